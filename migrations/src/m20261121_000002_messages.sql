@@ -1,0 +1,208 @@
+-- Messages on their way out, the log of what happened, and who works on what.
+-- Times are milliseconds since the epoch. Numbers for states and kinds are those of src/domain.
+
+-- One row for each message that we promised to send. Its id carries the time of acceptance.
+CREATE TABLE outbound_messages (
+    id                  {id} PRIMARY KEY,
+    account             INTEGER NOT NULL,
+    sender              INTEGER NOT NULL,
+    class               SMALLINT NOT NULL CHECK (class BETWEEN 0 AND 2),
+    category            SMALLINT NOT NULL CHECK (category BETWEEN 0 AND 3),
+    state               SMALLINT NOT NULL CHECK (state BETWEEN 0 AND 6),
+    delivery            SMALLINT NULL CHECK (delivery BETWEEN 1 AND 4),
+    platform_message_id TEXT NOT NULL,
+    recipient           TEXT NOT NULL,
+    template_name       TEXT NULL,
+    template_language   TEXT NULL,
+    -- As it came; read again when it is sent.
+    request             TEXT NOT NULL,
+    expires_at          BIGINT NOT NULL,
+    -- Queued: not before (a retry). Unknown: when the account's policy decides.
+    due_at              BIGINT NULL,
+    attempts            SMALLINT NOT NULL DEFAULT 0,
+    -- The lease under which it is being sent.
+    epoch               BIGINT NULL,
+    sent_at             BIGINT NULL,
+    took_ms             INTEGER NULL,
+    provider_message_id TEXT NULL,
+    failure_reason      SMALLINT NULL,
+    failure_code        BIGINT NULL,
+    failure_text        TEXT NULL,
+    CHECK ((state = 1) = (epoch IS NOT NULL)),
+    CHECK ((state = 2) = (provider_message_id IS NOT NULL)),
+    CHECK (due_at IS NULL OR state IN (0, 4)),
+    CHECK ((failure_reason IS NULL) = (failure_text IS NULL))
+);
+
+-- The next work of a number costs the same behind ten million finished rows.
+CREATE INDEX outbound_messages_queue ON outbound_messages (sender, class, id) WHERE state = 0 AND due_at IS NULL;
+CREATE INDEX outbound_messages_due ON outbound_messages (sender, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX outbound_messages_sending ON outbound_messages (sender) WHERE state = 1;
+
+-- What came before: account, hash of the platform's id, hash of recipient and content.
+CREATE TABLE message_keys (
+    account      INTEGER NOT NULL,
+    id_hash      BIGINT NOT NULL,
+    content_hash {bytes} NOT NULL,
+    message      BIGINT NOT NULL,
+    PRIMARY KEY (account, id_hash, content_hash)
+) {clustered};
+
+-- The provider's id of a message, hashed with its number.
+CREATE TABLE provider_ids (
+    hash    {bytes} NOT NULL PRIMARY KEY,
+    message BIGINT NOT NULL
+) {clustered};
+
+-- Tries that did not end with the provider taking the message. That one is columns of its message.
+CREATE TABLE send_attempts (
+    message        BIGINT NOT NULL,
+    attempt        SMALLINT NOT NULL CHECK (attempt >= 1),
+    started_at     BIGINT NOT NULL,
+    took_ms        INTEGER NOT NULL,
+    failure_reason SMALLINT NOT NULL,
+    failure_code   BIGINT NULL,
+    failure_text   TEXT NOT NULL,
+    PRIMARY KEY (message, attempt)
+) {clustered};
+
+-- How long each account's log is. Its row is locked while places are given, so that places are in
+-- the order of commits and a cursor never passes one that appears later.
+CREATE TABLE logs (
+    account    INTEGER NOT NULL PRIMARY KEY,
+    last_place BIGINT NOT NULL CHECK (last_place >= 0)
+);
+
+-- What happened. Append-only.
+CREATE TABLE events (
+    account             INTEGER NOT NULL,
+    place               BIGINT NOT NULL CHECK (place >= 1),
+    kind                SMALLINT NOT NULL CHECK (kind IN (1, 2)),
+    sender              INTEGER NOT NULL,
+    -- The message that it reports on; for an inbound message the one that it quotes.
+    message             BIGINT NULL,
+    status              SMALLINT NULL CHECK (status BETWEEN 1 AND 4),
+    occurred_at         BIGINT NOT NULL,
+    recorded_at         BIGINT NOT NULL,
+    failure_reason      SMALLINT NULL,
+    failure_code        BIGINT NULL,
+    failure_text        TEXT NULL,
+    -- Inbound only: the provider's id of the message.
+    provider_message_id TEXT NULL,
+    -- The provider's own entry; none for what we concluded ourselves.
+    entry               TEXT NULL,
+    PRIMARY KEY (account, place),
+    CHECK ((kind = 1) = (status IS NOT NULL)),
+    CHECK (kind <> 1 OR message IS NOT NULL),
+    CHECK ((kind = 2) = (provider_message_id IS NOT NULL)),
+    CHECK ((failure_reason IS NULL) = (failure_text IS NULL))
+) {clustered};
+
+CREATE INDEX events_message ON events (message) WHERE message IS NOT NULL;
+
+-- Inbound messages that are in the log already, by hash of number and provider's id.
+CREATE TABLE inbound_keys (
+    hash {bytes} NOT NULL PRIMARY KEY
+) {clustered};
+
+-- Events that need care of their own: the rest of what is owed lies between cursor and end of log.
+CREATE TABLE callbacks (
+    subscription INTEGER NOT NULL,
+    first_place  BIGINT NOT NULL,
+    last_place   BIGINT NOT NULL,
+    account      INTEGER NOT NULL,
+    -- 1 dead: they refused it, or it grew too old. 2 not relayed: we have no words for it.
+    state        SMALLINT NOT NULL CHECK (state IN (1, 2)),
+    reason       TEXT NOT NULL,
+    created_at   BIGINT NOT NULL,
+    PRIMARY KEY (subscription, first_place),
+    CHECK (last_place >= first_place)
+);
+
+-- One row for each exchange with a callback URL, however many events it carried.
+CREATE TABLE callback_attempts (
+    id           {id} PRIMARY KEY,
+    subscription INTEGER NOT NULL,
+    first_place  BIGINT NOT NULL,
+    last_place   BIGINT NOT NULL,
+    events       INTEGER NOT NULL CHECK (events >= 1),
+    started_at   BIGINT NOT NULL,
+    took_ms      INTEGER NOT NULL,
+    outcome      SMALLINT NOT NULL CHECK (outcome BETWEEN 1 AND 3),
+    http_status  SMALLINT NULL,
+    note         TEXT NOT NULL,
+    CHECK ((outcome = 3) = (http_status IS NULL))
+);
+
+CREATE INDEX callback_attempts_place ON callback_attempts (subscription, last_place);
+
+-- Parts of webhooks that could not be read (kind 1), and statuses whose message is not known, or not
+-- yet (kind 2, with the hash under which it would be found).
+CREATE TABLE unrecognized (
+    id         {id} PRIMARY KEY,
+    connection INTEGER NOT NULL,
+    kind       SMALLINT NOT NULL CHECK (kind IN (1, 2)),
+    match_hash {bytes} NULL,
+    pointer    TEXT NOT NULL,
+    reason     TEXT NOT NULL,
+    entry      TEXT NOT NULL,
+    CHECK ((kind = 2) = (match_hash IS NOT NULL))
+);
+
+CREATE INDEX unrecognized_match ON unrecognized (match_hash) WHERE match_hash IS NOT NULL;
+
+-- Requests that we did not accept, with our answer.
+CREATE TABLE refused_requests (
+    id                  {id} PRIMARY KEY,
+    account             INTEGER NOT NULL,
+    kind                TEXT NOT NULL,
+    platform_message_id TEXT NULL,
+    request             {bytes} NOT NULL,
+    answer              TEXT NOT NULL
+);
+
+-- Templates as their provider lists them.
+CREATE TABLE templates (
+    connection          INTEGER NOT NULL,
+    provider_account_id TEXT NOT NULL,
+    name                TEXT NOT NULL,
+    language            TEXT NOT NULL,
+    template            TEXT NOT NULL,
+    PRIMARY KEY (connection, provider_account_id, name, language)
+);
+
+CREATE TABLE template_syncs (
+    connection          INTEGER NOT NULL,
+    provider_account_id TEXT NOT NULL,
+    synced_at           BIGINT NULL,
+    failed_at           BIGINT NULL,
+    failure             TEXT NULL,
+    PRIMARY KEY (connection, provider_account_id),
+    CHECK ((failed_at IS NULL) = (failure IS NULL))
+);
+
+-- Running instances. The number makes their ids differ.
+CREATE TABLE instances (
+    id         TEXT NOT NULL PRIMARY KEY,
+    node       INTEGER NOT NULL UNIQUE,
+    started_at BIGINT NOT NULL,
+    seen_at    BIGINT NOT NULL
+);
+
+-- Who works on which number (kind 1), subscription (kind 2), or the housekeeping (kind 3, item 0).
+-- The epoch grows with every change of hands and fences out whoever had it before.
+CREATE TABLE leases (
+    kind       SMALLINT NOT NULL CHECK (kind BETWEEN 1 AND 3),
+    item       INTEGER NOT NULL,
+    owner      TEXT NULL,
+    expires_at BIGINT NULL,
+    epoch      BIGINT NOT NULL,
+    PRIMARY KEY (kind, item),
+    CHECK ((owner IS NULL) = (expires_at IS NULL))
+);
+
+-- How far a scheduled job has come.
+CREATE TABLE marks (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value BIGINT NOT NULL
+);

@@ -1,0 +1,184 @@
+//! Whom we work for, through whom, and from which number.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ids::{AccountKey, ConnectionKey, SenderKey},
+    outbound::Category,
+    phone::PhoneNumber,
+    time::UnixMillis,
+};
+
+/// One customer's workspace on one platform.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub key: AccountKey,
+    /// The slug in URLs and in the apply file.
+    pub id: String,
+    pub name: String,
+    /// The platform's slug, for example `clevertap`.
+    pub platform: String,
+    /// A disabled account is refused like one that does not exist; what it was promised is still done.
+    pub enabled: bool,
+    pub policy: AccountPolicy,
+    pub credentials: Credentials,
+}
+
+/// How an account wants its messages treated. Kept as JSON, so every field has a default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccountPolicy {
+    /// The platform's name for the account, which some platforms send as a header.
+    pub platform_account_id: String,
+    /// The platform's region, for calls to its own API.
+    pub platform_region: Option<String>,
+    /// ISO 3166 code, for numbers without a country code.
+    pub default_country: Option<String>,
+    /// IANA name, for example `Asia/Kolkata`.
+    pub time_zone: String,
+    pub test_messages: TestMessages,
+    /// Recipients that exist only in the platform's own checks.
+    pub dummy_numbers: Vec<String>,
+    pub unknown_outcome: UnknownOutcome,
+    pub expire_after: ExpireAfter,
+}
+
+impl Default for AccountPolicy {
+    fn default() -> Self {
+        Self {
+            platform_account_id: String::new(),
+            platform_region: None,
+            default_country: None,
+            time_zone: "UTC".to_owned(),
+            test_messages: TestMessages::default(),
+            dummy_numbers: vec!["+919870369294".to_owned()],
+            unknown_outcome: UnknownOutcome::default(),
+            expire_after: ExpireAfter::default(),
+        }
+    }
+}
+
+/// What to do with a platform's test messages, those whose id is all zeros.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TestMessages {
+    /// Validate what looks like a check by a machine, deliver what looks like a person's test.
+    #[default]
+    Auto,
+    Deliver,
+    Validate,
+}
+
+/// What to do when nobody can tell whether a message went out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownOutcome {
+    /// Tell the platform that it failed. Later evidence is still relayed.
+    #[default]
+    ReportFailed,
+    /// Send again, at the risk of sending and paying twice.
+    Resend,
+}
+
+/// How long after acceptance a message is still worth sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExpireAfter {
+    #[serde(with = "humantime_serde")]
+    pub marketing: Duration,
+    #[serde(with = "humantime_serde")]
+    pub utility: Duration,
+    #[serde(with = "humantime_serde")]
+    pub authentication: Duration,
+    #[serde(with = "humantime_serde")]
+    pub freeform: Duration,
+}
+
+impl Default for ExpireAfter {
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        Self {
+            marketing: Duration::from_secs(6 * 60 * MINUTE),
+            utility: Duration::from_secs(60 * MINUTE),
+            authentication: Duration::from_secs(10 * MINUTE),
+            freeform: Duration::from_secs(15 * MINUTE),
+        }
+    }
+}
+
+impl ExpireAfter {
+    pub fn of(&self, category: Category) -> Duration {
+        match category {
+            Category::Freeform => self.freeform,
+            Category::Authentication => self.authentication,
+            Category::Utility => self.utility,
+            Category::Marketing => self.marketing,
+        }
+    }
+}
+
+/// What a platform may show us to prove that it speaks for the account. Any one kind suffices.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// Goes with [`AccountPolicy::platform_account_id`]. Several while one is being rotated.
+    pub passcodes: Vec<SecretString>,
+    pub basic: Option<(String, SecretString)>,
+    /// `Authorization: Bearer …`, or the same value bare.
+    pub bearer_token: Option<SecretString>,
+    /// The part of the URL that nobody can guess.
+    pub url_token: Option<SecretString>,
+    /// Any other headers, lower-case name to value. All of them must be right.
+    pub headers: BTreeMap<String, SecretString>,
+}
+
+/// One set of credentials and settings at one provider.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub key: ConnectionKey,
+    pub id: String,
+    /// The provider's slug, for example `meta`.
+    pub provider: String,
+    /// Name to value, checked against the provider's own list of fields when it was stored, defaults filled in.
+    pub settings: BTreeMap<String, String>,
+    /// Name to values, the newest first; more than one while a secret is being rotated.
+    pub secrets: BTreeMap<String, Vec<SecretString>>,
+    pub hold: Option<Hold>,
+}
+
+impl Connection {
+    /// A setting, or the empty text: required ones were checked when the connection was stored.
+    pub fn setting(&self, name: &str) -> &str {
+        self.settings.get(name).map_or("", String::as_str)
+    }
+
+    /// All values of a secret that are valid now.
+    pub fn secrets(&self, name: &str) -> &[SecretString] {
+        self.secrets.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// One WhatsApp business number of one account.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    pub key: SenderKey,
+    pub account: AccountKey,
+    pub connection: Arc<Connection>,
+    pub number: PhoneNumber,
+    /// The provider's own id of the number (Meta: the phone number id).
+    pub provider_number_id: String,
+    /// The provider's own id of the business account that holds number and templates (Meta: the WABA id).
+    pub provider_account_id: String,
+    /// What the provider allows this number, in and out together.
+    pub messages_per_second: u32,
+    pub hold: Option<Hold>,
+}
+
+/// Work stops until somebody, or a probe, releases it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    pub since: UnixMillis,
+    pub reason: String,
+}

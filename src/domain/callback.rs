@@ -1,0 +1,100 @@
+//! What happened, and who wants to hear of it.
+//!
+//! Every account has a log of [`Event`]s. A [`Subscription`] has a cursor: how far into the log its
+//! callbacks have been delivered. What lies between the cursor and the end of the log is owed; it has
+//! no row of its own unless it needs care.
+
+use secrecy::SecretString;
+
+use super::{
+    account::Hold,
+    failure::Failure,
+    ids::{AccountKey, MessageId, Place, SenderKey, SubscriptionKey},
+    inbound::InboundMessage,
+    outbound::stored,
+    phone::PhoneNumber,
+    status::DeliveryStatus,
+    time::UnixMillis,
+};
+
+/// One line of an account's log, ready to be told.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub place: Place,
+    /// The number it is about.
+    pub sender: SenderKey,
+    /// `None` when the number was taken out of the configuration.
+    pub sender_number: Option<PhoneNumber>,
+    pub occurred_at: UnixMillis,
+    pub recorded_at: UnixMillis,
+    /// The message it reports on; for an inbound message the one that it quotes.
+    pub message: Option<MessageId>,
+    /// The platform's id of that message.
+    pub platform_message_id: Option<String>,
+    pub detail: EventDetail,
+}
+
+#[derive(Clone, Debug)]
+pub enum EventDetail {
+    Status {
+        status: DeliveryStatus,
+        failure: Option<Failure>,
+    },
+    Inbound(Box<InboundMessage>),
+    /// Stored by another version, or an entry that can no longer be read.
+    Unreadable {
+        why: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EventKind {
+    Status,
+    Inbound,
+}
+
+stored!(EventKind { Status = 1 "status", Inbound = 2 "inbound" });
+
+/// A callback URL and what it wants to hear.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    pub key: SubscriptionKey,
+    pub account: AccountKey,
+    /// Which kind of event it wants.
+    pub kind: EventKind,
+    /// Only events of this number; `None`: of all numbers that have no subscription of their own for this kind.
+    pub sender: Option<SenderKey>,
+    /// The platform's slug: how events are written.
+    pub dialect: String,
+    /// Who knows it may post to it, so it is a secret.
+    pub url: SecretString,
+    pub hold: Option<Hold>,
+}
+
+/// One request to a callback URL and the events that it carries, by their index in the slice that was rendered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rendered {
+    pub events: Vec<usize>,
+    pub body: String,
+}
+
+/// What a dialect made of a slice of events.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Renderings {
+    /// In the order in which they must be sent.
+    pub requests: Vec<Rendered>,
+    /// Events that this dialect has no words for, by index, with the reason: kept and shown.
+    pub unspeakable: Vec<(usize, String)>,
+    /// Events that the platform must not hear of, by index (its own tests): passed over in silence.
+    pub silent: Vec<usize>,
+}
+
+impl Subscription {
+    /// Whether both tell the same things to the same place.
+    pub fn tells_like(&self, other: &Self) -> bool {
+        use secrecy::ExposeSecret as _;
+        (self.account, self.kind, self.sender, &self.dialect)
+            == (other.account, other.kind, other.sender, &other.dialect)
+            && self.url.expose_secret() == other.url.expose_secret()
+    }
+}

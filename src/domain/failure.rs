@@ -1,0 +1,142 @@
+//! Why something did not work, and what follows from it.
+//!
+//! A provider's adapter turns whatever it was told into a [`SendFailure`]: a class (what the engine
+//! does), a scope (to how much it applies) and a [`Failure`] (what people are told). The engine knows
+//! no provider's codes, and a platform's dialect knows only the reasons.
+
+use std::time::Duration;
+
+use super::outbound::stored;
+
+/// What the engine does about a send that did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureClass {
+    /// Again after the wait, within the message's expiry. Nothing was sent.
+    Retry,
+    /// As retry, and the pace of the scope goes down for a while.
+    Slow,
+    /// The scope stops, its messages stay queued, a person is alerted.
+    Hold,
+    /// Once more by the provider's other endpoint or form.
+    Swap,
+    /// The provider has judged: report it as failed.
+    GiveUp,
+    /// It may have been sent and billed: wait for evidence, then follow the account's policy.
+    Unknown,
+}
+
+/// How much of the world a failure is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    Message,
+    /// This number towards this recipient.
+    Pair,
+    Number,
+    Template,
+    /// The provider's business account (Meta: the WABA).
+    ProviderAccount,
+    /// Everything that shares the provider's app or token.
+    Connection,
+}
+
+/// The reason in terms that every platform can express.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureReason {
+    Credentials,
+    Template,
+    InvalidNumber,
+    NumberInactive,
+    TooManyToNumber,
+    Unreachable,
+    Blocklisted,
+    DeviceIncapable,
+    OutsideWindow,
+    BlockedByProvider,
+    /// Our own: too late to be worth sending.
+    Expired,
+    /// Our own: nobody can tell whether it went out.
+    UnknownOutcome,
+    Other,
+}
+
+stored!(FailureReason {
+    Credentials = 1 "credentials",
+    Template = 2 "template",
+    InvalidNumber = 3 "invalid_number",
+    NumberInactive = 4 "number_inactive",
+    TooManyToNumber = 5 "too_many_to_number",
+    Unreachable = 6 "unreachable",
+    Blocklisted = 7 "blocklisted",
+    DeviceIncapable = 8 "device_incapable",
+    OutsideWindow = 9 "outside_window",
+    BlockedByProvider = 10 "blocked_by_provider",
+    Expired = 11 "expired",
+    UnknownOutcome = 12 "unknown_outcome",
+    Other = 13 "other",
+});
+
+/// What people are told about a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub reason: FailureReason,
+    /// The provider's own code, when it gave one.
+    pub code: Option<i64>,
+    /// The provider's own words, or ours: at most [`FAILURE_TEXT_CHARS_MAX`] characters.
+    pub text: String,
+}
+
+/// Longer texts are cut: they go into callbacks and onto screens.
+pub const FAILURE_TEXT_CHARS_MAX: usize = 500;
+
+impl Failure {
+    pub fn new(reason: FailureReason, code: Option<i64>, text: &str) -> Self {
+        Self { reason, code, text: text.chars().take(FAILURE_TEXT_CHARS_MAX).collect() }
+    }
+}
+
+/// A send that did not succeed, and its consequence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SendFailure {
+    pub class: FailureClass,
+    pub scope: Scope,
+    /// At least this long before the next try, when the provider or its documentation says so.
+    pub wait: Option<Duration>,
+    pub failure: Failure,
+}
+
+/// The provider took the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    pub provider_message_id: String,
+}
+
+/// A request that we do not accept, and why: the answer a platform gets at once.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    pub kind: RefusalKind,
+    /// For the person at the platform's dashboard: names the part and says what to change.
+    pub message: String,
+}
+
+impl Refusal {
+    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalKind {
+    /// Unknown or disabled account, missing or wrong credentials: all alike.
+    Credentials,
+    /// Template, language, parameters, media, buttons.
+    Template,
+    /// The recipient's number.
+    PhoneNumber,
+    /// The recipient does not want this.
+    NotSubscribed,
+    /// Anything else about the request: unknown business number, not JSON, too large.
+    Other,
+    /// Nothing wrong with the request: we cannot store it now.
+    CannotStore,
+}

@@ -1,0 +1,485 @@
+//! Does a request bring what its template needs? If so: everything a provider must be given, in its place.
+//!
+//! Platforms know the text of a template but not its definition at WhatsApp, so a wrong count, kind or
+//! value shows only here. Everything is refused before the message is accepted, and every refusal names
+//! the component and says what to change, because the person who reads it can fix the template and
+//! nobody else can.
+
+use std::fmt;
+
+use super::{
+    failure::{Refusal, RefusalKind},
+    outbound::{Freeform, Location, MediaKind},
+    template::{
+        ButtonContent, ButtonContentKind, CardContent, FilledButton, FilledComponent, FilledHeader, FilledTemplate,
+        FilledText, HeaderContent, Template, TemplateButton, TemplateButtonKind, TemplateCard, TemplateContent,
+        TemplateHeader, TemplateText, Variable, holds_placeholder,
+    },
+};
+
+/// WhatsApp refuses a parameter with more spaces in a row.
+pub const SPACES_IN_A_ROW_MAX: usize = 4;
+/// What WhatsApp gives back of a quick reply's payload.
+pub const PAYLOAD_CHARS_MAX: usize = 128;
+/// WhatsApp's limit for a text in a conversation.
+pub const FREEFORM_TEXT_CHARS_MAX: usize = 4096;
+/// WhatsApp's limit for what stands below a picture.
+pub const CAPTION_CHARS_MAX: usize = 1024;
+
+/// Puts the content of a request into the template it was [resolved](super::template::resolve) to.
+///
+/// `tolerate_placeholders` lets a `{{1}}` stand in a button's URL: a platform's own checks hold one.
+pub fn fill(
+    template: &Template,
+    content: &TemplateContent,
+    tolerate_placeholders: bool,
+) -> Result<FilledTemplate, Refusal> {
+    let filler = Filler { template: &template.name, card: None, tolerate_placeholders };
+    let needs = &template.components;
+    let mut components = Vec::new();
+    components.extend(filler.header(needs.header.as_ref(), content.header.as_ref())?);
+    components.extend(filler.body(&needs.body, &content.body)?);
+    components.extend(filler.buttons(&needs.buttons, &content.buttons, content.body.first())?);
+    components.extend(filler.limited_time_offer(needs.limited_time_offer.is_some(), content.offer_expires_at_ms)?);
+    components.extend(filler.carousel(needs.carousel.as_deref(), content.carousel.as_deref())?);
+    Ok(FilledTemplate {
+        name: template.name.clone(),
+        language: template.language.clone(),
+        category: template.category.category(),
+        components,
+    })
+}
+
+/// The same for a message in an open conversation, which fills nothing but has limits of its own.
+pub fn check_freeform(message: &Freeform) -> Result<(), Refusal> {
+    let trouble = match message {
+        Freeform::Text { body } if body.trim().is_empty() => "text: the message is empty; give it a text",
+        Freeform::Text { body } if is_longer(body, FREEFORM_TEXT_CHARS_MAX) => {
+            "text: WhatsApp takes at most 4096 characters; shorten it"
+        }
+        Freeform::Media { url, .. } if !is_web_url(url) => {
+            "media: its address is missing or no web address; give the full media URL, beginning with https://"
+        }
+        Freeform::Media { caption: Some(caption), .. } if is_longer(caption, CAPTION_CHARS_MAX) => {
+            "media: WhatsApp takes at most 1024 characters as its caption; shorten it"
+        }
+        Freeform::Location(location) if !is_place(location) => {
+            "location: latitude and longitude are needed in degrees, such as 19.0760 and 72.8777; correct them"
+        }
+        Freeform::Text { .. } | Freeform::Media { .. } | Freeform::Location(_) => return Ok(()),
+    };
+    Err(Refusal::new(RefusalKind::Template, trouble))
+}
+
+/// Where we are: everything that a refusal has to mention.
+#[derive(Clone, Copy)]
+struct Filler<'a> {
+    template: &'a str,
+    /// The number of the carousel's card, from 1.
+    card: Option<usize>,
+    tolerate_placeholders: bool,
+}
+
+impl Filler<'_> {
+    fn header(
+        &self,
+        needed: Option<&TemplateHeader>,
+        given: Option<&HeaderContent>,
+    ) -> Result<Option<FilledComponent>, Refusal> {
+        let filled = match (needed, given) {
+            (None, None) => return Ok(None),
+            (None, Some(_)) => return Err(self.refuse("header", "has no header; remove it from the message")),
+            (Some(TemplateHeader::Text(text)), None) => self.header_text(text, &[])?,
+            (Some(TemplateHeader::Text(text)), Some(HeaderContent::Text { parameters })) => {
+                self.header_text(text, parameters)?
+            }
+            (Some(TemplateHeader::Media(needed)), Some(HeaderContent::Media { kind, url, filename }))
+                if needed == kind =>
+            {
+                Some(self.header_media(*kind, url, filename.as_deref())?)
+            }
+            (Some(TemplateHeader::Location), Some(HeaderContent::Location(location))) => {
+                Some(self.header_location(location)?)
+            }
+            (Some(TemplateHeader::Other(word)), _) => {
+                let advice =
+                    format_args!("has a header of kind {word}, which cannot be sent from here; use another template");
+                return Err(self.refuse("header", advice));
+            }
+            (Some(needed @ (TemplateHeader::Text(_) | TemplateHeader::Media(_) | TemplateHeader::Location)), given) => {
+                let advice = format_args!(
+                    "needs {}, got {}; change the header of the message",
+                    needed_header(needed),
+                    given.map_or("none", given_header)
+                );
+                return Err(self.refuse("header", advice));
+            }
+        };
+        Ok(filled.map(FilledComponent::Header))
+    }
+
+    fn header_text(&self, needed: &TemplateText, given: &[String]) -> Result<Option<FilledHeader>, Refusal> {
+        Ok(self.texts("header", needed, given)?.pop().map(FilledHeader::Text))
+    }
+
+    fn header_media(&self, kind: MediaKind, url: &str, filename: Option<&str>) -> Result<FilledHeader, Refusal> {
+        if !is_web_url(url) {
+            return Err(
+                self.refuse("header", "needs the address of its media, beginning with https://; correct the media URL")
+            );
+        }
+        let filename = filename.filter(|_| kind == MediaKind::Document).map(str::to_owned);
+        Ok(FilledHeader::Media { kind, url: url.to_owned(), filename })
+    }
+
+    fn header_location(&self, location: &Location) -> Result<FilledHeader, Refusal> {
+        if is_place(location) {
+            return Ok(FilledHeader::Location(location.clone()));
+        }
+        Err(self.refuse(
+            "header",
+            "needs latitude and longitude in degrees, such as 19.0760 and 72.8777; correct the location",
+        ))
+    }
+
+    fn body(&self, needed: &TemplateText, given: &[String]) -> Result<Option<FilledComponent>, Refusal> {
+        let texts = self.texts("body", needed, given)?;
+        Ok((!texts.is_empty()).then_some(FilledComponent::Body(texts)))
+    }
+
+    /// One parameter for every variable. Named variables get them in the order in which the text mentions
+    /// them: platforms know positions only.
+    fn texts(&self, component: &str, needed: &TemplateText, given: &[String]) -> Result<Vec<FilledText>, Refusal> {
+        let (wanted, got) = (needed.variables.len(), given.len());
+        if wanted != got {
+            let advice = if got < wanted { "add what is missing" } else { "remove what is too much" };
+            let plural = if wanted == 1 { "" } else { "s" };
+            return Err(self.refuse(component, format_args!("needs {wanted} parameter{plural}, got {got}; {advice}")));
+        }
+        let pairs = needed.variables.iter().zip(given).enumerate();
+        pairs
+            .map(|(index, (variable, text))| {
+                self.check_value(component, format_args!("parameter {}", index + 1), text)?;
+                Ok(FilledText { name: name_of(variable), text: text.clone() })
+            })
+            .collect()
+    }
+
+    /// Fills the buttons in the template's order.
+    fn buttons(
+        &self,
+        needed: &[TemplateButton],
+        given: &[ButtonContent],
+        code: Option<&String>,
+    ) -> Result<Vec<FilledComponent>, Refusal> {
+        let assigned = self.assign(needed, given)?;
+        let mut filled = Vec::new();
+        for (position, (button, content)) in needed.iter().zip(assigned).enumerate() {
+            let value = content.and_then(|content| content.value.as_deref());
+            let name = ButtonName { position, text: &button.text };
+            if let Some(value) = self.button(name, &button.kind, value, code)? {
+                filled.push(FilledComponent::Button { position, value });
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Which of the given buttons belongs to which of the template's: of the same kind, with the same
+    /// label if possible, else in order. Their index is believed last: some platforms count from 0, some
+    /// from 1, and some say 0 for all of them.
+    fn assign<'b>(
+        &self,
+        needed: &[TemplateButton],
+        given: &'b [ButtonContent],
+    ) -> Result<Vec<Option<&'b ButtonContent>>, Refusal> {
+        let mut assigned: Vec<Option<&ButtonContent>> = vec![None; needed.len()];
+        let mut unlabelled = Vec::new();
+        for content in given {
+            let place = free_places(needed, &assigned, content)
+                .find(|place| content.text.as_deref().is_some_and(|text| same_label(text, &needed[*place].text)));
+            match place {
+                Some(place) => assigned[place] = Some(content),
+                None => unlabelled.push(content),
+            }
+        }
+        for (done, content) in unlabelled.iter().copied().enumerate() {
+            let free: Vec<usize> = free_places(needed, &assigned, content).collect();
+            let rivals = unlabelled[done..].iter().filter(|other| other.kind == content.kind).count();
+            // Fewer buttons than places: their order says nothing, so the index is better than nothing.
+            let by_index =
+                content.index.and_then(|index| usize::try_from(index).ok()).filter(|index| free.contains(index));
+            match by_index.filter(|_| rivals < free.len()).or(free.first().copied()) {
+                Some(place) => assigned[place] = Some(content),
+                None if carries_something(content) => return Err(self.no_such_button(content)),
+                // Its label is in the template or it is not; there is nothing to send for it.
+                None => {}
+            }
+        }
+        Ok(assigned)
+    }
+
+    fn button(
+        &self,
+        name: ButtonName<'_>,
+        kind: &TemplateButtonKind,
+        value: Option<&str>,
+        code: Option<&String>,
+    ) -> Result<Option<FilledButton>, Refusal> {
+        let value = value.filter(|value| !value.is_empty());
+        Ok(match kind {
+            TemplateButtonKind::DynamicUrl { prefix } => {
+                Some(FilledButton::UrlSuffix(self.url_suffix(name, prefix, value)?))
+            }
+            TemplateButtonKind::QuickReply => {
+                value.map(|payload| self.payload(name, payload)).transpose()?.map(FilledButton::QuickReplyPayload)
+            }
+            TemplateButtonKind::CopyCode => {
+                let Some(coupon) = value else {
+                    return Err(self.refuse(name, "needs its coupon code; add it to the button"));
+                };
+                self.check_value(name, "the coupon code", coupon)?;
+                Some(FilledButton::CouponCode(coupon.to_owned()))
+            }
+            // WhatsApp wants the code twice, and a platform knows only of the text.
+            TemplateButtonKind::OneTimePassword => match code {
+                Some(code) => Some(FilledButton::UrlSuffix(code.clone())),
+                None => {
+                    return Err(
+                        self.refuse(name, "needs the one-time password as the first parameter of its body; add it")
+                    );
+                }
+            },
+            TemplateButtonKind::StaticUrl { .. }
+            | TemplateButtonKind::CallPhone { .. }
+            | TemplateButtonKind::Other { .. } => None,
+        })
+    }
+
+    /// The variable end of a URL, also where the platform gave the whole of it.
+    fn url_suffix(&self, name: ButtonName<'_>, prefix: &str, value: Option<&str>) -> Result<String, Refusal> {
+        let suffix = value.map(|value| value.strip_prefix(prefix).unwrap_or(value)).unwrap_or_default();
+        if suffix.is_empty() {
+            return Err(self.refuse(
+                name,
+                format_args!("needs the part of its URL that follows {prefix:?}; add it to the button"),
+            ));
+        }
+        if holds_placeholder(suffix) && !self.tolerate_placeholders {
+            return Err(self.refuse(
+                name,
+                format_args!("got the URL {suffix:?} with its variable in it; replace that by a value"),
+            ));
+        }
+        self.check_value(name, "the end of the URL", suffix)?;
+        Ok(suffix.to_owned())
+    }
+
+    fn payload(&self, name: ButtonName<'_>, payload: &str) -> Result<String, Refusal> {
+        if payload.chars().nth(PAYLOAD_CHARS_MAX).is_some() {
+            return Err(self
+                .refuse(name, format_args!("takes a payload of at most {PAYLOAD_CHARS_MAX} characters; shorten it")));
+        }
+        Ok(payload.to_owned())
+    }
+
+    fn limited_time_offer(&self, needed: bool, expires_at_ms: Option<i64>) -> Result<Option<FilledComponent>, Refusal> {
+        const COMPONENT: &str = "limited-time offer";
+        match (needed, expires_at_ms) {
+            (false, None) => Ok(None),
+            (false, Some(_)) => Err(self.refuse(COMPONENT, "has none; remove it from the message")),
+            (true, Some(expires_at_ms)) if expires_at_ms > 0 => {
+                Ok(Some(FilledComponent::LimitedTimeOffer { expires_at_ms }))
+            }
+            (true, None | Some(_)) => {
+                Err(self
+                    .refuse(COMPONENT, "needs the time at which the offer ends, in milliseconds since 1970; add it"))
+            }
+        }
+    }
+
+    fn carousel(
+        &self,
+        needed: Option<&[TemplateCard]>,
+        given: Option<&[CardContent]>,
+    ) -> Result<Option<FilledComponent>, Refusal> {
+        let (needed, given) = match (needed, given) {
+            (None, None | Some([])) => return Ok(None),
+            (None, Some(_)) => return Err(self.refuse("carousel", "has none; remove it from the message")),
+            (Some(needed), given) => (needed, given.unwrap_or_default()),
+        };
+        if needed.len() != given.len() {
+            let advice =
+                format_args!("needs {} cards, got {}; send as many as were approved", needed.len(), given.len());
+            return Err(self.refuse("carousel", advice));
+        }
+        let cards = needed.iter().zip(given).enumerate();
+        let cards = cards.map(|(index, (needed, given))| Filler { card: Some(index + 1), ..*self }.card(needed, given));
+        Ok(Some(FilledComponent::Carousel(cards.collect::<Result<_, _>>()?)))
+    }
+
+    fn card(&self, needed: &TemplateCard, given: &CardContent) -> Result<Vec<FilledComponent>, Refusal> {
+        let mut components = Vec::new();
+        components.extend(self.header(needed.header.as_ref(), given.header.as_ref())?);
+        components.extend(self.body(&needed.body, &given.body)?);
+        components.extend(self.buttons(&needed.buttons, &given.buttons, given.body.first())?);
+        Ok(components)
+    }
+
+    /// The rules that WhatsApp has for every value, wherever it stands.
+    fn check_value(&self, component: impl fmt::Display, what: impl fmt::Display, value: &str) -> Result<(), Refusal> {
+        let trouble = if value.trim().is_empty() {
+            "is empty; give it a value, or a default for people without one"
+        } else if value.contains(['\n', '\r']) {
+            "contains a line break, which WhatsApp forbids; remove it"
+        } else if value.contains('\t') {
+            "contains a tab, which WhatsApp forbids; remove it"
+        } else if has_long_gap(value) {
+            "contains too many spaces in a row, which WhatsApp forbids; leave at most four"
+        } else {
+            return Ok(());
+        };
+        Err(self.refusal(component, format_args!("{what} of template {} {trouble}", self.template)))
+    }
+
+    fn no_such_button(&self, content: &ButtonContent) -> Refusal {
+        let name = format_args!("button {:?}", content.text.as_deref().unwrap_or_default()).to_string();
+        let kind = match &content.kind {
+            ButtonContentKind::DynamicUrl => "URL button with a variable",
+            ButtonContentKind::StaticUrl => "URL button",
+            ButtonContentKind::CallPhone => "call button",
+            ButtonContentKind::QuickReply => "quick reply",
+            ButtonContentKind::CopyCode => "copy-code button",
+            ButtonContentKind::Other(word) => word,
+        };
+        self.refuse(
+            name,
+            format_args!("has no {kind} left for it; remove it, or save the template again as WhatsApp has it"),
+        )
+    }
+
+    fn refuse(&self, component: impl fmt::Display, trouble: impl fmt::Display) -> Refusal {
+        self.refusal(component, format_args!("template {} {trouble}", self.template))
+    }
+
+    fn refusal(&self, component: impl fmt::Display, text: impl fmt::Display) -> Refusal {
+        let message = match self.card {
+            Some(card) => format!("card {card}, {component}: {text}"),
+            None => format!("{component}: {text}"),
+        };
+        Refusal::new(RefusalKind::Template, message)
+    }
+}
+
+/// A button as a person counts it.
+#[derive(Clone, Copy)]
+struct ButtonName<'a> {
+    position: usize,
+    text: &'a str,
+}
+
+impl fmt::Display for ButtonName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "button {} ({:?})", self.position + 1, self.text)
+    }
+}
+
+fn name_of(variable: &Variable) -> Option<String> {
+    match variable {
+        Variable::Position(_) => None,
+        Variable::Name(name) => Some(name.clone()),
+    }
+}
+
+fn needed_header(header: &TemplateHeader) -> &str {
+    match header {
+        TemplateHeader::Text(_) => "a text header",
+        TemplateHeader::Media(kind) => media_header(*kind),
+        TemplateHeader::Location => "a location header",
+        TemplateHeader::Other(word) => word,
+    }
+}
+
+fn given_header(header: &HeaderContent) -> &str {
+    match header {
+        HeaderContent::Text { .. } => "a text header",
+        HeaderContent::Media { kind, .. } => media_header(*kind),
+        HeaderContent::Location(_) => "a location header",
+    }
+}
+
+fn media_header(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Image => "an image header",
+        MediaKind::Video => "a video header",
+        MediaKind::Audio => "an audio header",
+        MediaKind::Document => "a document header",
+    }
+}
+
+/// The template's buttons that are of the content's kind and have no content yet.
+fn free_places(
+    needed: &[TemplateButton],
+    assigned: &[Option<&ButtonContent>],
+    content: &ButtonContent,
+) -> impl Iterator<Item = usize> {
+    needed
+        .iter()
+        .zip(assigned)
+        .enumerate()
+        .filter(|(_, (button, taken))| taken.is_none() && takes(&button.kind, &content.kind))
+        .map(|(place, _)| place)
+}
+
+fn takes(needed: &TemplateButtonKind, given: &ButtonContentKind) -> bool {
+    match needed {
+        TemplateButtonKind::DynamicUrl { .. } => *given == ButtonContentKind::DynamicUrl,
+        TemplateButtonKind::StaticUrl { .. } => *given == ButtonContentKind::StaticUrl,
+        TemplateButtonKind::CallPhone { .. } => *given == ButtonContentKind::CallPhone,
+        TemplateButtonKind::QuickReply => *given == ButtonContentKind::QuickReply,
+        TemplateButtonKind::CopyCode => *given == ButtonContentKind::CopyCode,
+        // It looks like the one and is listed as the other.
+        TemplateButtonKind::OneTimePassword => {
+            matches!(given, ButtonContentKind::CopyCode | ButtonContentKind::DynamicUrl)
+        }
+        TemplateButtonKind::Other { .. } => matches!(given, ButtonContentKind::Other(_)),
+    }
+}
+
+/// Would something be lost if this button had no place?
+fn carries_something(content: &ButtonContent) -> bool {
+    let has_value = content.value.as_deref().is_some_and(|value| !value.is_empty());
+    match content.kind {
+        ButtonContentKind::DynamicUrl | ButtonContentKind::CopyCode => true,
+        ButtonContentKind::QuickReply | ButtonContentKind::Other(_) => has_value,
+        ButtonContentKind::StaticUrl | ButtonContentKind::CallPhone => false,
+    }
+}
+
+fn same_label(one: &str, other: &str) -> bool {
+    one.trim().to_lowercase() == other.trim().to_lowercase()
+}
+
+fn has_long_gap(text: &str) -> bool {
+    text.as_bytes().windows(SPACES_IN_A_ROW_MAX + 1).any(|window| window.iter().all(|byte| *byte == b' '))
+}
+
+fn is_longer(text: &str, chars_max: usize) -> bool {
+    text.len() > chars_max && text.chars().nth(chars_max).is_some()
+}
+
+/// Something that WhatsApp could try to fetch. Whether it is there, only fetching tells.
+fn is_web_url(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control()))
+}
+
+fn is_place(location: &Location) -> bool {
+    is_coordinate(&location.latitude, 90.0) && is_coordinate(&location.longitude, 180.0)
+}
+
+fn is_coordinate(text: &str, limit: f64) -> bool {
+    text.trim().parse::<f64>().is_ok_and(|degrees| degrees.abs() <= limit)
+}
+
+#[cfg(test)]
+mod tests;

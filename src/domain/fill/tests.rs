@@ -1,0 +1,450 @@
+use super::*;
+use crate::domain::template::{TemplateCategory, TemplateComponents, TemplateStatus};
+
+fn template(components: TemplateComponents) -> Template {
+    Template {
+        provider_id: "1".to_owned(),
+        name: "order_ready".to_owned(),
+        language: "en".to_owned(),
+        status: TemplateStatus::Approved,
+        category: TemplateCategory::Utility,
+        components,
+    }
+}
+
+fn text(text: &str) -> TemplateText {
+    TemplateText::parse(text.to_owned())
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn with_header(header: TemplateHeader) -> TemplateComponents {
+    TemplateComponents { header: Some(header), ..TemplateComponents::default() }
+}
+
+fn with_body(body: &str) -> TemplateComponents {
+    TemplateComponents { body: text(body), ..TemplateComponents::default() }
+}
+
+fn with_buttons(buttons: &[(TemplateButtonKind, &str)]) -> TemplateComponents {
+    let buttons = buttons.iter().map(|(kind, text)| TemplateButton { kind: kind.clone(), text: (*text).to_owned() });
+    TemplateComponents { buttons: buttons.collect(), ..TemplateComponents::default() }
+}
+
+fn header(header: HeaderContent) -> TemplateContent {
+    TemplateContent { header: Some(header), ..TemplateContent::default() }
+}
+
+fn media(kind: MediaKind, url: &str) -> TemplateContent {
+    header(HeaderContent::Media { kind, url: url.to_owned(), filename: Some("invoice.pdf".to_owned()) })
+}
+
+fn place(latitude: &str, longitude: &str) -> Location {
+    Location { latitude: latitude.to_owned(), longitude: longitude.to_owned(), ..Location::default() }
+}
+
+fn body(texts: &[&str]) -> TemplateContent {
+    TemplateContent { body: strings(texts), ..TemplateContent::default() }
+}
+
+fn button(kind: ButtonContentKind, text: &str, index: i64, value: &str) -> ButtonContent {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    ButtonContent { kind, index: Some(index), text: some(text), value: some(value) }
+}
+
+fn buttons(buttons: &[ButtonContent]) -> TemplateContent {
+    TemplateContent { buttons: buttons.to_vec(), ..TemplateContent::default() }
+}
+
+fn filled(needs: &TemplateComponents, content: &TemplateContent) -> Vec<FilledComponent> {
+    fill(&template(needs.clone()), content, false).expect("the content fills the template").components
+}
+
+fn refusal(needs: &TemplateComponents, content: &TemplateContent) -> String {
+    let refusal = fill(&template(needs.clone()), content, false).expect_err("the content does not fill the template");
+    assert_eq!(refusal.kind, RefusalKind::Template);
+    refusal.message
+}
+
+fn tracking() -> TemplateButtonKind {
+    TemplateButtonKind::DynamicUrl { prefix: "https://shop.example/o/".to_owned() }
+}
+
+fn suffix(position: usize, suffix: &str) -> FilledComponent {
+    FilledComponent::Button { position, value: FilledButton::UrlSuffix(suffix.to_owned()) }
+}
+
+fn payload(position: usize, payload: &str) -> FilledComponent {
+    FilledComponent::Button { position, value: FilledButton::QuickReplyPayload(payload.to_owned()) }
+}
+
+#[test]
+fn a_filled_template_carries_whatsapps_spelling_and_not_the_platforms() {
+    let content = TemplateContent { name: "Order_Ready".to_owned(), language: "EN".to_owned(), ..body(&["Asha"]) };
+
+    let filled = fill(&template(with_body("Hi {{1}}")), &content, false).expect("the content fills the template");
+
+    assert_eq!((filled.name.as_str(), filled.language.as_str()), ("order_ready", "en"));
+    assert_eq!(filled.components, [FilledComponent::Body(vec![FilledText { name: None, text: "Asha".to_owned() }])]);
+}
+
+#[test]
+fn a_template_without_variables_needs_nothing() {
+    let needs = TemplateComponents { header: Some(TemplateHeader::Text(text("Hello"))), ..with_body("Bye") };
+
+    assert_eq!(filled(&needs, &TemplateContent::default()), []);
+    assert_eq!(filled(&needs, &header(HeaderContent::Text { parameters: vec![] })), []);
+}
+
+#[test]
+fn a_wrong_number_of_parameters_is_refused_with_both_numbers() {
+    let needs = with_body("{{1}} {{2}} {{3}}, again {{1}}");
+
+    assert_eq!(
+        refusal(&needs, &body(&["a", "b"])),
+        "body: template order_ready needs 3 parameters, got 2; add what is missing"
+    );
+    assert_eq!(
+        refusal(&with_body("Hi {{1}}"), &body(&["a", "b"])),
+        "body: template order_ready needs 1 parameter, got 2; remove what is too much"
+    );
+    assert_eq!(
+        refusal(&with_header(TemplateHeader::Text(text("Hi {{1}}"))), &TemplateContent::default()),
+        "header: template order_ready needs 1 parameter, got 0; add what is missing"
+    );
+}
+
+#[test]
+fn named_variables_get_the_parameters_in_order_of_appearance() {
+    let filled = filled(&with_body("{{name}}, {{code}} for {{name}}"), &body(&["Asha", "A-17"]));
+
+    let named = |name: &str, text: &str| FilledText { name: Some(name.to_owned()), text: text.to_owned() };
+    assert_eq!(filled, [FilledComponent::Body(vec![named("name", "Asha"), named("code", "A-17")])]);
+}
+
+#[test]
+fn values_that_whatsapp_forbids_are_refused() {
+    for (value, trouble) in [
+        ("", "is empty; give it a value, or a default for people without one"),
+        (" ", "is empty; give it a value, or a default for people without one"),
+        ("a\nb", "contains a line break, which WhatsApp forbids; remove it"),
+        ("a\r\nb", "contains a line break, which WhatsApp forbids; remove it"),
+        ("a\tb", "contains a tab, which WhatsApp forbids; remove it"),
+        ("a     b", "contains too many spaces in a row, which WhatsApp forbids; leave at most four"),
+    ] {
+        assert_eq!(
+            refusal(&with_body("{{1}} {{2}}"), &body(&["fine", value])),
+            format!("body: parameter 2 of template order_ready {trouble}")
+        );
+    }
+    filled(&with_body("{{1}}"), &body(&["a    b"]));
+}
+
+#[test]
+fn a_media_header_must_be_of_the_kind_that_was_approved() {
+    let needs = with_header(TemplateHeader::Media(MediaKind::Document));
+
+    let FilledComponent::Header(FilledHeader::Media { kind, url, filename }) =
+        &filled(&needs, &media(MediaKind::Document, "https://cdn.example/1.pdf"))[0]
+    else {
+        panic!("a media header was asked for")
+    };
+    assert_eq!(
+        (*kind, url.as_str(), filename.as_deref()),
+        (MediaKind::Document, "https://cdn.example/1.pdf", Some("invoice.pdf"))
+    );
+
+    assert_eq!(
+        refusal(&needs, &media(MediaKind::Image, "https://cdn.example/1.png")),
+        "header: template order_ready needs a document header, got an image header; change the header of the message"
+    );
+    assert_eq!(
+        refusal(&needs, &TemplateContent::default()),
+        "header: template order_ready needs a document header, got none; change the header of the message"
+    );
+    assert_eq!(
+        refusal(&TemplateComponents::default(), &media(MediaKind::Image, "https://cdn.example/1.png")),
+        "header: template order_ready has no header; remove it from the message"
+    );
+    assert_eq!(
+        refusal(&with_header(TemplateHeader::Text(text("Hi"))), &header(HeaderContent::Location(place("1", "2")))),
+        "header: template order_ready needs a text header, got a location header; change the header of the message"
+    );
+}
+
+#[test]
+fn only_a_document_has_a_file_name() {
+    let filled = filled(
+        &with_header(TemplateHeader::Media(MediaKind::Image)),
+        &media(MediaKind::Image, "https://cdn.example/1"),
+    );
+
+    let expected =
+        FilledHeader::Media { kind: MediaKind::Image, url: "https://cdn.example/1".to_owned(), filename: None };
+    assert_eq!(filled, [FilledComponent::Header(expected)]);
+}
+
+#[test]
+fn media_without_a_web_address_is_refused() {
+    for url in ["", "https://", "ftp://cdn.example/1", "https://cdn.example/a b"] {
+        assert_eq!(
+            refusal(&with_header(TemplateHeader::Media(MediaKind::Image)), &media(MediaKind::Image, url)),
+            "header: template order_ready needs the address of its media, beginning with https://; correct the media URL",
+            "{url}"
+        );
+    }
+}
+
+#[test]
+fn a_location_must_be_on_earth() {
+    let needs = with_header(TemplateHeader::Location);
+
+    assert_eq!(filled(&needs, &header(HeaderContent::Location(place("19.0760", "-72.8777")))).len(), 1);
+    for (latitude, longitude) in [("", ""), ("north", "0"), ("91", "0"), ("0", "-181"), ("NaN", "0")] {
+        assert_eq!(
+            refusal(&needs, &header(HeaderContent::Location(place(latitude, longitude)))),
+            "header: template order_ready needs latitude and longitude in degrees, such as 19.0760 and 72.8777; correct the location"
+        );
+    }
+}
+
+#[test]
+fn a_header_that_nobody_could_fill_is_refused() {
+    assert_eq!(
+        refusal(&with_header(TemplateHeader::Other("PRODUCT".to_owned())), &TemplateContent::default()),
+        "header: template order_ready has a header of kind PRODUCT, which cannot be sent from here; use another template"
+    );
+}
+
+#[test]
+fn a_dynamic_url_gets_the_end_of_it_also_when_the_whole_is_given() {
+    let needs = with_buttons(&[(tracking(), "Track")]);
+    let given = |value| buttons(&[button(ButtonContentKind::DynamicUrl, "Track", 0, value)]);
+
+    assert_eq!(filled(&needs, &given("A-17")), [suffix(0, "A-17")]);
+    assert_eq!(filled(&needs, &given("https://shop.example/o/A-17")), [suffix(0, "A-17")]);
+    // Some templates lead through a redirect, whose variable is an address.
+    assert_eq!(filled(&needs, &given("https://other.example/A-17")), [suffix(0, "https://other.example/A-17")]);
+}
+
+#[test]
+fn a_dynamic_url_without_its_end_is_refused() {
+    let needs = with_buttons(&[(TemplateButtonKind::QuickReply, "Stop"), (tracking(), "Track")]);
+    let missing = "button 2 (\"Track\"): template order_ready needs the part of its URL that follows \
+                   \"https://shop.example/o/\"; add it to the button";
+
+    assert_eq!(refusal(&needs, &TemplateContent::default()), missing);
+    for value in ["", "https://shop.example/o/"] {
+        assert_eq!(refusal(&needs, &buttons(&[button(ButtonContentKind::DynamicUrl, "Track", 1, value)])), missing);
+    }
+}
+
+#[test]
+fn a_url_that_still_holds_its_variable_is_refused_unless_it_is_a_check() {
+    let needs = template(with_buttons(&[(tracking(), "Track")]));
+    let content = buttons(&[button(ButtonContentKind::DynamicUrl, "Track", 0, "https://shop.example/o/{{1}}")]);
+
+    let refusal = fill(&needs, &content, false).expect_err("a variable is no value");
+    assert_eq!(
+        refusal.message,
+        "button 1 (\"Track\"): template order_ready got the URL \"{{1}}\" with its variable in it; replace that by a value"
+    );
+    assert!(fill(&needs, &content, true).is_ok());
+}
+
+#[test]
+fn a_forbidden_value_in_a_url_is_refused() {
+    assert_eq!(
+        refusal(
+            &with_buttons(&[(tracking(), "Track")]),
+            &buttons(&[button(ButtonContentKind::DynamicUrl, "", 0, "a\nb")])
+        ),
+        "button 1 (\"Track\"): the end of the URL of template order_ready contains a line break, which WhatsApp forbids; remove it"
+    );
+}
+
+#[test]
+fn buttons_find_their_place_by_kind_then_label_then_order() {
+    let reply = || TemplateButtonKind::QuickReply;
+    let needs = with_buttons(&[(reply(), "Yes"), (reply(), "No"), (reply(), "Later"), (tracking(), "Track")]);
+    let quick = |text, index, value| button(ButtonContentKind::QuickReply, text, index, value);
+
+    let by_label = buttons(&[
+        quick("no", 1, "n"),
+        button(ButtonContentKind::DynamicUrl, "", 1, "A-17"),
+        quick("Yes ", 1, "y"),
+        quick("Later", 1, "l"),
+    ]);
+    assert_eq!(filled(&needs, &by_label), [payload(0, "y"), payload(1, "n"), payload(2, "l"), suffix(3, "A-17")]);
+
+    let by_order = buttons(&[
+        quick("", 0, "first"),
+        quick("", 0, "second"),
+        quick("Yes", 0, "y"),
+        button(ButtonContentKind::DynamicUrl, "Renamed", 0, "A-17"),
+    ]);
+    assert_eq!(
+        filled(&needs, &by_order),
+        [payload(0, "y"), payload(1, "first"), payload(2, "second"), suffix(3, "A-17")]
+    );
+
+    let by_index = buttons(&[quick("", 2, "l"), button(ButtonContentKind::DynamicUrl, "", 9, "A-17")]);
+    assert_eq!(
+        filled(&needs, &by_index),
+        [payload(2, "l"), suffix(3, "A-17")],
+        "an index decides when nothing else does"
+    );
+}
+
+#[test]
+fn a_button_that_the_template_lacks_is_refused_when_something_would_be_lost() {
+    let needs = with_buttons(&[(TemplateButtonKind::StaticUrl { url: "https://shop.example".to_owned() }, "Shop")]);
+
+    for (kind, word) in [
+        (ButtonContentKind::DynamicUrl, "URL button with a variable"),
+        (ButtonContentKind::QuickReply, "quick reply"),
+        (ButtonContentKind::CopyCode, "copy-code button"),
+        (ButtonContentKind::Other("flow".to_owned()), "flow"),
+    ] {
+        assert_eq!(
+            refusal(&needs, &buttons(&[button(kind, "Shop", 0, "value")])),
+            format!(
+                "button \"Shop\": template order_ready has no {word} left for it; \
+                 remove it, or save the template again as WhatsApp has it"
+            )
+        );
+    }
+    for kind in [ButtonContentKind::StaticUrl, ButtonContentKind::CallPhone] {
+        assert_eq!(filled(&needs, &buttons(&[button(kind, "Old label", 3, "https://shop.example")])), []);
+    }
+}
+
+#[test]
+fn a_quick_reply_needs_no_payload_but_a_given_one_must_come_back_whole() {
+    let needs = with_buttons(&[(TemplateButtonKind::QuickReply, "Yes")]);
+    let given = |value: &str| buttons(&[button(ButtonContentKind::QuickReply, "Yes", 0, value)]);
+
+    assert_eq!(filled(&needs, &TemplateContent::default()), []);
+    assert_eq!(filled(&needs, &given("")), []);
+    assert_eq!(filled(&needs, &given(&"é".repeat(PAYLOAD_CHARS_MAX))).len(), 1);
+    assert_eq!(
+        refusal(&needs, &given(&"é".repeat(PAYLOAD_CHARS_MAX + 1))),
+        "button 1 (\"Yes\"): template order_ready takes a payload of at most 128 characters; shorten it"
+    );
+}
+
+#[test]
+fn a_copy_code_button_needs_its_code() {
+    let needs = with_buttons(&[(TemplateButtonKind::CopyCode, "Copy")]);
+
+    assert_eq!(
+        filled(&needs, &buttons(&[button(ButtonContentKind::CopyCode, "", 0, "SAVE20")])),
+        [FilledComponent::Button { position: 0, value: FilledButton::CouponCode("SAVE20".to_owned()) }]
+    );
+    assert_eq!(
+        refusal(&needs, &TemplateContent::default()),
+        "button 1 (\"Copy\"): template order_ready needs its coupon code; add it to the button"
+    );
+}
+
+#[test]
+fn a_one_time_password_goes_into_the_button_too() {
+    let otp = with_buttons(&[(TemplateButtonKind::OneTimePassword, "Copy code")]);
+    let needs = TemplateComponents { body: text("*{{1}}* is your code."), ..otp.clone() };
+
+    let code = FilledComponent::Body(vec![FilledText { name: None, text: "482913".to_owned() }]);
+    assert_eq!(filled(&needs, &body(&["482913"])), [code.clone(), suffix(0, "482913")]);
+    let twice =
+        TemplateContent { buttons: vec![button(ButtonContentKind::CopyCode, "", 0, "482913")], ..body(&["482913"]) };
+    assert_eq!(filled(&needs, &twice), [code, suffix(0, "482913")]);
+    assert_eq!(
+        refusal(&otp, &TemplateContent::default()),
+        "button 1 (\"Copy code\"): template order_ready needs the one-time password as the first parameter of its body; add it"
+    );
+}
+
+#[test]
+fn a_limited_time_offer_needs_its_end() {
+    let needs =
+        TemplateComponents { limited_time_offer: Some("Ends soon".to_owned()), ..TemplateComponents::default() };
+    let ends = |offer_expires_at_ms| TemplateContent { offer_expires_at_ms, ..TemplateContent::default() };
+
+    let expires_at_ms = 1_790_000_000_000;
+    assert_eq!(filled(&needs, &ends(Some(expires_at_ms))), [FilledComponent::LimitedTimeOffer { expires_at_ms }]);
+    for missing in [None, Some(0)] {
+        assert_eq!(
+            refusal(&needs, &ends(missing)),
+            "limited-time offer: template order_ready needs the time at which the offer ends, in milliseconds since 1970; add it"
+        );
+    }
+    assert_eq!(
+        refusal(&TemplateComponents::default(), &ends(Some(expires_at_ms))),
+        "limited-time offer: template order_ready has none; remove it from the message"
+    );
+}
+
+#[test]
+fn a_carousel_is_filled_card_by_card() {
+    let card = TemplateCard { body: text("{{1}} off"), ..TemplateCard::default() };
+    let needs = TemplateComponents { carousel: Some(vec![card.clone(), card]), ..TemplateComponents::default() };
+    let cards = |bodies: &[&[&str]]| {
+        let cards = bodies.iter().map(|body| CardContent { body: strings(body), ..CardContent::default() });
+        TemplateContent { carousel: Some(cards.collect()), ..TemplateContent::default() }
+    };
+
+    let off = |text: &str| vec![FilledComponent::Body(vec![FilledText { name: None, text: text.to_owned() }])];
+    assert_eq!(
+        filled(&needs, &cards(&[&["10%"], &["20%"]])),
+        [FilledComponent::Carousel(vec![off("10%"), off("20%")])]
+    );
+    assert_eq!(
+        refusal(&needs, &cards(&[&["10%"], &[]])),
+        "card 2, body: template order_ready needs 1 parameter, got 0; add what is missing"
+    );
+    assert_eq!(
+        refusal(&needs, &cards(&[&["10%"]])),
+        "carousel: template order_ready needs 2 cards, got 1; send as many as were approved"
+    );
+    assert_eq!(
+        refusal(&TemplateComponents::default(), &cards(&[&["10%"]])),
+        "carousel: template order_ready has none; remove it from the message"
+    );
+}
+
+#[test]
+fn freeform_messages_keep_whatsapps_limits() {
+    let text = |body: &str| Freeform::Text { body: body.to_owned() };
+    let media = |url: &str, caption: &str| Freeform::Media {
+        kind: MediaKind::Image,
+        url: url.to_owned(),
+        caption: Some(caption.to_owned()),
+        filename: None,
+    };
+    let check = |message: Freeform| check_freeform(&message).map_err(|refusal| refusal.message);
+
+    assert_eq!(check(text("Line 1\n\tLine 2")), Ok(()));
+    assert_eq!(check(text(&"é".repeat(FREEFORM_TEXT_CHARS_MAX))), Ok(()));
+    assert_eq!(check(media("https://cdn.example/1.png", &"é".repeat(CAPTION_CHARS_MAX))), Ok(()));
+    assert_eq!(check(Freeform::Location(place("19.0760", "72.8777"))), Ok(()));
+
+    for (message, trouble) in [
+        (text(" "), "text: the message is empty; give it a text"),
+        (text(&"é".repeat(FREEFORM_TEXT_CHARS_MAX + 1)), "text: WhatsApp takes at most 4096 characters; shorten it"),
+        (
+            media("", ""),
+            "media: its address is missing or no web address; give the full media URL, beginning with https://",
+        ),
+        (
+            media("https://cdn.example/1.png", &"é".repeat(CAPTION_CHARS_MAX + 1)),
+            "media: WhatsApp takes at most 1024 characters as its caption; shorten it",
+        ),
+        (
+            Freeform::Location(place("19.0760", "")),
+            "location: latitude and longitude are needed in degrees, such as 19.0760 and 72.8777; correct them",
+        ),
+    ] {
+        assert_eq!(check(message), Err(trouble.to_owned()));
+    }
+}

@@ -1,0 +1,17 @@
+//! What the bridge is about, without the world around it: no IO, no clock, no foreign formats.
+//! Time and dice come in as arguments.
+
+pub mod account;
+pub mod attempt;
+pub mod callback;
+pub mod failure;
+pub mod fill;
+pub mod ids;
+pub mod inbound;
+pub mod outbound;
+pub mod phone;
+pub mod progress;
+pub mod retry;
+pub mod status;
+pub mod template;
+pub mod time;

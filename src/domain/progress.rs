@@ -1,0 +1,340 @@
+//! How a message moves after it was accepted: by what our own work found out, and by what WhatsApp
+//! reports. Both may arrive in any order, late and twice; whoever holds the row applies them here.
+//!
+//! The guarantee: a message is only ever marked as not sent when we know that; evidence that it was
+//! sent wins over everything we concluded without it.
+
+use super::{
+    failure::{Failure, FailureReason},
+    outbound::SendState,
+    status::{DeliveryStatus, StatusUpdate, advance, steps},
+    time::UnixMillis,
+};
+
+/// The part of a message that moves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    pub state: SendState,
+    pub delivery: Option<DeliveryStatus>,
+    pub provider_message_id: Option<String>,
+    /// Queued: not before. Unknown: when the account's policy decides.
+    pub due_at: Option<UnixMillis>,
+    /// The lease under which it is being sent; `Some` exactly while sending.
+    pub epoch: Option<i64>,
+    /// Tries that ended, or are under way.
+    pub attempts: i16,
+    pub sent_at: Option<UnixMillis>,
+    pub took_ms: Option<i32>,
+    pub failure: Option<Failure>,
+}
+
+/// A status to tell, and the entry that it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct News {
+    pub status: DeliveryStatus,
+    pub occurred_at: UnixMillis,
+    pub failure: Option<Failure>,
+    /// The provider's own entry; `None` for what we concluded.
+    pub entry: Option<String>,
+}
+
+/// What our own work found out about one message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finding {
+    /// The provider took it.
+    Submitted { provider_message_id: String },
+    /// It certainly did not go out; again from this time on.
+    Retry { due_at: UnixMillis, failure: Failure },
+    /// It did not leave us: the number, its connection or we stopped. It keeps its turn.
+    Returned,
+    /// The provider has judged, or there is nothing that could be sent.
+    GivenUp { failure: Failure },
+    /// It may have gone out; the account's policy decides at this time unless evidence comes first.
+    Unknown { settle_at: UnixMillis, failure: Failure },
+    /// It must wait for something else than its turn: again from this time on.
+    Postponed { due_at: UnixMillis },
+    /// It waited too long in the queue.
+    Expired,
+    /// No evidence came, and the policy is to report a failure.
+    NoEvidence,
+    /// No evidence came, and the policy is to send again.
+    Resend,
+}
+
+impl Progress {
+    /// A message as it is accepted.
+    pub fn queued() -> Self {
+        Self {
+            state: SendState::Queued,
+            delivery: None,
+            provider_message_id: None,
+            due_at: None,
+            epoch: None,
+            attempts: 0,
+            sent_at: None,
+            took_ms: None,
+            failure: None,
+        }
+    }
+
+    /// Applies a finding made under the lease `epoch`. `None` when it comes too late to count: the
+    /// message has moved on, or was taken over by another owner.
+    pub fn apply(&mut self, finding: &Finding, epoch: i64, now: UnixMillis) -> Option<Vec<News>> {
+        // The epoch fences guesses. That the provider took it is a fact, whoever brings it.
+        if let Finding::Submitted { provider_message_id } = finding
+            && self.state != SendState::Submitted
+        {
+            self.prove_sent(provider_message_id);
+            self.failure = None;
+            return Some(vec![]);
+        }
+        let expected = match finding {
+            Finding::Submitted { .. }
+            | Finding::Retry { .. }
+            | Finding::Returned
+            | Finding::GivenUp { .. }
+            | Finding::Unknown { .. } => (SendState::Sending, Some(epoch)),
+            Finding::Postponed { .. } | Finding::Expired => (SendState::Queued, None),
+            Finding::NoEvidence | Finding::Resend => (SendState::Unknown, None),
+        };
+        if (self.state, self.epoch) != expected {
+            return None;
+        }
+        self.epoch = None;
+        self.due_at = None;
+        match finding {
+            Finding::Submitted { .. } => Some(vec![]),
+            Finding::Retry { due_at, failure } => {
+                self.state = SendState::Queued;
+                self.due_at = Some(*due_at);
+                self.failure = Some(failure.clone());
+                Some(vec![])
+            }
+            Finding::Returned => {
+                self.state = SendState::Queued;
+                self.attempts -= 1;
+                Some(vec![])
+            }
+            Finding::GivenUp { failure } => {
+                self.state = SendState::Rejected;
+                Some(self.fail(failure.clone(), now))
+            }
+            Finding::Unknown { settle_at, failure } => {
+                self.state = SendState::Unknown;
+                self.due_at = Some(*settle_at);
+                self.failure = Some(failure.clone());
+                Some(vec![])
+            }
+            Finding::Postponed { due_at } => {
+                self.due_at = Some(*due_at);
+                Some(vec![])
+            }
+            Finding::Expired => {
+                self.state = SendState::Expired;
+                let failure = match self.failure.take() {
+                    // What the provider kept saying tells more than that time was up.
+                    Some(last) => Failure::new(
+                        if last.code.is_some() || last.reason == FailureReason::Template {
+                            last.reason
+                        } else {
+                            FailureReason::Expired
+                        },
+                        last.code,
+                        &format!("too late to be worth sending; the last try failed: {}", last.text),
+                    ),
+                    None => Failure::new(FailureReason::Expired, None, "waited too long to be worth sending"),
+                };
+                Some(self.fail(failure, now))
+            }
+            Finding::NoEvidence => {
+                let text = "no answer came when it was sent, and no sign since that it went out";
+                Some(self.fail(Failure::new(FailureReason::UnknownOutcome, None, text), now))
+            }
+            Finding::Resend => {
+                self.state = SendState::Queued;
+                Some(vec![])
+            }
+        }
+    }
+
+    fn fail(&mut self, failure: Failure, now: UnixMillis) -> Vec<News> {
+        self.failure = Some(failure.clone());
+        if advance(self.delivery, DeliveryStatus::Failed).is_none() {
+            return vec![];
+        }
+        self.delivery = Some(DeliveryStatus::Failed);
+        vec![News { status: DeliveryStatus::Failed, occurred_at: now, failure: Some(failure), entry: None }]
+    }
+
+    fn prove_sent(&mut self, provider_message_id: &str) {
+        self.state = SendState::Submitted;
+        self.provider_message_id = Some(provider_message_id.to_owned());
+        self.due_at = None;
+        self.epoch = None;
+    }
+
+    /// Applies a report of the provider's. Any report is evidence that the message went out, whatever
+    /// we thought of it.
+    pub fn report(&mut self, update: &StatusUpdate) -> Vec<News> {
+        if self.state != SendState::Submitted {
+            self.prove_sent(&update.provider_message_id);
+        }
+        let told = steps(self.delivery, update.status);
+        if let Some(status) = advance(self.delivery, update.status) {
+            self.delivery = Some(status);
+            self.failure.clone_from(&update.failure);
+        }
+        told.into_iter()
+            .map(|status| {
+                let reported = status == update.status;
+                News {
+                    status,
+                    occurred_at: update.occurred_at,
+                    failure: update.failure.clone().filter(|_| reported),
+                    entry: reported.then(|| update.entry.clone()),
+                }
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
+
+    fn sending() -> Progress {
+        Progress { state: SendState::Sending, epoch: Some(7), attempts: 1, ..Progress::queued() }
+    }
+
+    fn report(status: DeliveryStatus) -> StatusUpdate {
+        StatusUpdate {
+            provider_message_id: "wamid.1".to_owned(),
+            message: None,
+            provider_number_id: "1".to_owned(),
+            status,
+            occurred_at: NOW,
+            failure: (status == DeliveryStatus::Failed).then(|| failure(FailureReason::Unreachable)),
+            entry: "{}".to_owned(),
+        }
+    }
+
+    fn failure(reason: FailureReason) -> Failure {
+        Failure::new(reason, None, "because")
+    }
+
+    #[test]
+    fn a_guess_of_an_earlier_owner_changes_nothing() {
+        let mut message = sending();
+
+        assert_eq!(message.apply(&Finding::Returned, 6, NOW), None);
+        assert_eq!(message, sending());
+    }
+
+    #[test]
+    fn that_the_provider_took_it_counts_whoever_says_so() {
+        let mut message = Progress { state: SendState::Unknown, due_at: Some(NOW), ..Progress::queued() };
+
+        let news = message.apply(&Finding::Submitted { provider_message_id: "wamid.1".into() }, 6, NOW);
+
+        assert_eq!(news, Some(vec![]));
+        assert_eq!((message.state, message.due_at), (SendState::Submitted, None));
+    }
+
+    #[test]
+    fn evidence_before_the_answer_settles_the_message() {
+        let mut message = sending();
+
+        let news = message.report(&report(DeliveryStatus::Sent));
+        let late = message.apply(
+            &Finding::Unknown { settle_at: NOW, failure: failure(FailureReason::UnknownOutcome) },
+            7,
+            NOW,
+        );
+
+        assert_eq!(news.len(), 1);
+        assert_eq!(late, None);
+        assert_eq!(message.state, SendState::Submitted);
+    }
+
+    #[test]
+    fn evidence_after_a_reported_failure_is_still_told() {
+        let mut message = Progress { state: SendState::Unknown, ..Progress::queued() };
+
+        let failed = message.apply(&Finding::NoEvidence, 1, NOW).expect("it was unknown");
+        let later = message.report(&report(DeliveryStatus::Delivered));
+
+        assert_eq!(failed[0].status, DeliveryStatus::Failed);
+        assert_eq!(later.iter().map(|news| news.status).collect::<Vec<_>>(), [DeliveryStatus::Delivered]);
+        assert_eq!(message.state, SendState::Submitted);
+    }
+
+    #[test]
+    fn an_expired_message_is_reported_with_the_last_reason() {
+        let mut message = Progress { failure: Some(failure(FailureReason::Unreachable)), ..Progress::queued() };
+
+        let news = message.apply(&Finding::Expired, 1, NOW).expect("it was queued");
+
+        let told = news[0].failure.as_ref().expect("a failure says why");
+        assert_eq!(told.reason, FailureReason::Expired);
+        assert!(told.text.contains("because"));
+    }
+
+    #[test]
+    fn a_message_throttled_until_it_expired_is_reported_as_throttled() {
+        let throttled = Failure::new(FailureReason::TooManyToNumber, Some(130_429), "too fast");
+        let mut message = Progress { failure: Some(throttled), ..Progress::queued() };
+
+        let news = message.apply(&Finding::Expired, 1, NOW).expect("it was queued");
+
+        let told = news[0].failure.as_ref().expect("a failure says why");
+        assert_eq!((told.reason, told.code), (FailureReason::TooManyToNumber, Some(130_429)));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Happening {
+        Found(Finding),
+        Reported(Box<StatusUpdate>),
+    }
+
+    fn any_happening() -> impl Strategy<Value = Happening> {
+        let findings = vec![
+            Finding::Submitted { provider_message_id: "wamid.1".into() },
+            Finding::Retry { due_at: NOW, failure: failure(FailureReason::Other) },
+            Finding::Returned,
+            Finding::GivenUp { failure: failure(FailureReason::Template) },
+            Finding::Unknown { settle_at: NOW, failure: failure(FailureReason::UnknownOutcome) },
+            Finding::Postponed { due_at: NOW },
+            Finding::Expired,
+            Finding::NoEvidence,
+            Finding::Resend,
+        ];
+        let reports = [DeliveryStatus::Sent, DeliveryStatus::Failed, DeliveryStatus::Delivered, DeliveryStatus::Read];
+        prop_oneof![
+            proptest::sample::select(findings).prop_map(Happening::Found),
+            proptest::sample::select(reports.to_vec()).prop_map(|status| Happening::Reported(Box::new(report(status)))),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens in whatever order: the row keeps the table's constraints, and what is told rises.
+        #[test]
+        fn no_order_of_happenings_breaks_a_message(happenings in proptest::collection::vec(any_happening(), 0..20)) {
+            let mut message = sending();
+            let mut told = Vec::new();
+            for happening in happenings {
+                let news = match happening {
+                    Happening::Found(finding) => message.apply(&finding, 7, NOW).unwrap_or_default(),
+                    Happening::Reported(update) => message.report(&update),
+                };
+                told.extend(news.into_iter().map(|news| news.status));
+                prop_assert_eq!(message.state == SendState::Sending, message.epoch.is_some());
+                prop_assert_eq!(message.state == SendState::Submitted, message.provider_message_id.is_some());
+                prop_assert!(message.due_at.is_none() || matches!(message.state, SendState::Queued | SendState::Unknown));
+            }
+            prop_assert!(told.windows(2).all(|pair| pair[0] < pair[1]));
+        }
+    }
+}

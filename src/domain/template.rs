@@ -1,0 +1,392 @@
+//! WhatsApp templates: what is approved, what a request brings, and which of the one is meant by the other.
+//!
+//! A request names a template and a language, both typed by a person into a platform's form; WhatsApp
+//! wants its own spelling, and only an approved translation can be sent. [`resolve`] finds it. Whether
+//! the request then brings what the template needs is the business of [`fill`](super::fill).
+
+use std::{borrow::Borrow, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    failure::{Refusal, RefusalKind},
+    outbound::{Category, Location, MediaKind},
+};
+
+/// One approved (or not) translation of a template, as its provider lists it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Template {
+    /// The provider's id.
+    pub provider_id: String,
+    pub name: String,
+    /// The provider's own code, for example `en_US`.
+    pub language: String,
+    pub status: TemplateStatus,
+    pub category: TemplateCategory,
+    pub components: TemplateComponents,
+}
+
+/// An open set: what we do not know is kept as it is written, and cannot be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TemplateStatus {
+    Approved,
+    Paused,
+    Disabled,
+    Pending,
+    Rejected,
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl fmt::Display for TemplateStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Approved => "approved",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+            Self::Pending => "pending",
+            Self::Rejected => "rejected",
+            Self::Other(word) => word,
+        })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TemplateCategory {
+    Authentication,
+    Utility,
+    Marketing,
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl TemplateCategory {
+    /// A category that we do not know is treated with the least haste.
+    pub fn category(&self) -> Category {
+        match self {
+            Self::Authentication => Category::Authentication,
+            Self::Utility => Category::Utility,
+            Self::Marketing | Self::Other(_) => Category::Marketing,
+        }
+    }
+}
+
+/// What must be given to send a template. Derived from the provider's listing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TemplateComponents {
+    pub header: Option<TemplateHeader>,
+    pub body: TemplateText,
+    pub footer: Option<String>,
+    /// In the template's order, those without anything to fill too: they count in the index.
+    pub buttons: Vec<TemplateButton>,
+    /// The offer's text.
+    pub limited_time_offer: Option<String>,
+    /// One entry a card.
+    pub carousel: Option<Vec<TemplateCard>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TemplateCard {
+    pub header: Option<TemplateHeader>,
+    pub body: TemplateText,
+    pub buttons: Vec<TemplateButton>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TemplateHeader {
+    Text(TemplateText),
+    Media(MediaKind),
+    Location,
+    /// A format that we cannot fill, in the provider's word.
+    Other(String),
+}
+
+/// A text and the variables in it, in order of appearance, each once.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TemplateText {
+    pub text: String,
+    pub variables: Vec<Variable>,
+}
+
+impl TemplateText {
+    /// Finds the variables of a text. Whatever stands in double braces and is neither a number nor a
+    /// name is text.
+    pub fn parse(text: String) -> Self {
+        let mut variables = Vec::new();
+        for variable in placeholders(&text).filter_map(Variable::parse) {
+            if !variables.contains(&variable) {
+                variables.push(variable);
+            }
+        }
+        Self { text, variables }
+    }
+}
+
+/// Does something that ought to have been replaced still stand in double braces?
+pub(super) fn holds_placeholder(text: &str) -> bool {
+    placeholders(text).any(|inside| Variable::parse(inside).is_some())
+}
+
+/// What stands between `{{` and the next `}}`, in order of appearance.
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    text.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")).map(|(inside, _)| inside)
+}
+
+/// `{{1}}` or `{{first_name}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variable {
+    Position(u16),
+    Name(String),
+}
+
+impl Variable {
+    fn parse(inside: &str) -> Option<Self> {
+        let word = inside.trim();
+        if let Ok(position) = word.parse() {
+            return Some(Self::Position(position));
+        }
+        let is_name = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        is_name.then(|| Self::Name(word.to_owned()))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TemplateButton {
+    pub kind: TemplateButtonKind,
+    /// The label.
+    pub text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TemplateButtonKind {
+    /// The fixed part of the URL, before its one variable.
+    DynamicUrl {
+        prefix: String,
+    },
+    StaticUrl {
+        url: String,
+    },
+    CallPhone {
+        number: String,
+    },
+    QuickReply,
+    CopyCode,
+    /// An authentication template's button: wants the code once more.
+    OneTimePassword,
+    /// Nothing to fill, or nothing that we could fill: the provider's word.
+    Other {
+        word: String,
+    },
+}
+
+/// What a request brings for a template.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TemplateContent {
+    pub name: String,
+    /// As asked for, in the platform's spelling.
+    pub language: String,
+    pub header: Option<HeaderContent>,
+    pub body: Vec<String>,
+    /// The text as the platform rendered it.
+    pub body_text: Option<String>,
+    pub buttons: Vec<ButtonContent>,
+    /// Milliseconds since the epoch.
+    pub offer_expires_at_ms: Option<i64>,
+    pub carousel: Option<Vec<CardContent>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct CardContent {
+    pub header: Option<HeaderContent>,
+    pub body: Vec<String>,
+    pub buttons: Vec<ButtonContent>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum HeaderContent {
+    Text { parameters: Vec<String> },
+    Media { kind: MediaKind, url: String, filename: Option<String> },
+    Location(Location),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ButtonContent {
+    pub kind: ButtonContentKind,
+    /// Not reliable: 0-based here, 1-based there, repeated elsewhere.
+    pub index: Option<i64>,
+    pub text: Option<String>,
+    pub value: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum ButtonContentKind {
+    DynamicUrl,
+    StaticUrl,
+    CallPhone,
+    QuickReply,
+    CopyCode,
+    Other(String),
+}
+
+/// A template with everything that its provider wants to be given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilledTemplate {
+    pub name: String,
+    pub language: String,
+    pub category: Category,
+    pub components: Vec<FilledComponent>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum FilledComponent {
+    Header(FilledHeader),
+    Body(Vec<FilledText>),
+    Button { position: usize, value: FilledButton },
+    LimitedTimeOffer { expires_at_ms: i64 },
+    Carousel(Vec<Vec<FilledComponent>>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum FilledHeader {
+    Text(FilledText),
+    Media { kind: MediaKind, url: String, filename: Option<String> },
+    Location(Location),
+}
+
+/// One parameter; `name` only where the template names its variables.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilledText {
+    pub name: Option<String>,
+    pub text: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum FilledButton {
+    /// What stands in place of the URL's variable; also an authentication template's code.
+    UrlSuffix(String),
+    QuickReplyPayload(String),
+    CouponCode(String),
+}
+
+/// The template that a request means. `T` is a [`Template`] or a pointer to one.
+#[derive(Debug, PartialEq)]
+pub struct Resolved<'a, T> {
+    pub template: &'a T,
+    /// It is the only approved translation of the language asked for, but of another region: worth a line
+    /// in the log.
+    pub substituted: bool,
+}
+
+/// Why no template could be found. Each may be the fault of a list that is out of date.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unresolved {
+    #[error("template {name}: this WhatsApp account has none of that name; check the spelling, or create it there")]
+    UnknownName { name: String },
+    #[error("template {name}: not approved in {language:?}; {}", offer(approved))]
+    UnknownLanguage { name: String, language: String, approved: Vec<String> },
+    #[error("template {name} ({language}): its status is {status}; only approved templates can be sent")]
+    NotApproved { name: String, language: String, status: TemplateStatus },
+}
+
+impl From<Unresolved> for Refusal {
+    fn from(why: Unresolved) -> Self {
+        Self::new(RefusalKind::Template, why.to_string())
+    }
+}
+
+fn offer(approved: &[String]) -> String {
+    if approved.is_empty() {
+        "no language of it is approved yet".to_owned()
+    } else {
+        format!("choose one of its approved languages: {}", approved.join(", "))
+    }
+}
+
+/// Finds the translation that a request means among the templates of the sender's business account:
+/// the language as written, else as WhatsApp would write it, else the only approved one of the same
+/// base language. Never another language: Hindi is not answered with English.
+pub fn resolve<'a, T: Borrow<Template>>(
+    templates: &'a [T],
+    name: &str,
+    language: &str,
+) -> Result<Resolved<'a, T>, Unresolved> {
+    let (name, language) = (name.trim(), language.trim());
+    let translations = named(templates, name);
+    if translations.is_empty() {
+        return Err(Unresolved::UnknownName { name: name.to_owned() });
+    }
+    let wanted = LanguageCode::read(language);
+    let exact = |t: &&T| (**t).borrow().language == language;
+    let normalised = |t: &&T| LanguageCode::read(&(**t).borrow().language) == wanted;
+    for matches in [&exact as &dyn Fn(&&T) -> bool, &normalised] {
+        match preferred(translations.iter().copied().filter(matches)) {
+            Some(template) if is_approved(template) => return Ok(Resolved { template, substituted: false }),
+            Some(template) => return Err(not_approved(template.borrow())),
+            None => {}
+        }
+    }
+    let approved: Vec<&T> = translations.into_iter().filter(|t| is_approved(*t)).collect();
+    let mut related = approved.iter().filter(|t| LanguageCode::read(&(**t).borrow().language).base == wanted.base);
+    match (related.next(), related.next()) {
+        (Some(template), None) => Ok(Resolved { template, substituted: true }),
+        (None | Some(_), _) => Err(Unresolved::UnknownLanguage {
+            name: name.to_owned(),
+            language: language.to_owned(),
+            approved: approved.iter().map(|t| (**t).borrow().language.clone()).collect(),
+        }),
+    }
+}
+
+/// All translations of the template with this name; in any case of letters, if none is spelled exactly so.
+fn named<'a, T: Borrow<Template>>(templates: &'a [T], name: &str) -> Vec<&'a T> {
+    let exact: Vec<&T> = templates.iter().filter(|t| (*t).borrow().name == name).collect();
+    if !exact.is_empty() {
+        return exact;
+    }
+    templates.iter().filter(|t| (*t).borrow().name.eq_ignore_ascii_case(name)).collect()
+}
+
+/// One that can be sent, if there is one: a deleted translation may be listed beside its successor.
+fn preferred<'a, T: Borrow<Template>>(candidates: impl Iterator<Item = &'a T>) -> Option<&'a T> {
+    candidates.max_by_key(|t| is_approved(*t))
+}
+
+fn is_approved<T: Borrow<Template>>(template: &T) -> bool {
+    template.borrow().status == TemplateStatus::Approved
+}
+
+fn not_approved(template: &Template) -> Unresolved {
+    Unresolved::NotApproved {
+        name: template.name.clone(),
+        language: template.language.clone(),
+        status: template.status.clone(),
+    }
+}
+
+/// A language as people write it, `en(uk)` or `pt-br`, in one form: `en` and `GB`, `pt` and `BR`.
+#[derive(PartialEq, Eq)]
+struct LanguageCode {
+    base: String,
+    region: String,
+}
+
+impl LanguageCode {
+    fn read(text: &str) -> Self {
+        let mut parts = text.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
+        let base = parts.next().unwrap_or_default().to_lowercase();
+        let region = parts.collect::<Vec<_>>().join("_").to_uppercase();
+        // Only as a region: as a language `uk` is Ukrainian.
+        Self { base, region: if region == "UK" { "GB".to_owned() } else { region } }
+    }
+}
+
+#[cfg(test)]
+mod tests;
