@@ -1,3 +1,6 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod domain;
+pub mod clock;
+pub mod settings;
+pub mod telemetry;

@@ -1,0 +1,289 @@
+//! Settings that are fine alone and wrong together. Each finding names the keys, says what would happen,
+//! and ends with what to change.
+
+use std::time::Duration;
+
+use humantime_serde::re::humantime::format_duration;
+use url::Url;
+
+use super::Settings;
+
+/// A lease outlives the longest exchange by at least this: time for the outcome to be committed.
+pub const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// The platform counts an answer after this as an error.
+pub const PLATFORM_PATIENCE: Duration = Duration::from_secs(1);
+/// A statement binds at most 32,766 values, and our widest row has fewer than 32 columns.
+pub const COMMIT_BATCH_ROWS_MAX: usize = 1_000;
+/// WhatsApp's own bucket for one number and one person.
+pub const PAIR_BURST_MAX: u32 = 45;
+/// Waits in one retry schedule.
+pub const RETRY_WAITS_MAX: usize = 32;
+/// An instance's name goes into every lease.
+pub const INSTANCE_ID_CHARS_MAX: usize = 64;
+/// One delete statement.
+pub const ROWS_PER_STEP_MAX: usize = 10_000;
+
+/// Everything that does not fit, empty when all is well.
+pub fn contradictions(settings: &Settings) -> Vec<String> {
+    let mut findings = Findings(Vec::new());
+    check_server(settings, &mut findings);
+    check_instance(settings, &mut findings);
+    check_limits(settings, &mut findings);
+    check_send(settings, &mut findings);
+    check_relay(settings, &mut findings);
+    check_retention(settings, &mut findings);
+    check_log(settings, &mut findings);
+    findings.0
+}
+
+struct Findings(Vec<String>);
+
+impl Findings {
+    fn unless(&mut self, good: bool, finding: impl FnOnce() -> String) {
+        if !good {
+            self.0.push(finding());
+        }
+    }
+
+    fn at_least_one(&mut self, key: &str, value: usize) {
+        self.unless(value >= 1, || format!("{key} is 0, so nothing would ever be done: set it to 1 or more"));
+    }
+
+    fn some_time(&mut self, key: &str, value: Duration) {
+        self.unless(!value.is_zero(), || format!("{key} is no time at all: set it to a second or more"));
+    }
+}
+
+fn check_server(settings: &Settings, findings: &mut Findings) {
+    let public_url = &settings.server.public_url;
+    findings.unless(public_url.is_empty() || is_web_url(public_url), || {
+        format!("server.public_url `{public_url}` is not a URL: write it like https://whatsapp.example.com")
+    });
+    findings.at_least_one("server.connections_max", settings.server.connections_max);
+
+    let database_url = &*settings.database.url;
+    let known = ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| database_url.starts_with(scheme));
+    findings.unless(known, || {
+        "database.url names no database that we know: write sqlite://data/wabridge.db or postgres://user:password@host/name"
+            .to_owned()
+    });
+    findings.at_least_one("database.read_connections", settings.database.read_connections as usize);
+    findings.unless(settings.database.busy_timeout < settings.database.statement_timeout, || {
+        "database.busy_timeout is not shorter than database.statement_timeout, so waiting for a lock would end as a \
+         statement that takes too long: lower the first"
+            .to_owned()
+    });
+
+    let proxy = &*settings.security.https_proxy;
+    findings.unless(proxy.is_empty() || is_web_url(proxy), || {
+        "security.https_proxy is not a URL: write it like http://proxy.example.com:3128, or leave it empty".to_owned()
+    });
+}
+
+fn is_web_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+fn check_instance(settings: &Settings, findings: &mut Findings) {
+    let instance = &settings.instance;
+    let longest = settings.send.timeout.max(settings.relay.timeout);
+    findings.unless(instance.lease > longest + LEASE_MARGIN, || {
+        format!(
+            "instance.lease ({}) does not outlast the longest exchange (send.timeout and relay.timeout, {}) by more than \
+             {}: another instance could take over a message that is still being sent. Raise instance.lease or lower the timeouts",
+            format_duration(instance.lease),
+            format_duration(longest),
+            format_duration(LEASE_MARGIN),
+        )
+    });
+    findings.unless(!instance.lease_renewal.is_zero() && instance.lease_renewal < instance.lease / 3, || {
+        format!(
+            "instance.lease_renewal ({}) must be less than a third of instance.lease ({}), or one slow renewal loses the \
+             lease: lower instance.lease_renewal",
+            format_duration(instance.lease_renewal),
+            format_duration(instance.lease),
+        )
+    });
+    findings.unless(instance.id.chars().count() <= INSTANCE_ID_CHARS_MAX, || {
+        format!("instance.id is longer than {INSTANCE_ID_CHARS_MAX} characters: choose a shorter name")
+    });
+}
+
+fn check_limits(settings: &Settings, findings: &mut Findings) {
+    let limits = &settings.limits;
+    for (key, value) in [
+        ("limits.send_body_bytes", limits.send_body_bytes),
+        ("limits.webhook_body_bytes", limits.webhook_body_bytes),
+        ("limits.commit_batch_rows", limits.commit_batch_rows),
+        ("limits.webhooks_waiting", limits.webhooks_waiting),
+        ("limits.answer_bytes", limits.answer_bytes),
+        ("limits.read_ahead_messages", limits.read_ahead_messages),
+    ] {
+        findings.at_least_one(key, value);
+    }
+    findings.unless(limits.commit_batch_rows <= COMMIT_BATCH_ROWS_MAX, || {
+        format!("limits.commit_batch_rows is above {COMMIT_BATCH_ROWS_MAX}, more than one statement can bind: lower it")
+    });
+    findings.unless(limits.commit_queue_rows >= limits.commit_batch_rows, || {
+        "limits.commit_queue_rows is smaller than limits.commit_batch_rows, so no batch could ever be full: raise the first"
+            .to_owned()
+    });
+    findings.unless(limits.accept_wait < PLATFORM_PATIENCE, || {
+        format!(
+            "limits.accept_wait ({}) must be below {}, after which the platform counts an error: lower it",
+            format_duration(limits.accept_wait),
+            format_duration(PLATFORM_PATIENCE),
+        )
+    });
+    findings.unless(limits.accept_wait_expected < limits.accept_wait, || {
+        "limits.accept_wait_expected must be below limits.accept_wait, or requests are let in only to be taken back: lower \
+         the first"
+            .to_owned()
+    });
+    findings.unless(settings.send.template_lookup < limits.accept_wait, || {
+        "send.template_lookup must be below limits.accept_wait, or a request spends all its time on it: lower the first"
+            .to_owned()
+    });
+}
+
+fn check_send(settings: &Settings, findings: &mut Findings) {
+    let send = &settings.send;
+    check_exchange("send", send.timeout, send.connect_timeout, &send.retry_waits, findings);
+    findings.at_least_one("send.in_flight_per_number", send.in_flight_per_number);
+    findings.unless(send.pace_share > 0.0 && send.pace_share <= 1.0, || {
+        "send.pace_share is a share of what the provider allows: set it above 0 and to at most 1".to_owned()
+    });
+    findings.at_least_one("send.pace_burst", send.pace_burst as usize);
+    findings.unless((1..=PAIR_BURST_MAX).contains(&send.pair_burst), || {
+        format!("send.pair_burst must be 1 to {PAIR_BURST_MAX}, which is what WhatsApp allows towards one person")
+    });
+    findings.some_time("send.pair_refill", send.pair_refill);
+    findings.unless(send.unknown_grace > send.timeout, || {
+        "send.unknown_grace must be longer than send.timeout: evidence about a send comes after its end. Raise the first"
+            .to_owned()
+    });
+}
+
+fn check_relay(settings: &Settings, findings: &mut Findings) {
+    let relay = &settings.relay;
+    check_exchange("relay", relay.timeout, relay.connect_timeout, &relay.retry_waits, findings);
+    findings.at_least_one("relay.in_flight_per_subscription", relay.in_flight_per_subscription);
+    findings.at_least_one("relay.events_per_read", relay.events_per_read);
+    findings.some_time("relay.hold_probe", relay.hold_probe);
+    findings.some_time("templates.sync_every", settings.templates.sync_every);
+    let first_wait = relay.retry_waits.first().copied().unwrap_or_default();
+    findings.unless(relay.horizon > first_wait, || {
+        "relay.horizon is over before the first of relay.retry_waits: raise relay.horizon".to_owned()
+    });
+}
+
+fn check_exchange(
+    section: &str,
+    timeout: Duration,
+    connect_timeout: Duration,
+    waits: &[Duration],
+    findings: &mut Findings,
+) {
+    findings.some_time(&format!("{section}.connect_timeout"), connect_timeout);
+    findings.unless(connect_timeout <= timeout, || {
+        format!("{section}.connect_timeout is longer than {section}.timeout, which includes it: lower the first")
+    });
+    findings.unless((1..=RETRY_WAITS_MAX).contains(&waits.len()), || {
+        format!("{section}.retry_waits needs 1 to {RETRY_WAITS_MAX} waits, and has {}", waits.len())
+    });
+    findings.unless(waits.iter().all(|wait| !wait.is_zero()), || {
+        format!("{section}.retry_waits holds a wait of no time: set it to a second or more")
+    });
+}
+
+fn check_retention(settings: &Settings, findings: &mut Findings) {
+    let retention = &settings.retention;
+    for (key, value) in [
+        ("retention.refused", retention.refused),
+        ("retention.attempts", retention.attempts),
+        ("retention.unrecognized", retention.unrecognized),
+        ("retention.parked_statuses", retention.parked_statuses),
+        ("retention.every", retention.every),
+    ] {
+        findings.some_time(key, value);
+    }
+    findings.unless(retention.events > settings.relay.horizon, || {
+        format!(
+            "retention.events ({}) must be longer than relay.horizon ({}), or events are deleted while they are still owed: \
+             raise retention.events",
+            format_duration(retention.events),
+            format_duration(settings.relay.horizon),
+        )
+    });
+    findings.unless(retention.messages >= settings.repeats.window, || {
+        format!(
+            "retention.messages ({}) must not be shorter than repeats.window ({}), or a repeat has no first answer to get: \
+             raise retention.messages",
+            format_duration(retention.messages),
+            format_duration(settings.repeats.window),
+        )
+    });
+    findings.unless(settings.repeats.window > settings.send.unknown_grace, || {
+        "repeats.window must be longer than send.unknown_grace, or a repeat is sent while the first is still unsettled: \
+         raise repeats.window"
+            .to_owned()
+    });
+    findings.unless((1..=ROWS_PER_STEP_MAX).contains(&retention.rows_per_step), || {
+        format!("retention.rows_per_step must be 1 to {ROWS_PER_STEP_MAX}: a longer statement holds up the writing of messages")
+    });
+}
+
+fn check_log(settings: &Settings, findings: &mut Findings) {
+    let filter = &settings.log.filter;
+    findings.unless(tracing_subscriber::EnvFilter::try_new(filter).is_ok(), || {
+        format!("log.filter `{filter}` cannot be read: write it like info or info,wabridge::worker=debug")
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(change: impl FnOnce(&mut Settings)) -> String {
+        let mut settings = Settings::defaults();
+        change(&mut settings);
+        contradictions(&settings).join("\n")
+    }
+
+    #[test]
+    fn a_lease_must_outlast_the_longest_exchange() {
+        assert!(finding(|s| s.send.timeout = Duration::from_secs(15)).contains("instance.lease"));
+        assert!(finding(|s| s.relay.timeout = Duration::from_secs(30)).contains("instance.lease"));
+        assert!(finding(|s| s.instance.lease_renewal = Duration::from_secs(7)).contains("lease_renewal"));
+    }
+
+    #[test]
+    fn what_is_owed_must_not_be_deleted() {
+        assert!(finding(|s| s.relay.horizon = Duration::from_secs(40 * 86_400)).contains("retention.events"));
+        assert!(finding(|s| s.retention.messages = Duration::from_secs(86_400)).contains("retention.messages"));
+    }
+
+    #[test]
+    fn an_answer_must_come_within_the_second() {
+        assert!(finding(|s| s.limits.accept_wait = Duration::from_secs(1)).contains("limits.accept_wait"));
+        assert!(
+            finding(|s| s.limits.accept_wait_expected = Duration::from_millis(900)).contains("accept_wait_expected")
+        );
+        assert!(finding(|s| s.send.template_lookup = Duration::from_millis(900)).contains("send.template_lookup"));
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_refused() {
+        assert!(finding(|s| s.limits.commit_batch_rows = 0).contains("limits.commit_batch_rows"));
+        assert!(finding(|s| s.send.pace_share = 0.0).contains("send.pace_share"));
+        assert!(finding(|s| s.send.pace_share = f64::NAN).contains("send.pace_share"));
+        assert!(finding(|s| s.send.retry_waits.clear()).contains("send.retry_waits"));
+        assert!(finding(|s| s.retention.refused = Duration::ZERO).contains("retention.refused"));
+    }
+
+    #[test]
+    fn an_unknown_database_is_named_without_its_password() {
+        let text = finding(|s| s.database.url = "mysql://me:hush@db.example.com/x".into());
+        assert!(text.contains("database.url") && !text.contains("hush"), "{text}");
+    }
+}

@@ -1,0 +1,183 @@
+//! The sections of the tree. What each setting is for, from an operator's view, stands beside its
+//! default in `defaults.toml`; here it says what the code may rely on.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+pub use super::formats::SecretUrl;
+use super::formats::{networks, optional_secret, waits};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Where to listen; port 0 lets the system choose.
+    pub bind: SocketAddr,
+    /// As written; [`Settings::public_url`](super::Settings::public_url) gives the one to use.
+    pub public_url: String,
+    /// Whose `X-Forwarded-For` is believed.
+    #[serde(with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// HTTP threads; 0 stands for the number of cores.
+    pub workers: usize,
+    /// Open connections, over all threads.
+    pub connections_max: usize,
+    #[serde(with = "humantime_serde")]
+    pub keep_alive: Duration,
+    /// How long a graceful stop may take.
+    #[serde(with = "humantime_serde")]
+    pub shutdown_timeout: Duration,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// `sqlite://…` or `postgres://…`; may hold a password.
+    pub url: SecretUrl,
+    /// Size of the reading pool, at least 1.
+    pub read_connections: u32,
+    #[serde(with = "humantime_serde")]
+    pub busy_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Security {
+    /// Base64 of 32 bytes; goes before the file.
+    #[serde(default, with = "optional_secret")]
+    pub master_key: Option<SecretString>,
+    pub master_key_file: PathBuf,
+    /// Whether outgoing requests may leave the public internet, and go without TLS.
+    pub allow_private_networks: bool,
+    /// Empty: none.
+    pub https_proxy: SecretUrl,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// As written; [`Settings::instance_id`](super::Settings::instance_id) gives the one to use.
+    pub id: String,
+    /// Longer than the longest exchange, by construction.
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
+    #[serde(with = "humantime_serde")]
+    pub lease_renewal: Duration,
+}
+
+/// Everything has a limit, and the limit has a name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub send_body_bytes: usize,
+    pub webhook_body_bytes: usize,
+    pub commit_batch_rows: usize,
+    /// Beyond it work is shed at the door.
+    pub commit_queue_rows: usize,
+    #[serde(with = "humantime_serde")]
+    pub accept_wait_expected: Duration,
+    /// Below the second after which the platform counts an error.
+    #[serde(with = "humantime_serde")]
+    pub accept_wait: Duration,
+    pub webhooks_waiting: usize,
+    pub answer_bytes: usize,
+    pub refused_kept_per_minute: u32,
+    pub read_ahead_messages: usize,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Send {
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    pub in_flight_per_number: usize,
+    /// Above 0, at most 1.
+    pub pace_share: f64,
+    pub pace_burst: u32,
+    pub pair_burst: u32,
+    #[serde(with = "humantime_serde")]
+    pub pair_refill: Duration,
+    /// The last one is repeated until the message expires.
+    #[serde(with = "waits")]
+    pub retry_waits: Vec<Duration>,
+    #[serde(with = "humantime_serde")]
+    pub unknown_grace: Duration,
+    #[serde(with = "humantime_serde")]
+    pub template_lookup: Duration,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relay {
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// The last one is repeated until the horizon.
+    #[serde(with = "waits")]
+    pub retry_waits: Vec<Duration>,
+    #[serde(with = "humantime_serde")]
+    pub horizon: Duration,
+    pub in_flight_per_subscription: usize,
+    pub events_per_read: usize,
+    #[serde(with = "humantime_serde")]
+    pub hold_probe: Duration,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Templates {
+    #[serde(with = "humantime_serde")]
+    pub sync_every: Duration,
+    #[serde(with = "humantime_serde")]
+    pub webhook_delay: Duration,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeats {
+    /// A repeat within it gets the stored answer.
+    #[serde(with = "humantime_serde")]
+    pub window: Duration,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    #[serde(with = "humantime_serde")]
+    pub messages: Duration,
+    #[serde(with = "humantime_serde")]
+    pub events: Duration,
+    #[serde(with = "humantime_serde")]
+    pub refused: Duration,
+    #[serde(with = "humantime_serde")]
+    pub attempts: Duration,
+    #[serde(with = "humantime_serde")]
+    pub unrecognized: Duration,
+    #[serde(with = "humantime_serde")]
+    pub parked_statuses: Duration,
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+    pub rows_per_step: usize,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    /// In the syntax of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
