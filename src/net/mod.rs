@@ -1,0 +1,6 @@
+//! The outside world, once: every outgoing request passes here.
+
+pub mod exchange;
+pub mod guard;
+pub mod redact;
+pub mod signing;

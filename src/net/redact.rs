@@ -1,0 +1,103 @@
+//! What must not reach a log or an attempt's note: secrets in URLs, tokens, people's numbers.
+//!
+//! Whoever knows a callback URL may post to it, so of a URL only scheme and host are shown. Texts of
+//! other systems are quoted to people, because they say what is wrong; what looks like a secret or a
+//! telephone number in them is masked, and masking too much is the better mistake.
+
+use std::{borrow::Cow, sync::LazyLock};
+
+use regex::{Captures, Regex};
+
+const MASK: &str = "…";
+
+/// Scheme, host and port of a URL; the rest is masked.
+pub fn url(text: &str) -> String {
+    let Ok(url) = url::Url::parse(text) else { return MASK.to_owned() };
+    let Some(host) = url.host_str() else { return MASK.to_owned() };
+    match url.port() {
+        Some(port) => format!("{}://{host}:{port}/{MASK}", url.scheme()),
+        None => format!("{}://{host}/{MASK}", url.scheme()),
+    }
+}
+
+/// A text of another system, with URLs, tokens and telephone numbers masked.
+pub fn text(text: &str) -> String {
+    let text = URL.replace_all(text, |found: &Captures<'_>| url(&found[0]));
+    let text = mask(&CREDENTIALS, &text, "$1 …");
+    let text = mask(&GRAPH_TOKEN, &text, MASK);
+    PHONE_NUMBER.replace_all(&text, |found: &Captures<'_>| masked_digits(&found[0])).into_owned()
+}
+
+fn mask<'a>(pattern: &Regex, text: &'a str, with: &str) -> Cow<'a, str> {
+    pattern.replace_all(text, with)
+}
+
+/// The first two and last two digits: enough to recognise a number that one knows.
+fn masked_digits(number: &str) -> String {
+    let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
+    let shown = |part: &[char]| part.iter().collect::<String>();
+    format!("{}{}{}", shown(&digits[..2]), "*".repeat(digits.len() - 4), shown(&digits[digits.len() - 2..]))
+}
+
+static URL: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(?i)\bhttps?://[^\s"'<>()\\]+"#));
+
+/// Twenty characters and more: shorter words after "Basic" or "OAuth" are language.
+static CREDENTIALS: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"(?i)\b(bearer|basic|oauth|access_token)[ =:"]+[A-Za-z0-9._~+/|=-]{20,}"#));
+
+/// Meta's access tokens begin alike.
+static GRAPH_TOKEN: LazyLock<Regex> = LazyLock::new(|| pattern(r"\bEA[A-Z][A-Za-z0-9]{20,}"));
+
+/// Eight digits or more in a row, or spaced as people write numbers when there is a `+` before them.
+/// Meta's error codes have seven at most.
+static PHONE_NUMBER: LazyLock<Regex> = LazyLock::new(|| pattern(r"\+[0-9][0-9 ().-]{5,}[0-9]|[0-9]{8,}"));
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("the pattern is a constant that the tests compile")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn of_a_url_only_scheme_host_and_port_are_shown() {
+        assert_eq!(url("https://in1.example.com/callback/abc?token=1"), "https://in1.example.com/…");
+        assert_eq!(url("http://user:word@localhost:8080/x"), "http://localhost:8080/…");
+        assert_eq!(url("not a url"), "…");
+    }
+
+    #[test]
+    fn secrets_and_numbers_in_a_text_are_masked() {
+        for (said, shown) in [
+            ("see https://a.example/secret/path?x=1 for more", "see https://a.example/… for more"),
+            ("Malformed access token EAAGm0PX4ZCpsBAKZCZAfFkeLmZB", "Malformed access token …"),
+            ("sent Authorization: Bearer abcdefghijklmnopqrstuvwxyz", "sent Authorization: Bearer …"),
+            ("user 919876500001 is not there", "user 91********01 is not there"),
+            ("call +91 98765-00001 instead", "call 91********01 instead"),
+        ] {
+            assert_eq!(text(said), shown);
+        }
+    }
+
+    #[test]
+    fn what_helps_the_operator_stays() {
+        for said in [
+            "(#131056) pair rate limit hit",
+            "subcode 2494055",
+            "OAuth authentication failed",
+            "tcp connect error: 127.0.0.1:54321: Connection refused",
+        ] {
+            assert_eq!(text(said), said);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_masked(said in "\\PC{0,200}") {
+            text(&said);
+            url(&said);
+        }
+    }
+}
