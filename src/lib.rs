@@ -5,3 +5,4 @@ pub mod clock;
 pub mod settings;
 pub mod telemetry;
 pub mod net;
+pub mod platforms;

@@ -1,0 +1,309 @@
+//! Events into CleverTap's words: delivery reports, many in one request, and inbound messages, one in each.
+
+use serde::Serialize;
+
+use super::is_test_id;
+use crate::domain::{
+    callback::{Event, EventDetail, Rendered, Renderings},
+    failure::{Failure, FailureReason},
+    inbound::{InboundContent, InboundMessage},
+    outbound::Location,
+    status::DeliveryStatus,
+    time::UnixMillis,
+};
+
+/// CleverTap names no limit; this many are refused or taken together.
+pub const STATUSES_PER_CALLBACK_MAX: usize = 100;
+/// Larger requests are refused by gateways that nobody told of us.
+pub const CALLBACK_BODY_BYTES_MAX: usize = 256 * 1024;
+
+const PAYLOAD_VERSION: &str = "0.1";
+
+pub(super) fn render(events: &[Event]) -> Renderings {
+    let mut renderings = Renderings::default();
+    let mut report = Report::default();
+    for (index, event) in events.iter().enumerate() {
+        match speak(event) {
+            Words::Status(status) => {
+                if !report.has_room_for(&status) {
+                    report.finish(&mut renderings);
+                }
+                report.add(index, &status);
+            }
+            Words::Inbound(body) => {
+                // What was said before it must also be sent before it.
+                report.finish(&mut renderings);
+                renderings.requests.push(Rendered { events: vec![index], body });
+            }
+            Words::None(reason) => renderings.unspeakable.push((index, reason)),
+            Words::Silence => renderings.silent.push(index),
+        }
+    }
+    report.finish(&mut renderings);
+    renderings
+}
+
+/// What CleverTap is told of one event.
+enum Words {
+    /// One element of `statuses`.
+    Status(String),
+    /// A request of its own.
+    Inbound(String),
+    /// It has no words for this, because …
+    None(String),
+    Silence,
+}
+
+fn speak(event: &Event) -> Words {
+    match &event.detail {
+        EventDetail::Status { status, failure } => speak_status(event, *status, failure.as_ref()),
+        EventDetail::Inbound(message) => speak_inbound(event, message),
+        EventDetail::Unreadable { why } => Words::None(format!("the stored event cannot be read: {why}")),
+    }
+}
+
+/// Statuses on their way into one request.
+#[derive(Default)]
+struct Report {
+    events: Vec<usize>,
+    statuses: String,
+}
+
+impl Report {
+    const HEAD: &'static str = r#"{"payloadVersion":"0.1","statuses":["#;
+    const TAIL: &'static str = "]}";
+
+    fn has_room_for(&self, status: &str) -> bool {
+        let bytes = Self::HEAD.len() + self.statuses.len() + 1 + status.len() + Self::TAIL.len();
+        self.events.is_empty() || (self.events.len() < STATUSES_PER_CALLBACK_MAX && bytes <= CALLBACK_BODY_BYTES_MAX)
+    }
+
+    fn add(&mut self, index: usize, status: &str) {
+        if !self.statuses.is_empty() {
+            self.statuses.push(',');
+        }
+        self.statuses.push_str(status);
+        self.events.push(index);
+    }
+
+    /// Moves what was gathered into a request and starts anew.
+    fn finish(&mut self, renderings: &mut Renderings) {
+        if self.events.is_empty() {
+            return;
+        }
+        let Self { events, statuses } = std::mem::take(self);
+        renderings.requests.push(Rendered { events, body: [Self::HEAD, &statuses, Self::TAIL].concat() });
+    }
+}
+
+fn speak_status(event: &Event, status: DeliveryStatus, failure: Option<&Failure>) -> Words {
+    let Some(msg_id) = event.platform_message_id.as_deref() else {
+        return Words::None("the message is unknown to CleverTap: it was not sent for it".to_owned());
+    };
+    if is_test_id(msg_id) {
+        return Words::Silence;
+    }
+    let error = (status == DeliveryStatus::Failed).then(|| CallbackError::from(failure));
+    Words::Status(json(&Status { msg_id, status: word(status), timestamp: seconds(event.occurred_at), error }))
+}
+
+fn word(status: DeliveryStatus) -> &'static str {
+    match status {
+        DeliveryStatus::Sent => "sent",
+        DeliveryStatus::Failed => "failed",
+        DeliveryStatus::Delivered => "delivered",
+        DeliveryStatus::Read => "read",
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status<'a> {
+    msg_id: &'a str,
+    status: &'static str,
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<CallbackError>,
+}
+
+#[derive(Serialize)]
+struct CallbackError {
+    code: u16,
+    title: String,
+}
+
+impl From<Option<&Failure>> for CallbackError {
+    fn from(failure: Option<&Failure>) -> Self {
+        let reason = failure.map_or(FailureReason::Other, |failure| failure.reason);
+        Self { code: code_of(reason), title: title(failure) }
+    }
+}
+
+/// What the provider said, because ten codes cannot.
+fn title(failure: Option<&Failure>) -> String {
+    match failure {
+        Some(Failure { code: Some(theirs), text, .. }) => format!("{theirs}: {text}"),
+        Some(Failure { code: None, text, .. }) if !text.is_empty() => text.clone(),
+        Some(_) | None => "no reason was given".to_owned(),
+    }
+}
+
+fn code_of(reason: FailureReason) -> u16 {
+    match reason {
+        FailureReason::Credentials => 1000,
+        FailureReason::Template => 1001,
+        FailureReason::InvalidNumber => 1002,
+        FailureReason::NumberInactive => 1003,
+        FailureReason::TooManyToNumber => 1004,
+        FailureReason::Unreachable => 1005,
+        FailureReason::Blocklisted => 1006,
+        FailureReason::DeviceIncapable => 1007,
+        FailureReason::OutsideWindow => 1008,
+        FailureReason::Expired | FailureReason::UnknownOutcome | FailureReason::Other => 1009,
+        FailureReason::BlockedByProvider => 1010,
+    }
+}
+
+fn speak_inbound(event: &Event, message: &InboundMessage) -> Words {
+    let Some(from) = &message.from else {
+        return Words::None("the person hides the phone number, and CleverTap knows people by nothing else".to_owned());
+    };
+    let Some(waba_number) = &event.sender_number else {
+        return Words::None("the business number that it was sent to is no longer configured".to_owned());
+    };
+    let (kind, content) = match &message.content {
+        InboundContent::Text { body } => ("text", Content::Text { body }),
+        InboundContent::Button { payload, text } => ("button", Content::Button { payload, text }),
+        InboundContent::Location { location, url } => ("location", Content::Location(place(location, url.as_deref()))),
+        InboundContent::Other { kind } => {
+            return Words::None(format!("inbound messages of kind {kind} cannot be relayed to CleverTap"));
+        }
+    };
+    // A reply to a test send is relayed, it may be an opt-out; but what it quotes is no id.
+    let quoted = event.platform_message_id.as_deref().filter(|id| !is_test_id(id));
+    Words::Inbound(json(&Inbound {
+        payload_version: PAYLOAD_VERSION,
+        from: from.digits(),
+        waba_number: waba_number.digits(),
+        timestamp: seconds(message.occurred_at),
+        context: quoted.map(|id| Context { id }),
+        r#type: kind,
+        content,
+    }))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Inbound<'a> {
+    payload_version: &'static str,
+    from: &'a str,
+    waba_number: &'a str,
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<Context<'a>>,
+    r#type: &'static str,
+    #[serde(flatten)]
+    content: Content<'a>,
+}
+
+/// CleverTap's own id of the message that was replied to.
+#[derive(Serialize)]
+struct Context<'a> {
+    id: &'a str,
+}
+
+/// Under a key that is its `type`. Texts pass unchanged: opt-out journeys compare them letter by letter.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Content<'a> {
+    Text { body: &'a str },
+    Button { payload: &'a str, text: &'a str },
+    Location(Place<'a>),
+}
+
+#[derive(Serialize)]
+struct Place<'a> {
+    latitude: &'a str,
+    longitude: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+}
+
+fn place<'a>(location: &'a Location, url: Option<&'a str>) -> Place<'a> {
+    Place {
+        latitude: &location.latitude,
+        longitude: &location.longitude,
+        name: location.name.as_deref(),
+        address: location.address.as_deref(),
+        url,
+    }
+}
+
+/// Seconds since the epoch, as a string.
+fn seconds(moment: UnixMillis) -> String {
+    moment.as_seconds().to_string()
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("texts and numbers always become JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        ids::{Place as LogPlace, SenderKey},
+        phone::PhoneNumber,
+    };
+
+    fn failed(text: &str) -> Event {
+        Event {
+            place: LogPlace(1),
+            sender: SenderKey(1),
+            sender_number: PhoneNumber::from_international("+918888001122"),
+            occurred_at: UnixMillis(1_790_000_123_999),
+            recorded_at: UnixMillis(1_790_000_124_000),
+            message: None,
+            platform_message_id: Some("7|1790000000|20261120|7|0".to_owned()),
+            detail: EventDetail::Status {
+                status: DeliveryStatus::Failed,
+                failure: Some(Failure::new(FailureReason::Other, None, text)),
+            },
+        }
+    }
+
+    fn requests(events: &[Event]) -> Vec<Rendered> {
+        render(events).requests
+    }
+
+    #[test]
+    fn a_report_carries_at_most_a_hundred_statuses() {
+        let requests = requests(&vec![failed("no"); 2 * STATUSES_PER_CALLBACK_MAX + 1]);
+
+        let sizes: Vec<usize> = requests.iter().map(|request| request.events.len()).collect();
+        assert_eq!(sizes, [STATUSES_PER_CALLBACK_MAX, STATUSES_PER_CALLBACK_MAX, 1]);
+        let in_order: Vec<usize> = requests.into_iter().flat_map(|request| request.events).collect();
+        assert!(in_order.is_sorted());
+    }
+
+    #[test]
+    fn a_report_keeps_its_size_however_much_its_texts_grow_in_json() {
+        let requests = requests(&vec![failed(&"\u{1}".repeat(500)); STATUSES_PER_CALLBACK_MAX]);
+
+        assert_eq!(requests.len(), 2);
+        for request in requests {
+            assert!(request.body.len() <= CALLBACK_BODY_BYTES_MAX);
+            serde_json::from_str::<serde_json::Value>(&request.body).expect("a report is JSON");
+        }
+    }
+
+    #[test]
+    fn a_failure_without_words_still_has_a_title() {
+        let body = &requests(&[failed("")])[0].body;
+        assert!(body.contains(r#""error":{"code":1009,"title":"no reason was given"}"#), "{body}");
+    }
+}

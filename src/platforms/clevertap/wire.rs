@@ -1,0 +1,428 @@
+//! The shapes of CleverTap's send payload, read tolerantly: a missing key, a `null` and an empty value are
+//! the same, keys that we do not use are skipped, and a number or a truth value may be written as text and
+//! the other way round.
+//!
+//! This runs for every message, so the bytes go straight into these types; words are recognised without
+//! being copied.
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Visitor},
+};
+use serde_json::{Value, error::Category, value::RawValue};
+
+use crate::domain::{
+    failure::{Refusal, RefusalKind},
+    outbound::Location,
+    template::ButtonContentKind,
+};
+
+/// More of a parser's complaint only repeats the document.
+const COMPLAINT_CHARS_MAX: usize = 200;
+
+/// One message. `payloadVersion`, however it is spelled, has only ever been 0.1 and is not looked at.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Envelope {
+    /// The message itself, when it came wrapped.
+    pub body: Option<Box<RawValue>>,
+    #[serde(deserialize_with = "text")]
+    pub to: String,
+    #[serde(deserialize_with = "text")]
+    pub waba_number: String,
+    #[serde(deserialize_with = "truth")]
+    pub is_template: Option<bool>,
+    #[serde(deserialize_with = "text")]
+    pub msg_id: String,
+    #[serde(rename = "msg_id", deserialize_with = "text")]
+    pub msg_id_in_snake_case: String,
+    pub template: Option<TemplateName>,
+    #[serde(deserialize_with = "list")]
+    pub components: Vec<Component>,
+    #[serde(rename = "type", deserialize_with = "word")]
+    pub kind: FreeformKind,
+    pub text: Option<FreeformText>,
+    pub image: Option<Media>,
+    pub video: Option<Media>,
+    pub audio: Option<Media>,
+    pub file: Option<Media>,
+    pub location: Option<Place>,
+}
+
+impl Envelope {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        serde_json::from_slice(bytes).map_err(|error| {
+            let trouble = match error.classify() {
+                Category::Io | Category::Syntax | Category::Eof => {
+                    "not JSON; send one JSON document with to, wabaNumber and msgId"
+                }
+                Category::Data => "a part of the message has an unexpected shape; correct it",
+            };
+            let complaint: String = error.to_string().chars().take(COMPLAINT_CHARS_MAX).collect();
+            Refusal::new(RefusalKind::Other, format!("request: {trouble} ({complaint})"))
+        })
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct TemplateName {
+    #[serde(deserialize_with = "text")]
+    pub namespace: String,
+    #[serde(deserialize_with = "text")]
+    pub language_code: String,
+    /// Beside the template in the samples; inside of it is understood too.
+    #[serde(deserialize_with = "list")]
+    pub components: Vec<Component>,
+}
+
+/// An element of `components`. One type for all of them: which keys are filled depends on `type`, and
+/// `customProps` comes without any.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Component {
+    #[serde(rename = "type", deserialize_with = "word")]
+    pub kind: ComponentKind,
+    pub header: Option<Header>,
+    pub body: Option<TextBlock>,
+    /// A body's text and parameters stand in `body`; beside `type` they are understood too.
+    #[serde(deserialize_with = "text")]
+    pub text: String,
+    #[serde(deserialize_with = "whole_number")]
+    pub index: Option<i64>,
+    #[serde(deserialize_with = "word")]
+    pub sub_type: ButtonWord,
+    #[serde(deserialize_with = "text")]
+    pub button_text: String,
+    #[serde(deserialize_with = "list")]
+    pub parameters: Vec<Parameter>,
+    #[serde(deserialize_with = "list")]
+    pub cards: Vec<Card>,
+    pub custom_props: Value,
+}
+
+impl Component {
+    /// The pairs that a customer attached, whatever they hold: `{"colour":"red"}`, or `{"key":"colour","value":"red"}`.
+    pub(super) fn custom_pairs(&self) -> Vec<(String, String)> {
+        let pairs = self.custom_props.as_array().into_iter().flatten().filter_map(Value::as_object);
+        pairs
+            .flat_map(|pair| match (pair.get("key").and_then(Value::as_str), pair.get("value")) {
+                (Some(key), Some(value)) => vec![(key.to_owned(), as_text(value))],
+                _ => pair.iter().map(|(key, value)| (key.clone(), as_text(value))).collect(),
+            })
+            .collect()
+    }
+}
+
+fn as_text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Header {
+    #[serde(rename = "type", deserialize_with = "word")]
+    pub kind: HeaderKind,
+    pub text: Option<TextBlock>,
+    pub image: Option<Media>,
+    pub video: Option<Media>,
+    pub file: Option<Media>,
+    pub location: Option<Place>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct TextBlock {
+    /// As CleverTap rendered it.
+    #[serde(deserialize_with = "text")]
+    pub text: String,
+    #[serde(deserialize_with = "list")]
+    pub parameters: Vec<Parameter>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Media {
+    #[serde(rename = "mediaURL", alias = "mediaUrl", deserialize_with = "text")]
+    pub media_url: String,
+    #[serde(deserialize_with = "text")]
+    pub caption: String,
+    #[serde(deserialize_with = "text")]
+    pub filename: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Place {
+    #[serde(deserialize_with = "text")]
+    latitude: String,
+    #[serde(deserialize_with = "text")]
+    longitude: String,
+    #[serde(deserialize_with = "text")]
+    name: String,
+    #[serde(deserialize_with = "text")]
+    address: String,
+}
+
+impl From<Place> for Location {
+    fn from(place: Place) -> Self {
+        let given = |text: String| (!text.is_empty()).then_some(text);
+        Self {
+            latitude: place.latitude,
+            longitude: place.longitude,
+            name: given(place.name),
+            address: given(place.address),
+        }
+    }
+}
+
+/// One parameter of any component. Its `type` says which key holds the value; there is never more than one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Parameter {
+    #[serde(deserialize_with = "text")]
+    pub text: String,
+    #[serde(deserialize_with = "text")]
+    payload: String,
+    #[serde(deserialize_with = "text")]
+    coupon_code: String,
+    pub limited_time_offer: Option<Offer>,
+}
+
+impl Parameter {
+    /// What a button is given.
+    pub(super) fn into_value(self) -> Option<String> {
+        [self.text, self.payload, self.coupon_code].into_iter().find(|value| !value.is_empty())
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Offer {
+    #[serde(deserialize_with = "whole_number")]
+    pub expiration_time_ms: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Card {
+    #[serde(deserialize_with = "list")]
+    pub components: Vec<Component>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct FreeformText {
+    #[serde(deserialize_with = "text")]
+    pub body: String,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) enum ComponentKind {
+    Header,
+    Body,
+    Button,
+    LimitedTimeOffer,
+    Carousel,
+    /// Footers, custom properties, and what may come.
+    #[default]
+    Other,
+}
+
+impl FromWord for ComponentKind {
+    fn from_word(word: &str) -> Self {
+        let known = [
+            ("header", Self::Header),
+            ("body", Self::Body),
+            ("button", Self::Button),
+            ("limitedtimeoffer", Self::LimitedTimeOffer),
+            ("carousel", Self::Carousel),
+        ];
+        pick(word, known).unwrap_or(Self::Other)
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum HeaderKind {
+    Text,
+    Image,
+    Video,
+    File,
+    Location,
+    Audio,
+    Other(String),
+}
+
+impl FromWord for HeaderKind {
+    fn from_word(word: &str) -> Self {
+        let known = [
+            ("text", Self::Text),
+            ("image", Self::Image),
+            ("video", Self::Video),
+            ("file", Self::File),
+            ("location", Self::Location),
+            ("audio", Self::Audio),
+        ];
+        pick(word, known).unwrap_or_else(|| Self::Other(word.to_owned()))
+    }
+}
+
+impl Default for HeaderKind {
+    fn default() -> Self {
+        Self::from_word("")
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum FreeformKind {
+    Text,
+    Image,
+    Video,
+    Audio,
+    File,
+    Location,
+    Other(String),
+}
+
+impl FromWord for FreeformKind {
+    fn from_word(word: &str) -> Self {
+        let known = [
+            ("text", Self::Text),
+            ("image", Self::Image),
+            ("video", Self::Video),
+            ("audio", Self::Audio),
+            ("file", Self::File),
+            ("location", Self::Location),
+        ];
+        pick(word, known).unwrap_or_else(|| Self::Other(word.to_owned()))
+    }
+}
+
+impl Default for FreeformKind {
+    fn default() -> Self {
+        Self::from_word("")
+    }
+}
+
+/// CleverTap's `subType`.
+#[derive(Debug)]
+pub(super) struct ButtonWord(pub ButtonContentKind);
+
+impl FromWord for ButtonWord {
+    fn from_word(word: &str) -> Self {
+        let known = [
+            ("dynamicurl", ButtonContentKind::DynamicUrl),
+            ("staticurl", ButtonContentKind::StaticUrl),
+            ("callphone", ButtonContentKind::CallPhone),
+            ("quickreply", ButtonContentKind::QuickReply),
+            ("copycode", ButtonContentKind::CopyCode),
+        ];
+        Self(pick(word, known).unwrap_or_else(|| ButtonContentKind::Other(word.to_owned())))
+    }
+}
+
+impl Default for ButtonWord {
+    fn default() -> Self {
+        Self::from_word("")
+    }
+}
+
+/// Something that stands as a word in the document.
+trait FromWord {
+    fn from_word(word: &str) -> Self;
+}
+
+/// The meaning of a word without regard to case and separators: `copy_code` and `quickReply` stand side by
+/// side in one sample.
+fn pick<T, const N: usize>(word: &str, known: [(&str, T); N]) -> Option<T> {
+    let plain = || word.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
+    known.into_iter().find(|(name, _)| plain().eq(name.bytes())).map(|(_, meaning)| meaning)
+}
+
+fn word<'de, D: Deserializer<'de>, T: FromWord>(deserializer: D) -> Result<T, D::Error> {
+    struct WordVisitor<T>(PhantomData<T>);
+
+    impl<T: FromWord> Visitor<'_> for WordVisitor<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a word")
+        }
+
+        fn visit_str<E: Error>(self, word: &str) -> Result<T, E> {
+            Ok(T::from_word(word))
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<T, E> {
+            Ok(T::from_word(""))
+        }
+    }
+
+    deserializer.deserialize_any(WordVisitor(PhantomData))
+}
+
+/// Text, also where a number or a truth value stands in its place; `null` is nothing.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    struct TextVisitor;
+
+    impl Visitor<'_> for TextVisitor {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("text or a number")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+
+        fn visit_string<E: Error>(self, text: String) -> Result<String, E> {
+            Ok(text)
+        }
+
+        fn visit_bool<E: Error>(self, value: bool) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+
+        fn visit_i64<E: Error>(self, value: i64) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+
+        fn visit_u64<E: Error>(self, value: u64) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+
+        fn visit_f64<E: Error>(self, value: f64) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<String, E> {
+            Ok(String::new())
+        }
+    }
+
+    deserializer.deserialize_any(TextVisitor)
+}
+
+/// `None` when there is no whole number.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    Ok(text(deserializer)?.trim().parse().ok())
+}
+
+/// `None` when nothing is said.
+fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    let text = text(deserializer)?;
+    let text = text.trim();
+    Ok((!text.is_empty()).then(|| text.eq_ignore_ascii_case("true") || text == "1"))
+}
+
+/// `null` is an empty list.
+fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
