@@ -6,3 +6,4 @@ pub mod settings;
 pub mod telemetry;
 pub mod net;
 pub mod platforms;
+pub mod providers;

@@ -1,0 +1,137 @@
+//! The dialects of those we call: how to ask them to send, and how to understand what they say.
+//!
+//! A provider is a file or folder here and a line in [`ALL`]; nothing else in the bridge names one.
+//! Adapters reach the outside only through [`Exchange`](crate::net::exchange::Exchange), which keeps
+//! the limits. Inside an adapter, building a request and reading an answer are pure functions.
+
+pub mod cloud_api;
+pub mod meta;
+
+use async_trait::async_trait;
+
+use crate::{
+    domain::{
+        account::{Connection, Sender},
+        failure::{SendFailure, Submitted},
+        inbound::InboundMessage,
+        outbound::OutboundMessage,
+        status::StatusUpdate,
+        template::Template,
+    },
+    net::exchange::Exchange,
+};
+
+/// One WhatsApp provider.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Its name in URLs, rows and logs.
+    fn slug(&self) -> &'static str;
+
+    /// What a connection to it must or may be given: drives validation and forms.
+    fn settings(&self) -> &'static [SettingField];
+
+    /// Asks it to send one message, in one exchange of at most [`Exchange::request_timeout`]. After a failure
+    /// of class [`Swap`](crate::domain::failure::FailureClass::Swap) `swapped` asks for the other endpoint or
+    /// form; it does not fail with that class again.
+    async fn send(
+        &self,
+        via: &Exchange,
+        from: &Sender,
+        message: &OutboundMessage,
+        swapped: bool,
+    ) -> Result<Submitted, SendFailure>;
+
+    /// Did the provider send this? Over the raw bytes, in constant time, against every secret that is valid now.
+    fn verify_webhook(&self, connection: &Connection, request: &WebhookRequest<'_>) -> Result<(), BadSignature>;
+
+    /// Understands a webhook. Cannot fail: what could not be understood is part of the answer.
+    fn parse_webhook(&self, request: &WebhookRequest<'_>) -> Parsed;
+
+    /// Understands one inbound entry again, as [`Self::parse_webhook`] gave it in [`Inbound::entry`].
+    fn parse_inbound(&self, entry: &str) -> Result<InboundMessage, Unreadable>;
+
+    /// The body that answers the provider's question whether this URL is ours; `None` is a no.
+    /// `query` is the raw query string.
+    fn answer_handshake(&self, connection: &Connection, query: &str) -> Option<String>;
+
+    /// All templates of the sender's business account, or all translations of the one named.
+    async fn fetch_templates(
+        &self,
+        via: &Exchange,
+        from: &Sender,
+        named: Option<&str>,
+    ) -> Result<Vec<Template>, FetchFailure>;
+}
+
+/// Every provider this build can talk to. Adding one is a file and a line here.
+pub static ALL: &[&dyn Provider] = &[&meta::MetaCloud];
+
+/// The provider with this slug.
+pub fn find(slug: &str) -> Option<&'static dyn Provider> {
+    ALL.iter().copied().find(|provider| provider.slug() == slug)
+}
+
+/// One setting of a connection.
+#[derive(Debug)]
+pub struct SettingField {
+    /// Its key in the apply file.
+    pub name: &'static str,
+    pub help: &'static str,
+    /// Encrypted at rest, never shown again.
+    pub secret: bool,
+    /// Several values may be valid at once (secrets only).
+    pub list: bool,
+    pub required: bool,
+    pub default: Option<&'static str>,
+}
+
+/// A webhook as it arrived.
+pub struct WebhookRequest<'a> {
+    /// A request header by its lower-case name.
+    pub header: &'a dyn Fn(&str) -> Option<&'a str>,
+    pub body: &'a [u8],
+}
+
+/// The request was not signed with any secret of ours.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the signature does not match")]
+pub struct BadSignature;
+
+/// An entry that this version cannot read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(pub String);
+
+/// Templates could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct FetchFailure(pub String);
+
+/// Everything that one webhook said, in its order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parsed {
+    pub statuses: Vec<StatusUpdate>,
+    pub inbound: Vec<Inbound>,
+    /// Business accounts (the provider's ids) whose templates changed: time to sync them.
+    pub templates_changed: Vec<String>,
+    /// Parts that we could not read: kept raw and shown.
+    pub skipped: Vec<Skipped>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inbound {
+    /// The provider's id of the number that received it.
+    pub provider_number_id: String,
+    pub message: InboundMessage,
+    /// The provider's own entry.
+    pub entry: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Skipped {
+    /// JSON pointer into the webhook's body.
+    pub pointer: String,
+    pub reason: String,
+    /// The part itself.
+    pub entry: String,
+}
