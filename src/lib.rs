@@ -7,3 +7,4 @@ pub mod telemetry;
 pub mod net;
 pub mod platforms;
 pub mod providers;
+pub mod store;

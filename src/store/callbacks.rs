@@ -1,0 +1,194 @@
+//! Cursors, the exchanges that moved them, and the events that need care of their own.
+
+use std::sync::Arc;
+
+use sea_orm::{DatabaseTransaction, DbErr, Value};
+
+use super::{Doing, Store, StoreError, execute, execute_rows, query};
+use crate::domain::{
+    account::Hold,
+    attempt::Attempt,
+    callback::Subscription,
+    failure::FAILURE_TEXT_CHARS_MAX,
+    ids::{AccountKey, MessageIds, Place, SubscriptionKey},
+    outbound::stored,
+    time::UnixMillis,
+};
+
+/// Moves a subscription's cursor; nothing happens to it under a lease that has changed hands.
+#[derive(Debug)]
+pub struct CursorMove {
+    pub subscription: SubscriptionKey,
+    pub account: AccountKey,
+    pub epoch: i64,
+    /// Everything up to here is done or has a row of its own.
+    pub cursor: Place,
+    pub attempts: Vec<CallbackAttempt>,
+    pub callbacks: Vec<CareOfEvents>,
+    pub trouble: Trouble,
+}
+
+/// Whether the callback URL works, after this.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trouble {
+    /// Exchanges that failed as a whole, one after the other.
+    pub failures: i32,
+    pub failing_since: Option<UnixMillis>,
+    /// Not before.
+    pub due_at: Option<UnixMillis>,
+    pub hold: Option<Hold>,
+}
+
+/// One exchange with a callback URL.
+#[derive(Debug)]
+pub struct CallbackAttempt {
+    pub first: Place,
+    pub last: Place,
+    pub events: usize,
+    pub attempt: Attempt,
+}
+
+/// A range of events that the cursor leaves behind undelivered.
+#[derive(Debug)]
+pub struct CareOfEvents {
+    pub first: Place,
+    pub last: Place,
+    pub state: CallbackState,
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallbackState {
+    /// They refused it, or it grew too old while they could not be reached.
+    Dead,
+    /// We have no words for it in their dialect.
+    NotRelayed,
+}
+
+stored!(CallbackState { Dead = 1 "dead", NotRelayed = 2 "not_relayed" });
+
+/// How far a subscription has come.
+#[derive(Clone, Debug)]
+pub struct CursorState {
+    pub cursor: Place,
+    pub trouble: Trouble,
+}
+
+pub(super) async fn move_cursors(
+    transaction: &DatabaseTransaction,
+    moves: &[&CursorMove],
+    ids: &Arc<MessageIds>,
+    now: UnixMillis,
+) -> Result<(), DbErr> {
+    for moved in moves {
+        let trouble = &moved.trouble;
+        let values: Vec<Value> = vec![
+            moved.subscription.0.into(),
+            moved.cursor.0.into(),
+            moved.epoch.into(),
+            trouble.failures.into(),
+            trouble.failing_since.map(|at| at.0).into(),
+            trouble.due_at.map(|at| at.0).into(),
+            trouble.hold.as_ref().map(|hold| hold.since.0).into(),
+            trouble.hold.as_ref().map(|hold| hold.reason.clone()).into(),
+        ];
+        // A cursor never moves back, and only its owner moves it.
+        let sql = "UPDATE subscriptions SET cursor = $2, failures = $4, failing_since = $5, due_at = $6, \
+                   held_since = $7, held_reason = $8 WHERE key = $1 AND cursor <= $2 AND EXISTS \
+                   (SELECT 1 FROM leases WHERE kind = 2 AND item = $1 AND epoch = $3 AND owner IS NOT NULL)";
+        execute(transaction, sql, values).await?;
+    }
+    let attempts =
+        moves.iter().flat_map(|moved| moved.attempts.iter().map(|attempt| attempt_row(moved, attempt, ids, now)));
+    execute_rows(
+        transaction,
+        "INSERT INTO callback_attempts \
+         (id, subscription, first_place, last_place, events, started_at, took_ms, outcome, http_status, note)",
+        attempts.collect(),
+        "",
+    )
+    .await?;
+    let care = moves.iter().flat_map(|moved| moved.callbacks.iter().map(|care| care_row(moved, care, now)));
+    execute_rows(
+        transaction,
+        "INSERT INTO callbacks (subscription, first_place, last_place, account, state, reason, created_at)",
+        care.collect(),
+        " ON CONFLICT (subscription, first_place) DO UPDATE SET last_place = excluded.last_place, \
+         state = excluded.state, reason = excluded.reason",
+    )
+    .await
+    .map(drop)
+}
+
+fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>, now: UnixMillis) -> [Value; 10] {
+    let attempt = &done.attempt;
+    [
+        ids.next(now).0.into(),
+        moved.subscription.0.into(),
+        done.first.0.into(),
+        done.last.0.into(),
+        i32::try_from(done.events).unwrap_or(i32::MAX).into(),
+        attempt.started_at.0.into(),
+        i32::try_from(attempt.took.as_millis()).unwrap_or(i32::MAX).into(),
+        attempt.outcome.code().into(),
+        attempt.http_status.and_then(|status| i16::try_from(status).ok()).into(),
+        cut(&attempt.note).into(),
+    ]
+}
+
+fn care_row(moved: &CursorMove, care: &CareOfEvents, now: UnixMillis) -> [Value; 7] {
+    [
+        moved.subscription.0.into(),
+        care.first.0.into(),
+        care.last.0.into(),
+        moved.account.0.into(),
+        care.state.code().into(),
+        cut(&care.reason).into(),
+        now.0.into(),
+    ]
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(FAILURE_TEXT_CHARS_MAX).collect()
+}
+
+impl Store {
+    /// Where a subscription's cursor stands, and whether its URL works.
+    pub async fn cursor_state(&self, subscription: SubscriptionKey) -> Result<Option<CursorState>, StoreError> {
+        let sql = "SELECT cursor, failures, failing_since, due_at, held_since, held_reason \
+                   FROM subscriptions WHERE key = $1";
+        let rows = query(self.reader(), sql, vec![subscription.0.into()]).await.doing("read a cursor")?;
+        let read = |row: &sea_orm::QueryResult| -> Result<CursorState, DbErr> {
+            let millis = |column| row.try_get::<Option<i64>>("", column).map(|at| at.map(UnixMillis));
+            let reason: Option<String> = row.try_get("", "held_reason")?;
+            Ok(CursorState {
+                cursor: Place(row.try_get("", "cursor")?),
+                trouble: Trouble {
+                    failures: row.try_get("", "failures")?,
+                    failing_since: millis("failing_since")?,
+                    due_at: millis("due_at")?,
+                    hold: millis("held_since")?.zip(reason).map(|(since, reason)| Hold { since, reason }),
+                },
+            })
+        };
+        rows.first().map(read).transpose().doing("read a cursor")
+    }
+
+    /// How many events a subscription has yet to deliver, counted up to `limit`. As in the relay, an account's
+    /// subscription leaves out the numbers that have one of their own.
+    pub async fn owed(&self, subscription: &Subscription, after: Place, limit: u64) -> Result<i64, StoreError> {
+        let whose = match subscription.sender {
+            Some(sender) => format!("sender = {}", sender.0),
+            None => "sender NOT IN (SELECT sender FROM subscriptions \
+                     WHERE account = $1 AND kind = $3 AND sender IS NOT NULL AND enabled)"
+                .to_owned(),
+        };
+        let sql = format!(
+            "SELECT COUNT(*) AS owed FROM (SELECT 1 FROM events \
+             WHERE account = $1 AND place > $2 AND kind = $3 AND {whose} LIMIT {limit}) AS e"
+        );
+        let values = vec![subscription.account.0.into(), after.0.into(), subscription.kind.code().into()];
+        let rows = query(self.reader(), sql, values).await;
+        rows.and_then(|rows| rows.first().map_or(Ok(0), |row| row.try_get("", "owed"))).doing("count what is owed")
+    }
+}

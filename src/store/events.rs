@@ -1,0 +1,171 @@
+//! The log: what happened, for each account in the order of commits.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
+
+use super::{
+    Doing, Store, StoreError, execute_rows,
+    ingest::{failure, failure_values},
+    outbound::odd_value,
+    query, query_rows,
+};
+use crate::domain::{
+    callback::EventKind,
+    failure::Failure,
+    ids::{AccountKey, MessageId, Place, SenderKey},
+    status::DeliveryStatus,
+    time::UnixMillis,
+};
+
+/// An event that has no place yet.
+#[derive(Debug)]
+pub(crate) struct NewEvent {
+    pub(crate) account: AccountKey,
+    pub(crate) sender: SenderKey,
+    pub(crate) kind: EventKind,
+    pub(crate) message: Option<MessageId>,
+    pub(crate) status: Option<DeliveryStatus>,
+    pub(crate) occurred_at: UnixMillis,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) provider_message_id: Option<String>,
+    pub(crate) entry: Option<String>,
+}
+
+/// An event as the log keeps it.
+#[derive(Clone, Debug)]
+pub struct LoggedEvent {
+    pub place: Place,
+    pub kind: EventKind,
+    pub sender: SenderKey,
+    pub message: Option<MessageId>,
+    pub platform_message_id: Option<String>,
+    pub status: Option<DeliveryStatus>,
+    pub occurred_at: UnixMillis,
+    pub recorded_at: UnixMillis,
+    pub failure: Option<Failure>,
+    /// The provider's own entry; only read for inbound messages.
+    pub entry: Option<String>,
+}
+
+/// Gives each event its place and appends them all.
+///
+/// The accounts' rows in `logs` stay locked until the commit: nobody can commit a smaller place
+/// later, so a reader that has seen a place has seen all before it.
+pub(super) async fn append(
+    transaction: &DatabaseTransaction,
+    events: Vec<NewEvent>,
+    now: UnixMillis,
+) -> Result<(), DbErr> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut counts: BTreeMap<AccountKey, i64> = BTreeMap::new();
+    for event in &events {
+        *counts.entry(event.account).or_default() += 1;
+    }
+    let rows = counts.iter().map(|(account, count)| [account.0.into(), (*count).into()]).collect::<Vec<[Value; 2]>>();
+    let ends = query_rows(
+        transaction,
+        "INSERT INTO logs (account, last_place)",
+        rows,
+        " ON CONFLICT (account) DO UPDATE SET last_place = logs.last_place + excluded.last_place \
+         RETURNING account, last_place",
+    )
+    .await?;
+    let mut next: BTreeMap<AccountKey, i64> = BTreeMap::new();
+    for row in &ends {
+        let account = AccountKey(row.try_get("", "account")?);
+        let last: i64 = row.try_get("", "last_place")?;
+        next.insert(account, last - counts.get(&account).copied().unwrap_or(0) + 1);
+    }
+    let rows = events
+        .into_iter()
+        .map(|event| {
+            let place = next.get_mut(&event.account).expect("each account's end was just read");
+            let row = row_of(*place, event, now);
+            *place += 1;
+            row
+        })
+        .collect();
+    execute_rows(
+        transaction,
+        "INSERT INTO events (account, place, kind, sender, message, status, occurred_at, recorded_at, \
+         failure_reason, failure_code, failure_text, provider_message_id, entry)",
+        rows,
+        "",
+    )
+    .await
+    .map(drop)
+}
+
+fn row_of(place: i64, event: NewEvent, now: UnixMillis) -> [Value; 13] {
+    let (reason, code, text) = failure_values(event.failure.as_ref());
+    [
+        event.account.0.into(),
+        place.into(),
+        event.kind.code().into(),
+        event.sender.0.into(),
+        event.message.map(|message| message.0).into(),
+        event.status.map(DeliveryStatus::code).into(),
+        event.occurred_at.0.into(),
+        now.0.into(),
+        reason,
+        code,
+        text,
+        event.provider_message_id.into(),
+        event.entry.into(),
+    ]
+}
+
+impl Store {
+    /// Events of one kind after a place, in order, and the end of the log as it was before they were
+    /// read: when fewer than `limit` come back, nothing of this kind lies between the last of them and that end.
+    pub async fn events_after(
+        &self,
+        account: AccountKey,
+        kind: EventKind,
+        after: Place,
+        limit: usize,
+    ) -> Result<(Vec<LoggedEvent>, Place), StoreError> {
+        let end = self.log_end(account).await?;
+        if end <= after {
+            return Ok((vec![], end));
+        }
+        let sql = format!(
+            "SELECT e.place, e.kind, e.sender, e.message, e.status, e.occurred_at, e.recorded_at, e.failure_reason, \
+             e.failure_code, e.failure_text, CASE WHEN e.kind = 2 THEN e.entry END AS entry, m.platform_message_id \
+             FROM events AS e LEFT JOIN outbound_messages AS m ON m.id = e.message \
+             WHERE e.account = $1 AND e.place > $2 AND e.place <= $3 AND e.kind = $4 ORDER BY e.place LIMIT {limit}"
+        );
+        let values = vec![account.0.into(), after.0.into(), end.0.into(), kind.code().into()];
+        let rows = query(self.reader(), sql, values).await;
+        let events = rows.and_then(|rows| rows.iter().map(logged_event).collect()).doing("read an account's log")?;
+        Ok((events, end))
+    }
+
+    /// The last place of an account's log; zero when nothing has happened.
+    pub async fn log_end(&self, account: AccountKey) -> Result<Place, StoreError> {
+        let rows = query(self.reader(), "SELECT last_place FROM logs WHERE account = $1", vec![account.0.into()]).await;
+        let end = rows.and_then(|rows| rows.first().map(|row| row.try_get("", "last_place")).transpose());
+        Ok(Place(end.doing("read the end of a log")?.unwrap_or(0)))
+    }
+}
+
+pub(crate) fn logged_event(row: &QueryResult) -> Result<LoggedEvent, DbErr> {
+    let kind: i16 = row.try_get("", "kind")?;
+    let status: Option<i16> = row.try_get("", "status")?;
+    let message: Option<i64> = row.try_get("", "message")?;
+    Ok(LoggedEvent {
+        place: Place(row.try_get("", "place")?),
+        kind: EventKind::from_code(kind).ok_or_else(|| odd_value("kind"))?,
+        sender: SenderKey(row.try_get("", "sender")?),
+        message: message.map(MessageId),
+        platform_message_id: row.try_get("", "platform_message_id")?,
+        status: status.and_then(DeliveryStatus::from_code),
+        occurred_at: UnixMillis(row.try_get("", "occurred_at")?),
+        recorded_at: UnixMillis(row.try_get("", "recorded_at")?),
+        failure: failure(row)?,
+        entry: row.try_get("", "entry")?,
+    })
+}

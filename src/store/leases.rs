@@ -1,0 +1,167 @@
+//! Who works on what. The pace of a number is a promise to its provider, and callbacks about one
+//! message go out in order: so one instance at a time owns a number or a subscription.
+//!
+//! A lease has an owner, a time at which it ends unless renewed, and an epoch that grows whenever it
+//! changes hands. Everything an owner writes names its epoch, so one who wakes up late changes nothing.
+//! Times are the database's own: instances need not agree on theirs.
+
+use std::time::Duration;
+
+use sea_orm::{DatabaseTransaction, DbErr};
+
+use super::{Doing, Store, StoreError, execute, query, query_rows};
+use crate::domain::{ids::NODES_MAX, outbound::stored};
+
+/// What can be owned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LeaseKind {
+    Sender,
+    Subscription,
+    Housekeeping,
+}
+
+stored!(LeaseKind { Sender = 1 "sender", Subscription = 2 "subscription", Housekeeping = 3 "housekeeping" });
+
+/// A lease that is ours now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldLease {
+    pub kind: LeaseKind,
+    pub item: i32,
+    pub epoch: i64,
+}
+
+impl Store {
+    /// Registers this instance and gives it a number that no other has. A restarted instance gets its old one.
+    pub async fn register_instance(&self, instance: &str) -> Result<i32, StoreError> {
+        let transaction = self.begin().await.doing("begin")?;
+        let node = self.node_of(&transaction, instance).await.doing("register this instance")?;
+        transaction.commit().await.doing("register this instance")?;
+        Ok(node)
+    }
+
+    async fn node_of(&self, transaction: &DatabaseTransaction, instance: &str) -> Result<i32, DbErr> {
+        let now = self.now_sql();
+        if !self.is_sqlite() {
+            execute(transaction, "LOCK TABLE instances IN EXCLUSIVE MODE", vec![]).await?;
+        }
+        // Instances that were replaced long ago give their numbers back.
+        let day_ms = 24 * 3600 * 1000;
+        let sql = format!("DELETE FROM instances WHERE id <> $1 AND seen_at < {now} - {day_ms}");
+        execute(transaction, sql, vec![instance.into()]).await?;
+        let rows = query(transaction, "SELECT id, node FROM instances", vec![]).await?;
+        let mut taken = std::collections::BTreeSet::new();
+        for row in &rows {
+            let node: i32 = row.try_get("", "node")?;
+            if row.try_get::<String>("", "id")? == instance {
+                let sql = format!("UPDATE instances SET started_at = {now}, seen_at = {now} WHERE id = $1");
+                execute(transaction, sql, vec![instance.into()]).await?;
+                return Ok(node);
+            }
+            taken.insert(node);
+        }
+        let node = (0..NODES_MAX)
+            .find(|node| !taken.contains(node))
+            .ok_or_else(|| DbErr::Custom("all instance numbers are taken".to_owned()))?;
+        let sql = format!("INSERT INTO instances (id, node, started_at, seen_at) VALUES ($1, $2, {now}, {now})");
+        execute(transaction, sql, vec![instance.into(), node.into()]).await?;
+        Ok(node)
+    }
+
+    /// Renews every lease of this instance and says which they are. Whoever asks must have noted the
+    /// time before: the leases last from then on.
+    pub async fn renew_leases(&self, instance: &str, lasts: Duration) -> Result<Vec<HeldLease>, StoreError> {
+        let now = self.now_sql();
+        let transaction = self.begin().await.doing("begin")?;
+        let sql = format!("UPDATE instances SET seen_at = {now} WHERE id = $1");
+        execute(&transaction, sql, vec![instance.into()]).await.doing("renew leases")?;
+        let sql = format!(
+            "UPDATE leases SET expires_at = {now} + {} WHERE owner = $1 AND expires_at > {now} RETURNING kind, item, epoch",
+            lasts.as_millis()
+        );
+        let rows = query(&transaction, sql, vec![instance.into()]).await.doing("renew leases")?;
+        transaction.commit().await.doing("renew leases")?;
+        rows.iter().filter_map(|row| held_lease(row).transpose()).collect::<Result<_, _>>().doing("renew leases")
+    }
+
+    /// Takes leases of `items` that nobody holds: never owned, given back, or run out. With
+    /// `take_over` also those that this instance held before it was restarted.
+    pub async fn take_leases(
+        &self,
+        instance: &str,
+        kind: LeaseKind,
+        items: &[i32],
+        lasts: Duration,
+        take_over: bool,
+    ) -> Result<Vec<HeldLease>, StoreError> {
+        if items.is_empty() {
+            return Ok(vec![]);
+        }
+        let now = self.now_sql();
+        let lasts_ms = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
+        let own = if take_over { "OR leases.owner = excluded.owner" } else { "" };
+        let mut items = items.to_vec();
+        items.sort_unstable();
+        let rows = items.into_iter().map(|item| [kind.code().into(), item.into(), instance.into()]).collect();
+        let transaction = self.begin().await.doing("begin")?;
+        let taken = query_rows::<3>(
+            &transaction,
+            &format!(
+                "INSERT INTO leases (kind, item, owner, expires_at, epoch) \
+                 SELECT v.column1, v.column2, v.column3, {now} + {lasts_ms}, 1 FROM ("
+            ),
+            rows,
+            &format!(
+                ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (kind, item) DO UPDATE SET owner = excluded.owner, \
+                 expires_at = excluded.expires_at, epoch = leases.epoch + 1 \
+                 WHERE leases.owner IS NULL OR leases.expires_at <= {now} {own} RETURNING kind, item, epoch"
+            ),
+        )
+        .await
+        .doing("take leases")?;
+        transaction.commit().await.doing("take leases")?;
+        taken.iter().filter_map(|row| held_lease(row).transpose()).collect::<Result<_, _>>().doing("take leases")
+    }
+
+    /// Gives leases back, so that others need not wait for them to run out.
+    pub async fn give_back_leases(&self, instance: &str, leases: &[HeldLease]) -> Result<(), StoreError> {
+        let transaction = self.begin().await.doing("begin")?;
+        for lease in leases {
+            let sql = "UPDATE leases SET owner = NULL, expires_at = NULL \
+                       WHERE owner = $1 AND kind = $2 AND item = $3 AND epoch = $4";
+            let values = vec![instance.into(), lease.kind.code().into(), lease.item.into(), lease.epoch.into()];
+            execute(&transaction, sql, values).await.doing("give back a lease")?;
+        }
+        transaction.commit().await.doing("give back leases")
+    }
+
+    /// Says that this instance stops, so that the others need not wait for it to be missed.
+    pub async fn sign_off(&self, instance: &str) -> Result<(), StoreError> {
+        let transaction = self.begin().await.doing("begin")?;
+        let sql = "UPDATE instances SET seen_at = 0 WHERE id = $1";
+        execute(&transaction, sql, vec![instance.into()]).await.doing("sign off")?;
+        transaction.commit().await.doing("sign off")
+    }
+
+    /// How many instances have been seen within this time.
+    pub async fn instances_running(&self, within: Duration) -> Result<i64, StoreError> {
+        let since = within.as_millis();
+        let sql = format!("SELECT COUNT(*) AS running FROM instances WHERE seen_at > {} - {since}", self.now_sql());
+        let rows = query(self.reader(), sql, vec![]).await;
+        rows.and_then(|rows| rows.first().map_or(Ok(1), |row| row.try_get("", "running")))
+            .doing("count running instances")
+    }
+
+    /// The database's own time, in milliseconds since the epoch.
+    pub(crate) fn now_sql(&self) -> &'static str {
+        if self.is_sqlite() {
+            "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+        } else {
+            "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+        }
+    }
+}
+
+fn held_lease(row: &sea_orm::QueryResult) -> Result<Option<HeldLease>, DbErr> {
+    let Some(kind) = LeaseKind::from_code(row.try_get("", "kind")?) else { return Ok(None) };
+    Ok(Some(HeldLease { kind, item: row.try_get("", "item")?, epoch: row.try_get("", "epoch")? }))
+}

@@ -1,0 +1,272 @@
+//! All SQL. Concrete functions on [`Store`]; nothing else in the bridge speaks to the database.
+//!
+//! Two databases, one code path: SQLite when nothing is set up, PostgreSQL for more than one machine.
+//! Both take numbered parameters (`$1`), multi-row `VALUES`, `ON CONFLICT` and `RETURNING`; where a
+//! statement must differ the variants stand side by side in one function.
+//!
+//! What happens for each message is written by one task, many messages to a transaction: see
+//! [`batch`]. Everything else (configuration, leases, retention) writes for itself and seldom.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use migrations::{Migrator, MigratorTrait};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+};
+
+use crate::{domain::time::UnixMillis, settings, store::vault::Vault};
+
+pub(crate) use self::rows::{execute_rows, query_rows};
+
+pub mod batch;
+pub mod callbacks;
+pub mod configuration;
+pub mod events;
+pub mod holds;
+pub mod ingest;
+pub mod leases;
+pub mod outbound;
+pub mod overview;
+pub mod refused;
+pub mod retain;
+mod rows;
+pub mod story;
+pub mod templates;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+pub mod vault;
+pub mod wakeups;
+
+/// The database, whichever it is. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    /// SQLite: the one connection that writes. PostgreSQL: a pool.
+    writer: DatabaseConnection,
+    /// SQLite: a few connections that only read. PostgreSQL: the same pool.
+    reader: DatabaseConnection,
+    vault: std::sync::Arc<Vault>,
+}
+
+/// The database did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}")]
+pub struct StoreError {
+    doing: String,
+    #[source]
+    source: DbErr,
+}
+
+/// Says what was tried when the database failed.
+trait Doing<T> {
+    fn doing(self, what: &str) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for Result<T, DbErr> {
+    fn doing(self, what: &str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError { doing: format!("could not {what}"), source })
+    }
+}
+
+impl Store {
+    /// Opens the database, creating an SQLite file (and its folder) when there is none, and brings the schema up to date.
+    pub async fn open(settings: &settings::Database, vault: Vault) -> Result<Self, StoreError> {
+        let url: &str = &settings.url;
+        let (writer, reader) = if url.starts_with("sqlite:") {
+            if let Some(folder) = sqlite_path(url).as_deref().and_then(Path::parent) {
+                // When it cannot be made, opening the file fails and says so.
+                drop(create_private_folder(folder));
+            }
+            let writer = Database::connect(sqlite_options(settings, 1)).await.doing("open the SQLite database")?;
+            let reader = Database::connect(sqlite_options(settings, settings.read_connections))
+                .await
+                .doing("open the SQLite database for reading")?;
+            (writer, reader)
+        } else {
+            let pool = Database::connect(postgres_options(settings)).await.doing("connect to PostgreSQL")?;
+            (pool.clone(), pool)
+        };
+        let store = Self { writer, reader, vault: std::sync::Arc::new(vault) };
+        Migrator::up(&store.writer, None).await.doing("bring the database schema up to date")?;
+        Ok(store)
+    }
+
+    /// For statements that change nothing.
+    pub(crate) fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    pub fn is_sqlite(&self) -> bool {
+        self.writer.get_database_backend() == DbBackend::Sqlite
+    }
+
+    /// A transaction that may write. On SQLite it has the writer's lock from its first statement, so
+    /// that it cannot fail half-way because somebody else wrote first.
+    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.writer
+            .begin_with_options(TransactionOptions {
+                sqlite_transaction_mode: self.is_sqlite().then_some(SqliteTransactionMode::Immediate),
+                ..Default::default()
+            })
+            .await
+    }
+
+    /// The time by which this process works.
+    pub(crate) fn now(&self) -> UnixMillis {
+        crate::clock::now()
+    }
+
+    /// SQLite: moves what was committed into the database file, beside the writer.
+    pub(crate) async fn checkpoint(&self) -> Result<(), StoreError> {
+        if self.is_sqlite() {
+            query(&self.reader, "PRAGMA wal_checkpoint(PASSIVE)", vec![]).await.doing("checkpoint")?;
+        }
+        Ok(())
+    }
+
+    /// Answers whether the database can be reached and read.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        query(&self.reader, "SELECT 1", vec![]).await.map(drop).doing("read from the database")
+    }
+}
+
+/// Prepared statements that a connection keeps: each of ours that writes rows exists in as many sizes as there are
+/// powers of two up to [`rows::STATEMENT_ROWS_MAX`].
+const STATEMENTS_KEPT: usize = 250;
+/// Rows that SQLite's thread may read ahead of whoever asked for them.
+const ROWS_HANDED_OVER_MAX: usize = 1000;
+
+/// Everything that makes SQLite both durable and fast beside readers.
+fn sqlite_options(settings: &settings::Database, connections: u32) -> ConnectOptions {
+    let busy_timeout = settings.busy_timeout;
+    let mut options = ConnectOptions::new(settings.url.to_string());
+    options.max_connections(connections).min_connections(1).sqlx_logging(false).acquire_timeout(busy_timeout);
+    // The writer's connection is never recycled: its prepared statements are worth keeping.
+    options.max_lifetime(None::<Duration>).idle_timeout(None::<Duration>).test_before_acquire(false);
+    options.map_sqlx_sqlite_opts(move |options| {
+        options
+            .create_if_missing(true)
+            .busy_timeout(busy_timeout)
+            .foreign_keys(true)
+            // Must come before the first table, or it has no effect.
+            .pragma("auto_vacuum", "INCREMENTAL")
+            .pragma("journal_mode", "WAL")
+            // NORMAL would lose the last commits when the power fails, after we said "accepted".
+            .pragma("synchronous", "FULL")
+            // Usually nothing is left to do here: a checkpoint runs beside the writer each second.
+            .pragma("wal_autocheckpoint", "16000")
+            .pragma("cache_size", "-16000")
+            .pragma("temp_store", "MEMORY")
+            // The rows of a batch are handed over at once, not in portions for each of which two threads wake each other.
+            .row_buffer_size(ROWS_HANDED_OVER_MAX)
+            .statement_cache_capacity(STATEMENTS_KEPT)
+    });
+    options
+}
+
+fn postgres_options(settings: &settings::Database) -> ConnectOptions {
+    let mut options = ConnectOptions::new(settings.url.to_string());
+    options
+        .max_connections(settings.read_connections + 2)
+        .min_connections(1)
+        .sqlx_logging(false)
+        .connect_timeout(settings.busy_timeout)
+        .acquire_timeout(settings.busy_timeout)
+        .statement_timeout(settings.statement_timeout)
+        .set_application_name("wabridge")
+        .map_sqlx_postgres_opts(|options| options.statement_cache_capacity(STATEMENTS_KEPT));
+    options
+}
+
+/// Whether a PostgreSQL database has no tables where ours would go.
+pub async fn postgres_is_empty(settings: &settings::Database) -> Result<bool, StoreError> {
+    let sql = "SELECT COUNT(*) AS tables FROM information_schema.tables WHERE table_schema = current_schema()";
+    let pool = Database::connect(postgres_options(settings)).await.doing("connect to PostgreSQL")?;
+    let rows = query(&pool, sql, vec![]).await.doing("look what the database holds")?;
+    let tables: i64 = rows.first().map_or(Ok(0), |row| row.try_get("", "tables")).doing("count tables")?;
+    pool.close().await.doing("close the connection to PostgreSQL")?;
+    Ok(tables == 0)
+}
+
+/// The file behind an `sqlite:` URL; `None` for another database, and for one in memory.
+pub fn sqlite_path(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let path = path.split('?').next().unwrap_or(path);
+    (!path.contains(":memory:")).then(|| PathBuf::from(path))
+}
+
+/// Messages and secrets live in it, so nobody but the owner may look in. One that exists is left as it is.
+pub fn create_private_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Runs a query and gives back its rows.
+pub(crate) async fn query(
+    connection: &impl ConnectionTrait,
+    sql: impl Into<String>,
+    values: Vec<Value>,
+) -> Result<Vec<QueryResult>, DbErr> {
+    let sql = sql.into();
+    let values = without_zeros(values);
+    counters::statement();
+    let writes = sql.starts_with("INSERT") || sql.starts_with("UPDATE");
+    let rows = connection
+        .query_all_raw(Statement::from_sql_and_values(connection.get_database_backend(), sql, values))
+        .await?;
+    if writes {
+        counters::rows(rows.len() as u64);
+    }
+    Ok(rows)
+}
+
+/// Runs a statement and gives back how many rows it changed.
+pub(crate) async fn execute(
+    connection: &impl ConnectionTrait,
+    sql: impl Into<String>,
+    values: Vec<Value>,
+) -> Result<u64, DbErr> {
+    let values = without_zeros(values);
+    counters::statement();
+    let done = connection
+        .execute_raw(Statement::from_sql_and_values(connection.get_database_backend(), sql, values))
+        .await?
+        .rows_affected();
+    counters::rows(done);
+    Ok(done)
+}
+
+/// JSON may hold a zero character, and so may what others say; PostgreSQL's text may not.
+fn without_zeros(mut values: Vec<Value>) -> Vec<Value> {
+    for value in &mut values {
+        if let Value::String(Some(text)) = value
+            && text.contains('\0')
+        {
+            *text = text.replace('\0', "\u{fffd}");
+        }
+    }
+    values
+}
+
+/// What the database is asked to do: shown per message by `wabridge bench`, kept within a budget by a test.
+mod counters {
+    use crate::telemetry::{STORE_ROWS_WRITTEN, STORE_STATEMENTS};
+
+    pub(super) fn statement() {
+        metrics::counter!(STORE_STATEMENTS).increment(1);
+    }
+
+    pub(super) fn rows(written: u64) {
+        metrics::counter!(STORE_ROWS_WRITTEN).increment(written);
+    }
+}

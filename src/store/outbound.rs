@@ -1,0 +1,441 @@
+//! Messages on their way out: taking them in, recognising repeats, and handing them to whoever sends.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use sea_orm::{DatabaseTransaction, DbBackend, DbErr, QueryResult, Value};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Doing, Store, StoreError,
+    batch::{Effects, Waiting},
+    execute, execute_rows, query, query_rows,
+};
+use crate::domain::{
+    attempt::Attempt,
+    ids::{AccountKey, MessageId, SenderKey},
+    outbound::{Category, Class, SendState},
+    phone::PhoneNumber,
+    progress::Finding,
+    time::UnixMillis,
+};
+
+/// A message to be stored.
+#[derive(Debug)]
+pub struct NewMessage {
+    pub id: MessageId,
+    pub account: AccountKey,
+    pub sender: SenderKey,
+    pub category: Category,
+    pub platform_message_id: String,
+    pub recipient: PhoneNumber,
+    /// Name and language as the provider spells them; `None` when freeform or not yet looked up.
+    pub template: Option<(String, String)>,
+    /// As it came.
+    pub request: String,
+    pub expires_at: UnixMillis,
+    /// What a repeat of it would have; `None` when its id is not its own.
+    pub key: Option<MessageKey>,
+}
+
+/// By what a repeat is recognised, beside its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageKey {
+    id_hash: i64,
+    content_hash: [u8; 16],
+}
+
+impl MessageKey {
+    /// `content` is everything that makes it the same message: number, recipient, what is said.
+    pub fn new(platform_message_id: &str, content: &[u8]) -> Self {
+        let digest = Sha256::digest(content);
+        Self {
+            id_hash: id_hash(platform_message_id),
+            content_hash: digest[..16].try_into().expect("a SHA-256 digest has 32 bytes"),
+        }
+    }
+}
+
+pub(crate) fn id_hash(platform_message_id: &str) -> i64 {
+    let digest = Sha256::digest(platform_message_id.as_bytes());
+    i64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 digest has 32 bytes"))
+}
+
+/// The hash under which a provider's message id is found. Ids are unique per number.
+pub(crate) fn provider_id_hash(sender: SenderKey, provider_message_id: &str) -> Vec<u8> {
+    let mut digest = Sha256::new();
+    digest.update(sender.0.to_be_bytes());
+    digest.update(provider_message_id.as_bytes());
+    digest.finalize()[..16].to_vec()
+}
+
+/// What became of an acceptance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acceptance {
+    /// The message, or the one that this is a repeat of.
+    pub message: MessageId,
+    pub repeat: bool,
+    /// The same id came before with another recipient or other content.
+    pub odd: bool,
+    /// The message is to be sent because of this batch: its row is new, or was asked for again.
+    pub(crate) fresh: bool,
+}
+
+/// Asks to mark messages as being sent, under a lease.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    pub sender: SenderKey,
+    pub epoch: i64,
+    pub messages: Vec<MessageId>,
+}
+
+/// What our own work found out about a message, for the table.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub message: MessageId,
+    pub epoch: i64,
+    pub finding: Finding,
+    /// The exchange behind it, when there was one.
+    pub attempt: Option<Attempt>,
+}
+
+/// A message as its number's owner reads it.
+#[derive(Clone, Debug)]
+pub struct QueuedMessage {
+    pub id: MessageId,
+    pub category: Category,
+    pub recipient: PhoneNumber,
+    pub template: Option<(String, String)>,
+    pub request: String,
+    pub expires_at: UnixMillis,
+    pub attempts: i16,
+}
+
+/// Cancels what was stored for somebody who was told that it was not.
+pub(super) async fn withdraw(transaction: &DatabaseTransaction, messages: &[MessageId]) -> Result<(), DbErr> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let list = id_list(messages);
+    let sql = format!("UPDATE outbound_messages SET state = 6, due_at = NULL WHERE state = 0 AND id IN ({list})");
+    execute(transaction, sql, vec![]).await.map(drop)
+}
+
+/// Stores what is new and recognises what is not, one answer for each in their order.
+pub(super) async fn accept(
+    transaction: &DatabaseTransaction,
+    arrivals: &[(&NewMessage, &Waiting)],
+    repeat_window: Duration,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<Vec<Acceptance>, DbErr> {
+    if arrivals.is_empty() {
+        return Ok(vec![]);
+    }
+    let known = claim_keys(transaction, arrivals, repeat_window, now).await?;
+    let mut answers = Vec::with_capacity(arrivals.len());
+    let mut rows = Vec::new();
+    let mut repeated = Vec::new();
+    for (message, waiting) in arrivals {
+        let claim = message.key.and_then(|key| known.get(&(message.account, key)));
+        let first = claim.map_or(message.id, |claim| claim.message);
+        let repeat = first != message.id;
+        // Somebody who asks again at the same moment may still be there.
+        let wanted = claim.map_or(!waiting.has_left(), |claim| claim.wanted);
+        if repeat {
+            repeated.push((first, message.expires_at, !waiting.has_left()));
+        } else {
+            rows.push(row_of(message, if wanted { SendState::Queued } else { SendState::Cancelled }));
+            effects.senders.insert(message.sender);
+        }
+        let odd = claim.is_some_and(|claim| claim.odd);
+        answers.push(Acceptance { message: first, repeat, odd, fresh: !repeat && wanted });
+    }
+    execute_rows(
+        transaction,
+        "INSERT INTO outbound_messages (id, account, sender, class, category, state, platform_message_id, recipient, \
+         template_name, template_language, request, expires_at)",
+        rows,
+        "",
+    )
+    .await?;
+    let revived = revive(transaction, repeated, effects).await?;
+    for answer in &mut answers {
+        answer.fresh |= revived.contains(&answer.message);
+    }
+    Ok(answers)
+}
+
+/// Who holds a key.
+struct Claim {
+    message: MessageId,
+    odd: bool,
+    /// At least one of those who ask now still waits for the answer.
+    wanted: bool,
+}
+
+/// Claims the keys of all arrivals; whose was taken gets the message that holds it.
+async fn claim_keys(
+    transaction: &DatabaseTransaction,
+    arrivals: &[(&NewMessage, &Waiting)],
+    repeat_window: Duration,
+    now: UnixMillis,
+) -> Result<HashMap<(AccountKey, MessageKey), Claim>, DbErr> {
+    let mut claims: HashMap<(AccountKey, MessageKey), Claim> = HashMap::new();
+    for (message, waiting) in arrivals {
+        if let Some(key) = message.key {
+            let claim = claims.entry((message.account, key)).or_insert(Claim {
+                message: message.id,
+                odd: false,
+                wanted: false,
+            });
+            claim.wanted |= !waiting.has_left();
+        }
+    }
+    if claims.is_empty() {
+        return Ok(claims);
+    }
+
+    let mut order: Vec<_> = claims.keys().copied().collect();
+    order.sort_unstable();
+    let rows = order
+        .iter()
+        .map(|key| {
+            let (account, MessageKey { id_hash, content_hash }) = *key;
+            [account.0.into(), id_hash.into(), content_hash.to_vec().into(), claims[key].message.0.into()]
+        })
+        .collect::<Vec<[Value; 4]>>();
+    let inserted = execute_rows(
+        transaction,
+        "INSERT INTO message_keys (account, id_hash, content_hash, message)",
+        rows,
+        " ON CONFLICT (account, id_hash, content_hash) DO NOTHING",
+    )
+    .await?;
+
+    // All keys with the same ids: repeats, and the same id with something else.
+    let ids = order.iter().map(|(account, key)| [account.0.into(), key.id_hash.into()]).collect::<Vec<[Value; 2]>>();
+    let found = query_rows(
+        transaction,
+        "SELECT k.account, k.id_hash, k.content_hash, k.message FROM (",
+        ids,
+        ") AS v CROSS JOIN message_keys AS k WHERE k.account = v.column1 AND k.id_hash = v.column2",
+    )
+    .await?;
+    let mut by_id: HashMap<(AccountKey, i64), HashSet<MessageId>> = HashMap::new();
+    let mut outdated = Vec::new();
+    for row in &found {
+        let account = AccountKey(row.try_get("", "account")?);
+        let id_hash: i64 = row.try_get("", "id_hash")?;
+        let content: Vec<u8> = row.try_get("", "content_hash")?;
+        let message = MessageId(row.try_get("", "message")?);
+        by_id.entry((account, id_hash)).or_default().insert(message);
+        let Ok(content_hash) = content.try_into() else { continue };
+        let key = MessageKey { id_hash, content_hash };
+        if let Some(claim) = claims.get_mut(&(account, key))
+            && claim.message != message
+        {
+            if now.since(message.made_at()) < repeat_window {
+                claim.message = message;
+            } else {
+                outdated.push((account, key, claim.message));
+            }
+        }
+    }
+    for ((account, key), claim) in &mut claims {
+        claim.odd = by_id.get(&(*account, key.id_hash)).is_some_and(|messages| messages.len() > 1);
+    }
+    for (account, key, message) in outdated {
+        let values = vec![message.0.into(), account.0.into(), key.id_hash.into(), key.content_hash.to_vec().into()];
+        let sql = "UPDATE message_keys SET message = $1 WHERE account = $2 AND id_hash = $3 AND content_hash = $4";
+        execute(transaction, sql, values).await?;
+    }
+    tracing::trace!(inserted, asked = order.len(), "claimed message keys");
+    Ok(claims)
+}
+
+/// A repeat of a message that was refused for lack of time asks for it again.
+async fn revive(
+    transaction: &DatabaseTransaction,
+    repeated: Vec<(MessageId, UnixMillis, bool)>,
+    effects: &mut Effects,
+) -> Result<HashSet<MessageId>, DbErr> {
+    let rows: Vec<[Value; 2]> = repeated
+        .into_iter()
+        .filter(|(_, _, still_waiting)| *still_waiting)
+        .map(|(message, expires_at, _)| [message.0.into(), expires_at.0.into()])
+        .collect();
+    let revived = query_rows(
+        transaction,
+        "UPDATE outbound_messages SET state = 0, expires_at = v.column2 FROM (",
+        rows,
+        ") AS v WHERE outbound_messages.id = v.column1 AND outbound_messages.state = 6 \
+         AND outbound_messages.attempts = 0 RETURNING outbound_messages.id AS id, outbound_messages.sender AS sender",
+    )
+    .await?;
+    let mut ids = HashSet::with_capacity(revived.len());
+    for row in revived {
+        effects.senders.insert(SenderKey(row.try_get("", "sender")?));
+        ids.insert(MessageId(row.try_get("", "id")?));
+    }
+    Ok(ids)
+}
+
+fn row_of(message: &NewMessage, state: SendState) -> [Value; 12] {
+    let (name, language) = message.template.clone().unzip();
+    [
+        message.id.0.into(),
+        message.account.0.into(),
+        message.sender.0.into(),
+        message.category.class().code().into(),
+        message.category.code().into(),
+        state.code().into(),
+        message.platform_message_id.clone().into(),
+        message.recipient.as_e164().into(),
+        name.into(),
+        language.into(),
+        message.request.clone().into(),
+        message.expires_at.0.into(),
+    ]
+}
+
+/// Marks what may be sent, for each mark those of its messages that are its owner's to send.
+///
+/// A message that is marked already under the same epoch counts: the answer to an earlier try was lost.
+pub(super) async fn mark_sending(
+    transaction: &DatabaseTransaction,
+    marks: &[&Mark],
+    now: UnixMillis,
+) -> Result<Vec<Vec<MessageId>>, DbErr> {
+    if marks.is_empty() {
+        return Ok(vec![]);
+    }
+    let rows: Vec<[Value; 4]> = marks
+        .iter()
+        .flat_map(|mark| {
+            mark.messages.iter().map(|id| [id.0.into(), mark.sender.0.into(), mark.epoch.into(), now.0.into()])
+        })
+        .collect();
+    // Only under a lease that is still this owner's: its row is read and, where rows can be locked,
+    // kept from changing hands until the mark is committed.
+    lock_leases(transaction, marks).await?;
+    let marked = query_rows(
+        transaction,
+        "UPDATE outbound_messages SET state = 1, epoch = v.column3, sent_at = v.column4, due_at = NULL, \
+         attempts = outbound_messages.attempts + CASE WHEN outbound_messages.state = 0 THEN 1 ELSE 0 END FROM (",
+        rows,
+        ") AS v WHERE outbound_messages.id = v.column1 \
+         AND (outbound_messages.state = 0 OR (outbound_messages.state = 1 AND outbound_messages.epoch = v.column3)) \
+         AND EXISTS (SELECT 1 FROM leases WHERE kind = 1 AND item = v.column2 AND epoch = v.column3 AND owner IS NOT NULL) \
+         RETURNING outbound_messages.id AS id",
+    )
+    .await?;
+    let marked: HashSet<MessageId> =
+        marked.iter().map(|row| row.try_get("", "id").map(MessageId)).collect::<Result<_, _>>()?;
+    Ok(marks.iter().map(|mark| mark.messages.iter().copied().filter(|id| marked.contains(id)).collect()).collect())
+}
+
+async fn lock_leases(transaction: &DatabaseTransaction, marks: &[&Mark]) -> Result<(), DbErr> {
+    use sea_orm::ConnectionTrait as _;
+    if transaction.get_database_backend() == DbBackend::Sqlite {
+        // The whole transaction holds the writer's lock.
+        return Ok(());
+    }
+    let senders = marks.iter().map(|mark| mark.sender.0.to_string()).collect::<Vec<_>>().join(",");
+    let sql = format!("SELECT item FROM leases WHERE kind = 1 AND item IN ({senders}) ORDER BY item FOR SHARE");
+    query(transaction, sql, vec![]).await.map(drop)
+}
+
+/// Ids as text: they are integers of our own, and a list of any length is one statement.
+pub(crate) fn id_list(messages: &[MessageId]) -> String {
+    messages.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(",")
+}
+
+const QUEUED_COLUMNS: &str = "id, category, recipient, template_name, template_language, request, expires_at, attempts";
+
+impl Store {
+    /// The next messages of one class at a number, in order of acceptance.
+    pub async fn queue_head(
+        &self,
+        sender: SenderKey,
+        class: Class,
+        limit: usize,
+    ) -> Result<Vec<QueuedMessage>, StoreError> {
+        let sql = format!(
+            "SELECT {QUEUED_COLUMNS} FROM outbound_messages \
+             WHERE sender = $1 AND class = $2 AND state = 0 AND due_at IS NULL ORDER BY id LIMIT $3"
+        );
+        // The limit is different each time; in the text it would make a new statement of it.
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = query(self.reader(), sql, vec![sender.0.into(), class.code().into(), limit.into()]).await;
+        rows.and_then(|rows| rows.iter().map(queued_message).collect()).doing("read a number's queue")
+    }
+
+    /// Messages of a number whose retry is due, or nearly.
+    pub async fn due_retries(
+        &self,
+        sender: SenderKey,
+        until: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<QueuedMessage>, StoreError> {
+        let sql = format!(
+            "SELECT {QUEUED_COLUMNS} FROM outbound_messages \
+             WHERE sender = $1 AND due_at IS NOT NULL AND due_at <= $2 AND state = 0 ORDER BY due_at LIMIT {limit}"
+        );
+        let rows = query(self.reader(), sql, vec![sender.0.into(), until.0.into()]).await;
+        rows.and_then(|rows| rows.iter().map(queued_message).collect()).doing("read a number's retries")
+    }
+
+    /// Messages of a number of which nobody knows whether they went out, and whose time of grace is over.
+    pub async fn unknown_due(
+        &self,
+        sender: SenderKey,
+        now: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let sql = format!(
+            "SELECT id FROM outbound_messages \
+             WHERE sender = $1 AND due_at IS NOT NULL AND due_at <= $2 AND state = 4 ORDER BY due_at LIMIT {limit}"
+        );
+        let rows = query(self.reader(), sql, vec![sender.0.into(), now.0.into()]).await;
+        rows.and_then(|rows| rows.iter().map(|row| row.try_get("", "id").map(MessageId)).collect())
+            .doing("read a number's unknown messages")
+    }
+
+    /// What an earlier owner of the number had marked as being sent, and nobody settled: nobody knows
+    /// whether it went out.
+    pub async fn adopt_sending(&self, sender: SenderKey, epoch: i64, settle_at: UnixMillis) -> Result<u64, StoreError> {
+        let sql = "UPDATE outbound_messages SET state = 4, epoch = NULL, due_at = $1, \
+                   failure_reason = 12, failure_text = 'the bridge stopped while this was being sent' \
+                   WHERE sender = $2 AND state = 1 AND epoch < $3";
+        let transaction = self.begin().await.doing("begin")?;
+        let adopted = execute(&transaction, sql, vec![settle_at.0.into(), sender.0.into(), epoch.into()])
+            .await
+            .doing("adopt messages in flight")?;
+        transaction.commit().await.doing("adopt messages in flight")?;
+        Ok(adopted)
+    }
+}
+
+fn queued_message(row: &QueryResult) -> Result<QueuedMessage, DbErr> {
+    let recipient: String = row.try_get("", "recipient")?;
+    let category: i16 = row.try_get("", "category")?;
+    let name: Option<String> = row.try_get("", "template_name")?;
+    let language: Option<String> = row.try_get("", "template_language")?;
+    Ok(QueuedMessage {
+        id: MessageId(row.try_get("", "id")?),
+        category: Category::from_code(category).ok_or_else(|| odd_value("category"))?,
+        recipient: PhoneNumber::from_international(&recipient).ok_or_else(|| odd_value("recipient"))?,
+        template: name.zip(language),
+        request: row.try_get("", "request")?,
+        expires_at: UnixMillis(row.try_get("", "expires_at")?),
+        attempts: row.try_get("", "attempts")?,
+    })
+}
+
+/// A value that no version of this program has written.
+pub(crate) fn odd_value(column: &str) -> DbErr {
+    DbErr::Custom(format!("column {column} holds a value that this version does not know"))
+}

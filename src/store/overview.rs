@@ -1,0 +1,114 @@
+//! How things stand: queues, owners, what could not be read. For `wabridge status`.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{DbErr, QueryResult};
+
+use super::{Doing, Store, StoreError, query};
+use crate::domain::{
+    ids::{MessageId, SenderKey},
+    outbound::SendState,
+    time::UnixMillis,
+};
+
+/// A number's open work: what is finished is not counted.
+#[derive(Clone, Debug, Default)]
+pub struct QueueOverview {
+    pub queued: i64,
+    pub oldest_queued: Option<UnixMillis>,
+    pub waiting_for_retry: i64,
+    pub sending: i64,
+    pub unknown: i64,
+}
+
+/// Who owns a number or subscription.
+#[derive(Clone, Debug)]
+pub struct LeaseOverview {
+    pub kind: i16,
+    pub item: i32,
+    pub owner: Option<String>,
+    pub epoch: i64,
+}
+
+impl Store {
+    /// Open work by number.
+    pub async fn queues(&self) -> Result<BTreeMap<SenderKey, QueueOverview>, StoreError> {
+        // One statement, so that a message that moves meanwhile is counted once, and not never.
+        let sql = "SELECT sender, 0 AS waits, state, COUNT(*) AS messages, MIN(id) AS oldest FROM outbound_messages \
+                   WHERE state = 0 AND due_at IS NULL GROUP BY sender, state \
+                   UNION ALL SELECT sender, 1, state, COUNT(*), MIN(id) FROM outbound_messages \
+                   WHERE due_at IS NOT NULL GROUP BY sender, state \
+                   UNION ALL SELECT sender, 0, state, COUNT(*), MIN(id) FROM outbound_messages \
+                   WHERE state = 1 GROUP BY sender, state";
+        let mut queues: BTreeMap<SenderKey, QueueOverview> = BTreeMap::new();
+        for row in query(self.reader(), sql, vec![]).await.doing("count what is under way")? {
+            let read = |row: &QueryResult| -> Result<(i32, i32, i16, i64, i64), DbErr> {
+                Ok((
+                    row.try_get("", "sender")?,
+                    row.try_get("", "waits")?,
+                    row.try_get("", "state")?,
+                    row.try_get("", "messages")?,
+                    row.try_get("", "oldest")?,
+                ))
+            };
+            let (sender, waits, state, messages, oldest) = read(&row).doing("count what is under way")?;
+            let queue = queues.entry(SenderKey(sender)).or_default();
+            match (SendState::from_code(state), waits) {
+                (Some(SendState::Queued), 0) => {
+                    queue.queued = messages;
+                    queue.oldest_queued = Some(MessageId(oldest).made_at());
+                }
+                (Some(SendState::Queued), _) => queue.waiting_for_retry = messages,
+                (Some(SendState::Sending), _) => queue.sending = messages,
+                (Some(SendState::Unknown), _) => queue.unknown = messages,
+                (
+                    Some(SendState::Submitted | SendState::Rejected | SendState::Expired | SendState::Cancelled) | None,
+                    _,
+                ) => {}
+            }
+        }
+        Ok(queues)
+    }
+
+    pub async fn leases(&self) -> Result<Vec<LeaseOverview>, StoreError> {
+        let sql = "SELECT kind, item, owner, epoch FROM leases ORDER BY kind, item";
+        let rows = query(self.reader(), sql, vec![]).await;
+        let read = |row: &QueryResult| -> Result<LeaseOverview, DbErr> {
+            Ok(LeaseOverview {
+                kind: row.try_get("", "kind")?,
+                item: row.try_get("", "item")?,
+                owner: row.try_get("", "owner")?,
+                epoch: row.try_get("", "epoch")?,
+            })
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("read leases")
+    }
+
+    /// Parts of webhooks that could not be read, and parked statuses.
+    pub async fn count_unrecognized(&self) -> Result<(i64, i64), StoreError> {
+        let sql = "SELECT kind, COUNT(*) AS parts FROM unrecognized GROUP BY kind";
+        let mut counts = (0, 0);
+        for row in query(self.reader(), sql, vec![]).await.doing("count what could not be read")? {
+            let kind: i16 = row.try_get("", "kind").doing("count what could not be read")?;
+            let parts = row.try_get("", "parts").doing("count what could not be read")?;
+            if kind == 1 { counts.0 = parts } else { counts.1 = parts }
+        }
+        Ok(counts)
+    }
+
+    /// Callbacks that are dead and those that could not be put into words, by subscription.
+    pub async fn count_callbacks(&self) -> Result<BTreeMap<i32, (i64, i64)>, StoreError> {
+        let sql = "SELECT subscription, state, CAST(SUM(last_place - first_place + 1) AS BIGINT) AS events \
+                   FROM callbacks GROUP BY subscription, state";
+        let mut counts: BTreeMap<i32, (i64, i64)> = BTreeMap::new();
+        for row in query(self.reader(), sql, vec![]).await.doing("count dead callbacks")? {
+            let read = |row: &QueryResult| -> Result<(i32, i16, i64), DbErr> {
+                Ok((row.try_get("", "subscription")?, row.try_get("", "state")?, row.try_get("", "events")?))
+            };
+            let (subscription, state, events) = read(&row).doing("count dead callbacks")?;
+            let count = counts.entry(subscription).or_default();
+            if state == 1 { count.0 += events } else { count.1 += events }
+        }
+        Ok(counts)
+    }
+}

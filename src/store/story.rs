@@ -1,0 +1,229 @@
+//! One message's whole story: what was asked, what we did, what WhatsApp said, who was told.
+
+use sea_orm::{DbErr, QueryResult, Value};
+
+use super::{
+    Doing, Store, StoreError,
+    events::{LoggedEvent, logged_event},
+    ingest::failure,
+    outbound::{id_hash, odd_value, provider_id_hash},
+    query,
+};
+use crate::domain::{
+    failure::Failure,
+    ids::{AccountKey, MessageId, Place, SenderKey},
+    outbound::{Category, SendState},
+    phone::PhoneNumber,
+    status::DeliveryStatus,
+    time::UnixMillis,
+};
+
+/// A message as it stands.
+#[derive(Clone, Debug)]
+pub struct StoredMessage {
+    pub id: MessageId,
+    pub account: AccountKey,
+    pub sender: SenderKey,
+    pub category: Category,
+    pub state: SendState,
+    pub delivery: Option<DeliveryStatus>,
+    pub platform_message_id: String,
+    pub recipient: PhoneNumber,
+    pub template: Option<(String, String)>,
+    pub request: String,
+    pub expires_at: UnixMillis,
+    pub due_at: Option<UnixMillis>,
+    pub attempts: i16,
+    pub sent_at: Option<UnixMillis>,
+    pub took_ms: Option<i32>,
+    pub provider_message_id: Option<String>,
+    pub failure: Option<Failure>,
+}
+
+/// A try that did not end with the provider taking the message.
+#[derive(Clone, Debug)]
+pub struct FailedTry {
+    pub attempt: i16,
+    pub started_at: UnixMillis,
+    pub took_ms: i32,
+    pub failure: Failure,
+}
+
+/// An exchange that carried a certain event.
+#[derive(Clone, Debug)]
+pub struct CallbackTry {
+    pub subscription: i32,
+    pub events: i32,
+    pub started_at: UnixMillis,
+    pub took_ms: i32,
+    pub http_status: Option<i16>,
+    pub note: String,
+}
+
+/// A refused request.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub at: UnixMillis,
+    pub account: AccountKey,
+    pub kind: String,
+    pub answer: String,
+    pub request: String,
+}
+
+const MESSAGE_COLUMNS: &str = "id, account, sender, category, state, delivery, platform_message_id, recipient, \
+     template_name, template_language, request, expires_at, due_at, attempts, sent_at, took_ms, provider_message_id, \
+     failure_reason, failure_code, failure_text";
+
+/// At most this many messages are found under one id.
+const FOUND_MAX: usize = 20;
+
+impl Store {
+    pub async fn message(&self, id: MessageId) -> Result<Option<StoredMessage>, StoreError> {
+        Ok(self.messages("id = $1", vec![id.0.into()]).await?.into_iter().next())
+    }
+
+    /// Messages by the platform's id, of any account, the newest first.
+    ///
+    /// Within the window in which repeats are recognised this is a look-up; older messages, and tests,
+    /// whose ids are not their own, are searched for one by one.
+    pub async fn messages_by_platform_id(
+        &self,
+        accounts: &[AccountKey],
+        platform_message_id: &str,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
+        let hash = id_hash(platform_message_id);
+        let accounts = accounts.iter().map(|account| account.0.to_string()).collect::<Vec<_>>().join(",");
+        let found = self
+            .messages(
+                &format!(
+                    "id IN (SELECT message FROM message_keys WHERE account IN ({accounts}) AND id_hash = $1) \
+                     AND platform_message_id = $2"
+                ),
+                vec![hash.into(), platform_message_id.into()],
+            )
+            .await?;
+        if found.is_empty() {
+            return self.messages("platform_message_id = $1", vec![platform_message_id.into()]).await;
+        }
+        Ok(found)
+    }
+
+    /// Messages by the provider's id.
+    pub async fn messages_by_provider_id(
+        &self,
+        senders: &[SenderKey],
+        provider_message_id: &str,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
+        let hashes: Vec<Value> =
+            senders.iter().map(|sender| provider_id_hash(*sender, provider_message_id).into()).collect();
+        let places = (1..=hashes.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(",");
+        self.messages(&format!("id IN (SELECT message FROM provider_ids WHERE hash IN ({places}))"), hashes).await
+    }
+
+    async fn messages(&self, which: &str, values: Vec<Value>) -> Result<Vec<StoredMessage>, StoreError> {
+        let sql =
+            format!("SELECT {MESSAGE_COLUMNS} FROM outbound_messages WHERE {which} ORDER BY id DESC LIMIT {FOUND_MAX}");
+        let rows = query(self.reader(), sql, values).await;
+        rows.and_then(|rows| rows.iter().map(stored_message).collect()).doing("look up a message")
+    }
+
+    pub async fn failed_tries(&self, id: MessageId) -> Result<Vec<FailedTry>, StoreError> {
+        let sql = "SELECT attempt, started_at, took_ms, failure_reason, failure_code, failure_text \
+                   FROM send_attempts WHERE message = $1 ORDER BY attempt";
+        let rows = query(self.reader(), sql, vec![id.0.into()]).await;
+        let read = |row: &QueryResult| -> Result<FailedTry, DbErr> {
+            Ok(FailedTry {
+                attempt: row.try_get("", "attempt")?,
+                started_at: UnixMillis(row.try_get("", "started_at")?),
+                took_ms: row.try_get("", "took_ms")?,
+                failure: failure(row)?.ok_or_else(|| odd_value("failure_reason"))?,
+            })
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("read a message's attempts")
+    }
+
+    /// Everything in the log that is about this message: its statuses, and replies that quote it.
+    pub async fn events_of(&self, message: &StoredMessage) -> Result<Vec<LoggedEvent>, StoreError> {
+        let sql = "SELECT e.place, e.kind, e.sender, e.message, e.status, e.occurred_at, e.recorded_at, \
+                   e.failure_reason, e.failure_code, e.failure_text, e.entry, NULL AS platform_message_id \
+                   FROM events AS e WHERE e.message = $1 ORDER BY e.place LIMIT 200";
+        let rows = query(self.reader(), sql, vec![message.id.0.into()]).await;
+        rows.and_then(|rows| rows.iter().map(logged_event).collect()).doing("read a message's events")
+    }
+
+    /// Exchanges of a subscription whose range covers a place.
+    pub async fn callback_tries(&self, subscription: i32, place: Place) -> Result<Vec<CallbackTry>, StoreError> {
+        let sql = "SELECT subscription, events, started_at, took_ms, http_status, note FROM callback_attempts \
+                   WHERE subscription = $1 AND last_place >= $2 AND first_place <= $2 ORDER BY last_place, id LIMIT 20";
+        let rows = query(self.reader(), sql, vec![subscription.into(), place.0.into()]).await;
+        let read = |row: &QueryResult| -> Result<CallbackTry, DbErr> {
+            Ok(CallbackTry {
+                subscription: row.try_get("", "subscription")?,
+                events: row.try_get("", "events")?,
+                started_at: UnixMillis(row.try_get("", "started_at")?),
+                took_ms: row.try_get("", "took_ms")?,
+                http_status: row.try_get("", "http_status")?,
+                note: row.try_get("", "note")?,
+            })
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("read callback attempts")
+    }
+
+    /// Why a subscription's cursor passed a place without delivering it, if it did.
+    pub async fn care_of(&self, subscription: i32, place: Place) -> Result<Option<(i16, String)>, StoreError> {
+        let sql =
+            "SELECT state, reason FROM callbacks WHERE subscription = $1 AND first_place <= $2 AND last_place >= $2";
+        let rows = query(self.reader(), sql, vec![subscription.into(), place.0.into()]).await;
+        let read = |row: &QueryResult| Ok((row.try_get("", "state")?, row.try_get("", "reason")?));
+        rows.and_then(|rows| rows.first().map(read).transpose()).doing("read the care of an event")
+    }
+
+    /// Requests with this platform id that were refused, the newest first.
+    pub async fn refused_with(&self, platform_message_id: &str) -> Result<Vec<Refused>, StoreError> {
+        let sql = format!(
+            "SELECT id, account, kind, answer, request FROM refused_requests \
+             WHERE platform_message_id = $1 ORDER BY id DESC LIMIT {FOUND_MAX}"
+        );
+        let rows = query(self.reader(), sql, vec![platform_message_id.into()]).await;
+        let read = |row: &QueryResult| -> Result<Refused, DbErr> {
+            let request: Vec<u8> = row.try_get("", "request")?;
+            Ok(Refused {
+                at: MessageId(row.try_get("", "id")?).made_at(),
+                account: AccountKey(row.try_get("", "account")?),
+                kind: row.try_get("", "kind")?,
+                answer: row.try_get("", "answer")?,
+                request: String::from_utf8_lossy(&request).into_owned(),
+            })
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("look up refused requests")
+    }
+}
+
+fn stored_message(row: &QueryResult) -> Result<StoredMessage, DbErr> {
+    let category: i16 = row.try_get("", "category")?;
+    let state: i16 = row.try_get("", "state")?;
+    let delivery: Option<i16> = row.try_get("", "delivery")?;
+    let recipient: String = row.try_get("", "recipient")?;
+    let name: Option<String> = row.try_get("", "template_name")?;
+    let language: Option<String> = row.try_get("", "template_language")?;
+    let millis = |column| row.try_get::<Option<i64>>("", column).map(|at| at.map(UnixMillis));
+    Ok(StoredMessage {
+        id: MessageId(row.try_get("", "id")?),
+        account: AccountKey(row.try_get("", "account")?),
+        sender: SenderKey(row.try_get("", "sender")?),
+        category: Category::from_code(category).ok_or_else(|| odd_value("category"))?,
+        state: SendState::from_code(state).ok_or_else(|| odd_value("state"))?,
+        delivery: delivery.and_then(DeliveryStatus::from_code),
+        platform_message_id: row.try_get("", "platform_message_id")?,
+        recipient: PhoneNumber::from_international(&recipient).ok_or_else(|| odd_value("recipient"))?,
+        template: name.zip(language),
+        request: row.try_get("", "request")?,
+        expires_at: UnixMillis(row.try_get("", "expires_at")?),
+        due_at: millis("due_at")?,
+        attempts: row.try_get("", "attempts")?,
+        sent_at: millis("sent_at")?,
+        took_ms: row.try_get("", "took_ms")?,
+        provider_message_id: row.try_get("", "provider_message_id")?,
+        failure: failure(row)?,
+    })
+}
