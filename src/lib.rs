@@ -8,3 +8,5 @@ pub mod net;
 pub mod platforms;
 pub mod providers;
 pub mod store;
+pub mod services;
+pub mod worker;

@@ -1,0 +1,358 @@
+//! Taking a message in.
+//!
+//! 1. The platform's dialect reads the request.
+//! 2. Which number is it from, whom is it for?
+//! 3. A template: is it approved, in this language, and does the request fill it? When the list we have
+//!    says no, one look-up may say otherwise.
+//! 4. A test: is it to be sent at all?
+//! 5. Seen before? Stored together with its neighbours, or recognised; only then "accepted".
+//!
+//! Whatever is refused on the way is kept with the answer, and is never sent later.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU32, Ordering},
+    },
+    time::Instant,
+};
+
+use serde::Serialize;
+
+use super::{
+    directory::{Directory, Snapshot},
+    lookup::{LookedUp, TemplateLookup},
+};
+use crate::{
+    clock,
+    domain::{
+        account::{Account, Sender, TestMessages},
+        failure::{Refusal, RefusalKind},
+        fill::fill,
+        outbound::{Category, Content, Purpose, SendRequest},
+        phone::PhoneNumber,
+        template::{Resolved, TemplateContent, resolve},
+    },
+    platforms::{Accepted, Platform},
+    settings::Limits,
+    store::{
+        batch::{CommitError, Committer},
+        outbound::{MessageKey, NewMessage},
+        refused::RefusedRequest,
+    },
+    telemetry,
+};
+
+pub struct Acceptor {
+    pub directory: Arc<Directory>,
+    pub committer: Committer,
+    pub lookup: Arc<TemplateLookup>,
+    pub limits: Limits,
+    kept: RefusedKept,
+    strangers_kept: RefusedKept,
+}
+
+/// Calls without the right credentials that are kept.
+const STRANGERS_KEPT_PER_MINUTE: u32 = 60;
+/// What is kept of each.
+pub const STRANGER_BODY_BYTES_MAX: usize = 4096;
+
+/// How many refused requests were kept in the current minute.
+#[derive(Default)]
+struct RefusedKept {
+    minute: AtomicI64,
+    count: AtomicU32,
+}
+
+impl RefusedKept {
+    fn one_more(&self, limit: u32) -> bool {
+        let minute = clock::now().as_seconds() / 60;
+        if self.minute.swap(minute, Ordering::Relaxed) != minute {
+            self.count.store(0, Ordering::Relaxed);
+        }
+        self.count.fetch_add(1, Ordering::Relaxed) < limit
+    }
+}
+
+/// A request that was checked, and what is to be done with it.
+struct Checked {
+    sender: Arc<Sender>,
+    recipient: PhoneNumber,
+    category: Category,
+    /// Name and language as the provider spells them, when they are known.
+    template: Option<(String, String)>,
+    send: bool,
+}
+
+/// What makes two requests the same message.
+#[derive(Serialize)]
+struct Sameness<'a> {
+    sender: i32,
+    recipient: &'a str,
+    content: &'a Content,
+}
+
+impl Acceptor {
+    pub fn new(directory: Arc<Directory>, committer: Committer, lookup: Arc<TemplateLookup>, limits: Limits) -> Self {
+        Self {
+            directory,
+            committer,
+            lookup,
+            limits,
+            kept: RefusedKept::default(),
+            strangers_kept: RefusedKept::default(),
+        }
+    }
+
+    /// Takes one request of an account whose caller has proved who it is. `arrived` starts the clock
+    /// of the platform's patience.
+    pub async fn accept(
+        &self,
+        platform: &dyn Platform,
+        account: &Account,
+        body: &[u8],
+        arrived: Instant,
+    ) -> Result<Accepted, Refusal> {
+        let mut platform_message_id = None;
+        let result = self.try_accept(platform, account, body, arrived, &mut platform_message_id).await;
+        match &result {
+            Ok(accepted) => {
+                let how = match accepted {
+                    Accepted { message: None, .. } => "checked",
+                    Accepted { repeat: true, .. } => "repeat",
+                    Accepted { .. } => "accepted",
+                };
+                metrics::counter!(telemetry::ACCEPTS, "result" => how).increment(1);
+            }
+            Err(refusal) => {
+                metrics::counter!(telemetry::ACCEPTS, "result" => "refused").increment(1);
+                self.keep_refused(account, body, platform_message_id, refusal);
+            }
+        }
+        result
+    }
+
+    async fn try_accept(
+        &self,
+        platform: &dyn Platform,
+        account: &Account,
+        body: &[u8],
+        arrived: Instant,
+        platform_message_id: &mut Option<String>,
+    ) -> Result<Accepted, Refusal> {
+        let request = platform.parse_send(account, body)?;
+        *platform_message_id = Some(request.platform_message_id.clone());
+        if matches!(request.purpose, Purpose::Test { never_send: true, .. }) {
+            return Ok(Accepted { message: None, repeat: false });
+        }
+        let snapshot = self.directory.snapshot();
+        let checked = self.check(&snapshot, account, &request).await?;
+        if !checked.send {
+            return Ok(Accepted { message: None, repeat: false });
+        }
+        // The platforms we serve write JSON, which is UTF-8.
+        let text =
+            std::str::from_utf8(body).map_err(|_| Refusal::new(RefusalKind::Other, "the request is not UTF-8"))?;
+        self.store(account, &request, checked, text, arrived).await
+    }
+
+    async fn check(&self, snapshot: &Snapshot, account: &Account, request: &SendRequest) -> Result<Checked, Refusal> {
+        let sender = sender_of(snapshot, account, &request.from)?;
+        let recipient = PhoneNumber::parse(&request.to, account.policy.default_country.as_deref())
+            .map_err(|error| Refusal::new(RefusalKind::PhoneNumber, format!("to: {error}")))?;
+        if recipient == sender.number {
+            let message = "to: the recipient is the business number itself; choose another recipient";
+            return Err(Refusal::new(RefusalKind::PhoneNumber, message));
+        }
+        let (category, template) = match &request.content {
+            Content::Freeform(_) => (Category::Freeform, None),
+            Content::Template(content) => self.check_template(sender, content, request.purpose).await?,
+        };
+        let send = to_be_sent(account, request.purpose, &recipient);
+        Ok(Checked { sender: sender.clone(), recipient, category, template, send })
+    }
+
+    /// Checks a template against the list that we have, and when that says no, against a fresh one.
+    async fn check_template(
+        &self,
+        sender: &Arc<Sender>,
+        content: &TemplateContent,
+        purpose: Purpose,
+    ) -> Result<(Category, Option<(String, String)>), Refusal> {
+        let tolerant = matches!(purpose, Purpose::Test { .. });
+        let cached = match check_against(&self.directory, sender, content, tolerant) {
+            Ok(found) => return Ok(found),
+            Err(refusal) => refusal,
+        };
+        match self.lookup.look_up(sender, &content.name).await {
+            LookedUp::Fresh => check_against(&self.directory, sender, content, tolerant),
+            // Known, and it does not fit: nothing says that the list is wrong.
+            LookedUp::NoAnswer
+                if resolve(&self.directory.templates(sender), &content.name, &content.language).is_ok() =>
+            {
+                Err(cached)
+            }
+            LookedUp::NoAnswer if tolerant => {
+                let message = format!(
+                    "template: {} is not in our list and the provider did not answer in time; the list is still syncing, try again in a minute",
+                    content.name
+                );
+                Err(Refusal::new(RefusalKind::Template, message))
+            }
+            // Better late than never: it is looked up again when its turn comes.
+            LookedUp::NoAnswer => Ok((Category::Utility, None)),
+        }
+    }
+
+    async fn store(
+        &self,
+        account: &Account,
+        request: &SendRequest,
+        checked: Checked,
+        body: &str,
+        arrived: Instant,
+    ) -> Result<Accepted, Refusal> {
+        if self.committer.expected_wait() > self.limits.accept_wait_expected {
+            return Err(cannot_store(&CommitError::TooSlow));
+        }
+        let now = clock::now();
+        let key = (request.purpose == Purpose::Message).then(|| {
+            let sameness = Sameness {
+                sender: checked.sender.key.0,
+                recipient: checked.recipient.as_e164(),
+                content: &request.content,
+            };
+            let content = serde_json::to_vec(&sameness).expect("texts and numbers can be written as JSON");
+            MessageKey::new(&request.platform_message_id, &content)
+        });
+        let message = NewMessage {
+            id: self.committer.next_id(now),
+            account: account.key,
+            sender: checked.sender.key,
+            category: checked.category,
+            platform_message_id: request.platform_message_id.clone(),
+            recipient: checked.recipient,
+            template: checked.template,
+            request: body.to_owned(),
+            expires_at: now.plus(account.policy.expire_after.of(checked.category)),
+            key,
+        };
+        let patience = self.limits.accept_wait.saturating_sub(arrived.elapsed());
+        let stored = self.committer.accept(message, patience).await.map_err(|error| cannot_store(&error))?;
+        if stored.odd {
+            tracing::warn!(
+                account.id = account.id, message.id = %stored.message, platform_message.id = request.platform_message_id,
+                "{} came with the id of an earlier message and another recipient or content; it is sent", stored.message
+            );
+        }
+        Ok(Accepted { message: Some(stored.message), repeat: stored.repeat })
+    }
+
+    fn keep_refused(&self, account: &Account, body: &[u8], platform_message_id: Option<String>, refusal: &Refusal) {
+        let kind = kind_name(refusal.kind);
+        metrics::counter!(telemetry::REFUSALS, "kind" => kind).increment(1);
+        tracing::info!(
+            account.id = account.id,
+            platform_message.id = platform_message_id,
+            refusal.kind = kind,
+            "refused a request of {}: {}",
+            account.id,
+            refusal.message
+        );
+        // What cannot be stored now cannot be stored as refused either.
+        if refusal.kind != RefusalKind::CannotStore && self.kept.one_more(self.limits.refused_kept_per_minute) {
+            self.committer.keep_refused(RefusedRequest {
+                account: account.key,
+                kind,
+                platform_message_id,
+                request: body.to_vec(),
+                answer: refusal.message.clone(),
+            });
+        }
+    }
+
+    /// Keeps a call (of at most [`STRANGER_BODY_BYTES_MAX`]) that did not prove to speak for the account: the first thing to ask
+    /// about when nothing arrives. Anybody can make such calls, so few are kept, and little of each.
+    pub fn refuse_caller(&self, account: Option<&Account>, body: &[u8]) -> Refusal {
+        let refusal = Refusal::new(
+            RefusalKind::Credentials,
+            "invalid credentials: check the account in the URL and the authentication headers of the provider",
+        );
+        match account {
+            Some(account) if self.strangers_kept.one_more(STRANGERS_KEPT_PER_MINUTE) => {
+                self.keep_refused(account, body, None, &refusal);
+            }
+            Some(_) | None => {
+                metrics::counter!(telemetry::REFUSALS, "kind" => kind_name(refusal.kind)).increment(1);
+            }
+        }
+        refusal
+    }
+}
+
+fn sender_of<'a>(snapshot: &'a Snapshot, account: &Account, from: &str) -> Result<&'a Arc<Sender>, Refusal> {
+    snapshot.sender_meant(account.key, from).ok_or_else(|| {
+        let numbers: Vec<String> =
+            snapshot.senders_of(account.key).iter().map(|sender| sender.number.as_e164().to_owned()).collect();
+        let message = match numbers.as_slice() {
+            [] => "wabaNumber: this account has no business number yet; add one at the bridge".to_owned(),
+            numbers => format!("wabaNumber: {from:?} is not a number of this account; use {}", numbers.join(" or ")),
+        };
+        Refusal::new(RefusalKind::Other, message)
+    })
+}
+
+/// The template's category and exact name, when the list has it and the content fills it.
+fn check_against(
+    directory: &Directory,
+    sender: &Sender,
+    content: &TemplateContent,
+    tolerant: bool,
+) -> Result<(Category, Option<(String, String)>), Refusal> {
+    let templates = directory.templates(sender);
+    let resolved = resolve(&templates, &content.name, &content.language)
+        .map_err(|error| Refusal::new(RefusalKind::Template, error.to_string()))?;
+    let Resolved { template, substituted } = resolved;
+    let filled = fill(template, content, tolerant)?;
+    if substituted {
+        tracing::info!(
+            sender.number = %sender.number,
+            "template {} was asked for in {} and is sent in {}, its only approved translation of that language",
+            filled.name, content.language, filled.language
+        );
+    }
+    Ok((filled.category, Some((filled.name, filled.language))))
+}
+
+/// A test is sent when a person seems to wait for it, unless the account's policy says otherwise.
+fn to_be_sent(account: &Account, purpose: Purpose, recipient: &PhoneNumber) -> bool {
+    let Purpose::Test { never_send, generated } = purpose else { return true };
+    let dummy = account
+        .policy
+        .dummy_numbers
+        .iter()
+        .any(|number| PhoneNumber::from_international(number).as_ref() == Some(recipient));
+    !never_send
+        && match account.policy.test_messages {
+            TestMessages::Deliver => true,
+            TestMessages::Validate => false,
+            TestMessages::Auto => !dummy && !generated,
+        }
+}
+
+fn cannot_store(error: &CommitError) -> Refusal {
+    tracing::warn!("could not accept a message: {error}");
+    Refusal::new(RefusalKind::CannotStore, format!("could not store the message: {error}; try again in a moment"))
+}
+
+/// One word for metrics and tables.
+pub fn kind_name(kind: RefusalKind) -> &'static str {
+    match kind {
+        RefusalKind::Credentials => "credentials",
+        RefusalKind::Template => "template",
+        RefusalKind::PhoneNumber => "phone_number",
+        RefusalKind::NotSubscribed => "not_subscribed",
+        RefusalKind::Other => "other",
+        RefusalKind::CannotStore => "cannot_store",
+    }
+}

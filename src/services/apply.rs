@@ -1,0 +1,95 @@
+//! Creates and updates connections, accounts and sender numbers from a file.
+//!
+//! The steps: read the file ([`parse`]: pure, every problem with its line), compare it with what is
+//! stored ([`difference`]), and write what differs in one transaction, which also raises the version
+//! that running instances watch. Applying a file twice changes nothing the second time.
+//!
+//! The file is the whole truth about each connection, account and number that it names: a field that is
+//! left out has its default again. Of those that it does not name it says nothing: they stay as they are.
+
+pub mod difference;
+pub mod parse;
+mod reading;
+#[cfg(test)]
+mod stored_tests;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use crate::store::{
+    Store, StoreError,
+    configuration::{AccountRecord, Configuration, ConnectionRecord, SenderRecord, SubscriptionRecord},
+};
+
+pub use difference::{Change, Difference};
+pub use parse::{Surroundings, parse};
+
+/// A file that was understood. Whether it fits what is stored is another question.
+#[derive(Debug, Default)]
+pub struct ApplyFile {
+    pub file_name: String,
+    pub connections: Vec<Stated<ConnectionRecord>>,
+    pub accounts: Vec<Stated<AccountRecord>>,
+    pub senders: Vec<Stated<SenderRecord>>,
+    pub subscriptions: Vec<Stated<SubscriptionRecord>>,
+}
+
+/// Something that the file says, and the line where it begins to.
+#[derive(Clone, Debug)]
+pub struct Stated<T> {
+    pub line: usize,
+    pub what: T,
+}
+
+/// Something that cannot be applied, where it stands, and what to change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ApplyProblem {
+    pub file: String,
+    pub line: usize,
+    /// The sections and the key, for example `accounts.senders.number`; empty when the file cannot be read as TOML.
+    pub field: String,
+    pub message: String,
+}
+
+impl fmt::Display for ApplyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file, self.line)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// A larger file is something else.
+pub const APPLY_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Nothing was changed, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// All of them, in the order of the file.
+    #[error("nothing was applied, because of the file:\n{}", lines(.0))]
+    Problems(Vec<ApplyProblem>),
+    #[error("could not apply the file")]
+    Store(#[from] StoreError),
+}
+
+fn lines(problems: &[ApplyProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Writes what differs and says what that was.
+pub async fn apply(store: &Store, file: &ApplyFile) -> Result<Vec<Change>, ApplyError> {
+    let decide = |stored: &Configuration| {
+        difference::difference(stored, file).map(|difference| (difference.records, difference.changes))
+    };
+    store.change_configuration(decide).await?.map_err(ApplyError::Problems)
+}
+
+/// Says what [`apply`] would change.
+pub async fn preview(store: &Store, file: &ApplyFile) -> Result<Vec<Change>, ApplyError> {
+    let stored = store.load_configuration().await?;
+    let difference = difference::difference(&stored, file).map_err(ApplyError::Problems)?;
+    Ok(difference.changes)
+}

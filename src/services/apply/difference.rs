@@ -1,0 +1,292 @@
+//! What a file would change. Pure: the stored configuration and the file in, records to write and words
+//! for people out. Values of secrets are compared and never shown.
+
+use std::{collections::BTreeMap, fmt};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::{ApplyFile, ApplyProblem, Stated};
+use crate::{
+    domain::{
+        account::{Account, Connection, Credentials, Sender},
+        callback::{EventKind, Subscription},
+    },
+    store::configuration::{
+        AccountRecord, Configuration, ConfigurationRecords, ConnectionRecord, SenderRecord, SubscriptionRecord,
+    },
+};
+
+/// What has to be written, and the same in words.
+#[derive(Debug, Default)]
+pub struct Difference {
+    pub records: ConfigurationRecords,
+    pub changes: Vec<Change>,
+}
+
+/// One thing that is new, different, or no longer wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub kind: ChangeKind,
+    /// For example `account acme`.
+    pub subject: String,
+    /// For example `time_zone "UTC" -> "Asia/Kolkata"`.
+    pub details: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    Added,
+    Changed,
+    Removed,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.kind {
+            ChangeKind::Added => '+',
+            ChangeKind::Changed => '~',
+            ChangeKind::Removed => '-',
+        };
+        write!(f, "{sign} {}", self.subject)?;
+        if !self.details.is_empty() {
+            write!(f, ": {}", self.details.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Compares; the problems are about what the file cannot know: what else is stored.
+pub fn difference(stored: &Configuration, file: &ApplyFile) -> Result<Difference, Vec<ApplyProblem>> {
+    let problems = conflicts(stored, file);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut difference = Difference::default();
+    for Stated { what, .. } in &file.connections {
+        if difference.note(format!("connection {}", what.id), connection_details(stored.connection(&what.id), what)) {
+            difference.records.connections.push(what.clone());
+        }
+    }
+    for Stated { what, .. } in &file.accounts {
+        if difference.note(format!("account {}", what.id), account_details(stored.account(&what.id), what)) {
+            difference.records.accounts.push(what.clone());
+        }
+    }
+    for Stated { what, .. } in &file.senders {
+        let subject = format!("sender {}", what.number.as_e164());
+        if difference.note(subject, sender_details(stored.sender(&what.number), what)) {
+            difference.records.senders.push(what.clone());
+        }
+    }
+    for Stated { what, .. } in &file.subscriptions {
+        if let Some(change) = subscription_change(stored, what) {
+            difference.changes.push(change);
+            difference.records.subscriptions.push(what.clone());
+        }
+    }
+    Ok(difference)
+}
+
+impl Difference {
+    /// `None`: the subject is new. No details: it is as it was.
+    fn note(&mut self, subject: String, details: Option<Vec<String>>) -> bool {
+        let change = match details {
+            None => Change { kind: ChangeKind::Added, subject, details: Vec::new() },
+            Some(details) if details.is_empty() => return false,
+            Some(details) => Change { kind: ChangeKind::Changed, subject, details },
+        };
+        self.changes.push(change);
+        true
+    }
+}
+
+fn connection_details(stored: Option<&Connection>, wanted: &ConnectionRecord) -> Option<Vec<String>> {
+    let stored = stored?;
+    let mut details =
+        map_details(&stored.settings, &wanted.settings, |old, new| old == new, |value| format!("{value:?}"));
+    details.extend(map_details(
+        &stored.secrets,
+        &wanted.secrets,
+        |old, new| same_secrets(old, new),
+        |_| "…".to_owned(),
+    ));
+    if let Some(hold) = stored.hold.as_ref().filter(|_| !details.is_empty()) {
+        details.push(format!("still on hold ({}), release it when it should work again", hold.reason));
+    }
+    Some(details)
+}
+
+fn account_details(stored: Option<&Account>, wanted: &AccountRecord) -> Option<Vec<String>> {
+    let stored = stored?;
+    let mut details = Vec::new();
+    push_detail(&mut details, "name", &stored.name, &wanted.name);
+    push_detail(&mut details, "enabled", &stored.enabled, &wanted.enabled);
+    let json = |policy| serde_json::to_value(policy).expect("a policy is plain data");
+    push_json_details(&mut details, "", &json(&stored.policy), &json(&wanted.policy));
+    details.extend(credential_details(&stored.credentials, &wanted.credentials));
+    Some(details)
+}
+
+fn credential_details(stored: &Credentials, wanted: &Credentials) -> Vec<String> {
+    let basic_name = |credentials: &Credentials| credentials.basic.as_ref().map(|(name, _)| name.clone());
+    let basic_password = |credentials: &Credentials| credentials.basic.as_ref().map(|(_, password)| password.clone());
+    let mut details = Vec::new();
+    for (name, same) in [
+        ("passcode", same_secrets(&stored.passcodes, &wanted.passcodes)),
+        ("basic_username", basic_name(stored) == basic_name(wanted)),
+        ("basic_password", same_secret(basic_password(stored).as_ref(), basic_password(wanted).as_ref())),
+        ("bearer_token", same_secret(stored.bearer_token.as_ref(), wanted.bearer_token.as_ref())),
+        ("url_token", same_secret(stored.url_token.as_ref(), wanted.url_token.as_ref())),
+    ] {
+        if !same {
+            details.push(format!("{name} changed"));
+        }
+    }
+    let same = |old: &SecretString, new: &SecretString| same_secret(Some(old), Some(new));
+    details.extend(map_details(&stored.headers, &wanted.headers, same, |_| "…".to_owned()));
+    details
+}
+
+fn sender_details(stored: Option<&Sender>, wanted: &SenderRecord) -> Option<Vec<String>> {
+    let stored = stored?;
+    let mut details = Vec::new();
+    push_detail(&mut details, "connection", &stored.connection.id, &wanted.connection);
+    push_detail(&mut details, "phone_number_id", &stored.provider_number_id, &wanted.provider_number_id);
+    push_detail(&mut details, "waba_id", &stored.provider_account_id, &wanted.provider_account_id);
+    push_detail(&mut details, "messages_per_second", &stored.messages_per_second, &wanted.messages_per_second);
+    Some(details)
+}
+
+fn subscription_change(stored: &Configuration, wanted: &SubscriptionRecord) -> Option<Change> {
+    let what = match wanted.kind {
+        EventKind::Status => "delivery reports",
+        EventKind::Inbound => "inbound messages",
+    };
+    let whose = match &wanted.sender {
+        Some(number) => format!("{} of account {}", number.as_e164(), wanted.account),
+        None => format!("account {}", wanted.account),
+    };
+    let subject = format!("callbacks with {what} of {whose}");
+    match (find_subscription(stored, wanted), &wanted.url) {
+        (None, None) => None,
+        (None, Some(_)) => Some(Change { kind: ChangeKind::Added, subject, details: Vec::new() }),
+        (Some(_), None) => Some(Change { kind: ChangeKind::Removed, subject, details: Vec::new() }),
+        (Some(stored), Some(url)) if same_secret(Some(&stored.url), Some(url)) => None,
+        (Some(_), Some(_)) => {
+            Some(Change { kind: ChangeKind::Changed, subject, details: vec!["URL changed".to_owned()] })
+        }
+    }
+}
+
+fn find_subscription<'a>(stored: &'a Configuration, wanted: &SubscriptionRecord) -> Option<&'a Subscription> {
+    let account = stored.account(&wanted.account)?.key;
+    let sender = match &wanted.sender {
+        Some(number) => Some(stored.sender(number)?.key),
+        None => None,
+    };
+    let mut subscriptions = stored.subscriptions.iter();
+    subscriptions.find(|one| one.account == account && one.kind == wanted.kind && one.sender == sender)
+}
+
+/// What the file says that what is stored forbids.
+fn conflicts(stored: &Configuration, file: &ApplyFile) -> Vec<ApplyProblem> {
+    let mut problems = Vec::new();
+    let mut problem = |line: usize, field: &str, message: String| {
+        problems.push(ApplyProblem { file: file.file_name.clone(), line, field: field.to_owned(), message });
+    };
+    for Stated { line, what } in &file.connections {
+        if let Some(connection) = stored.connection(&what.id).filter(|connection| connection.provider != what.provider)
+        {
+            let message = format!("cannot change from {}: give the new connection another id", connection.provider);
+            problem(*line, "connections.provider", message);
+        }
+    }
+    for Stated { line, what } in &file.accounts {
+        if let Some(account) = stored.account(&what.id).filter(|account| account.platform != what.platform) {
+            let message = format!("cannot change from {}: give the new account another id", account.platform);
+            problem(*line, "accounts.platform", message);
+        }
+    }
+    for Stated { line, what } in &file.senders {
+        if let Some((field, message)) = sender_conflict(stored, file, what) {
+            problem(*line, field, message);
+        }
+    }
+    problems
+}
+
+fn sender_conflict(stored: &Configuration, file: &ApplyFile, wanted: &SenderRecord) -> Option<(&'static str, String)> {
+    let in_file = file.connections.iter().any(|stated| stated.what.id == wanted.connection);
+    if !in_file && stored.connection(&wanted.connection).is_none() {
+        let message = format!("there is no connection {} in this file or in the database: add it", wanted.connection);
+        return Some(("accounts.senders.connection", message));
+    }
+    // One pacer and one log for a number; replies could not be told apart either.
+    let elsewhere =
+        |sender: &&Sender| stored.account(&wanted.account).is_none_or(|account| account.key != sender.account);
+    if let Some(sender) = stored.sender(&wanted.number).filter(elsewhere) {
+        let mut accounts = stored.accounts.iter();
+        let owner =
+            accounts.find(|account| account.key == sender.account).map_or("another", |account| account.id.as_str());
+        let message =
+            format!("belongs to account {owner}, and a number can belong to one account only: remove it here");
+        return Some(("accounts.senders.number", message));
+    }
+    let restated = |sender: &Sender| file.senders.iter().any(|stated| stated.what.number == sender.number);
+    let mut others = stored.senders.iter().filter(|sender| sender.number != wanted.number && !restated(sender));
+    let same = others.find(|sender| {
+        sender.connection.id == wanted.connection && sender.provider_number_id == wanted.provider_number_id
+    })?;
+    let message = format!("is that of {} already: check which number it belongs to", same.number.as_e164());
+    Some(("accounts.senders.phone_number_id", message))
+}
+
+fn push_detail<T: PartialEq + fmt::Display>(details: &mut Vec<String>, name: &str, old: &T, new: &T) {
+    if old != new {
+        details.push(format!("{name} {old} -> {new}"));
+    }
+}
+
+/// Field by field, tables within tables too.
+fn push_json_details(details: &mut Vec<String>, path: &str, old: &Value, new: &Value) {
+    if let (Value::Object(old), Value::Object(new)) = (old, new) {
+        for (key, new_value) in new {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            push_json_details(details, &path, old.get(key).unwrap_or(&Value::Null), new_value);
+        }
+    } else if old != new {
+        details.push(format!("{path} {old} -> {new}"));
+    }
+}
+
+fn map_details<T>(
+    old: &BTreeMap<String, T>,
+    new: &BTreeMap<String, T>,
+    same: impl Fn(&T, &T) -> bool,
+    show: impl Fn(&T) -> String,
+) -> Vec<String> {
+    let mut details = Vec::new();
+    for (name, new_value) in new {
+        match old.get(name) {
+            None => details.push(format!("{name} added")),
+            Some(old_value) if same(old_value, new_value) => {}
+            Some(old_value) => match (show(old_value), show(new_value)) {
+                // What must not be shown looks alike.
+                (old_text, new_text) if old_text == new_text => details.push(format!("{name} changed")),
+                (old_text, new_text) => details.push(format!("{name} {old_text} -> {new_text}")),
+            },
+        }
+    }
+    details.extend(old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("{name} removed")));
+    details
+}
+
+fn same_secrets(old: &[SecretString], new: &[SecretString]) -> bool {
+    old.len() == new.len() && old.iter().zip(new).all(|(old, new)| same_secret(Some(old), Some(new)))
+}
+
+/// The operator has both; nobody else measures how long this takes.
+fn same_secret(old: Option<&SecretString>, new: Option<&SecretString>) -> bool {
+    old.map(ExposeSecret::expose_secret) == new.map(ExposeSecret::expose_secret)
+}

@@ -1,0 +1,177 @@
+//! What every request needs to know, in memory: accounts, connections, numbers, subscriptions, templates.
+//!
+//! A snapshot is never changed, only replaced as a whole; who holds one keeps a consistent view. It
+//! is read again when the version in the database has moved, which every instance looks at each second.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    domain::{
+        account::{Account, Connection, Sender},
+        callback::Subscription,
+        ids::{AccountKey, ConnectionKey, SenderKey},
+        template::Template,
+    },
+    store::{Store, StoreError, configuration::Configuration, templates::TemplateOwner},
+};
+
+/// The current snapshots.
+pub struct Directory {
+    store: Store,
+    configuration: ArcSwap<Snapshot>,
+    templates: ArcSwap<TemplateLists>,
+    versions: Mutex<BTreeMap<String, i64>>,
+}
+
+/// Accounts and what belongs to them.
+#[derive(Default)]
+pub struct Snapshot {
+    accounts: HashMap<String, Arc<Account>>,
+    accounts_by_key: HashMap<AccountKey, Arc<Account>>,
+    connections: HashMap<String, Arc<Connection>>,
+    senders: HashMap<SenderKey, Arc<Sender>>,
+    senders_of_account: HashMap<AccountKey, Vec<Arc<Sender>>>,
+    senders_by_provider_id: HashMap<(ConnectionKey, String), Arc<Sender>>,
+    pub subscriptions: Vec<Arc<Subscription>>,
+}
+
+type TemplateLists = BTreeMap<TemplateOwner, Arc<Vec<Template>>>;
+
+/// A business number may be written without its country code, but not shorter than this.
+const NUMBER_SUFFIX_DIGITS_MIN: usize = 6;
+
+impl Snapshot {
+    fn new(configuration: Configuration) -> Self {
+        let mut snapshot = Self::default();
+        for account in configuration.accounts {
+            let account = Arc::new(account);
+            snapshot.accounts_by_key.insert(account.key, account.clone());
+            snapshot.accounts.insert(account.id.clone(), account);
+        }
+        for connection in configuration.connections {
+            snapshot.connections.insert(connection.id.clone(), connection);
+        }
+        for sender in configuration.senders {
+            let sender = Arc::new(sender);
+            let provider_id = (sender.connection.key, sender.provider_number_id.clone());
+            snapshot.senders_by_provider_id.insert(provider_id, sender.clone());
+            snapshot.senders_of_account.entry(sender.account).or_default().push(sender.clone());
+            snapshot.senders.insert(sender.key, sender);
+        }
+        snapshot.subscriptions = configuration.subscriptions.into_iter().map(Arc::new).collect();
+        snapshot
+    }
+
+    pub fn account(&self, id: &str) -> Option<&Arc<Account>> {
+        self.accounts.get(id)
+    }
+
+    pub fn account_by_key(&self, key: AccountKey) -> Option<&Arc<Account>> {
+        self.accounts_by_key.get(&key)
+    }
+
+    pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.accounts.values()
+    }
+
+    pub fn connection(&self, id: &str) -> Option<&Arc<Connection>> {
+        self.connections.get(id)
+    }
+
+    pub fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.connections.values()
+    }
+
+    pub fn sender(&self, key: SenderKey) -> Option<&Arc<Sender>> {
+        self.senders.get(&key)
+    }
+
+    pub fn senders(&self) -> impl Iterator<Item = &Arc<Sender>> {
+        self.senders.values()
+    }
+
+    pub fn sender_by_provider_id(&self, connection: ConnectionKey, provider_number_id: &str) -> Option<&Arc<Sender>> {
+        self.senders_by_provider_id.get(&(connection, provider_number_id.to_owned()))
+    }
+
+    /// The account's number that is meant by `text`: all its digits, or an end of them that only one
+    /// of the account's numbers has.
+    pub fn sender_meant(&self, account: AccountKey, text: &str) -> Option<&Arc<Sender>> {
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        let senders = self.senders_of_account.get(&account)?;
+        if let Some(sender) = senders.iter().find(|sender| sender.number.digits() == digits) {
+            return Some(sender);
+        }
+        let national = digits.trim_start_matches('0');
+        if national.len() < NUMBER_SUFFIX_DIGITS_MIN {
+            return None;
+        }
+        let mut ending = senders.iter().filter(|sender| sender.number.digits().ends_with(national));
+        ending.next().filter(|_| ending.next().is_none())
+    }
+
+    pub fn senders_of(&self, account: AccountKey) -> &[Arc<Sender>] {
+        self.senders_of_account.get(&account).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Directory {
+    pub async fn load(store: Store) -> Result<Self, StoreError> {
+        let directory = Self {
+            store,
+            configuration: ArcSwap::from_pointee(Snapshot::default()),
+            templates: ArcSwap::from_pointee(TemplateLists::new()),
+            versions: Mutex::default(),
+        };
+        directory.reload_configuration().await?;
+        directory.reload_templates().await?;
+        Ok(directory)
+    }
+
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.configuration.load_full()
+    }
+
+    /// The templates that a number can send; empty before the first sync.
+    pub fn templates(&self, sender: &Sender) -> Arc<Vec<Template>> {
+        self.templates.load().get(&owner_of(sender)).cloned().unwrap_or_default()
+    }
+
+    /// Reads again what has changed in the database. `true` when the configuration did.
+    pub async fn refresh(&self) -> Result<bool, StoreError> {
+        let versions = self.store.versions().await?;
+        let before = self.versions.lock().expect("no holder can panic").clone();
+        let moved = |name: &str| versions.get(name) != before.get(name);
+        if moved("configuration") {
+            self.reload_configuration().await?;
+        }
+        if moved("templates") {
+            self.reload_templates().await?;
+        }
+        let changed = moved("configuration");
+        *self.versions.lock().expect("no holder can panic") = versions;
+        Ok(changed)
+    }
+
+    async fn reload_configuration(&self) -> Result<(), StoreError> {
+        self.configuration.store(Arc::new(Snapshot::new(self.store.load_configuration().await?)));
+        Ok(())
+    }
+
+    pub async fn reload_templates(&self) -> Result<(), StoreError> {
+        let lists = self.store.load_templates().await?;
+        let lists = lists.into_iter().map(|(owner, templates)| (owner, Arc::new(templates))).collect();
+        self.templates.store(Arc::new(lists));
+        Ok(())
+    }
+}
+
+/// Whose list of templates a number uses.
+pub fn owner_of(sender: &Sender) -> TemplateOwner {
+    TemplateOwner { connection: sender.connection.key, provider_account_id: sender.provider_account_id.clone() }
+}

@@ -1,0 +1,311 @@
+//! Sending one message.
+//!
+//! 1. The request is read again, as it came: it is the one stored copy of what was asked.
+//! 2. A template is filled from the list as it is now; one that was not known at acceptance is looked up.
+//! 3. One exchange with the provider; once more by its other endpoint when it says so.
+//! 4. What came of it is a [`Finding`] for the message, and a consequence for its number, template or connection.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    directory::{Directory, Snapshot},
+    lookup::{LookedUp, SILENCE_GOOD_FOR, TemplateLookup},
+};
+use crate::{
+    clock,
+    domain::{
+        account::{Account, Sender, UnknownOutcome},
+        attempt::{Attempt, AttemptOutcome},
+        failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
+        fill::fill,
+        outbound::{Content, OutboundMessage, Purpose, SendBody},
+        progress::Finding,
+        retry::Schedule,
+        template::{TemplateContent, Unresolved, resolve},
+        time::UnixMillis,
+    },
+    net::exchange::Exchange,
+    platforms, providers,
+    store::outbound::QueuedMessage,
+    telemetry,
+};
+
+pub struct Dispatcher {
+    pub directory: Arc<Directory>,
+    pub exchange: Exchange,
+    pub lookup: Arc<TemplateLookup>,
+    pub retries: Schedule,
+    /// How long to wait for evidence about a message that may have gone out.
+    pub unknown_grace: Duration,
+}
+
+/// What came of one message's turn.
+pub struct Dispatched {
+    pub finding: Finding,
+    pub attempt: Option<Attempt>,
+    pub consequence: Option<Consequence>,
+    /// The provider was asked twice, by both of its endpoints.
+    pub swapped: bool,
+}
+
+impl Dispatched {
+    fn of(finding: Finding) -> Self {
+        Self { finding, attempt: None, consequence: None, swapped: false }
+    }
+}
+
+/// Why a message cannot be sent, or not now.
+enum Obstacle {
+    Final(Failure),
+    NotYet {
+        wait: Duration,
+        failure: Failure,
+    },
+    /// All messages of its template wait with it.
+    TemplateStopped(Failure),
+}
+
+/// What a failure means for more than its message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Consequence {
+    pub class: ConsequenceClass,
+    pub scope: Scope,
+    pub wait: Duration,
+    pub failure: Failure,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsequenceClass {
+    Slow,
+    Hold,
+}
+
+/// A message whose template is stopped looks again after this.
+const TEMPLATE_STOPPED_WAIT: Duration = Duration::from_secs(15 * 60);
+/// However long a provider asks us to wait, we look again after this.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+/// When a provider throttles without saying for how long.
+const SLOW_WAIT: Duration = Duration::from_secs(1);
+
+impl Dispatcher {
+    pub async fn dispatch(&self, sender: &Arc<Sender>, queued: &QueuedMessage) -> Dispatched {
+        let snapshot = self.directory.snapshot();
+        let started_at = clock::now();
+        let Some(account) = snapshot.account_by_key(sender.account) else {
+            return given_up(FailureReason::Credentials, "the account does not exist any more");
+        };
+        let message = match self.prepare(account, sender, queued).await {
+            Ok(message) => message,
+            Err(obstacle) => return self.obstructed(queued, obstacle),
+        };
+        let mut swapped = false;
+        let result = self.send(sender, &message, &mut swapped).await;
+        let took = clock::now().since(started_at);
+        metrics::histogram!(telemetry::SEND_SECONDS).record(took.as_secs_f64());
+        Dispatched { swapped, ..self.conclude(queued, result, started_at, took) }
+    }
+
+    /// What keeps a message from being sent, before anybody was asked.
+    fn obstructed(&self, queued: &QueuedMessage, obstacle: Obstacle) -> Dispatched {
+        let later = |wait: Duration, failure| {
+            count("later");
+            Finding::Retry { due_at: clock::now().plus(wait).min(queued.expires_at), failure }
+        };
+        match obstacle {
+            Obstacle::Final(failure) => {
+                count("given_up");
+                Dispatched::of(Finding::GivenUp { failure })
+            }
+            Obstacle::NotYet { wait, failure } => Dispatched::of(later(wait, failure)),
+            Obstacle::TemplateStopped(failure) => {
+                let consequence = Consequence {
+                    class: ConsequenceClass::Hold,
+                    scope: Scope::Template,
+                    wait: Duration::ZERO,
+                    failure: failure.clone(),
+                };
+                let finding = later(TEMPLATE_STOPPED_WAIT, failure);
+                Dispatched { consequence: Some(consequence), ..Dispatched::of(finding) }
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        sender: &Sender,
+        message: &OutboundMessage,
+        swapped: &mut bool,
+    ) -> Result<Submitted, SendFailure> {
+        let Some(provider) = providers::find(&sender.connection.provider) else {
+            let text = format!("this version knows no provider {}", sender.connection.provider);
+            return Err(SendFailure {
+                class: FailureClass::Hold,
+                scope: Scope::Connection,
+                wait: None,
+                failure: Failure::new(FailureReason::Other, None, &text),
+            });
+        };
+        match provider.send(&self.exchange, sender, message, false).await {
+            Err(failure) if failure.class == FailureClass::Swap => {
+                *swapped = true;
+                provider.send(&self.exchange, sender, message, true).await
+            }
+            result => result,
+        }
+    }
+
+    /// Reads the stored request again and fills its template.
+    async fn prepare(
+        &self,
+        account: &Account,
+        sender: &Arc<Sender>,
+        queued: &QueuedMessage,
+    ) -> Result<OutboundMessage, Obstacle> {
+        let unreadable = |text: &str| Obstacle::Final(Failure::new(FailureReason::Other, None, text));
+        let platform =
+            platforms::find(&account.platform).ok_or_else(|| unreadable("this version does not know the platform"))?;
+        let request =
+            platform.parse_send(account, queued.request.as_bytes()).map_err(|refusal| unreadable(&refusal.message))?;
+        let body = match request.content {
+            Content::Freeform(freeform) => SendBody::Freeform(freeform),
+            Content::Template(content) => self.fill(sender, queued, content, request.purpose).await?,
+        };
+        Ok(OutboundMessage { id: queued.id, to: queued.recipient.clone(), body })
+    }
+
+    async fn fill(
+        &self,
+        sender: &Arc<Sender>,
+        queued: &QueuedMessage,
+        content: TemplateContent,
+        purpose: Purpose,
+    ) -> Result<SendBody, Obstacle> {
+        let (name, language) = match &queued.template {
+            Some((name, language)) => (name.as_str(), language.as_str()),
+            None => (content.name.as_str(), content.language.as_str()),
+        };
+        let template_failure = |text: &str| Failure::new(FailureReason::Template, None, text);
+        let templates = self.directory.templates(sender);
+        let resolved = match resolve(&templates, name, language) {
+            Ok(resolved) => resolved,
+            // It was approved when it was accepted. A pause ends by itself.
+            Err(Unresolved::NotApproved { .. }) if queued.template.is_some() => {
+                return Err(Obstacle::TemplateStopped(template_failure(&format!(
+                    "template {name} is stopped at WhatsApp"
+                ))));
+            }
+            Err(unresolved) if queued.template.is_some() => {
+                return Err(Obstacle::Final(template_failure(&unresolved.to_string())));
+            }
+            // It was accepted without having been seen.
+            Err(unresolved) => return Err(self.look_up(sender, &content, &unresolved.to_string()).await),
+        };
+        let tolerant = matches!(purpose, Purpose::Test { .. });
+        let filled = fill(resolved.template, &content, tolerant)
+            .map_err(|refusal| Obstacle::Final(template_failure(&refusal.message)))?;
+        Ok(SendBody::Template(filled))
+    }
+
+    /// Looks a template up that nobody has seen yet. Also when it is found the message takes another turn:
+    /// the moment that the pace gave it has passed.
+    async fn look_up(&self, sender: &Arc<Sender>, content: &TemplateContent, why_not: &str) -> Obstacle {
+        let failure = Failure::new(FailureReason::Template, None, why_not);
+        match self.lookup.look_up(sender, &content.name).await {
+            LookedUp::NoAnswer => Obstacle::NotYet { wait: SILENCE_GOOD_FOR, failure },
+            LookedUp::Fresh if resolve(&self.directory.templates(sender), &content.name, &content.language).is_ok() => {
+                Obstacle::NotYet { wait: Duration::ZERO, failure }
+            }
+            LookedUp::Fresh => Obstacle::Final(failure),
+        }
+    }
+
+    fn conclude(
+        &self,
+        queued: &QueuedMessage,
+        result: Result<Submitted, SendFailure>,
+        started_at: UnixMillis,
+        took: Duration,
+    ) -> Dispatched {
+        let failure = match result {
+            Ok(Submitted { provider_message_id }) => {
+                count("submitted");
+                let attempt = attempt(started_at, took, AttemptOutcome::Succeeded, "");
+                let finding = Finding::Submitted { provider_message_id };
+                return Dispatched { attempt: Some(attempt), ..Dispatched::of(finding) };
+            }
+            Err(failure) => failure,
+        };
+        let SendFailure { class, scope, wait, failure } = failure;
+        let outcome = match class {
+            FailureClass::Unknown => AttemptOutcome::NoAnswer,
+            FailureClass::Retry
+            | FailureClass::Slow
+            | FailureClass::Hold
+            | FailureClass::Swap
+            | FailureClass::GiveUp => AttemptOutcome::Refused,
+        };
+        let attempt = Some(attempt(started_at, took, outcome, &failure.text));
+        let tries = usize::try_from(queued.attempts).unwrap_or(0) + 1;
+        let retry = |failure: Failure, at_least: Duration| {
+            let planned = self.retries.wait_repeating(tries, wait, rand::random());
+            // Not later than its expiry, which is then reported at once.
+            let due_at = clock::now().plus(planned.max(at_least)).min(queued.expires_at);
+            Finding::Retry { due_at, failure }
+        };
+        let consequence = |class, wait| Some(Consequence { class, scope, wait, failure: failure.clone() });
+        match class {
+            FailureClass::Retry => {
+                count("retry");
+                let at_least = wait.unwrap_or_default().min(WAIT_MAX);
+                Dispatched { attempt, ..Dispatched::of(retry(failure, at_least)) }
+            }
+            FailureClass::Slow => {
+                count("slow");
+                let wait = wait.unwrap_or(SLOW_WAIT).min(WAIT_MAX);
+                let consequence = consequence(ConsequenceClass::Slow, wait);
+                Dispatched { attempt, consequence, ..Dispatched::of(retry(failure, wait)) }
+            }
+            FailureClass::Hold if scope == Scope::Message => {
+                count("given_up");
+                Dispatched { attempt, ..Dispatched::of(Finding::GivenUp { failure }) }
+            }
+            FailureClass::Hold => {
+                count("hold");
+                let consequence = consequence(ConsequenceClass::Hold, wait.unwrap_or_default());
+                Dispatched { attempt, consequence, ..Dispatched::of(retry(failure, Duration::ZERO)) }
+            }
+            // The other endpoint wanted the first one: nobody takes it.
+            FailureClass::Swap | FailureClass::GiveUp => {
+                count("given_up");
+                Dispatched { attempt, ..Dispatched::of(Finding::GivenUp { failure }) }
+            }
+            FailureClass::Unknown => {
+                count("unknown");
+                let settle_at = clock::now().plus(self.unknown_grace);
+                Dispatched { attempt, ..Dispatched::of(Finding::Unknown { settle_at, failure }) }
+            }
+        }
+    }
+
+    /// What the account wants to be done with messages of which nobody knows whether they went out.
+    pub fn unknown_finding(&self, sender: &Sender) -> Finding {
+        let snapshot: Arc<Snapshot> = self.directory.snapshot();
+        match snapshot.account_by_key(sender.account).map(|account| account.policy.unknown_outcome) {
+            Some(UnknownOutcome::Resend) => Finding::Resend,
+            Some(UnknownOutcome::ReportFailed) | None => Finding::NoEvidence,
+        }
+    }
+}
+
+fn given_up(reason: FailureReason, text: &str) -> Dispatched {
+    count("given_up");
+    Dispatched::of(Finding::GivenUp { failure: Failure::new(reason, None, text) })
+}
+
+fn attempt(started_at: UnixMillis, took: Duration, outcome: AttemptOutcome, note: &str) -> Attempt {
+    Attempt { started_at, took, outcome, http_status: None, note: note.to_owned() }
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!(telemetry::SENDS, "outcome" => outcome).increment(1);
+}

@@ -1,0 +1,10 @@
+//! What the bridge does, one verb a file. Each opens with its steps.
+
+pub mod accept;
+pub mod apply;
+pub mod directory;
+pub mod dispatch;
+pub mod ingest;
+pub mod lookup;
+pub mod relay;
+pub mod retain;

@@ -1,0 +1,288 @@
+//! Telling a subscription what happened.
+//!
+//! 1. The next events after the cursor are put into lanes: all events about one message, or from one
+//!    person, are in the same lane, in order. Lanes run side by side.
+//! 2. Each lane is written in the platform's dialect, as many events to a request as it takes, and
+//!    sent request by request.
+//! 3. A request that is refused for what is in it is halved until the refused event stands alone: that
+//!    one is left behind (dead, visible), the others go on.
+//! 4. A request that fails as a whole stops its lane. What is done is remembered; the rest is tried again later.
+//!
+//! Callbacks are at least once: when the process dies between an exchange and its commit, they are sent again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::directory::{Directory, Snapshot};
+use crate::{
+    domain::{
+        attempt::{Attempt, AttemptOutcome},
+        callback::{Event, EventDetail, EventKind, Rendered, Subscription},
+        ids::Place,
+    },
+    net::{
+        exchange::{Answer, Exchange, Exchanged, Method, OutgoingRequest},
+        redact,
+    },
+    platforms::{self, Platform},
+    providers,
+    store::{
+        callbacks::{CallbackAttempt, CallbackState, CareOfEvents},
+        events::LoggedEvent,
+    },
+    telemetry,
+};
+
+pub struct Relay {
+    pub directory: Arc<Directory>,
+    pub exchange: Exchange,
+    pub timeout: Duration,
+    pub in_flight_max: usize,
+}
+
+/// What became of a run of events.
+#[derive(Debug, Default)]
+pub struct Relayed {
+    /// Events that are done with, one way or another.
+    pub done: BTreeSet<Place>,
+    pub attempts: Vec<CallbackAttempt>,
+    pub care: Vec<CareOfEvents>,
+    /// The last failure as a whole, when there was one.
+    pub failure: Option<WholeFailure>,
+}
+
+/// The URL, not an event, is in trouble.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WholeFailure {
+    /// The URL refuses us or is gone: a person must look.
+    pub hold: bool,
+    pub retry_after: Option<Duration>,
+    pub note: String,
+}
+
+/// A lane is worth opening for so many events.
+const EVENTS_PER_LANE_MIN: usize = 100;
+/// So much of an answer is kept with the attempt.
+const NOTE_CHARS_MAX: usize = 200;
+
+impl Relay {
+    /// Reads logged events as what they tell; leaves out those that are for other subscriptions.
+    pub fn events_for(&self, subscription: &Subscription, logged: Vec<LoggedEvent>) -> Vec<Event> {
+        let snapshot = self.directory.snapshot();
+        logged
+            .into_iter()
+            .filter(|event| is_for(&snapshot, subscription, event))
+            .map(|event| readable(&snapshot, event))
+            .collect()
+    }
+
+    /// Tells as many of the events as possible. `may_go` is asked before each request; after a no the rest
+    /// stays untold.
+    pub async fn relay(
+        &self,
+        subscription: &Subscription,
+        events: &[Event],
+        may_go: &(dyn Fn() -> bool + Sync),
+    ) -> Relayed {
+        let Some(platform) = platforms::find(&subscription.dialect) else {
+            let note = format!("this version knows no platform {}", subscription.dialect);
+            let failure = Some(WholeFailure { hold: true, retry_after: None, note });
+            return Relayed { failure, ..Relayed::default() };
+        };
+        let lanes = lanes(events, self.in_flight_max);
+        let running = lanes.into_iter().map(|lane| self.run_lane(platform, &subscription.url, lane, may_go));
+        let mut all = Relayed::default();
+        for mut lane in futures_util::future::join_all(running).await {
+            all.done.append(&mut lane.done);
+            all.attempts.append(&mut lane.attempts);
+            all.care.append(&mut lane.care);
+            all.failure = match (all.failure.take(), lane.failure) {
+                (Some(known), Some(new)) => Some(if new.hold { new } else { known }),
+                (known, new) => known.or(new),
+            };
+        }
+        all
+    }
+
+    async fn run_lane(
+        &self,
+        platform: &dyn Platform,
+        url: &SecretString,
+        events: Vec<Event>,
+        may_go: &(dyn Fn() -> bool + Sync),
+    ) -> Relayed {
+        let mut relayed = Relayed::default();
+        // Runs still to be told, in order. A refused one comes back as two halves.
+        let mut runs = VecDeque::from([events]);
+        while let Some(run) = runs.pop_front() {
+            let rendered = platform.render_callbacks(&run);
+            for index in rendered.silent {
+                relayed.done.insert(run[index].place);
+            }
+            for (index, reason) in rendered.unspeakable {
+                relayed.leave(&run[index], CallbackState::NotRelayed, reason);
+            }
+            let mut requests = VecDeque::from(rendered.requests);
+            while let Some(request) = requests.pop_front() {
+                if !may_go() {
+                    return relayed;
+                }
+                match self.tell(url, &run, &request, &mut relayed).await {
+                    Told::Taken => relayed.done.extend(request.events.iter().map(|index| run[*index].place)),
+                    Told::Refused(note) if request.events.len() == 1 => {
+                        relayed.leave(&run[request.events[0]], CallbackState::Dead, note);
+                    }
+                    Told::Refused(_) => {
+                        let (first, second) = request.events.split_at(request.events.len() / 2);
+                        let rest = requests.iter().flat_map(|request| &request.events);
+                        let pick = |indices: Vec<usize>| indices.into_iter().map(|index| run[index].clone()).collect();
+                        let mut halves: Vec<Vec<Event>> =
+                            vec![pick(first.to_vec()), pick(second.to_vec()), pick(rest.copied().collect())];
+                        halves.retain(|half| !half.is_empty());
+                        halves.into_iter().rev().for_each(|half| runs.push_front(half));
+                        break;
+                    }
+                    Told::Failed(failure) => {
+                        relayed.failure = Some(failure);
+                        return relayed;
+                    }
+                }
+            }
+        }
+        relayed
+    }
+
+    async fn tell(&self, url: &SecretString, run: &[Event], request: &Rendered, relayed: &mut Relayed) -> Told {
+        let exchanged = self
+            .exchange
+            .send(OutgoingRequest {
+                method: Method::Post,
+                url: url.expose_secret(),
+                headers: vec![],
+                body: Some(request.body.clone()),
+                timeout: self.timeout,
+            })
+            .await;
+        metrics::histogram!(telemetry::CALLBACK_SECONDS).record(exchanged.took.as_secs_f64());
+        let (told, attempt) = understand(exchanged);
+        metrics::counter!(telemetry::CALLBACKS, "outcome" => attempt.outcome.as_str()).increment(1);
+        let places = || request.events.iter().map(|index| run[*index].place);
+        relayed.attempts.push(CallbackAttempt {
+            first: places().min().unwrap_or_default(),
+            last: places().max().unwrap_or_default(),
+            events: request.events.len(),
+            attempt,
+        });
+        told
+    }
+}
+
+impl Relayed {
+    fn leave(&mut self, event: &Event, state: CallbackState, reason: String) {
+        self.done.insert(event.place);
+        self.care.push(CareOfEvents { first: event.place, last: event.place, state, reason });
+    }
+}
+
+/// How one request was received.
+enum Told {
+    Taken,
+    /// They do not want what is in it.
+    Refused(String),
+    /// It says nothing about what is in it.
+    Failed(WholeFailure),
+}
+
+fn understand(exchanged: Exchanged) -> (Told, Attempt) {
+    let Exchanged { started_at, took, result } = exchanged;
+    let attempt = |outcome, http_status, note| Attempt { started_at, took, outcome, http_status, note };
+    match result {
+        Ok(Answer { status: status @ 200..=299, .. }) => {
+            (Told::Taken, attempt(AttemptOutcome::Succeeded, Some(status), String::new()))
+        }
+        Ok(Answer { status, retry_after, body, .. }) => {
+            let said: String = redact::text(&String::from_utf8_lossy(&body)).chars().take(NOTE_CHARS_MAX).collect();
+            let note = format!("HTTP {status}: {said}");
+            let told = match status {
+                400 | 413 | 422 => Told::Refused(note.clone()),
+                _ => Told::Failed(WholeFailure {
+                    hold: matches!(status, 401 | 404 | 410),
+                    retry_after,
+                    note: note.clone(),
+                }),
+            };
+            (told, attempt(AttemptOutcome::Refused, Some(status), note))
+        }
+        Err(error) => {
+            let note = redact::text(&error.to_string());
+            let failure = WholeFailure { hold: false, retry_after: None, note: note.clone() };
+            (Told::Failed(failure), attempt(AttemptOutcome::NoAnswer, None, note))
+        }
+    }
+}
+
+/// Splits events so that what must stay in order stays together.
+fn lanes(events: &[Event], lanes_max: usize) -> Vec<Vec<Event>> {
+    let count = events.len().div_ceil(EVENTS_PER_LANE_MIN).clamp(1, lanes_max.max(1));
+    let mut lanes: BTreeMap<u64, Vec<Event>> = BTreeMap::new();
+    for event in events {
+        let mut hasher = DefaultHasher::new();
+        match &event.detail {
+            EventDetail::Inbound(message) => {
+                (event.sender, &message.from, &message.from_user_id).hash(&mut hasher);
+            }
+            EventDetail::Status { .. } | EventDetail::Unreadable { .. } => event.message.hash(&mut hasher),
+        }
+        lanes.entry(hasher.finish() % count as u64).or_default().push(event.clone());
+    }
+    lanes.into_values().collect()
+}
+
+/// A number with a subscription of its own for a kind is left out by the account's.
+fn is_for(snapshot: &Snapshot, subscription: &Subscription, event: &LoggedEvent) -> bool {
+    match subscription.sender {
+        Some(sender) => sender == event.sender,
+        None => !snapshot.subscriptions.iter().any(|other| {
+            other.account == subscription.account
+                && other.kind == subscription.kind
+                && other.sender == Some(event.sender)
+        }),
+    }
+}
+
+fn readable(snapshot: &Snapshot, logged: LoggedEvent) -> Event {
+    let sender = snapshot.sender(logged.sender);
+    let number = sender.map(|sender| sender.number.clone());
+    let unreadable = |why: &str| EventDetail::Unreadable { why: why.to_owned() };
+    let detail = match (logged.kind, sender) {
+        (_, None) => unreadable("the sender number does not exist any more"),
+        (EventKind::Status, Some(_)) => match logged.status {
+            Some(status) => EventDetail::Status { status, failure: logged.failure },
+            None => unreadable("the status is not known to this version"),
+        },
+        (EventKind::Inbound, Some(sender)) => {
+            let entry = logged.entry.unwrap_or_default();
+            match providers::find(&sender.connection.provider).map(|provider| provider.parse_inbound(&entry)) {
+                Some(Ok(message)) => EventDetail::Inbound(Box::new(message)),
+                Some(Err(error)) => unreadable(&error.to_string()),
+                None => unreadable("the provider is not known to this version"),
+            }
+        }
+    };
+    Event {
+        place: logged.place,
+        sender: logged.sender,
+        sender_number: number,
+        occurred_at: logged.occurred_at,
+        recorded_at: logged.recorded_at,
+        message: logged.message,
+        platform_message_id: logged.platform_message_id,
+        detail,
+    }
+}

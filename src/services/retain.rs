@@ -1,0 +1,63 @@
+//! Forgetting personal data when its time is over: every table by its own age, in small steps with
+//! pauses, so that nobody waits for it.
+
+use std::time::Duration;
+
+use super::directory::Directory;
+use crate::{
+    clock,
+    settings::Retention,
+    store::{Store, StoreError, retain::Aging},
+};
+
+/// Between two steps.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Forgets everything whose time is over.
+pub async fn forget_old(
+    store: &Store,
+    directory: &Directory,
+    ages: &Retention,
+    repeat_window: Duration,
+) -> Result<(), StoreError> {
+    let now = clock::now();
+    let step = ages.rows_per_step;
+    // Keys are found by the rows of their messages, so they go first.
+    repeat(step, || store.forget_message_keys(now.minus(repeat_window), step)).await?;
+    for account in directory.snapshot().accounts() {
+        repeat(step, || store.forget_events(account.key, now.minus(ages.events), step)).await?;
+    }
+    repeat(step, || store.forget_messages(now.minus(ages.messages), step)).await?;
+    let aged = [
+        (Aging::RefusedRequests, ages.refused),
+        (Aging::CallbackAttempts, ages.attempts),
+        (Aging::UnreadParts, ages.unrecognized),
+        (Aging::ParkedStatuses, ages.parked_statuses),
+    ];
+    for (what, age) in aged {
+        let gone = repeat(step, || store.forget_aged(what, now.minus(age), step)).await?;
+        if what == Aging::ParkedStatuses && gone > 0 {
+            tracing::info!(
+                statuses = gone,
+                "dropped {gone} statuses whose messages never became known: another system sends from these numbers"
+            );
+        }
+    }
+    store.tidy().await
+}
+
+/// Repeats a step until it finds less than it may take; says how much it took in all.
+async fn repeat<F>(step: usize, mut work: impl FnMut() -> F) -> Result<usize, StoreError>
+where
+    F: Future<Output = Result<usize, StoreError>>,
+{
+    let mut gone = 0;
+    loop {
+        let done = work().await?;
+        gone += done;
+        if done < step {
+            return Ok(gone);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

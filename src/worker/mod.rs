@@ -1,0 +1,38 @@
+//! Those who work: one owner for each number and each subscription that this instance holds a lease of.
+//!
+//! The [`Runner`] keeps the leases and starts and stops owners. An owner is one task with one loop. It
+//! checks before everything that leaves that its lease still holds: a process that slept too long finds
+//! out before it does harm.
+
+pub mod pace;
+pub mod pauses;
+pub mod runner;
+pub mod sender;
+pub mod subscription;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+/// A lease as its owner sees it.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    pub epoch: i64,
+    /// By a clock that goes on while the process sleeps.
+    valid_until: Arc<Mutex<Instant>>,
+}
+
+impl Lease {
+    pub fn new(epoch: i64, valid_until: Instant) -> Self {
+        Self { epoch, valid_until: Arc::new(Mutex::new(valid_until)) }
+    }
+
+    pub fn holds(&self, now: Instant) -> bool {
+        now < *self.valid_until.lock().expect("no holder can panic")
+    }
+
+    pub(crate) fn extend(&self, until: Instant) {
+        *self.valid_until.lock().expect("no holder can panic") = until;
+    }
+}

@@ -1,0 +1,239 @@
+//! How fast a number may go. Arithmetic only: the clock is an argument, and one owner asks.
+//!
+//! A number has an allowance of messages a second, and the provider counts arrivals in any second it
+//! likes. So departures are spaced evenly (GCRA), at a share of the allowance and with a burst of
+//! at most two. When the provider throttles all the same, the pace halves, and comes back in small steps.
+//!
+//! Towards one person there is a second limit: a bucket that refills slowly. Only people written to
+//! lately are remembered.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use crate::domain::phone::PhoneNumber;
+
+/// Spacing of departures at one number.
+#[derive(Debug)]
+pub struct Pace {
+    /// Between two departures at full pace.
+    interval: Duration,
+    burst: u32,
+    /// When the next departure would be due if all had been on time (the "theoretical arrival time").
+    next: Instant,
+    /// 1.0 at full pace.
+    factor: f64,
+    changed: Instant,
+}
+
+/// Slower than this share of the allowance we never go.
+const FACTOR_MIN: f64 = 0.05;
+/// A throttled answer within this time of the last one is about the same crowd.
+const SLOW_DOWN_EVERY: Duration = Duration::from_secs(1);
+/// Without being throttled the pace rises by a tenth of the allowance this often.
+const SPEED_UP_EVERY: Duration = Duration::from_secs(5);
+const SPEED_UP_BY: f64 = 0.1;
+
+impl Pace {
+    /// At most `burst` messages may leave closer together than the pace. `from` is when the first message may leave; nothing is saved up before.
+    pub fn new(messages_per_second: u32, share: f64, burst: u32, from: Instant) -> Self {
+        let per_second = (f64::from(messages_per_second) * share).max(f64::MIN_POSITIVE);
+        // A burst is only for a number whose allowance has room for it beside the even pace.
+        let burst = if per_second + f64::from(burst) <= f64::from(messages_per_second) { burst.max(1) } else { 1 };
+        let interval = Duration::from_secs_f64((1.0 / per_second).min(3600.0));
+        let mut pace = Self { interval, burst, next: from, factor: 1.0, changed: from };
+        pace.next = from + pace.tolerance();
+        pace
+    }
+
+    /// The earliest moment at which a message may leave.
+    pub fn ready_at(&self) -> Instant {
+        self.next.checked_sub(self.tolerance()).unwrap_or(self.next)
+    }
+
+    /// Goes on at another allowance. A silence that was asked for stays.
+    pub fn change(&mut self, other: Self) {
+        self.interval = other.interval;
+        self.burst = other.burst;
+    }
+
+    /// A message leaves now.
+    pub fn depart(&mut self, now: Instant) {
+        self.next = self.next.max(now) + self.interval_now();
+    }
+
+    /// How many messages leave in `window` at most.
+    pub fn within(&self, window: Duration) -> usize {
+        let messages = window.as_secs_f64() / self.interval_now().as_secs_f64().max(1e-9);
+        (messages.ceil().min(1e6) as usize).max(1)
+    }
+
+    /// The provider says: too fast. `wait` is how long it asks for silence.
+    pub fn slow_down(&mut self, now: Instant, wait: Duration) {
+        if now.duration_since(self.changed) >= SLOW_DOWN_EVERY || self.factor == 1.0 {
+            self.factor = (self.factor / 2.0).max(FACTOR_MIN);
+            self.changed = now;
+        }
+        self.next = self.next.max(now + wait + self.tolerance());
+    }
+
+    /// To be called now and then: the pace comes back.
+    pub fn recover(&mut self, now: Instant) {
+        if self.factor < 1.0 && now.duration_since(self.changed) >= SPEED_UP_EVERY {
+            self.factor = (self.factor + SPEED_UP_BY).min(1.0);
+            self.changed = now;
+        }
+    }
+
+    fn interval_now(&self) -> Duration {
+        self.interval.div_f64(self.factor)
+    }
+
+    fn tolerance(&self) -> Duration {
+        self.interval_now() * (self.burst - 1)
+    }
+}
+
+/// What each person may still be sent.
+#[derive(Debug)]
+pub struct Pairs {
+    burst: f64,
+    refill: Duration,
+    people: HashMap<PhoneNumber, Bucket>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+    blocked_until: Instant,
+}
+
+/// When more people than this are remembered, those whose buckets are full again are forgotten.
+const PEOPLE_BEFORE_PRUNING: usize = 50_000;
+
+impl Pairs {
+    /// `burst` messages at once, then one in each `refill`.
+    pub fn new(burst: u32, refill: Duration) -> Self {
+        Self { burst: f64::from(burst.max(1)), refill: refill.max(Duration::from_millis(1)), people: HashMap::new() }
+    }
+
+    /// How long until this person may be sent the next message; zero when now.
+    pub fn wait(&self, person: &PhoneNumber, now: Instant) -> Duration {
+        let Some(bucket) = self.people.get(person) else { return Duration::ZERO };
+        let blocked = bucket.blocked_until.saturating_duration_since(now);
+        let tokens = self.tokens(bucket, now);
+        let empty = if tokens >= 1.0 { Duration::ZERO } else { self.refill.mul_f64(1.0 - tokens) };
+        blocked.max(empty)
+    }
+
+    /// A message to this person leaves now.
+    pub fn depart(&mut self, person: &PhoneNumber, now: Instant) {
+        if self.people.len() > PEOPLE_BEFORE_PRUNING {
+            let (burst, refill) = (self.burst, self.refill);
+            self.people.retain(|_, bucket| bucket.blocked_until > now || tokens_of(bucket, burst, refill, now) < burst);
+        }
+        let burst = self.burst;
+        let tokens = self.people.get(person).map_or(burst, |bucket| self.tokens(bucket, now));
+        let bucket = self.people.entry(person.clone()).or_insert(Bucket { tokens, at: now, blocked_until: now });
+        bucket.tokens = (tokens - 1.0).max(0.0);
+        bucket.at = now;
+    }
+
+    /// The provider says: not to this person for a while.
+    pub fn block(&mut self, person: &PhoneNumber, until: Instant) {
+        let burst = self.burst;
+        let bucket =
+            self.people.entry(person.clone()).or_insert(Bucket { tokens: burst, at: until, blocked_until: until });
+        bucket.blocked_until = bucket.blocked_until.max(until);
+    }
+
+    fn tokens(&self, bucket: &Bucket, now: Instant) -> f64 {
+        tokens_of(bucket, self.burst, self.refill, now)
+    }
+}
+
+fn tokens_of(bucket: &Bucket, burst: f64, refill: Duration, now: Instant) -> f64 {
+    let refilled = now.saturating_duration_since(bucket.at).as_secs_f64() / refill.as_secs_f64();
+    (bucket.tokens + refilled).min(burst)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Sends whenever it may, looking at the pace after each of the given delays; gives back the times.
+    fn departures(pace: &mut Pace, start: Instant, delays_us: &[u64]) -> Vec<Instant> {
+        let mut now = start;
+        let mut times = Vec::new();
+        for delay in delays_us {
+            now = pace.ready_at().max(now + Duration::from_micros(*delay));
+            pace.depart(now);
+            times.push(now);
+        }
+        times
+    }
+
+    fn most_in_a_second(times: &[Instant]) -> usize {
+        times
+            .iter()
+            .map(|start| {
+                times.iter().filter(|time| **time >= *start && **time < *start + Duration::from_secs(1)).count()
+            })
+            .max()
+            .unwrap_or(0)
+    }
+
+    #[test]
+    fn a_number_that_never_waits_gets_nearly_its_whole_allowance() {
+        let start = Instant::now();
+        let mut pace = Pace::new(80, 0.97, 2, start);
+
+        let times = departures(&mut pace, start, &[0; 800]);
+
+        let took = times[799].duration_since(start).as_secs_f64();
+        assert!(800.0 / took >= 0.95 * 80.0, "{took}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_sliding_second_holds_more_than_the_allowance(delays in proptest::collection::vec(0u64..60_000, 300), per_second in 5u32..300) {
+            let start = Instant::now();
+            let mut pace = Pace::new(per_second, 0.97, 2, start);
+            let times = departures(&mut pace, start, &delays);
+            prop_assert!(most_in_a_second(&times) <= per_second as usize);
+        }
+    }
+
+    #[test]
+    fn a_throttled_number_goes_slower_and_comes_back() {
+        let start = Instant::now();
+        let mut pace = Pace::new(100, 1.0, 1, start);
+
+        pace.slow_down(start, Duration::from_secs(1));
+
+        assert!(pace.ready_at() >= start + Duration::from_secs(1));
+        assert_eq!(pace.within(Duration::from_secs(1)), 50);
+        for step in 1..=20 {
+            pace.recover(start + Duration::from_secs(5 * step));
+        }
+        assert_eq!(pace.within(Duration::from_secs(1)), 100);
+    }
+
+    #[test]
+    fn one_person_gets_a_burst_and_then_one_at_a_time() {
+        let person = PhoneNumber::from_international("919876500001").expect("a number");
+        let start = Instant::now();
+        let mut pairs = Pairs::new(3, Duration::from_secs(6));
+
+        for _ in 0..3 {
+            assert_eq!(pairs.wait(&person, start), Duration::ZERO);
+            pairs.depart(&person, start);
+        }
+
+        assert_eq!(pairs.wait(&person, start).as_secs_f64().round(), 6.0);
+        assert_eq!(pairs.wait(&person, start + Duration::from_secs(7)), Duration::ZERO);
+    }
+}

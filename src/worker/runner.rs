@@ -1,0 +1,296 @@
+//! Keeps this instance's leases, and starts and stops the owners that go with them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use rand::seq::SliceRandom as _;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Lease,
+    sender::{SenderParts, own_sender},
+    subscription::{SubscriptionParts, own_subscription},
+};
+use crate::{
+    domain::{
+        callback::Subscription,
+        ids::{SenderKey, SubscriptionKey},
+    },
+    services::{directory::Directory, lookup::TemplateLookup, retain::forget_old},
+    settings::Settings,
+    store::{
+        Store, StoreError,
+        leases::{HeldLease, LeaseKind},
+        wakeups::Wakeups,
+    },
+    telemetry,
+};
+
+pub struct Runner {
+    pub instance: String,
+    pub settings: Arc<Settings>,
+    pub store: Store,
+    pub directory: Arc<Directory>,
+    pub lookup: Arc<TemplateLookup>,
+    pub wakeups: Arc<Wakeups>,
+    pub senders: Arc<SenderParts>,
+    pub subscriptions: Arc<SubscriptionParts>,
+    pub health: Arc<Health>,
+}
+
+/// Whether the work behind the doors goes on.
+#[derive(Default)]
+pub struct Health {
+    beaten_at: Mutex<Option<Instant>>,
+}
+
+impl Health {
+    fn beat(&self) {
+        *self.beaten_at.lock().expect("no holder can panic") = Some(Instant::now());
+    }
+
+    /// How long ago leases were last renewed; `None` before the first time.
+    pub fn since_beat(&self) -> Option<Duration> {
+        self.beaten_at.lock().expect("no holder can panic").map(|at| at.elapsed())
+    }
+}
+
+/// Looking whether the configuration has changed.
+const VERSIONS_EVERY: Duration = Duration::from_secs(1);
+/// An owner stops acting this long before its lease ends: clocks and schedulers are not exact.
+const LEASE_MARGIN: Duration = Duration::from_secs(1);
+/// Looking what there is to tidy up.
+const HOUSE_EVERY: Duration = Duration::from_secs(2);
+/// The housekeeping is one item.
+const HOUSEKEEPING_ITEM: i32 = 0;
+
+type LeaseItem = (LeaseKind, i32);
+
+struct Running {
+    lease: Lease,
+    held: HeldLease,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    /// What a subscription's owner was started with: a changed one is started anew.
+    subscription: Option<Arc<Subscription>>,
+}
+
+impl Runner {
+    /// Runs until `stop`; then lets every owner finish and gives the leases back.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        // Webhooks arrive at any instance, so each fetches the lists that it heard of.
+        let following = tokio::spawn(self.clone().follow_template_changes(stop.clone()));
+        let mut running: BTreeMap<LeaseItem, Running> = BTreeMap::new();
+        let mut first = true;
+        let mut renewed_at = Instant::now();
+        while !stop.is_cancelled() {
+            let ended = running.values().any(|owner| owner.task.is_finished());
+            let due = first || ended || renewed_at.elapsed() >= self.settings.instance.lease_renewal;
+            let changed = match self.directory.refresh().await {
+                Ok(changed) => changed,
+                Err(error) => {
+                    tracing::error!(error = %telemetry::Chain(&error), "could not look for changes of the configuration");
+                    false
+                }
+            };
+            if due || changed {
+                renewed_at = Instant::now();
+                match self.keep_leases(&mut running, first, &stop).await {
+                    Ok(()) => {
+                        first = false;
+                        self.health.beat();
+                    }
+                    Err(error) => tracing::error!(error = %telemetry::Chain(&error), "could not renew leases"),
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(VERSIONS_EVERY) => {}
+            }
+        }
+        self.stop_all(running).await;
+        // It may be waiting for a provider; what it would have fetched is fetched at the next start.
+        following.abort();
+    }
+
+    async fn follow_template_changes(self: Arc<Self>, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(self.settings.templates.webhook_delay) => self.lookup.sync_changed().await,
+            }
+        }
+    }
+
+    async fn keep_leases(
+        self: &Arc<Self>,
+        running: &mut BTreeMap<LeaseItem, Running>,
+        first: bool,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let lasts = self.settings.instance.lease;
+        // Noted before the database is asked: the lease lasts at least from now on.
+        let valid_until = Instant::now() + lasts.saturating_sub(LEASE_MARGIN);
+        let renewed = self.store.renew_leases(&self.instance, lasts).await?;
+        let renewed: BTreeMap<LeaseItem, i64> =
+            renewed.into_iter().map(|lease| ((lease.kind, lease.item), lease.epoch)).collect();
+        for (item, owner) in running.iter() {
+            if renewed.get(item) == Some(&owner.lease.epoch) {
+                owner.lease.extend(valid_until);
+            }
+        }
+        self.stop_unwanted(running);
+        self.drop_finished(running).await?;
+
+        let wanted = self.wanted();
+        let free: Vec<LeaseItem> = wanted.iter().filter(|item| !running.contains_key(item)).copied().collect();
+        let share = self.share(wanted.len()).await?;
+        let mut room = share.saturating_sub(running.len());
+        for kind in [LeaseKind::Sender, LeaseKind::Subscription, LeaseKind::Housekeeping] {
+            let mut items: Vec<i32> = free.iter().filter(|item| item.0 == kind).map(|item| item.1).collect();
+            // In any order, or two instances would ask for the same ones for ever.
+            items.shuffle(&mut rand::rng());
+            items.truncate(room);
+            let valid_until = Instant::now() + lasts.saturating_sub(LEASE_MARGIN);
+            // What this instance is recorded to own and does not run is its own from before a restart,
+            // or of an owner that has just ended.
+            let taken = self.store.take_leases(&self.instance, kind, &items, lasts, true).await?;
+            room = room.saturating_sub(taken.len());
+            for held in taken {
+                if let Some(owner) = self.start(held, Lease::new(held.epoch, valid_until), stop) {
+                    running.insert((held.kind, held.item), owner);
+                }
+            }
+        }
+        if first {
+            tracing::info!(
+                instance.id = self.instance,
+                owned = running.len(),
+                "{} works on {} items",
+                self.instance,
+                running.len()
+            );
+        }
+        Ok(())
+    }
+
+    /// Everything that somebody must own.
+    fn wanted(&self) -> BTreeSet<LeaseItem> {
+        let snapshot = self.directory.snapshot();
+        let senders = snapshot.senders().map(|sender| (LeaseKind::Sender, sender.key.0));
+        let subscriptions =
+            snapshot.subscriptions.iter().map(|subscription| (LeaseKind::Subscription, subscription.key.0));
+        senders.chain(subscriptions).chain([(LeaseKind::Housekeeping, HOUSEKEEPING_ITEM)]).collect()
+    }
+
+    /// How many items this instance takes at most, so that others get theirs.
+    async fn share(&self, items: usize) -> Result<usize, StoreError> {
+        let instances =
+            usize::try_from(self.store.instances_running(self.settings.instance.lease).await?).unwrap_or(1).max(1);
+        Ok(items.div_ceil(instances))
+    }
+
+    /// Forgets owners that have ended, and gives back what they had.
+    async fn drop_finished(&self, running: &mut BTreeMap<LeaseItem, Running>) -> Result<(), StoreError> {
+        let mut ended = Vec::new();
+        running.retain(|(kind, item), owner| {
+            let finished = owner.task.is_finished();
+            if finished {
+                ended.push(owner.held);
+                if owner.lease.holds(Instant::now()) && !owner.stop.is_cancelled() {
+                    tracing::warn!("the owner of {} {item} ended and will be started again", kind.as_str());
+                }
+            }
+            !finished
+        });
+        if ended.is_empty() { Ok(()) } else { self.store.give_back_leases(&self.instance, &ended).await }
+    }
+
+    /// Asks owners to stop of what was taken out of the configuration, or changed. They finish an
+    /// exchange first, and nobody waits for them meanwhile.
+    fn stop_unwanted(&self, running: &BTreeMap<LeaseItem, Running>) {
+        let wanted = self.wanted();
+        let snapshot = self.directory.snapshot();
+        let current = |key: i32| snapshot.subscriptions.iter().find(|subscription| subscription.key.0 == key);
+        for (item, owner) in running {
+            let changed = owner
+                .subscription
+                .as_ref()
+                .is_some_and(|started_with| current(item.1).is_some_and(|now| !started_with.tells_like(now)));
+            if changed || !wanted.contains(item) {
+                owner.stop.cancel();
+            }
+        }
+    }
+
+    fn start(self: &Arc<Self>, held: HeldLease, lease: Lease, stop: &CancellationToken) -> Option<Running> {
+        let stop = stop.child_token();
+        let mut started_with = None;
+        let task = match held.kind {
+            LeaseKind::Sender => {
+                let key = SenderKey(held.item);
+                let bell = self.wakeups.of_sender(key);
+                tokio::spawn(own_sender(self.senders.clone(), key, lease.clone(), bell, stop.clone()))
+            }
+            LeaseKind::Subscription => {
+                let key = SubscriptionKey(held.item);
+                let snapshot = self.directory.snapshot();
+                let subscription = snapshot.subscriptions.iter().find(|subscription| subscription.key == key)?.clone();
+                started_with = Some(subscription.clone());
+                let bell = self.wakeups.of_log(subscription.account, key.0);
+                tokio::spawn(own_subscription(
+                    self.subscriptions.clone(),
+                    subscription,
+                    lease.clone(),
+                    bell,
+                    stop.clone(),
+                ))
+            }
+            LeaseKind::Housekeeping => tokio::spawn(self.clone().keep_house(lease.clone(), stop.clone())),
+        };
+        Some(Running { lease, held, stop, task, subscription: started_with })
+    }
+
+    /// Lets every owner finish, and gives its lease to others as soon as it has.
+    async fn stop_all(&self, running: BTreeMap<LeaseItem, Running>) {
+        for owner in running.values() {
+            owner.stop.cancel();
+        }
+        let ending = running.into_values().map(|owner| async move {
+            drop(owner.task.await);
+            self.store.give_back_leases(&self.instance, &[owner.held]).await
+        });
+        let given_back = futures_util::future::join_all(ending).await;
+        let signed_off = self.store.sign_off(&self.instance).await;
+        if let Err(error) = given_back.into_iter().chain([signed_off]).collect::<Result<(), _>>() {
+            tracing::warn!(error = %telemetry::Chain(&error), "could not give back leases; they run out by themselves");
+        }
+    }
+
+    /// Syncs templates and forgets what is old.
+    async fn keep_house(self: Arc<Self>, lease: Lease, stop: CancellationToken) {
+        let mut forgot_at = Instant::now();
+        while !stop.is_cancelled() && lease.holds(Instant::now()) {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.lookup.sync_outdated(self.settings.templates.sync_every) => {}
+            }
+            if forgot_at.elapsed() >= self.settings.retention.every {
+                forgot_at = Instant::now();
+                let ages = &self.settings.retention;
+                let window = self.settings.repeats.window;
+                if let Err(error) = forget_old(&self.store, &self.directory, ages, window).await {
+                    tracing::error!(error = %telemetry::Chain(&error), "could not forget old data");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(HOUSE_EVERY) => {}
+            }
+        }
+    }
+}

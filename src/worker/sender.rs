@@ -1,0 +1,582 @@
+//! The owner of one number: the only one who sends from it, so its pace is exact.
+//!
+//! **The way of a message.** Read ahead from the queue into a lane for each class (nothing is written) →
+//! chosen, highest class first, one at a time for each person → marked as being sent, a few at a time,
+//! for what will leave within [`MARK_AHEAD`] → released when the pace allows → one exchange, in a task
+//! of its own, whose outcome is committed before the person is free again.
+//!
+//! **What a crash costs.** Marked messages, at most: everything else is still queued. The next owner
+//! finds the marked ones and waits for evidence.
+//!
+//! **Limits.** Lanes, marked and flying messages are all counted; the tasks of those that fly are bounded by
+//! `in_flight_max`.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::Notify,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Lease,
+    pace::{Pace, Pairs},
+    pauses::Pauses,
+};
+use crate::{
+    clock,
+    domain::{
+        account::{Hold, Sender},
+        failure::Scope,
+        ids::{MessageId, SenderKey},
+        outbound::Class,
+        phone::PhoneNumber,
+        progress::Finding,
+    },
+    services::{
+        directory::owner_of,
+        dispatch::{Consequence, ConsequenceClass, Dispatched, Dispatcher},
+    },
+    settings,
+    store::{
+        Store,
+        batch::{CommitError, Committer},
+        outbound::{Mark, QueuedMessage, Settlement},
+    },
+    telemetry,
+};
+
+/// What all owners of numbers share.
+pub struct SenderParts {
+    pub store: Store,
+    pub committer: Committer,
+    pub dispatcher: Arc<Dispatcher>,
+    pub pauses: Arc<Pauses>,
+    pub send: settings::Send,
+    pub read_ahead: usize,
+}
+
+/// So much of the future is marked at once.
+const MARK_AHEAD: Duration = Duration::from_millis(50);
+/// A lane with fewer messages than this is filled again.
+const LANE_LOW: usize = 100;
+/// How often to look without having been woken.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often due retries, unknown outcomes and the pace's recovery are seen to.
+const TICK: Duration = Duration::from_millis(500);
+/// A person who cannot be written to for longer than this makes room for others.
+const POSTPONE_AFTER: Duration = Duration::from_secs(2);
+/// Before an outcome that could not be written is tried again.
+const SETTLE_RETRY: Duration = Duration::from_millis(500);
+/// After another instance had the number: its last messages may still be counted.
+const TAKE_OVER_WAIT: Duration = Duration::from_secs(1);
+/// A template that its provider holds back is tried again after this.
+const TEMPLATE_HOLD: Duration = Duration::from_secs(15 * 60);
+
+/// Runs until `stop`, or until the lease is lost. What is in flight is finished in either case.
+pub async fn own_sender(
+    parts: Arc<SenderParts>,
+    key: SenderKey,
+    lease: Lease,
+    bell: Arc<Notify>,
+    stop: CancellationToken,
+) {
+    let Some(sender) = parts.dispatcher.directory.snapshot().sender(key).cloned() else { return };
+    tracing::debug!(sender.number = %sender.number, epoch = lease.epoch, "owning {}", sender.number);
+    Owner::new(parts, sender, lease).run(bell, stop).await;
+}
+
+struct Owner {
+    parts: Arc<SenderParts>,
+    sender: Arc<Sender>,
+    lease: Lease,
+    pace: Pace,
+    pairs: Pairs,
+    lanes: [VecDeque<QueuedMessage>; 3],
+    /// Everything in lanes, marked or flying: what the queue shows and we have already.
+    held: HashSet<MessageId>,
+    /// People with a message that is marked or flying.
+    busy: HashSet<PhoneNumber>,
+    marking: Option<JoinHandle<Marked>>,
+    ready: VecDeque<QueuedMessage>,
+    flying: JoinSet<Landed>,
+    /// Which lanes may have more behind them in the queue.
+    more: [bool; 3],
+    held_templates: HashMap<(String, String), Instant>,
+    looked_at: Instant,
+    /// `None` before the first tick.
+    ticked_at: Option<Instant>,
+    /// What an earlier owner had marked is seen to.
+    adopted: bool,
+}
+
+struct Marked {
+    asked: Vec<QueuedMessage>,
+    result: Result<Vec<MessageId>, CommitError>,
+}
+
+/// A message whose outcome is written down.
+struct Landed {
+    message: QueuedMessage,
+    consequence: Option<Consequence>,
+    /// It took two requests.
+    swapped: bool,
+}
+
+impl Owner {
+    fn new(parts: Arc<SenderParts>, sender: Arc<Sender>, lease: Lease) -> Self {
+        let now = Instant::now();
+        let from = if lease.epoch > 1 { now + TAKE_OVER_WAIT } else { now };
+        let send = &parts.send;
+        Self {
+            pace: Pace::new(sender.messages_per_second, send.pace_share, send.pace_burst, from),
+            pairs: Pairs::new(send.pair_burst, send.pair_refill),
+            parts,
+            sender,
+            lease,
+            lanes: Default::default(),
+            held: HashSet::new(),
+            busy: HashSet::new(),
+            marking: None,
+            ready: VecDeque::new(),
+            flying: JoinSet::new(),
+            more: [true; 3],
+            held_templates: HashMap::new(),
+            looked_at: now,
+            ticked_at: None,
+            adopted: false,
+        }
+    }
+
+    async fn run(mut self, bell: Arc<Notify>, stop: CancellationToken) {
+        while !stop.is_cancelled() && self.lease.holds(Instant::now()) {
+            // Asked to be woken before looking: what is accepted in between rings the bell.
+            let woken = bell.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            if self.looked_at.elapsed() >= LOOK_EVERY {
+                self.more = [true; 3];
+            }
+            self.see_changes();
+            self.fill_lanes().await;
+            self.tick_if_due().await;
+            self.start_marking();
+            let release_at = self.release_at();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                marked = join(&mut self.marking), if self.marking.is_some() => self.take_marked(marked).await,
+                () = sleep_until(release_at), if release_at.is_some() => self.release(),
+                Some(landed) = self.flying.join_next(), if !self.flying.is_empty() => self.land(landed.ok()).await,
+                () = woken => self.more = [true; 3],
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+        self.finish().await;
+    }
+
+    /// What an earlier owner had marked: nobody knows whether it went out.
+    async fn adopt(&mut self) {
+        if self.adopted {
+            return;
+        }
+        let settle_at = clock::now().plus(self.parts.send.unknown_grace);
+        match self.parts.store.adopt_sending(self.sender.key, self.lease.epoch, settle_at).await {
+            Ok(0) => self.adopted = true,
+            Ok(adopted) => {
+                self.adopted = true;
+                tracing::warn!(
+                sender.number = %self.sender.number, messages = adopted,
+                "{adopted} messages of {} were being sent when their owner stopped; waiting for evidence", self.sender.number
+                );
+            }
+            Err(error) => tracing::error!(error = %telemetry::Chain(&error), "could not adopt messages in flight"),
+        }
+    }
+
+    /// Follows a configuration that was changed beside the running server.
+    fn see_changes(&mut self) {
+        let snapshot = self.parts.dispatcher.directory.snapshot();
+        if let Some(sender) = snapshot.sender(self.sender.key)
+            && !Arc::ptr_eq(sender, &self.sender)
+        {
+            if sender.messages_per_second != self.sender.messages_per_second {
+                let send = &self.parts.send;
+                self.pace.change(Pace::new(
+                    sender.messages_per_second,
+                    send.pace_share,
+                    send.pace_burst,
+                    Instant::now(),
+                ));
+            }
+            self.sender = sender.clone();
+        }
+    }
+
+    fn on_hold(&self) -> bool {
+        self.sender.hold.is_some() || self.sender.connection.hold.is_some()
+    }
+
+    async fn fill_lanes(&mut self) {
+        for class in Class::ALL {
+            let lane = class as usize;
+            if !self.more[lane] || self.lanes[lane].len() >= LANE_LOW {
+                continue;
+            }
+            // The head of the queue shows what we hold already; ask for that many more.
+            let limit = self.parts.read_ahead + self.lanes[lane].len() + self.ready.len() + self.marking_count();
+            match self.parts.store.queue_head(self.sender.key, class, limit).await {
+                Ok(messages) => {
+                    self.more[lane] = messages.len() == limit;
+                    let new = messages.into_iter().filter(|message| self.held.insert(message.id));
+                    self.lanes[lane].extend(new.collect::<Vec<_>>());
+                    self.looked_at = Instant::now();
+                }
+                Err(error) => {
+                    tracing::error!(error = %telemetry::Chain(&error), "could not read the queue of {}", self.sender.number);
+                    self.more[lane] = false;
+                }
+            }
+        }
+    }
+
+    fn marking_count(&self) -> usize {
+        // What is being marked may still show in the queue.
+        if self.marking.is_some() { self.window() } else { 0 }
+    }
+
+    async fn tick_if_due(&mut self) {
+        if self.ticked_at.is_some_and(|at| at.elapsed() < TICK) {
+            return;
+        }
+        self.adopt().await;
+        let now = Instant::now();
+        self.pace.recover(now);
+        self.held_templates.retain(|_, until| *until > now);
+        if let Err(error) = self.see_to_due().await {
+            tracing::error!(error = %telemetry::Chain(&error), "could not read what is due at {}", self.sender.number);
+        }
+        self.expire().await;
+        self.postpone().await;
+        if self.is_silent() || self.pace.ready_at() > Instant::now() + POSTPONE_AFTER {
+            self.give_back_ready().await;
+        }
+        self.ticked_at = Some(Instant::now());
+    }
+
+    /// Marked messages that will not leave soon are queued again: a crash must not make them unknown.
+    async fn give_back_ready(&mut self) {
+        let marked: Vec<QueuedMessage> = self.ready.drain(..).collect();
+        for message in &marked {
+            self.let_go(message);
+        }
+        self.return_marked(marked.iter().map(|message| message.id).collect()).await;
+    }
+
+    /// Takes marks back, until it is certain that they are.
+    async fn return_marked(&mut self, messages: Vec<MessageId>) {
+        let epoch = self.lease.epoch;
+        let finding = Finding::Returned;
+        let settlements: Vec<Settlement> = messages
+            .into_iter()
+            .map(|message| Settlement { message, epoch, finding: finding.clone(), attempt: None })
+            .collect();
+        self.more = [true; 3];
+        while !settlements.is_empty() && self.lease.holds(Instant::now()) {
+            match self.parts.committer.settle(settlements.clone()).await {
+                Ok(()) | Err(CommitError::Stopping) => return,
+                Err(error) => {
+                    tracing::warn!("could not take back marks of {}: {error}", self.sender.number);
+                    tokio::time::sleep(SETTLE_RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// On hold, or told to pause.
+    fn is_silent(&self) -> bool {
+        self.on_hold() || !self.parts.pauses.left(&self.sender, Instant::now()).is_zero()
+    }
+
+    async fn see_to_due(&mut self) -> Result<(), crate::store::StoreError> {
+        let (store, key, limit) = (&self.parts.store, self.sender.key, self.parts.read_ahead);
+        let unknown = store.unknown_due(key, clock::now(), limit).await?;
+        if !unknown.is_empty() {
+            let finding = self.parts.dispatcher.unknown_finding(&self.sender);
+            self.settle_with(unknown, &finding).await;
+        }
+        // Retries are read only when there is room, so that they cannot fill the memory.
+        if self.held.len() < 4 * self.parts.read_ahead {
+            for message in self.parts.store.due_retries(key, clock::now(), limit).await? {
+                if self.held.insert(message.id) {
+                    self.lanes[message.category.class() as usize].push_front(message);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes what has waited too long. Also on hold: a platform wants to know.
+    async fn expire(&mut self) {
+        let now = clock::now();
+        let mut expired = Vec::new();
+        for (lane, more) in self.lanes.iter_mut().zip(&mut self.more) {
+            let before = expired.len();
+            lane.retain(|message| {
+                let late = message.expires_at <= now;
+                if late {
+                    expired.push(message.id);
+                }
+                !late
+            });
+            *more |= expired.len() > before;
+        }
+        self.settle_with(expired, &Finding::Expired).await;
+    }
+
+    /// Messages that cannot go for longer make room for those that can.
+    async fn postpone(&mut self) {
+        let (now, wall) = (Instant::now(), clock::now());
+        let epoch = self.lease.epoch;
+        let mut postponed: Vec<Settlement> = Vec::new();
+        for lane in &mut self.lanes {
+            lane.retain(|message| {
+                let template = message.template.as_ref().and_then(|name| self.held_templates.get(name));
+                let template = template.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+                let wait = template.max(self.pairs.wait(&message.recipient, now));
+                let postpone = wait > POSTPONE_AFTER;
+                if postpone {
+                    let due_at = wall.plus(wait).min(message.expires_at);
+                    let finding = Finding::Postponed { due_at };
+                    postponed.push(Settlement { message: message.id, epoch, finding, attempt: None });
+                }
+                !postpone
+            });
+        }
+        self.settle_all(postponed).await;
+    }
+
+    async fn settle_with(&mut self, messages: Vec<MessageId>, finding: &Finding) {
+        let epoch = self.lease.epoch;
+        let settlement = |message| Settlement { message, epoch, finding: finding.clone(), attempt: None };
+        self.settle_all(messages.into_iter().map(settlement).collect()).await;
+    }
+
+    async fn settle_all(&mut self, settlements: Vec<Settlement>) {
+        for settlement in &settlements {
+            self.held.remove(&settlement.message);
+        }
+        if !settlements.is_empty()
+            && let Err(error) = self.parts.committer.settle(settlements).await
+        {
+            // They show up in the queue again.
+            tracing::error!("could not write down what became of messages of {}: {error}", self.sender.number);
+        }
+    }
+
+    /// How many messages may be marked and not yet flying.
+    fn window(&self) -> usize {
+        self.pace.within(MARK_AHEAD).min(self.parts.send.in_flight_per_number)
+    }
+
+    fn start_marking(&mut self) {
+        if self.marking.is_some() || self.is_silent() {
+            return;
+        }
+        let flying = self.flying.len() + self.ready.len();
+        let room = self.parts.send.in_flight_per_number.saturating_sub(flying);
+        let wanted = self.window().saturating_sub(self.ready.len()).min(room);
+        let asked = self.choose(wanted);
+        if asked.is_empty() {
+            return;
+        }
+        let mark = Mark {
+            sender: self.sender.key,
+            epoch: self.lease.epoch,
+            messages: asked.iter().map(|message| message.id).collect(),
+        };
+        let committer = self.parts.committer.clone();
+        self.marking = Some(tokio::spawn(async move { Marked { result: committer.mark_sending(mark).await, asked } }));
+    }
+
+    /// The next messages that may go: by class, in order of acceptance, one for each person.
+    fn choose(&mut self, wanted: usize) -> Vec<QueuedMessage> {
+        let (now, wall) = (Instant::now(), clock::now());
+        let mut chosen = Vec::new();
+        for lane in &mut self.lanes {
+            let mut place = 0;
+            while chosen.len() < wanted && place < lane.len() {
+                let message = &lane[place];
+                let template_held =
+                    message.template.as_ref().is_some_and(|name| self.held_templates.contains_key(name));
+                let may_go = message.expires_at > wall
+                    && !self.busy.contains(&message.recipient)
+                    && !template_held
+                    && self.pairs.wait(&message.recipient, now).is_zero();
+                if may_go {
+                    self.busy.insert(message.recipient.clone());
+                    chosen.extend(lane.remove(place));
+                } else {
+                    place += 1;
+                }
+            }
+        }
+        chosen
+    }
+
+    async fn take_marked(&mut self, marked: Option<Marked>) {
+        let Some(Marked { asked, result }) = marked else { return };
+        match result {
+            Ok(ids) => {
+                let ids: HashSet<MessageId> = ids.into_iter().collect();
+                for message in asked {
+                    if ids.contains(&message.id) {
+                        self.ready.push_back(message);
+                    } else {
+                        // It was withdrawn, or settled by evidence.
+                        self.let_go(&message);
+                    }
+                }
+            }
+            Err(error) => {
+                // Whether they are marked is not known.
+                tracing::warn!("could not mark messages of {}: {error}", self.sender.number);
+                for message in &asked {
+                    self.let_go(message);
+                }
+                self.return_marked(asked.iter().map(|message| message.id).collect()).await;
+            }
+        }
+    }
+
+    fn let_go(&mut self, message: &QueuedMessage) {
+        self.held.remove(&message.id);
+        self.busy.remove(&message.recipient);
+    }
+
+    fn release_at(&self) -> Option<Instant> {
+        let free = !self.ready.is_empty() && self.flying.len() < self.parts.send.in_flight_per_number;
+        free.then(|| self.pace.ready_at())
+    }
+
+    /// Lets the next marked message go, and any further whose time has come.
+    fn release(&mut self) {
+        let mut now = Instant::now();
+        while self.pace.ready_at() <= now
+            && self.lease.holds(now)
+            && self.flying.len() < self.parts.send.in_flight_per_number
+            && let Some(message) = self.ready.pop_front()
+        {
+            self.pace.depart(now);
+            self.pairs.depart(&message.recipient, now);
+            let (parts, sender) = (self.parts.clone(), self.sender.clone());
+            let epoch = self.lease.epoch;
+            self.flying.spawn(async move { fly(&parts, &sender, epoch, message).await });
+            now = Instant::now();
+        }
+    }
+
+    async fn land(&mut self, landed: Option<Landed>) {
+        let Some(Landed { message, consequence, swapped }) = landed else { return };
+        self.let_go(&message);
+        if swapped {
+            // The second request was not foreseen: the next messages make up for it.
+            self.pace.depart(Instant::now());
+        }
+        let Some(consequence) = consequence else { return };
+        let now = Instant::now();
+        let wait = consequence.wait;
+        match (consequence.class, consequence.scope) {
+            (ConsequenceClass::Slow, Scope::Pair) => self.pairs.block(&message.recipient, now + wait),
+            (ConsequenceClass::Slow, Scope::Message | Scope::Number | Scope::Template) => {
+                self.pace.slow_down(now, wait);
+            }
+            (ConsequenceClass::Slow, Scope::ProviderAccount) => {
+                self.parts.pauses.pause_provider_account(&self.sender, now + wait);
+            }
+            (ConsequenceClass::Slow, Scope::Connection) => self.parts.pauses.pause_connection(&self.sender, now + wait),
+            (ConsequenceClass::Hold, Scope::Template) => {
+                self.parts.dispatcher.lookup.note_changed(owner_of(&self.sender));
+                if let Some(template) = message.template {
+                    self.held_templates.insert(template, now + wait.max(TEMPLATE_HOLD));
+                }
+            }
+            (ConsequenceClass::Hold, Scope::Pair) => {
+                self.pairs.block(&message.recipient, now + wait.max(TEMPLATE_HOLD))
+            }
+            (ConsequenceClass::Hold, scope) => self.hold(scope, &consequence).await,
+        }
+    }
+
+    /// Stops a number or more until somebody releases it.
+    async fn hold(&mut self, scope: Scope, consequence: &Consequence) {
+        if self.on_hold() {
+            return;
+        }
+        let failure = &consequence.failure;
+        tracing::error!(
+            sender.number = %self.sender.number, connection.id = self.sender.connection.id,
+            "{} is on hold: {}; mend it, then `wabridge release`", self.sender.number, failure.text
+        );
+        let hold = Hold { since: clock::now(), reason: failure.text.clone() };
+        let held = match scope {
+            Scope::Connection => self.parts.store.hold_connection(self.sender.connection.key, &hold).await,
+            Scope::ProviderAccount => self.parts.store.hold_provider_account(&owner_of(&self.sender), &hold).await,
+            Scope::Message | Scope::Pair | Scope::Number | Scope::Template => {
+                self.parts.store.hold_sender(self.sender.key, &hold).await
+            }
+        };
+        let seen = match held {
+            Ok(()) => self.parts.dispatcher.directory.refresh().await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = seen {
+            tracing::error!(error = %telemetry::Chain(&error), "could not write down the hold of {}", self.sender.number);
+        }
+    }
+
+    /// Gives marked messages back that have not left, and waits for those that have.
+    async fn finish(mut self) {
+        if let Some(marking) = self.marking.take()
+            && let Ok(marked) = marking.await
+        {
+            self.take_marked(Some(marked)).await;
+        }
+        self.give_back_ready().await;
+        while self.flying.join_next().await.is_some() {}
+    }
+}
+
+/// One message on its way, until what came of it is committed.
+async fn fly(parts: &SenderParts, sender: &Arc<Sender>, epoch: i64, message: QueuedMessage) -> Landed {
+    let Dispatched { finding, attempt, consequence, swapped } = parts.dispatcher.dispatch(sender, &message).await;
+    let settlement = Settlement { message: message.id, epoch, finding, attempt };
+    loop {
+        match parts.committer.settle(vec![settlement.clone()]).await {
+            Ok(()) => break,
+            // The next owner will find it marked, and wait for evidence.
+            Err(CommitError::Stopping) => break,
+            Err(error) => {
+                tracing::warn!(message.id = %message.id, "could not write down what became of {}: {error}", message.id);
+                tokio::time::sleep(SETTLE_RETRY).await;
+            }
+        }
+    }
+    Landed { message, consequence, swapped }
+}
+
+async fn join(marking: &mut Option<JoinHandle<Marked>>) -> Option<Marked> {
+    let marked = marking.as_mut()?.await;
+    *marking = None;
+    marked.ok()
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at.into()).await;
+    }
+}

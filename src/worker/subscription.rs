@@ -1,0 +1,288 @@
+//! The owner of one subscription: reads the log after the cursor, tells what it finds, moves the cursor.
+//!
+//! When the URL fails as a whole, the cursor waits and the attempt is repeated with growing pauses;
+//! what was told beyond the cursor is remembered, so that it is not told again. Events that grow older
+//! than the horizon meanwhile are left behind, visible. A URL that refuses us altogether is on hold:
+//! a person must look, and until then it is probed now and then.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::Lease;
+use crate::{
+    clock,
+    domain::{
+        account::Hold,
+        attempt::AttemptOutcome,
+        callback::{Event, Subscription},
+        ids::Place,
+        retry::Schedule,
+        time::UnixMillis,
+    },
+    services::relay::{Relay, Relayed},
+    settings,
+    store::{
+        Store, StoreError,
+        batch::{CommitError, Committer},
+        callbacks::{CallbackState, CareOfEvents, CursorMove, Trouble},
+    },
+    telemetry,
+};
+
+/// What all owners of subscriptions share.
+pub struct SubscriptionParts {
+    pub store: Store,
+    pub committer: Committer,
+    pub relay: Arc<Relay>,
+    pub settings: settings::Relay,
+    pub retries: Schedule,
+}
+
+/// How often to look without having been woken.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// After the database could not be read or written.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+/// A cursor that passes only events of other kinds is written down this often.
+const IDLE_CURSOR_EVERY: Duration = Duration::from_secs(60);
+
+/// Runs until `stop`, or until the lease is lost. An exchange under way is finished in either case.
+pub async fn own_subscription(
+    parts: Arc<SubscriptionParts>,
+    subscription: Arc<Subscription>,
+    lease: Lease,
+    bell: Arc<Notify>,
+    stop: CancellationToken,
+) {
+    let mut owner = Owner {
+        parts,
+        subscription,
+        lease,
+        cursor: Place::default(),
+        trouble: Trouble::default(),
+        told: BTreeSet::new(),
+        cursor_written_at: Instant::now(),
+    };
+    while !stop.is_cancelled() && owner.lease.holds(Instant::now()) {
+        match owner.parts.store.cursor_state(owner.subscription.key).await {
+            Ok(Some(state)) => {
+                owner.cursor = state.cursor;
+                owner.trouble = state.trouble;
+                owner.run(&bell, &stop).await;
+            }
+            Ok(None) => return,
+            Err(error) => tracing::error!(error = %telemetry::Chain(&error), "could not read a cursor"),
+        }
+        if !stop.is_cancelled() {
+            tokio::time::sleep(STORE_RETRY).await;
+        }
+    }
+}
+
+struct Owner {
+    parts: Arc<SubscriptionParts>,
+    subscription: Arc<Subscription>,
+    lease: Lease,
+    cursor: Place,
+    trouble: Trouble,
+    /// Beyond the cursor, and done with.
+    told: BTreeSet<Place>,
+    cursor_written_at: Instant,
+}
+
+/// A stretch of the log.
+struct Stretch {
+    events: Vec<Event>,
+    /// Nothing of this subscription's kind lies between the events and here.
+    end: Place,
+}
+
+/// Ranges of events that follow each other, as dead.
+fn left_behind(events: &[Event]) -> Vec<CareOfEvents> {
+    events
+        .chunk_by(|before, after| after.place.0 == before.place.0 + 1)
+        .filter_map(|range| {
+            Some(CareOfEvents {
+                first: range.first()?.place,
+                last: range.last()?.place,
+                state: CallbackState::Dead,
+                reason: "the callback URL could not be reached until the events were too old".to_owned(),
+            })
+        })
+        .collect()
+}
+
+impl Owner {
+    /// Returns when asked to stop, when the lease is lost, or to read the cursor again.
+    async fn run(&mut self, bell: &Notify, stop: &CancellationToken) {
+        loop {
+            let woken = bell.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            if stop.is_cancelled() || !self.lease.holds(Instant::now()) {
+                return;
+            }
+            if let Some(wait) = self.wait_left() {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(wait.min(LOOK_EVERY)) => {}
+                }
+                // Somebody may have released it.
+                match self.parts.store.cursor_state(self.subscription.key).await {
+                    Ok(Some(state)) => self.trouble = state.trouble,
+                    Ok(None) => return,
+                    Err(_) => {}
+                }
+                continue;
+            }
+            let stretch = match self.read().await {
+                Ok(stretch) => stretch,
+                Err(error) => {
+                    tracing::error!(error = %telemetry::Chain(&error), "could not read the log");
+                    return;
+                }
+            };
+            if stretch.events.is_empty() {
+                self.pass(stretch.end).await;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = woken => {}
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                }
+                continue;
+            }
+            if let Err(error) = self.tell(stretch, stop).await {
+                tracing::error!("could not move the cursor of a subscription: {error}");
+                return;
+            }
+        }
+    }
+
+    fn wait_left(&self) -> Option<Duration> {
+        let wait = self.trouble.due_at?.since(clock::now());
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    async fn read(&self) -> Result<Stretch, StoreError> {
+        let limit = self.parts.settings.events_per_read;
+        let (logged, end) = self
+            .parts
+            .store
+            .events_after(self.subscription.account, self.subscription.kind, self.cursor, limit)
+            .await?;
+        let last = logged.last().map(|event| event.place);
+        let end = if logged.len() < limit { end } else { last.unwrap_or(end) };
+        Ok(Stretch { events: self.parts.relay.events_for(&self.subscription, logged), end })
+    }
+
+    /// Nothing for us up to here. Worth a write only now and then: whoever starts again reads past it.
+    async fn pass(&mut self, end: Place) {
+        if end <= self.cursor {
+            return;
+        }
+        self.cursor = end;
+        if self.cursor_written_at.elapsed() >= IDLE_CURSOR_EVERY
+            && let Err(error) = self.write(Relayed::default()).await
+        {
+            tracing::warn!("could not move the cursor of a subscription: {error}");
+        }
+    }
+
+    async fn tell(&mut self, stretch: Stretch, stop: &CancellationToken) -> Result<(), CommitError> {
+        let mut relayed = Relayed::default();
+        let fresh_from = clock::now().minus(self.parts.settings.horizon);
+        let (old, fresh) = self.split_by_age(&stretch, fresh_from);
+        relayed.done.extend(old.iter().map(|event| event.place));
+        relayed.care.extend(left_behind(&old));
+        let open: Vec<Event> = fresh.into_iter().filter(|event| !self.told.contains(&event.place)).collect();
+        let may_go = || !stop.is_cancelled() && self.lease.holds(Instant::now());
+        let told = self.parts.relay.relay(&self.subscription, &open, &may_go).await;
+        relayed.done.extend(told.done);
+        relayed.attempts.extend(told.attempts);
+        relayed.care.extend(told.care);
+        relayed.failure = told.failure;
+
+        self.told.append(&mut relayed.done);
+        self.cursor = self.finished_up_to(&stretch);
+        self.told = self.told.split_off(&Place(self.cursor.0 + 1));
+        self.note_trouble(&relayed);
+        self.write(relayed).await
+    }
+
+    /// Events that the URL has failed to take for too long and that nobody was told of, and all that are younger.
+    fn split_by_age(&self, stretch: &Stretch, fresh_from: UnixMillis) -> (Vec<Event>, Vec<Event>) {
+        let failing = self.trouble.failures > 0;
+        let old = stretch.events.iter().take_while(|event| failing && event.recorded_at < fresh_from).count();
+        let (old, fresh) = stretch.events.split_at(old);
+        (old.iter().filter(|event| !self.told.contains(&event.place)).cloned().collect(), fresh.to_vec())
+    }
+
+    /// The cursor goes over the finished prefix.
+    fn finished_up_to(&self, stretch: &Stretch) -> Place {
+        match stretch.events.iter().position(|event| !self.told.contains(&event.place)) {
+            None => stretch.end,
+            Some(0) => self.cursor,
+            Some(first_open) => stretch.events[first_open - 1].place,
+        }
+    }
+
+    fn note_trouble(&mut self, relayed: &Relayed) {
+        let Some(failure) = &relayed.failure else {
+            self.trouble.due_at = None;
+            let asked = relayed.attempts.iter().any(|done| done.attempt.outcome == AttemptOutcome::Succeeded);
+            if asked && self.trouble != Trouble::default() {
+                tracing::info!(
+                    subscription.id = self.subscription.key.0,
+                    "callback URL {} works again",
+                    self.subscription.key
+                );
+                self.trouble = Trouble::default();
+            }
+            return;
+        };
+        let now = clock::now();
+        let failures = self.trouble.failures.saturating_add(1);
+        let tries = usize::try_from(failures).unwrap_or(1);
+        let planned = self.parts.retries.wait_repeating(tries, failure.retry_after, rand::random());
+        let wait = if failure.hold { planned.max(self.parts.settings.hold_probe) } else { planned };
+        tracing::warn!(
+            subscription.id = self.subscription.key.0,
+            failures,
+            hold = failure.hold,
+            "callback URL {} failed {failures} times in a row: {}",
+            self.subscription.key,
+            failure.note
+        );
+        let hold = failure.hold.then(|| {
+            let since = self.trouble.hold.as_ref().map_or(now, |hold| hold.since);
+            Hold { since, reason: failure.note.clone() }
+        });
+        self.trouble = Trouble {
+            failures,
+            failing_since: self.trouble.failing_since.or(Some(now)),
+            due_at: Some(now.plus(wait)),
+            hold,
+        };
+    }
+
+    async fn write(&mut self, relayed: Relayed) -> Result<(), CommitError> {
+        self.cursor_written_at = Instant::now();
+        self.parts
+            .committer
+            .move_cursor(CursorMove {
+                subscription: self.subscription.key,
+                account: self.subscription.account,
+                epoch: self.lease.epoch,
+                cursor: self.cursor,
+                attempts: relayed.attempts,
+                callbacks: relayed.care,
+                trouble: self.trouble.clone(),
+            })
+            .await
+    }
+}
