@@ -10,3 +10,5 @@ pub mod providers;
 pub mod store;
 pub mod services;
 pub mod worker;
+pub mod app;
+pub mod http;

@@ -1,0 +1,276 @@
+//! Builds everything once, runs it, and stops it in the right order.
+
+use std::{fs::TryLockError, net::SocketAddr, sync::Arc, time::Duration};
+
+use actix_web::{App as ActixApp, HttpServer, dev::ServerHandle, web::Data};
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::{ids::MessageIds, phone::PhoneNumber, retry::Schedule},
+    http::{Parts, routes},
+    net::exchange::{Exchange, ExchangeLimits},
+    services::{
+        accept::Acceptor, directory::Directory, dispatch::Dispatcher, ingest::Ingestor, lookup::TemplateLookup,
+        relay::Relay,
+    },
+    settings::Settings,
+    store::{
+        Store,
+        batch::{BatchLimits, Committer},
+        vault::Vault,
+        wakeups::Wakeups,
+    },
+    worker::{
+        pauses::Pauses,
+        runner::{Health, Runner},
+        sender::SenderParts,
+        subscription::SubscriptionParts,
+    },
+};
+
+/// A running bridge.
+pub struct App {
+    pub address: SocketAddr,
+    pub store: Store,
+    pub directory: Arc<Directory>,
+    server: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+    runner: JoinHandle<()>,
+    tending: JoinHandle<()>,
+    writer: JoinHandle<()>,
+    stop: CancellationToken,
+    shutdown_timeout: Duration,
+    /// Keeps a second bridge away from an SQLite file.
+    _lock: Option<std::fs::File>,
+}
+
+impl App {
+    /// Opens the database, binds the address and starts to work.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let settings = Arc::new(settings);
+        PhoneNumber::unpack_plans();
+        let lock = lock_database(&settings.database.url)?;
+        let store = open_store(&settings).await?;
+        let instance = settings.instance_id();
+        let node = store.register_instance(&instance).await?;
+        let ids = Arc::new(MessageIds::new(node));
+        let wakeups = Arc::new(Wakeups::default());
+        let limits = BatchLimits {
+            rows_max: settings.limits.commit_batch_rows,
+            queued_rows_max: settings.limits.commit_queue_rows,
+            repeat_window: settings.repeats.window,
+        };
+        let (committer, writer) = Committer::start(store.clone(), ids, wakeups.clone(), limits);
+        let directory = Arc::new(Directory::load(store.clone()).await?);
+        let exchange = provider_exchange(&settings)?;
+        let lookup = Arc::new(TemplateLookup::new(
+            store.clone(),
+            directory.clone(),
+            exchange.clone(),
+            settings.send.template_lookup,
+        ));
+        let health = Arc::new(Health::default());
+        let runner = Arc::new(Runner {
+            instance,
+            store: store.clone(),
+            directory: directory.clone(),
+            lookup: lookup.clone(),
+            wakeups,
+            senders: sender_parts(&settings, &store, &committer, &directory, &exchange, &lookup),
+            subscriptions: subscription_parts(&settings, &store, &committer, &directory)?,
+            health: health.clone(),
+            settings: settings.clone(),
+        });
+
+        let metrics = crate::telemetry::metrics_handle()?;
+        let parts = Data::new(Parts {
+            store: store.clone(),
+            directory: directory.clone(),
+            acceptor: Acceptor::new(directory.clone(), committer.clone(), lookup.clone(), settings.limits.clone()),
+            ingestor: Ingestor { directory: directory.clone(), committer, lookup },
+            health,
+            metrics: metrics.clone(),
+            webhook_places: tokio::sync::Semaphore::new(settings.limits.webhooks_waiting),
+            settings: settings.clone(),
+        });
+        let (address, server) = serve(&settings, parts)?;
+        let handle = server.handle();
+        let stop = CancellationToken::new();
+        Ok(Self {
+            address,
+            store: store.clone(),
+            directory,
+            server: handle,
+            serving: tokio::spawn(server),
+            runner: tokio::spawn(runner.run(stop.clone())),
+            tending: tokio::spawn(tend(store, metrics, stop.clone())),
+            writer,
+            stop,
+            shutdown_timeout: settings.server.shutdown_timeout,
+            _lock: lock,
+        })
+    }
+
+    /// Finishes what is in flight: first the doors close, then the workers stop, then the last batch is written.
+    pub async fn stop(self) {
+        self.server.stop(true).await;
+        if let Ok(Err(error)) = self.serving.await {
+            tracing::error!("the HTTP server ended badly: {error}");
+        }
+        self.stop.cancel();
+        let finished = async {
+            drop(self.runner.await);
+            drop(self.tending.await);
+            drop(self.writer.await);
+        };
+        if tokio::time::timeout(self.shutdown_timeout, finished).await.is_err() {
+            tracing::warn!(
+                "stopped before everything in flight was finished; the next start settles the rest by evidence"
+            );
+        }
+    }
+}
+
+/// Between two rounds of [`tend`].
+const TEND_EVERY: Duration = Duration::from_secs(1);
+
+/// Small things that must be done now and then, away from everybody's way.
+async fn tend(store: Store, metrics: PrometheusHandle, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        metrics.run_upkeep();
+        if let Err(error) = store.checkpoint().await {
+            tracing::warn!(error = %crate::telemetry::Chain(&error), "could not shorten the write-ahead log");
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(TEND_EVERY) => {}
+        }
+    }
+}
+
+/// Opens the database of commands that ask about, or change, what a bridge has made.
+pub async fn open_existing_store(settings: &Settings) -> anyhow::Result<Store> {
+    if let Some(path) = crate::store::sqlite_path(&settings.database.url) {
+        anyhow::ensure!(
+            path.exists(),
+            "there is no database at {}; start `wabridge serve` first, or name its settings with --settings FILE",
+            path.display()
+        );
+    }
+    open_store(settings).await
+}
+
+/// Opens the database with the secrets' key, creating both when there are none.
+pub async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+    let key = crate::store::vault::MasterKey::load_or_create(&settings.security)?;
+    Ok(Store::open(&settings.database, Vault::new(&key)).await?)
+}
+
+/// One bridge at a time works on an SQLite file; commands may still write beside it.
+fn lock_database(url: &str) -> anyhow::Result<Option<std::fs::File>> {
+    let Some(path) = crate::store::sqlite_path(url) else { return Ok(None) };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        crate::store::create_private_folder(folder)
+            .with_context(|| format!("could not create {}", folder.display()))?;
+    }
+    let path = path.with_extension("lock");
+    let file = std::fs::File::create(&path).with_context(|| format!("could not create {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => anyhow::bail!(
+            "another wabridge works on this database ({} is locked); stop it, or use PostgreSQL for more than one instance",
+            path.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("could not lock {}", path.display())),
+    }
+}
+
+/// The door to providers.
+pub fn provider_exchange(settings: &Settings) -> anyhow::Result<Exchange> {
+    exchange(settings, settings.send.connect_timeout, settings.send.timeout)
+}
+
+fn exchange(settings: &Settings, connect_timeout: Duration, request_timeout: Duration) -> anyhow::Result<Exchange> {
+    let proxy = Some(settings.security.https_proxy.to_string()).filter(|proxy| !proxy.is_empty());
+    Ok(Exchange::new(ExchangeLimits {
+        connect_timeout,
+        request_timeout,
+        answer_bytes_max: settings.limits.answer_bytes,
+        allow_private_networks: settings.security.allow_private_networks,
+        proxy,
+        connections_idle_per_host_max: settings.send.in_flight_per_number,
+    })?)
+}
+
+fn sender_parts(
+    settings: &Settings,
+    store: &Store,
+    committer: &Committer,
+    directory: &Arc<Directory>,
+    exchange: &Exchange,
+    lookup: &Arc<TemplateLookup>,
+) -> Arc<SenderParts> {
+    let dispatcher = Dispatcher {
+        directory: directory.clone(),
+        exchange: exchange.clone(),
+        lookup: lookup.clone(),
+        retries: Schedule(settings.send.retry_waits.clone()),
+        unknown_grace: settings.send.unknown_grace,
+    };
+    Arc::new(SenderParts {
+        store: store.clone(),
+        committer: committer.clone(),
+        dispatcher: Arc::new(dispatcher),
+        pauses: Arc::new(Pauses::default()),
+        send: settings.send.clone(),
+        read_ahead: settings.limits.read_ahead_messages,
+    })
+}
+
+fn subscription_parts(
+    settings: &Settings,
+    store: &Store,
+    committer: &Committer,
+    directory: &Arc<Directory>,
+) -> anyhow::Result<Arc<SubscriptionParts>> {
+    let relay = Relay {
+        directory: directory.clone(),
+        exchange: exchange(settings, settings.relay.connect_timeout, settings.relay.timeout)?,
+        timeout: settings.relay.timeout,
+        in_flight_max: settings.relay.in_flight_per_subscription,
+    };
+    Ok(Arc::new(SubscriptionParts {
+        store: store.clone(),
+        committer: committer.clone(),
+        relay: Arc::new(relay),
+        settings: settings.relay.clone(),
+        retries: Schedule(settings.relay.retry_waits.clone()),
+    }))
+}
+
+/// Connections that may arrive at one moment. A caller that finds no room tries again after a second, which is all the
+/// time that it has.
+const CONNECTIONS_ARRIVING_MAX: u32 = 4096;
+
+fn serve(settings: &Settings, parts: Data<Parts>) -> anyhow::Result<(SocketAddr, actix_web::dev::Server)> {
+    let workers = match settings.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let server = HttpServer::new(move || ActixApp::new().app_data(parts.clone()).configure(routes))
+        .workers(workers)
+        .max_connections((settings.server.connections_max / workers).max(1))
+        .keep_alive(settings.server.keep_alive)
+        .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
+        .disable_signals()
+        .backlog(CONNECTIONS_ARRIVING_MAX)
+        .bind(settings.server.bind)
+        .with_context(|| {
+            format!("could not listen on server.bind = {}; is another program there?", settings.server.bind)
+        })?;
+    let address = *server.addrs().first().context("a server that is bound has an address")?;
+    Ok((address, server.run()))
+}

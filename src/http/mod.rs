@@ -1,0 +1,54 @@
+//! Who may call us, and where: the whole URL map. actix-web lives here and nowhere else.
+//!
+//! Handlers read a request, call one service, and answer. What cannot be answered in a caller's own
+//! dialect (a path that is not ours, a body that never ends) is answered as [`error`] says.
+
+pub mod access;
+pub mod error;
+pub mod health;
+pub mod openapi;
+pub mod platform_api;
+pub mod provider_webhooks;
+
+use std::sync::Arc;
+
+use actix_web::web::{self, ServiceConfig};
+
+use crate::{
+    platforms,
+    services::{accept::Acceptor, directory::Directory, ingest::Ingestor},
+    settings::Settings,
+    store::Store,
+    worker::runner::Health,
+};
+
+/// What handlers need.
+pub struct Parts {
+    pub settings: Arc<Settings>,
+    pub store: Store,
+    pub directory: Arc<Directory>,
+    pub acceptor: Acceptor,
+    pub ingestor: Ingestor,
+    pub health: Arc<Health>,
+    pub metrics: metrics_exporter_prometheus::PrometheusHandle,
+    /// Webhooks that may be read and stored at the same time.
+    pub webhook_places: tokio::sync::Semaphore,
+}
+
+/// The URL map.
+pub fn routes(config: &mut ServiceConfig) {
+    for platform in platforms::ALL {
+        let slug = platform.slug();
+        config
+            .route(&format!("/{slug}/{{account}}/messages"), web::post().to(platform_api::send))
+            .route(&format!("/{slug}/{{account}}/{{url_token}}/messages"), web::post().to(platform_api::send_by_url));
+    }
+    config
+        .route("/webhooks/{provider}/{connection}", web::get().to(provider_webhooks::handshake))
+        .route("/webhooks/{provider}/{connection}", web::post().to(provider_webhooks::receive))
+        .route("/healthz", web::get().to(health::alive))
+        .route("/readyz", web::get().to(health::ready))
+        .route("/metrics", web::get().to(health::metrics))
+        .route("/openapi.json", web::get().to(openapi::document))
+        .default_service(web::to(error::not_found));
+}

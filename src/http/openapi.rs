@@ -1,0 +1,72 @@
+//! The OpenAPI document of what is ours. What platforms and providers own is described by hand in
+//! `openapi/external`.
+
+use actix_web::{HttpResponse, http::header::ContentType};
+use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "wabridge",
+        description = "The WhatsApp provider endpoint for CleverTap: takes its messages, sends them through the account's provider, and reports back.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    paths(
+        super::platform_api::send,
+        super::platform_api::send_by_url,
+        super::provider_webhooks::handshake,
+        super::provider_webhooks::receive,
+        super::health::alive,
+        super::health::ready,
+        super::health::metrics,
+        document,
+    ),
+    tags(
+        (name = "platform", description = "Called by the engagement platform"),
+        (name = "provider", description = "Called by the WhatsApp provider"),
+        (name = "operation", description = "For operators and monitoring"),
+    )
+)]
+struct Document;
+
+/// The answer to a message: `status` is `success` or `failure`.
+#[derive(Serialize, ToSchema)]
+pub struct SendAnswer {
+    #[schema(example = "success")]
+    status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<SendError>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct SendError {
+    /// 2000 credentials, 2001 template, 2002 phone number, 2003 not subscribed, 2004 other; none with HTTP 500.
+    #[schema(example = 2001)]
+    code: Option<u16>,
+    /// Names the part of the request and says what to change.
+    message: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ErrorAnswer {
+    error: ErrorMessage,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ErrorMessage {
+    message: String,
+}
+
+/// The document as JSON, indented.
+pub fn render() -> String {
+    let mut text = Document::openapi().to_pretty_json().expect("the document is made of texts");
+    text.push('\n');
+    text
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "operation", operation_id = "openapi", responses((status = 200, description = "OpenAPI 3.1")))]
+pub async fn document() -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(render())
+}

@@ -1,0 +1,117 @@
+//! What platforms call: the one endpoint for their messages.
+
+use std::time::Instant;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header::ContentType},
+    web::{Data, Path, Payload},
+};
+
+use super::{
+    Parts,
+    access::remote_address,
+    error::{not_found, read_body},
+};
+use crate::{
+    domain::{
+        account::Account,
+        failure::{Refusal, RefusalKind},
+    },
+    platforms::{self, Accepted, CallerProof, Platform},
+    services::accept::STRANGER_BODY_BYTES_MAX,
+    telemetry,
+};
+
+/// Takes one message of an account, template or freeform, and answers when it is stored: within the
+/// second that the platform waits.
+#[utoipa::path(
+    post, path = "/clevertap/{account}/messages", tag = "platform",
+    operation_id = "send_message",
+    params(("account" = String, Path, description = "The account's id in the bridge")),
+    request_body(
+        content = serde_json::Value, content_type = "application/json",
+        description = "CleverTap's message; its shape is theirs and described in openapi/external/clevertap.yaml"
+    ),
+    responses(
+        (status = 200, description = "Stored, or refused with a code that the platform knows", body = super::openapi::SendAnswer),
+        (status = 500, description = "Could not be stored; it will not be sent", body = super::openapi::SendAnswer),
+    )
+)]
+pub async fn send(request: HttpRequest, path: Path<String>, payload: Payload, parts: Data<Parts>) -> HttpResponse {
+    receive(&request, &path, None, payload, &parts).await
+}
+
+/// As `/clevertap/{account}/messages`, for accounts that prove who they are by a URL that nobody can guess.
+#[utoipa::path(
+    post, path = "/clevertap/{account}/{url_token}/messages", tag = "platform",
+    operation_id = "send_message_by_url",
+    params(
+        ("account" = String, Path, description = "The account's id in the bridge"),
+        ("url_token" = String, Path, description = "The account's secret part of the URL"),
+    ),
+    request_body(content = serde_json::Value, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Stored, or refused with a code that the platform knows", body = super::openapi::SendAnswer),
+        (status = 500, description = "Could not be stored; it will not be sent", body = super::openapi::SendAnswer),
+    )
+)]
+pub async fn send_by_url(
+    request: HttpRequest,
+    path: Path<(String, String)>,
+    payload: Payload,
+    parts: Data<Parts>,
+) -> HttpResponse {
+    receive(&request, &path.0, Some(&path.1), payload, &parts).await
+}
+
+async fn receive(
+    request: &HttpRequest,
+    account_id: &str,
+    url_token: Option<&str>,
+    payload: Payload,
+    parts: &Parts,
+) -> HttpResponse {
+    let arrived = Instant::now();
+    let slug = request.path().split('/').nth(1).unwrap_or_default();
+    // The router has decoded the path, so the slug may be spelled in a way that we do not serve.
+    let Some(platform) = platforms::find(slug) else { return not_found().await };
+    let outcome = accept(request, platform, account_id, url_token, payload, parts, arrived).await;
+    metrics::histogram!(telemetry::ACCEPT_SECONDS).record(arrived.elapsed().as_secs_f64());
+    let reply = platform.reply(outcome.as_ref());
+    let status = StatusCode::from_u16(reply.http_status).expect("dialects answer with statuses that exist");
+    HttpResponse::build(status).content_type(ContentType::json()).body(reply.body)
+}
+
+async fn accept(
+    request: &HttpRequest,
+    platform: &dyn Platform,
+    account_id: &str,
+    url_token: Option<&str>,
+    payload: Payload,
+    parts: &Parts,
+    arrived: Instant,
+) -> Result<Accepted, Refusal> {
+    let snapshot = parts.directory.snapshot();
+    let account = snapshot.account(account_id).filter(|account| account.platform == platform.slug() && account.enabled);
+    match account {
+        Some(account) if proves(request, platform, account, url_token) => {
+            let body = read_body(payload, parts.settings.limits.send_body_bytes).await;
+            let body = body.map_err(|problem| Refusal::new(RefusalKind::Other, problem.message()))?;
+            parts.acceptor.accept(platform, account, &body, arrived).await
+        }
+        // An unknown account and a wrong passcode look the same from outside.
+        known => {
+            let caller = remote_address(request, &parts.settings.server.trusted_proxies);
+            tracing::warn!(caller = ?caller, account.id = account_id, "a call for account {account_id:?} did not prove who it is");
+            // Who has not proved who it is may not fill our memory.
+            let body = read_body(payload, STRANGER_BODY_BYTES_MAX).await.unwrap_or_default();
+            Err(parts.acceptor.refuse_caller(known.map(AsRef::as_ref), &body))
+        }
+    }
+}
+
+fn proves(request: &HttpRequest, platform: &dyn Platform, account: &Account, url_token: Option<&str>) -> bool {
+    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    platform.authenticate(account, &CallerProof { header: &header, url_token })
+}

@@ -1,0 +1,111 @@
+//! What providers call: their question whether a URL is ours, and their webhooks.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header::ContentType},
+    web::{Data, Path, Payload},
+};
+
+use super::{
+    Parts,
+    access::remote_address,
+    error::{answer, read_body},
+};
+use crate::{
+    providers::{self, WebhookRequest},
+    telemetry,
+};
+
+/// The provider asks whether this URL is ours, when it is entered at the provider.
+#[utoipa::path(
+    get, path = "/webhooks/{provider}/{connection}", tag = "provider", operation_id = "webhook_handshake",
+    params(
+        ("provider" = String, Path, description = "The provider's slug, for example meta"),
+        ("connection" = String, Path, description = "The connection's id in the bridge"),
+    ),
+    responses(
+        (status = 200, description = "The provider's challenge, as it came", body = String, content_type = "text/plain"),
+        (status = 403, description = "The verify token is not the connection's", body = super::openapi::ErrorAnswer),
+    )
+)]
+pub async fn handshake(request: HttpRequest, path: Path<(String, String)>, parts: Data<Parts>) -> HttpResponse {
+    let (provider, connection) = path.into_inner();
+    let snapshot = parts.directory.snapshot();
+    let challenge = snapshot
+        .connection(&connection)
+        .filter(|connection| connection.provider == provider)
+        .zip(providers::find(&provider))
+        .and_then(|(connection, provider)| provider.answer_handshake(connection, request.query_string()));
+    match challenge {
+        Some(challenge) => HttpResponse::Ok().content_type(ContentType::plaintext()).body(challenge),
+        None => answer(
+            StatusCode::FORBIDDEN,
+            "not verified: check the connection's id in the URL and that the verify token is the one configured here",
+        ),
+    }
+}
+
+/// Takes one webhook, and answers when what it says is stored.
+#[utoipa::path(
+    post, path = "/webhooks/{provider}/{connection}", tag = "provider", operation_id = "webhook_receive",
+    params(
+        ("provider" = String, Path, description = "The provider's slug, for example meta"),
+        ("connection" = String, Path, description = "The connection's id in the bridge"),
+    ),
+    request_body(content = serde_json::Value, content_type = "application/json", description = "The provider's own shape"),
+    responses(
+        (status = 200, description = "Stored, also where parts of it could not be understood"),
+        (status = 401, description = "Not signed by the connection's provider", body = super::openapi::ErrorAnswer),
+        (status = 413, description = "Larger than is accepted here", body = super::openapi::ErrorAnswer),
+        (status = 503, description = "Could not be stored: send it again", body = super::openapi::ErrorAnswer),
+    )
+)]
+pub async fn receive(
+    request: HttpRequest,
+    path: Path<(String, String)>,
+    payload: Payload,
+    parts: Data<Parts>,
+) -> HttpResponse {
+    let (provider, connection) = path.into_inner();
+    let snapshot = parts.directory.snapshot();
+    let known = snapshot
+        .connection(&connection)
+        .filter(|connection| connection.provider == provider)
+        .zip(providers::find(&provider));
+    // An unknown connection and a wrong signature look the same from outside.
+    let Some((connection, provider)) = known else { return unsigned(&request, &parts, &connection) };
+    // Bodies are large: only so many may be in memory at once.
+    let Ok(_place) = parts.webhook_places.try_acquire() else {
+        return counted("shed", answer(StatusCode::SERVICE_UNAVAILABLE, "too many webhooks at once; send it again"));
+    };
+    let body = match read_body(payload, parts.settings.limits.webhook_body_bytes).await {
+        Ok(body) => body,
+        Err(problem) => return counted("unread", answer(problem.status(), &problem.message())),
+    };
+    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    let webhook = WebhookRequest { header: &header, body: &body };
+    if provider.verify_webhook(connection, &webhook).is_err() {
+        return unsigned(&request, &parts, &connection.id);
+    }
+    match parts.ingestor.ingest(connection, provider.parse_webhook(&webhook)).await {
+        Ok(()) => counted("stored", HttpResponse::Ok().finish()),
+        Err(error) => {
+            tracing::error!(connection.id = connection.id, "could not store a webhook of {}: {error}", connection.id);
+            counted("failed", answer(StatusCode::SERVICE_UNAVAILABLE, "could not be stored; send it again"))
+        }
+    }
+}
+
+fn unsigned(request: &HttpRequest, parts: &Parts, connection: &str) -> HttpResponse {
+    let caller = remote_address(request, &parts.settings.server.trusted_proxies);
+    tracing::warn!(
+        caller = ?caller, connection.id = connection,
+        "a webhook for {connection:?} was not signed by its provider; check the connection's id and its app secret"
+    );
+    counted("unsigned", answer(StatusCode::UNAUTHORIZED, "not signed by a known provider"))
+}
+
+fn counted(result: &'static str, response: HttpResponse) -> HttpResponse {
+    metrics::counter!(telemetry::WEBHOOKS, "result" => result).increment(1);
+    response
+}
