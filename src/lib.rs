@@ -1,14 +1,20 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod domain;
+
 pub mod clock;
 pub mod settings;
 pub mod telemetry;
+
 pub mod net;
 pub mod platforms;
 pub mod providers;
 pub mod store;
+
 pub mod services;
 pub mod worker;
+
 pub mod app;
 pub mod http;
+
+pub mod simulator;

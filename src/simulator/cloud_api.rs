@@ -1,0 +1,361 @@
+//! The Cloud API: sends, receipts and the list of templates.
+//!
+//! A send is looked at in Meta's order: who asks, which number, how often, what. Between the limits and the content
+//! stand the rules, so that a rule can refuse a message that is right, and a wrong message is refused by itself.
+
+use std::{
+    sync::{Arc, atomic::AtomicU32},
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header::AUTHORIZATION},
+    web,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::json;
+
+use super::{
+    SimulatedSender,
+    checks::{self, SendBody},
+    codes,
+    inbound::{self, Inbound, InboundContent},
+    knobs::{Knobs, Plan, Refusal, RefusalBody, Reply, SendFacts},
+    payloads::{Message, Update},
+    script::{Reported, StatusScript, StatusStep},
+    state::{World, digits, unix_now},
+    templates::{ListQuery, TemplateForm},
+};
+
+/// How long an answer waits for its statuses to be taken.
+const STATUSES_FIRST_MS_MAX: u64 = 5_000;
+/// How long after reading a person replies.
+const REPLY_AFTER_MS: u32 = 20;
+
+pub(super) fn routes(app: &mut web::ServiceConfig) {
+    const NUMBER: &str = r"/{version:v\d+\.\d+}/{id}";
+    app.route(&format!("{NUMBER}/messages"), web::post().to(send_message))
+        .route(&format!("{NUMBER}/marketing_messages"), web::post().to(send_marketing_message))
+        .route(&format!("{NUMBER}/message_templates"), web::get().to(list_templates));
+}
+
+async fn send_message(world: web::Data<World>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    send(&world, &request, body, false).await
+}
+
+async fn send_marketing_message(world: web::Data<World>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    send(&world, &request, body, true).await
+}
+
+async fn send(world: &Arc<World>, request: &HttpRequest, body: Bytes, marketing: bool) -> HttpResponse {
+    let phone_number_id = request.match_info().get("id").unwrap_or_default();
+    world.count(|stats| stats.sends_received += 1);
+    let outcome = match read(world, request, phone_number_id, &body) {
+        Ok((_, parsed)) if parsed.status.as_deref() == Some("read") => mark_read(world, &parsed),
+        Ok((sender, parsed)) => {
+            let recipient = digits(parsed.to.as_deref().unwrap_or_default());
+            world.tally().arrive(phone_number_id, &recipient, Instant::now());
+            let _in_flight = InFlight { world, recipient: &recipient };
+            Send { world, knobs: world.knobs(), sender, recipient: &recipient, parsed: &parsed, marketing, raw: &body }
+                .run()
+                .await
+        }
+        Err(refusal) => Err(refusal),
+    };
+    outcome.unwrap_or_else(|refusal| {
+        let reason = match refusal.body {
+            RefusalBody::Json => refusal.code.to_string(),
+            RefusalBody::Html | RefusalBody::Empty => format!("http_{}", http_status(&refusal).as_u16()),
+        };
+        world.count(|stats| *stats.sends_refused.entry(reason).or_default() += 1);
+        refuse(&refusal)
+    })
+}
+
+/// Who asks, for which number, and is it a document at all?
+fn read(
+    world: &World,
+    request: &HttpRequest,
+    phone_number_id: &str,
+    body: &[u8],
+) -> Result<(Arc<SimulatedSender>, SendBody), Refusal> {
+    authorize(&world.knobs(), request)?;
+    let unknown = || {
+        let details = format!("Object with ID '{phone_number_id}' does not exist or cannot be loaded.");
+        Refusal { details: Some(details), ..Refusal::code(100) }
+    };
+    let sender = world.sender(phone_number_id).ok_or_else(unknown)?;
+    let parsed: SendBody = serde_json::from_slice(body).map_err(|error| Refusal {
+        details: Some(format!("The body is not a message: {error}")),
+        ..Refusal::code(100)
+    })?;
+    Ok((sender, parsed))
+}
+
+fn authorize(knobs: &Knobs, request: &HttpRequest) -> Result<(), Refusal> {
+    let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match given.and_then(|value| value.strip_prefix("Bearer ")) {
+        Some(token) if token == knobs.access_token => Ok(()),
+        Some(_) | None => Err(Refusal::code(190)),
+    }
+}
+
+fn mark_read(world: &World, parsed: &SendBody) -> Result<HttpResponse, Refusal> {
+    if !parsed.message_id.as_deref().is_some_and(|id| id.starts_with("wamid.")) {
+        return Err(Refusal {
+            details: Some("message_id is not the id of a message.".into()),
+            ..Refusal::code(131009)
+        });
+    }
+    world.count(|stats| stats.messages_marked_read += 1);
+    Ok(HttpResponse::Ok().json(json!({"success": true})))
+}
+
+/// One recipient's load goes down however the request ends.
+struct InFlight<'a> {
+    world: &'a World,
+    recipient: &'a str,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.world.tally().leave(self.recipient);
+    }
+}
+
+/// One send on its way through.
+struct Send<'a> {
+    world: &'a World,
+    knobs: Arc<Knobs>,
+    sender: Arc<SimulatedSender>,
+    recipient: &'a str,
+    parsed: &'a SendBody,
+    marketing: bool,
+    raw: &'a Bytes,
+}
+
+impl Send<'_> {
+    async fn run(self) -> Result<HttpResponse, Refusal> {
+        let plan = self.plan();
+        if plan.delay_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(plan.delay_ms)).await;
+        }
+        if plan.drop_connection {
+            self.world.count(|stats| stats.connections_dropped += 1);
+            return Ok(close_without_answer());
+        }
+        let checked = self.check(&plan);
+        let wamid = checked.is_ok().then(|| self.world.new_wamid(self.recipient));
+        self.world.tally().record(&self.sender.phone_number_id, self.recipient, wamid.clone(), self.raw.clone());
+        let form = checked?;
+        let message = self.accept(&plan, form.as_deref(), wamid.expect("there is one when the checks are passed"));
+        if plan.statuses_first {
+            self.wait_until_told(&message).await;
+        }
+        if plan.lose_answer {
+            self.world.count(|stats| stats.answers_lost += 1);
+            return Ok(close_without_answer());
+        }
+        Ok(self.answer(&plan, &message.wamid))
+    }
+
+    fn plan(&self) -> Plan {
+        let facts = SendFacts {
+            recipient: self.recipient,
+            phone_number_id: &self.sender.phone_number_id,
+            template: self.parsed.template.as_ref().map(|template| template.name.as_str()),
+        };
+        self.world.rules().plan(&self.knobs, &facts)
+    }
+
+    /// All that can be said against it; the template's form if it is one.
+    fn check(&self, plan: &Plan) -> Result<Option<Arc<TemplateForm>>, Refusal> {
+        checks::check_envelope(self.parsed)?;
+        if self.recipient == self.sender.display_number {
+            return Err(Refusal::code(131021));
+        }
+        let now = Instant::now();
+        let per_second = self.sender.messages_per_second.unwrap_or(self.knobs.messages_per_second);
+        if !self.world.tally().take_rate(&self.sender.phone_number_id, per_second, now) {
+            return Err(Refusal::code(130429));
+        }
+        if self.knobs.pair_limit && !self.world.tally().take_pair(self.pair(), now) {
+            return Err(Refusal::code(131056));
+        }
+        if let Some(refusal) = &plan.refusal {
+            return Err(refusal.clone());
+        }
+        match self.parsed.kind.as_deref().unwrap_or("text") {
+            "template" => self.check_template(),
+            _ if self.marketing => Err(Refusal::code(134100)),
+            kind => checks::check_freeform(kind, self.parsed).map(|()| None),
+        }
+    }
+
+    fn check_template(&self) -> Result<Option<Arc<TemplateForm>>, Refusal> {
+        let Some(template) = &self.parsed.template else {
+            return Err(Refusal { details: Some("The parameter template is required.".into()), ..Refusal::code(100) });
+        };
+        let form = self.world.templates().find(&template.name, &template.language.code);
+        checks::check_template(template, form.as_deref())?;
+        if self.marketing && form.as_ref().is_some_and(|form| form.category != "MARKETING") {
+            return Err(Refusal::code(134100));
+        }
+        Ok(form)
+    }
+
+    /// From here on it counts: statuses and perhaps a reply are on their way.
+    fn accept(&self, plan: &Plan, form: Option<&TemplateForm>, wamid: String) -> Arc<Message> {
+        let script = self.script(plan, form);
+        let callback_data = self.parsed.biz_opaque_callback_data.clone();
+        let updates: u32 = script.steps().iter().map(|step| u32::from(step.times)).sum();
+        let message = Arc::new(Message {
+            wamid,
+            recipient: self.recipient.to_owned(),
+            sender: Arc::clone(&self.sender),
+            callback_data: callback_data.clone(),
+            category: form.map_or_else(|| "service".to_owned(), |form| form.category.to_ascii_lowercase()),
+            untold: AtomicU32::new(updates),
+        });
+        let refused = self.world.queue.put(statuses(&script, &message));
+        self.reply(plan, form, &script, &message);
+        let without_plus = !self.parsed.to.as_deref().is_some_and(|to| to.trim_start().starts_with('+'));
+        {
+            let mut tally = self.world.tally();
+            tally.stats.updates_dropped += refused;
+            tally.stats.sends_without_plus += u64::from(without_plus);
+            tally.accept(callback_data.map(|data| self.world.hash(data)));
+        }
+        self.world.tell();
+        message
+    }
+
+    fn script(&self, plan: &Plan, form: Option<&TemplateForm>) -> StatusScript {
+        let only = |status| StatusScript::new([StatusStep { status, after_ms: 10, times: 1 }]);
+        let outside = self.knobs.enforce_window && !self.world.tally().window_is_open(self.pair(), Instant::now());
+        if form.is_none() && outside {
+            return only(Reported::Failed(131047));
+        }
+        match &plan.script {
+            Some(script) => script.clone(),
+            // A reaction is never reported as delivered or read.
+            None if self.parsed.kind.as_deref() == Some("reaction") => only(Reported::Sent),
+            None => self.knobs.status_script.clone(),
+        }
+    }
+
+    fn reply(&self, plan: &Plan, form: Option<&TemplateForm>, script: &StatusScript, message: &Message) {
+        let (Some(reply), Some(read_after_ms)) = (&plan.reply, script.read_after_ms()) else { return };
+        let taps = match (form, &self.parsed.template) {
+            (Some(form), Some(template)) => checks::quick_replies(form, template),
+            _ => Vec::new(),
+        };
+        let content = match reply {
+            Reply::Tap(button) if *button < taps.len() => {
+                let (payload, text) = taps[*button].clone();
+                InboundContent::Button { text, payload }
+            }
+            Reply::Tap(_) | Reply::Text(None) => InboundContent::Text { body: self.knobs.reply_text.clone() },
+            Reply::Text(Some(text)) => InboundContent::Text { body: text.clone() },
+        };
+        let inbound = Inbound {
+            from: self.recipient.to_owned(),
+            phone_number_id: self.sender.phone_number_id.clone(),
+            context_wamid: Some(message.wamid.clone()),
+            content,
+        };
+        let after = Duration::from_millis(u64::from(read_after_ms.saturating_add(REPLY_AFTER_MS)));
+        inbound::say(self.world, &inbound, Instant::now() + after).expect("its number has just sent a message");
+    }
+
+    async fn wait_until_told(&self, message: &Message) {
+        let told = async {
+            loop {
+                let changed = self.world.changed().notified();
+                if message.untold.load(std::sync::atomic::Ordering::Acquire) == 0 {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        // Without a webhook that is answered there would be no end: then the answer goes out all the same.
+        drop(tokio::time::timeout(Duration::from_millis(STATUSES_FIRST_MS_MAX), told).await);
+    }
+
+    fn answer(&self, plan: &Plan, wamid: &str) -> HttpResponse {
+        let mut message = json!({"id": wamid});
+        if self.parsed.template.is_some() {
+            message["message_status"] = if plan.held { "held_for_quality_assessment" } else { "accepted" }.into();
+        }
+        HttpResponse::Ok().json(json!({
+            "messaging_product": "whatsapp",
+            "contacts": [{"input": self.parsed.to, "wa_id": self.recipient}],
+            "messages": [message],
+        }))
+    }
+
+    fn pair(&self) -> u64 {
+        self.world.hash((&self.sender.phone_number_id, self.recipient))
+    }
+}
+
+fn statuses(script: &StatusScript, message: &Arc<Message>) -> Vec<(Instant, Update)> {
+    let (now, unix_now) = (Instant::now(), unix_now());
+    let repeated = script.steps().iter().flat_map(|step| std::iter::repeat_n(step, usize::from(step.times)));
+    repeated
+        .map(|step| {
+            let after = Duration::from_millis(u64::from(step.after_ms));
+            let at_unix_s = (unix_now + after).as_secs();
+            (now + after, Update::Status { message: Arc::clone(message), status: step.status, at_unix_s })
+        })
+        .collect()
+}
+
+/// The server gives a connection up when a body fails before its first byte: nothing of the answer has left by then.
+fn close_without_answer() -> HttpResponse {
+    let broken = stream::once(async { Err::<Bytes, _>(std::io::Error::other("the simulator closes the connection")) });
+    HttpResponse::Ok().streaming(broken)
+}
+
+fn http_status(refusal: &Refusal) -> StatusCode {
+    let status = refusal.http_status.unwrap_or_else(|| codes::describe(refusal.code).0);
+    StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+fn refuse(refusal: &Refusal) -> HttpResponse {
+    let mut answer = HttpResponse::build(http_status(refusal));
+    if let Some(seconds) = refusal.retry_after_s {
+        answer.insert_header(("Retry-After", seconds.to_string()));
+    }
+    let (_, title) = codes::describe(refusal.code);
+    match refusal.body {
+        RefusalBody::Empty => answer.finish(),
+        RefusalBody::Html => answer.content_type("text/html").body("<html><body>Sorry, something broke.</body></html>"),
+        RefusalBody::Json => {
+            let mut error = json!({
+                "message": format!("(#{}) {title}", refusal.code),
+                "type": "OAuthException",
+                "code": refusal.code,
+                "fbtrace_id": "AsimulatedTrace",
+            });
+            if let Some(details) = &refusal.details {
+                error["error_data"] = json!({"messaging_product": "whatsapp", "details": details});
+            }
+            answer.json(json!({"error": error}))
+        }
+    }
+}
+
+async fn list_templates(world: web::Data<World>, request: HttpRequest, query: web::Query<ListQuery>) -> HttpResponse {
+    if let Err(refusal) = authorize(&world.knobs(), &request) {
+        return refuse(&refusal);
+    }
+    world.count(|stats| stats.template_pages += 1);
+    let own_url = format!("http://{}{}", request.connection_info().host(), request.path());
+    match world.templates().page(&query, &own_url) {
+        Some(page) => HttpResponse::Ok().json(page),
+        None => refuse(&Refusal::code(131059)),
+    }
+}
