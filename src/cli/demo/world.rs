@@ -1,0 +1,288 @@
+//! The folder, the bridge and the simulator of one demo.
+//!
+//! Settings and configuration are written as files first and then read like anybody's, so that a visitor who opens them
+//! sees what is running, and the other commands can be pointed at them.
+
+use std::{
+    fs::Permissions,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use tempfile::TempDir;
+use wabridge::{
+    app::{App, open_store},
+    services::apply::{self, Surroundings},
+    settings::Settings,
+    simulator::{Effect, Rule, SimulatedSender, Simulator, SimulatorSettings},
+    store::create_private_folder,
+    telemetry,
+};
+
+use super::campaign::BUSINESS_NUMBER;
+
+pub(super) const ACCOUNT_ID: &str = "DEMO-ACCOUNT";
+pub(super) const PASSCODE: &str = "demo-passcode";
+const ACCESS_TOKEN: &str = "demo-access-token";
+const APP_SECRET: &str = "demo-app-secret";
+const PHONE_NUMBER_ID: &str = "100000000000001";
+const WABA_ID: &str = "200000000000001";
+
+/// The port that people expect; another one is taken when somebody has it.
+const PORT: u16 = 8080;
+/// Long enough for evidence from this machine, short enough for somebody who waits.
+pub(super) const UNKNOWN_GRACE_S: u64 = 3;
+/// What everybody's phone reports, at a pace that eyes can follow.
+const STATUS_SCRIPT: &str = "sent@40,delivered@250,read@700";
+/// The simulator's table of fates has none for people who never open a message.
+pub(super) const NEVER_READ: &str = "0020";
+const NEVER_READ_SCRIPT: &str = "sent@40,delivered@300";
+/// Statuses of one message that CleverTap may hear of, a reply included.
+const CALLBACKS_PER_MESSAGE_MAX: usize = 6;
+/// How long the first look at the template list may take.
+const TEMPLATES_WAIT_MAX: Duration = Duration::from_secs(20);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// Where the demo keeps its files.
+pub(super) enum FolderChoice {
+    Temporary,
+    Kept(PathBuf),
+}
+
+impl From<Option<PathBuf>> for FolderChoice {
+    fn from(keep: Option<PathBuf>) -> Self {
+        keep.map_or(Self::Temporary, Self::Kept)
+    }
+}
+
+/// Everything that runs, and where.
+pub(super) struct World {
+    /// Of the bridge, without a slash at the end.
+    pub(super) url: String,
+    pub(super) app: App,
+    pub(super) simulator: Simulator,
+    folder: PathBuf,
+    /// Removes the folder; last, because the others work in it.
+    temporary: Option<TempDir>,
+}
+
+impl World {
+    pub(super) async fn start(folder: FolderChoice, messages: u32, messages_per_second: u32) -> anyhow::Result<Self> {
+        let (folder, temporary) = make_folder(folder)?;
+        // Kept until the bridge takes it over.
+        let listener = free_port()?;
+        let text = settings_text(&folder, listener.local_addr()?.port());
+        let settings = Settings::from_text(&text)?;
+        telemetry::start_logging(&settings.log)?;
+        write(&folder, "wabridge.toml", &text)?;
+
+        let simulator = Simulator::start(simulator_settings(messages, messages_per_second)?).await?;
+        let configuration = configuration_text(simulator.url(), messages_per_second);
+        write(&folder, "apply.toml", &configuration)?;
+        configure(&settings, &configuration).await?;
+
+        drop(listener);
+        let app = App::start(settings).await?;
+        let url = format!("http://{}", app.address);
+        let webhook_url = format!("{url}/webhooks/meta/demo");
+        simulator.handle().change_knobs(|knobs| knobs.webhook_url = Some(webhook_url))?;
+        let world = Self { url, app, simulator, folder, temporary };
+        world.wait_for_templates().await?;
+        Ok(world)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether the folder will be gone with the demo.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.temporary.is_some()
+    }
+
+    /// The bridge stops first: what it has in flight wants an answer.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        self.app.stop().await;
+        self.simulator.stop().await;
+        self.temporary
+            .map_or(Ok(()), TempDir::close)
+            .with_context(|| format!("could not remove {}", self.folder.display()))
+    }
+
+    /// A message that comes earlier is looked up by itself, which is right but not what a campaign meets.
+    async fn wait_for_templates(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let directory = &self.app.directory;
+        while directory.snapshot().senders().any(|sender| directory.templates(sender).is_empty()) {
+            ensure!(
+                started.elapsed() < TEMPLATES_WAIT_MAX,
+                "the bridge has not fetched the simulator's templates; is a firewall between this machine and itself?"
+            );
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+        Ok(())
+    }
+}
+
+fn make_folder(choice: FolderChoice) -> anyhow::Result<(PathBuf, Option<TempDir>)> {
+    match choice {
+        FolderChoice::Temporary => {
+            let private = Permissions::from_mode(0o700);
+            let folder = tempfile::Builder::new().prefix("wabridge-demo-").permissions(private).tempdir();
+            let folder = folder.context("could not make a temporary folder; name one with --keep DIR")?;
+            Ok((folder.path().to_owned(), Some(folder)))
+        }
+        FolderChoice::Kept(folder) => {
+            let reading = || format!("could not make the folder {}", folder.display());
+            create_private_folder(&folder).with_context(reading)?;
+            let folder = folder.canonicalize().with_context(reading)?;
+            let empty = folder.read_dir().with_context(reading)?.next().is_none();
+            ensure!(empty, "{} is not empty: name a new folder for --keep", folder.display());
+            Ok((folder, None))
+        }
+    }
+}
+
+fn free_port() -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(("127.0.0.1", PORT)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
+    listener.context("could not find a free port")
+}
+
+fn settings_text(folder: &Path, port: u16) -> String {
+    // As TOML strings, whatever the folder is called.
+    let text = |text: String| toml::Value::from(text).to_string();
+    let database = text(format!("sqlite://{}", folder.join("wabridge.db").display()));
+    let key = text(folder.join("master.key").display().to_string());
+    format!(
+        r#"# The settings of this demo. What is not here has its default, which `wabridge settings` prints.
+
+[server]
+bind = "127.0.0.1:{port}"
+shutdown_timeout = "5s"
+
+[database]
+url = {database}
+
+[security]
+master_key_file = {key}
+# WhatsApp and CleverTap are played by a program on this machine.
+allow_private_networks = true
+
+[instance]
+id = "demo"
+
+[send]
+# The simulator answers at once or never.
+connect_timeout = "1s"
+timeout = "2s"
+# When an answer is lost, a status from WhatsApp is the evidence that the message went out. Here it comes within a
+# second or never; the default waits for two minutes.
+unknown_grace = "{UNKNOWN_GRACE_S}s"
+
+[log]
+# The campaign calls with a wrong passcode on purpose, and the simulator breaks off connections on purpose.
+filter = "warn,wabridge::http::platform_api=error,actix_http::h1=off"
+"#
+    )
+}
+
+fn configuration_text(simulator_url: &str, messages_per_second: u32) -> String {
+    format!(
+        r#"# What `wabridge apply` was given. Yours has https://graph.facebook.com (the default), your own credentials, better kept
+# in the environment as "${{NAME}}", and the callback URLs that CleverTap shows you.
+
+[[connections]]
+id = "demo"
+provider = "meta"
+base_url = "{simulator_url}"
+access_token = "{ACCESS_TOKEN}"
+app_secret = "{APP_SECRET}"
+verify_token = "demo-verify-token"
+
+[[accounts]]
+id = "acme"
+name = "Acme Retail"
+platform = "clevertap"
+clevertap_account_id = "{ACCOUNT_ID}"
+clevertap_passcode = "{PASSCODE}"
+delivery_report_callback_url = "{simulator_url}/clevertap/delivery-reports/acme"
+inbound_message_callback_url = "{simulator_url}/clevertap/inbound/acme"
+default_country = "IN"
+time_zone = "Asia/Kolkata"
+
+[[accounts.senders]]
+number = "{BUSINESS_NUMBER}"
+connection = "demo"
+phone_number_id = "{PHONE_NUMBER_ID}"
+waba_id = "{WABA_ID}"
+messages_per_second = {messages_per_second}
+"#
+    )
+}
+
+/// The same steps as `wabridge apply`.
+async fn configure(settings: &Settings, text: &str) -> anyhow::Result<()> {
+    let environment = |_: &str| None;
+    let surroundings = Surroundings::new(&environment, settings.security.allow_private_networks);
+    let file = apply::parse(text, "apply.toml", &surroundings).map_err(apply::ApplyError::Problems)?;
+    let store = open_store(settings).await?;
+    apply::apply(&store, &file).await?;
+    Ok(())
+}
+
+fn simulator_settings(messages: u32, messages_per_second: u32) -> anyhow::Result<SimulatorSettings> {
+    let defaults = SimulatorSettings::default();
+    let mut knobs = defaults.knobs.clone();
+    knobs.access_token = ACCESS_TOKEN.to_owned();
+    knobs.app_secret = APP_SECRET.to_owned();
+    knobs.status_script = script(STATUS_SCRIPT)?;
+    let sender = SimulatedSender {
+        phone_number_id: PHONE_NUMBER_ID.to_owned(),
+        display_number: BUSINESS_NUMBER.trim_start_matches('+').to_owned(),
+        waba_id: WABA_ID.to_owned(),
+        messages_per_second: Some(messages_per_second),
+    };
+    // Everything is kept, because everything is counted; later messages push out the oldest.
+    let messages = messages as usize;
+    Ok(SimulatorSettings {
+        senders: vec![sender],
+        rules: vec![Rule::suffix(NEVER_READ, Effect::Statuses(script(NEVER_READ_SCRIPT)?))],
+        sends_kept_max: 2 * messages,
+        callbacks_kept_max: CALLBACKS_PER_MESSAGE_MAX * messages,
+        knobs,
+        ..defaults
+    })
+}
+
+fn script(text: &str) -> anyhow::Result<wabridge::simulator::StatusScript> {
+    text.parse().map_err(anyhow::Error::msg)
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = folder.join(name);
+    std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_a_demo_are_read_like_anybodys() {
+        let settings = settings_text(Path::new("/tmp/a \"quoted\" folder"), PORT);
+        let configuration = configuration_text("http://127.0.0.1:4700", 200);
+
+        let settings = Settings::from_text(&settings).expect("the demo's settings fit together");
+        let environment = |_: &str| None;
+        let surroundings = Surroundings::new(&environment, settings.security.allow_private_networks);
+        let file =
+            apply::parse(&configuration, "apply.toml", &surroundings).expect("the demo's configuration is right");
+
+        assert_eq!(*settings.database.url, *"sqlite:///tmp/a \"quoted\" folder/wabridge.db");
+        assert_eq!((file.connections.len(), file.accounts.len(), file.senders.len()), (1, 1, 1));
+        simulator_settings(1, 200).expect("the scripts are well formed");
+    }
+}

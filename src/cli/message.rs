@@ -1,0 +1,177 @@
+//! `wabridge message`: one message’s whole story as text.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use wabridge::{
+    app::open_existing_store,
+    domain::{callback::EventKind, ids::MessageId},
+    settings::Settings,
+    store::{
+        Store,
+        callbacks::CallbackState,
+        configuration::Configuration,
+        events::LoggedEvent,
+        story::{Refused, StoredMessage},
+    },
+};
+
+use super::answer;
+
+/// Tell one message’s whole story: what was asked, what was sent, what WhatsApp said, who was told
+#[derive(Args)]
+pub(crate) struct MessageArguments {
+    /// Our id (msg_…), the platform’s msgId, or the provider’s id (wamid.…)
+    id: String,
+    /// Show telephone numbers and the request as it came
+    #[arg(long)]
+    full: bool,
+}
+
+pub(crate) async fn message(settings: &Settings, arguments: &MessageArguments) -> anyhow::Result<()> {
+    let store = open_existing_store(settings).await?;
+    let configuration = store.load_configuration().await?;
+    let messages = find(&store, &configuration, &arguments.id).await?;
+    let refused = store.refused_with(&arguments.id).await?;
+    let mut text = String::new();
+    for message in &messages {
+        tell(&store, &configuration, message, arguments.full, &mut text).await?;
+    }
+    for refused in &refused {
+        tell_refused(&configuration, refused, arguments.full, &mut text)?;
+    }
+    if text.is_empty() {
+        text = format!(
+            "no message {} is known: it never arrived, was refused before its id could be read, or is older than the retention\n",
+            arguments.id
+        );
+    }
+    answer(&text)
+}
+
+async fn find(store: &Store, configuration: &Configuration, id: &str) -> anyhow::Result<Vec<StoredMessage>> {
+    if let Ok(id) = id.parse::<MessageId>() {
+        return Ok(store.message(id).await?.into_iter().collect());
+    }
+    let senders: Vec<_> = configuration.senders.iter().map(|sender| sender.key).collect();
+    if !senders.is_empty() {
+        let found = store.messages_by_provider_id(&senders, id).await?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    let accounts: Vec<_> = configuration.accounts.iter().map(|account| account.key).collect();
+    Ok(if accounts.is_empty() { vec![] } else { store.messages_by_platform_id(&accounts, id).await? })
+}
+
+async fn tell(
+    store: &Store,
+    configuration: &Configuration,
+    message: &StoredMessage,
+    full: bool,
+    text: &mut String,
+) -> anyhow::Result<()> {
+    let account = configuration.accounts.iter().find(|account| account.key == message.account);
+    let sender = configuration.senders.iter().find(|sender| sender.key == message.sender);
+    let recipient = if full { message.recipient.as_e164().to_owned() } else { message.recipient.to_string() };
+    writeln!(text, "{} ({})", message.id, message.platform_message_id)?;
+    writeln!(
+        text,
+        "  {} for {recipient}, from {} of account {}",
+        message.template.as_ref().map_or_else(
+            || message.category.as_str().to_owned(),
+            |(name, language)| format!("template {name} ({language}, {})", message.category.as_str())
+        ),
+        sender.map_or("?", |sender| sender.number.as_e164()),
+        account.map_or("?", |account| account.id.as_str()),
+    )?;
+    writeln!(
+        text,
+        "  now: {}{}",
+        message.state.as_str(),
+        message.delivery.map_or_else(String::new, |delivery| format!(", {}", delivery.as_str()))
+    )?;
+    if let Some(failure) = &message.failure {
+        let code = failure.code.map_or_else(String::new, |code| format!(" {code}"));
+        writeln!(text, "  failure ({}{code}): {}", failure.reason.as_str(), failure.text)?;
+    }
+    if full {
+        writeln!(text, "  request: {}", message.request)?;
+    }
+    writeln!(text, "\n  {}  accepted; to be sent before {}", message.id.made_at(), message.expires_at)?;
+    for attempt in store.failed_tries(message.id).await? {
+        writeln!(
+            text,
+            "  {}  try {} did not succeed after {} ms: {}",
+            attempt.started_at, attempt.attempt, attempt.took_ms, attempt.failure.text
+        )?;
+    }
+    if let Some(sent_at) = message.sent_at {
+        let took = message.took_ms.map_or_else(String::new, |took| format!(", answered after {took} ms"));
+        let theirs = message.provider_message_id.as_ref().map_or_else(String::new, |id| format!(", taken as {id}"));
+        writeln!(text, "  {sent_at}  sent (try {}){took}{theirs}", message.attempts)?;
+    }
+    if let Some(due_at) = message.due_at {
+        writeln!(text, "  {due_at}  is when it goes on")?;
+    }
+    for event in store.events_of(message).await? {
+        tell_event(store, configuration, message, &event, full, text).await?;
+    }
+    writeln!(text)?;
+    Ok(())
+}
+
+async fn tell_event(
+    store: &Store,
+    configuration: &Configuration,
+    message: &StoredMessage,
+    event: &LoggedEvent,
+    full: bool,
+    text: &mut String,
+) -> anyhow::Result<()> {
+    let what = match (event.kind, event.status) {
+        (EventKind::Inbound, _) => "a reply came".to_owned(),
+        (EventKind::Status, Some(status)) => match &event.failure {
+            Some(failure) => format!("{}: {}", status.as_str(), failure.text),
+            None => status.as_str().to_owned(),
+        },
+        (EventKind::Status, None) => "a status that this version does not know".to_owned(),
+    };
+    writeln!(text, "  {}  {what} (heard {}, place {})", event.occurred_at, event.recorded_at, event.place.0)?;
+    if let Some(entry) = event.entry.as_ref().filter(|_| full) {
+        writeln!(text, "      as it came: {entry}")?;
+    }
+    for subscription in configuration.subscriptions.iter().filter(|subscription| {
+        subscription.account == message.account
+            && subscription.kind == event.kind
+            && subscription.sender.is_none_or(|sender| sender == event.sender)
+    }) {
+        for attempt in store.callback_tries(subscription.key.0, event.place).await? {
+            let status = attempt.http_status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
+            writeln!(
+                text,
+                "      {}  told to callback URL {} with {} others: {status} after {} ms {}",
+                attempt.started_at,
+                subscription.key,
+                attempt.events - 1,
+                attempt.took_ms,
+                attempt.note
+            )?;
+        }
+        if let Some((state, reason)) = store.care_of(subscription.key.0, event.place).await? {
+            let state = CallbackState::from_code(state).map_or("left behind", CallbackState::as_str);
+            writeln!(text, "      {state} for callback URL {}: {reason}", subscription.key)?;
+        }
+    }
+    Ok(())
+}
+
+fn tell_refused(configuration: &Configuration, refused: &Refused, full: bool, text: &mut String) -> anyhow::Result<()> {
+    let account = configuration.accounts.iter().find(|account| account.key == refused.account);
+    let account = account.map_or("?", |account| account.id.as_str());
+    writeln!(text, "{}  refused for account {account} ({}): {}", refused.at, refused.kind, refused.answer)?;
+    if full {
+        writeln!(text, "  request: {}", refused.request)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! `wabridge serve` and `wabridge simulator`: what runs until it is told to stop.
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use wabridge::{
+    app::App,
+    platforms, providers,
+    settings::Settings,
+    simulator::{Simulator, SimulatorSettings},
+};
+
+use super::answer;
+
+pub(crate) async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let public_url = settings.public_url();
+    let database = settings.database.url.starts_with("sqlite:");
+    let app = App::start(settings).await?;
+    answer(&greeting(&app, &public_url, database))?;
+    wait_for_signal().await?;
+    tracing::info!("stopping: finishing what is in flight");
+    app.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Where we listen, and what to do next.
+fn greeting(app: &App, public_url: &str, sqlite: bool) -> String {
+    let snapshot = app.directory.snapshot();
+    let accounts: Vec<_> = snapshot.accounts().collect();
+    let connections: Vec<_> = snapshot.connections().collect();
+    let mut text = format!("wabridge listens on http://{}", app.address);
+    if sqlite {
+        text.push_str(", with an SQLite file as its database");
+    }
+    text.push('\n');
+    for account in &accounts {
+        text.push_str(&format!("  {}: POST {public_url}/{}/{}/messages\n", account.id, account.platform, account.id));
+    }
+    for connection in &connections {
+        text.push_str(&format!(
+            "  {}: webhooks to {public_url}/webhooks/{}/{}\n",
+            connection.id, connection.provider, connection.id
+        ));
+    }
+    if accounts.is_empty() || connections.is_empty() {
+        let platforms: Vec<_> = platforms::ALL.iter().map(|platform| platform.slug()).collect();
+        let providers: Vec<_> = providers::ALL.iter().map(|provider| provider.slug()).collect();
+        text.push_str(&format!(
+            "Nothing is connected yet. Next: write a file with a connection ({}), an account ({}) and its numbers;\n\
+             `wabridge apply --help` shows one; then `wabridge apply FILE`, beside this running server.\n",
+            providers.join(", "),
+            platforms.join(", ")
+        ));
+    } else {
+        text.push_str(
+            "Next: `wabridge status` says how things stand, `wabridge message ID` tells one message\u{2019}s story.\n",
+        );
+    }
+    text.push_str(&format!(
+        "Health: {public_url}/healthz, /readyz, /metrics. API: {public_url}/openapi.json. Stop with Ctrl-C.\n"
+    ));
+    text
+}
+
+pub(crate) async fn simulate(settings: SimulatorSettings) -> anyhow::Result<()> {
+    let simulator = Simulator::start(settings).await?;
+    answer(&format!(
+        "The simulator listens on {0}\n  \
+         Cloud API: base_url = \"{0}\" in a connection\n  \
+         CleverTap: {0}/clevertap/delivery-reports and {0}/clevertap/inbound as callback URLs\n  \
+         Controls:  {0}/control/stats\nStop with Ctrl-C.\n",
+        simulator.url()
+    ))?;
+    wait_for_signal().await?;
+    simulator.stop().await;
+    Ok(())
+}
+
+/// Ctrl-C, or what a service manager sends.
+pub(super) async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("could not listen for signals")?;
+    tokio::select! {
+        done = tokio::signal::ctrl_c() => done.context("could not listen for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
+}

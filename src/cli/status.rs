@@ -1,0 +1,144 @@
+//! `wabridge status`: how things stand.
+
+use std::fmt::Write as _;
+
+use wabridge::{
+    app::open_existing_store,
+    clock,
+    domain::{account::Hold, callback::EventKind, time::UnixMillis},
+    services::directory::owner_of,
+    settings::Settings,
+    store::{Store, callbacks::CursorState, leases::LeaseKind},
+};
+
+use super::answer;
+
+/// Counting what is owed stops here: more is “many”.
+const OWED_COUNTED_MAX: u64 = 1_000_000;
+
+pub(crate) async fn status(settings: &Settings) -> anyhow::Result<()> {
+    let store = open_existing_store(settings).await?;
+    let configuration = store.load_configuration().await?;
+    let now = clock::now();
+    let mut text = String::new();
+
+    writeln!(text, "CONNECTIONS")?;
+    for connection in &configuration.connections {
+        writeln!(text, "  {} ({}): {}", connection.id, connection.provider, held(connection.hold.as_ref(), now))?;
+    }
+    numbers(&store, &configuration, now, &mut text).await?;
+    subscriptions(&store, &configuration, now, &mut text).await?;
+
+    let (unread, parked) = store.count_unrecognized().await?;
+    writeln!(text, "\nKEPT ASIDE")?;
+    writeln!(text, "  {unread} parts of webhooks that could not be read")?;
+    writeln!(text, "  {parked} statuses whose messages are not known, or not yet")?;
+    answer(&text)
+}
+
+async fn numbers(
+    store: &Store,
+    configuration: &wabridge::store::configuration::Configuration,
+    now: UnixMillis,
+    text: &mut String,
+) -> anyhow::Result<()> {
+    let queues = store.queues().await?;
+    let leases = store.leases().await?;
+    let syncs = store.template_syncs().await?;
+    let templates = store.load_templates().await?;
+    writeln!(text, "\nNUMBERS")?;
+    for sender in &configuration.senders {
+        let account = configuration.accounts.iter().find(|account| account.key == sender.account);
+        let queue = queues.get(&sender.key).cloned().unwrap_or_default();
+        let owner = leases.iter().find(|lease| lease.kind == LeaseKind::Sender.code() && lease.item == sender.key.0);
+        writeln!(
+            text,
+            "  {} of {} through {}, {} a second: {}",
+            sender.number.as_e164(),
+            account.map_or("?", |account| account.id.as_str()),
+            sender.connection.id,
+            sender.messages_per_second,
+            held(sender.hold.as_ref(), now),
+        )?;
+        let oldest = queue.oldest_queued.map_or_else(String::new, |at| format!(" (oldest {} ago)", ago(at, now)));
+        writeln!(
+            text,
+            "    queued {}{oldest}, waiting for a retry {}, being sent {}, outcome unknown {}; owned by {}",
+            queue.queued,
+            queue.waiting_for_retry,
+            queue.sending,
+            queue.unknown,
+            owner.and_then(|lease| lease.owner.as_deref()).unwrap_or("nobody"),
+        )?;
+        let sync = syncs.get(&owner_of(sender)).cloned().unwrap_or_default();
+        let count = templates.get(&owner_of(sender)).map_or(0, Vec::len);
+        let synced =
+            sync.synced_at.map_or_else(|| "never synced".to_owned(), |at| format!("synced {} ago", ago(at, now)));
+        let failure =
+            sync.failure.map_or_else(String::new, |(at, why)| format!("; the sync {} ago failed: {why}", ago(at, now)));
+        writeln!(text, "    templates {count}, {synced}{failure}")?;
+    }
+    Ok(())
+}
+
+async fn subscriptions(
+    store: &Store,
+    configuration: &wabridge::store::configuration::Configuration,
+    now: UnixMillis,
+    text: &mut String,
+) -> anyhow::Result<()> {
+    let dead = store.count_callbacks().await?;
+    writeln!(text, "\nCALLBACK URLS")?;
+    for subscription in &configuration.subscriptions {
+        let account = configuration.accounts.iter().find(|account| account.key == subscription.account);
+        let sender = configuration.senders.iter().find(|sender| Some(sender.key) == subscription.sender);
+        let Some(CursorState { cursor, trouble }) = store.cursor_state(subscription.key).await? else { continue };
+        let owed = store.owed(subscription, cursor, OWED_COUNTED_MAX).await?;
+        let (dead, unspoken) = dead.get(&subscription.key.0).copied().unwrap_or_default();
+        let kind = match subscription.kind {
+            EventKind::Status => "delivery reports",
+            EventKind::Inbound => "inbound messages",
+        };
+        writeln!(
+            text,
+            "  {}: {kind} of {}{}: {}",
+            subscription.key,
+            account.map_or("?", |account| account.id.as_str()),
+            sender.map_or_else(String::new, |sender| format!(" {}", sender.number.as_e164())),
+            held(trouble.hold.as_ref(), now),
+        )?;
+        writeln!(text, "    owed {owed}, dead {dead}, not relayed {unspoken}")?;
+        if let Some(since) = trouble.failing_since {
+            let next = trouble.due_at.map_or_else(String::new, |at| format!("; next try in {}", ago(now, at)));
+            writeln!(text, "    failing for {}, {} times in a row{next}", ago(since, now), trouble.failures)?;
+        }
+    }
+    Ok(())
+}
+
+fn held(hold: Option<&Hold>, now: UnixMillis) -> String {
+    hold.map_or_else(|| "works".to_owned(), |hold| format!("ON HOLD for {}: {}", ago(hold.since, now), hold.reason))
+}
+
+/// `3 h 20 min`, without what nobody reads.
+fn ago(since: UnixMillis, now: UnixMillis) -> String {
+    let seconds = now.since(since).as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        86_400.. => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_as_people_do() {
+        let at = |seconds: i64| ago(UnixMillis(0), UnixMillis::from_seconds(seconds));
+
+        assert_eq!([at(5), at(125), at(7500), at(100_000)], ["5 s", "2 min", "2 h 5 min", "1 d 3 h"]);
+    }
+}

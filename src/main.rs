@@ -1,0 +1,111 @@
+//! The command line: what can be asked of wabridge, and handing it over.
+
+mod cli;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use wabridge::{http::openapi, settings::Settings, simulator::SimulatorSettings, telemetry};
+
+use cli::{
+    apply::ApplyArguments,
+    bench::BenchArguments,
+    demo::DemoArguments,
+    hold::{HoldArguments, ReleaseArguments},
+    message::MessageArguments,
+};
+
+const ABOUT: &str = "The WhatsApp provider endpoint for CleverTap: durable, paced, in order";
+
+const EXAMPLES: &str = "\
+Examples:
+  wabridge demo                                see it work on this machine, with nothing to set up
+  wabridge                                     run the bridge (the same as `wabridge serve`)
+  wabridge settings                            the settings in effect, and how to write them
+  wabridge apply customers.toml --dry-run      what the file would change
+  META_TOKEN=… wabridge apply customers.toml   change it, also beside a running server
+  wabridge status                              queues, holds, and what is owed to callback URLs
+  wabridge message '7|1790000000|20261120|7|0' where is this message?
+
+Settings come from wabridge.toml (or --settings FILE) and from environment variables such as
+WABRIDGE__DATABASE__URL; everything has a default.";
+
+#[derive(Parser)]
+#[command(name = "wabridge", version, about = ABOUT, after_help = EXAMPLES)]
+struct CommandLine {
+    /// The settings file [default: wabridge.toml, when it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the bridge; this is what happens without a command
+    ///
+    /// The first start creates the folder data with an SQLite file and a master key, and says what to do next.
+    Serve,
+    Demo(DemoArguments),
+    /// Run a WhatsApp Cloud API and a CleverTap that live on this machine, for trials and tests
+    Simulator(Box<SimulatorSettings>),
+    Apply(ApplyArguments),
+    /// Say how things stand: queues, holds, templates, and how far each callback URL has come
+    Status,
+    Message(MessageArguments),
+    /// Fetch the templates of every number now
+    ///
+    /// The bridge does so by itself at the start, every few minutes, and when a provider says that one changed. A
+    /// running server takes over what this fetches within seconds.
+    Sync,
+    Hold(HoldArguments),
+    Release(ReleaseArguments),
+    Bench(BenchArguments),
+    /// Print the OpenAPI document of the bridge’s own endpoints
+    Openapi,
+    /// Print the settings in effect, secrets blanked
+    ///
+    /// What is printed can be saved as wabridge.toml. Every setting can also be given by an environment
+    /// variable: send.timeout by WABRIDGE__SEND__TIMEOUT.
+    Settings,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(CommandLine::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", telemetry::Chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command_line: CommandLine) -> anyhow::Result<()> {
+    let file = command_line.settings;
+    let settings = || {
+        let settings = Settings::load(file.as_deref())?;
+        telemetry::start_logging(&settings.log)?;
+        anyhow::Ok(settings)
+    };
+    match command_line.command.unwrap_or(Command::Serve) {
+        Command::Serve => cli::serve::serve(settings()?).await,
+        // It must not come near anybody's own database, so it does not even learn of it.
+        Command::Demo(_) if file.is_some() => anyhow::bail!("the demo has settings of its own: leave out --settings"),
+        Command::Demo(demo) => cli::demo::demo(demo).await,
+        Command::Simulator(simulator) => {
+            settings()?;
+            cli::serve::simulate(*simulator).await
+        }
+        Command::Apply(arguments) => cli::apply::apply_file(&settings()?, &arguments).await,
+        Command::Status => cli::status::status(&settings()?).await,
+        Command::Message(arguments) => cli::message::message(&settings()?, &arguments).await,
+        Command::Sync => cli::sync::sync(&settings()?).await,
+        Command::Hold(arguments) => cli::hold::hold(&settings()?, &arguments).await,
+        Command::Release(arguments) => cli::hold::release(&settings()?, &arguments).await,
+        Command::Bench(_) if file.is_some() => anyhow::bail!("the bench has settings of its own: leave out --settings"),
+        Command::Bench(arguments) => cli::bench::bench(&arguments).await,
+        Command::Openapi => cli::answer(&openapi::render()),
+        Command::Settings => cli::answer(&settings()?.render()),
+    }
+}
