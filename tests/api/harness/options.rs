@@ -1,0 +1,129 @@
+//! What a scenario starts with, and how it changes that.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+use wabridge::{settings::Settings, simulator::SimulatorSettings};
+
+use super::Database;
+
+pub(crate) const BUSINESS_NUMBER: &str = "+918880110022";
+/// Of the business number, at the provider.
+pub(crate) const NUMBER_ID: &str = "100000000000001";
+pub(crate) const WABA_ID: &str = "200000000000001";
+pub(crate) const CONNECTION: &str = "meta-main";
+pub(crate) const ACCOUNT: &str = "acme";
+pub(crate) const APP_SECRET: &str = "simulator-app-secret";
+/// What every caller of the account shows, unless a test is about that.
+pub(crate) const CREDENTIALS: [(&str, &str); 2] =
+    [("X-CleverTap-Account-Id", "TEST-ACC-1"), ("X-CleverTap-Passcode", "acme-passcode")];
+
+/// What a scenario may change before the stage is put up.
+pub(crate) struct Options {
+    pub(crate) settings: Settings,
+    pub(crate) simulator: SimulatorSettings,
+    /// Lines for the section of the account.
+    pub(crate) account: String,
+    pub(crate) messages_per_second: u32,
+    /// More sections; `{simulator}` becomes its URL.
+    pub(crate) more: String,
+    /// Run the program itself instead of a server in this process.
+    pub(crate) as_process: bool,
+    /// Let no other scenario run meanwhile: for what is measured.
+    pub(crate) alone: bool,
+    /// Do not wait for the list of templates.
+    pub(crate) without_templates: bool,
+}
+
+impl Options {
+    pub(super) fn new(database: &Database, folder: &TempDir) -> Self {
+        let mut simulator = SimulatorSettings::default();
+        // Every scenario says itself who fails how, and Meta's limit is a subject of its own.
+        simulator.knobs.suffix_rules = false;
+        simulator.knobs.messages_per_second = 0;
+        Self {
+            settings: settings(database, folder),
+            simulator,
+            account: String::new(),
+            messages_per_second: 1_000,
+            more: String::new(),
+            as_process: false,
+            alone: false,
+            without_templates: false,
+        }
+    }
+
+    /// As a file that `wabridge apply` takes.
+    pub(super) fn configuration(&self) -> String {
+        let Self { account, messages_per_second, more, .. } = self;
+        format!(
+            r#"
+        [[connections]]
+        id = "{CONNECTION}"
+        provider = "meta"
+        base_url = "{{simulator}}"
+        access_token = "simulator-access-token"
+        app_secret = ["{APP_SECRET}", "an-older-secret"]
+        verify_token = "verify-me"
+
+        [[accounts]]
+        id = "{ACCOUNT}"
+        platform = "clevertap"
+        clevertap_account_id = "TEST-ACC-1"
+        clevertap_passcode = "acme-passcode"
+        delivery_report_callback_url = "{{simulator}}/clevertap/delivery-reports/{ACCOUNT}"
+        inbound_message_callback_url = "{{simulator}}/clevertap/inbound/{ACCOUNT}"
+        default_country = "IN"
+        {account}
+
+        [[accounts.senders]]
+        number = "{BUSINESS_NUMBER}"
+        connection = "{CONNECTION}"
+        phone_number_id = "{NUMBER_ID}"
+        waba_id = "{WABA_ID}"
+        messages_per_second = {messages_per_second}
+
+        {more}
+        "#
+        )
+    }
+}
+
+fn settings(database: &Database, folder: &TempDir) -> Settings {
+    let mut settings = Settings::defaults();
+    settings.server.bind = "127.0.0.1:0".parse().expect("an address");
+    settings.server.workers = 1;
+    settings.server.shutdown_timeout = Duration::from_secs(10);
+    settings.database.url = database.url(folder).into();
+    settings.security.master_key_file = folder.path().join("master.key");
+    settings.security.allow_private_networks = true;
+    settings.instance.id = "test".to_owned();
+    settings.send.timeout = Duration::from_secs(4);
+    settings.send.connect_timeout = Duration::from_secs(2);
+    settings.send.retry_waits = [50, 100, 200].map(Duration::from_millis).to_vec();
+    settings.relay.retry_waits = [50, 100, 200].map(Duration::from_millis).to_vec();
+    settings.templates.webhook_delay = Duration::from_millis(100);
+    settings
+}
+
+pub(crate) const OTHER_NUMBER: &str = "+918880110033";
+
+/// A second account, `globex`, with the credentials of the first; lines of its own and [`OTHER_SENDER`] may follow.
+pub(crate) const OTHER_ACCOUNT: &str = r#"
+    [[accounts]]
+    id = "globex"
+    platform = "clevertap"
+    clevertap_account_id = "TEST-ACC-1"
+    clevertap_passcode = "acme-passcode"
+    delivery_report_callback_url = "{simulator}/clevertap/delivery-reports/globex"
+    inbound_message_callback_url = "{simulator}/clevertap/inbound/globex"
+"#;
+
+pub(crate) const OTHER_SENDER: &str = r#"
+    [[accounts.senders]]
+    number = "+918880110033"
+    connection = "meta-main"
+    phone_number_id = "100000000000002"
+    waba_id = "200000000000001"
+    messages_per_second = 1000
+"#;

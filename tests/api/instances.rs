@@ -1,0 +1,68 @@
+//! Several bridges: on PostgreSQL they share the work, on SQLite the second is kept out.
+
+use std::time::Duration;
+
+use crate::harness::{CREDENTIALS, Database, Message, OTHER_ACCOUNT, OTHER_NUMBER, OTHER_SENDER, TestApp, person};
+
+const ALL: [&str; 3] = ["sent", "delivered", "read"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_bridge_on_one_sqlite_file_is_kept_out() {
+    let app = TestApp::start(Database::sqlite().await).await;
+
+    let second = app.start_another("second").await;
+
+    let error = second.err().expect("it must not start").to_string();
+    assert!(error.contains("another wabridge"), "{error}");
+    app.accept(&Message::order_update(&person(1))).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_one_of_two_bridges_dies_the_other_takes_its_work_over() {
+    let mut app = TestApp::start_with(Database::postgres().await, |options| {
+        options.as_process = true;
+        options.more = format!("{OTHER_ACCOUNT}\n{OTHER_SENDER}");
+        options.messages_per_second = 40;
+        options.settings.send.timeout = Duration::from_secs(1);
+        options.settings.send.connect_timeout = Duration::from_secs(1);
+        options.settings.send.unknown_grace = Duration::from_secs(2);
+        options.settings.relay.timeout = Duration::from_secs(1);
+        options.settings.relay.connect_timeout = Duration::from_secs(1);
+        options.settings.instance.lease = Duration::from_secs(7);
+        options.settings.instance.lease_renewal = Duration::from_secs(1);
+    })
+    .await;
+    let other = app.start_another("test-2").await.expect("PostgreSQL takes several");
+    let ours: Vec<Message> = (0..120).map(|number| Message::order_update(&person(number))).collect();
+    let theirs: Vec<Message> = (200..220)
+        .map(|number| Message::order_update(&person(number)).with("wabaNumber", OTHER_NUMBER.into()))
+        .collect();
+
+    app.accept_all(&ours).await;
+    for message in &theirs {
+        let answer = app.post("/clevertap/globex/messages", &CREDENTIALS, message.body.to_string()).await;
+        assert!(answer.is_success(), "{answer:?}");
+    }
+    app.until_counted("the campaign is under way", |stats| stats.sends_received >= 50).await;
+    app.process().kill().await;
+    // What WhatsApp has to say goes to whoever is there.
+    let url = format!("http://{}/webhooks/meta/meta-main", other.address);
+    app.simulator.change_knobs(|knobs| knobs.webhook_url = Some(url)).expect("any URL will do");
+    app.settled().await;
+
+    for message in &theirs {
+        assert_eq!(app.told(message).last().map(String::as_str), Some("read"));
+    }
+    for message in &ours {
+        let told = app.told(message);
+        assert!(told.ends_with(&["read".to_owned()]) || told == ["failed"], "{told:?}");
+    }
+    let unsettled = ours.iter().filter(|message| app.told(message) == ["failed"]).count();
+    assert!(unsettled <= 10, "{unsettled} messages were in flight when it died, at 40 a second");
+    assert!(ours.iter().filter(|message| app.told(message) == ALL).count() > 60);
+    let stats = app.simulator.stats();
+    assert_eq!((stats.sends_accepted_twice, stats.clevertap.gaps), (0, 0));
+    other.stop().await;
+    app.leave().await;
+}

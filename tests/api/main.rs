@@ -1,0 +1,28 @@
+//! The bridge through its front door: a real server on a free port, a real database, the simulator as
+//! WhatsApp and as CleverTap. What is asserted is what the two of them see, and what an operator could read.
+//!
+//! Each file is one area, each test a sentence about the product. A scenario is a function that is given a
+//! database; `on_each_database!` at the end of a file makes two tests of it, one on SQLite and one on
+//! PostgreSQL. Nothing sleeps to wait for something: every wait is for a condition, and has an end.
+
+mod harness;
+
+mod budget;
+mod callbacks;
+mod crash;
+mod inbound;
+mod instances;
+mod log_order;
+mod openapi;
+mod pace;
+mod repeats;
+mod retention;
+mod retries;
+mod secrets;
+mod send;
+mod settings;
+mod statuses;
+mod stop;
+mod templates;
+mod trouble;
+mod webhooks;

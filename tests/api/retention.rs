@@ -1,0 +1,67 @@
+//! What has grown old is forgotten.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::{APP_SECRET, Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person};
+
+async fn every_table_with_personal_data_is_emptied_in_its_time(database: Database) {
+    let app = TestApp::start_with(database, |options| {
+        // Long enough for a slow machine to tell everything before.
+        let age = Duration::from_secs(5);
+        let retention = &mut options.settings.retention;
+        for setting in [
+            &mut retention.messages,
+            &mut retention.events,
+            &mut retention.refused,
+            &mut retention.attempts,
+            &mut retention.unrecognized,
+            &mut retention.parked_statuses,
+            &mut retention.every,
+        ] {
+            *setting = age;
+        }
+        retention.rows_per_step = 7;
+        options.settings.repeats.window = age;
+    })
+    .await;
+    let messages: Vec<Message> = (0..40).map(|number| Message::order_update(&person(number))).collect();
+    let refused = Message::template(&person(1), "order_update", "en");
+    let parked = json!({"object": "whatsapp_business_account", "entry": [{"id": WABA_ID, "changes": [{
+        "field": "messages", "value": {"messaging_product": "whatsapp", "metadata": {"phone_number_id": NUMBER_ID},
+        "statuses": [{"id": "wamid.other", "status": "sent", "timestamp": "1790000123"}, "?"]}}]}]});
+
+    app.accept_all(&messages).await;
+    app.send(&refused).await;
+    assert_eq!(app.post_webhook(parked.to_string(), APP_SECRET).await, 200);
+    app.settled().await;
+    for message in &messages {
+        assert_eq!(app.told(message), ["sent", "delivered", "read"], "nothing is forgotten before it is told");
+    }
+
+    app.until("messages are forgotten", async || {
+        let mut left = 0;
+        for message in &messages {
+            left += app.all_stored(message).await.len();
+        }
+        left == 0
+    })
+    .await;
+    app.until("refused requests are forgotten", async || {
+        app.store.refused_with(refused.msg_id()).await.expect("readable").is_empty()
+    })
+    .await;
+    app.until("parts of webhooks are forgotten", async || {
+        app.store.count_unrecognized().await.expect("countable") == (0, 0)
+    })
+    .await;
+
+    // Nobody remembers it, so it is new.
+    app.accept(&messages[0]).await;
+    app.settled().await;
+    assert_eq!(app.simulator.sends(Some(&person(0))).len(), 2);
+    app.leave().await;
+}
+
+on_each_database![every_table_with_personal_data_is_emptied_in_its_time];

@@ -1,0 +1,125 @@
+//! The list of templates, and the one look-up while a request waits.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use wabridge::domain::template::TemplateStatus;
+
+use crate::harness::{Database, Message, TestApp, WABA_ID, on_each_database, person};
+
+fn new_template(name: &str, status: &str) -> Value {
+    json!({
+        "id": "700000000000077", "name": name, "language": "en", "status": status, "category": "UTILITY",
+        "parameter_format": "POSITIONAL",
+        "components": [{"type": "BODY", "text": "Hi {{1}}, here we are.", "example": {"body_text": [["Asha"]]}}],
+    })
+}
+
+fn add_template(app: &TestApp, template: Value) {
+    let mut templates = app.simulator.templates();
+    templates.push(template);
+    app.simulator.set_templates(templates).expect("a template of Meta's shape");
+}
+
+async fn a_template_that_was_just_approved_is_found_within_the_second(database: Database) {
+    let app = TestApp::start_with(database, |options| options.alone = true).await;
+    add_template(&app, new_template("brand_new", "APPROVED"));
+    let message = Message::template(&person(1), "brand_new", "en").values(&["Asha"]);
+
+    let started = Instant::now();
+    app.accept(&message).await;
+    let took = started.elapsed();
+    app.settled().await;
+
+    assert!(took < Duration::from_secs(1), "the answer took {took:?}");
+    assert_eq!(app.told(&message), ["sent", "delivered", "read"]);
+    app.finish().await;
+}
+
+async fn a_list_that_is_out_of_date_does_not_refuse_what_was_approved_since(database: Database) {
+    let app = TestApp::start(database).await;
+    let message = Message::template(&person(1), "winback", "en").values(&["Asha"]);
+    let mut templates = app.simulator.templates();
+    let paused = templates.iter_mut().find(|template| template["name"] == "winback").expect("it is in the sample");
+    paused["status"] = json!("APPROVED");
+    app.simulator.set_templates(templates).expect("templates of Meta's shape");
+
+    app.accept(&message).await;
+    app.settled().await;
+
+    assert_eq!(app.told(&message), ["sent", "delivered", "read"]);
+    app.finish().await;
+}
+
+async fn a_webhook_about_a_template_brings_the_list_up_to_date(database: Database) {
+    let app = TestApp::start(database).await;
+    let status = || {
+        let snapshot = app.directory().snapshot();
+        let templates = app.directory().templates(snapshot.senders().next().expect("there is one number"));
+        let found = templates.iter().find(|template| template.name == "welcome").expect("it is in the sample");
+        found.status.clone()
+    };
+    assert_eq!(status(), TemplateStatus::Approved);
+
+    app.simulator.set_template_status("welcome", "en", "PAUSED").expect("it is in the sample");
+    app.until("it is known to be paused", async || status() == TemplateStatus::Paused).await;
+    let refused = app.send(&Message::template(&person(1), "welcome", "en")).await;
+
+    assert_eq!(refused.code(), 2001);
+    assert!(refused.message().contains("paused"), "{refused:?}");
+    let stats = app.finish().await;
+    assert_eq!(stats.sends_received, 0);
+}
+
+async fn a_campaign_with_a_wrong_name_is_no_storm_of_look_ups(database: Database) {
+    let app = TestApp::start(database).await;
+    let before = app.settled().await.template_pages;
+    let wrong = |number| Message::template(&person(number), "no_such_template", "en").values(&["Asha"]);
+
+    let messages: Vec<Message> = (0..40).map(wrong).collect();
+    let answers = futures_util::future::join_all(messages.iter().map(|message| app.send(message))).await;
+
+    assert!(answers.iter().all(|answer| answer.code() == 2001), "{answers:?}");
+    let stats = app.finish().await;
+    assert!(stats.template_pages - before <= 2, "{} look-ups", stats.template_pages - before);
+}
+
+async fn while_the_provider_does_not_answer_a_message_is_taken_and_a_check_is_told_to_wait(database: Database) {
+    // The provider is away from the start, so nothing is known of any template.
+    let app = TestApp::start_with(database, |options| {
+        options.without_templates = true;
+        options.simulator.knobs.access_token = "not-the-one-we-have".to_owned();
+    })
+    .await;
+    let message = Message::order_update(&person(1));
+
+    app.accept(&message).await;
+    let check = app.send(&Message::order_update("+919870369294").id("0|0|0|0")).await;
+
+    assert_eq!(check.code(), 2001, "{check:?}");
+    assert!(check.message().contains("syncing"), "{check:?}");
+    app.leave().await;
+}
+
+async fn a_template_of_another_business_account_is_not_ours(database: Database) {
+    let app = TestApp::start(database).await;
+
+    // A webhook about an account that we do not know changes nothing, and is taken.
+    let value = json!({"event": "PAUSED", "message_template_id": 1, "message_template_name": "order_update",
+        "message_template_language": "en"});
+    app.simulator.send_change("299999999999999", "message_template_status_update", value.clone());
+    app.simulator.send_change(WABA_ID, "message_template_quality_update", value);
+    app.accept(&Message::order_update(&person(1))).await;
+
+    let stats = app.finish().await;
+    assert_eq!(stats.sends_accepted, 1);
+}
+
+on_each_database![
+    a_template_that_was_just_approved_is_found_within_the_second,
+    a_list_that_is_out_of_date_does_not_refuse_what_was_approved_since,
+    a_webhook_about_a_template_brings_the_list_up_to_date,
+    a_campaign_with_a_wrong_name_is_no_storm_of_look_ups,
+    while_the_provider_does_not_answer_a_message_is_taken_and_a_check_is_told_to_wait,
+    a_template_of_another_business_account_is_not_ours,
+];

@@ -1,0 +1,248 @@
+//! What every platform's dialect must do, tried on examples.
+//!
+//! An example is a folder of files under `fixtures/<slug>/`, so adding one needs no Rust:
+//!
+//! * `send/<case>/request.json`, as it arrives, and `expected.json`: what is understood,
+//!   `{"accepted": …}`, or what is answered, `{"refused": {"kind": …, "message": …}}`.
+//! * `callback/<case>/events.json`, in the notation of [`events`], and `expected.json`: the requests with
+//!   the events in them, and those that are passed over.
+//!
+//! Nothing and an empty list are the same in what is expected. The contract of the platform,
+//! `openapi/external/<slug>.yaml`, must hold for all that we write, and for the examples of requests
+//! too, except those whose name begins with `quirk_`: in these the platform leaves its own rules.
+
+mod events;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use wabridge::{
+    domain::{
+        account::{Account, AccountPolicy, Credentials},
+        failure::{Refusal, RefusalKind},
+        ids::{AccountKey, MessageId},
+    },
+    platforms::{self, Accepted, Platform, Reply},
+};
+
+#[test]
+fn send_requests_are_understood() {
+    for_each_case("send", |platform, case| {
+        let request = fs::read(case.join("request.json")).expect("a case of send has a request.json");
+        let actual = match platform.parse_send(&account(platform), &request) {
+            Ok(request) => json!({ "accepted": request }),
+            Err(refusal) => json!({ "refused": { "kind": format!("{:?}", refusal.kind), "message": refusal.message } }),
+        };
+        compare(case, actual)
+    });
+}
+
+#[test]
+fn events_become_callbacks() {
+    for_each_case("callback", |platform, case| {
+        let events = events::read(&read_json(&case.join("events.json")));
+        let renderings = platform.render_callbacks(&events);
+        let requests = renderings.requests.iter().map(|rendered| {
+            let body: Value = serde_json::from_str(&rendered.body).expect("a callback is JSON");
+            json!({ "events": rendered.events, "body": body })
+        });
+        let actual = json!({
+            "requests": requests.collect::<Vec<_>>(),
+            "unspeakable": renderings.unspeakable,
+            "silent": renderings.silent,
+        });
+        compare(case, actual)
+    });
+}
+
+#[test]
+fn callbacks_keep_to_the_platforms_contract() {
+    for_each_case("callback", |platform, case| {
+        let events = events::read(&read_json(&case.join("events.json")));
+        let contract = Contract::of(platform, "Callback");
+        platform
+            .render_callbacks(&events)
+            .requests
+            .iter()
+            .try_for_each(|rendered| contract.check(&serde_json::from_str(&rendered.body).expect("a callback is JSON")))
+    });
+}
+
+#[test]
+fn every_event_is_told_once_or_passed_over() {
+    for_each_case("callback", |platform, case| {
+        let events = events::read(&read_json(&case.join("events.json")));
+        let renderings = platform.render_callbacks(&events);
+        let mut places: Vec<usize> = renderings.requests.iter().flat_map(|rendered| rendered.events.clone()).collect();
+        places.extend(renderings.unspeakable.iter().map(|(place, _)| *place));
+        places.extend(&renderings.silent);
+        places.sort_unstable();
+        let all: Vec<usize> = (0..events.len()).collect();
+        if places == all { Ok(()) } else { Err(format!("of {} events these were treated: {places:?}", events.len())) }
+    });
+}
+
+#[test]
+fn the_examples_keep_to_the_platforms_contract() {
+    for_each_case("send", |platform, case| {
+        if name_of(case).starts_with("quirk_") {
+            return Ok(());
+        }
+        Contract::of(platform, "SendRequest").check(&read_json(&case.join("request.json")))
+    });
+}
+
+#[test]
+fn answers_keep_to_the_platforms_contract() {
+    for platform in platforms::ALL {
+        let contract = Contract::of(*platform, "Answer");
+        let check = |reply: Reply| {
+            contract.check(&serde_json::from_str(&reply.body).expect("an answer is JSON")).expect("the contract holds");
+        };
+        for (message, repeat) in [(Some(MessageId(1)), false), (Some(MessageId(1)), true), (None, false)] {
+            check(platform.reply(Ok(&Accepted { message, repeat })));
+        }
+        for kind in [
+            RefusalKind::Credentials,
+            RefusalKind::Template,
+            RefusalKind::PhoneNumber,
+            RefusalKind::NotSubscribed,
+            RefusalKind::Other,
+            RefusalKind::CannotStore,
+        ] {
+            check(platform.reply(Err(&Refusal::new(kind, "body: \"why\"\n"))));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        for platform in platforms::ALL {
+            let _ = platform.parse_send(&account(*platform), &bytes);
+        }
+    }
+
+    /// Examples with pieces cut out, doubled or overwritten, by bytes and by values.
+    #[test]
+    fn no_damaged_request_makes_a_parser_panic(
+        which in any::<proptest::sample::Index>(),
+        start in any::<proptest::sample::Index>(),
+        length in 0..40_usize,
+        replacement in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..4),
+            proptest::sample::select(vec!["null", "1e999", "\"\"", "[]", "{}", "{{1}}", "-1", "true", "[[[["])
+                .prop_map(|text| text.as_bytes().to_vec()),
+        ],
+    ) {
+        let (platform, example) = which.get(&EXAMPLES);
+        let start = start.index(example.len() + 1);
+        let mut damaged = example.clone();
+        damaged.splice(start..example.len().min(start + length), replacement);
+        let _ = platform.parse_send(&account(*platform), &damaged);
+    }
+}
+
+static EXAMPLES: LazyLock<Vec<(&'static dyn Platform, Vec<u8>)>> = LazyLock::new(|| {
+    let all = platforms::ALL
+        .iter()
+        .flat_map(|platform| cases(*platform, "send").into_iter().map(move |case| (*platform, case)));
+    all.map(|(platform, case)| (platform, fs::read(case.join("request.json")).expect("a case has a request"))).collect()
+});
+
+/// Runs all cases of a kind, of every platform, and tells of all that went wrong.
+fn for_each_case(kind: &str, try_case: impl Fn(&dyn Platform, &Path) -> Result<(), String>) {
+    let mut troubles = Vec::new();
+    for platform in platforms::ALL {
+        for case in cases(*platform, kind) {
+            if let Err(trouble) = try_case(*platform, &case) {
+                troubles.push(format!("{} {kind} {}: {trouble}", platform.slug(), name_of(&case)));
+            }
+        }
+    }
+    assert!(troubles.is_empty(), "{}", troubles.join("\n\n"));
+}
+
+/// The folders of a platform's examples: a platform without any is not finished.
+fn cases(platform: &dyn Platform, kind: &str) -> Vec<PathBuf> {
+    let folder = here().join("fixtures").join(platform.slug()).join(kind);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|_| panic!("{} is missing", folder.display()));
+    let mut cases: Vec<PathBuf> = entries.map(|entry| entry.expect("the folder can be read").path()).collect();
+    assert!(!cases.is_empty(), "{} is empty", folder.display());
+    cases.sort();
+    cases
+}
+
+fn here() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/platforms"))
+}
+
+fn name_of(case: &Path) -> String {
+    case.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn compare(case: &Path, actual: Value) -> Result<(), String> {
+    let expected = read_json(&case.join("expected.json"));
+    let actual = without_nothing(actual);
+    if without_nothing(expected) == actual {
+        return Ok(());
+    }
+    Err(format!("not as in expected.json, but\n{actual:#}"))
+}
+
+/// Leaves out what is null or an empty list, so that an expectation names only what is there.
+fn without_nothing(value: Value) -> Value {
+    let is_nothing = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    match value {
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .filter(|(_, value)| !is_nothing(value))
+                .map(|(key, value)| (key, without_nothing(value)))
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nothing).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
+}
+
+fn read_json(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn account(platform: &dyn Platform) -> Account {
+    Account {
+        enabled: true,
+        key: AccountKey(1),
+        id: "acme".to_owned(),
+        name: "Acme Retail".to_owned(),
+        platform: platform.slug().to_owned(),
+        policy: AccountPolicy::default(),
+        credentials: Credentials::default(),
+    }
+}
+
+/// One part of a platform's own contract.
+struct Contract(jsonschema::Validator);
+
+impl Contract {
+    fn of(platform: &dyn Platform, part: &str) -> Self {
+        let path = format!("{}/openapi/external/{}.yaml", env!("CARGO_MANIFEST_DIR"), platform.slug());
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let document: Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let schema = json!({ "$ref": format!("#/components/schemas/{part}"), "components": document["components"] });
+        Self(jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("{path}, {part}: {error}")))
+    }
+
+    fn check(&self, value: &Value) -> Result<(), String> {
+        let errors: Vec<String> =
+            self.0.iter_errors(value).map(|error| format!("{} at {}", error, error.instance_path())).collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
+    }
+}

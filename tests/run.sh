@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Runs all tests: `tests/run.sh`, or with anything that `cargo test` takes, such as
+# `tests/run.sh --test api repeats -- --nocapture`.
+#
+# The tests need a PostgreSQL on which they may make databases. This script starts one of their own, on a
+# free port of the loopback address and in a temporary folder, and removes it afterwards. On Debian it
+# installs PostgreSQL when there is none. With WABRIDGE_TEST_POSTGRES set, that server is used instead.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Where Debian keeps runuser.
+PATH=$PATH:/usr/sbin:/sbin
+
+say() { printf '%s\n' "tests/run.sh: $*" >&2; }
+give_up() { say "$*"; exit 1; }
+
+# The newest PostgreSQL whose programs are here; Debian keeps them out of the PATH.
+find_postgres() {
+    local folder
+    for folder in $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -rV) \
+        "$(pg_config --bindir 2>/dev/null || true)" "$(dirname "$(command -v initdb 2>/dev/null || true)")"; do
+        if [ -x "$folder/initdb" ] && [ -x "$folder/pg_ctl" ]; then
+            printf '%s' "$folder"
+            return
+        fi
+    done
+}
+
+install_postgres() {
+    local become=()
+    if [ ! -f /etc/debian_version ] || ! command -v apt-get >/dev/null; then
+        give_up "PostgreSQL's server is needed and not here: install it (Fedora: dnf install postgresql-server;" \
+            "macOS: brew install postgresql; Arch: pacman -S postgresql), or set WABRIDGE_TEST_POSTGRES to the URL" \
+            "of one on which databases may be made, like postgres://user:password@127.0.0.1/postgres"
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        sudo -n true 2>/dev/null || give_up "PostgreSQL is needed and not here: run  sudo apt-get install -y postgresql"
+        become=(sudo -n)
+    fi
+    say "installing PostgreSQL"
+    "${become[@]}" apt-get update -q </dev/null >&2
+    "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql \
+        </dev/null >&2
+}
+
+# PostgreSQL refuses to work for root.
+as_server() {
+    if [ "$(id -u)" != 0 ]; then
+        "$@"
+    else
+        runuser -u "$(id -un postgres 2>/dev/null || echo nobody)" -- "$@"
+    fi
+}
+
+start_postgres() {
+    local password port attempt
+    folder=$(cd / && as_server mktemp -d "${TMPDIR:-/tmp}/wabridge-test.XXXXXX") ||
+        give_up "could not make a temporary folder for PostgreSQL"
+    trap stop_postgres EXIT
+    trap 'exit 130' INT TERM
+    password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    printf '%s' "$password" | as_server tee "$folder/password" >/dev/null
+    (cd / && as_server "$postgres/initdb" --pgdata="$folder/data" --username=wabridge --pwfile="$folder/password" \
+        --auth=scram-sha-256 --encoding=UTF8 --locale=C --no-sync >/dev/null)
+    for attempt in 1 2 3 4 5 6 7 8 9 10; do
+        port=$((20000 + RANDOM % 12000))
+        # What is lost when the machine stops is only tests.
+        if (cd / && as_server "$postgres/pg_ctl" start --pgdata="$folder/data" --log="$folder/log" --silent -w -o "\
+            -c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories='$folder' \
+            -c max_connections=400 -c fsync=off -c full_page_writes=off -c log_min_messages=fatal" >/dev/null 2>&1); then
+            export WABRIDGE_TEST_POSTGRES="postgres://wabridge:$password@127.0.0.1:$port/postgres"
+            return
+        fi
+    done
+    as_server cat "$folder/log" >&2 || true
+    give_up "PostgreSQL did not start"
+}
+
+stop_postgres() {
+    (cd / && as_server "$postgres/pg_ctl" stop --pgdata="$folder/data" --mode=immediate --silent >/dev/null 2>&1) || true
+    (cd / && as_server rm -rf "$folder")
+}
+
+command -v cargo >/dev/null || give_up "Rust is needed and not here: see https://rustup.rs"
+if [ -z "${WABRIDGE_TEST_POSTGRES:-}" ]; then
+    postgres=$(find_postgres)
+    if [ -z "$postgres" ]; then
+        install_postgres
+        postgres=$(find_postgres)
+        [ -n "$postgres" ] || give_up "PostgreSQL was installed and yet initdb is not in /usr/lib/postgresql/*/bin"
+    fi
+    start_postgres
+fi
+cargo test --workspace "$@" </dev/null
