@@ -173,6 +173,11 @@ fn sqlite_options(settings: &settings::Database, connections: u32) -> ConnectOpt
     options
 }
 
+/// Every statement of ours finds its rows by an index. PostgreSQL keeps the plan of a prepared statement, and one that it
+/// made while a table was small would go on reading all of it. Compiling a plan never pays for statements so short.
+const PLANS_BY_INDEX: [(&str, &str); 4] =
+    [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
+
 fn postgres_options(settings: &settings::Database) -> ConnectOptions {
     let mut options = ConnectOptions::new(settings.url.to_string());
     options
@@ -183,7 +188,7 @@ fn postgres_options(settings: &settings::Database) -> ConnectOptions {
         .acquire_timeout(settings.busy_timeout)
         .statement_timeout(settings.statement_timeout)
         .set_application_name("wabridge")
-        .map_sqlx_postgres_opts(|options| options.statement_cache_capacity(STATEMENTS_KEPT));
+        .map_sqlx_postgres_opts(|options| options.statement_cache_capacity(STATEMENTS_KEPT).options(PLANS_BY_INDEX));
     options
 }
 

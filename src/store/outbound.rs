@@ -365,7 +365,7 @@ impl Store {
     ) -> Result<Vec<QueuedMessage>, StoreError> {
         let sql = format!(
             "SELECT {QUEUED_COLUMNS} FROM outbound_messages \
-             WHERE sender = $1 AND class = $2 AND state = 0 AND due_at IS NULL ORDER BY id LIMIT $3"
+             WHERE sender = $1 AND class = $2 AND state = 0 AND due_at IS NULL ORDER BY id + 0 LIMIT $3"
         );
         // The limit is different each time; in the text it would make a new statement of it.
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
