@@ -73,7 +73,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(CommandLine::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", telemetry::Chain(error.as_ref()));
             ExitCode::FAILURE
@@ -81,14 +81,14 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command_line: CommandLine) -> anyhow::Result<()> {
+async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
     let file = command_line.settings;
     let settings = || {
         let settings = Settings::load(file.as_deref())?;
         telemetry::start_logging(&settings.log)?;
         anyhow::Ok(settings)
     };
-    match command_line.command.unwrap_or(Command::Serve) {
+    let done = match command_line.command.unwrap_or(Command::Serve) {
         Command::Serve => cli::serve::serve(settings()?).await,
         // It must not come near anybody's own database, so it does not even learn of it.
         Command::Demo(_) if file.is_some() => anyhow::bail!("the demo has settings of its own: leave out --settings"),
@@ -99,7 +99,7 @@ async fn run(command_line: CommandLine) -> anyhow::Result<()> {
         }
         Command::Apply(arguments) => cli::apply::apply_file(&settings()?, &arguments).await,
         Command::Status => cli::status::status(&settings()?).await,
-        Command::Message(arguments) => cli::message::message(&settings()?, &arguments).await,
+        Command::Message(arguments) => return cli::message::message(&settings()?, &arguments).await,
         Command::Sync => cli::sync::sync(&settings()?).await,
         Command::Hold(arguments) => cli::hold::hold(&settings()?, &arguments).await,
         Command::Release(arguments) => cli::hold::release(&settings()?, &arguments).await,
@@ -107,5 +107,6 @@ async fn run(command_line: CommandLine) -> anyhow::Result<()> {
         Command::Bench(arguments) => cli::bench::bench(&arguments).await,
         Command::Openapi => cli::answer(&openapi::render()),
         Command::Settings => cli::answer(&settings()?.render()),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

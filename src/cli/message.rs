@@ -1,6 +1,6 @@
 //! `wabridge message`: one message’s whole story as text.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, process::ExitCode};
 
 use clap::Args;
 use wabridge::{
@@ -16,7 +16,7 @@ use wabridge::{
     },
 };
 
-use super::answer;
+use super::{answer, exit};
 
 /// Tell one message’s whole story: what was asked, what was sent, what WhatsApp said, who was told
 #[derive(Args)]
@@ -28,7 +28,7 @@ pub(crate) struct MessageArguments {
     full: bool,
 }
 
-pub(crate) async fn message(settings: &Settings, arguments: &MessageArguments) -> anyhow::Result<()> {
+pub(crate) async fn message(settings: &Settings, arguments: &MessageArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
     let configuration = store.load_configuration().await?;
     let messages = find(&store, &configuration, &arguments.id).await?;
@@ -41,12 +41,14 @@ pub(crate) async fn message(settings: &Settings, arguments: &MessageArguments) -
         tell_refused(&configuration, refused, arguments.full, &mut text)?;
     }
     if text.is_empty() {
-        text = format!(
+        answer(&format!(
             "no message {} is known: it never arrived, was refused before its id could be read, or is older than the retention\n",
             arguments.id
-        );
+        ))?;
+        return Ok(ExitCode::from(exit::NOTHING_FOUND));
     }
-    answer(&text)
+    answer(&text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn find(store: &Store, configuration: &Configuration, id: &str) -> anyhow::Result<Vec<StoredMessage>> {

@@ -13,6 +13,21 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 
+/// How commands end, for scripts. clap ends with 2 when the command line is wrong.
+pub(crate) mod exit {
+    /// What was asked for does not exist, or nothing matched.
+    pub(crate) const NOTHING_FOUND: u8 = 3;
+    /// It was looked at, and something needs a person.
+    pub(crate) const NEEDS_ATTENTION: u8 = 4;
+}
+
+/// What was asked for with `--json`, as one document on standard output.
+pub(crate) fn answer_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(value).context("could not write the answer as JSON")?;
+    text.push('\n');
+    answer(&text)
+}
+
 /// What was asked for goes to standard output, everything else to standard error.
 pub(crate) fn answer(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();

@@ -1,5 +1,7 @@
 //! A message from a person to one of our numbers.
 
+use serde::{Deserialize, Serialize};
+
 use super::{outbound::Location, phone::PhoneNumber, time::UnixMillis};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -16,22 +18,102 @@ pub struct InboundMessage {
     pub content: InboundContent,
 }
 
+/// What a person sent. A kind that WhatsApp has and nobody can read yet is [`Other`](Self::Other).
 #[derive(Clone, Debug, PartialEq)]
 pub enum InboundContent {
     Text {
         body: String,
     },
-    /// A quick-reply button was tapped.
+    /// A quick-reply button, of a template or of an interactive message, was tapped.
     Button {
         payload: String,
         text: String,
+    },
+    /// An entry of a list was chosen.
+    ListReply {
+        id: String,
+        title: String,
+        description: Option<String>,
+    },
+    /// A form (WhatsApp Flow) was filled in.
+    FlowReply {
+        name: Option<String>,
+        body: Option<String>,
+        /// What was filled in: the form's own JSON, as text.
+        response: String,
     },
     Location {
         location: Location,
         url: Option<String>,
     },
-    /// A kind that is kept and shown, but cannot be relayed by this version: the provider's word for it.
+    Media(InboundMedia),
+    Contacts {
+        contacts: Vec<InboundContact>,
+    },
+    /// An emoji on a message, by the provider's id of that message; no emoji: it was taken back.
+    Reaction {
+        to: String,
+        emoji: Option<String>,
+    },
+    Order {
+        catalog_id: Option<String>,
+        text: Option<String>,
+        items: Vec<OrderItem>,
+    },
+    /// The person says through WhatsApp that the number changed.
+    NumberChanged {
+        to: Option<PhoneNumber>,
+        /// WhatsApp's own sentence about it.
+        text: String,
+    },
+    /// WhatsApp could not pass it on: what it was, and the provider's reason.
+    Unsupported {
+        kind: Option<String>,
+        reason: String,
+    },
+    /// A kind that is kept and shown, but that this version has no words for: the provider's word for it.
     Other {
         kind: String,
     },
+}
+
+/// A picture, video, voice note or file, not yet fetched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InboundMedia {
+    pub kind: InboundMediaKind,
+    /// The provider's id, by which it can be fetched for some days; none when the provider could not get it.
+    pub provider_media_id: Option<String>,
+    pub mime_type: Option<String>,
+    pub caption: Option<String>,
+    pub filename: Option<String>,
+    /// Why the provider has no file, when it said so.
+    pub failure: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InboundMediaKind {
+    Image,
+    Video,
+    Audio,
+    /// An audio recorded in the chat.
+    Voice,
+    Document,
+    Sticker,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboundContact {
+    pub name: String,
+    pub phones: Vec<String>,
+    pub emails: Vec<String>,
+}
+
+/// Numbers as decimal text, as they came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderItem {
+    pub product: String,
+    pub quantity: String,
+    pub price: Option<String>,
+    pub currency: Option<String>,
 }

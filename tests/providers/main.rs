@@ -142,6 +142,7 @@ fn inbound_as_json(inbound: &Inbound) -> Value {
             InboundContent::Button { payload, text } => json!({ "button": text, "payload": payload }),
             InboundContent::Location { location, url } => json!({ "location": location, "url": url }),
             InboundContent::Other { kind } => json!({ "other": kind }),
+            content => json!({ "content": format!("{content:?}") }),
         },
     })
 }

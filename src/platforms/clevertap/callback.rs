@@ -178,6 +178,16 @@ fn speak_inbound(event: &Event, message: &InboundMessage) -> Words {
         InboundContent::Other { kind } => {
             return Words::None(format!("inbound messages of kind {kind} cannot be relayed to CleverTap"));
         }
+        InboundContent::ListReply { .. }
+        | InboundContent::FlowReply { .. }
+        | InboundContent::Media(_)
+        | InboundContent::Contacts { .. }
+        | InboundContent::Reaction { .. }
+        | InboundContent::Order { .. }
+        | InboundContent::NumberChanged { .. }
+        | InboundContent::Unsupported { .. } => {
+            return Words::None("inbound messages of this kind cannot be relayed to CleverTap".to_owned());
+        }
     };
     // A reply to a test send is relayed, it may be an opt-out; but what it quotes is no id.
     let quoted = event.platform_message_id.as_deref().filter(|id| !is_test_id(id));
