@@ -5,7 +5,12 @@ mod cli;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use wabridge::{http::openapi, settings::Settings, simulator::SimulatorSettings, telemetry};
+use wabridge::{
+    http::openapi,
+    settings::{Settings, reference},
+    simulator::SimulatorSettings,
+    telemetry,
+};
 
 use cli::{
     apply::ApplyArguments,
@@ -67,7 +72,11 @@ enum Command {
     ///
     /// What is printed can be saved as wabridge.toml. Every setting can also be given by an environment
     /// variable: send.timeout by WABRIDGE__SEND__TIMEOUT.
-    Settings,
+    Settings {
+        /// Print what every setting is for, with its default, as a page in Markdown
+        #[arg(long)]
+        reference: bool,
+    },
 }
 
 #[tokio::main]
@@ -106,7 +115,8 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Bench(_) if file.is_some() => anyhow::bail!("the bench has settings of its own: leave out --settings"),
         Command::Bench(arguments) => cli::bench::bench(&arguments).await,
         Command::Openapi => cli::answer(&openapi::render()),
-        Command::Settings => cli::answer(&settings()?.render()),
+        Command::Settings { reference: true } => cli::answer(&reference::markdown()),
+        Command::Settings { reference: false } => cli::answer(&settings()?.render()),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@
 
 pub mod checks;
 mod formats;
+pub mod reference;
 pub mod sections;
 
 use std::{

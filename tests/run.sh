@@ -53,7 +53,7 @@ as_server() {
 }
 
 start_postgres() {
-    local password port attempt
+    local password port
     folder=$(cd / && as_server mktemp -d "${TMPDIR:-/tmp}/wabridge-test.XXXXXX") ||
         give_up "could not make a temporary folder for PostgreSQL"
     trap stop_postgres EXIT
@@ -62,7 +62,7 @@ start_postgres() {
     printf '%s' "$password" | as_server tee "$folder/password" >/dev/null
     (cd / && as_server "$postgres/initdb" --pgdata="$folder/data" --username=wabridge --pwfile="$folder/password" \
         --auth=scram-sha-256 --encoding=UTF8 --locale=C --no-sync >/dev/null)
-    for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
         port=$((20000 + RANDOM % 12000))
         # What is lost when the machine stops is only tests.
         if (cd / && as_server "$postgres/pg_ctl" start --pgdata="$folder/data" --log="$folder/log" --silent -w -o "\
