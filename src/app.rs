@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{ids::MessageIds, phone::PhoneNumber, retry::Schedule},
-    http::{Parts, routes},
+    http::{Parts, metrics_routes, routes, tls::Certificate},
     net::exchange::{Exchange, ExchangeLimits},
     services::{
         accept::Acceptor, directory::Directory, dispatch::Dispatcher, ingest::Ingestor, lookup::TemplateLookup,
@@ -34,10 +34,13 @@ use crate::{
 /// A running bridge.
 pub struct App {
     pub address: SocketAddr,
+    /// Where the metrics are, when they have an address of their own.
+    pub metrics_address: Option<SocketAddr>,
     pub store: Store,
     pub directory: Arc<Directory>,
     server: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
+    metrics_server: Option<JoinHandle<std::io::Result<()>>>,
     runner: JoinHandle<()>,
     tending: JoinHandle<()>,
     writer: JoinHandle<()>,
@@ -96,17 +99,24 @@ impl App {
             webhook_places: tokio::sync::Semaphore::new(settings.limits.webhooks_waiting),
             settings: settings.clone(),
         });
-        let (address, server) = serve(&settings, parts)?;
+        let certificate = match (&settings.server.tls_certificate, &settings.server.tls_key) {
+            (Some(chain), Some(key)) => Some(Certificate::load(chain, key)?),
+            (None, _) | (_, None) => None,
+        };
+        let (metrics_address, metrics_server) = serve_metrics(&settings, &parts)?.unzip();
+        let (address, server) = serve(&settings, parts, certificate.as_ref())?;
         let handle = server.handle();
         let stop = CancellationToken::new();
         Ok(Self {
             address,
+            metrics_address,
+            metrics_server: metrics_server.map(tokio::spawn),
             store: store.clone(),
             directory,
             server: handle,
             serving: tokio::spawn(server),
             runner: tokio::spawn(runner.run(stop.clone())),
-            tending: tokio::spawn(tend(store, metrics, stop.clone())),
+            tending: tokio::spawn(tend(store, metrics, certificate, stop.clone())),
             writer,
             stop,
             shutdown_timeout: settings.server.shutdown_timeout,
@@ -119,6 +129,9 @@ impl App {
         self.server.stop(true).await;
         if let Ok(Err(error)) = self.serving.await {
             tracing::error!("the HTTP server ended badly: {error}");
+        }
+        if let Some(metrics_server) = self.metrics_server {
+            metrics_server.abort();
         }
         self.stop.cancel();
         let finished = async {
@@ -138,9 +151,12 @@ impl App {
 const TEND_EVERY: Duration = Duration::from_secs(1);
 
 /// Small things that must be done now and then, away from everybody's way.
-async fn tend(store: Store, metrics: PrometheusHandle, stop: CancellationToken) {
+async fn tend(store: Store, metrics: PrometheusHandle, certificate: Option<Arc<Certificate>>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         metrics.run_upkeep();
+        if let Some(certificate) = &certificate {
+            certificate.refresh();
+        }
         if let Err(error) = store.checkpoint().await {
             tracing::warn!(error = %crate::telemetry::Chain(&error), "could not shorten the write-ahead log");
         }
@@ -255,22 +271,48 @@ fn subscription_parts(
 /// time that it has.
 const CONNECTIONS_ARRIVING_MAX: u32 = 4096;
 
-fn serve(settings: &Settings, parts: Data<Parts>) -> anyhow::Result<(SocketAddr, actix_web::dev::Server)> {
+fn serve(
+    settings: &Settings,
+    parts: Data<Parts>,
+    certificate: Option<&Arc<Certificate>>,
+) -> anyhow::Result<(SocketAddr, actix_web::dev::Server)> {
     let workers = match settings.server.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let server = HttpServer::new(move || ActixApp::new().app_data(parts.clone()).configure(routes))
-        .workers(workers)
-        .max_connections((settings.server.connections_max / workers).max(1))
-        .keep_alive(settings.server.keep_alive)
-        .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
-        .disable_signals()
-        .backlog(CONNECTIONS_ARRIVING_MAX)
-        .bind(settings.server.bind)
-        .with_context(|| {
-            format!("could not listen on server.bind = {}; is another program there?", settings.server.bind)
-        })?;
+    let with_metrics = settings.server.metrics_bind.is_none();
+    let server = HttpServer::new(move || {
+        ActixApp::new().app_data(parts.clone()).configure(|config| routes(config, with_metrics))
+    })
+    .workers(workers)
+    .max_connections((settings.server.connections_max / workers).max(1))
+    .keep_alive(settings.server.keep_alive)
+    .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
+    .disable_signals()
+    .backlog(CONNECTIONS_ARRIVING_MAX);
+    let bind = settings.server.bind;
+    let bound = match certificate {
+        Some(certificate) => server.bind_rustls_0_23(bind, certificate.server_config()?),
+        None => server.bind(bind),
+    };
+    let server =
+        bound.with_context(|| format!("could not listen on server.bind = {bind}; is another program there?"))?;
     let address = *server.addrs().first().context("a server that is bound has an address")?;
     Ok((address, server.run()))
+}
+
+/// Metrics at an address of their own, when that is wished.
+fn serve_metrics(
+    settings: &Settings,
+    parts: &Data<Parts>,
+) -> anyhow::Result<Option<(SocketAddr, actix_web::dev::Server)>> {
+    let Some(bind) = settings.server.metrics_bind else { return Ok(None) };
+    let parts = parts.clone();
+    let server = HttpServer::new(move || ActixApp::new().app_data(parts.clone()).configure(metrics_routes))
+        .workers(1)
+        .disable_signals()
+        .bind(bind)
+        .with_context(|| format!("could not listen on server.metrics_bind = {bind}; is another program there?"))?;
+    let address = *server.addrs().first().context("a server that is bound has an address")?;
+    Ok(Some((address, server.run())))
 }

@@ -90,6 +90,7 @@ impl Settings {
     /// How the world reaches this server, without a slash at the end.
     pub fn public_url(&self) -> String {
         match self.server.public_url.trim_end_matches('/') {
+            "" if self.server.tls_certificate.is_some() => format!("https://{}", self.server.bind),
             "" => format!("http://{}", self.server.bind),
             url => url.to_owned(),
         }

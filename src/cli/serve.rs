@@ -13,9 +13,10 @@ use super::answer;
 
 pub(crate) async fn serve(settings: Settings) -> anyhow::Result<()> {
     let public_url = settings.public_url();
+    let scheme = if settings.server.tls_certificate.is_some() { "https" } else { "http" };
     let database = settings.database.url.starts_with("sqlite:");
     let app = App::start(settings).await?;
-    answer(&greeting(&app, &public_url, database))?;
+    answer(&greeting(&app, scheme, &public_url, database))?;
     wait_for_signal().await?;
     tracing::info!("stopping: finishing what is in flight");
     app.stop().await;
@@ -24,11 +25,11 @@ pub(crate) async fn serve(settings: Settings) -> anyhow::Result<()> {
 }
 
 /// Where we listen, and what to do next.
-fn greeting(app: &App, public_url: &str, sqlite: bool) -> String {
+fn greeting(app: &App, scheme: &str, public_url: &str, sqlite: bool) -> String {
     let snapshot = app.directory.snapshot();
     let accounts: Vec<_> = snapshot.accounts().collect();
     let connections: Vec<_> = snapshot.connections().collect();
-    let mut text = format!("wabridge listens on http://{}", app.address);
+    let mut text = format!("wabridge listens on {scheme}://{}", app.address);
     if sqlite {
         text.push_str(", with an SQLite file as its database");
     }
@@ -56,8 +57,10 @@ fn greeting(app: &App, public_url: &str, sqlite: bool) -> String {
             "Next: `wabridge status` says how things stand, `wabridge message ID` tells one message\u{2019}s story.\n",
         );
     }
+    let metrics =
+        app.metrics_address.map_or_else(|| "/metrics".to_owned(), |address| format!("http://{address}/metrics"));
     text.push_str(&format!(
-        "Health: {public_url}/healthz, /readyz, /metrics. API: {public_url}/openapi.json. Stop with Ctrl-C.\n"
+        "Health: {public_url}/healthz, /readyz, {metrics}. API: {public_url}/openapi.json. Stop with Ctrl-C.\n"
     ));
     text
 }

@@ -9,6 +9,7 @@ pub mod health;
 pub mod openapi;
 pub mod platform_api;
 pub mod provider_webhooks;
+pub mod tls;
 
 use std::sync::Arc;
 
@@ -35,8 +36,8 @@ pub struct Parts {
     pub webhook_places: tokio::sync::Semaphore,
 }
 
-/// The URL map.
-pub fn routes(config: &mut ServiceConfig) {
+/// The URL map, but for the numbers when they have an address of their own.
+pub fn routes(config: &mut ServiceConfig, with_metrics: bool) {
     for platform in platforms::ALL {
         let slug = platform.slug();
         config
@@ -48,7 +49,18 @@ pub fn routes(config: &mut ServiceConfig) {
         .route("/webhooks/{provider}/{connection}", web::post().to(provider_webhooks::receive))
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))
-        .route("/metrics", web::get().to(health::metrics))
         .route("/openapi.json", web::get().to(openapi::document))
+        .default_service(web::to(error::not_found));
+    if with_metrics {
+        config.route("/metrics", web::get().to(health::metrics));
+    }
+}
+
+/// What stands at `server.metrics_bind`.
+pub fn metrics_routes(config: &mut ServiceConfig) {
+    config
+        .route("/healthz", web::get().to(health::alive))
+        .route("/readyz", web::get().to(health::ready))
+        .route("/metrics", web::get().to(health::metrics))
         .default_service(web::to(error::not_found));
 }

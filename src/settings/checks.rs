@@ -60,6 +60,15 @@ fn check_server(settings: &Settings, findings: &mut Findings) {
         format!("server.public_url `{public_url}` is not a URL: write it like https://whatsapp.example.com")
     });
     findings.at_least_one("server.connections_max", settings.server.connections_max);
+    findings.unless(settings.server.tls_certificate.is_some() == settings.server.tls_key.is_some(), || {
+        "server.tls_certificate and server.tls_key go together: give both, or neither and a proxy with TLS in front"
+            .to_owned()
+    });
+    // Port 0 is another one each time.
+    let metrics_bind = settings.server.metrics_bind.filter(|address| address.port() != 0);
+    findings.unless(metrics_bind != Some(settings.server.bind), || {
+        "server.metrics_bind is the same address as server.bind: give it another port, or leave it empty".to_owned()
+    });
 
     let database_url = &*settings.database.url;
     let known = ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| database_url.starts_with(scheme));

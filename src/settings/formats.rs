@@ -47,6 +47,42 @@ pub(super) mod networks {
     }
 }
 
+/// An address that may be empty, which is none.
+pub(super) mod optional_address {
+    use std::net::SocketAddr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(address: &Option<SocketAddr>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&address.map(|address| address.to_string()).unwrap_or_default())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| {
+                D::Error::custom(format!("`{text}` is not an address with a port: write it like 127.0.0.1:9090"))
+            }),
+        }
+    }
+}
+
+/// A path that may be empty, which is none.
+pub(super) mod optional_path {
+    use std::path::PathBuf;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&path.as_deref().unwrap_or(std::path::Path::new("")).display())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+        let path = PathBuf::deserialize(deserializer)?;
+        Ok(Some(path).filter(|path| !path.as_os_str().is_empty()))
+    }
+}
+
 /// A secret that may be left out. An empty one is left out too: a variable can be set but not unset in many places.
 pub(super) mod optional_secret {
     use secrecy::{ExposeSecret, SecretString};

@@ -8,13 +8,21 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 pub use super::formats::SecretUrl;
-use super::formats::{networks, optional_secret, waits};
+use super::formats::{networks, optional_address, optional_path, optional_secret, waits};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
     /// Where to listen; port 0 lets the system choose.
     pub bind: SocketAddr,
+    /// Where metrics are served instead; `None`: at `bind`.
+    #[serde(with = "optional_address")]
+    pub metrics_bind: Option<SocketAddr>,
+    /// Both or none: with them `bind` speaks TLS.
+    #[serde(with = "optional_path")]
+    pub tls_certificate: Option<PathBuf>,
+    #[serde(with = "optional_path")]
+    pub tls_key: Option<PathBuf>,
     /// As written; [`Settings::public_url`](super::Settings::public_url) gives the one to use.
     pub public_url: String,
     /// Whose `X-Forwarded-For` is believed.

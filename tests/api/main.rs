@@ -24,5 +24,6 @@ mod settings;
 mod statuses;
 mod stop;
 mod templates;
+mod tls;
 mod trouble;
 mod webhooks;
