@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{ids::MessageIds, phone::PhoneNumber, retry::Schedule},
-    http::{Parts, metrics_routes, routes, tls::Certificate},
+    http::{Parts, body::BodyRoom, metrics_routes, routes, tls::Certificate},
     net::exchange::{Exchange, ExchangeLimits},
     services::{
         accept::Acceptor, directory::Directory, dispatch::Dispatcher, ingest::Ingestor, lookup::TemplateLookup,
@@ -96,6 +96,7 @@ impl App {
             ingestor: Ingestor { directory: directory.clone(), committer, lookup },
             health,
             metrics: metrics.clone(),
+            webhook_room: BodyRoom::new(settings.limits.webhooks_waiting_bytes),
             webhook_places: tokio::sync::Semaphore::new(settings.limits.webhooks_waiting),
             settings: settings.clone(),
         });

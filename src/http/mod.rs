@@ -4,6 +4,7 @@
 //! dialect (a path that is not ours, a body that never ends) is answered as [`error`] says.
 
 pub mod access;
+pub mod body;
 pub mod error;
 pub mod health;
 pub mod openapi;
@@ -32,7 +33,9 @@ pub struct Parts {
     pub ingestor: Ingestor,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
-    /// Webhooks that may be read and stored at the same time.
+    /// Memory for webhooks that are being read.
+    pub webhook_room: body::BodyRoom,
+    /// Webhooks that may be in work at the same time, once it is known that they are genuine.
     pub webhook_places: tokio::sync::Semaphore,
 }
 

@@ -8,11 +8,7 @@ use actix_web::{
     web::{Data, Path, Payload},
 };
 
-use super::{
-    Parts,
-    access::remote_address,
-    error::{not_found, read_body},
-};
+use super::{Parts, access::remote_address, body::read_body, error::not_found};
 use crate::{
     domain::{
         account::Account,

@@ -6,11 +6,7 @@ use actix_web::{
     web::{Data, Path, Payload},
 };
 
-use super::{
-    Parts,
-    access::remote_address,
-    error::{answer, read_body},
-};
+use super::{Parts, access::remote_address, error::answer};
 use crate::{
     providers::{self, WebhookRequest},
     telemetry,
@@ -74,19 +70,18 @@ pub async fn receive(
         .zip(providers::find(&provider));
     // An unknown connection and a wrong signature look the same from outside.
     let Some((connection, provider)) = known else { return unsigned(&request, &parts, &connection) };
-    // Bodies are large: only so many may be in memory at once.
-    let Ok(_place) = parts.webhook_places.try_acquire() else {
-        return counted("shed", answer(StatusCode::SERVICE_UNAVAILABLE, "too many webhooks at once; send it again"));
-    };
-    let body = match read_body(payload, parts.settings.limits.webhook_body_bytes).await {
+    let body = match parts.webhook_room.read(payload, parts.settings.limits.webhook_body_bytes).await {
         Ok(body) => body,
         Err(problem) => return counted("unread", answer(problem.status(), &problem.message())),
     };
     let header = |name: &str| request.headers().get(name)?.to_str().ok();
-    let webhook = WebhookRequest { header: &header, body: &body };
+    let webhook = WebhookRequest { header: &header, body: &body.bytes };
     if provider.verify_webhook(connection, &webhook).is_err() {
         return unsigned(&request, &parts, &connection.id);
     }
+    let Ok(_place) = parts.webhook_places.try_acquire() else {
+        return counted("shed", answer(StatusCode::SERVICE_UNAVAILABLE, "too many webhooks at once; send it again"));
+    };
     match parts.ingestor.ingest(connection, provider.parse_webhook(&webhook)).await {
         Ok(()) => counted("stored", HttpResponse::Ok().finish()),
         Err(error) => {

@@ -125,11 +125,17 @@ fn check_limits(settings: &Settings, findings: &mut Findings) {
         ("limits.webhook_body_bytes", limits.webhook_body_bytes),
         ("limits.commit_batch_rows", limits.commit_batch_rows),
         ("limits.webhooks_waiting", limits.webhooks_waiting),
+        ("limits.webhooks_waiting_bytes", limits.webhooks_waiting_bytes),
         ("limits.answer_bytes", limits.answer_bytes),
         ("limits.read_ahead_messages", limits.read_ahead_messages),
     ] {
         findings.at_least_one(key, value);
     }
+    findings.unless(limits.webhooks_waiting_bytes >= limits.webhook_body_bytes, || {
+        "limits.webhooks_waiting_bytes is smaller than limits.webhook_body_bytes, so the largest webhook would never be \
+         taken: raise the first"
+            .to_owned()
+    });
     findings.unless(limits.commit_batch_rows <= COMMIT_BATCH_ROWS_MAX, || {
         format!("limits.commit_batch_rows is above {COMMIT_BATCH_ROWS_MAX}, more than one statement can bind: lower it")
     });

@@ -92,6 +92,8 @@ pub struct Limits {
     #[serde(with = "humantime_serde")]
     pub accept_wait: Duration,
     pub webhooks_waiting: usize,
+    /// All their bodies together; at least one of the largest.
+    pub webhooks_waiting_bytes: usize,
     pub answer_bytes: usize,
     pub refused_kept_per_minute: u32,
     pub read_ahead_messages: usize,

@@ -10,6 +10,7 @@ mod harness;
 mod budget;
 mod callbacks;
 mod crash;
+mod hostile;
 mod inbound;
 mod instances;
 mod log_order;
