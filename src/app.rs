@@ -45,6 +45,7 @@ pub struct App {
     tending: JoinHandle<()>,
     writer: JoinHandle<()>,
     stop: CancellationToken,
+    replaced: CancellationToken,
     shutdown_timeout: Duration,
     /// Keeps a second bridge away from an SQLite file.
     _lock: Option<std::fs::File>,
@@ -58,8 +59,9 @@ impl App {
         let lock = lock_database(&settings.database.url)?;
         let store = open_store(&settings).await?;
         let instance = settings.instance_id();
-        let node = store.register_instance(&instance).await?;
-        let ids = Arc::new(MessageIds::new(node));
+        let registration = store.register_instance(&instance).await?;
+        let replaced = CancellationToken::new();
+        let ids = Arc::new(MessageIds::new(registration.node));
         let wakeups = Arc::new(Wakeups::default());
         let limits = BatchLimits {
             rows_max: settings.limits.commit_batch_rows,
@@ -78,6 +80,8 @@ impl App {
         let health = Arc::new(Health::default());
         let runner = Arc::new(Runner {
             instance,
+            run: registration.run,
+            replaced: replaced.clone(),
             store: store.clone(),
             directory: directory.clone(),
             lookup: lookup.clone(),
@@ -120,9 +124,16 @@ impl App {
             tending: tokio::spawn(tend(store, metrics, certificate, stop.clone())),
             writer,
             stop,
+            replaced,
             shutdown_timeout: settings.server.shutdown_timeout,
             _lock: lock,
         })
+    }
+
+    /// Waits until another process has been started with this one's `instance.id`. All the work is that one's then,
+    /// and this one should be stopped.
+    pub async fn replaced(&self) {
+        self.replaced.cancelled().await;
     }
 
     /// Finishes what is in flight: first the doors close, then the workers stop, then the last batch is written.

@@ -186,6 +186,8 @@ CREATE TABLE template_syncs (
 CREATE TABLE instances (
     id         TEXT NOT NULL PRIMARY KEY,
     node       INTEGER NOT NULL UNIQUE,
+    -- Another one at each start, so that two processes of one name are noticed.
+    run        BIGINT NOT NULL,
     started_at BIGINT NOT NULL,
     seen_at    BIGINT NOT NULL
 );

@@ -13,14 +13,23 @@ use super::answer;
 
 pub(crate) async fn serve(settings: Settings) -> anyhow::Result<()> {
     let public_url = settings.public_url();
+    let instance = settings.instance_id();
     let scheme = if settings.server.tls_certificate.is_some() { "https" } else { "http" };
     let database = settings.database.url.starts_with("sqlite:");
     let app = App::start(settings).await?;
     answer(&greeting(&app, scheme, &public_url, database))?;
-    wait_for_signal().await?;
+    let replaced = tokio::select! {
+        waited = wait_for_signal() => waited.map(|()| false)?,
+        () = app.replaced() => true,
+    };
     tracing::info!("stopping: finishing what is in flight");
     app.stop().await;
     tracing::info!("stopped");
+    anyhow::ensure!(
+        !replaced,
+        "another wabridge was started with instance.id = {instance:?} on the same database, and has taken over all work. \
+         Give each instance a name of its own: instance.id in its settings, or WABRIDGE__INSTANCE__ID"
+    );
     Ok(())
 }
 

@@ -30,16 +30,26 @@ pub struct HeldLease {
     pub epoch: i64,
 }
 
+/// An instance that has been started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// A number that no other instance has.
+    pub node: i32,
+    /// Another one at each start. Only the latest run of an instance keeps its leases.
+    pub run: i64,
+}
+
 impl Store {
-    /// Registers this instance and gives it a number that no other has. A restarted instance gets its old one.
-    pub async fn register_instance(&self, instance: &str) -> Result<i32, StoreError> {
+    /// Registers a start of this instance. It gets its old number when it had one, and fences out its earlier runs.
+    pub async fn register_instance(&self, instance: &str) -> Result<Registration, StoreError> {
+        let run = rand::random();
         let transaction = self.begin().await.doing("begin")?;
-        let node = self.node_of(&transaction, instance).await.doing("register this instance")?;
+        let node = self.node_of(&transaction, instance, run).await.doing("register this instance")?;
         transaction.commit().await.doing("register this instance")?;
-        Ok(node)
+        Ok(Registration { node, run })
     }
 
-    async fn node_of(&self, transaction: &DatabaseTransaction, instance: &str) -> Result<i32, DbErr> {
+    async fn node_of(&self, transaction: &DatabaseTransaction, instance: &str, run: i64) -> Result<i32, DbErr> {
         let now = self.now_sql();
         if !self.is_sqlite() {
             execute(transaction, "LOCK TABLE instances IN EXCLUSIVE MODE", vec![]).await?;
@@ -53,8 +63,8 @@ impl Store {
         for row in &rows {
             let node: i32 = row.try_get("", "node")?;
             if row.try_get::<String>("", "id")? == instance {
-                let sql = format!("UPDATE instances SET started_at = {now}, seen_at = {now} WHERE id = $1");
-                execute(transaction, sql, vec![instance.into()]).await?;
+                let sql = format!("UPDATE instances SET run = $2, started_at = {now}, seen_at = {now} WHERE id = $1");
+                execute(transaction, sql, vec![instance.into(), run.into()]).await?;
                 return Ok(node);
             }
             taken.insert(node);
@@ -62,25 +72,35 @@ impl Store {
         let node = (0..NODES_MAX)
             .find(|node| !taken.contains(node))
             .ok_or_else(|| DbErr::Custom("all instance numbers are taken".to_owned()))?;
-        let sql = format!("INSERT INTO instances (id, node, started_at, seen_at) VALUES ($1, $2, {now}, {now})");
-        execute(transaction, sql, vec![instance.into(), node.into()]).await?;
+        let sql =
+            format!("INSERT INTO instances (id, node, run, started_at, seen_at) VALUES ($1, $2, $3, {now}, {now})");
+        execute(transaction, sql, vec![instance.into(), node.into(), run.into()]).await?;
         Ok(node)
     }
 
     /// Renews every lease of this instance and says which they are. Whoever asks must have noted the
-    /// time before: the leases last from then on.
-    pub async fn renew_leases(&self, instance: &str, lasts: Duration) -> Result<Vec<HeldLease>, StoreError> {
+    /// time before: the leases last from then on. `None`: a later run of this instance has started, and all is its own.
+    pub async fn renew_leases(
+        &self,
+        instance: &str,
+        run: i64,
+        lasts: Duration,
+    ) -> Result<Option<Vec<HeldLease>>, StoreError> {
         let now = self.now_sql();
         let transaction = self.begin().await.doing("begin")?;
-        let sql = format!("UPDATE instances SET seen_at = {now} WHERE id = $1");
-        execute(&transaction, sql, vec![instance.into()]).await.doing("renew leases")?;
+        let sql = format!("UPDATE instances SET seen_at = {now} WHERE id = $1 AND run = $2");
+        let seen = execute(&transaction, sql, vec![instance.into(), run.into()]).await.doing("renew leases")?;
+        if seen == 0 {
+            return Ok(None);
+        }
         let sql = format!(
             "UPDATE leases SET expires_at = {now} + {} WHERE owner = $1 AND expires_at > {now} RETURNING kind, item, epoch",
             lasts.as_millis()
         );
         let rows = query(&transaction, sql, vec![instance.into()]).await.doing("renew leases")?;
         transaction.commit().await.doing("renew leases")?;
-        rows.iter().filter_map(|row| held_lease(row).transpose()).collect::<Result<_, _>>().doing("renew leases")
+        let held = rows.iter().filter_map(|row| held_lease(row).transpose()).collect::<Result<_, _>>();
+        held.map(Some).doing("renew leases")
     }
 
     /// Takes leases of `items` that nobody holds: never owned, given back, or run out. With
@@ -135,10 +155,10 @@ impl Store {
     }
 
     /// Says that this instance stops, so that the others need not wait for it to be missed.
-    pub async fn sign_off(&self, instance: &str) -> Result<(), StoreError> {
+    pub async fn sign_off(&self, instance: &str, run: i64) -> Result<(), StoreError> {
         let transaction = self.begin().await.doing("begin")?;
-        let sql = "UPDATE instances SET seen_at = 0 WHERE id = $1";
-        execute(&transaction, sql, vec![instance.into()]).await.doing("sign off")?;
+        let sql = "UPDATE instances SET seen_at = 0 WHERE id = $1 AND run = $2";
+        execute(&transaction, sql, vec![instance.into(), run.into()]).await.doing("sign off")?;
         transaction.commit().await.doing("sign off")
     }
 

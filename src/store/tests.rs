@@ -239,7 +239,9 @@ async fn a_lease_that_somebody_holds_is_not_taken() {
 
         assert_eq!(take_lease(&bench.store, "two").await, None);
 
-        let held = bench.store.renew_leases(INSTANCE, Duration::from_secs(60)).await.expect("written");
+        let run = bench.store.register_instance(INSTANCE).await.expect("written").run;
+        let held = bench.store.renew_leases(INSTANCE, run, Duration::from_secs(60)).await.expect("written");
+        let held = held.expect("this is the latest run");
         bench.store.give_back_leases(INSTANCE, &held).await.expect("written");
         assert_eq!(take_lease(&bench.store, "two").await, Some(bench.epoch + 1));
     })

@@ -32,6 +32,10 @@ use crate::{
 
 pub struct Runner {
     pub instance: String,
+    /// Which start of the instance this is.
+    pub run: i64,
+    /// Set when a later start of the same instance has taken everything over.
+    pub replaced: CancellationToken,
     pub settings: Arc<Settings>,
     pub store: Store,
     pub directory: Arc<Directory>,
@@ -70,6 +74,13 @@ const HOUSEKEEPING_ITEM: i32 = 0;
 
 type LeaseItem = (LeaseKind, i32);
 
+/// What became of this instance's leases.
+enum Leases {
+    Kept,
+    /// By a later start of an instance with the same name.
+    TakenOver,
+}
+
 struct Running {
     lease: Lease,
     held: HeldLease,
@@ -100,9 +111,13 @@ impl Runner {
             if due || changed {
                 renewed_at = Instant::now();
                 match self.keep_leases(&mut running, first, &stop).await {
-                    Ok(()) => {
+                    Ok(Leases::Kept) => {
                         first = false;
                         self.health.beat();
+                    }
+                    Ok(Leases::TakenOver) => {
+                        self.replaced.cancel();
+                        break;
                     }
                     Err(error) => tracing::error!(error = %telemetry::Chain(&error), "could not renew leases"),
                 }
@@ -131,11 +146,13 @@ impl Runner {
         running: &mut BTreeMap<LeaseItem, Running>,
         first: bool,
         stop: &CancellationToken,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Leases, StoreError> {
         let lasts = self.settings.instance.lease;
         // Noted before the database is asked: the lease lasts at least from now on.
         let valid_until = Instant::now() + lasts.saturating_sub(LEASE_MARGIN);
-        let renewed = self.store.renew_leases(&self.instance, lasts).await?;
+        let Some(renewed) = self.store.renew_leases(&self.instance, self.run, lasts).await? else {
+            return Ok(Leases::TakenOver);
+        };
         let renewed: BTreeMap<LeaseItem, i64> =
             renewed.into_iter().map(|lease| ((lease.kind, lease.item), lease.epoch)).collect();
         for (item, owner) in running.iter() {
@@ -175,7 +192,7 @@ impl Runner {
                 running.len()
             );
         }
-        Ok(())
+        Ok(Leases::Kept)
     }
 
     /// Everything that somebody must own.
@@ -265,7 +282,7 @@ impl Runner {
             self.store.give_back_leases(&self.instance, &[owner.held]).await
         });
         let given_back = futures_util::future::join_all(ending).await;
-        let signed_off = self.store.sign_off(&self.instance).await;
+        let signed_off = self.store.sign_off(&self.instance, self.run).await;
         if let Err(error) = given_back.into_iter().chain([signed_off]).collect::<Result<(), _>>() {
             tracing::warn!(error = %telemetry::Chain(&error), "could not give back leases; they run out by themselves");
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::harness::{CREDENTIALS, Database, Message, OTHER_ACCOUNT, OTHER_NUMBER, OTHER_SENDER, TestApp, person};
+use crate::harness::{
+    CREDENTIALS, Database, Message, OTHER_ACCOUNT, OTHER_NUMBER, OTHER_SENDER, PATIENCE, TestApp, person,
+};
 
 const ALL: [&str; 3] = ["sent", "delivered", "read"];
 
@@ -15,6 +17,27 @@ async fn a_second_bridge_on_one_sqlite_file_is_kept_out() {
     let error = second.err().expect("it must not start").to_string();
     assert!(error.contains("another wabridge"), "{error}");
     app.accept(&Message::order_update(&person(1))).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_bridges_with_one_name_the_earlier_notices_and_leaves_the_work_to_the_later() {
+    let app = TestApp::start_with(Database::postgres().await, |options| {
+        options.settings.instance.lease_renewal = Duration::from_secs(1);
+    })
+    .await;
+    let one = app.start_another("twin").await.expect("PostgreSQL takes several");
+
+    let other = app.start_another("twin").await.expect("nobody can know which of them is meant");
+
+    tokio::time::timeout(PATIENCE, one.replaced()).await.expect("the earlier one notices");
+    one.stop().await;
+    let messages: Vec<Message> = (0..20).map(|number| Message::order_update(&person(number))).collect();
+    app.accept_all(&messages).await;
+    app.settled().await;
+    assert!(messages.iter().all(|message| app.told(message) == ALL), "the later one works on");
+    assert!(tokio::time::timeout(Duration::ZERO, other.replaced()).await.is_err(), "and has no reason to stop");
+    other.stop().await;
     app.finish().await;
 }
 

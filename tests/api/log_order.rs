@@ -36,7 +36,7 @@ async fn a_reader_beside_many_writers_misses_no_event(database: Database) {
         tokio::spawn(async move {
             // As an instance of its own: its own connections, its own group commit.
             let store = open_store(&settings).await.expect("the database opens");
-            let node = store.register_instance(&format!("writer-{writer}")).await.expect("there are nodes left");
+            let node = store.register_instance(&format!("writer-{writer}")).await.expect("there are nodes left").node;
             let limits = BatchLimits { rows_max: 20, queued_rows_max: 10_000, repeat_window: settings.repeats.window };
             let ids = Arc::new(MessageIds::new(node));
             let (committer, task) = Committer::start(store, ids, Arc::new(Wakeups::default()), limits);
