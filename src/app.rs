@@ -150,6 +150,9 @@ impl App {
             drop(self.runner.await);
             drop(self.tending.await);
             drop(self.writer.await);
+            if let Err(error) = self.store.checkpoint_all().await {
+                tracing::debug!(error = %crate::telemetry::Chain(&error), "the write-ahead log stays beside the database");
+            }
         };
         if tokio::time::timeout(self.shutdown_timeout, finished).await.is_err() {
             tracing::warn!(

@@ -55,10 +55,14 @@ impl Settings {
             None => None,
         };
         // Variables that are not Unicode cannot be ours.
-        let environment =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let environment: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        if let Some(misspelt) = misspelt(environment.iter().map(|(name, _)| name.clone())) {
+            return Err(misspelt);
+        }
         let settings = Self::from_layers(text.as_deref(), environment)
-            .map_err(|source| SettingsError::Unreadable { file, source: Box::new(source) })?;
+            .map_err(|problem| SettingsError::Unreadable { file, problem: Box::new(problem) })?;
         settings.validate()?;
         Ok(settings)
     }
@@ -66,7 +70,7 @@ impl Settings {
     /// Reads a text as a file would be read, without the environment: for a bridge that a program sets up.
     pub fn from_text(text: &str) -> Result<Self, SettingsError> {
         let settings = Self::from_layers(Some(text), [])
-            .map_err(|source| SettingsError::Unreadable { file: None, source: Box::new(source) })?;
+            .map_err(|problem| SettingsError::Unreadable { file: None, problem: Box::new(problem) })?;
         settings.validate()?;
         Ok(settings)
     }
@@ -151,15 +155,47 @@ pub enum SettingsError {
     NoFile(PathBuf),
     #[error("could not read the settings file {}", .0.display())]
     File(PathBuf, #[source] std::io::Error),
-    #[error("could not understand the settings from the defaults{} and the environment", named(.file.as_deref()))]
-    Unreadable { file: Option<PathBuf>, source: Box<ConfigError> },
+    #[error("could not understand the settings from {} or the environment: {problem}{}", named(.file.as_deref()), advice(.problem))]
+    Unreadable { file: Option<PathBuf>, problem: Box<ConfigError> },
+    /// Such a variable would do nothing, and nobody would know why.
+    #[error(
+        "the environment variable {0} does nothing: write {1}, with two underscores after WABRIDGE and after the section"
+    )]
+    Misspelt(String, String),
     /// Every one of them, so that they can be mended in one go.
     #[error("the settings do not fit together:\n- {}", .0.join("\n- "))]
     Contradictions(Vec<String>),
 }
 
 fn named(file: Option<&Path>) -> String {
-    file.map_or_else(String::new, |path| format!(", {}", path.display()))
+    file.map_or_else(|| "the defaults".to_owned(), |path| path.display().to_string())
+}
+
+/// How to write what could not be read.
+fn advice(error: &ConfigError) -> String {
+    let text = error.to_string();
+    let form = if text.contains("expected a duration") {
+        "; durations are written like \"800ms\", \"30s\", \"15m\", \"7d\""
+    } else {
+        ""
+    };
+    let key = text.split("for key `").nth(1).and_then(|rest| rest.split('`').next());
+    let variable = key.map(variable_of).map_or_else(String::new, |variable| format!(" (as a variable {variable})"));
+    format!("{variable}{form}")
+}
+
+/// The environment variable for a key such as `send.timeout`.
+fn variable_of(key: &str) -> String {
+    format!("{ENVIRONMENT_PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
+
+/// A variable that was meant to be a setting, but has single underscores.
+fn misspelt(names: impl IntoIterator<Item = String>) -> Option<SettingsError> {
+    let known: Vec<String> = reference::keys().map(|key| variable_of(&key)).collect();
+    names.into_iter().filter(|name| !name.starts_with(ENVIRONMENT_PREFIX)).find_map(|name| {
+        let meant = known.iter().find(|variable| variable.replace("__", "_") == name)?;
+        Some(SettingsError::Misspelt(name, meant.clone()))
+    })
 }
 
 #[cfg(test)]
@@ -231,6 +267,18 @@ mod tests {
         let environment = environment([("WABRIDGE__SERVER__WORKERS", "many")]);
         let error = Settings::from_layers(None, environment).expect_err("not a number");
         assert!(error.to_string().contains("server.workers"), "{error}");
+
+        let error = Settings::from_text("[send]\ntimeout = \"8\"").err().expect("not a duration").to_string();
+        assert!(error.contains("WABRIDGE__SEND__TIMEOUT") && error.contains("\"30s\""), "{error}");
+        let error = Settings::from_text("[log]\nformat = \"xml\"").err().expect("no such format").to_string();
+        assert!(error.contains("text") && error.contains("json"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_with_single_underscores_is_told_and_not_ignored() {
+        let error = misspelt(["PATH", "WABRIDGE_SEND_TIMEOUT"].map(str::to_owned)).expect("it was meant");
+        assert!(error.to_string().contains("write WABRIDGE__SEND__TIMEOUT"), "{error}");
+        assert!(misspelt(["WABRIDGE__SEND__TIMEOUT", "WABRIDGE_TEST_POSTGRES"].map(str::to_owned)).is_none());
     }
 
     #[test]

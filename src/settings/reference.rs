@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::{DEFAULTS, ENVIRONMENT_PREFIX};
+use super::{DEFAULTS, variable_of};
 
 const HEAD: &str = "\
 # All settings
@@ -30,7 +30,7 @@ pub fn markdown() -> String {
             }
             Line::Setting(setting) => {
                 let Setting { key, default, meaning } = setting;
-                let variable = format!("{ENVIRONMENT_PREFIX}{section}__{key}").to_uppercase();
+                let variable = variable_of(&format!("{section}.{key}"));
                 let default = default.map_or_else(|| "none".to_owned(), |default| format!("`{default}`"));
                 // A bar in a cell would end it.
                 let meaning = meaning.replace('|', "\\|");
@@ -40,6 +40,18 @@ pub fn markdown() -> String {
         }
     }
     page
+}
+
+/// Every setting, as `section.key`.
+pub(super) fn keys() -> impl Iterator<Item = String> {
+    let mut section = "";
+    lines(DEFAULTS).filter_map(move |line| match line {
+        Line::Section(name) => {
+            section = name;
+            None
+        }
+        Line::Setting(setting) => Some(format!("{section}.{}", setting.key)),
+    })
 }
 
 enum Line<'a> {

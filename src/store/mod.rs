@@ -88,6 +88,7 @@ impl Store {
                 .doing("open the SQLite database for reading")?;
             (writer, reader)
         } else {
+            reach_postgres(settings).await?;
             let pool = Database::connect(postgres_options(settings)).await.doing("connect to PostgreSQL")?;
             (pool.clone(), pool)
         };
@@ -129,6 +130,14 @@ impl Store {
     pub(crate) async fn checkpoint(&self) -> Result<(), StoreError> {
         if self.is_sqlite() {
             query(&self.reader, "PRAGMA wal_checkpoint(PASSIVE)", vec![]).await.doing("checkpoint")?;
+        }
+        Ok(())
+    }
+
+    /// SQLite: moves everything into the database file when the work is done, so that it is whole without its log.
+    pub(crate) async fn checkpoint_all(&self) -> Result<(), StoreError> {
+        if self.is_sqlite() {
+            query(&self.writer, "PRAGMA wal_checkpoint(TRUNCATE)", vec![]).await.doing("checkpoint")?;
         }
         Ok(())
     }
@@ -190,6 +199,25 @@ fn postgres_options(settings: &settings::Database) -> ConnectOptions {
         .set_application_name("wabridge")
         .map_sqlx_postgres_opts(|options| options.statement_cache_capacity(STATEMENTS_KEPT).options(PLANS_BY_INDEX));
     options
+}
+
+/// Knocks first: of a server that is not there the pool would only say that it waited.
+async fn reach_postgres(settings: &settings::Database) -> Result<(), StoreError> {
+    const PORT: u16 = 5432;
+    let Ok(url) = url::Url::parse(&settings.url) else { return Ok(()) };
+    // A socket of the file system is named in the query.
+    let Some(host) = url.host_str().filter(|_| !url.query_pairs().any(|(name, _)| name == "host")) else {
+        return Ok(());
+    };
+    let port = url.port().unwrap_or(PORT);
+    let knock = tokio::net::TcpStream::connect((host, port));
+    let why = match tokio::time::timeout(settings.busy_timeout, knock).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer".to_owned(),
+    };
+    Err(DbErr::Custom(why))
+        .doing(&format!("reach PostgreSQL at {host}:{port}; is it running, and is database.url right?"))
 }
 
 /// Whether a PostgreSQL database has no tables where ours would go.
