@@ -268,9 +268,9 @@ mod tests {
         let error = Settings::from_layers(None, environment).expect_err("not a number");
         assert!(error.to_string().contains("server.workers"), "{error}");
 
-        let error = Settings::from_text("[send]\ntimeout = \"8\"").err().expect("not a duration").to_string();
+        let error = Settings::from_text("[send]\ntimeout = \"8\"").expect_err("not a duration").to_string();
         assert!(error.contains("WABRIDGE__SEND__TIMEOUT") && error.contains("\"30s\""), "{error}");
-        let error = Settings::from_text("[log]\nformat = \"xml\"").err().expect("no such format").to_string();
+        let error = Settings::from_text("[log]\nformat = \"xml\"").expect_err("no such format").to_string();
         assert!(error.contains("text") && error.contains("json"), "{error}");
     }
 

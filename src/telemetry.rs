@@ -75,6 +75,7 @@ metric_list! {
     describe_counter ACCEPTS = "wabridge_accepts_total" "Send requests by result: accepted, repeat, checked, refused {result}";
     describe_histogram ACCEPT_SECONDS = "wabridge_accept_seconds" "Time from a whole send request to its answer, the commit included";
     describe_counter REFUSALS = "wabridge_refusals_total" "Send requests that were refused, by reason {kind}";
+    describe_counter RENDERED_DIFFERENCES = "wabridge_rendered_differences_total" "Messages whose text at the platform is not that of their template";
     describe_counter SENDS = "wabridge_sends_total" "Exchanges with providers to send a message, by outcome {outcome}";
     describe_histogram SEND_SECONDS = "wabridge_send_seconds" "Time of one exchange with a provider to send a message";
     describe_counter STATUSES = "wabridge_statuses_total" "Delivery statuses written to the log, by status {status}";

@@ -7,6 +7,7 @@ use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
 mod m20261121_000001_configuration;
 mod m20261121_000002_messages;
+mod m20261121_000003_sender_policy;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -14,7 +15,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_configuration::Migration), Box::new(m20261121_000002_messages::Migration)]
+        vec![
+            Box::new(m20261121_000001_configuration::Migration),
+            Box::new(m20261121_000002_messages::Migration),
+            Box::new(m20261121_000003_sender_policy::Migration),
+        ]
     }
 }
 

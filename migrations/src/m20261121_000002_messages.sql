@@ -169,6 +169,8 @@ CREATE TABLE templates (
     name                TEXT NOT NULL,
     language            TEXT NOT NULL,
     template            TEXT NOT NULL,
+    -- JSON: the provider's own entry.
+    listing             TEXT NOT NULL,
     PRIMARY KEY (connection, provider_account_id, name, language)
 );
 

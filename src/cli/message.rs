@@ -5,7 +5,9 @@ use std::{fmt::Write as _, process::ExitCode};
 use clap::Args;
 use wabridge::{
     app::open_existing_store,
-    domain::{callback::EventKind, ids::MessageId},
+    domain::{callback::EventKind, ids::MessageId, outbound::Content, template::resolve},
+    platforms,
+    services::{directory::owner_of, rendered::differs},
     settings::Settings,
     store::{
         Store,
@@ -97,7 +99,15 @@ async fn tell(
         let code = failure.code.map_or_else(String::new, |code| format!(" {code}"));
         writeln!(text, "  failure ({}{code}): {}", failure.reason.as_str(), failure.text)?;
     }
+    if let Some(note) = rendering_note(store, configuration, message).await? {
+        writeln!(text, "  note: {note}")?;
+    }
     if full {
+        for (key, value) in
+            account.map(|account| platforms::custom_pairs(account, &message.request)).unwrap_or_default()
+        {
+            writeln!(text, "  custom property {key}: {value}")?;
+        }
         writeln!(text, "  request: {}", message.request)?;
     }
     writeln!(text, "\n  {}  accepted; to be sent before {}", message.id.made_at(), message.expires_at)?;
@@ -121,6 +131,27 @@ async fn tell(
     }
     writeln!(text)?;
     Ok(())
+}
+
+/// Whether the platform shows another text than the template, as it is listed now, has.
+async fn rendering_note(
+    store: &Store,
+    configuration: &Configuration,
+    message: &StoredMessage,
+) -> anyhow::Result<Option<String>> {
+    let account = configuration.accounts.iter().find(|account| account.key == message.account);
+    let sender = configuration.senders.iter().find(|sender| sender.key == message.sender);
+    let (Some(account), Some(sender), Some((name, language))) = (account, sender, &message.template) else {
+        return Ok(None);
+    };
+    let Some(platform) = platforms::find(&account.platform) else { return Ok(None) };
+    let Ok(request) = platform.parse_send(account, message.request.as_bytes()) else { return Ok(None) };
+    let Content::Template(content) = request.content else { return Ok(None) };
+    let mut lists = store.load_templates().await?;
+    let templates = lists.remove(&owner_of(sender)).unwrap_or_default();
+    let Ok(resolved) = resolve(&templates, name, language) else { return Ok(None) };
+    let parting = differs(resolved.template, &content);
+    Ok(parting.map(|parting| format!("the text of the message is not the template's: {parting}")))
 }
 
 async fn tell_event(

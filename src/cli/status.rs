@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 use wabridge::{
     app::open_existing_store,
     clock,
-    domain::{account::Hold, callback::EventKind, time::UnixMillis},
+    domain::{
+        account::{Hold, SenderPolicy},
+        callback::EventKind,
+        time::UnixMillis,
+    },
     services::directory::owner_of,
     settings::Settings,
     store::{Store, callbacks::CursorState, leases::LeaseKind},
@@ -77,6 +81,11 @@ async fn numbers(
         let failure =
             sync.failure.map_or_else(String::new, |(at, why)| format!("; the sync {} ago failed: {why}", ago(at, now)));
         writeln!(text, "    templates {count}, {synced}{failure}")?;
+        let SenderPolicy { location_name, location_address } = &sender.policy;
+        let place: Vec<&str> = [location_name, location_address].into_iter().flatten().map(String::as_str).collect();
+        if !place.is_empty() {
+            writeln!(text, "    location headers without name or address get: {}", place.join(", "))?;
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ids::{AccountKey, ConnectionKey, SenderKey},
+    network::Network,
     outbound::Category,
     phone::PhoneNumber,
     time::UnixMillis,
@@ -44,6 +45,10 @@ pub struct AccountPolicy {
     pub dummy_numbers: Vec<String>,
     pub unknown_outcome: UnknownOutcome,
     pub expire_after: ExpireAfter,
+    pub rendered_body: RenderedBody,
+    pub forbidden_white_space: ForbiddenWhiteSpace,
+    /// From where the platform may call; empty: from anywhere.
+    pub allowed_addresses: Vec<Network>,
 }
 
 impl Default for AccountPolicy {
@@ -57,6 +62,9 @@ impl Default for AccountPolicy {
             dummy_numbers: vec!["+919870369294".to_owned()],
             unknown_outcome: UnknownOutcome::default(),
             expire_after: ExpireAfter::default(),
+            rendered_body: RenderedBody::default(),
+            forbidden_white_space: ForbiddenWhiteSpace::default(),
+            allowed_addresses: Vec::new(),
         }
     }
 }
@@ -81,6 +89,27 @@ pub enum UnknownOutcome {
     ReportFailed,
     /// Send again, at the risk of sending and paying twice.
     Resend,
+}
+
+/// What to do when the text that the platform rendered is not the one that WhatsApp will show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RenderedBody {
+    Off,
+    /// Send, and say so where operators look.
+    #[default]
+    Warn,
+    Refuse,
+}
+
+/// What to do with line breaks, tabs and long gaps in a template's parameters, which WhatsApp refuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForbiddenWhiteSpace {
+    #[default]
+    Refuse,
+    /// Put single spaces in their place.
+    Clean,
 }
 
 /// How long after acceptance a message is still worth sending.
@@ -173,7 +202,18 @@ pub struct Sender {
     pub provider_account_id: String,
     /// What the provider allows this number, in and out together.
     pub messages_per_second: u32,
+    pub policy: SenderPolicy,
     pub hold: Option<Hold>,
+}
+
+/// How a number's messages are completed. Kept as JSON, so every field has a default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SenderPolicy {
+    /// For location headers without a name: WhatsApp wants one.
+    pub location_name: Option<String>,
+    /// For location headers without an address: WhatsApp wants one.
+    pub location_address: Option<String>,
 }
 
 /// Work stops until somebody, or a probe, releases it.

@@ -120,8 +120,11 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// It may quote what a stranger sent, and goes into logs and tables: control characters become spaces.
     pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        let message: String = message.into();
+        let message = if message.contains(char::is_control) { message.replace(char::is_control, " ") } else { message };
+        Self { kind, message }
     }
 }
 

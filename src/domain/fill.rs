@@ -5,11 +5,18 @@
 //! the component and says what to change, because the person who reads it can fix the template and
 //! nobody else can.
 
+mod buttons;
+mod values;
+
 use std::fmt;
 
+use buttons::{carries_something, free_places, needs_more_than_a_text, same_label, without_prefix};
+use values::{cleaned, is_longer, is_place, is_web_url, trouble_with};
+
 use super::{
+    account::{AccountPolicy, ForbiddenWhiteSpace, SenderPolicy},
     failure::{Refusal, RefusalKind},
-    outbound::{Freeform, Location, MediaKind},
+    outbound::{Freeform, Location, MediaKind, Purpose},
     template::{
         ButtonContent, ButtonContentKind, CardContent, FilledButton, FilledComponent, FilledHeader, FilledTemplate,
         FilledText, HeaderContent, Template, TemplateButton, TemplateButtonKind, TemplateCard, TemplateContent,
@@ -17,24 +24,39 @@ use super::{
     },
 };
 
-/// WhatsApp refuses a parameter with more spaces in a row.
-pub const SPACES_IN_A_ROW_MAX: usize = 4;
 /// What WhatsApp gives back of a quick reply's payload.
 pub const PAYLOAD_CHARS_MAX: usize = 128;
+/// WhatsApp's limit for the code behind a copy button: 15 on one of its pages, 20 on another.
+pub const COUPON_CODE_CHARS_MAX: usize = 20;
+/// WhatsApp's limit for a one-time password.
+pub const PASSWORD_CHARS_MAX: usize = 15;
 /// WhatsApp's limit for a text in a conversation.
 pub const FREEFORM_TEXT_CHARS_MAX: usize = 4096;
 /// WhatsApp's limit for what stands below a picture.
 pub const CAPTION_CHARS_MAX: usize = 1024;
 
+/// What an account and a number want to be done where a request is not quite what WhatsApp takes.
+#[derive(Clone, Copy, Debug)]
+pub struct FillRules<'a> {
+    /// Lets a `{{1}}` stand in a button's URL: a platform's own checks hold one.
+    pub tolerate_placeholders: bool,
+    pub white_space: ForbiddenWhiteSpace,
+    pub sender: &'a SenderPolicy,
+}
+
+impl<'a> FillRules<'a> {
+    pub fn new(account: &AccountPolicy, sender: &'a SenderPolicy, purpose: Purpose) -> Self {
+        Self {
+            tolerate_placeholders: matches!(purpose, Purpose::Test { .. }),
+            white_space: account.forbidden_white_space,
+            sender,
+        }
+    }
+}
+
 /// Puts the content of a request into the template it was [resolved](super::template::resolve) to.
-///
-/// `tolerate_placeholders` lets a `{{1}}` stand in a button's URL: a platform's own checks hold one.
-pub fn fill(
-    template: &Template,
-    content: &TemplateContent,
-    tolerate_placeholders: bool,
-) -> Result<FilledTemplate, Refusal> {
-    let filler = Filler { template: &template.name, card: None, tolerate_placeholders };
+pub fn fill(template: &Template, content: &TemplateContent, rules: FillRules<'_>) -> Result<FilledTemplate, Refusal> {
+    let filler = Filler { template: &template.name, card: None, rules };
     let needs = &template.components;
     let mut components = Vec::new();
     components.extend(filler.header(needs.header.as_ref(), content.header.as_ref())?);
@@ -77,7 +99,7 @@ struct Filler<'a> {
     template: &'a str,
     /// The number of the carousel's card, from 1.
     card: Option<usize>,
-    tolerate_placeholders: bool,
+    rules: FillRules<'a>,
 }
 
 impl Filler<'_> {
@@ -132,14 +154,23 @@ impl Filler<'_> {
         Ok(FilledHeader::Media { kind, url: url.to_owned(), filename })
     }
 
+    /// WhatsApp wants name and address of a header's location too; a platform may give neither.
     fn header_location(&self, location: &Location) -> Result<FilledHeader, Refusal> {
-        if is_place(location) {
-            return Ok(FilledHeader::Location(location.clone()));
+        if !is_place(location) {
+            return Err(self.refuse(
+                "header",
+                "needs latitude and longitude in degrees, such as 19.0760 and 72.8777; correct the location",
+            ));
         }
-        Err(self.refuse(
-            "header",
-            "needs latitude and longitude in degrees, such as 19.0760 and 72.8777; correct the location",
-        ))
+        let given = |text: &Option<String>, default: &Option<String>| {
+            text.clone().filter(|text| !text.trim().is_empty()).or_else(|| default.clone())
+        };
+        let sender = self.rules.sender;
+        Ok(FilledHeader::Location(Location {
+            name: given(&location.name, &sender.location_name),
+            address: given(&location.address, &sender.location_address),
+            ..location.clone()
+        }))
     }
 
     fn body(&self, needed: &TemplateText, given: &[String]) -> Result<Option<FilledComponent>, Refusal> {
@@ -159,8 +190,8 @@ impl Filler<'_> {
         let pairs = needed.variables.iter().zip(given).enumerate();
         pairs
             .map(|(index, (variable, text))| {
-                self.check_value(component, format_args!("parameter {}", index + 1), text)?;
-                Ok(FilledText { name: name_of(variable), text: text.clone() })
+                let text = self.value(component, format_args!("parameter {}", index + 1), text)?;
+                Ok(FilledText { name: name_of(variable), text })
             })
             .collect()
     }
@@ -237,41 +268,58 @@ impl Filler<'_> {
                 let Some(coupon) = value else {
                     return Err(self.refuse(name, "needs its coupon code; add it to the button"));
                 };
-                self.check_value(name, "the coupon code", coupon)?;
-                Some(FilledButton::CouponCode(coupon.to_owned()))
+                Some(FilledButton::CouponCode(self.coupon_code(name, coupon)?))
             }
-            // WhatsApp wants the code twice, and a platform knows only of the text.
-            TemplateButtonKind::OneTimePassword => match code {
-                Some(code) => Some(FilledButton::UrlSuffix(code.clone())),
-                None => {
-                    return Err(
-                        self.refuse(name, "needs the one-time password as the first parameter of its body; add it")
-                    );
-                }
-            },
+            TemplateButtonKind::OneTimePassword => Some(FilledButton::UrlSuffix(self.password(name, code)?)),
+            TemplateButtonKind::Other { word } if needs_more_than_a_text(word) => {
+                let advice = format_args!("has a button of kind {word}, which cannot be sent from here; use another");
+                return Err(self.refuse(name, advice));
+            }
             TemplateButtonKind::StaticUrl { .. }
             | TemplateButtonKind::CallPhone { .. }
             | TemplateButtonKind::Other { .. } => None,
         })
     }
 
+    fn coupon_code(&self, name: ButtonName<'_>, coupon: &str) -> Result<String, Refusal> {
+        let coupon = self.value(name, "the coupon code", coupon)?;
+        if is_longer(&coupon, COUPON_CODE_CHARS_MAX) {
+            let advice = format_args!("takes a coupon code of at most {COUPON_CODE_CHARS_MAX} characters; shorten it");
+            return Err(self.refuse(name, advice));
+        }
+        Ok(coupon)
+    }
+
+    /// WhatsApp wants the code twice, and a platform knows only of the text.
+    fn password(&self, name: ButtonName<'_>, code: Option<&String>) -> Result<String, Refusal> {
+        let Some(code) = code else {
+            return Err(self.refuse(name, "needs the one-time password as the first parameter of its body; add it"));
+        };
+        let code = self.value(name, "the one-time password", code)?;
+        if is_longer(&code, PASSWORD_CHARS_MAX) {
+            let advice =
+                format_args!("takes a one-time password of at most {PASSWORD_CHARS_MAX} characters; shorten it");
+            return Err(self.refuse(name, advice));
+        }
+        Ok(code)
+    }
+
     /// The variable end of a URL, also where the platform gave the whole of it.
     fn url_suffix(&self, name: ButtonName<'_>, prefix: &str, value: Option<&str>) -> Result<String, Refusal> {
-        let suffix = value.map(|value| value.strip_prefix(prefix).unwrap_or(value)).unwrap_or_default();
+        let suffix = value.map(|value| without_prefix(value, prefix)).unwrap_or_default();
         if suffix.is_empty() {
             return Err(self.refuse(
                 name,
                 format_args!("needs the part of its URL that follows {prefix:?}; add it to the button"),
             ));
         }
-        if holds_placeholder(suffix) && !self.tolerate_placeholders {
+        if holds_placeholder(suffix) && !self.rules.tolerate_placeholders {
             return Err(self.refuse(
                 name,
                 format_args!("got the URL {suffix:?} with its variable in it; replace that by a value"),
             ));
         }
-        self.check_value(name, "the end of the URL", suffix)?;
-        Ok(suffix.to_owned())
+        self.value(name, "the end of the URL", suffix)
     }
 
     fn payload(&self, name: ButtonName<'_>, payload: &str) -> Result<String, Refusal> {
@@ -325,20 +373,18 @@ impl Filler<'_> {
         Ok(components)
     }
 
-    /// The rules that WhatsApp has for every value, wherever it stands.
-    fn check_value(&self, component: impl fmt::Display, what: impl fmt::Display, value: &str) -> Result<(), Refusal> {
-        let trouble = if value.trim().is_empty() {
-            "is empty; give it a value, or a default for people without one"
-        } else if value.contains(['\n', '\r']) {
-            "contains a line break, which WhatsApp forbids; remove it"
-        } else if value.contains('\t') {
-            "contains a tab, which WhatsApp forbids; remove it"
-        } else if has_long_gap(value) {
-            "contains too many spaces in a row, which WhatsApp forbids; leave at most four"
-        } else {
-            return Ok(());
+    /// A value, wherever it stands, as WhatsApp takes it.
+    fn value(&self, component: impl fmt::Display, what: impl fmt::Display, value: &str) -> Result<String, Refusal> {
+        let value = match self.rules.white_space {
+            ForbiddenWhiteSpace::Refuse => value.to_owned(),
+            ForbiddenWhiteSpace::Clean => cleaned(value),
         };
-        Err(self.refusal(component, format_args!("{what} of template {} {trouble}", self.template)))
+        match trouble_with(&value) {
+            None => Ok(value),
+            Some(trouble) => {
+                Err(self.refusal(component, format_args!("{what} of template {} {trouble}", self.template)))
+            }
+        }
     }
 
     fn no_such_button(&self, content: &ButtonContent) -> Refusal {
@@ -414,71 +460,6 @@ fn media_header(kind: MediaKind) -> &'static str {
         MediaKind::Audio => "an audio header",
         MediaKind::Document => "a document header",
     }
-}
-
-/// The template's buttons that are of the content's kind and have no content yet.
-fn free_places(
-    needed: &[TemplateButton],
-    assigned: &[Option<&ButtonContent>],
-    content: &ButtonContent,
-) -> impl Iterator<Item = usize> {
-    needed
-        .iter()
-        .zip(assigned)
-        .enumerate()
-        .filter(|(_, (button, taken))| taken.is_none() && takes(&button.kind, &content.kind))
-        .map(|(place, _)| place)
-}
-
-fn takes(needed: &TemplateButtonKind, given: &ButtonContentKind) -> bool {
-    match needed {
-        TemplateButtonKind::DynamicUrl { .. } => *given == ButtonContentKind::DynamicUrl,
-        TemplateButtonKind::StaticUrl { .. } => *given == ButtonContentKind::StaticUrl,
-        TemplateButtonKind::CallPhone { .. } => *given == ButtonContentKind::CallPhone,
-        TemplateButtonKind::QuickReply => *given == ButtonContentKind::QuickReply,
-        TemplateButtonKind::CopyCode => *given == ButtonContentKind::CopyCode,
-        // It looks like the one and is listed as the other.
-        TemplateButtonKind::OneTimePassword => {
-            matches!(given, ButtonContentKind::CopyCode | ButtonContentKind::DynamicUrl)
-        }
-        TemplateButtonKind::Other { .. } => matches!(given, ButtonContentKind::Other(_)),
-    }
-}
-
-/// Would something be lost if this button had no place?
-fn carries_something(content: &ButtonContent) -> bool {
-    let has_value = content.value.as_deref().is_some_and(|value| !value.is_empty());
-    match content.kind {
-        ButtonContentKind::DynamicUrl | ButtonContentKind::CopyCode => true,
-        ButtonContentKind::QuickReply | ButtonContentKind::Other(_) => has_value,
-        ButtonContentKind::StaticUrl | ButtonContentKind::CallPhone => false,
-    }
-}
-
-fn same_label(one: &str, other: &str) -> bool {
-    one.trim().to_lowercase() == other.trim().to_lowercase()
-}
-
-fn has_long_gap(text: &str) -> bool {
-    text.as_bytes().windows(SPACES_IN_A_ROW_MAX + 1).any(|window| window.iter().all(|byte| *byte == b' '))
-}
-
-fn is_longer(text: &str, chars_max: usize) -> bool {
-    text.len() > chars_max && text.chars().nth(chars_max).is_some()
-}
-
-/// Something that WhatsApp could try to fetch. Whether it is there, only fetching tells.
-fn is_web_url(url: &str) -> bool {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control()))
-}
-
-fn is_place(location: &Location) -> bool {
-    is_coordinate(&location.latitude, 90.0) && is_coordinate(&location.longitude, 180.0)
-}
-
-fn is_coordinate(text: &str, limit: f64) -> bool {
-    text.trim().parse::<f64>().is_ok_and(|degrees| degrees.abs() <= limit)
 }
 
 #[cfg(test)]

@@ -26,6 +26,26 @@ pub struct Template {
     pub components: TemplateComponents,
 }
 
+impl Template {
+    /// Are its variables named? Platforms know positions only.
+    pub fn has_names(&self) -> bool {
+        let components = &self.components;
+        let cards = components.carousel.as_deref().unwrap_or_default();
+        let headers = components.header.iter().chain(cards.iter().filter_map(|card| card.header.as_ref()));
+        let bodies = std::iter::once(&components.body).chain(cards.iter().map(|card| &card.body));
+        let texts = headers.filter_map(TemplateHeader::text).chain(bodies);
+        texts.flat_map(|text| &text.variables).any(|variable| matches!(variable, Variable::Name(_)))
+    }
+}
+
+/// A template, and its provider's own entry in the listing, which says more than sending needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedTemplate {
+    pub template: Template,
+    /// JSON, as it came.
+    pub listing: String,
+}
+
 /// An open set: what we do not know is kept as it is written, and cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -106,6 +126,15 @@ pub enum TemplateHeader {
     Other(String),
 }
 
+impl TemplateHeader {
+    fn text(&self) -> Option<&TemplateText> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Media(_) | Self::Location | Self::Other(_) => None,
+        }
+    }
+}
+
 /// A text and the variables in it, in order of appearance, each once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -126,6 +155,30 @@ impl TemplateText {
         }
         Self { text, variables }
     }
+}
+
+/// A part of a text: what always stands there, or what a variable is replaced by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TextPiece<'a> {
+    Fixed(&'a str),
+    Variable(Variable),
+}
+
+/// A text, taken apart at its variables.
+pub(super) fn pieces(text: &str) -> Vec<TextPiece<'_>> {
+    let mut pieces = Vec::new();
+    let mut fixed_from = 0;
+    for (at, _) in text.match_indices("{{") {
+        let inside = &text[at + 2..];
+        let variable = inside.split_once("}}").and_then(|(inside, _)| Some((inside.len(), Variable::parse(inside)?)));
+        if let Some((length, variable)) = variable {
+            pieces.push(TextPiece::Fixed(&text[fixed_from..at]));
+            pieces.push(TextPiece::Variable(variable));
+            fixed_from = at + 2 + length + 2;
+        }
+    }
+    pieces.push(TextPiece::Fixed(&text[fixed_from..]));
+    pieces
 }
 
 /// Does something that ought to have been replaced still stand in double braces?

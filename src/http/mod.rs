@@ -10,6 +10,7 @@ pub mod health;
 pub mod openapi;
 pub mod platform_api;
 pub mod provider_webhooks;
+pub mod template_import;
 pub mod tls;
 
 use std::sync::Arc;
@@ -45,7 +46,12 @@ pub fn routes(config: &mut ServiceConfig, with_metrics: bool) {
         let slug = platform.slug();
         config
             .route(&format!("/{slug}/{{account}}/messages"), web::post().to(platform_api::send))
-            .route(&format!("/{slug}/{{account}}/{{url_token}}/messages"), web::post().to(platform_api::send_by_url));
+            .route(&format!("/{slug}/{{account}}/{{url_token}}/messages"), web::post().to(platform_api::send_by_url))
+            .route(&format!("/{slug}/{{account}}/templates"), web::get().to(template_import::list))
+            .route(
+                &format!("/{slug}/{{account}}/{{url_token}}/templates"),
+                web::get().to(template_import::list_by_url),
+            );
     }
     config
         .route("/webhooks/{provider}/{connection}", web::get().to(provider_webhooks::handshake))

@@ -3,7 +3,7 @@
 
 use actix_web::{HttpResponse, http::header::ContentType};
 use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -15,6 +15,8 @@ use utoipa::{OpenApi, ToSchema};
     paths(
         super::platform_api::send,
         super::platform_api::send_by_url,
+        super::template_import::list,
+        super::template_import::list_by_url,
         super::provider_webhooks::handshake,
         super::provider_webhooks::receive,
         super::health::alive,
@@ -46,6 +48,69 @@ pub struct SendError {
     code: Option<u16>,
     /// Names the part of the request and says what to change.
     message: String,
+}
+
+/// What may be asked of the list of templates. What cannot be read is left out, and quotes around a value are ignored.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the dialect of the platform reads the query; this only describes it")]
+pub struct TemplateListQuery {
+    /// Templates a page, 50 to 500; another number is moved to the nearer one.
+    limit: Option<usize>,
+    /// The `after` of the page before.
+    after: Option<String>,
+    /// A business number of the account; without it the templates of all its numbers, each once.
+    number: Option<String>,
+    /// A part of the name.
+    name: Option<String>,
+    language: Option<String>,
+    /// MARKETING, UTILITY or AUTHENTICATION.
+    category: Option<String>,
+    /// APPROVED or PAUSED.
+    status: Option<String>,
+}
+
+/// A page of templates as Meta's own list has it.
+#[derive(Serialize, ToSchema)]
+pub struct TemplateList {
+    data: Vec<TemplateEntry>,
+    paging: TemplatePaging,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct TemplateEntry {
+    #[schema(example = "order_update")]
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_send_ttl_seconds: Option<i64>,
+    #[schema(example = "POSITIONAL")]
+    parameter_format: String,
+    /// As Meta lists them, with their examples.
+    #[schema(value_type = Vec<Object>)]
+    components: Vec<serde_json::Value>,
+    #[schema(example = "en")]
+    language: String,
+    #[schema(example = "APPROVED")]
+    status: String,
+    #[schema(example = "UTILITY")]
+    category: String,
+    id: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct TemplatePaging {
+    cursors: TemplateCursors,
+    /// The URL of the next page; the last page has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct TemplateCursors {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]

@@ -8,13 +8,10 @@ use actix_web::{
     web::{Data, Path, Payload},
 };
 
-use super::{Parts, access::remote_address, body::read_body, error::not_found};
+use super::{Parts, access::account_of_caller, body::read_body, error::not_found};
 use crate::{
-    domain::{
-        account::Account,
-        failure::{Refusal, RefusalKind},
-    },
-    platforms::{self, Accepted, CallerProof, Platform},
+    domain::failure::{Refusal, RefusalKind},
+    platforms::{self, Accepted, Platform, Reply},
     services::accept::STRANGER_BODY_BYTES_MAX,
     telemetry,
 };
@@ -74,7 +71,11 @@ async fn receive(
     let Some(platform) = platforms::find(slug) else { return not_found().await };
     let outcome = accept(request, platform, account_id, url_token, payload, parts, arrived).await;
     metrics::histogram!(telemetry::ACCEPT_SECONDS).record(arrived.elapsed().as_secs_f64());
-    let reply = platform.reply(outcome.as_ref());
+    answer(platform.reply(outcome.as_ref()))
+}
+
+/// An answer in a platform's own words.
+pub(super) fn answer(reply: Reply) -> HttpResponse {
     let status = StatusCode::from_u16(reply.http_status).expect("dialects answer with statuses that exist");
     HttpResponse::build(status).content_type(ContentType::json()).body(reply.body)
 }
@@ -89,25 +90,17 @@ async fn accept(
     arrived: Instant,
 ) -> Result<Accepted, Refusal> {
     let snapshot = parts.directory.snapshot();
-    let account = snapshot.account(account_id).filter(|account| account.platform == platform.slug() && account.enabled);
-    match account {
-        Some(account) if proves(request, platform, account, url_token) => {
+    match account_of_caller(request, platform, &snapshot, account_id, url_token, &parts.settings.server.trusted_proxies)
+    {
+        Ok(account) => {
             let body = read_body(payload, parts.settings.limits.send_body_bytes).await;
             let body = body.map_err(|problem| Refusal::new(RefusalKind::Other, problem.message()))?;
             parts.acceptor.accept(platform, account, &body, arrived).await
         }
-        // An unknown account and a wrong passcode look the same from outside.
-        known => {
-            let caller = remote_address(request, &parts.settings.server.trusted_proxies);
-            tracing::warn!(caller = ?caller, account.id = account_id, "a call for account {account_id:?} did not prove who it is");
+        Err(stranger) => {
             // Who has not proved who it is may not fill our memory.
             let body = read_body(payload, STRANGER_BODY_BYTES_MAX).await.unwrap_or_default();
-            Err(parts.acceptor.refuse_caller(known.map(AsRef::as_ref), &body))
+            Err(parts.acceptor.refuse_caller(&stranger, &body))
         }
     }
-}
-
-fn proves(request: &HttpRequest, platform: &dyn Platform, account: &Account, url_token: Option<&str>) -> bool {
-    let header = |name: &str| request.headers().get(name)?.to_str().ok();
-    platform.authenticate(account, &CallerProof { header: &header, url_token })
 }

@@ -10,6 +10,7 @@ use crate::domain::{
     failure::Refusal,
     ids::MessageId,
     outbound::SendRequest,
+    template::{ListedTemplate, Template},
 };
 
 /// One engagement platform's dialect.
@@ -29,6 +30,67 @@ pub trait Platform: Send + Sync {
 
     /// Events into requests to a callback URL. All events are of one subscription.
     fn render_callbacks(&self, events: &[Event]) -> Renderings;
+
+    /// Understands what is asked of the list of templates, from the raw query of the URL.
+    fn parse_template_query(&self, query: &str) -> Result<TemplateQuery, Refusal>;
+
+    /// A page of that list, or why there is none. `own_url` is where the list was asked for, without its query.
+    fn reply_templates(&self, query: &TemplateQuery, outcome: Result<&TemplatePage, &Refusal>, own_url: &str) -> Reply;
+}
+
+/// What a platform wants to know of an account's templates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TemplateQuery {
+    /// Templates a page; the dialect has made it a sensible number.
+    pub limit: usize,
+    /// The last one of the page before.
+    pub after: Option<TemplateKey>,
+    /// The business number whose templates they are, as typed; none: those of all numbers.
+    pub number: Option<String>,
+    /// A part of the name.
+    pub name: Option<String>,
+    pub language: Option<String>,
+    /// In the provider's words, which templates keep.
+    pub category: Option<String>,
+    pub status: Option<String>,
+}
+
+impl TemplateQuery {
+    /// Does the template pass the filters? Words are compared without regard to case.
+    pub fn wants(&self, template: &Template) -> bool {
+        let same =
+            |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(is));
+        self.name.as_ref().is_none_or(|part| template.name.contains(&part.to_ascii_lowercase()))
+            && same(&self.language, &template.language)
+            && same(&self.category, &word(&template.category))
+            && same(&self.status, &word(&template.status))
+    }
+}
+
+/// The word that a status or a category is written with.
+fn word(value: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(value).expect("a word can be written as JSON");
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// What a list of templates is ordered by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TemplateKey {
+    pub name: String,
+    pub language: String,
+}
+
+impl TemplateKey {
+    pub fn of(template: &Template) -> Self {
+        Self { name: template.name.clone(), language: template.language.clone() }
+    }
+}
+
+/// Templates in their order, and whether there are more behind them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TemplatePage {
+    pub templates: Vec<ListedTemplate>,
+    pub more: bool,
 }
 
 /// Every platform this build can serve. Adding one is a folder and a line here.
@@ -37,6 +99,12 @@ pub static ALL: &[&dyn Platform] = &[&clevertap::CleverTap];
 /// The platform with this slug.
 pub fn find(slug: &str) -> Option<&'static dyn Platform> {
     ALL.iter().copied().find(|platform| platform.slug() == slug)
+}
+
+/// The pairs that a customer attached to a request, as it was stored; none when this version cannot read it.
+pub fn custom_pairs(account: &Account, request: &str) -> Vec<(String, String)> {
+    let read = find(&account.platform).map(|platform| platform.parse_send(account, request.as_bytes()));
+    read.and_then(Result::ok).map(|request| request.custom).unwrap_or_default()
 }
 
 /// What a caller shows to prove who it is.

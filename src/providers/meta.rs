@@ -22,7 +22,7 @@ use crate::{
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
         inbound::InboundMessage,
         outbound::{Category, OutboundMessage, SendBody},
-        template::Template,
+        template::ListedTemplate,
     },
     net::{
         exchange::{Exchange, Method, NoAnswer, OutgoingRequest},
@@ -93,6 +93,8 @@ const MARKETING_MESSAGES: &str = "marketing_messages";
 
 /// Templates asked for at once. With carousels one takes some ten kilobytes.
 const TEMPLATES_PER_PAGE: usize = 100;
+/// What sending needs, and what a platform that imports templates wants to know besides.
+const TEMPLATE_FIELDS: &str = "id,name,language,status,category,components,parameter_format,message_send_ttl_seconds";
 const TEMPLATE_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A business account has at most 6,000 templates.
 pub const TEMPLATE_PAGES_MAX: usize = 100;
@@ -163,7 +165,7 @@ impl Provider for MetaCloud {
         via: &Exchange,
         from: &Sender,
         named: Option<&str>,
-    ) -> Result<Vec<Template>, FetchFailure> {
+    ) -> Result<Vec<ListedTemplate>, FetchFailure> {
         let via = via.reading_up_to(TEMPLATE_PAGE_BYTES_MAX);
         // Names are lower-case at Meta, whatever a person typed.
         let named = named.map(str::to_ascii_lowercase);
@@ -173,7 +175,7 @@ impl Provider for MetaCloud {
             other => other,
         }?;
         // The filter of the listing may find names that only contain the one asked for.
-        templates.retain(|template| named.as_deref().is_none_or(|name| template.name == name));
+        templates.retain(|listed| named.as_deref().is_none_or(|name| listed.template.name == name));
         Ok(templates)
     }
 }
@@ -248,7 +250,11 @@ impl From<ListFailure> for FetchFailure {
 }
 
 /// All pages. The address of the next one is always built here: Graph's own `next` holds the token.
-async fn list_templates(via: &Exchange, from: &Sender, named: Option<&str>) -> Result<Vec<Template>, ListFailure> {
+async fn list_templates(
+    via: &Exchange,
+    from: &Sender,
+    named: Option<&str>,
+) -> Result<Vec<ListedTemplate>, ListFailure> {
     let mut templates = Vec::new();
     let mut after = None;
     for _ in 0..TEMPLATE_PAGES_MAX {
@@ -300,7 +306,7 @@ async fn fetch_page(
 
 fn template_page_url(connection: &Connection, account_id: &str, named: Option<&str>, after: Option<&str>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("fields", "id,name,language,status,category,components");
+    query.append_pair("fields", TEMPLATE_FIELDS);
     query.append_pair("limit", &TEMPLATES_PER_PAGE.to_string());
     for (name, value) in [("name", named), ("after", after)] {
         if let Some(value) = value {

@@ -16,7 +16,7 @@ use crate::{
         inbound::InboundMessage,
         outbound::OutboundMessage,
         status::StatusUpdate,
-        template::Template,
+        template::ListedTemplate,
     },
     net::exchange::Exchange,
 };
@@ -60,7 +60,7 @@ pub trait Provider: Send + Sync {
         via: &Exchange,
         from: &Sender,
         named: Option<&str>,
-    ) -> Result<Vec<Template>, FetchFailure>;
+    ) -> Result<Vec<ListedTemplate>, FetchFailure>;
 }
 
 /// Every provider this build can talk to. Adding one is a file and a line here.

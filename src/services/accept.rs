@@ -9,26 +9,22 @@
 //!
 //! Whatever is refused on the way is kept with the answer, and is never sent later.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU32, Ordering},
-    },
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use serde::Serialize;
 
 use super::{
     directory::{Directory, Snapshot},
     lookup::{LookedUp, TemplateLookup},
+    per_minute::PerMinute,
+    rendered::check_rendered,
 };
 use crate::{
     clock,
     domain::{
         account::{Account, Sender, TestMessages},
         failure::{Refusal, RefusalKind},
-        fill::fill,
+        fill::{FillRules, fill},
         outbound::{Category, Content, Purpose, SendRequest},
         phone::PhoneNumber,
         template::{Resolved, TemplateContent, resolve},
@@ -48,31 +44,18 @@ pub struct Acceptor {
     pub committer: Committer,
     pub lookup: Arc<TemplateLookup>,
     pub limits: Limits,
-    kept: RefusedKept,
-    strangers_kept: RefusedKept,
+    kept: PerMinute,
+    strangers_kept: PerMinute,
+    strangers_told: PerMinute,
+    renderings_told: PerMinute,
 }
 
 /// Calls without the right credentials that are kept.
 const STRANGERS_KEPT_PER_MINUTE: u32 = 60;
+/// Calls without the right credentials that are told in the log.
+const STRANGERS_TOLD_PER_MINUTE: u32 = 60;
 /// What is kept of each.
 pub const STRANGER_BODY_BYTES_MAX: usize = 4096;
-
-/// How many refused requests were kept in the current minute.
-#[derive(Default)]
-struct RefusedKept {
-    minute: AtomicI64,
-    count: AtomicU32,
-}
-
-impl RefusedKept {
-    fn one_more(&self, limit: u32) -> bool {
-        let minute = clock::now().as_seconds() / 60;
-        if self.minute.swap(minute, Ordering::Relaxed) != minute {
-            self.count.store(0, Ordering::Relaxed);
-        }
-        self.count.fetch_add(1, Ordering::Relaxed) < limit
-    }
-}
 
 /// A request that was checked, and what is to be done with it.
 struct Checked {
@@ -99,8 +82,10 @@ impl Acceptor {
             committer,
             lookup,
             limits,
-            kept: RefusedKept::default(),
-            strangers_kept: RefusedKept::default(),
+            kept: PerMinute::default(),
+            strangers_kept: PerMinute::default(),
+            strangers_told: PerMinute::default(),
+            renderings_told: PerMinute::default(),
         }
     }
 
@@ -166,7 +151,7 @@ impl Acceptor {
         }
         let (category, template) = match &request.content {
             Content::Freeform(_) => (Category::Freeform, None),
-            Content::Template(content) => self.check_template(sender, content, request.purpose).await?,
+            Content::Template(content) => self.check_template(account, sender, content, request.purpose).await?,
         };
         let send = to_be_sent(account, request.purpose, &recipient);
         Ok(Checked { sender: sender.clone(), recipient, category, template, send })
@@ -175,17 +160,18 @@ impl Acceptor {
     /// Checks a template against the list that we have, and when that says no, against a fresh one.
     async fn check_template(
         &self,
+        account: &Account,
         sender: &Arc<Sender>,
         content: &TemplateContent,
         purpose: Purpose,
     ) -> Result<(Category, Option<(String, String)>), Refusal> {
         let tolerant = matches!(purpose, Purpose::Test { .. });
-        let cached = match check_against(&self.directory, sender, content, tolerant) {
+        let cached = match self.check_against_list(account, sender, content, purpose) {
             Ok(found) => return Ok(found),
             Err(refusal) => refusal,
         };
         match self.lookup.look_up(sender, &content.name).await {
-            LookedUp::Fresh => check_against(&self.directory, sender, content, tolerant),
+            LookedUp::Fresh => self.check_against_list(account, sender, content, purpose),
             // Known, and it does not fit: nothing says that the list is wrong.
             LookedUp::NoAnswer
                 if resolve(&self.directory.templates(sender), &content.name, &content.language).is_ok() =>
@@ -202,6 +188,28 @@ impl Acceptor {
             // Better late than never: it is looked up again when its turn comes.
             LookedUp::NoAnswer => Ok((Category::Utility, None)),
         }
+    }
+
+    /// The template's category and exact name, when the list has it and the content fills it.
+    fn check_against_list(
+        &self,
+        account: &Account,
+        sender: &Sender,
+        content: &TemplateContent,
+        purpose: Purpose,
+    ) -> Result<(Category, Option<(String, String)>), Refusal> {
+        let templates = self.directory.templates(sender);
+        let Resolved { template, substituted } = resolve(&templates, &content.name, &content.language)?;
+        let filled = fill(template, content, FillRules::new(&account.policy, &sender.policy, purpose))?;
+        check_rendered(&self.renderings_told, account, template, content)?;
+        if substituted {
+            tracing::info!(
+                sender.number = %sender.number,
+                "template {} was asked for in {} and is sent in {}, its only approved translation of that language",
+                filled.name, content.language, filled.language
+            );
+        }
+        Ok((filled.category, Some((filled.name, filled.language))))
     }
 
     async fn store(
@@ -259,11 +267,15 @@ impl Acceptor {
             account.id,
             refusal.message
         );
+        self.keep(account, body, platform_message_id, refusal);
+    }
+
+    fn keep(&self, account: &Account, body: &[u8], platform_message_id: Option<String>, refusal: &Refusal) {
         // What cannot be stored now cannot be stored as refused either.
         if refusal.kind != RefusalKind::CannotStore && self.kept.one_more(self.limits.refused_kept_per_minute) {
             self.committer.keep_refused(RefusedRequest {
                 account: account.key,
-                kind,
+                kind: kind_name(refusal.kind),
                 platform_message_id,
                 request: body.to_vec(),
                 answer: refusal.message.clone(),
@@ -271,23 +283,33 @@ impl Acceptor {
         }
     }
 
-    /// Keeps a call (of at most [`STRANGER_BODY_BYTES_MAX`]) that did not prove to speak for the account: the first thing to ask
-    /// about when nothing arrives. Anybody can make such calls, so few are kept, and little of each.
-    pub fn refuse_caller(&self, account: Option<&Account>, body: &[u8]) -> Refusal {
-        let refusal = Refusal::new(
-            RefusalKind::Credentials,
-            "invalid credentials: check the account in the URL and the authentication headers of the provider",
-        );
-        match account {
-            Some(account) if self.strangers_kept.one_more(STRANGERS_KEPT_PER_MINUTE) => {
-                self.keep_refused(account, body, None, &refusal);
-            }
-            Some(_) | None => {
-                metrics::counter!(telemetry::REFUSALS, "kind" => kind_name(refusal.kind)).increment(1);
-            }
+    /// Refuses a call that did not prove to speak for the account, and tells and keeps (of at most
+    /// [`STRANGER_BODY_BYTES_MAX`]) why: the first thing to ask about when nothing arrives. Anybody can make such
+    /// calls, so few are told and kept, and little of each.
+    pub fn refuse_caller(&self, stranger: &Stranger<'_>, body: &[u8]) -> Refusal {
+        let refusal = Refusal::new(RefusalKind::Credentials, stranger.why.clone());
+        if self.strangers_told.one_more(STRANGERS_TOLD_PER_MINUTE) {
+            let id = stranger.account_id;
+            tracing::warn!(account.id = id, "turned away a call for account {id:?}: {}", stranger.why);
+        }
+        metrics::counter!(telemetry::REFUSALS, "kind" => kind_name(refusal.kind)).increment(1);
+        if let Some(account) = stranger.known
+            && self.strangers_kept.one_more(STRANGERS_KEPT_PER_MINUTE)
+        {
+            self.keep(account, body, None, &refusal);
         }
         refusal
     }
+}
+
+/// Somebody who may not speak for the account that he names.
+pub struct Stranger<'a> {
+    /// As it stood in the URL.
+    pub account_id: &'a str,
+    /// The account, if there is one of that name.
+    pub known: Option<&'a Account>,
+    /// For operators, never for the caller.
+    pub why: String,
 }
 
 fn sender_of<'a>(snapshot: &'a Snapshot, account: &Account, from: &str) -> Result<&'a Arc<Sender>, Refusal> {
@@ -300,28 +322,6 @@ fn sender_of<'a>(snapshot: &'a Snapshot, account: &Account, from: &str) -> Resul
         };
         Refusal::new(RefusalKind::Other, message)
     })
-}
-
-/// The template's category and exact name, when the list has it and the content fills it.
-fn check_against(
-    directory: &Directory,
-    sender: &Sender,
-    content: &TemplateContent,
-    tolerant: bool,
-) -> Result<(Category, Option<(String, String)>), Refusal> {
-    let templates = directory.templates(sender);
-    let resolved = resolve(&templates, &content.name, &content.language)
-        .map_err(|error| Refusal::new(RefusalKind::Template, error.to_string()))?;
-    let Resolved { template, substituted } = resolved;
-    let filled = fill(template, content, tolerant)?;
-    if substituted {
-        tracing::info!(
-            sender.number = %sender.number,
-            "template {} was asked for in {} and is sent in {}, its only approved translation of that language",
-            filled.name, content.language, filled.language
-        );
-    }
-    Ok((filled.category, Some((filled.name, filled.language))))
 }
 
 /// A test is sent when a person seems to wait for it, unless the account's policy says otherwise.

@@ -175,3 +175,56 @@ impl Directory {
 pub fn owner_of(sender: &Sender) -> TemplateOwner {
     TemplateOwner { connection: sender.connection.key, provider_account_id: sender.provider_account_id.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{account::SenderPolicy, phone::PhoneNumber};
+
+    fn snapshot(numbers: &[&str]) -> Snapshot {
+        let connection = Arc::new(Connection {
+            key: ConnectionKey(1),
+            id: "main".to_owned(),
+            provider: "meta".to_owned(),
+            settings: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            hold: None,
+        });
+        let senders = numbers.iter().zip(1..).map(|(number, key)| Sender {
+            key: SenderKey(key),
+            account: AccountKey(1),
+            connection: connection.clone(),
+            number: PhoneNumber::from_international(number).expect("a number"),
+            provider_number_id: key.to_string(),
+            provider_account_id: "w".to_owned(),
+            messages_per_second: 80,
+            policy: SenderPolicy::default(),
+            hold: None,
+        });
+        Snapshot::new(Configuration { senders: senders.collect(), ..Configuration::default() })
+    }
+
+    #[test]
+    fn a_business_number_is_known_by_its_digits_or_by_an_end_that_only_it_has() {
+        let snapshot = snapshot(&["+918880110022", "+918880110033", "+448880110022"]);
+        let meant =
+            |text: &str| snapshot.sender_meant(AccountKey(1), text).map(|sender| sender.number.as_e164().to_owned());
+
+        for text in [
+            "+918880110033",
+            "918880110033",
+            "+91 88801-10033",
+            "8880110033",
+            "08880110033",
+            "00918880110033",
+            "110033",
+        ] {
+            assert_eq!(meant(text).as_deref(), Some("+918880110033"), "{text}");
+        }
+        assert_eq!(meant("918880110022").as_deref(), Some("+918880110022"));
+        for nobodys in ["8880110022", "10033", "", "+918880110099", "28880110033"] {
+            assert_eq!(meant(nobodys), None, "{nobodys:?}: of two numbers, too short, or of none");
+        }
+        assert!(snapshot.sender_meant(AccountKey(2), "+918880110033").is_none(), "another account's");
+    }
+}

@@ -17,7 +17,7 @@ use crate::{
         account::{Account, Sender, UnknownOutcome},
         attempt::{Attempt, AttemptOutcome},
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
-        fill::fill,
+        fill::{FillRules, fill},
         outbound::{Content, OutboundMessage, Purpose, SendBody},
         progress::Finding,
         retry::Schedule,
@@ -168,13 +168,14 @@ impl Dispatcher {
             platform.parse_send(account, queued.request.as_bytes()).map_err(|refusal| unreadable(&refusal.message))?;
         let body = match request.content {
             Content::Freeform(freeform) => SendBody::Freeform(freeform),
-            Content::Template(content) => self.fill(sender, queued, content, request.purpose).await?,
+            Content::Template(content) => self.fill(account, sender, queued, content, request.purpose).await?,
         };
         Ok(OutboundMessage { id: queued.id, to: queued.recipient.clone(), body })
     }
 
     async fn fill(
         &self,
+        account: &Account,
         sender: &Arc<Sender>,
         queued: &QueuedMessage,
         content: TemplateContent,
@@ -200,8 +201,7 @@ impl Dispatcher {
             // It was accepted without having been seen.
             Err(unresolved) => return Err(self.look_up(sender, &content, &unresolved.to_string()).await),
         };
-        let tolerant = matches!(purpose, Purpose::Test { .. });
-        let filled = fill(resolved.template, &content, tolerant)
+        let filled = fill(resolved.template, &content, FillRules::new(&account.policy, &sender.policy, purpose))
             .map_err(|refusal| Obstacle::Final(template_failure(&refusal.message)))?;
         Ok(SendBody::Template(filled))
     }

@@ -6,5 +6,8 @@ pub mod directory;
 pub mod dispatch;
 pub mod ingest;
 pub mod lookup;
+pub mod per_minute;
 pub mod relay;
+pub mod rendered;
 pub mod retain;
+pub mod template_page;

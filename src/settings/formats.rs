@@ -23,10 +23,10 @@ pub(super) mod waits {
 
 /// Lists of networks: `["10.0.0.0/8", "192.0.2.1"]`.
 pub(super) mod networks {
-    use std::net::IpAddr;
-
     use ipnet::IpNet;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::domain::network::Network;
 
     pub(crate) fn serialize<S: Serializer>(networks: &[IpNet], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(networks.iter().map(ToString::to_string))
@@ -35,15 +35,8 @@ pub(super) mod networks {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
         Vec::<String>::deserialize(deserializer)?
             .into_iter()
-            .map(|text| parse(&text).map_err(D::Error::custom))
+            .map(|text| Network::parse(&text).map(|network| network.0).map_err(D::Error::custom))
             .collect()
-    }
-
-    fn parse(text: &str) -> Result<IpNet, String> {
-        let address = text.parse::<IpAddr>().map(IpNet::from);
-        address
-            .or_else(|_| text.parse::<IpNet>())
-            .map_err(|_| format!("`{text}` is not a network: write it like 10.0.0.0/8, or a single address"))
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
     vault::Vault,
 };
 use crate::domain::{
-    account::{Account, AccountPolicy, Connection, Credentials, Hold, Sender},
+    account::{Account, AccountPolicy, Connection, Credentials, Hold, Sender, SenderPolicy},
     callback::{EventKind, Subscription},
     ids::{AccountKey, ConnectionKey, SenderKey, SubscriptionKey},
     phone::PhoneNumber,
@@ -97,6 +97,7 @@ pub struct SenderRecord {
     pub provider_number_id: String,
     pub provider_account_id: String,
     pub messages_per_second: u32,
+    pub policy: SenderPolicy,
 }
 
 /// The callbacks of one kind for an account, or for one of its numbers.
@@ -146,7 +147,7 @@ async fn load(connection: &impl ConnectionTrait, vault: &Vault) -> Result<Config
                WHERE enabled ORDER BY key";
     let subscriptions = query(connection, sql, vec![]).await?;
     let sql = "SELECT key, account, connection, number, provider_number_id, provider_account_id, messages_per_second, \
-               held_since, held_reason FROM senders ORDER BY key";
+               policy, held_since, held_reason FROM senders ORDER BY key";
     let senders = query(connection, sql, vec![]).await?;
     let sql = "SELECT key, id, name, platform, enabled, policy, credentials FROM accounts ORDER BY key";
     let accounts = query(connection, sql, vec![]).await?;
@@ -201,6 +202,7 @@ fn read_sender(row: &QueryResult, connections: &HashMap<ConnectionKey, &Arc<Conn
     let number: String = row.try_get("", "number")?;
     let connection = connections.get(&ConnectionKey(row.try_get("", "connection")?));
     let messages_per_second: i32 = row.try_get("", "messages_per_second")?;
+    let policy: String = row.try_get("", "policy")?;
     Ok(Sender {
         key: SenderKey(row.try_get("", "key")?),
         account: AccountKey(row.try_get("", "account")?),
@@ -209,6 +211,7 @@ fn read_sender(row: &QueryResult, connections: &HashMap<ConnectionKey, &Arc<Conn
         provider_number_id: row.try_get("", "provider_number_id")?,
         provider_account_id: row.try_get("", "provider_account_id")?,
         messages_per_second: messages_per_second.unsigned_abs(),
+        policy: from_json(policy.as_bytes(), "a number's policy")?,
         hold: read_hold(row)?,
     })
 }
@@ -338,14 +341,16 @@ async fn save_sender(
         record.provider_number_id.as_str().into(),
         record.provider_account_id.as_str().into(),
         i32::try_from(record.messages_per_second).unwrap_or(i32::MAX).into(),
+        to_json(&record.policy).into(),
         now.0.into(),
     ];
     // Never another account: its messages and its log would go with the number.
     let sql = "INSERT INTO senders (account, connection, number, provider_number_id, provider_account_id, \
-               messages_per_second, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7) \
+               messages_per_second, policy, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) \
                ON CONFLICT (number) DO UPDATE SET connection = excluded.connection, \
                provider_number_id = excluded.provider_number_id, provider_account_id = excluded.provider_account_id, \
-               messages_per_second = excluded.messages_per_second, updated_at = excluded.updated_at \
+               messages_per_second = excluded.messages_per_second, policy = excluded.policy, \
+               updated_at = excluded.updated_at \
                WHERE senders.account = excluded.account";
     match execute(transaction, sql, values).await? {
         0 => Err(odd("a sender number belongs to another account")),

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use sea_orm::{DbErr, Value};
 
 use super::{Doing, Store, StoreError, execute, execute_rows, query};
-use crate::domain::{ids::ConnectionKey, template::Template, time::UnixMillis};
+use crate::domain::{
+    ids::ConnectionKey,
+    template::{ListedTemplate, Template, TemplateStatus},
+    time::UnixMillis,
+};
 
 /// A provider's business account, which owns a list of templates.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,17 +26,23 @@ pub struct TemplateSync {
 }
 
 impl Store {
-    /// Replaces an owner's whole list, or all translations of one name. `true` when that changed anything.
+    /// Replaces an owner's whole list, or all translations of one name. `true` when that changed anything that
+    /// sending needs. The listings change more often (they hold links that expire) and matter less, so that
+    /// they are written with whole lists only.
     pub async fn replace_templates(
         &self,
         owner: &TemplateOwner,
         named: Option<&str>,
-        templates: &[Template],
+        templates: &[ListedTemplate],
         now: UnixMillis,
     ) -> Result<bool, StoreError> {
+        let templates = &one_of_each(templates);
         // While a platform waits for a look-up: when there is no news, do not queue behind the writer.
-        if named.is_some() && !differ(self.reader(), owner, named, templates).await.doing("compare templates")? {
-            return Ok(false);
+        if named.is_some() {
+            let news = difference(self.reader(), owner, named, templates).await.doing("compare templates")?;
+            if news != Difference::Templates {
+                return Ok(false);
+            }
         }
         let transaction = self.begin().await.doing("begin")?;
         let changed = replace(&transaction, owner, named, templates, now).await.doing("store templates")?;
@@ -72,6 +82,31 @@ impl Store {
         Ok(lists)
     }
 
+    /// The provider's own entries of an owner's templates, of those among `names` (with languages) that are there.
+    pub async fn template_listings(
+        &self,
+        owner: &TemplateOwner,
+        keys: &[(String, String)],
+    ) -> Result<BTreeMap<(String, String), String>, StoreError> {
+        let (which, mut values) = list_of(owner, None);
+        let mut places = Vec::with_capacity(keys.len());
+        for (name, language) in keys {
+            places.push(format!("(${}, ${})", values.len() + 1, values.len() + 2));
+            values.extend([Value::from(name.as_str()), Value::from(language.as_str())]);
+        }
+        if places.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let places = places.join(", ");
+        let sql =
+            format!("SELECT name, language, listing FROM templates {which} AND (name, language) IN (VALUES {places})");
+        let rows = query(self.reader(), sql, values).await.doing("read the listings of templates")?;
+        let read = |row: &sea_orm::QueryResult| -> Result<_, DbErr> {
+            Ok(((row.try_get("", "name")?, row.try_get("", "language")?), row.try_get("", "listing")?))
+        };
+        rows.iter().map(read).collect::<Result<_, _>>().doing("read the listings of templates")
+    }
+
     pub async fn template_syncs(&self) -> Result<BTreeMap<TemplateOwner, TemplateSync>, StoreError> {
         let sql = "SELECT connection, provider_account_id, synced_at, failed_at, failure FROM template_syncs";
         let rows = query(self.reader(), sql, vec![]).await.doing("read template syncs")?;
@@ -109,49 +144,66 @@ fn as_json(template: &Template) -> String {
     serde_json::to_string(template).expect("a template can be written as JSON")
 }
 
-async fn differ(
+/// A translation that was deleted may be listed beside its successor.
+fn one_of_each(templates: &[ListedTemplate]) -> Vec<&ListedTemplate> {
+    let mut kept: BTreeMap<(&str, &str), &ListedTemplate> = BTreeMap::new();
+    for listed in templates {
+        let key = (listed.template.name.as_str(), listed.template.language.as_str());
+        if listed.template.status == TemplateStatus::Approved || !kept.contains_key(&key) {
+            kept.insert(key, listed);
+        }
+    }
+    kept.into_values().collect()
+}
+
+/// What two lists differ in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Difference {
+    None,
+    /// Nothing that sending needs.
+    Listings,
+    Templates,
+}
+
+async fn difference(
     connection: &impl sea_orm::ConnectionTrait,
     owner: &TemplateOwner,
     named: Option<&str>,
-    templates: &[Template],
-) -> Result<bool, DbErr> {
+    templates: &[&ListedTemplate],
+) -> Result<Difference, DbErr> {
     let (which, values) = list_of(owner, named);
-    let before = query(connection, format!("SELECT template FROM templates {which}"), values).await?;
-    let mut before: Vec<String> = before.iter().map(|row| row.try_get("", "template")).collect::<Result<_, _>>()?;
-    let mut after: Vec<String> = templates.iter().map(as_json).collect();
+    let before = query(connection, format!("SELECT template, listing FROM templates {which}"), values).await?;
+    let read = |row: &sea_orm::QueryResult| -> Result<(String, String), DbErr> {
+        Ok((row.try_get("", "template")?, row.try_get("", "listing")?))
+    };
+    let mut before: Vec<_> = before.iter().map(read).collect::<Result<_, _>>()?;
+    let mut after: Vec<_> =
+        templates.iter().map(|listed| (as_json(&listed.template), listed.listing.clone())).collect();
     before.sort_unstable();
     after.sort_unstable();
-    Ok(before != after)
+    let same_templates = before.iter().map(|(template, _)| template).eq(after.iter().map(|(template, _)| template));
+    Ok(match same_templates {
+        false => Difference::Templates,
+        true if before == after => Difference::None,
+        true => Difference::Listings,
+    })
 }
 
 async fn replace(
     transaction: &sea_orm::DatabaseTransaction,
     owner: &TemplateOwner,
     named: Option<&str>,
-    templates: &[Template],
+    templates: &[&ListedTemplate],
     now: UnixMillis,
 ) -> Result<bool, DbErr> {
-    let changed = differ(transaction, owner, named, templates).await?;
-    if changed {
+    let difference = difference(transaction, owner, named, templates).await?;
+    if difference == Difference::Templates {
         let (which, values) = list_of(owner, named);
         execute(transaction, format!("DELETE FROM templates {which}"), values).await?;
-        let rows = templates
-            .iter()
-            .map(|template| {
-                [
-                    owner.connection.0.into(),
-                    owner.provider_account_id.clone().into(),
-                    template.name.clone().into(),
-                    template.language.clone().into(),
-                    as_json(template).into(),
-                ]
-            })
-            .collect::<Vec<[Value; 5]>>();
-        let head = "INSERT INTO templates (connection, provider_account_id, name, language, template)";
-        let tail = " ON CONFLICT (connection, provider_account_id, name, language) \
-                    DO UPDATE SET template = excluded.template";
-        execute_rows(transaction, head, rows, tail).await?;
         super::holds::bump(transaction, "templates").await?;
+    }
+    if difference != Difference::None {
+        insert(transaction, owner, templates).await?;
     }
     if named.is_none() {
         let sql = "INSERT INTO template_syncs (connection, provider_account_id, synced_at) VALUES ($1, $2, $3) \
@@ -161,5 +213,100 @@ async fn replace(
         values.push(now.0.into());
         execute(transaction, sql, values).await?;
     }
-    Ok(changed)
+    Ok(difference == Difference::Templates)
+}
+
+async fn insert(
+    transaction: &sea_orm::DatabaseTransaction,
+    owner: &TemplateOwner,
+    templates: &[&ListedTemplate],
+) -> Result<(), DbErr> {
+    let row = |listed: &&ListedTemplate| {
+        [
+            owner.connection.0.into(),
+            owner.provider_account_id.clone().into(),
+            listed.template.name.clone().into(),
+            listed.template.language.clone().into(),
+            as_json(&listed.template).into(),
+            listed.listing.clone().into(),
+        ]
+    };
+    let rows = templates.iter().map(row).collect::<Vec<[Value; 6]>>();
+    let head = "INSERT INTO templates (connection, provider_account_id, name, language, template, listing)";
+    let tail = " ON CONFLICT (connection, provider_account_id, name, language) \
+                DO UPDATE SET template = excluded.template, listing = excluded.listing";
+    execute_rows(transaction, head, rows, tail).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::template::{TemplateCategory, TemplateComponents},
+        store::testing::on_each_database,
+    };
+
+    fn listed(name: &str, status: TemplateStatus, listing: &str) -> ListedTemplate {
+        let template = Template {
+            provider_id: "1".to_owned(),
+            name: name.to_owned(),
+            language: "en".to_owned(),
+            status,
+            category: TemplateCategory::Utility,
+            components: TemplateComponents::default(),
+        };
+        ListedTemplate { template, listing: listing.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn a_link_that_was_renewed_is_kept_and_is_no_news() {
+        on_each_database(|store| async move {
+            let owner = TemplateOwner { connection: ConnectionKey(1), provider_account_id: "w".to_owned() };
+            let replace = async |named: Option<&str>, listing: &str| {
+                let mut templates = vec![listed("a", TemplateStatus::Approved, listing)];
+                if named.is_none() {
+                    templates.push(listed("b", TemplateStatus::Paused, "{}"));
+                }
+                let replaced = store.replace_templates(&owner, named, &templates, UnixMillis(1)).await;
+                replaced.expect("templates can be written")
+            };
+            let listing = async || {
+                let keys = [("a".to_owned(), "en".to_owned()), ("c".to_owned(), "en".to_owned())];
+                store
+                    .template_listings(&owner, &keys)
+                    .await
+                    .expect("listings can be read")
+                    .into_values()
+                    .collect::<Vec<_>>()
+            };
+            let version = async || store.versions().await.expect("readable").get("templates").copied();
+
+            assert!(replace(None, "1").await, "there were none before");
+            assert_eq!(listing().await, ["1"], "and of those that are not there, none");
+            let before = version().await;
+            assert!(!replace(None, "2").await);
+            assert_eq!(listing().await, ["2"]);
+            assert_eq!(version().await, before, "nobody has to read the list again");
+            assert!(!replace(Some("a"), "3").await);
+            assert_eq!(listing().await, ["2"], "a look-up, for which somebody waits, writes no listing");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn of_a_translation_that_is_listed_twice_the_approved_one_is_kept() {
+        on_each_database(|store| async move {
+            let owner = TemplateOwner { connection: ConnectionKey(1), provider_account_id: "w".to_owned() };
+            let gone = || listed("a", TemplateStatus::Other("DELETED".to_owned()), "gone");
+            let approved = || listed("a", TemplateStatus::Approved, "approved");
+
+            for templates in [[gone(), approved()], [approved(), gone()]] {
+                store.replace_templates(&owner, None, &templates, UnixMillis(1)).await.expect("it can be written");
+                let lists = store.load_templates().await.expect("templates can be read");
+                assert_eq!(lists[&owner], [approved().template]);
+            }
+        })
+        .await;
+    }
 }

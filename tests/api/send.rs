@@ -252,6 +252,7 @@ async fn what_does_not_fit_is_refused_with_its_code_and_says_what_to_change(data
         (Message::order_update(&to).with("wabaNumber", json!("+918880110099")), 2004, BUSINESS_NUMBER),
         (Message::order_update(&to).with("isTemplate", json!(false)).with("type", json!("poll")), 2004, "type: "),
         (Message::order_update(&to).id(&"7".repeat(300)), 2004, "msgId: "),
+        (Message::order_update(&to).id("7|\u{0}|1"), 2004, "msgId: "),
     ] {
         let answer = app.send(&message).await;
         let Answer { http_status, .. } = answer;

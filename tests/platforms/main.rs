@@ -26,8 +26,9 @@ use wabridge::{
         account::{Account, AccountPolicy, Credentials},
         failure::{Refusal, RefusalKind},
         ids::{AccountKey, MessageId},
+        template::{ListedTemplate, Template, TemplateCategory, TemplateComponents, TemplateStatus},
     },
-    platforms::{self, Accepted, Platform, Reply},
+    platforms::{self, Accepted, Platform, Reply, TemplatePage},
 };
 
 #[test]
@@ -120,11 +121,70 @@ fn answers_keep_to_the_platforms_contract() {
     }
 }
 
+#[test]
+fn template_lists_keep_to_the_platforms_contract() {
+    for platform in platforms::ALL {
+        let contract = Contract::of(*platform, "TemplatePage");
+        let query = platform.parse_template_query("limit=50").expect("a right question");
+        let listing = json!({"components": [{"type": "BODY", "text": "Hi"}], "message_send_ttl_seconds": 600});
+        let listed = |status| ListedTemplate {
+            template: Template {
+                provider_id: "1".to_owned(),
+                name: "order_update".to_owned(),
+                language: "en".to_owned(),
+                status,
+                category: TemplateCategory::Utility,
+                components: TemplateComponents::default(),
+            },
+            listing: listing.to_string(),
+        };
+        for (templates, more) in [
+            (vec![], false),
+            (vec![listed(TemplateStatus::Approved)], false),
+            (vec![listed(TemplateStatus::Approved), listed(TemplateStatus::Paused)], true),
+        ] {
+            let page = TemplatePage { templates, more };
+            let reply = platform.reply_templates(&query, Ok(&page), "https://wa.example/templates");
+            let body = serde_json::from_str(&reply.body).expect("a page is JSON");
+            contract.check(&body).expect("the contract holds");
+            assert_eq!(reply.http_status, 200);
+        }
+    }
+}
+
+/// However deep: what is read is refused with words, what is not read is passed over, and no stack is used up.
+#[test]
+fn deep_nesting_is_refused_or_passed_over() {
+    for platform in platforms::ALL {
+        let (example, _) = example(*platform, "template_body");
+        let open = |depth: usize, bracket: &str| bracket.repeat(depth);
+        for depth in [100, 10_000, 100_000] {
+            let (arrays, ends) = (open(depth, "["), open(depth, "]"));
+            let nested = format!("{arrays}{ends}");
+            let ignored = example.replacen('{', &format!("{{\"something\": {nested}, "), 1);
+            assert!(platform.parse_send(&account(*platform), ignored.as_bytes()).is_ok(), "{depth} in an unknown key");
+            for read in ["components", "customProps", "to", "msgId", "template", "body"] {
+                let used = example.replacen(&format!("\"{read}\":"), &format!("\"{read}\": {nested}, \"was\":"), 1);
+                let used =
+                    if used == example { example.replacen('{', &format!("{{\"{read}\": {nested},"), 1) } else { used };
+                if let Err(refusal) = platform.parse_send(&account(*platform), used.as_bytes()) {
+                    assert!(refusal.message.chars().count() < 500, "{depth} in {read}: {}", refusal.message);
+                }
+            }
+            let wrapped = format!("{}{example}{}", open(depth, "{\"body\":"), open(depth, "}"));
+            let refusal =
+                platform.parse_send(&account(*platform), wrapped.as_bytes()).expect_err("wrapped once is enough");
+            assert!(!refusal.message.is_empty());
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_a_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         for platform in platforms::ALL {
             let _ = platform.parse_send(&account(*platform), &bytes);
+            let _ = platform.parse_template_query(&String::from_utf8_lossy(&bytes));
         }
     }
 
@@ -146,6 +206,13 @@ proptest! {
         damaged.splice(start..example.len().min(start + length), replacement);
         let _ = platform.parse_send(&account(*platform), &damaged);
     }
+}
+
+/// The text of one example, and its folder.
+fn example(platform: &dyn Platform, name: &str) -> (String, PathBuf) {
+    let case = cases(platform, "send").into_iter().find(|case| name_of(case) == name);
+    let case = case.unwrap_or_else(|| panic!("{} has no example {name}", platform.slug()));
+    (fs::read_to_string(case.join("request.json")).expect("an example that is text"), case)
 }
 
 static EXAMPLES: LazyLock<Vec<(&'static dyn Platform, Vec<u8>)>> = LazyLock::new(|| {

@@ -27,6 +27,7 @@ use wabridge::{
         failure::{SendFailure, Submitted},
         inbound::{InboundContent, InboundMessage},
         status::StatusUpdate,
+        template::ListedTemplate,
     },
     providers::{Inbound, Parsed, Provider, Skipped, WebhookRequest},
 };
@@ -49,7 +50,11 @@ fn every_listing_is_read_as_its_example_shows() {
     for_each_case("templates", |provider, case| {
         let told = wire::fetch_templates(provider, &case.json("case.json"));
         match told.templates {
-            Ok(templates) => json!({ "requests": told.requests, "templates": templates }),
+            Ok(templates) => {
+                every_listing_is_kept_as_it_came(case, &templates);
+                let templates: Vec<_> = templates.iter().map(|listed| &listed.template).collect();
+                json!({ "requests": told.requests, "templates": templates })
+            }
             Err(failure) => json!({ "requests": told.requests, "failure": failure.to_string() }),
         }
     });
@@ -62,6 +67,18 @@ fn every_webhook_is_read_as_its_example_shows() {
         nothing_is_lost(provider, case, &parsed);
         parsed_as_json(&parsed)
     });
+}
+
+/// For whoever wants more of a template than sending needs.
+fn every_listing_is_kept_as_it_came(case: &Case, templates: &[ListedTemplate]) {
+    let case = case.json("case.json");
+    let answers = case["answers"].as_array().expect("a case has answers");
+    let all: Vec<&Value> = answers.iter().filter_map(|answer| answer["body"]["data"].as_array()).flatten().collect();
+    for listed in templates {
+        let listing: Value = serde_json::from_str(&listed.listing).expect("a listing is JSON");
+        assert!(all.contains(&&listing), "{listing} was not listed");
+        assert_eq!(listing["name"], listed.template.name.as_str());
+    }
 }
 
 fn parse(provider: &dyn Provider, body: &[u8]) -> Parsed {

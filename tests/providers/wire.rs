@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wabridge::{
     domain::{
-        account::{Connection, Sender},
+        account::{Connection, Sender, SenderPolicy},
         failure::{SendFailure, Submitted},
         ids::{AccountKey, ConnectionKey, SenderKey},
         phone::PhoneNumber,
-        template::Template,
+        template::ListedTemplate,
     },
     net::exchange::{Exchange, ExchangeLimits},
     providers::{FetchFailure, Provider},
@@ -67,7 +67,7 @@ struct ListingCase {
 
 pub(crate) struct Listed {
     pub(crate) requests: Vec<String>,
-    pub(crate) templates: Result<Vec<Template>, FetchFailure>,
+    pub(crate) templates: Result<Vec<ListedTemplate>, FetchFailure>,
 }
 
 /// Fetches the example's templates.
@@ -123,6 +123,7 @@ fn sender(provider: &dyn Provider, base_url: &str, given: BTreeMap<String, Strin
         provider_number_id: "100000000000001".to_owned(),
         provider_account_id: "200000000000001".to_owned(),
         messages_per_second: 80,
+        policy: SenderPolicy::default(),
         hold: None,
     }
 }

@@ -12,6 +12,12 @@ fn template(components: TemplateComponents) -> Template {
     }
 }
 
+static NO_POLICY: SenderPolicy = SenderPolicy { location_name: None, location_address: None };
+
+fn strict() -> FillRules<'static> {
+    FillRules { tolerate_placeholders: false, white_space: ForbiddenWhiteSpace::Refuse, sender: &NO_POLICY }
+}
+
 fn text(text: &str) -> TemplateText {
     TemplateText::parse(text.to_owned())
 }
@@ -59,11 +65,12 @@ fn buttons(buttons: &[ButtonContent]) -> TemplateContent {
 }
 
 fn filled(needs: &TemplateComponents, content: &TemplateContent) -> Vec<FilledComponent> {
-    fill(&template(needs.clone()), content, false).expect("the content fills the template").components
+    fill(&template(needs.clone()), content, strict()).expect("the content fills the template").components
 }
 
 fn refusal(needs: &TemplateComponents, content: &TemplateContent) -> String {
-    let refusal = fill(&template(needs.clone()), content, false).expect_err("the content does not fill the template");
+    let refusal =
+        fill(&template(needs.clone()), content, strict()).expect_err("the content does not fill the template");
     assert_eq!(refusal.kind, RefusalKind::Template);
     refusal.message
 }
@@ -84,7 +91,7 @@ fn payload(position: usize, payload: &str) -> FilledComponent {
 fn a_filled_template_carries_whatsapps_spelling_and_not_the_platforms() {
     let content = TemplateContent { name: "Order_Ready".to_owned(), language: "EN".to_owned(), ..body(&["Asha"]) };
 
-    let filled = fill(&template(with_body("Hi {{1}}")), &content, false).expect("the content fills the template");
+    let filled = fill(&template(with_body("Hi {{1}}")), &content, strict()).expect("the content fills the template");
 
     assert_eq!((filled.name.as_str(), filled.language.as_str()), ("order_ready", "en"));
     assert_eq!(filled.components, [FilledComponent::Body(vec![FilledText { name: None, text: "Asha".to_owned() }])]);
@@ -140,6 +147,46 @@ fn values_that_whatsapp_forbids_are_refused() {
         );
     }
     filled(&with_body("{{1}}"), &body(&["a    b"]));
+}
+
+#[test]
+fn forbidden_white_space_is_cleaned_where_the_account_wants_it() {
+    let rules = FillRules { white_space: ForbiddenWhiteSpace::Clean, ..strict() };
+    let needs =
+        TemplateComponents { buttons: with_buttons(&[(tracking(), "Track")]).buttons, ..with_body("{{1}} {{2}}") };
+    let content = TemplateContent {
+        buttons: vec![button(ButtonContentKind::DynamicUrl, "", 0, "A-17\n")],
+        ..body(&["1 Hill Road\r\n\tMumbai", "a    b"])
+    };
+
+    let filled = fill(&template(needs.clone()), &content, rules).expect("what WhatsApp forbids is cleaned away");
+
+    let value = |text: &str| FilledText { name: None, text: text.to_owned() };
+    let expected = FilledComponent::Body(vec![value("1 Hill Road Mumbai"), value("a    b")]);
+    assert_eq!(filled.components, [expected, suffix(0, "A-17")]);
+    let nothing = fill(&template(with_body("{{1}}")), &body(&["\n\t"]), rules).expect_err("nothing is left of it");
+    assert!(nothing.message.starts_with("body: parameter 1 of template order_ready is empty"), "{}", nothing.message);
+}
+
+#[test]
+fn named_variables_of_header_and_body_are_filled_apart() {
+    let needs = TemplateComponents {
+        header: Some(TemplateHeader::Text(text("For {{name}}"))),
+        ..with_body("{{day}}, {{name}}")
+    };
+    let content = TemplateContent {
+        header: Some(HeaderContent::Text { parameters: strings(&["Asha"]) }),
+        ..body(&["Monday", "Ravi"])
+    };
+
+    let named = |name: &str, text: &str| FilledText { name: Some(name.to_owned()), text: text.to_owned() };
+    assert_eq!(
+        filled(&needs, &content),
+        [
+            FilledComponent::Header(FilledHeader::Text(named("name", "Asha"))),
+            FilledComponent::Body(vec![named("day", "Monday"), named("name", "Ravi")]),
+        ]
+    );
 }
 
 #[test]
@@ -211,6 +258,29 @@ fn a_location_must_be_on_earth() {
 }
 
 #[test]
+fn a_location_without_name_or_address_gets_the_numbers_own() {
+    let needs = template(with_header(TemplateHeader::Location));
+    let policy = SenderPolicy {
+        location_name: Some("Acme".to_owned()),
+        location_address: Some("1 Hill Road, Mumbai".to_owned()),
+    };
+    let filled = |location: Location| {
+        let rules = FillRules { sender: &policy, ..strict() };
+        let filled = fill(&needs, &header(HeaderContent::Location(location)), rules).expect("it is on earth");
+        let [FilledComponent::Header(FilledHeader::Location(location))] = filled.components.as_slice() else {
+            panic!("a location header was asked for")
+        };
+        (location.name.clone().unwrap_or_default(), location.address.clone().unwrap_or_default())
+    };
+
+    let pair = |name: &str, address: &str| (name.to_owned(), address.to_owned());
+    assert_eq!(filled(place("19.0760", "72.8777")), pair("Acme", "1 Hill Road, Mumbai"));
+    let named = |name: &str| Location { name: Some(name.to_owned()), ..place("19.0760", "72.8777") };
+    assert_eq!(filled(named("Shop")), pair("Shop", "1 Hill Road, Mumbai"));
+    assert_eq!(filled(named(" ")), pair("Acme", "1 Hill Road, Mumbai"));
+}
+
+#[test]
 fn a_header_that_nobody_could_fill_is_refused() {
     assert_eq!(
         refusal(&with_header(TemplateHeader::Other("PRODUCT".to_owned())), &TemplateContent::default()),
@@ -224,7 +294,9 @@ fn a_dynamic_url_gets_the_end_of_it_also_when_the_whole_is_given() {
     let given = |value| buttons(&[button(ButtonContentKind::DynamicUrl, "Track", 0, value)]);
 
     assert_eq!(filled(&needs, &given("A-17")), [suffix(0, "A-17")]);
-    assert_eq!(filled(&needs, &given("https://shop.example/o/A-17")), [suffix(0, "A-17")]);
+    for whole in ["https://shop.example/o/A-17", "http://shop.example/o/A-17", "shop.example/o/A-17"] {
+        assert_eq!(filled(&needs, &given(whole)), [suffix(0, "A-17")]);
+    }
     // Some templates lead through a redirect, whose variable is an address.
     assert_eq!(filled(&needs, &given("https://other.example/A-17")), [suffix(0, "https://other.example/A-17")]);
 }
@@ -246,12 +318,12 @@ fn a_url_that_still_holds_its_variable_is_refused_unless_it_is_a_check() {
     let needs = template(with_buttons(&[(tracking(), "Track")]));
     let content = buttons(&[button(ButtonContentKind::DynamicUrl, "Track", 0, "https://shop.example/o/{{1}}")]);
 
-    let refusal = fill(&needs, &content, false).expect_err("a variable is no value");
+    let refusal = fill(&needs, &content, strict()).expect_err("a variable is no value");
     assert_eq!(
         refusal.message,
         "button 1 (\"Track\"): template order_ready got the URL \"{{1}}\" with its variable in it; replace that by a value"
     );
-    assert!(fill(&needs, &content, true).is_ok());
+    assert!(fill(&needs, &content, FillRules { tolerate_placeholders: true, ..strict() }).is_ok());
 }
 
 #[test]
@@ -363,6 +435,38 @@ fn a_one_time_password_goes_into_the_button_too() {
         refusal(&otp, &TemplateContent::default()),
         "button 1 (\"Copy code\"): template order_ready needs the one-time password as the first parameter of its body; add it"
     );
+}
+
+#[test]
+fn codes_are_no_longer_than_whatsapp_takes() {
+    let coupon = with_buttons(&[(TemplateButtonKind::CopyCode, "Copy")]);
+    let given = |code: &str| buttons(&[button(ButtonContentKind::CopyCode, "", 0, code)]);
+    assert_eq!(filled(&coupon, &given(&"A".repeat(COUPON_CODE_CHARS_MAX))).len(), 1);
+    assert_eq!(
+        refusal(&coupon, &given(&"A".repeat(COUPON_CODE_CHARS_MAX + 1))),
+        "button 1 (\"Copy\"): template order_ready takes a coupon code of at most 20 characters; shorten it"
+    );
+
+    let password = TemplateComponents {
+        body: text("*{{1}}* is your code."),
+        ..with_buttons(&[(TemplateButtonKind::OneTimePassword, "Copy code")])
+    };
+    assert_eq!(filled(&password, &body(&[&"1".repeat(PASSWORD_CHARS_MAX)])).len(), 2);
+    assert_eq!(
+        refusal(&password, &body(&[&"1".repeat(PASSWORD_CHARS_MAX + 1)])),
+        "button 1 (\"Copy code\"): template order_ready takes a one-time password of at most 15 characters; shorten it"
+    );
+}
+
+#[test]
+fn a_button_that_needs_what_platforms_do_not_have_is_refused() {
+    let other = |word: &str| with_buttons(&[(TemplateButtonKind::Other { word: word.to_owned() }, "Buy")]);
+
+    assert_eq!(
+        refusal(&other("MPM"), &TemplateContent::default()),
+        "button 1 (\"Buy\"): template order_ready has a button of kind MPM, which cannot be sent from here; use another"
+    );
+    assert_eq!(filled(&other("FLOW"), &TemplateContent::default()), [], "a flow can do without data");
 }
 
 #[test]

@@ -3,16 +3,18 @@
 //!
 //! CleverTap posts one JSON document a message and reads our answer within a second ([`request`],
 //! [`reply`]); delivery reports and inbound messages go the other way, to callback URLs of each account
-//! ([`callback`]). Where its samples contradict each other we read every form and write the one that is
+//! ([`callback`]). When somebody presses the button it asks for our list of templates ([`templates`]).
+//! Where its samples contradict each other we read every form and write the one that is
 //! documented.
 
 mod callback;
 mod credentials;
 mod reply;
 mod request;
+mod templates;
 mod wire;
 
-use super::{Accepted, CallerProof, Platform, Reply};
+use super::{Accepted, CallerProof, Platform, Reply, TemplatePage, TemplateQuery};
 use crate::domain::{
     account::Account,
     callback::{Event, Renderings},
@@ -22,6 +24,7 @@ use crate::domain::{
 
 pub use callback::{CALLBACK_BODY_BYTES_MAX, STATUSES_PER_CALLBACK_MAX};
 pub use request::MESSAGE_ID_CHARS_MAX;
+pub use templates::TEMPLATES_PER_PAGE_MAX;
 
 pub struct CleverTap;
 
@@ -44,6 +47,17 @@ impl Platform for CleverTap {
 
     fn render_callbacks(&self, events: &[Event]) -> Renderings {
         callback::render(events)
+    }
+
+    fn parse_template_query(&self, query: &str) -> Result<TemplateQuery, Refusal> {
+        templates::read_query(query)
+    }
+
+    fn reply_templates(&self, query: &TemplateQuery, outcome: Result<&TemplatePage, &Refusal>, own_url: &str) -> Reply {
+        match outcome {
+            Ok(page) => templates::write_page(query, page, own_url),
+            Err(refusal) => reply::no_templates(refusal),
+        }
     }
 }
 

@@ -18,6 +18,17 @@ pub(super) fn write(outcome: Result<&Accepted, &Refusal>) -> Reply {
     }
 }
 
+/// The template import has no answer for failures in its protocol. It reads Meta's shape, so it probably looks at
+/// the status as at Meta's; the body is the one that it knows from us.
+pub(super) fn no_templates(refusal: &Refusal) -> Reply {
+    let http_status = match refusal.kind {
+        RefusalKind::Credentials => 401,
+        RefusalKind::CannotStore => 503,
+        RefusalKind::Template | RefusalKind::PhoneNumber | RefusalKind::NotSubscribed | RefusalKind::Other => 400,
+    };
+    Reply { http_status, ..refused(refusal) }
+}
+
 fn refused(refusal: &Refusal) -> Reply {
     let code = code_of(refusal.kind);
     let message = match refusal.kind {
@@ -103,6 +114,18 @@ mod tests {
         let reply = refused(RefusalKind::CannotStore, "try again");
         assert_eq!(reply.http_status, 500);
         assert_eq!(reply.body, r#"{"status":"failure","error":{"message":"try again"}}"#);
+    }
+
+    #[test]
+    fn an_import_is_refused_with_a_status_of_its_own() {
+        let status = |kind| no_templates(&Refusal::new(kind, "why")).http_status;
+
+        assert_eq!(
+            [RefusalKind::Credentials, RefusalKind::Other, RefusalKind::CannotStore].map(status),
+            [401, 400, 503]
+        );
+        let stranger = no_templates(&Refusal::new(RefusalKind::Credentials, "its address is not allowed"));
+        assert_eq!(stranger.body, refused(RefusalKind::Credentials, "wrong passcode").body);
     }
 
     #[test]

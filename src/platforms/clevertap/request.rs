@@ -7,7 +7,10 @@
 
 use super::{
     is_test_id,
-    wire::{Card, Component, ComponentKind, Envelope, FreeformKind, Header, HeaderKind, Media, Parameter, TextBlock},
+    wire::{
+        Card, Component, ComponentKind, Envelope, FreeformKind, Header, HeaderKind, Media, Parameter, TextBlock,
+        custom_pairs,
+    },
 };
 use crate::domain::{
     failure::{Refusal, RefusalKind},
@@ -18,6 +21,8 @@ use crate::domain::{
 
 /// CleverTap's own ids have up to 60 characters.
 pub const MESSAGE_ID_CHARS_MAX: usize = 250;
+/// WhatsApp's limit for the name of a template.
+const TEMPLATE_NAME_CHARS_MAX: usize = 512;
 
 /// The template that CleverTap "sends" when a provider is saved, to see whether the credentials are right.
 const VERIFY_TEMPLATE: &str = "whatsapp:hsm:technology:generic:verify";
@@ -29,7 +34,7 @@ pub(super) fn read(body: &[u8]) -> Result<SendRequest, Refusal> {
     }
     let platform_message_id = message_id(&envelope)?;
     let (to, from) = (envelope.to.clone(), envelope.waba_number.clone());
-    let custom = envelope.components.iter().flat_map(Component::custom_pairs).collect();
+    let custom = custom_properties(&envelope);
     let content = if is_template(&envelope) {
         Content::Template(template(envelope)?)
     } else {
@@ -55,7 +60,17 @@ fn message_id(envelope: &Envelope) -> Result<String, Refusal> {
         let message = format!("msgId: at most {MESSAGE_ID_CHARS_MAX} characters are accepted; send a shorter id");
         return Err(Refusal::new(RefusalKind::Other, message));
     }
+    if id.contains(char::is_control) {
+        let message = "msgId: it contains control characters; send an id of letters, digits and signs";
+        return Err(Refusal::new(RefusalKind::Other, message));
+    }
     Ok(id.to_owned())
+}
+
+/// `customProps` is an element of `components` without a `type`, or stands beside them.
+fn custom_properties(envelope: &Envelope) -> Vec<(String, String)> {
+    let in_components = envelope.components.iter().map(|component| &component.custom_props);
+    in_components.chain([&envelope.custom_props]).flat_map(custom_pairs).collect()
 }
 
 /// `isTemplate` decides; without it, whether there is a template.
@@ -86,7 +101,8 @@ fn template(envelope: Envelope) -> Result<TemplateContent, Refusal> {
     // Their order is not guaranteed, and neither is their number.
     for component in envelope.components {
         match component.kind {
-            ComponentKind::Header => content.header = header(component.header)?,
+            // An empty one beside the real one is the form's, too.
+            ComponentKind::Header => content.header = header(component.header)?.or(content.header),
             ComponentKind::Body => {
                 let block =
                     component.body.unwrap_or(TextBlock { text: component.text, parameters: component.parameters });
@@ -116,7 +132,19 @@ fn template_name(namespace: &str) -> Result<&str, Refusal> {
         let message = "template: template.namespace is missing; give the name of the template there";
         return Err(Refusal::new(RefusalKind::Template, message));
     }
+    if is_no_name(name) {
+        let message = format!(
+            "template: template.namespace is no name of a template, which has at most {TEMPLATE_NAME_CHARS_MAX} \
+             letters, digits and underscores; correct it"
+        );
+        return Err(Refusal::new(RefusalKind::Template, message));
+    }
     Ok(name)
+}
+
+/// Whether there is such a template, the list of the number's business account tells.
+fn is_no_name(name: &str) -> bool {
+    name.chars().nth(TEMPLATE_NAME_CHARS_MAX).is_some() || name.contains(char::is_control)
 }
 
 /// Which of its parts holds the header is said by `header.type` alone.
@@ -132,7 +160,7 @@ fn header(header: Option<Header>) -> Result<Option<HeaderContent>, Refusal> {
         }
         HeaderKind::Image => Ok(Some(media_header(MediaKind::Image, header.image))),
         HeaderKind::Video => Ok(Some(media_header(MediaKind::Video, header.video))),
-        HeaderKind::File => Ok(Some(media_header(MediaKind::Document, header.file))),
+        HeaderKind::File => Ok(Some(media_header(MediaKind::Document, header.file.or(header.document)))),
         HeaderKind::Location => Ok(Some(HeaderContent::Location(header.location.unwrap_or_default().into()))),
         HeaderKind::Audio => refused(
             "header: WhatsApp templates have no audio header; use text, image, video, file or location".to_owned(),
@@ -188,8 +216,8 @@ fn freeform(envelope: Envelope) -> Result<Freeform, Refusal> {
         FreeformKind::Text => Freeform::Text { body: envelope.text.unwrap_or_default().body },
         FreeformKind::Image => media(MediaKind::Image, envelope.image),
         FreeformKind::Video => media(MediaKind::Video, envelope.video),
-        FreeformKind::Audio => media(MediaKind::Audio, envelope.audio),
-        FreeformKind::File => media(MediaKind::Document, envelope.file),
+        FreeformKind::Audio => media(MediaKind::Audio, envelope.audio.or(envelope.voice)),
+        FreeformKind::File => media(MediaKind::Document, envelope.file.or(envelope.document)),
         FreeformKind::Location => Freeform::Location(envelope.location.unwrap_or_default().into()),
         FreeformKind::Other(word) => {
             let message = format!(

@@ -22,6 +22,9 @@ use crate::domain::{
 /// More of a parser's complaint only repeats the document.
 const COMPLAINT_CHARS_MAX: usize = 200;
 
+/// Beyond it a number that is not whole, or does not fit into 64 bits, loses digits.
+const EXACT_NUMBER_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// One message. `payloadVersion`, however it is spelled, has only ever been 0.1 and is not looked at.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -48,12 +51,25 @@ pub(super) struct Envelope {
     pub video: Option<Media>,
     pub audio: Option<Media>,
     pub file: Option<Media>,
+    /// Their callbacks have a file under this name in one sample.
+    pub document: Option<Media>,
+    /// Older pages call an audio so.
+    pub voice: Option<Media>,
     pub location: Option<Place>,
+    /// Among the components in the samples; beside them it is understood too.
+    pub custom_props: Value,
 }
 
 impl Envelope {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(bytes).map_err(|error| {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let message = format!(
+                "request: not UTF-8 from byte {} on; send JSON in UTF-8",
+                error.valid_up_to().saturating_add(1)
+            );
+            Refusal::new(RefusalKind::Other, message)
+        })?;
+        serde_json::from_str(without_byte_order_mark(text)).map_err(|error| {
             let trouble = match error.classify() {
                 Category::Io | Category::Syntax | Category::Eof => {
                     "not JSON; send one JSON document with to, wabaNumber and msgId"
@@ -103,17 +119,23 @@ pub(super) struct Component {
     pub custom_props: Value,
 }
 
-impl Component {
-    /// The pairs that a customer attached, whatever they hold: `{"colour":"red"}`, or `{"key":"colour","value":"red"}`.
-    pub(super) fn custom_pairs(&self) -> Vec<(String, String)> {
-        let pairs = self.custom_props.as_array().into_iter().flatten().filter_map(Value::as_object);
-        pairs
-            .flat_map(|pair| match (pair.get("key").and_then(Value::as_str), pair.get("value")) {
-                (Some(key), Some(value)) => vec![(key.to_owned(), as_text(value))],
-                _ => pair.iter().map(|(key, value)| (key.clone(), as_text(value))).collect(),
-            })
-            .collect()
-    }
+/// Some editors put one in front of what they save.
+fn without_byte_order_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// The pairs that a customer attached, whatever they hold: a list of `{"colour":"red"}` or of
+/// `{"key":"colour","value":"red"}`, or one such object.
+pub(super) fn custom_pairs(custom_props: &Value) -> Vec<(String, String)> {
+    let pairs = custom_props.as_array().map_or(std::slice::from_ref(custom_props), Vec::as_slice);
+    pairs
+        .iter()
+        .filter_map(Value::as_object)
+        .flat_map(|pair| match (pair.get("key").and_then(Value::as_str), pair.get("value")) {
+            (Some(key), Some(value)) => vec![(key.to_owned(), as_text(value))],
+            _ => pair.iter().map(|(key, value)| (key.clone(), as_text(value))).collect(),
+        })
+        .collect()
 }
 
 fn as_text(value: &Value) -> String {
@@ -133,6 +155,7 @@ pub(super) struct Header {
     pub image: Option<Media>,
     pub video: Option<Media>,
     pub file: Option<Media>,
+    pub document: Option<Media>,
     pub location: Option<Place>,
 }
 
@@ -266,8 +289,10 @@ impl FromWord for HeaderKind {
             ("image", Self::Image),
             ("video", Self::Video),
             ("file", Self::File),
+            ("document", Self::File),
             ("location", Self::Location),
             ("audio", Self::Audio),
+            ("voice", Self::Audio),
         ];
         pick(word, known).unwrap_or_else(|| Self::Other(word.to_owned()))
     }
@@ -297,7 +322,9 @@ impl FromWord for FreeformKind {
             ("image", Self::Image),
             ("video", Self::Video),
             ("audio", Self::Audio),
+            ("voice", Self::Audio),
             ("file", Self::File),
+            ("document", Self::File),
             ("location", Self::Location),
         ];
         pick(word, known).unwrap_or_else(|| Self::Other(word.to_owned()))
@@ -399,6 +426,9 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
         }
 
         fn visit_f64<E: Error>(self, value: f64) -> Result<String, E> {
+            if value.abs() > EXACT_NUMBER_MAX {
+                return Err(E::custom("a number with so many digits is not kept exactly; send it as text"));
+            }
             Ok(value.to_string())
         }
 

@@ -11,15 +11,15 @@ use super::text::Text;
 use crate::domain::{
     outbound::MediaKind,
     template::{
-        Template, TemplateButton, TemplateButtonKind, TemplateCard, TemplateCategory, TemplateComponents,
-        TemplateHeader, TemplateStatus, TemplateText,
+        ListedTemplate, Template, TemplateButton, TemplateButtonKind, TemplateCard, TemplateCategory,
+        TemplateComponents, TemplateHeader, TemplateStatus, TemplateText,
     },
 };
 
 /// One page of a listing.
 #[derive(Debug, Default, PartialEq)]
 pub struct TemplatePage {
-    pub templates: Vec<Template>,
+    pub templates: Vec<ListedTemplate>,
     /// The cursor of the next page; `None` on the last one.
     pub after: Option<String>,
     /// Templates that could not be read, with the reason.
@@ -32,7 +32,9 @@ pub fn read_page(body: &[u8]) -> Result<TemplatePage, String> {
     let mut page = TemplatePage { after: listing.paging.and_then(Paging::after), ..TemplatePage::default() };
     for (index, raw) in listing.data.into_iter().enumerate() {
         match serde_json::from_str::<WireTemplate<'_>>(raw.get()) {
-            Ok(wire) => page.templates.push(template(wire)),
+            Ok(wire) => {
+                page.templates.push(ListedTemplate { template: template(wire), listing: raw.get().to_owned() });
+            }
             Err(error) => page.unreadable.push(format!("template {index} of the page: {error}")),
         }
     }

@@ -155,6 +155,8 @@ fn sender_details(stored: Option<&Sender>, wanted: &SenderRecord) -> Option<Vec<
     push_detail(&mut details, "phone_number_id", &stored.provider_number_id, &wanted.provider_number_id);
     push_detail(&mut details, "waba_id", &stored.provider_account_id, &wanted.provider_account_id);
     push_detail(&mut details, "messages_per_second", &stored.messages_per_second, &wanted.messages_per_second);
+    let json = |policy| serde_json::to_value(policy).expect("a policy is plain data");
+    push_json_details(&mut details, "", &json(&stored.policy), &json(&wanted.policy));
     Some(details)
 }
 

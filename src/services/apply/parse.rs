@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{AccountPolicy, Credentials, ExpireAfter},
+        account::{AccountPolicy, Credentials, ExpireAfter, SenderPolicy},
         callback::EventKind,
+        network::Network,
         phone::PhoneNumber,
     },
     platforms,
@@ -208,6 +209,10 @@ fn parse_policy(section: &mut Section<'_>, platform: &str) -> AccountPolicy {
         unknown_outcome: word(section, "unknown_outcome", "report_failed or resend")
             .unwrap_or(defaults.unknown_outcome),
         expire_after: section.table("expire_after").map_or(defaults.expire_after, parse_expire_after),
+        rendered_body: word(section, "rendered_body", "off, warn or refuse").unwrap_or(defaults.rendered_body),
+        forbidden_white_space: word(section, "forbidden_white_space", "refuse or clean")
+            .unwrap_or(defaults.forbidden_white_space),
+        allowed_addresses: allowed_addresses(section).unwrap_or(defaults.allowed_addresses),
     }
 }
 
@@ -310,6 +315,7 @@ fn parse_sender(mut section: Section<'_>, account: &str) -> Option<SenderRecord>
     } else {
         Some(MESSAGES_PER_SECOND_DEFAULT)
     };
+    let policy = parse_sender_policy(&mut section);
     section.finish();
     Some(SenderRecord {
         account: account.to_owned(),
@@ -318,7 +324,17 @@ fn parse_sender(mut section: Section<'_>, account: &str) -> Option<SenderRecord>
         provider_number_id: provider_number_id?,
         provider_account_id: provider_account_id?,
         messages_per_second: u32::try_from(messages_per_second?).expect("checked against its range"),
+        policy,
     })
+}
+
+fn parse_sender_policy(section: &mut Section<'_>) -> SenderPolicy {
+    let mut place = |key| section.checked(key, not_blank);
+    SenderPolicy { location_name: place("location_name"), location_address: place("location_address") }
+}
+
+fn not_blank(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("is empty: fill it in, or leave it out".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// Whose callbacks they are.
@@ -446,6 +462,19 @@ fn dummy_numbers(section: &mut Section<'_>) -> Option<Vec<String>> {
     let check = |text: Text| {
         let checked = number(&text.value).map(|number| number.as_e164().to_owned());
         checked.map_err(|message| section.problem(text.offset, "dummy_numbers", message)).ok()
+    };
+    texts.into_iter().map(check).collect()
+}
+
+fn allowed_addresses(section: &mut Section<'_>) -> Option<Vec<Network>> {
+    let texts = section.texts("allowed_addresses")?;
+    let check = |text: Text| {
+        let checked = Network::parse(&text.value);
+        let told = |_| {
+            let message = "must be addresses or networks, like \"203.0.113.7\" or \"203.0.113.0/24\"";
+            section.problem(text.offset, "allowed_addresses", message);
+        };
+        checked.map_err(told).ok()
     };
     texts.into_iter().map(check).collect()
 }

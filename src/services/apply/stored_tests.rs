@@ -66,6 +66,8 @@ async fn what_a_file_says_is_stored_and_read_again() {
         assert_eq!((name.as_str(), password.expose_secret()), ("acme", "hush"));
         assert_eq!(stored.senders.len(), 2);
         assert_eq!(stored.senders[0].messages_per_second, 250);
+        assert_eq!(stored.senders[0].policy.location_name.as_deref(), Some("Acme"));
+        assert_eq!(account.policy.allowed_addresses.len(), 2);
         let [one, other] = [0, 1].map(|index| &stored.senders[index].connection);
         assert!(Arc::ptr_eq(one, other), "one connection, shared");
         assert_eq!(stored.subscriptions.len(), 3);
@@ -111,6 +113,8 @@ async fn only_what_differs_is_changed_and_secrets_are_not_shown() {
         let text = WHOLE
             .replace("messages_per_second = 250", "messages_per_second = 40")
             .replace("Asia/Kolkata", "Asia/Dubai")
+            .replace("location_name = \"Acme\"\n", "")
+            .replace("198.51.100.7", "198.51.100.8")
             .replace("marketing = \"2h\"", "marketing = \"3h\"")
             .replace("[\"new\", \"old\"]", "[\"newer\", \"new\"]")
             .replace("\"head\"", "\"another\"")
@@ -124,9 +128,10 @@ async fn only_what_differs_is_changed_and_secrets_are_not_shown() {
             changes,
             [
                 "~ connection main: app_secret changed",
-                "~ account acme: expire_after.marketing \"2h\" -> \"3h\", time_zone \"Asia/Kolkata\" -> \"Asia/Dubai\", \
+                "~ account acme: allowed_addresses [\"203.0.113.0/24\",\"198.51.100.7/32\"] -> \
+                 [\"203.0.113.0/24\",\"198.51.100.8/32\"], expire_after.marketing \"2h\" -> \"3h\", time_zone \"Asia/Kolkata\" -> \"Asia/Dubai\", \
                  bearer_token changed, x-api-key changed",
-                "~ sender +919876500001: messages_per_second 250 -> 40",
+                "~ sender +919876500001: messages_per_second 250 -> 40, location_name \"Acme\" -> null",
                 "~ callbacks with delivery reports of account acme: URL changed",
                 "- callbacks with inbound messages of account acme",
             ]

@@ -7,7 +7,10 @@ use secrecy::ExposeSecret;
 
 use super::{ApplyFile, ApplyProblem, Surroundings, difference::difference, parse};
 use crate::{
-    domain::{account::TestMessages, callback::EventKind},
+    domain::{
+        account::{ForbiddenWhiteSpace, RenderedBody, SenderPolicy, TestMessages},
+        callback::EventKind,
+    },
     providers::SettingField,
     store::configuration::Configuration,
 };
@@ -74,6 +77,9 @@ test_messages = "deliver"
 dummy_numbers = ["+919870000000"]
 unknown_outcome = "resend"
 expire_after = { marketing = "2h", freeform = "5m" }
+rendered_body = "refuse"
+forbidden_white_space = "clean"
+allowed_addresses = ["203.0.113.0/24", "198.51.100.7"]
 
 [accounts.headers]
 X-Api-Key = "head"
@@ -84,6 +90,8 @@ connection = "main"
 phone_number_id = "100000000000001"
 waba_id = "200000000000001"
 messages_per_second = 250
+location_name = "Acme"
+location_address = "1 Hill Road, Mumbai"
 
 [[accounts.senders]]
 number = "919876500002"
@@ -113,11 +121,18 @@ fn a_whole_file_is_understood() {
     assert_eq!(account.policy.dummy_numbers, ["+919870000000"]);
     assert_eq!(account.policy.expire_after.marketing.as_secs(), 7200);
     assert_eq!(account.policy.expire_after.utility.as_secs(), 3600, "a default");
+    assert_eq!(account.policy.rendered_body, RenderedBody::Refuse);
+    assert_eq!(account.policy.forbidden_white_space, ForbiddenWhiteSpace::Clean);
+    let allowed: Vec<String> = account.policy.allowed_addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(allowed, ["203.0.113.0/24", "198.51.100.7/32"]);
     assert_eq!(account.credentials.passcodes[0].expose_secret(), "pass-1-x");
     assert_eq!(account.credentials.headers["x-api-key"].expose_secret(), "head");
     assert!(account.enabled);
 
     assert_eq!(file.senders[0].what.messages_per_second, 250);
+    assert_eq!(file.senders[0].what.policy.location_name.as_deref(), Some("Acme"));
+    assert_eq!(file.senders[0].what.policy.location_address.as_deref(), Some("1 Hill Road, Mumbai"));
+    assert_eq!(file.senders[1].what.policy, SenderPolicy::default());
     assert_eq!(file.senders[1].what.messages_per_second, 80, "a default");
     assert_eq!(file.senders[1].what.number.as_e164(), "+919876500002");
 
@@ -194,6 +209,9 @@ fn each_value_is_checked() {
         ("time_zone = \"IST5\"", "time_zone", "Asia/Kolkata"),
         ("test_messages = \"maybe\"", "test_messages", "auto, deliver or validate"),
         ("unknown_outcome = \"hope\"", "unknown_outcome", "report_failed or resend"),
+        ("rendered_body = \"maybe\"", "rendered_body", "off, warn or refuse"),
+        ("forbidden_white_space = \"keep\"", "forbidden_white_space", "refuse or clean"),
+        ("allowed_addresses = [\"example.com\"]", "allowed_addresses", "203.0.113.0/24"),
         ("enabled = \"yes\"", "enabled", "true or false"),
         ("dummy_numbers = [\"+1\"]", "dummy_numbers", "+919876500001"),
         ("url_token = \"short\"", "url_token", "openssl"),
@@ -292,7 +310,7 @@ fn a_connection_that_exists_nowhere_is_named() {
     let found = difference(&Configuration::default(), &file).expect_err("it is not");
 
     assert_eq!(found.len(), 2);
-    assert!(found[0].to_string().starts_with("wa.toml:31: accounts.senders.connection: there is no connection mian"));
+    assert!(found[0].to_string().starts_with("wa.toml:34: accounts.senders.connection: there is no connection mian"));
 }
 
 proptest! {

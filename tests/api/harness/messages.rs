@@ -67,7 +67,7 @@ impl Message {
     /// The values of the body's variables.
     pub(crate) fn values(self, values: &[&str]) -> Self {
         let parameters: Vec<Value> = values.iter().map(|text| json!({"type": "text", "text": text})).collect();
-        self.part(json!({"type": "body", "body": {"text": "as rendered", "parameters": parameters}}))
+        self.part(json!({"type": "body", "body": {"parameters": parameters}}))
     }
 
     /// One more component.

@@ -283,7 +283,15 @@ impl TestApp {
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
-        let answer = self.client.get(self.at(path)).send().await.expect("the bridge answers");
+        self.get_with(path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+        let mut request = self.client.get(self.at(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.expect("the bridge answers");
         (answer.status().as_u16(), answer.text().await.expect("a text"))
     }
 
