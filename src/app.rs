@@ -13,8 +13,8 @@ use crate::{
     http::{Parts, body::BodyRoom, metrics_routes, routes, tls::Certificate},
     net::exchange::{Exchange, ExchangeLimits},
     services::{
-        accept::Acceptor, directory::Directory, dispatch::Dispatcher, ingest::Ingestor, lookup::TemplateLookup,
-        relay::Relay,
+        accept::Acceptor, channels::Channels, directory::Directory, dispatch::Dispatcher, ingest::Ingestor,
+        lookup::TemplateLookup, relay::Relay,
     },
     settings::Settings,
     store::{
@@ -77,6 +77,7 @@ impl App {
             exchange.clone(),
             settings.send.template_lookup,
         ));
+        let channels = Arc::new(Channels::new(store.clone(), directory.clone(), exchange.clone()));
         let health = Arc::new(Health::default());
         let runner = Arc::new(Runner {
             instance,
@@ -85,6 +86,7 @@ impl App {
             store: store.clone(),
             directory: directory.clone(),
             lookup: lookup.clone(),
+            channels: channels.clone(),
             wakeups,
             senders: sender_parts(&settings, &store, &committer, &directory, &exchange, &lookup),
             subscriptions: subscription_parts(&settings, &store, &committer, &directory)?,
@@ -97,7 +99,7 @@ impl App {
             store: store.clone(),
             directory: directory.clone(),
             acceptor: Acceptor::new(directory.clone(), committer.clone(), lookup.clone(), settings.limits.clone()),
-            ingestor: Ingestor { directory: directory.clone(), committer, lookup },
+            ingestor: Ingestor::new(directory.clone(), committer, lookup, channels),
             health,
             metrics: metrics.clone(),
             webhook_room: BodyRoom::new(settings.limits.webhooks_waiting_bytes),

@@ -18,6 +18,7 @@ use cli::{
     demo::DemoArguments,
     hold::{HoldArguments, ReleaseArguments},
     message::MessageArguments,
+    unrecognized::UnrecognizedArguments,
 };
 
 const ABOUT: &str = "The WhatsApp provider endpoint for CleverTap: durable, paced, in order";
@@ -63,6 +64,7 @@ enum Command {
     /// The bridge does so by itself at the start, every few minutes, and when a provider says that one changed. A
     /// running server takes over what this fetches within seconds.
     Sync,
+    Unrecognized(UnrecognizedArguments),
     Hold(HoldArguments),
     Release(ReleaseArguments),
     Bench(BenchArguments),
@@ -109,6 +111,7 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Apply(arguments) => cli::apply::apply_file(&settings()?, &arguments).await,
         Command::Status => cli::status::status(&settings()?).await,
         Command::Message(arguments) => return cli::message::message(&settings()?, &arguments).await,
+        Command::Unrecognized(arguments) => return cli::unrecognized::unrecognized(&settings()?, &arguments).await,
         Command::Sync => cli::sync::sync(&settings()?).await,
         Command::Hold(arguments) => cli::hold::hold(&settings()?, &arguments).await,
         Command::Release(arguments) => cli::hold::release(&settings()?, &arguments).await,

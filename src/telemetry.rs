@@ -89,6 +89,8 @@ metric_list! {
     describe_counter STORE_STATEMENTS = "wabridge_store_statements_total" "SQL statements";
     describe_counter UNRECOGNIZED = "wabridge_unrecognized_total" "Parts of webhooks that could not be read";
     describe_counter PARKED = "wabridge_parked_total" "Statuses kept because their message is not known, or not yet";
+    describe_counter NOTICES = "wabridge_notices_total" "Notices of providers to the business, by severity {severity}";
+    describe_gauge NUMBER_QUALITY = "wabridge_number_quality" "How the provider rates a number: 3 green, 2 yellow, 1 red, 0 unknown {number}";
     describe_gauge QUEUE_DEPTH = "wabridge_queue_depth" "Work that waits, by queue {queue}";
 }
 

@@ -8,6 +8,7 @@ use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 mod m20261121_000001_configuration;
 mod m20261121_000002_messages;
 mod m20261121_000003_sender_policy;
+mod m20261121_000006_channels;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_configuration::Migration),
             Box::new(m20261121_000002_messages::Migration),
             Box::new(m20261121_000003_sender_policy::Migration),
+            Box::new(m20261121_000006_channels::Migration),
         ]
     }
 }

@@ -78,7 +78,9 @@ CREATE TABLE logs (
 CREATE TABLE events (
     account             INTEGER NOT NULL,
     place               BIGINT NOT NULL CHECK (place >= 1),
-    kind                SMALLINT NOT NULL CHECK (kind IN (1, 2)),
+    -- 1 status, 2 inbound message, 3 notice of the provider.
+    kind                SMALLINT NOT NULL CHECK (kind IN (1, 2, 3)),
+    -- Of a notice to the business account: one of the account's numbers there.
     sender              INTEGER NOT NULL,
     -- The message that it reports on; for an inbound message the one that it quotes.
     message             BIGINT NULL,
@@ -88,20 +90,25 @@ CREATE TABLE events (
     failure_reason      SMALLINT NULL,
     failure_code        BIGINT NULL,
     failure_text        TEXT NULL,
-    -- Inbound only: the provider's id of the message.
+    -- Inbound: the provider's id of the message. Notice: its own hash. By both a repeat is recognised.
     provider_message_id TEXT NULL,
-    -- The provider's own entry; none for what we concluded ourselves.
+    -- Inbound: the person's number, when the entry does not tell it and it is known.
+    person              TEXT NULL,
+    -- The provider's own entry; none for what we concluded ourselves. Of a notice with our reading around it.
     entry               TEXT NULL,
     PRIMARY KEY (account, place),
     CHECK ((kind = 1) = (status IS NOT NULL)),
     CHECK (kind <> 1 OR message IS NOT NULL),
-    CHECK ((kind = 2) = (provider_message_id IS NOT NULL)),
+    CHECK ((kind IN (2, 3)) = (provider_message_id IS NOT NULL)),
+    CHECK (person IS NULL OR kind = 2),
     CHECK ((failure_reason IS NULL) = (failure_text IS NULL))
 ) {clustered};
 
 CREATE INDEX events_message ON events (message) WHERE message IS NOT NULL;
 
--- Inbound messages that are in the log already, by hash of number and provider's id.
+CREATE INDEX events_notices ON events (recorded_at) WHERE kind = 3;
+
+-- Inbound messages and notices that are in the log already, by hash of number and provider's id.
 CREATE TABLE inbound_keys (
     hash {bytes} NOT NULL PRIMARY KEY
 ) {clustered};

@@ -164,6 +164,7 @@ async fn tell_event(
 ) -> anyhow::Result<()> {
     let what = match (event.kind, event.status) {
         (EventKind::Inbound, _) => "a reply came".to_owned(),
+        (EventKind::Notice, _) => "a notice of the provider".to_owned(),
         (EventKind::Status, Some(status)) => match &event.failure {
             Some(failure) => format!("{}: {}", status.as_str(), failure.text),
             None => status.as_str().to_owned(),

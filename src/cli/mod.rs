@@ -8,6 +8,7 @@ pub(crate) mod message;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod sync;
+pub(crate) mod unrecognized;
 
 use std::io::Write as _;
 

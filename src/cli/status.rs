@@ -1,6 +1,6 @@
 //! `wabridge status`: how things stand.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use wabridge::{
     app::open_existing_store,
@@ -12,7 +12,7 @@ use wabridge::{
     },
     services::directory::owner_of,
     settings::Settings,
-    store::{Store, callbacks::CursorState, leases::LeaseKind},
+    store::{Store, callbacks::CursorState, channels::Channel, leases::LeaseKind, notices::LoggedNotice},
 };
 
 use super::answer;
@@ -33,9 +33,11 @@ pub(crate) async fn status(settings: &Settings) -> anyhow::Result<()> {
     numbers(&store, &configuration, now, &mut text).await?;
     subscriptions(&store, &configuration, now, &mut text).await?;
 
+    notices(&store, &configuration, now, &mut text).await?;
+
     let (unread, parked) = store.count_unrecognized().await?;
     writeln!(text, "\nKEPT ASIDE")?;
-    writeln!(text, "  {unread} parts of webhooks that could not be read")?;
+    writeln!(text, "  {unread} parts of webhooks that could not be read; `wabridge unrecognized` lists them")?;
     writeln!(text, "  {parked} statuses whose messages are not known, or not yet")?;
     answer(&text)
 }
@@ -50,6 +52,7 @@ async fn numbers(
     let leases = store.leases().await?;
     let syncs = store.template_syncs().await?;
     let templates = store.load_templates().await?;
+    let channels = store.channels().await?;
     writeln!(text, "\nNUMBERS")?;
     for sender in &configuration.senders {
         let account = configuration.accounts.iter().find(|account| account.key == sender.account);
@@ -86,9 +89,70 @@ async fn numbers(
         if !place.is_empty() {
             writeln!(text, "    location headers without name or address get: {}", place.join(", "))?;
         }
+        channel(channels.get(&sender.key), sender.messages_per_second, now, text)?;
     }
     Ok(())
 }
+
+/// How the provider sees a number, and what a person should do about it.
+fn channel(
+    channel: Option<&Channel>,
+    messages_per_second: u32,
+    now: UnixMillis,
+    text: &mut String,
+) -> anyhow::Result<()> {
+    let Some(Channel { state, failure }) = channel else {
+        writeln!(text, "    quality not read yet")?;
+        return Ok(());
+    };
+    if let Some((at, state)) = state {
+        let limit = state.messaging_limit.as_ref().map_or_else(|| "limit unknown".to_owned(), ToString::to_string);
+        let throughput = state.throughput.as_deref().unwrap_or("unknown");
+        let name = state.name.as_ref().map_or_else(String::new, |name| format!(", shown as {name:?}"));
+        writeln!(
+            text,
+            "    quality {}, {limit}, throughput {throughput}{name}; read {} ago",
+            state.quality.as_str(),
+            ago(*at, now)
+        )?;
+        for warning in state.warnings().into_iter().chain(state.advice_on_pace(messages_per_second)) {
+            writeln!(text, "    LOOK: {warning}")?;
+        }
+    }
+    if let Some((at, why)) = failure {
+        writeln!(text, "    the provider did not say {} ago how it sees the number: {why}", ago(*at, now))?;
+    }
+    Ok(())
+}
+
+/// What providers said lately to the business.
+async fn notices(
+    store: &Store,
+    configuration: &wabridge::store::configuration::Configuration,
+    now: UnixMillis,
+    text: &mut String,
+) -> anyhow::Result<()> {
+    let notices = store.notices_since(now.minus(NOTICES_SHOWN_FOR), NOTICES_SHOWN_MAX).await?;
+    if notices.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "\nNOTICES OF THE LAST WEEK, the newest first")?;
+    for LoggedNotice { account, recorded_at, notice } in notices {
+        let account = configuration.accounts.iter().find(|known| known.key == account);
+        writeln!(
+            text,
+            "  {} ago, {} ({}): {}",
+            ago(recorded_at, now),
+            account.map_or("?", |account| account.id.as_str()),
+            notice.severity.as_str(),
+            notice.text
+        )?;
+    }
+    Ok(())
+}
+
+const NOTICES_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const NOTICES_SHOWN_MAX: usize = 20;
 
 async fn subscriptions(
     store: &Store,
@@ -107,6 +171,7 @@ async fn subscriptions(
         let kind = match subscription.kind {
             EventKind::Status => "delivery reports",
             EventKind::Inbound => "inbound messages",
+            EventKind::Notice => "notices",
         };
         writeln!(
             text,

@@ -11,6 +11,7 @@ use super::{
     failure::Failure,
     ids::{AccountKey, MessageId, Place, SenderKey, SubscriptionKey},
     inbound::InboundMessage,
+    notice::Notice,
     outbound::stored,
     phone::PhoneNumber,
     status::DeliveryStatus,
@@ -41,6 +42,7 @@ pub enum EventDetail {
         failure: Option<Failure>,
     },
     Inbound(Box<InboundMessage>),
+    Notice(Box<Notice>),
     /// Stored by another version, or an entry that can no longer be read.
     Unreadable {
         why: String,
@@ -51,9 +53,11 @@ pub enum EventDetail {
 pub enum EventKind {
     Status,
     Inbound,
+    /// What the provider tells the business itself.
+    Notice,
 }
 
-stored!(EventKind { Status = 1 "status", Inbound = 2 "inbound" });
+stored!(EventKind { Status = 1 "status", Inbound = 2 "inbound", Notice = 3 "notice" });
 
 /// A callback URL and what it wants to hear.
 #[derive(Clone, Debug)]

@@ -101,6 +101,8 @@ pub struct SendFailure {
     pub scope: Scope,
     /// At least this long before the next try, when the provider or its documentation says so.
     pub wait: Option<Duration>,
+    /// A message that was tried so often is given up, where trying for hours would be in vain; `None`: until it expires.
+    pub tries_max: Option<u8>,
     pub failure: Failure,
 }
 

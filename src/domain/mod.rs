@@ -4,13 +4,16 @@
 pub mod account;
 pub mod attempt;
 pub mod callback;
+pub mod channel;
 pub mod failure;
 pub mod fill;
 pub mod ids;
 pub mod inbound;
 pub mod network;
+pub mod notice;
 pub mod outbound;
 pub mod phone;
+pub mod preference;
 pub mod progress;
 pub mod rendered;
 pub mod retry;

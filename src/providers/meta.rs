@@ -11,6 +11,7 @@ use super::{
     BadSignature, FetchFailure, Parsed, Provider, SettingField, Unreadable, WebhookRequest,
     cloud_api::{
         errors,
+        numbers::{FIELDS, FIELDS_EVERY_VERSION_HAS, read_number},
         send::{build_send, read_send},
         templates::{TemplatePage, read_page},
         webhook,
@@ -19,6 +20,7 @@ use super::{
 use crate::{
     domain::{
         account::{Connection, Sender},
+        channel::NumberState,
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
         inbound::InboundMessage,
         outbound::{Category, OutboundMessage, SendBody},
@@ -178,6 +180,35 @@ impl Provider for MetaCloud {
         templates.retain(|listed| named.as_deref().is_none_or(|name| listed.template.name == name));
         Ok(templates)
     }
+
+    async fn fetch_number(&self, via: &Exchange, sender: &Sender) -> Result<NumberState, FetchFailure> {
+        /// Graph's way to say that a field is not there, among other things.
+        const INVALID_PARAMETER: i64 = 100;
+        match fetch_number(via, sender, FIELDS).await {
+            Err((Some(INVALID_PARAMETER), _)) => fetch_number(via, sender, FIELDS_EVERY_VERSION_HAS).await,
+            other => other,
+        }
+        .map_err(|(_, text)| FetchFailure(text))
+    }
+}
+
+/// The number's state; or Meta's code, when there is one, and what happened.
+async fn fetch_number(via: &Exchange, sender: &Sender, fields: &str) -> Result<NumberState, (Option<i64>, String)> {
+    let authorization =
+        authorization(&sender.connection).ok_or_else(|| (None, "the connection has no access_token".to_owned()))?;
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("fields", fields).finish();
+    let request = OutgoingRequest {
+        method: Method::Get,
+        url: &format!("{}?{query}", graph_object(&sender.connection, &sender.provider_number_id)),
+        headers: vec![authorization],
+        body: None,
+        timeout: via.request_timeout(),
+    };
+    let answer = via.send(request).await.result.map_err(|no_answer| (None, no_answer.to_string()))?;
+    if answer.status != 200 {
+        return Err(errors::describe(answer.status, &answer.body));
+    }
+    read_number(&answer.body).map_err(|reason| (None, format!("the number's state cannot be read: {reason}")))
 }
 
 /// The secrets that can prove anything: with an empty one anybody could sign.
@@ -196,8 +227,12 @@ fn send_url(connection: &Connection, number_id: &str, message: &OutboundMessage,
 }
 
 fn graph_url(connection: &Connection, id: &str, edge: &str) -> String {
+    format!("{}/{edge}", graph_object(connection, id))
+}
+
+fn graph_object(connection: &Connection, id: &str) -> String {
     let base = connection.setting("base_url").trim_end_matches('/');
-    format!("{base}/{}/{id}/{edge}", connection.setting("api_version"))
+    format!("{base}/{}/{id}", connection.setting("api_version"))
 }
 
 fn authorization(connection: &Connection) -> Option<(&'static str, SecretString)> {
@@ -210,6 +245,7 @@ fn no_access_token() -> SendFailure {
         class: FailureClass::Hold,
         scope: Scope::Connection,
         wait: None,
+        tries_max: None,
         failure: Failure::new(FailureReason::Credentials, None, "the connection has no access_token"),
     }
 }
@@ -220,7 +256,8 @@ fn unanswered(no_answer: NoAnswer) -> SendFailure {
         NoAnswer::NotSent(_) => (FailureClass::Retry, Scope::Connection, FailureReason::Unreachable),
         NoAnswer::MaybeSent(_) => (FailureClass::Unknown, Scope::Message, FailureReason::UnknownOutcome),
     };
-    SendFailure { class, scope, wait: None, failure: Failure::new(reason, None, &no_answer.to_string()) }
+    let failure = Failure::new(reason, None, &no_answer.to_string());
+    SendFailure { class, scope, wait: None, tries_max: None, failure }
 }
 
 /// Both endpoints refused the message: there is no third.

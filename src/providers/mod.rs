@@ -12,9 +12,13 @@ use async_trait::async_trait;
 use crate::{
     domain::{
         account::{Connection, Sender},
+        channel::NumberState,
         failure::{SendFailure, Submitted},
         inbound::InboundMessage,
+        notice::Notice,
         outbound::OutboundMessage,
+        phone::PhoneNumber,
+        preference::Preference,
         status::StatusUpdate,
         template::ListedTemplate,
     },
@@ -61,6 +65,9 @@ pub trait Provider: Send + Sync {
         from: &Sender,
         named: Option<&str>,
     ) -> Result<Vec<ListedTemplate>, FetchFailure>;
+
+    /// How the provider sees the number: its name, quality, limits.
+    async fn fetch_number(&self, via: &Exchange, sender: &Sender) -> Result<NumberState, FetchFailure>;
 }
 
 /// Every provider this build can talk to. Adding one is a file and a line here.
@@ -102,7 +109,7 @@ pub struct BadSignature;
 #[error("{0}")]
 pub struct Unreadable(pub String);
 
-/// Templates could not be fetched.
+/// Something could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct FetchFailure(pub String);
@@ -112,6 +119,12 @@ pub struct FetchFailure(pub String);
 pub struct Parsed {
     pub statuses: Vec<StatusUpdate>,
     pub inbound: Vec<Inbound>,
+    /// What people want to be sent, and what not.
+    pub preferences: Vec<Preference>,
+    /// By which number and which id a person is known, wherever both were named; with repetitions.
+    pub links: Vec<PersonLink>,
+    /// What the business itself is told.
+    pub notices: Vec<Notice>,
     /// Business accounts (the provider's ids) whose templates changed: time to sync them.
     pub templates_changed: Vec<String>,
     /// Parts that we could not read: kept raw and shown.
@@ -125,6 +138,23 @@ pub struct Inbound {
     pub message: InboundMessage,
     /// The provider's own entry.
     pub entry: String,
+}
+
+/// One person's telephone number and the provider's id of that person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonLink {
+    /// The provider's id of the business number that they deal with.
+    pub provider_number_id: String,
+    pub phone: PhoneNumber,
+    pub user_id: String,
+}
+
+impl PersonLink {
+    /// `None` unless both names are there.
+    pub fn of(provider_number_id: &str, phone: Option<&PhoneNumber>, user_id: Option<&String>) -> Option<Self> {
+        let (phone, user_id) = phone.zip(user_id)?;
+        Some(Self { provider_number_id: provider_number_id.to_owned(), phone: phone.clone(), user_id: user_id.clone() })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

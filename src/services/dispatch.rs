@@ -142,6 +142,7 @@ impl Dispatcher {
                 class: FailureClass::Hold,
                 scope: Scope::Connection,
                 wait: None,
+                tries_max: None,
                 failure: Failure::new(FailureReason::Other, None, &text),
             });
         };
@@ -235,7 +236,10 @@ impl Dispatcher {
             }
             Err(failure) => failure,
         };
-        let SendFailure { class, scope, wait, failure } = failure;
+        let SendFailure { class, scope, wait, tries_max, failure } = failure;
+        let tries = usize::try_from(queued.attempts).unwrap_or(0) + 1;
+        let tried_enough = tries_max.is_some_and(|most| tries >= usize::from(most));
+        let class = if class == FailureClass::Retry && tried_enough { FailureClass::GiveUp } else { class };
         let outcome = match class {
             FailureClass::Unknown => AttemptOutcome::NoAnswer,
             FailureClass::Retry
@@ -245,7 +249,6 @@ impl Dispatcher {
             | FailureClass::GiveUp => AttemptOutcome::Refused,
         };
         let attempt = Some(attempt(started_at, took, outcome, &failure.text));
-        let tries = usize::try_from(queued.attempts).unwrap_or(0) + 1;
         let retry = |failure: Failure, at_least: Duration| {
             let planned = self.retries.wait_repeating(tries, wait, rand::random());
             // Not later than its expiry, which is then reported at once.

@@ -1,52 +1,104 @@
 //! Taking a webhook in.
 //!
-//! 1. The provider's dialect reads it: statuses, inbound messages, changed templates, and what it could not read.
+//! 1. The provider's dialect reads it: statuses, inbound messages, wishes, notices, and what it could not read.
 //! 2. Each part finds the number that it is about; parts about numbers that are not ours are kept and shown.
 //! 3. All of it is committed together with whatever else waits. Only then the provider is told "200".
+//! 4. What a notice changes is seen to: a stopped template stops at once, lists and numbers are read again.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+};
 
-use super::{directory::Directory, lookup::TemplateLookup};
+use super::{
+    channels::Channels,
+    directory::{Directory, Snapshot, owner_of},
+    lookup::TemplateLookup,
+};
 use crate::{
-    domain::account::Connection,
-    providers::Parsed,
+    clock,
+    domain::{
+        account::{Connection, Sender},
+        ids::AccountKey,
+        notice::{Notice, NoticeAbout},
+        phone::PhoneNumber,
+        template::TemplateStatus,
+        time::UnixMillis,
+    },
+    providers::{Parsed, PersonLink, Skipped},
     store::{
         batch::{CommitError, Committer},
         ingest::{Ingest, ReceivedMessage, UnreadPart},
+        notices::ReceivedNotice,
+        people::{ReceivedLink, SEEN_AGAIN_AFTER_MS},
+        preferences::ReceivedPreference,
         templates::TemplateOwner,
     },
     telemetry,
 };
 
 pub struct Ingestor {
-    pub directory: Arc<Directory>,
-    pub committer: Committer,
-    pub lookup: Arc<TemplateLookup>,
+    directory: Arc<Directory>,
+    committer: Committer,
+    lookup: Arc<TemplateLookup>,
+    channels: Arc<Channels>,
+    links: KnownLinks,
 }
 
 const NOT_OURS: &str = "no sender number of this connection has the provider's id in it; add the number, or ignore it";
+const NO_SUCH_ACCOUNT: &str =
+    "no sender number belongs to the business account that the notice is about; add its number, or ignore it";
 
 impl Ingestor {
+    pub fn new(
+        directory: Arc<Directory>,
+        committer: Committer,
+        lookup: Arc<TemplateLookup>,
+        channels: Arc<Channels>,
+    ) -> Self {
+        Self { directory, committer, lookup, channels, links: KnownLinks::default() }
+    }
+
     pub async fn ingest(&self, connection: &Connection, parsed: Parsed) -> Result<(), CommitError> {
         let snapshot = self.directory.snapshot();
-        let Parsed { statuses, inbound, templates_changed, skipped } = parsed;
+        let sorted = self.sort(&snapshot, connection, parsed);
+        let Sorted { ingest, templates_changed, notices } = sorted;
         for provider_account_id in templates_changed {
             self.lookup.note_changed(TemplateOwner { connection: connection.key, provider_account_id });
         }
-        let mut ingest = Ingest {
-            connection: connection.key,
-            statuses: Vec::with_capacity(statuses.len()),
-            inbound: Vec::with_capacity(inbound.len()),
-            skipped: vec![],
-        };
+        if ingest.is_empty() {
+            return Ok(());
+        }
+        metrics::counter!(telemetry::INBOUND).increment(ingest.inbound.len() as u64);
+        let links = ingest.links.clone();
+        let taken = self.committer.ingest(ingest).await?;
+        self.links.note(&links);
+        if taken.parked > 0 {
+            tracing::debug!(
+                connection.id = connection.id,
+                parked = taken.parked,
+                "parked statuses of unknown messages"
+            );
+        }
+        for (notice, senders) in notices {
+            self.act_on(connection, &notice, &senders).await;
+        }
+        Ok(())
+    }
+
+    /// Gives every part to the number that it is about.
+    fn sort(&self, snapshot: &Snapshot, connection: &Connection, parsed: Parsed) -> Sorted {
+        let Parsed { statuses, inbound, preferences, links, notices, templates_changed, skipped } = parsed;
+        let owner = |provider_number_id: &str| snapshot.sender_by_provider_id(connection.key, provider_number_id);
+        let mut ingest = Ingest::of(connection.key);
         for update in statuses {
-            match snapshot.sender_by_provider_id(connection.key, &update.provider_number_id) {
+            match owner(&update.provider_number_id) {
                 Some(sender) => ingest.statuses.push((sender.key, update)),
                 None => ingest.skipped.push(unread("status", NOT_OURS, update.entry)),
             }
         }
         for received in inbound {
-            match snapshot.sender_by_provider_id(connection.key, &received.provider_number_id) {
+            match owner(&received.provider_number_id) {
                 Some(sender) => ingest.inbound.push(ReceivedMessage {
                     account: sender.account,
                     sender: sender.key,
@@ -56,32 +108,154 @@ impl Ingestor {
                 None => ingest.skipped.push(unread("message", NOT_OURS, received.entry)),
             }
         }
-        for part in skipped {
-            tracing::warn!(
-                connection.id = connection.id,
-                pointer = part.pointer,
-                "could not read a part of a webhook of {}: {}",
-                connection.id,
-                part.reason
-            );
-            ingest.skipped.push(unread(&part.pointer, &part.reason, part.entry));
+        for preference in preferences {
+            match owner(&preference.provider_number_id) {
+                Some(sender) => ingest.preferences.push(ReceivedPreference {
+                    account: sender.account,
+                    sender: sender.key,
+                    preference,
+                }),
+                None => ingest.skipped.push(unread("preference", NOT_OURS, preference.entry)),
+            }
         }
-        if ingest.statuses.is_empty() && ingest.inbound.is_empty() && ingest.skipped.is_empty() {
-            return Ok(());
+        let links = links.into_iter().filter_map(|link| Some((owner(&link.provider_number_id)?.account, link)));
+        ingest.links = self.links.only_new(links, clock::now());
+        let mut told = Vec::new();
+        for notice in notices {
+            let senders = concerned(snapshot, connection, &notice);
+            if senders.is_empty() {
+                ingest.skipped.push(unread("notice", NO_SUCH_ACCOUNT, notice.entry));
+                continue;
+            }
+            let notice = Arc::new(notice);
+            ingest.notices.extend(for_each_account(&notice, &senders));
+            told.push((notice, senders));
         }
-        metrics::counter!(telemetry::INBOUND).increment(ingest.inbound.len() as u64);
-        let taken = self.committer.ingest(ingest).await?;
-        if taken.parked > 0 {
-            tracing::debug!(
-                connection.id = connection.id,
-                parked = taken.parked,
-                "parked statuses of unknown messages"
-            );
-        }
-        Ok(())
+        ingest.skipped.extend(skipped.into_iter().map(|part| warned(connection, part)));
+        Sorted { ingest, templates_changed, notices: told }
     }
+
+    /// What a notice changes, once it is stored.
+    async fn act_on(&self, connection: &Connection, notice: &Notice, senders: &[Arc<Sender>]) {
+        metrics::counter!(telemetry::NOTICES, "severity" => notice.severity.as_str()).increment(1);
+        tracing::info!(
+            connection.id = connection.id,
+            kind = notice.kind.as_str(),
+            severity = notice.severity.as_str(),
+            "{}: {}",
+            notice.severity.as_str(),
+            notice.text
+        );
+        if let (
+            NoticeAbout::Template { name, language },
+            Some(status @ (TemplateStatus::Paused | TemplateStatus::Disabled)),
+        ) = (&notice.about, &notice.template_status)
+        {
+            let owner =
+                TemplateOwner { connection: connection.key, provider_account_id: notice.provider_account_id.clone() };
+            self.lookup.stop_template(&owner, name, language, status).await;
+        }
+        if notice.kind.concerns_numbers() {
+            senders.iter().for_each(|sender| self.channels.note_changed(sender.key));
+        }
+    }
+}
+
+/// A webhook's parts, each with those whom it concerns.
+struct Sorted {
+    ingest: Ingest,
+    templates_changed: Vec<String>,
+    notices: Vec<(Arc<Notice>, Vec<Arc<Sender>>)>,
+}
+
+/// The numbers that a notice is about: the one that it names, else all of the business account.
+fn concerned(snapshot: &Snapshot, connection: &Connection, notice: &Notice) -> Vec<Arc<Sender>> {
+    if let NoticeAbout::Number { provider_number_id: Some(id), .. } = &notice.about
+        && let Some(sender) = snapshot.sender_by_provider_id(connection.key, id)
+    {
+        return vec![sender.clone()];
+    }
+    let of_account = |sender: &&Arc<Sender>| {
+        let owner = owner_of(sender);
+        owner.connection == connection.key && owner.provider_account_id == notice.provider_account_id
+    };
+    let mut senders: Vec<_> = snapshot.senders().filter(of_account).cloned().collect();
+    if let NoticeAbout::Number { digits: Some(digits), .. } = &notice.about
+        && let Some(named) = senders.iter().find(|sender| sender.number.digits() == digits)
+    {
+        return vec![named.clone()];
+    }
+    senders.sort_unstable_by_key(|sender| sender.key);
+    senders
+}
+
+/// Each account hears of it once, by the first of its numbers that it concerns.
+fn for_each_account(notice: &Arc<Notice>, senders: &[Arc<Sender>]) -> Vec<ReceivedNotice> {
+    let mut first: BTreeMap<AccountKey, &Arc<Sender>> = BTreeMap::new();
+    for sender in senders {
+        first.entry(sender.account).or_insert(sender);
+    }
+    let received = |(account, sender): (AccountKey, &Arc<Sender>)| ReceivedNotice {
+        account,
+        sender: sender.key,
+        notice: notice.clone(),
+    };
+    first.into_iter().map(received).collect()
+}
+
+fn warned(connection: &Connection, part: Skipped) -> UnreadPart {
+    tracing::warn!(
+        connection.id = connection.id,
+        pointer = part.pointer,
+        "could not read a part of a webhook of {}: {}",
+        connection.id,
+        part.reason
+    );
+    unread(&part.pointer, &part.reason, part.entry)
 }
 
 fn unread(pointer: &str, reason: &str, entry: String) -> UnreadPart {
     UnreadPart { pointer: pointer.to_owned(), reason: reason.to_owned(), entry }
+}
+
+/// Links that are in the database, so that the many webhooks about one person cost one row.
+#[derive(Default)]
+struct KnownLinks {
+    /// Account and id to the number, and when it was written.
+    links: Mutex<HashMap<(AccountKey, String), (PhoneNumber, UnixMillis)>>,
+}
+
+/// Beyond so many everything is forgotten and learned anew.
+const LINKS_KNOWN_MAX: usize = 100_000;
+
+impl KnownLinks {
+    fn only_new(&self, links: impl Iterator<Item = (AccountKey, PersonLink)>, now: UnixMillis) -> Vec<ReceivedLink> {
+        let mut links = links.peekable();
+        if links.peek().is_none() {
+            return vec![];
+        }
+        let known = self.links.lock().expect("no holder can panic");
+        let is_known = |link: &ReceivedLink| {
+            known
+                .get(&(link.account, link.user_id.clone()))
+                .is_some_and(|(phone, at)| *phone == link.phone && now.0 - at.0 < SEEN_AGAIN_AFTER_MS)
+        };
+        let received = links.map(|(account, link)| ReceivedLink { account, user_id: link.user_id, phone: link.phone });
+        let mut new: Vec<ReceivedLink> = received.filter(|link| !is_known(link)).collect();
+        // A webhook names a person in its contacts and again in each status.
+        new.dedup();
+        new
+    }
+
+    fn note(&self, written: &[ReceivedLink]) {
+        if written.is_empty() {
+            return;
+        }
+        let now = clock::now();
+        let mut known = self.links.lock().expect("no holder can panic");
+        if known.len() + written.len() > LINKS_KNOWN_MAX {
+            known.clear();
+        }
+        known.extend(written.iter().map(|link| ((link.account, link.user_id.clone()), (link.phone.clone(), now))));
+    }
 }

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use super::directory::{Directory, owner_of};
 use crate::{
     clock,
-    domain::account::Sender,
+    domain::{account::Sender, template::TemplateStatus},
     net::exchange::Exchange,
     providers,
     store::{Store, templates::TemplateOwner},
@@ -162,6 +162,19 @@ impl TemplateLookup {
     /// Notes that a list changed; [`Self::sync_changed`] fetches it.
     pub fn note_changed(&self, owner: TemplateOwner) {
         self.changed.lock().expect("no holder can panic").insert(owner);
+    }
+
+    /// Takes a stopped template out of use at once; the list itself is fetched soon after.
+    pub async fn stop_template(&self, owner: &TemplateOwner, name: &str, language: &str, status: &TemplateStatus) {
+        let stopped = match self.store.set_template_status(owner, name, language, status).await {
+            Ok(true) => self.directory.reload_templates().await,
+            // Not in the list, or stopped already.
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = stopped {
+            tracing::error!(error = %crate::telemetry::Chain(&error), "could not stop the template {name}");
+        }
     }
 
     /// Fetches the lists that were noted as changed.

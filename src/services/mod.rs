@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod apply;
+pub mod channels;
 pub mod directory;
 pub mod dispatch;
 pub mod ingest;

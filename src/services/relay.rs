@@ -25,6 +25,7 @@ use crate::{
         attempt::{Attempt, AttemptOutcome},
         callback::{Event, EventDetail, EventKind, Rendered, Subscription},
         ids::Place,
+        inbound::InboundMessage,
     },
     net::{
         exchange::{Answer, Exchange, Exchanged, Method, OutgoingRequest},
@@ -237,6 +238,7 @@ fn lanes(events: &[Event], lanes_max: usize) -> Vec<Vec<Event>> {
             EventDetail::Inbound(message) => {
                 (event.sender, &message.from, &message.from_user_id).hash(&mut hasher);
             }
+            EventDetail::Notice(_) => event.sender.hash(&mut hasher),
             EventDetail::Status { .. } | EventDetail::Unreadable { .. } => event.message.hash(&mut hasher),
         }
         lanes.entry(hasher.finish() % count as u64).or_default().push(event.clone());
@@ -269,11 +271,18 @@ fn readable(snapshot: &Snapshot, logged: LoggedEvent) -> Event {
         (EventKind::Inbound, Some(sender)) => {
             let entry = logged.entry.unwrap_or_default();
             match providers::find(&sender.connection.provider).map(|provider| provider.parse_inbound(&entry)) {
-                Some(Ok(message)) => EventDetail::Inbound(Box::new(message)),
+                Some(Ok(message)) => {
+                    let from = message.from.clone().or(logged.person);
+                    EventDetail::Inbound(Box::new(InboundMessage { from, ..message }))
+                }
                 Some(Err(error)) => unreadable(&error.to_string()),
                 None => unreadable("the provider is not known to this version"),
             }
         }
+        (EventKind::Notice, Some(_)) => match serde_json::from_str(logged.entry.as_deref().unwrap_or_default()) {
+            Ok(notice) => EventDetail::Notice(notice),
+            Err(error) => unreadable(&error.to_string()),
+        },
     };
     Event {
         place: logged.place,

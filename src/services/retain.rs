@@ -28,6 +28,7 @@ pub async fn forget_old(
         repeat(step, || store.forget_events(account.key, now.minus(ages.events), step)).await?;
     }
     repeat(step, || store.forget_messages(now.minus(ages.messages), step)).await?;
+    repeat(step, || store.forget_person_links(now.minus(ages.person_links), step)).await?;
     let aged = [
         (Aging::RefusedRequests, ages.refused),
         (Aging::CallbackAttempts, ages.attempts),

@@ -186,6 +186,7 @@ fn check_relay(settings: &Settings, findings: &mut Findings) {
     findings.at_least_one("relay.events_per_read", relay.events_per_read);
     findings.some_time("relay.hold_probe", relay.hold_probe);
     findings.some_time("templates.sync_every", settings.templates.sync_every);
+    findings.some_time("channels.read_every", settings.channels.read_every);
     let first_wait = relay.retry_waits.first().copied().unwrap_or_default();
     findings.unless(relay.horizon > first_wait, || {
         "relay.horizon is over before the first of relay.retry_waits: raise relay.horizon".to_owned()
@@ -211,6 +212,9 @@ fn check_exchange(
     });
 }
 
+/// Longer than the time after which a link in use is written again, with some to spare.
+const PERSON_LINKS_MIN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 fn check_retention(settings: &Settings, findings: &mut Findings) {
     let retention = &settings.retention;
     for (key, value) in [
@@ -229,6 +233,9 @@ fn check_retention(settings: &Settings, findings: &mut Findings) {
             format_duration(retention.events),
             format_duration(settings.relay.horizon),
         )
+    });
+    findings.unless(retention.person_links >= PERSON_LINKS_MIN, || {
+        "retention.person_links must be 30d or more: a link in use is written again only every few days".to_owned()
     });
     findings.unless(retention.messages >= settings.repeats.window, || {
         format!(

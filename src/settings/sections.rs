@@ -151,6 +151,13 @@ pub struct Templates {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Channels {
+    #[serde(with = "humantime_serde")]
+    pub read_every: Duration,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Repeats {
     /// A repeat within it gets the stored answer.
     #[serde(with = "humantime_serde")]
@@ -172,6 +179,9 @@ pub struct Retention {
     pub unrecognized: Duration,
     #[serde(with = "humantime_serde")]
     pub parked_statuses: Duration,
+    /// Counted from when a link was last seen.
+    #[serde(with = "humantime_serde")]
+    pub person_links: Duration,
     #[serde(with = "humantime_serde")]
     pub every: Duration,
     pub rows_per_step: usize,

@@ -75,7 +75,7 @@ impl Write {
             Self::Refuse(_) => 1,
             Self::Mark(mark) => mark.messages.len(),
             Self::Settle(settlements) => 2 * settlements.len(),
-            Self::Ingest(ingest) => 2 * (ingest.statuses.len() + ingest.inbound.len()) + ingest.skipped.len() + 1,
+            Self::Ingest(ingest) => ingest.rows(),
             Self::MoveCursor(moved) => 1 + moved.attempts.len() + moved.callbacks.len(),
         }
     }

@@ -14,6 +14,7 @@ use crate::domain::{
     callback::EventKind,
     failure::Failure,
     ids::{AccountKey, MessageId, Place, SenderKey},
+    phone::PhoneNumber,
     status::DeliveryStatus,
     time::UnixMillis,
 };
@@ -29,6 +30,8 @@ pub(crate) struct NewEvent {
     pub(crate) occurred_at: UnixMillis,
     pub(crate) failure: Option<Failure>,
     pub(crate) provider_message_id: Option<String>,
+    /// Inbound: the person's number, when the entry does not tell it and it is known.
+    pub(crate) person: Option<PhoneNumber>,
     pub(crate) entry: Option<String>,
 }
 
@@ -44,7 +47,9 @@ pub struct LoggedEvent {
     pub occurred_at: UnixMillis,
     pub recorded_at: UnixMillis,
     pub failure: Option<Failure>,
-    /// The provider's own entry; only read for inbound messages.
+    /// Inbound: the person's number, when the entry does not tell it and it is known.
+    pub person: Option<PhoneNumber>,
+    /// The provider's own entry; not read for statuses.
     pub entry: Option<String>,
 }
 
@@ -91,7 +96,7 @@ pub(super) async fn append(
     execute_rows(
         transaction,
         "INSERT INTO events (account, place, kind, sender, message, status, occurred_at, recorded_at, \
-         failure_reason, failure_code, failure_text, provider_message_id, entry)",
+         failure_reason, failure_code, failure_text, provider_message_id, person, entry)",
         rows,
         "",
     )
@@ -99,7 +104,7 @@ pub(super) async fn append(
     .map(drop)
 }
 
-fn row_of(place: i64, event: NewEvent, now: UnixMillis) -> [Value; 13] {
+fn row_of(place: i64, event: NewEvent, now: UnixMillis) -> [Value; 14] {
     let (reason, code, text) = failure_values(event.failure.as_ref());
     [
         event.account.0.into(),
@@ -114,6 +119,7 @@ fn row_of(place: i64, event: NewEvent, now: UnixMillis) -> [Value; 13] {
         code,
         text,
         event.provider_message_id.into(),
+        event.person.map(|phone| phone.as_e164().to_owned()).into(),
         event.entry.into(),
     ]
 }
@@ -134,7 +140,7 @@ impl Store {
         }
         let sql = format!(
             "SELECT e.place, e.kind, e.sender, e.message, e.status, e.occurred_at, e.recorded_at, e.failure_reason, \
-             e.failure_code, e.failure_text, CASE WHEN e.kind = 2 THEN e.entry END AS entry, m.platform_message_id \
+             e.failure_code, e.failure_text, e.person, CASE WHEN e.kind <> 1 THEN e.entry END AS entry, m.platform_message_id \
              FROM events AS e LEFT JOIN outbound_messages AS m ON m.id = e.message \
              WHERE e.account = $1 AND e.place > $2 AND e.place <= $3 AND e.kind = $4 ORDER BY e.place LIMIT {limit}"
         );
@@ -156,6 +162,7 @@ pub(crate) fn logged_event(row: &QueryResult) -> Result<LoggedEvent, DbErr> {
     let kind: i16 = row.try_get("", "kind")?;
     let status: Option<i16> = row.try_get("", "status")?;
     let message: Option<i64> = row.try_get("", "message")?;
+    let person: Option<String> = row.try_get("", "person")?;
     Ok(LoggedEvent {
         place: Place(row.try_get("", "place")?),
         kind: EventKind::from_code(kind).ok_or_else(|| odd_value("kind"))?,
@@ -166,6 +173,7 @@ pub(crate) fn logged_event(row: &QueryResult) -> Result<LoggedEvent, DbErr> {
         occurred_at: UnixMillis(row.try_get("", "occurred_at")?),
         recorded_at: UnixMillis(row.try_get("", "recorded_at")?),
         failure: failure(row)?,
+        person: person.as_deref().and_then(PhoneNumber::from_international),
         entry: row.try_get("", "entry")?,
     })
 }

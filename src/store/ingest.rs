@@ -16,7 +16,10 @@ use super::{
     batch::Effects,
     events::{self, NewEvent},
     execute_rows,
+    notices::ReceivedNotice,
     outbound::{Settlement, id_list, odd_value, provider_id_hash},
+    people::{People, ReceivedLink},
+    preferences::{self, ReceivedPreference},
     query_rows,
 };
 use crate::{
@@ -40,8 +43,38 @@ pub struct Ingest {
     pub connection: ConnectionKey,
     pub statuses: Vec<(SenderKey, StatusUpdate)>,
     pub inbound: Vec<ReceivedMessage>,
+    pub preferences: Vec<ReceivedPreference>,
+    /// New ones; those that are known already need not be given.
+    pub links: Vec<ReceivedLink>,
+    pub notices: Vec<ReceivedNotice>,
     /// Parts that could not be read, or are about a number that is not ours.
     pub skipped: Vec<UnreadPart>,
+}
+
+impl Ingest {
+    /// Nothing yet.
+    pub fn of(connection: ConnectionKey) -> Self {
+        Self {
+            connection,
+            statuses: vec![],
+            inbound: vec![],
+            preferences: vec![],
+            links: vec![],
+            notices: vec![],
+            skipped: vec![],
+        }
+    }
+
+    /// About how many rows it means.
+    pub(super) fn rows(&self) -> usize {
+        let pairs = self.statuses.len() + self.inbound.len() + self.notices.len();
+        2 * pairs + self.preferences.len() + self.links.len() + self.skipped.len() + 1
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.rows() == 1
+    }
 }
 
 #[derive(Debug)]
@@ -107,7 +140,11 @@ pub(super) async fn apply(
 
     keep_parked(transaction, &parked, ids, now).await?;
     keep_skipped(transaction, ingests, ids, now).await?;
-    receive(transaction, ingests, &by_provider_id, &mut working.news, &mut answers).await?;
+    let people = People::meet(transaction, ingests, &by_provider_id, now).await?;
+    preferences::take(transaction, ingests, &people, ids, now).await?;
+    let mut fresh = claim(transaction, ingests, now).await?;
+    receive(ingests, &by_provider_id, &people, &mut fresh, &mut working.news, &mut answers);
+    working.news.extend(new_notices(ingests, &mut fresh, now));
     working.write(transaction).await?;
     effects.senders.extend(working.queued_again.iter());
     effects.logs.extend(working.news.iter().map(|event| event.account));
@@ -253,6 +290,7 @@ impl Working {
             occurred_at: news.occurred_at,
             failure: news.failure,
             provider_message_id: None,
+            person: None,
             entry: news.entry,
         }));
     }
@@ -357,16 +395,14 @@ pub(crate) fn failure_values(failure: Option<&Failure>) -> (Value, Value, Value)
     )
 }
 
-/// Puts inbound messages that are new among the news; counts those that are not.
-async fn receive(
+/// Claims the keys of all inbound messages and notices; gives back those that nobody had.
+async fn claim(
     transaction: &DatabaseTransaction,
     ingests: &[&Ingest],
-    by_provider_id: &HashMap<Vec<u8>, MessageId>,
-    news: &mut Vec<NewEvent>,
-    answers: &mut [Ingested],
-) -> Result<(), DbErr> {
-    let key_of = |received: &ReceivedMessage| provider_id_hash(received.sender, &received.message.provider_message_id);
-    let keys: BTreeSet<Vec<u8>> = ingests.iter().flat_map(|ingest| ingest.inbound.iter().map(key_of)).collect();
+    now: UnixMillis,
+) -> Result<HashSet<Vec<u8>>, DbErr> {
+    let mut keys: BTreeSet<Vec<u8>> = ingests.iter().flat_map(|ingest| ingest.inbound.iter().map(key_of)).collect();
+    keys.extend(ingests.iter().flat_map(|ingest| ingest.notices.iter().map(|notice| notice_key(notice, now))));
     let rows: Vec<[Value; 1]> = keys.into_iter().map(|key| [key.into()]).collect();
     let inserted = query_rows(
         transaction,
@@ -375,29 +411,59 @@ async fn receive(
         " ON CONFLICT (hash) DO NOTHING RETURNING hash",
     )
     .await?;
-    let mut fresh: HashSet<Vec<u8>> = inserted.iter().map(|row| row.try_get("", "hash")).collect::<Result<_, _>>()?;
+    inserted.iter().map(|row| row.try_get("", "hash")).collect()
+}
+
+fn key_of(received: &ReceivedMessage) -> Vec<u8> {
+    provider_id_hash(received.sender, &received.message.provider_message_id)
+}
+
+fn notice_key(received: &ReceivedNotice, now: UnixMillis) -> Vec<u8> {
+    provider_id_hash(received.sender, &received.identity(now))
+}
+
+/// Puts inbound messages that are new among the news; counts those that are not.
+fn receive(
+    ingests: &[&Ingest],
+    by_provider_id: &HashMap<Vec<u8>, MessageId>,
+    people: &People,
+    fresh: &mut HashSet<Vec<u8>>,
+    news: &mut Vec<NewEvent>,
+    answers: &mut [Ingested],
+) {
     for (ingest, answer) in ingests.iter().zip(answers) {
         for received in &ingest.inbound {
             if !fresh.remove(&key_of(received)) {
                 answer.repeated += 1;
                 continue;
             }
-            let quoted = received.message.replies_to.as_deref();
+            let message = &received.message;
+            let quoted = message.replies_to.as_deref();
             let quoted = quoted.and_then(|id| by_provider_id.get(&provider_id_hash(received.sender, id)));
+            let person = match message.from {
+                Some(_) => None,
+                None => people.phone(received.account, message.from_user_id.as_deref()).cloned(),
+            };
             news.push(NewEvent {
                 account: received.account,
                 sender: received.sender,
                 kind: EventKind::Inbound,
                 message: quoted.copied(),
                 status: None,
-                occurred_at: received.message.occurred_at,
+                occurred_at: message.occurred_at,
                 failure: None,
-                provider_message_id: Some(received.message.provider_message_id.clone()),
+                provider_message_id: Some(message.provider_message_id.clone()),
+                person,
                 entry: Some(received.entry.clone()),
             });
         }
     }
-    Ok(())
+}
+
+/// Notices that were not told before.
+fn new_notices(ingests: &[&Ingest], fresh: &mut HashSet<Vec<u8>>, now: UnixMillis) -> Vec<NewEvent> {
+    let notices = ingests.iter().flat_map(|ingest| &ingest.notices);
+    notices.filter(|notice| fresh.remove(&notice_key(notice, now))).map(|notice| notice.event(now)).collect()
 }
 
 async fn keep_parked(
@@ -435,7 +501,7 @@ async fn keep_skipped(
     insert_unrecognized(transaction, rows).await
 }
 
-fn unrecognized_row(
+pub(super) fn unrecognized_row(
     id: MessageId,
     connection: ConnectionKey,
     kind: i16,
@@ -447,7 +513,7 @@ fn unrecognized_row(
     [id.0.into(), connection.0.into(), kind.into(), hash.into(), pointer.into(), reason.into(), entry.into()]
 }
 
-async fn insert_unrecognized(transaction: &DatabaseTransaction, rows: Vec<[Value; 7]>) -> Result<(), DbErr> {
+pub(super) async fn insert_unrecognized(transaction: &DatabaseTransaction, rows: Vec<[Value; 7]>) -> Result<(), DbErr> {
     let head = "INSERT INTO unrecognized (id, connection, kind, match_hash, pointer, reason, entry)";
     execute_rows(transaction, head, rows, "").await.map(drop)
 }

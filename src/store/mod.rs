@@ -24,13 +24,17 @@ pub(crate) use self::rows::{execute_rows, query_rows};
 
 pub mod batch;
 pub mod callbacks;
+pub mod channels;
 pub mod configuration;
 pub mod events;
 pub mod holds;
 pub mod ingest;
 pub mod leases;
+pub mod notices;
 pub mod outbound;
 pub mod overview;
+pub mod people;
+pub mod preferences;
 pub mod refused;
 pub mod retain;
 mod rows;
@@ -40,6 +44,7 @@ pub mod templates;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub mod unrecognized;
 pub mod vault;
 pub mod wakeups;
 

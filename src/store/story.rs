@@ -145,7 +145,7 @@ impl Store {
     /// Everything in the log that is about this message: its statuses, and replies that quote it.
     pub async fn events_of(&self, message: &StoredMessage) -> Result<Vec<LoggedEvent>, StoreError> {
         let sql = "SELECT e.place, e.kind, e.sender, e.message, e.status, e.occurred_at, e.recorded_at, \
-                   e.failure_reason, e.failure_code, e.failure_text, e.entry, NULL AS platform_message_id \
+                   e.failure_reason, e.failure_code, e.failure_text, e.person, e.entry, NULL AS platform_message_id \
                    FROM events AS e WHERE e.message = $1 ORDER BY e.place LIMIT 200";
         let rows = query(self.reader(), sql, vec![message.id.0.into()]).await;
         rows.and_then(|rows| rows.iter().map(logged_event).collect()).doing("read a message's events")

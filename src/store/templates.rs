@@ -66,6 +66,21 @@ impl Store {
         transaction.commit().await.doing("note a failed sync")
     }
 
+    /// Changes the status of one translation in the stored list. `true` when it was another one.
+    pub async fn set_template_status(
+        &self,
+        owner: &TemplateOwner,
+        name: &str,
+        language: &str,
+        status: &TemplateStatus,
+    ) -> Result<bool, StoreError> {
+        let transaction = self.begin().await.doing("begin")?;
+        let changed =
+            set_status(&transaction, owner, name, language, status).await.doing("change a template's status")?;
+        transaction.commit().await.doing("change a template's status")?;
+        Ok(changed)
+    }
+
     /// Everything, by owner.
     pub async fn load_templates(&self) -> Result<BTreeMap<TemplateOwner, Vec<Template>>, StoreError> {
         let sql = "SELECT connection, provider_account_id, template FROM templates ORDER BY name, language";
@@ -187,6 +202,31 @@ async fn difference(
         true if before == after => Difference::None,
         true => Difference::Listings,
     })
+}
+
+async fn set_status(
+    transaction: &sea_orm::DatabaseTransaction,
+    owner: &TemplateOwner,
+    name: &str,
+    language: &str,
+    status: &TemplateStatus,
+) -> Result<bool, DbErr> {
+    let (which, mut values) = list_of(owner, Some(name));
+    values.push(language.into());
+    let which = format!("{which} AND language = $4");
+    let rows = query(transaction, format!("SELECT template FROM templates {which}"), values.clone()).await?;
+    let stored: Option<String> = rows.first().map(|row| row.try_get("", "template")).transpose()?;
+    let Some(mut template) = stored.and_then(|stored| serde_json::from_str::<Template>(&stored).ok()) else {
+        return Ok(false);
+    };
+    if template.status == *status {
+        return Ok(false);
+    }
+    template.status = status.clone();
+    values.push(as_json(&template).into());
+    execute(transaction, format!("UPDATE templates SET template = $5 {which}"), values).await?;
+    super::holds::bump(transaction, "templates").await?;
+    Ok(true)
 }
 
 async fn replace(

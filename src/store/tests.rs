@@ -100,7 +100,7 @@ impl Bench {
 
     async fn ingest(&self, statuses: Vec<StatusUpdate>, inbound: Vec<ReceivedMessage>) -> super::ingest::Ingested {
         let statuses = statuses.into_iter().map(|status| (SENDER, status)).collect();
-        let ingest = Ingest { connection: CONNECTION, statuses, inbound, skipped: vec![] };
+        let ingest = Ingest { statuses, inbound, ..Ingest::of(CONNECTION) };
         self.committer.ingest(ingest).await.expect("written")
     }
 
@@ -309,12 +309,7 @@ async fn an_id_of_ours_from_another_number_is_not_believed() {
         let message = bench.accept("7|1", "a").await.message;
 
         let foreign = StatusUpdate { message: Some(message), ..status("wamid.9", DeliveryStatus::Sent) };
-        let ingest = Ingest {
-            connection: CONNECTION,
-            statuses: vec![(SenderKey(2), foreign)],
-            inbound: vec![],
-            skipped: vec![],
-        };
+        let ingest = Ingest { statuses: vec![(SenderKey(2), foreign)], ..Ingest::of(CONNECTION) };
         let taken = bench.committer.ingest(ingest).await.expect("written");
 
         assert_eq!(taken.parked, 1);
@@ -405,12 +400,8 @@ async fn what_is_old_is_forgotten_and_what_is_open_is_not() {
         bench.sent("7|1", "wamid.1").await;
         let open = bench.accept("7|2", "a").await.message;
         let unread = UnreadPart { pointer: "/entry/0".to_owned(), reason: "odd".to_owned(), entry: "\0{}".to_owned() };
-        let ingest = Ingest {
-            connection: CONNECTION,
-            statuses: vec![],
-            inbound: vec![reply("wamid.in", None)],
-            skipped: vec![unread],
-        };
+        let inbound = vec![reply("wamid.in", None)];
+        let ingest = Ingest { inbound, skipped: vec![unread], ..Ingest::of(CONNECTION) };
         bench.committer.ingest(ingest).await.expect("written");
         let later = clock::now().plus(Duration::from_secs(5));
 

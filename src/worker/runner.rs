@@ -20,7 +20,7 @@ use crate::{
         callback::Subscription,
         ids::{SenderKey, SubscriptionKey},
     },
-    services::{directory::Directory, lookup::TemplateLookup, retain::forget_old},
+    services::{channels::Channels, directory::Directory, lookup::TemplateLookup, retain::forget_old},
     settings::Settings,
     store::{
         Store, StoreError,
@@ -40,6 +40,7 @@ pub struct Runner {
     pub store: Store,
     pub directory: Arc<Directory>,
     pub lookup: Arc<TemplateLookup>,
+    pub channels: Arc<Channels>,
     pub wakeups: Arc<Wakeups>,
     pub senders: Arc<SenderParts>,
     pub subscriptions: Arc<SubscriptionParts>,
@@ -93,8 +94,8 @@ struct Running {
 impl Runner {
     /// Runs until `stop`; then lets every owner finish and gives the leases back.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        // Webhooks arrive at any instance, so each fetches the lists that it heard of.
-        let following = tokio::spawn(self.clone().follow_template_changes(stop.clone()));
+        // Webhooks arrive at any instance, so each fetches what it heard of.
+        let following = tokio::spawn(self.clone().follow_notices(stop.clone()));
         let mut running: BTreeMap<LeaseItem, Running> = BTreeMap::new();
         let mut first = true;
         let mut renewed_at = Instant::now();
@@ -132,11 +133,13 @@ impl Runner {
         following.abort();
     }
 
-    async fn follow_template_changes(self: Arc<Self>, stop: CancellationToken) {
+    async fn follow_notices(self: Arc<Self>, stop: CancellationToken) {
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(self.settings.templates.webhook_delay) => self.lookup.sync_changed().await,
+                () = tokio::time::sleep(self.settings.templates.webhook_delay) => {
+                    tokio::join!(self.lookup.sync_changed(), self.channels.read_changed());
+                }
             }
         }
     }
@@ -288,13 +291,17 @@ impl Runner {
         }
     }
 
-    /// Syncs templates and forgets what is old.
+    /// Syncs templates, reads how numbers stand, and forgets what is old.
     async fn keep_house(self: Arc<Self>, lease: Lease, stop: CancellationToken) {
         let mut forgot_at = Instant::now();
         while !stop.is_cancelled() && lease.holds(Instant::now()) {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.lookup.sync_outdated(self.settings.templates.sync_every) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.channels.read_outdated(self.settings.channels.read_every) => {}
             }
             if forgot_at.elapsed() >= self.settings.retention.every {
                 forgot_at = Instant::now();

@@ -47,7 +47,7 @@ async fn a_reader_beside_many_writers_misses_no_event(database: Database) {
                     message: said(&format!("{writer}-{webhook}-{message}")),
                     entry: "{}".to_owned(),
                 });
-                committer.ingest(Ingest { connection, statuses: vec![], inbound: inbound.collect(), skipped: vec![] })
+                committer.ingest(Ingest { inbound: inbound.collect(), ..Ingest::of(connection) })
             });
             for written in futures_util::future::join_all(webhooks).await {
                 written.expect("a webhook is stored");

@@ -18,6 +18,7 @@ async fn every_table_with_personal_data_is_emptied_in_its_time(database: Databas
             &mut retention.attempts,
             &mut retention.unrecognized,
             &mut retention.parked_statuses,
+            &mut retention.person_links,
             &mut retention.every,
         ] {
             *setting = age;
@@ -30,6 +31,7 @@ async fn every_table_with_personal_data_is_emptied_in_its_time(database: Databas
     let refused = Message::template(&person(1), "order_update", "en");
     let parked = json!({"object": "whatsapp_business_account", "entry": [{"id": WABA_ID, "changes": [{
         "field": "messages", "value": {"messaging_product": "whatsapp", "metadata": {"phone_number_id": NUMBER_ID},
+        "contacts": [{"wa_id": person(50).trim_start_matches('+'), "user_id": "IN.1349A"}],
         "statuses": [{"id": "wamid.other", "status": "sent", "timestamp": "1790000123"}, "?"]}}]}]});
 
     app.accept_all(&messages).await;
@@ -56,6 +58,15 @@ async fn every_table_with_personal_data_is_emptied_in_its_time(database: Databas
         app.store.count_unrecognized().await.expect("countable") == (0, 0)
     })
     .await;
+
+    // Nobody remembers whose id this is.
+    let unnamed = json!({"object": "whatsapp_business_account", "entry": [{"id": WABA_ID, "changes": [{
+        "field": "messages", "value": {"messaging_product": "whatsapp", "metadata": {"phone_number_id": NUMBER_ID},
+        "messages": [{"id": "wamid.in", "from_user_id": "IN.1349A", "timestamp": "1790000123", "type": "text",
+            "text": {"body": "hello"}}]}}]}]});
+    assert_eq!(app.post_webhook(unnamed.to_string(), APP_SECRET).await, 200);
+    app.settled().await;
+    assert!(app.simulator.stats().clevertap.inbound.is_empty(), "it is not known from whom it came");
 
     // Nobody remembers it, so it is new.
     app.accept(&messages[0]).await;

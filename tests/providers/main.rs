@@ -10,11 +10,13 @@
 //! | `errors` | `case.json`: `answer`, and at will `message`, `swapped` | the outcome |
 //! | `webhook` | `body.json`, byte for byte | everything that was read, and what was skipped |
 //! | `templates` | `case.json`: `answers`, and at will `named` | the requests, and the templates or the failure |
+//! | `numbers` | `case.json`: `answers` | the requests, and the number's state or the failure |
 //!
 //! Sends and listings go through the trait to a real socket; all numbers, names and ids are invented.
 
 mod batches;
 mod cases;
+mod codes;
 mod message;
 mod properties;
 mod server;
@@ -25,11 +27,13 @@ use serde_json::{Value, json};
 use wabridge::{
     domain::{
         failure::{SendFailure, Submitted},
-        inbound::{InboundContent, InboundMessage},
+        inbound::{InboundContact, InboundContent, InboundMedia, InboundMessage, OrderItem},
+        notice::Notice,
+        preference::Preference,
         status::StatusUpdate,
         template::ListedTemplate,
     },
-    providers::{Inbound, Parsed, Provider, Skipped, WebhookRequest},
+    providers::{Inbound, Parsed, PersonLink, Provider, Skipped, WebhookRequest},
 };
 
 #[test]
@@ -56,6 +60,17 @@ fn every_listing_is_read_as_its_example_shows() {
                 json!({ "requests": told.requests, "templates": templates })
             }
             Err(failure) => json!({ "requests": told.requests, "failure": failure.to_string() }),
+        }
+    });
+}
+
+#[test]
+fn every_number_is_read_as_its_example_shows() {
+    for_each_case("numbers", |provider, case| {
+        let (requests, state) = wire::fetch_number(provider, &case.json("case.json"));
+        match state {
+            Ok(state) => json!({ "requests": requests, "state": state }),
+            Err(failure) => json!({ "requests": requests, "failure": failure.to_string() }),
         }
     });
 }
@@ -91,7 +106,9 @@ fn nothing_is_lost(provider: &dyn Provider, case: &Case, parsed: &Parsed) {
     let statuses = parsed.statuses.iter().map(|status| &status.entry);
     let inbound = parsed.inbound.iter().map(|inbound| &inbound.entry);
     let skipped = parsed.skipped.iter().map(|skipped| &skipped.entry);
-    for entry in statuses.chain(inbound).chain(skipped) {
+    let preferences = parsed.preferences.iter().map(|preference| &preference.entry);
+    let notices = parsed.notices.iter().map(|notice| &notice.entry);
+    for entry in statuses.chain(inbound).chain(preferences).chain(notices).chain(skipped) {
         assert!(body.contains(entry.as_str()), "{case}: an entry was changed: {entry}");
     }
     for Inbound { message, entry, .. } in &parsed.inbound {
@@ -107,19 +124,25 @@ fn nothing_is_lost(provider: &dyn Provider, case: &Case, parsed: &Parsed) {
 fn outcome(outcome: &Result<Submitted, SendFailure>) -> Value {
     match outcome {
         Ok(submitted) => json!({ "submitted": submitted.provider_message_id }),
-        Err(SendFailure { class, scope, wait, failure }) => json!({
-            "class": format!("{class:?}"),
-            "scope": format!("{scope:?}"),
-            "wait_s": wait.map(|wait| wait.as_secs()),
-            "reason": failure.reason.as_str(),
-            "code": failure.code,
-            "text": failure.text,
-        }),
+        Err(SendFailure { class, scope, wait, tries_max, failure }) => {
+            let mut outcome = json!({
+                "class": format!("{class:?}"),
+                "scope": format!("{scope:?}"),
+                "wait_s": wait.map(|wait| wait.as_secs()),
+                "reason": failure.reason.as_str(),
+                "code": failure.code,
+                "text": failure.text,
+            });
+            if let Some(tries) = tries_max {
+                outcome["tries_max"] = json!(tries);
+            }
+            outcome
+        }
     }
 }
 
 fn parsed_as_json(parsed: &Parsed) -> Value {
-    json!({
+    let mut json = json!({
         "statuses": parsed.statuses.iter().map(status_as_json).collect::<Vec<_>>(),
         "inbound": parsed.inbound.iter().map(inbound_as_json).collect::<Vec<_>>(),
         "templates_changed": parsed.templates_changed,
@@ -127,7 +150,17 @@ fn parsed_as_json(parsed: &Parsed) -> Value {
             "pointer": pointer,
             "reason": reason,
         })).collect::<Vec<_>>(),
-    })
+    });
+    // What only few examples have is not shown where there is none.
+    let seldom = [
+        ("preferences", parsed.preferences.iter().map(preference_as_json).collect::<Vec<_>>()),
+        ("links", parsed.links.iter().map(link_as_json).collect()),
+        ("notices", parsed.notices.iter().map(notice_as_json).collect()),
+    ];
+    for (name, values) in seldom.into_iter().filter(|(_, values)| !values.is_empty()) {
+        json[name] = values.into();
+    }
+    json
 }
 
 fn status_as_json(update: &StatusUpdate) -> Value {
@@ -145,6 +178,36 @@ fn status_as_json(update: &StatusUpdate) -> Value {
     })
 }
 
+fn preference_as_json(preference: &Preference) -> Value {
+    let Preference { provider_number_id, phone, user_id, category, choice, occurred_at, entry: _ } = preference;
+    json!({
+        "number": provider_number_id,
+        "phone": phone.as_ref().map(|number| number.as_e164()),
+        "user_id": user_id,
+        "category": category,
+        "choice": format!("{choice:?}"),
+        "occurred_at": occurred_at.to_string(),
+    })
+}
+
+fn link_as_json(link: &PersonLink) -> Value {
+    let PersonLink { provider_number_id, phone, user_id } = link;
+    json!(format!("{provider_number_id}: {} is {user_id}", phone.as_e164()))
+}
+
+fn notice_as_json(notice: &Notice) -> Value {
+    let Notice { provider_account_id, kind, about, severity, text, template_status, occurred_at, entry: _ } = notice;
+    json!({
+        "account": provider_account_id,
+        "kind": kind,
+        "about": about,
+        "severity": severity,
+        "text": text,
+        "template_status": template_status,
+        "occurred_at": occurred_at.map(|at| at.to_string()),
+    })
+}
+
 fn inbound_as_json(inbound: &Inbound) -> Value {
     let InboundMessage { provider_message_id, from, from_user_id, occurred_at, replies_to, content } = &inbound.message;
     json!({
@@ -158,8 +221,40 @@ fn inbound_as_json(inbound: &Inbound) -> Value {
             InboundContent::Text { body } => json!({ "text": body }),
             InboundContent::Button { payload, text } => json!({ "button": text, "payload": payload }),
             InboundContent::Location { location, url } => json!({ "location": location, "url": url }),
+            InboundContent::ListReply { id, title, description } => {
+                json!({ "chosen": title, "id": id, "description": description })
+            }
+            InboundContent::FlowReply { name, body, response } => {
+                json!({ "form": name, "body": body, "response": response })
+            }
+            InboundContent::Media(InboundMedia { kind, provider_media_id, mime_type, caption, filename, failure }) => {
+                json!({
+                    "media": kind,
+                    "id": provider_media_id,
+                    "mime_type": mime_type,
+                    "caption": caption,
+                    "filename": filename,
+                    "failure": failure,
+                })
+            }
+            InboundContent::Contacts { contacts } => contacts
+                .iter()
+                .map(|InboundContact { name, phones, emails }| json!({ "contact": name, "phones": phones, "emails": emails }))
+                .collect(),
+            InboundContent::Reaction { to, emoji } => json!({ "reaction": emoji, "to": to }),
+            InboundContent::Order { catalog_id, text, items } => json!({
+                "order": items
+                    .iter()
+                    .map(|OrderItem { product, quantity, price, currency }| json!([product, quantity, price, currency]))
+                    .collect::<Vec<_>>(),
+                "catalog_id": catalog_id,
+                "text": text,
+            }),
+            InboundContent::NumberChanged { to, text } => {
+                json!({ "new_number": to.as_ref().map(|number| number.as_e164()), "text": text })
+            }
+            InboundContent::Unsupported { kind, reason } => json!({ "unsupported": kind, "reason": reason }),
             InboundContent::Other { kind } => json!({ "other": kind }),
-            content => json!({ "content": format!("{content:?}") }),
         },
     })
 }

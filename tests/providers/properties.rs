@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use wabridge::providers::{
     self,
-    cloud_api::{send::read_send, templates::read_page},
+    cloud_api::{numbers::read_number, send::read_send, templates::read_page},
 };
 
 use crate::{cases::cases, parse};
@@ -16,6 +16,7 @@ fn read_as_anything(status: u16, bytes: &[u8]) {
     }
     let _ = read_send(status, bytes);
     let _ = read_page(bytes);
+    let _ = read_number(bytes);
 }
 
 /// The bodies of all examples.
@@ -23,7 +24,7 @@ fn examples() -> Vec<Vec<u8>> {
     let mut bodies = Vec::new();
     for provider in providers::ALL {
         bodies.extend(cases(provider.slug(), "webhook").iter().map(|case| case.bytes("body.json")));
-        for kind in ["errors", "templates"] {
+        for kind in ["errors", "templates", "numbers"] {
             bodies.extend(cases(provider.slug(), kind).iter().map(|case| case.bytes("case.json")));
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use wabridge::{
     domain::{
         account::{Connection, Sender, SenderPolicy},
+        channel::NumberState,
         failure::{SendFailure, Submitted},
         ids::{AccountKey, ConnectionKey, SenderKey},
         phone::PhoneNumber,
@@ -79,6 +80,23 @@ pub(crate) fn fetch_templates(provider: &dyn Provider, case: &Value) -> Listed {
         let templates = provider.fetch_templates(&exchange(), &from, case.named.as_deref()).await;
         let requests = server.stop().into_iter().map(|asked| asked.line).collect();
         Listed { requests, templates }
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NumberCase {
+    answers: Vec<Answer>,
+}
+
+/// Asks how the provider sees the example's number: what was asked, and what came of it.
+pub(crate) fn fetch_number(provider: &dyn Provider, case: &Value) -> (Vec<String>, Result<NumberState, FetchFailure>) {
+    let case: NumberCase = serde_json::from_value(case.clone()).expect("the example has the right shape");
+    runtime().block_on(async {
+        let server = Server::start(case.answers).await;
+        let sender = sender(provider, &server.url, BTreeMap::new());
+        let state = provider.fetch_number(&exchange(), &sender).await;
+        (server.stop().into_iter().map(|asked| asked.line).collect(), state)
     })
 }
 

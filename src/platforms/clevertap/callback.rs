@@ -58,6 +58,7 @@ fn speak(event: &Event) -> Words {
     match &event.detail {
         EventDetail::Status { status, failure } => speak_status(event, *status, failure.as_ref()),
         EventDetail::Inbound(message) => speak_inbound(event, message),
+        EventDetail::Notice(_) => Words::None("CleverTap has no words for what WhatsApp tells the business".to_owned()),
         EventDetail::Unreadable { why } => Words::None(format!("the stored event cannot be read: {why}")),
     }
 }

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::text::Text;
 use crate::{
-    domain::failure::{Failure, FailureClass, FailureReason as Reason, Scope, SendFailure},
+    domain::failure::{FAILURE_TEXT_CHARS_MAX, Failure, FailureClass, FailureReason as Reason, Scope, SendFailure},
     net::redact,
 };
 
@@ -29,12 +29,15 @@ pub struct CodeRow {
     pub reason: Reason,
     /// At least this long before the next try.
     pub wait: Option<Duration>,
+    /// Given up after so many tries.
+    pub tries_max: Option<u8>,
 }
 
 /// Sorted, without overlaps: found by bisection.
 pub static CODES: &[CodeRow] = &[
     hold(0, Scope::Connection, Reason::Credentials),
-    retry(1, Scope::Message, Reason::Other),
+    // A wrong request as often as a fault of theirs.
+    retry(1, Scope::Message, Reason::Other).at_most(4),
     retry(2, Scope::Connection, Reason::Other),
     hold(3, Scope::Connection, Reason::Credentials),
     // Counted per app, over minutes: trying at once only feeds the counter.
@@ -52,7 +55,7 @@ pub static CODES: &[CodeRow] = &[
     slow(130429, Scope::Number),
     give_up(130472, Reason::BlockedByProvider),
     give_up(130497, Reason::BlockedByProvider),
-    retry(131000, Scope::Message, Reason::Other),
+    retry(131000, Scope::Message, Reason::Other).at_most(6),
     hold(131005, Scope::Connection, Reason::Credentials),
     give_up(131008, Reason::Template).to(131009),
     retry(131016, Scope::Connection, Reason::Other),
@@ -74,7 +77,8 @@ pub static CODES: &[CodeRow] = &[
     give_up(131050, Reason::Blocklisted),
     give_up(131051, Reason::Template),
     give_up(131052, Reason::Other),
-    give_up(131053, Reason::Template),
+    // They could not fetch the file behind our link: a passing trouble of its host, or a wrong file for ever.
+    retry(131053, Scope::Message, Reason::Template).at_most(3),
     swap(131055, Reason::Template),
     // A pair earns one message every six seconds.
     slow(131056, Scope::Pair).after_s(6),
@@ -137,15 +141,15 @@ pub fn read_refusal(status: u16, body: &[u8]) -> SendFailure {
     let error = serde_json::from_slice::<RefusalBody<'_>>(body).ok().map(|body| body.error);
     match error {
         Some(error) if !matches!(status, 502 | 504) => {
-            let CodeRow { class, scope, reason, wait, .. } = consequence(status, &error);
-            SendFailure { class, scope, wait, failure: error.failure(reason) }
+            let CodeRow { class, scope, reason, wait, tries_max, .. } = consequence(status, &error);
+            SendFailure { class, scope, wait, tries_max, failure: error.failure(reason) }
         }
         Some(_) | None if status >= 500 => unknown(&format!("the provider answered with HTTP {status}")),
         Some(_) | None => {
             let CodeRow { class, scope, reason, wait, .. } = by_http_status(status, false);
             let text =
                 format!("HTTP {status} with a body that is not the Cloud API's; is the connection's base_url right?");
-            SendFailure { class, scope, wait, failure: Failure::new(reason, None, &text) }
+            SendFailure { class, scope, wait, tries_max: None, failure: Failure::new(reason, None, &text) }
         }
     }
 }
@@ -153,15 +157,41 @@ pub fn read_refusal(status: u16, body: &[u8]) -> SendFailure {
 /// It may have been sent: only evidence or the account's policy can tell.
 pub(super) fn unknown(text: &str) -> SendFailure {
     let failure = Failure::new(Reason::UnknownOutcome, None, text);
-    SendFailure { class: FailureClass::Unknown, scope: Scope::Message, wait: None, failure }
+    SendFailure { class: FailureClass::Unknown, scope: Scope::Message, wait: None, tries_max: None, failure }
 }
 
 /// Why a message failed, from the `errors` of its status report.
 pub fn read_report(errors: Option<&RawValue>) -> Failure {
-    let errors = errors.and_then(|errors| serde_json::from_str::<Vec<WireError<'_>>>(errors.get()).ok());
-    match errors.as_deref().and_then(|errors| errors.first()) {
+    match errors.and_then(first_error) {
         Some(error) => error.failure(error.code().and_then(row).map_or(Reason::Other, |row| row.reason)),
         None => Failure::new(Reason::Other, None, "the provider reported a failure without a reason"),
+    }
+}
+
+/// What the `errors` of anything in a webhook say: an array as documented, one object, or a bare text.
+pub fn report_text(errors: &RawValue) -> String {
+    let text = match first_error(errors) {
+        Some(error) => match error.code() {
+            Some(code) => format!("{} ({code})", error.text()),
+            None => error.text(),
+        },
+        None => match serde_json::from_str::<Text<'_>>(errors.get()) {
+            Ok(text) => redact::text(text.as_str()),
+            Err(_) => "the provider gave no reason".to_owned(),
+        },
+    };
+    text.chars().take(FAILURE_TEXT_CHARS_MAX).collect()
+}
+
+/// The code of the first of them.
+pub fn report_code(errors: &RawValue) -> Option<i64> {
+    first_error(errors)?.code()
+}
+
+fn first_error(errors: &RawValue) -> Option<WireError<'_>> {
+    match serde_json::from_str::<Vec<WireError<'_>>>(errors.get()) {
+        Ok(errors) => errors.into_iter().next(),
+        Err(_) => serde_json::from_str(errors.get()).ok(),
     }
 }
 
@@ -262,7 +292,7 @@ fn number(text: Option<&Text<'_>>) -> Option<i64> {
 }
 
 const fn one(code: i64, class: FailureClass, scope: Scope, reason: Reason) -> CodeRow {
-    CodeRow { first: code, last: code, class, scope, reason, wait: None }
+    CodeRow { first: code, last: code, class, scope, reason, wait: None, tries_max: None }
 }
 
 const fn retry(code: i64, scope: Scope, reason: Reason) -> CodeRow {
@@ -288,6 +318,11 @@ const fn give_up(code: i64, reason: Reason) -> CodeRow {
 impl CodeRow {
     const fn to(mut self, last: i64) -> Self {
         self.last = last;
+        self
+    }
+
+    const fn at_most(mut self, tries: u8) -> Self {
+        self.tries_max = Some(tries);
         self
     }
 

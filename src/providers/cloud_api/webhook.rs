@@ -1,4 +1,4 @@
-//! What a webhook says: statuses, messages from people, changed templates.
+//! What a webhook says: statuses, messages from people, their wishes, notices to the business.
 //!
 //! The way through is `entry[]` → `changes[]` → `value` → its `statuses[]` and `messages[]`. Parsing cannot
 //! fail, because one odd part must not cost a batch of a thousand, and because a refused webhook comes again
@@ -13,17 +13,22 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use self::{
+    messages::{read_message, renamed},
+    notices::{errors_of_a_number, read_notice},
+    preferences::read_preference,
+    statuses::read_status,
+};
 use super::{errors, text::Text};
 use crate::{
-    domain::{
-        inbound::{InboundContent, InboundMessage},
-        outbound::Location,
-        phone::PhoneNumber,
-        status::{DeliveryStatus, StatusUpdate},
-        time::UnixMillis,
-    },
-    providers::{Inbound, Parsed, Skipped, Unreadable},
+    domain::{inbound::InboundMessage, phone::PhoneNumber, time::UnixMillis},
+    providers::{Inbound, Parsed, PersonLink, Skipped, Unreadable},
 };
+
+mod messages;
+mod notices;
+mod preferences;
+mod statuses;
 
 /// Understands the body of a webhook.
 pub fn parse_webhook(body: &[u8]) -> Parsed {
@@ -36,7 +41,8 @@ pub fn parse_webhook(body: &[u8]) -> Parsed {
         }
         Err(error) => {
             let entry = String::from_utf8_lossy(body).into_owned();
-            parsed.skipped.push(Skipped { pointer: String::new(), reason: format!("not a webhook: {error}"), entry });
+            let reason = format!("not a webhook: {}", odd(&error));
+            parsed.skipped.push(Skipped { pointer: String::new(), reason, entry });
         }
     }
     parsed
@@ -58,6 +64,8 @@ struct Entry<'a> {
     /// The business account.
     #[serde(borrow)]
     id: Option<Text<'a>>,
+    /// When it happened; missing with messages, which have their own times.
+    time: Option<&'a RawValue>,
     changes: Vec<&'a RawValue>,
 }
 
@@ -71,29 +79,46 @@ struct Change<'a> {
 /// A change's value by its keys, so that a new key is noticed.
 type Value<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
+/// What all changes of an entry have in common.
+struct Origin<'a> {
+    account: &'a str,
+    time: Option<UnixMillis>,
+}
+
 fn read_entry(pointer: &str, raw: &RawValue, parsed: &mut Parsed) {
     let entry = match serde_json::from_str::<Entry<'_>>(raw.get()) {
         Ok(entry) => entry,
-        Err(error) => return parsed.skip(pointer, &error.to_string(), raw),
+        Err(error) => return parsed.skip(pointer, &odd(&error), raw),
     };
-    let account = entry.id.as_ref().map_or("", Text::as_str);
+    let time = entry.time.and_then(read::<Text<'_>>).and_then(|time| moment(time.as_str()).ok());
+    let origin = Origin { account: entry.id.as_ref().map_or("", Text::as_str), time };
     for (index, change) in entry.changes.into_iter().enumerate() {
-        read_change(&format!("{pointer}/changes/{index}"), account, change, parsed);
+        read_change(&format!("{pointer}/changes/{index}"), &origin, change, parsed);
     }
 }
 
-fn read_change(pointer: &str, account: &str, raw: &RawValue, parsed: &mut Parsed) {
+fn read_change(pointer: &str, origin: &Origin<'_>, raw: &RawValue, parsed: &mut Parsed) {
     let change = match serde_json::from_str::<Change<'_>>(raw.get()) {
         Ok(change) => change,
-        Err(error) => return parsed.skip(pointer, &error.to_string(), raw),
+        Err(error) => return parsed.skip(pointer, &odd(&error), raw),
     };
-    match change.field.as_str() {
-        "messages" => read_value(&format!("{pointer}/value"), change.value, parsed),
-        field if is_about_templates(field) && account.is_empty() => {
-            parsed.skip(pointer, "the entry names no business account", raw);
-        }
-        field if is_about_templates(field) => parsed.template_changed(account),
-        field => parsed.skip(pointer, &format!("the field {field} is not used by this version"), raw),
+    let field = change.field.as_str();
+    if matches!(field, "messages" | "user_preferences" | "smb_message_echoes" | "message_echoes") {
+        return read_value(&format!("{pointer}/value"), origin, change.value, parsed);
+    }
+    let envelope = notices::Envelope { account: origin.account, time: origin.time, raw };
+    let Some(notice) = read_notice(field, change.value, &envelope) else {
+        return parsed.skip(pointer, &format!("the field {field} is not used by this version"), raw);
+    };
+    if origin.account.is_empty() {
+        return parsed.skip(pointer, "the entry names no business account", raw);
+    }
+    if is_about_templates(field) {
+        parsed.template_changed(origin.account);
+    }
+    match notice {
+        Ok(notice) => parsed.notices.push(notice),
+        Err(reason) => parsed.skip(pointer, &reason, raw),
     }
 }
 
@@ -101,10 +126,13 @@ fn is_about_templates(field: &str) -> bool {
     field.starts_with("message_template_") || field == "template_category_update"
 }
 
-fn read_value(pointer: &str, raw: &RawValue, parsed: &mut Parsed) {
+/// Why an echo is kept and nothing else: it is the business's own word, and no platform asked for it.
+const ECHO: &str = "the business sent this from the WhatsApp Business app";
+
+fn read_value(pointer: &str, origin: &Origin<'_>, raw: &RawValue, parsed: &mut Parsed) {
     let value = match serde_json::from_str::<Value<'_>>(raw.get()) {
         Ok(value) => value,
-        Err(error) => return parsed.skip(pointer, &error.to_string(), raw),
+        Err(error) => return parsed.skip(pointer, &odd(&error), raw),
     };
     let Some(number_id) = number_id(&value) else {
         return parsed.skip(pointer, "metadata.phone_number_id is missing", raw);
@@ -113,20 +141,83 @@ fn read_value(pointer: &str, raw: &RawValue, parsed: &mut Parsed) {
         let pointer = format!("{pointer}/{key}");
         match key.as_ref() {
             "statuses" => each(&pointer, part, parsed, |raw, parsed| {
-                read_status(raw, &number_id).map(|status| parsed.statuses.push(status))
-            }),
-            "messages" => each(&pointer, part, parsed, |raw, parsed| {
-                let message = read_message(raw.get())?;
-                let entry = raw.get().to_owned();
-                parsed.inbound.push(Inbound { provider_number_id: number_id.clone(), message, entry });
+                let (status, link) = read_status(raw, &number_id)?;
+                parsed.statuses.push(status);
+                parsed.links.extend(link);
                 Ok(())
             }),
-            // Names and other ids of the people; what we need of them stands in their messages too.
-            "messaging_product" | "metadata" | "contacts" => {}
-            "errors" => parsed.skip(&pointer, "errors that belong to no message", part),
+            "messages" => each(&pointer, part, parsed, |raw, parsed| read_inbound(raw, &number_id, parsed)),
+            "user_preferences" => each(&pointer, part, parsed, |raw, parsed| {
+                let preference = read_preference(raw, &number_id)?;
+                parsed.links.extend(PersonLink::of(&number_id, preference.phone.as_ref(), preference.user_id.as_ref()));
+                parsed.preferences.push(preference);
+                Ok(())
+            }),
+            "contacts" => read_contacts(part, &number_id, parsed),
+            "messaging_product" | "metadata" => {}
+            "errors" => {
+                let envelope = notices::Envelope { account: origin.account, time: origin.time, raw: part };
+                parsed.notices.push(errors_of_a_number(&number_id, part, &envelope));
+            }
+            "message_echoes" | "smb_message_echoes" => each(&pointer, part, parsed, |_, _| Err(ECHO.to_owned())),
             _ => parsed.skip(&pointer, &format!("{key} is not used by this version"), part),
         }
     }
+}
+
+fn read_inbound(raw: &RawValue, number_id: &str, parsed: &mut Parsed) -> Result<(), String> {
+    let message = read_message(raw.get())?;
+    parsed.links.extend(PersonLink::of(number_id, message.from.as_ref(), message.from_user_id.as_ref()));
+    let renamed = renamed_in(raw, &message);
+    parsed.links.extend(renamed.map(|(phone, user_id)| PersonLink {
+        provider_number_id: number_id.to_owned(),
+        phone,
+        user_id,
+    }));
+    let entry = raw.get().to_owned();
+    parsed.inbound.push(Inbound { provider_number_id: number_id.to_owned(), message, entry });
+    Ok(())
+}
+
+/// Only the few messages of WhatsApp itself are looked at twice.
+fn renamed_in(raw: &RawValue, message: &InboundMessage) -> Option<(PhoneNumber, String)> {
+    use crate::domain::inbound::InboundContent;
+    match &message.content {
+        InboundContent::NumberChanged { .. } | InboundContent::Other { .. } => renamed(raw.get()),
+        InboundContent::Text { .. }
+        | InboundContent::Button { .. }
+        | InboundContent::ListReply { .. }
+        | InboundContent::FlowReply { .. }
+        | InboundContent::Location { .. }
+        | InboundContent::Media(_)
+        | InboundContent::Contacts { .. }
+        | InboundContent::Reaction { .. }
+        | InboundContent::Order { .. }
+        | InboundContent::Unsupported { .. } => None,
+    }
+}
+
+/// Names and ids of the people; of use only for which number belongs to which id.
+fn read_contacts(raw: &RawValue, number_id: &str, parsed: &mut Parsed) {
+    #[derive(Deserialize)]
+    struct Contact<'a> {
+        #[serde(borrow)]
+        wa_id: Option<Text<'a>>,
+        user_id: Option<Text<'a>>,
+    }
+    let contacts: Vec<&RawValue> = read(raw).unwrap_or_default();
+    for contact in contacts.into_iter().filter_map(read::<Contact<'_>>) {
+        let (phone, user_id) = person(contact.wa_id, contact.user_id);
+        parsed.links.extend(PersonLink::of(number_id, phone.as_ref(), user_id.as_ref()));
+    }
+}
+
+/// A person's number and the provider's id. Who hides the number is named by the id, in its own field or in the number's place.
+fn person(number: Option<Text<'_>>, user_id: Option<Text<'_>>) -> (Option<PhoneNumber>, Option<String>) {
+    let phone = number.as_ref().and_then(|number| PhoneNumber::from_international(number.as_str()));
+    let named_instead = number.filter(|_| phone.is_none());
+    let user_id = user_id.or(named_instead).map(Text::into_string).filter(|id| !id.is_empty());
+    (phone, user_id)
 }
 
 /// Reads the elements of an array one by one; those that cannot be read are skipped.
@@ -144,7 +235,7 @@ fn each(
                 }
             }
         }
-        Err(error) => parsed.skip(pointer, &error.to_string(), raw),
+        Err(error) => parsed.skip(pointer, &odd(&error), raw),
     }
 }
 
@@ -158,157 +249,10 @@ fn number_id(value: &Value<'_>) -> Option<String> {
     Some(metadata.phone_number_id.into_string()).filter(|id| !id.is_empty())
 }
 
-#[derive(Deserialize)]
-struct WireStatus<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    status: Text<'a>,
-    timestamp: Text<'a>,
-    biz_opaque_callback_data: Option<&'a RawValue>,
-    errors: Option<&'a RawValue>,
-}
-
-fn read_status(raw: &RawValue, number_id: &str) -> Result<StatusUpdate, String> {
-    let wire = serde_json::from_str::<WireStatus<'_>>(raw.get()).map_err(|error| error.to_string())?;
-    let status = match wire.status.as_str() {
-        "sent" => DeliveryStatus::Sent,
-        "delivered" => DeliveryStatus::Delivered,
-        // A voice note that was played was read.
-        "read" | "played" => DeliveryStatus::Read,
-        "failed" => DeliveryStatus::Failed,
-        other => return Err(format!("the status {other} is not used by this version")),
-    };
-    Ok(StatusUpdate {
-        provider_message_id: non_empty(wire.id, "id")?,
-        // Other software may share the number and put its own words here.
-        message: wire.biz_opaque_callback_data.and_then(read::<Text<'_>>).and_then(|text| text.as_str().parse().ok()),
-        provider_number_id: number_id.to_owned(),
-        status,
-        occurred_at: moment(wire.timestamp.as_str())?,
-        failure: (status == DeliveryStatus::Failed).then(|| errors::read_report(wire.errors)),
-        entry: raw.get().to_owned(),
-    })
-}
-
-#[derive(Deserialize)]
-struct WireMessage<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    timestamp: Text<'a>,
-    #[serde(rename = "type")]
-    kind: Text<'a>,
-    from: Option<Text<'a>>,
-    from_user_id: Option<Text<'a>>,
-    context: Option<&'a RawValue>,
-    text: Option<&'a RawValue>,
-    button: Option<&'a RawValue>,
-    interactive: Option<&'a RawValue>,
-    location: Option<&'a RawValue>,
-}
-
-fn read_message(entry: &str) -> Result<InboundMessage, String> {
-    let wire = serde_json::from_str::<WireMessage<'_>>(entry).map_err(|error| error.to_string())?;
-    let content = read_content(&wire)?;
-    let from = wire.from.as_ref().and_then(|from| PhoneNumber::from_international(from.as_str()));
-    // A person who hides the number is named by an id, in its own field or in the number's place.
-    let named_instead = wire.from.filter(|_| from.is_none());
-    Ok(InboundMessage {
-        provider_message_id: non_empty(wire.id, "id")?,
-        from,
-        from_user_id: wire.from_user_id.or(named_instead).map(Text::into_string).filter(|id| !id.is_empty()),
-        occurred_at: moment(wire.timestamp.as_str())?,
-        replies_to: wire.context.and_then(read::<Context<'_>>).and_then(|context| context.id).map(Text::into_string),
-        content,
-    })
-}
-
-fn read_content(wire: &WireMessage<'_>) -> Result<InboundContent, String> {
-    match wire.kind.as_str() {
-        "text" => {
-            let text: TextPart<'_> = part(wire.text, "text.body")?;
-            Ok(InboundContent::Text { body: text.body.into_string() })
-        }
-        "button" => {
-            let button: ButtonPart<'_> = part(wire.button, "button.text")?;
-            let text = button.text.into_string();
-            Ok(InboundContent::Button { payload: button.payload.map_or(text.clone(), Text::into_string), text })
-        }
-        "interactive" => read_interactive(part(wire.interactive, "interactive.type")?),
-        "location" => {
-            let location: LocationPart<'_> = part(wire.location, "location.latitude or longitude")?;
-            Ok(location.into_content())
-        }
-        // Known, kept and shown; nothing here relays them yet.
-        kind @ ("image" | "video" | "audio" | "document" | "sticker" | "contacts" | "reaction" | "order" | "system"
-        | "unsupported" | "edit" | "revoke") => Ok(InboundContent::Other { kind: kind.to_owned() }),
-        kind => Err(format!("messages of type {kind} are not known to this version")),
-    }
-}
-
-fn read_interactive(interactive: InteractivePart<'_>) -> Result<InboundContent, String> {
-    let reply = match interactive.kind.as_str() {
-        "button_reply" => interactive.button_reply,
-        "list_reply" => interactive.list_reply,
-        kind => return Ok(InboundContent::Other { kind: kind.to_owned() }),
-    };
-    let reply: ReplyPart<'_> = part(reply, "interactive's reply")?;
-    Ok(InboundContent::Button { payload: reply.id.into_string(), text: reply.title.into_string() })
-}
-
-#[derive(Deserialize)]
-struct Context<'a> {
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct TextPart<'a> {
-    #[serde(borrow)]
-    body: Text<'a>,
-}
-
-#[derive(Deserialize)]
-struct ButtonPart<'a> {
-    #[serde(borrow)]
-    text: Text<'a>,
-    payload: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct InteractivePart<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Text<'a>,
-    button_reply: Option<&'a RawValue>,
-    list_reply: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct ReplyPart<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    title: Text<'a>,
-}
-
-#[derive(Deserialize)]
-struct LocationPart<'a> {
-    #[serde(borrow)]
-    latitude: Text<'a>,
-    longitude: Text<'a>,
-    name: Option<Text<'a>>,
-    address: Option<Text<'a>>,
-    url: Option<Text<'a>>,
-}
-
-impl LocationPart<'_> {
-    fn into_content(self) -> InboundContent {
-        let location = Location {
-            latitude: self.latitude.into_string(),
-            longitude: self.longitude.into_string(),
-            name: self.name.map(Text::into_string),
-            address: self.address.map(Text::into_string),
-        };
-        InboundContent::Location { location, url: self.url.map(Text::into_string) }
-    }
+/// Why something cannot be read, without the place in it: thousands of one kind have one reason.
+fn odd(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
 }
 
 /// A part that the message cannot do without.

@@ -164,6 +164,7 @@ fn subscription_change(stored: &Configuration, wanted: &SubscriptionRecord) -> O
     let what = match wanted.kind {
         EventKind::Status => "delivery reports",
         EventKind::Inbound => "inbound messages",
+        EventKind::Notice => "notices",
     };
     let whose = match &wanted.sender {
         Some(number) => format!("{} of account {}", number.as_e164(), wanted.account),
