@@ -36,6 +36,24 @@ Examples:
 Settings come from wabridge.toml (or --settings FILE) and from environment variables such as
 WABRIDGE__DATABASE__URL; everything has a default.";
 
+const SIMULATOR_EXAMPLES: &str = "\
+Examples:
+  wabridge simulator --webhook-url http://127.0.0.1:8080/webhooks/meta/sim
+                                               everything goes well, except for numbers with certain endings
+  wabridge simulator --scenario trial.toml     what shall go wrong, for whom and when, from a file
+  curl -X PATCH http://127.0.0.1:4700/control/knobs -d '{\"pair_limit\": true}'
+                                               every option below can be turned while it runs
+
+A scenario:
+  [[rules]]
+  recipient_suffix = \"77\"
+  statuses = \"sent@100,failed:131026@500\"      # milliseconds after it was accepted
+  [[timeline]]
+  at = \"5s\"
+  template_status = { name = \"order_update\", language = \"en\", status = \"PAUSED\" }
+
+All endings of numbers, rules, events and controls: docs/simulator.md.";
+
 #[derive(Parser)]
 #[command(name = "wabridge", version, about = ABOUT, after_help = EXAMPLES)]
 struct CommandLine {
@@ -54,6 +72,7 @@ enum Command {
     Serve,
     Demo(DemoArguments),
     /// Run a WhatsApp Cloud API and a CleverTap that live on this machine, for trials and tests
+    #[command(after_help = SIMULATOR_EXAMPLES)]
     Simulator(Box<SimulatorSettings>),
     Apply(ApplyArguments),
     /// Say how things stand: queues, holds, templates, and how far each callback URL has come

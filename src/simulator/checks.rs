@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    knobs::Refusal,
+    rules::Refusal,
     templates::{ButtonForm, ButtonNeed, HeaderForm, Parts, TemplateForm, TextForm},
 };
 
@@ -16,12 +16,19 @@ const BODY_CHARS_MAX: usize = 1_024;
 const ONLY_BODY_CHARS_MAX: usize = 32_768;
 const PAYLOAD_CHARS_MAX: usize = 128;
 const COPY_CODE_CHARS_MAX: usize = 20;
+const ONE_TIME_PASSWORD_CHARS_MAX: usize = 15;
+/// A carousel of products is approved with two cards, and sent with as many.
+const PRODUCT_CARDS_MAX: usize = 10;
 
 /// A send, as far as it is read. What else it carries is kept in the recorded bytes.
 #[derive(Deserialize)]
 pub(super) struct SendBody {
     pub(super) messaging_product: Option<String>,
     pub(super) to: Option<String>,
+    /// A user id; `to` comes before it.
+    recipient: Option<String>,
+    product_policy: Option<String>,
+    message_activity_sharing: Option<Value>,
     #[serde(rename = "type")]
     pub(super) kind: Option<String>,
     pub(super) biz_opaque_callback_data: Option<String>,
@@ -69,6 +76,7 @@ pub(super) struct ComponentBody {
 
 #[derive(Deserialize)]
 struct CardBody {
+    card_index: Option<u64>,
     #[serde(default)]
     components: Vec<ComponentBody>,
 }
@@ -86,6 +94,8 @@ struct ParameterBody {
     document: Option<MediaBody>,
     location: Option<Value>,
     limited_time_offer: Option<Value>,
+    product: Option<Value>,
+    action: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -99,6 +109,38 @@ struct TextBody {
     body: String,
 }
 
+impl SendBody {
+    /// Whom it is for: digits, or a user id.
+    pub(super) fn person(&self) -> String {
+        match (&self.to, &self.recipient) {
+            (None, Some(user_id)) => user_id.clone(),
+            (to, _) => super::state::digits(to.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// Whether a text in it contains this.
+    pub(super) fn says(&self, part: &str) -> bool {
+        let filled = self.template.iter().flat_map(|template| &template.components);
+        let filled = filled.flat_map(|component| &component.parameters).filter_map(|given| given.text.as_deref());
+        self.text.iter().map(|text| text.body.as_str()).chain(filled).any(|text| text.contains(part))
+    }
+
+    /// The uploaded files that it sends.
+    pub(super) fn media_ids(&self) -> impl Iterator<Item = &str> {
+        let free = [&self.image, &self.video, &self.audio, &self.document, &self.sticker].into_iter().flatten();
+        let of_template = self.template.iter().flat_map(|template| &template.components);
+        free.chain(of_template.flat_map(ComponentBody::media)).filter_map(|media| media.id.as_deref())
+    }
+}
+
+impl ComponentBody {
+    fn media(&self) -> Vec<&MediaBody> {
+        let own = self.parameters.iter().flat_map(|given| [&given.image, &given.video, &given.document]).flatten();
+        let of_cards = self.cards.iter().flat_map(|card| &card.components).flat_map(Self::media);
+        own.chain(of_cards).collect()
+    }
+}
+
 type Checked = Result<(), Refusal>;
 
 fn refuse(code: u32, details: impl Into<String>) -> Refusal {
@@ -110,16 +152,31 @@ pub(super) fn check_envelope(body: &SendBody) -> Checked {
     if body.messaging_product.as_deref() != Some("whatsapp") {
         return Err(refuse(100, "The parameter messaging_product is required."));
     }
+    check_recipient(body)?;
+    if body.product_policy.as_deref().is_some_and(|policy| !["CLOUD_API_FALLBACK", "STRICT"].contains(&policy)) {
+        return Err(refuse(100, "product_policy: CLOUD_API_FALLBACK or STRICT."));
+    }
+    if body.message_activity_sharing.as_ref().is_some_and(|sharing| !sharing.is_boolean()) {
+        return Err(refuse(100, "message_activity_sharing: true or false."));
+    }
+    if body.biz_opaque_callback_data.as_ref().is_some_and(|data| data.chars().count() > CALLBACK_DATA_CHARS_MAX) {
+        return Err(refuse(100, format!("biz_opaque_callback_data: at most {CALLBACK_DATA_CHARS_MAX} characters.")));
+    }
+    Ok(())
+}
+
+fn check_recipient(body: &SendBody) -> Checked {
     let to = body.to.as_deref().unwrap_or_default();
     if to.is_empty() {
-        return Err(refuse(100, "The parameter to is required."));
+        return match body.recipient.as_deref() {
+            Some(user_id) if super::people::is_user_id(user_id) => Ok(()),
+            Some(_) => Err(refuse(131009, "recipient: this is not a user id.")),
+            None => Err(refuse(100, "The parameter to is required.")),
+        };
     }
     let only_a_number = |character: char| character.is_ascii_digit() || "+-() ".contains(character);
     if !to.chars().all(only_a_number) || !(7..=15).contains(&super::state::digits(to).len()) {
         return Err(refuse(131009, "to: this is not a phone number."));
-    }
-    if body.biz_opaque_callback_data.as_ref().is_some_and(|data| data.chars().count() > CALLBACK_DATA_CHARS_MAX) {
-        return Err(refuse(100, format!("biz_opaque_callback_data: at most {CALLBACK_DATA_CHARS_MAX} characters.")));
     }
     Ok(())
 }
@@ -175,7 +232,11 @@ fn check_location(location: Option<&Value>) -> Checked {
 }
 
 /// A template's state and its parameters. `form` is `None` when the translation does not exist.
-pub(super) fn check_template(template: &TemplateBody, form: Option<&TemplateForm>) -> Checked {
+pub(super) fn check_template(
+    template: &TemplateBody,
+    form: Option<&TemplateForm>,
+    location_needs_name: bool,
+) -> Checked {
     let Some(form) = form.filter(|form| ["APPROVED", "PAUSED", "DISABLED"].contains(&form.status.as_str())) else {
         let (name, code) = (&template.name, &template.language.code);
         return Err(refuse(132001, format!("template name ({name}) does not exist in {code}")));
@@ -185,7 +246,20 @@ pub(super) fn check_template(template: &TemplateBody, form: Option<&TemplateForm
         "DISABLED" => return Err(refuse(132016, "This template is disabled for good.")),
         _ => {}
     }
+    if location_needs_name {
+        check_place(&template.components)?;
+    }
     check_parts(&form.parts, &template.components, form.named)
+}
+
+fn check_place(components: &[ComponentBody]) -> Checked {
+    for place in components.iter().flat_map(|part| &part.parameters).filter_map(|given| given.location.as_ref()) {
+        let given = |key: &str| place.get(key).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+        if !given("name") || !given("address") {
+            return Err(refuse(131008, "location: name and address are required in the header of a template."));
+        }
+    }
+    Ok(())
 }
 
 fn check_parts(parts: &Parts, components: &[ComponentBody], named: bool) -> Checked {
@@ -196,15 +270,38 @@ fn check_parts(parts: &Parts, components: &[ComponentBody], named: bool) -> Chec
     check_texts("body", &parts.body, parameters("body"), named)?;
     check_length(parts, parameters("body"))?;
     check_buttons(&parts.buttons, &of_kind("button").collect::<Vec<_>>())?;
-    if parts.offer && parameters("limited_time_offer").iter().all(|given| given.limited_time_offer.is_none()) {
-        return Err(refuse(131008, "limited_time_offer: expiration_time_ms is required."));
+    if parts.offer {
+        check_offer(parameters("limited_time_offer"))?;
     }
     let Some(cards) = &parts.cards else { return Ok(()) };
     let given = of_kind("carousel").next().map(|part| part.cards.as_slice()).unwrap_or_default();
-    if given.len() != cards.len() {
+    check_cards(cards, given, named)
+}
+
+fn check_offer(given: &[ParameterBody]) -> Checked {
+    let offer = given.iter().find_map(|parameter| parameter.limited_time_offer.as_ref());
+    let ends_at_ms = offer.and_then(|offer| offer.get("expiration_time_ms"));
+    match ends_at_ms {
+        Some(time) if time.is_u64() => Ok(()),
+        Some(_) => Err(refuse(131009, "limited_time_offer: expiration_time_ms is not a whole number.")),
+        None => Err(refuse(131008, "limited_time_offer: expiration_time_ms is required.")),
+    }
+}
+
+fn check_cards(cards: &[Parts], given: &[CardBody], named: bool) -> Checked {
+    let of_products = cards.iter().all(|card| matches!(&card.header, HeaderForm::Given(kind) if kind == "product"));
+    let right = if of_products { (2..=PRODUCT_CARDS_MAX).contains(&given.len()) } else { given.len() == cards.len() };
+    if !right {
         return Err(refuse(132012, format!("carousel: {} cards given, {} approved", given.len(), cards.len())));
     }
-    cards.iter().zip(given).try_for_each(|(card, given)| check_parts(card, &given.components, named))
+    // All cards of a template are made alike.
+    for (place, (card, given)) in cards.iter().cycle().zip(given).enumerate() {
+        if given.card_index != Some(place as u64) {
+            return Err(refuse(131009, format!("carousel: the card at place {place} has another card_index")));
+        }
+        check_parts(card, &given.components, named)?;
+    }
+    Ok(())
 }
 
 fn check_header(form: &HeaderForm, given: &[ParameterBody], named: bool) -> Checked {
@@ -224,8 +321,18 @@ fn check_header(form: &HeaderForm, given: &[ParameterBody], named: bool) -> Chec
         "video" => check_media("video", parameter.video.as_ref()),
         "document" => check_media("document", parameter.document.as_ref()),
         "location" => check_location(parameter.location.as_ref()),
+        "product" => check_product(parameter.product.as_ref()),
         _ => Ok(()),
     }
+}
+
+fn check_product(product: Option<&Value>) -> Checked {
+    for key in ["product_retailer_id", "catalog_id"] {
+        if product.and_then(|product| product.get(key)).and_then(Value::as_str).is_none_or(str::is_empty) {
+            return Err(refuse(131008, format!("product['{key}'] is required.")));
+        }
+    }
+    Ok(())
 }
 
 fn check_texts(part: &str, form: &TextForm, given: &[ParameterBody], named: bool) -> Checked {
@@ -293,7 +400,10 @@ fn check_buttons(forms: &[ButtonForm], given: &[&ComponentBody]) -> Checked {
         check_button(place, form, component)?;
     }
     for (place, form) in forms.iter().enumerate() {
-        let required = matches!(form.need, ButtonNeed::Url | ButtonNeed::CopyCode);
+        let required = match form.need {
+            ButtonNeed::Url | ButtonNeed::CopyCode | ButtonNeed::OneTimePassword | ButtonNeed::Products => true,
+            ButtonNeed::QuickReply | ButtonNeed::Nothing => false,
+        };
         if required && !given.iter().any(|component| component.place() == Some(place)) {
             let details = format!("buttons: Button at index {place} of type {:?} requires a parameter", form.need);
             return Err(refuse(131008, details));
@@ -304,7 +414,8 @@ fn check_buttons(forms: &[ButtonForm], given: &[&ComponentBody]) -> Checked {
 
 fn check_button(place: usize, form: &ButtonForm, component: &ComponentBody) -> Checked {
     let expected = match form.need {
-        ButtonNeed::Url => "url",
+        ButtonNeed::Url | ButtonNeed::OneTimePassword => "url",
+        ButtonNeed::Products => "mpm",
         ButtonNeed::CopyCode => "copy_code",
         ButtonNeed::QuickReply => "quick_reply",
         // Flows and catalogues take optional parameters; a fixed URL or a number takes none.
@@ -322,7 +433,23 @@ fn check_button(place: usize, form: &ButtonForm, component: &ComponentBody) -> C
         ButtonNeed::CopyCode => {
             let code = parameter.and_then(|parameter| parameter.coupon_code.as_deref());
             check_value("buttons", code)?;
+            if code.is_some_and(|code| !code.chars().all(char::is_alphanumeric)) {
+                return Err(refuse(131009, format!("buttons: Button at index {place} takes letters and digits only")));
+            }
             check_chars(place, code, COPY_CODE_CHARS_MAX)
+        }
+        ButtonNeed::OneTimePassword => {
+            let code = parameter.and_then(|parameter| parameter.text.as_deref());
+            check_value("buttons", code)?;
+            check_chars(place, code, ONE_TIME_PASSWORD_CHARS_MAX)
+        }
+        ButtonNeed::Products => {
+            let action = parameter.and_then(|parameter| parameter.action.as_ref());
+            let sections = action.and_then(|action| action.get("sections")).and_then(Value::as_array);
+            if sections.is_none_or(Vec::is_empty) {
+                return Err(refuse(131008, format!("buttons: Button at index {place} requires sections of products")));
+            }
+            Ok(())
         }
         ButtonNeed::QuickReply => {
             check_chars(place, parameter.and_then(|parameter| parameter.payload.as_deref()), PAYLOAD_CHARS_MAX)

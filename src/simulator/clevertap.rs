@@ -35,12 +35,14 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
     }
 }
 
-/// Which of the two callback URLs.
+/// What of CleverTap's is called: one of the two callback URLs, or its API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
     DeliveryReports,
     Inbound,
+    /// CleverTap's Subscribe API, `POST /1/subscribe`.
+    Subscribe,
 }
 
 /// When a callback looks like this, answer it so. The first rule that fits counts.
@@ -122,6 +124,12 @@ pub struct CallbackStats {
     pub inbound: BTreeMap<String, u64>,
     /// Those among them that say which message they answer.
     pub inbound_with_context: u64,
+    /// People whom the Subscribe API took, by the wish: `Unsubscribe` or `Resubscribe`.
+    pub subscriptions: BTreeMap<String, u64>,
+    /// People whom it listed as unprocessed.
+    pub unprocessed: u64,
+    /// Most calls of the Subscribe API at a time.
+    pub peak_subscribe_in_flight: u64,
 }
 
 /// One status or inbound message as it came.
@@ -131,10 +139,10 @@ pub struct CallbackRecord {
     pub account: String,
     /// For an inbound message: of the message that it answers.
     pub msg_id: Option<String>,
-    /// The status, or the type of the inbound message.
+    /// The status, the type of the inbound message, or the wish of a subscription.
     pub kind: String,
     pub received_at_unix_ms: u64,
-    /// The element of `statuses`, or the whole inbound document.
+    /// The element of `statuses` or of `d`, or the whole inbound document.
     pub entry: Value,
 }
 
@@ -166,7 +174,7 @@ async fn take(world: &World, request: &HttpRequest, body: &[u8], endpoint: Endpo
     }
 }
 
-fn answer(rule: &CallbackRule) -> HttpResponse {
+pub(super) fn answer(rule: &CallbackRule) -> HttpResponse {
     if rule.answer_status == ok() {
         return HttpResponse::Ok().json(json!({"status": "success"}));
     }
@@ -220,7 +228,8 @@ impl CallbackBook {
         self.records.clear();
     }
 
-    fn rule(&mut self, endpoint: Endpoint, account: &str, body: &[u8]) -> Option<CallbackRule> {
+    /// What the rules say to this request, which is counted.
+    pub(super) fn rule(&mut self, endpoint: Endpoint, account: &str, body: &[u8]) -> Option<CallbackRule> {
         self.stats.requests += 1;
         let dice = &mut self.dice;
         let place = self.rules.iter().position(|rule| {
@@ -239,7 +248,7 @@ impl CallbackBook {
         Some(rule)
     }
 
-    fn refuse(&mut self, status: u16) {
+    pub(super) fn refuse(&mut self, status: u16) {
         *self.stats.requests_refused.entry(status).or_default() += 1;
     }
 
@@ -253,6 +262,7 @@ impl CallbackBook {
         let taken = match endpoint {
             Endpoint::DeliveryReports => self.take_reports(account, body, hash),
             Endpoint::Inbound => self.take_message(account, body),
+            Endpoint::Subscribe => return Ok(()),
         };
         taken.inspect_err(|violation| {
             tracing::warn!(%violation, "a callback does not have CleverTap's shape");
@@ -304,6 +314,19 @@ impl CallbackBook {
         self.stats.inbound_with_context += u64::from(message.context.is_some());
         self.record(Endpoint::Inbound, account, message.context.map(|context| context.id), message.kind, entry);
         Ok(())
+    }
+
+    pub(super) fn count_subscribe_load(&mut self, in_flight: u64) {
+        self.stats.peak_subscribe_in_flight = self.stats.peak_subscribe_in_flight.max(in_flight);
+    }
+
+    pub(super) fn count_unprocessed(&mut self) {
+        self.stats.unprocessed += 1;
+    }
+
+    pub(super) fn take_subscription(&mut self, account: &str, wish: String, entry: Value) {
+        *self.stats.subscriptions.entry(wish.clone()).or_default() += 1;
+        self.record(Endpoint::Subscribe, account, None, wish, entry);
     }
 
     fn record(&mut self, endpoint: Endpoint, account: &str, msg_id: Option<String>, kind: String, entry: Value) {

@@ -8,11 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{StatusCode, header::AUTHORIZATION},
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::json;
@@ -20,12 +16,14 @@ use serde_json::json;
 use super::{
     SimulatedSender,
     checks::{self, SendBody},
-    codes,
+    graph::{self, Permission, refusal, unknown_object},
     inbound::{self, Inbound, InboundContent},
-    knobs::{Knobs, Plan, Refusal, RefusalBody, Reply, SendFacts},
+    knobs::Knobs,
     payloads::{Message, Update},
+    people::{self, Person},
+    rules::{Plan, Refusal, RefusalBody, Reply, SendFacts},
     script::{Reported, StatusScript, StatusStep},
-    state::{World, digits, unix_now},
+    state::{World, unix_now},
     templates::{ListQuery, TemplateForm},
 };
 
@@ -55,7 +53,7 @@ async fn send(world: &Arc<World>, request: &HttpRequest, body: Bytes, marketing:
     let outcome = match read(world, request, phone_number_id, &body) {
         Ok((_, parsed)) if parsed.status.as_deref() == Some("read") => mark_read(world, &parsed),
         Ok((sender, parsed)) => {
-            let recipient = digits(parsed.to.as_deref().unwrap_or_default());
+            let recipient = parsed.person();
             world.tally().arrive(phone_number_id, &recipient, Instant::now());
             let _in_flight = InFlight { world, recipient: &recipient };
             Send { world, knobs: world.knobs(), sender, recipient: &recipient, parsed: &parsed, marketing, raw: &body }
@@ -67,10 +65,10 @@ async fn send(world: &Arc<World>, request: &HttpRequest, body: Bytes, marketing:
     outcome.unwrap_or_else(|refusal| {
         let reason = match refusal.body {
             RefusalBody::Json => refusal.code.to_string(),
-            RefusalBody::Html | RefusalBody::Empty => format!("http_{}", http_status(&refusal).as_u16()),
+            RefusalBody::Html | RefusalBody::Empty => format!("http_{}", graph::http_status(&refusal).as_u16()),
         };
         world.count(|stats| *stats.sends_refused.entry(reason).or_default() += 1);
-        refuse(&refusal)
+        graph::refuse(&refusal)
     })
 }
 
@@ -81,33 +79,16 @@ fn read(
     phone_number_id: &str,
     body: &[u8],
 ) -> Result<(Arc<SimulatedSender>, SendBody), Refusal> {
-    authorize(&world.knobs(), request)?;
-    let unknown = || {
-        let details = format!("Object with ID '{phone_number_id}' does not exist or cannot be loaded.");
-        Refusal { details: Some(details), ..Refusal::code(100) }
-    };
-    let sender = world.sender(phone_number_id).ok_or_else(unknown)?;
-    let parsed: SendBody = serde_json::from_slice(body).map_err(|error| Refusal {
-        details: Some(format!("The body is not a message: {error}")),
-        ..Refusal::code(100)
-    })?;
+    graph::authorize(world, request, Permission::Messaging)?;
+    let sender = world.sender(phone_number_id).ok_or_else(|| unknown_object(phone_number_id))?;
+    let parsed: SendBody =
+        serde_json::from_slice(body).map_err(|error| refusal(100, format!("The body is not a message: {error}")))?;
     Ok((sender, parsed))
-}
-
-fn authorize(knobs: &Knobs, request: &HttpRequest) -> Result<(), Refusal> {
-    let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match given.and_then(|value| value.strip_prefix("Bearer ")) {
-        Some(token) if token == knobs.access_token => Ok(()),
-        Some(_) | None => Err(Refusal::code(190)),
-    }
 }
 
 fn mark_read(world: &World, parsed: &SendBody) -> Result<HttpResponse, Refusal> {
     if !parsed.message_id.as_deref().is_some_and(|id| id.starts_with("wamid.")) {
-        return Err(Refusal {
-            details: Some("message_id is not the id of a message.".into()),
-            ..Refusal::code(131009)
-        });
+        return Err(refusal(131009, "message_id is not the id of a message."));
     }
     world.count(|stats| stats.messages_marked_read += 1);
     Ok(HttpResponse::Ok().json(json!({"success": true})))
@@ -166,6 +147,9 @@ impl Send<'_> {
             recipient: self.recipient,
             phone_number_id: &self.sender.phone_number_id,
             template: self.parsed.template.as_ref().map(|template| template.name.as_str()),
+            kind: self.parsed.kind.as_deref().unwrap_or("text"),
+            marketing_endpoint: self.marketing,
+            body: self.parsed,
         };
         self.world.rules().plan(&self.knobs, &facts)
     }
@@ -176,34 +160,78 @@ impl Send<'_> {
         if self.recipient == self.sender.display_number {
             return Err(Refusal::code(131021));
         }
-        let now = Instant::now();
-        let per_second = self.sender.messages_per_second.unwrap_or(self.knobs.messages_per_second);
-        if !self.world.tally().take_rate(&self.sender.phone_number_id, per_second, now) {
-            return Err(Refusal::code(130429));
-        }
-        if self.knobs.pair_limit && !self.world.tally().take_pair(self.pair(), now) {
-            return Err(Refusal::code(131056));
-        }
+        self.check_limits()?;
         if let Some(refusal) = &plan.refusal {
             return Err(refusal.clone());
         }
+        self.check_media_ids()?;
         match self.parsed.kind.as_deref().unwrap_or("text") {
             "template" => self.check_template(),
-            _ if self.marketing => Err(Refusal::code(134100)),
+            _ if self.marketing => Err(Refusal::code(self.knobs.non_marketing_code)),
             kind => checks::check_freeform(kind, self.parsed).map(|()| None),
+        }
+    }
+
+    /// Too often?
+    fn check_limits(&self) -> Result<(), Refusal> {
+        let (id, now) = (&self.sender.phone_number_id, Instant::now());
+        let mut tally = self.world.tally();
+        if tally.is_maintained(id, now) {
+            return Err(Refusal::code(131057));
+        }
+        let usual = self.sender.messages_per_second.unwrap_or(self.knobs.messages_per_second);
+        let per_second = tally.upgraded_rate(id).unwrap_or(usual);
+        if !tally.take_rate(id, per_second, now) {
+            return Err(graph::throttled(130429, &self.knobs));
+        }
+        if self.knobs.pair_limit && !tally.take_pair(self.pair(), now) {
+            return Err(graph::throttled(131056, &self.knobs));
+        }
+        let people_max = self.world.nodes().people_max().filter(|_| self.knobs.enforce_messaging_limit);
+        if let Some(people_max) = people_max
+            && !tally.window_is_open(self.pair(), now)
+            && !tally.take_person(self.world.hash(self.recipient), people_max, now)
+        {
+            return Err(refusal(131048, "The messaging limit of the portfolio is used up."));
+        }
+        Ok(())
+    }
+
+    /// Files belong to the number that uploaded them.
+    fn check_media_ids(&self) -> Result<(), Refusal> {
+        if !self.knobs.check_media_ids {
+            return Ok(());
+        }
+        let shelf = self.world.media();
+        match self.parsed.media_ids().find(|id| !shelf.belongs(id, &self.sender.phone_number_id)) {
+            Some(id) => Err(refusal(131009, format!("{id:?} is not the id of a media file of this number."))),
+            None => Ok(()),
         }
     }
 
     fn check_template(&self) -> Result<Option<Arc<TemplateForm>>, Refusal> {
         let Some(template) = &self.parsed.template else {
-            return Err(Refusal { details: Some("The parameter template is required.".into()), ..Refusal::code(100) });
+            return Err(refusal(100, "The parameter template is required."));
         };
         let form = self.world.templates().find(&template.name, &template.language.code);
-        checks::check_template(template, form.as_deref())?;
-        if self.marketing && form.as_ref().is_some_and(|form| form.category != "MARKETING") {
-            return Err(Refusal::code(134100));
+        self.check_endpoint(form.as_deref())?;
+        checks::check_template(template, form.as_deref(), self.knobs.location_header_needs_name)?;
+        if form.as_ref().is_some_and(|form| form.category == "AUTHENTICATION") && people::is_user_id(self.recipient) {
+            return Err(Refusal::code(131062));
         }
         Ok(form)
+    }
+
+    /// May a template of this category go through this door?
+    fn check_endpoint(&self, form: Option<&TemplateForm>) -> Result<(), Refusal> {
+        let is_marketing = form.is_none_or(|form| form.category == "MARKETING");
+        let code = match (self.marketing, is_marketing) {
+            (true, _) if self.knobs.marketing_messages_refuse.is_some() => self.knobs.marketing_messages_refuse,
+            (true, false) => Some(self.knobs.non_marketing_code),
+            (false, true) if form.is_some() => self.knobs.messages_refuse_marketing,
+            (true, true) | (false, _) => None,
+        };
+        code.map_or(Ok(()), |code| Err(Refusal::code(code)))
     }
 
     /// From here on it counts: statuses and perhaps a reply are on their way.
@@ -213,15 +241,19 @@ impl Send<'_> {
         let updates: u32 = script.steps().iter().map(|step| u32::from(step.times)).sum();
         let message = Arc::new(Message {
             wamid,
-            recipient: self.recipient.to_owned(),
+            recipient: Person::read(self.recipient),
             sender: Arc::clone(&self.sender),
             callback_data: callback_data.clone(),
-            category: form.map_or_else(|| "service".to_owned(), |form| form.category.to_ascii_lowercase()),
+            category: match form {
+                Some(_) if self.marketing => "marketing_lite".to_owned(),
+                Some(form) => form.category.to_ascii_lowercase(),
+                None => "service".to_owned(),
+            },
             untold: AtomicU32::new(updates),
         });
         let refused = self.world.queue.put(statuses(&script, &message));
         self.reply(plan, form, &script, &message);
-        let without_plus = !self.parsed.to.as_deref().is_some_and(|to| to.trim_start().starts_with('+'));
+        let without_plus = self.parsed.to.as_deref().is_some_and(|to| !to.trim_start().starts_with('+'));
         {
             let mut tally = self.world.tally();
             tally.stats.updates_dropped += refused;
@@ -237,6 +269,11 @@ impl Send<'_> {
         let outside = self.knobs.enforce_window && !self.world.tally().window_is_open(self.pair(), Instant::now());
         if form.is_none() && outside {
             return only(Reported::Failed(131047));
+        }
+        let stopped =
+            form.is_some_and(|form| form.category == "MARKETING") && self.world.tally().has_stopped(self.pair());
+        if stopped {
+            return only(Reported::Failed(131050));
         }
         match &plan.script {
             Some(script) => script.clone(),
@@ -259,6 +296,7 @@ impl Send<'_> {
             }
             Reply::Tap(_) | Reply::Text(None) => InboundContent::Text { body: self.knobs.reply_text.clone() },
             Reply::Text(Some(text)) => InboundContent::Text { body: text.clone() },
+            Reply::Content(content) => content.about(&message.wamid),
         };
         let inbound = Inbound {
             from: self.recipient.to_owned(),
@@ -267,7 +305,9 @@ impl Send<'_> {
             content,
         };
         let after = Duration::from_millis(u64::from(read_after_ms.saturating_add(REPLY_AFTER_MS)));
-        inbound::say(self.world, &inbound, Instant::now() + after).expect("its number has just sent a message");
+        if let Err(problem) = inbound::say(self.world, &inbound, Instant::now() + after) {
+            tracing::warn!(problem, "the simulator could not write the reply that a rule asked for");
+        }
     }
 
     async fn wait_until_told(&self, message: &Message) {
@@ -289,9 +329,14 @@ impl Send<'_> {
         if self.parsed.template.is_some() {
             message["message_status"] = if plan.held { "held_for_quality_assessment" } else { "accepted" }.into();
         }
+        let contact = if people::is_user_id(self.recipient) {
+            json!({"input": self.recipient, "user_id": self.recipient})
+        } else {
+            json!({"input": self.parsed.to, "wa_id": self.recipient})
+        };
         HttpResponse::Ok().json(json!({
             "messaging_product": "whatsapp",
-            "contacts": [{"input": self.parsed.to, "wa_id": self.recipient}],
+            "contacts": [contact],
             "messages": [message],
         }))
     }
@@ -307,8 +352,8 @@ fn statuses(script: &StatusScript, message: &Arc<Message>) -> Vec<(Instant, Upda
     repeated
         .map(|step| {
             let after = Duration::from_millis(u64::from(step.after_ms));
-            let at_unix_s = (unix_now + after).as_secs();
-            (now + after, Update::Status { message: Arc::clone(message), status: step.status, at_unix_s })
+            let at = unix_now + after;
+            (now + after, Update::Status { message: Arc::clone(message), status: step.status, at })
         })
         .collect()
 }
@@ -319,43 +364,13 @@ fn close_without_answer() -> HttpResponse {
     HttpResponse::Ok().streaming(broken)
 }
 
-fn http_status(refusal: &Refusal) -> StatusCode {
-    let status = refusal.http_status.unwrap_or_else(|| codes::describe(refusal.code).0);
-    StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)
-}
-
-fn refuse(refusal: &Refusal) -> HttpResponse {
-    let mut answer = HttpResponse::build(http_status(refusal));
-    if let Some(seconds) = refusal.retry_after_s {
-        answer.insert_header(("Retry-After", seconds.to_string()));
-    }
-    let (_, title) = codes::describe(refusal.code);
-    match refusal.body {
-        RefusalBody::Empty => answer.finish(),
-        RefusalBody::Html => answer.content_type("text/html").body("<html><body>Sorry, something broke.</body></html>"),
-        RefusalBody::Json => {
-            let mut error = json!({
-                "message": format!("(#{}) {title}", refusal.code),
-                "type": "OAuthException",
-                "code": refusal.code,
-                "fbtrace_id": "AsimulatedTrace",
-            });
-            if let Some(details) = &refusal.details {
-                error["error_data"] = json!({"messaging_product": "whatsapp", "details": details});
-            }
-            answer.json(json!({"error": error}))
-        }
-    }
-}
-
 async fn list_templates(world: web::Data<World>, request: HttpRequest, query: web::Query<ListQuery>) -> HttpResponse {
-    if let Err(refusal) = authorize(&world.knobs(), &request) {
-        return refuse(&refusal);
-    }
-    world.count(|stats| stats.template_pages += 1);
-    let own_url = format!("http://{}{}", request.connection_info().host(), request.path());
-    match world.templates().page(&query, &own_url) {
-        Some(page) => HttpResponse::Ok().json(page),
-        None => refuse(&Refusal::code(131059)),
-    }
+    graph::answer(graph::authorize(&world, &request, Permission::Management).and_then(|()| {
+        world.count(|stats| stats.template_pages += 1);
+        let own_url = format!("http://{}{}", request.connection_info().host(), request.path());
+        let now_ms = unix_now().as_millis() as u64;
+        let page = world.templates().page(&query, &own_url, world.knobs().cursor_ms, now_ms);
+        let page = page.ok_or_else(|| Refusal::code(131059))?;
+        Ok(HttpResponse::Ok().json(page))
+    }))
 }

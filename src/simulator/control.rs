@@ -1,4 +1,4 @@
-//! The control desk: a [`Handle`] in process, and the same under `/control` for a simulator that runs by itself.
+//! The control desk over HTTP: what a [`Handle`] can do, for a simulator that runs by itself.
 //!
 //! | | |
 //! |---|---|
@@ -12,9 +12,15 @@
 //! | `GET`, `PUT /control/templates` | the templates |
 //! | `POST /control/templates/status` | `{"name", "language", "status"}`: changes it, and tells the webhook |
 //! | `POST /control/inbound` | a person writes, see [`Inbound`] |
+//! | `PATCH /control/nodes/{id}` | fields of a number or business account, as `GET /{id}?fields=` gives them; null hides one |
+//! | `PUT /control/nodes/{waba id}/subscription` | `{"subscribed": false}`: the app hears nothing of the account any more |
+//! | `DELETE /control/media/{id}` | a media file is gone |
+//! | `POST /control/events` | anything else that can happen, one or a list, see [`Event`] |
+//! | `GET`, `PUT /control/scenario` | how far it has come; plays another, given as TOML |
+//! | `POST /control/clevertap/import` | `{"url", "username", "password", "headers", "limit"}`: CleverTap imports templates from there |
 //! | `POST /control/changes` | `{"waba_id", "field", "value"}`: any other webhook, as it shall arrive |
 
-use std::{fmt::Display, sync::Arc, time::Duration};
+use std::{fmt::Display, time::Duration};
 
 use actix_web::{
     HttpResponse,
@@ -22,221 +28,29 @@ use actix_web::{
     web::{self, Json},
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
-    clevertap::{CallbackRecord, CallbackRule},
-    inbound::{self, Inbound, InboundContent},
-    knobs::{Knobs, Rule},
-    payloads::Update,
-    state::{INVENTED_WABA_ID, RecordedSend, Stats, World, digits},
-    templates::TemplateList,
+    clevertap::CallbackRule,
+    events::{self, Event},
+    handle::Handle,
+    import::Import,
+    inbound::Inbound,
+    rules::Rule,
+    scenario::Scenario,
+    state::World,
+    tally::Stats,
+    timeline,
 };
 
-/// A waiter looks again at most this often, so that watching does not slow down what is watched.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
 const WAIT_MS_DEFAULT: u64 = 10_000;
 const WAIT_MS_MAX: u64 = 600_000;
 
-/// Turns the knobs of a running simulator and reads its counters. Clone it as you like.
-#[derive(Clone)]
-pub struct Handle {
-    world: Arc<World>,
-}
-
-/// What was waited for did not happen in time.
-#[derive(Debug, thiserror::Error)]
-#[error("waited {waited:?} in vain; the counters stand at {stats:#?}")]
-pub struct WaitedTooLong {
-    pub waited: Duration,
-    pub stats: Box<Stats>,
-}
-
-/// The change was not made.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NotPossible(String);
-
-impl Handle {
-    pub(super) fn new(world: Arc<World>) -> Self {
-        Self { world }
-    }
-
-    /// The counters now.
-    pub fn stats(&self) -> Stats {
-        self.world.stats()
-    }
-
-    /// The counters as soon as they are as wanted. It looks again after every change; many at once are one.
-    pub async fn wait_until(
-        &self,
-        mut wanted: impl FnMut(&Stats) -> bool,
-        timeout: Duration,
-    ) -> Result<Stats, WaitedTooLong> {
-        let deadline = tokio::time::Instant::now() + timeout;
-        loop {
-            // Ask to be woken before looking, or a change in between would be missed.
-            let changed = self.world.changed().notified();
-            let stats = self.world.stats();
-            if wanted(&stats) {
-                return Ok(stats);
-            }
-            if tokio::time::timeout_at(deadline, changed).await.is_err() {
-                return Err(WaitedTooLong { waited: timeout, stats: Box::new(stats) });
-            }
-            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
-        }
-    }
-
-    /// Waits until the bridge has taken everything that there was to tell.
-    pub async fn wait_until_told(&self, timeout: Duration) -> Result<Stats, WaitedTooLong> {
-        self.wait_until(|stats| stats.updates_waiting == 0, timeout).await
-    }
-
-    /// Counts from zero again. Knobs, rules and templates stay; what waits is still posted.
-    pub fn reset(&self) {
-        self.world.reset();
-    }
-
-    pub fn knobs(&self) -> Knobs {
-        Knobs::clone(&self.world.knobs())
-    }
-
-    /// Turns knobs; from the next send or webhook on they hold.
-    pub fn change_knobs(&self, change: impl FnOnce(&mut Knobs)) -> Result<(), NotPossible> {
-        self.world.change_knobs(change).map_err(NotPossible)
-    }
-
-    /// The rules that are left, without the built-in ones.
-    pub fn rules(&self) -> Vec<Rule> {
-        self.world.rules().given().clone()
-    }
-
-    pub fn set_rules(&self, rules: Vec<Rule>) {
-        *self.world.rules().given() = rules;
-    }
-
-    pub fn add_rule(&self, rule: Rule) {
-        self.world.rules().given().push(rule);
-    }
-
-    /// The newest sends to a person, or to everybody, oldest first; refused ones have no wamid.
-    pub fn sends(&self, recipient: Option<&str>) -> Vec<RecordedSend> {
-        self.world.tally().sends(recipient.map(digits).as_deref())
-    }
-
-    pub fn templates(&self) -> Vec<Value> {
-        self.world.templates().entries().to_vec()
-    }
-
-    /// Replaces the list; each entry as in Meta's listing.
-    pub fn set_templates(&self, entries: Vec<Value>) -> Result<(), NotPossible> {
-        self.world.set_templates(TemplateList::new(entries).map_err(NotPossible)?);
-        Ok(())
-    }
-
-    /// Approves, pauses or disables a translation, and says so by webhook to every business account, as Meta does:
-    /// with an id that is a number here, and a hyphen in the language.
-    pub fn set_template_status(&self, name: &str, language: &str, status: &str) -> Result<(), NotPossible> {
-        let (list, id) = self
-            .world
-            .templates()
-            .with_status(name, language, status)
-            .ok_or_else(|| NotPossible(format!("there is no template {name} in {language}")))?;
-        self.world.set_templates(list);
-        let value = json!({
-            "event": status,
-            "message_template_id": id,
-            "message_template_name": name,
-            "message_template_language": language.replace('_', "-"),
-            "reason": "NONE",
-        });
-        for waba_id in self.world.waba_ids() {
-            self.send_change(&waba_id, "message_template_status_update", value.clone());
-        }
-        Ok(())
-    }
-
-    /// Any other webhook: `value` arrives as it is.
-    pub fn send_change(&self, waba_id: &str, field: &str, value: Value) {
-        let change = Update::Change { waba_id: waba_id.to_owned(), field: field.to_owned(), value };
-        let refused = self.world.queue.put([(std::time::Instant::now(), change)]);
-        self.world.count(|stats| stats.updates_dropped += refused);
-    }
-
-    /// A person writes; gives back the wamid.
-    pub fn inbound(&self, message: &Inbound) -> Result<String, NotPossible> {
-        inbound::say(&self.world, message, std::time::Instant::now())
-            .ok_or_else(|| NotPossible(format!("there is no number with the id {}", message.phone_number_id)))
-    }
-
-    /// A person writes a text, perhaps in answer to a message.
-    pub fn inbound_text(
-        &self,
-        from: &str,
-        phone_number_id: &str,
-        text: &str,
-        context_wamid: Option<&str>,
-    ) -> Result<String, NotPossible> {
-        let content = InboundContent::Text { body: text.to_owned() };
-        self.inbound(&inbound_from(from, phone_number_id, content, context_wamid))
-    }
-
-    /// A person taps a quick reply button of a message.
-    pub fn inbound_tap(
-        &self,
-        from: &str,
-        phone_number_id: &str,
-        text: &str,
-        payload: &str,
-        context_wamid: Option<&str>,
-    ) -> Result<String, NotPossible> {
-        let content = InboundContent::Button { text: text.to_owned(), payload: payload.to_owned() };
-        self.inbound(&inbound_from(from, phone_number_id, content, context_wamid))
-    }
-
-    /// A person shares a place.
-    pub fn inbound_location(
-        &self,
-        from: &str,
-        phone_number_id: &str,
-        latitude: f64,
-        longitude: f64,
-        context_wamid: Option<&str>,
-    ) -> Result<String, NotPossible> {
-        let content = InboundContent::Location { latitude, longitude, name: None, address: None };
-        self.inbound(&inbound_from(from, phone_number_id, content, context_wamid))
-    }
-
-    pub fn callback_rules(&self) -> Vec<CallbackRule> {
-        self.world.callbacks().rules().clone()
-    }
-
-    pub fn set_callback_rules(&self, rules: Vec<CallbackRule>) {
-        *self.world.callbacks().rules() = rules;
-    }
-
-    pub fn add_callback_rule(&self, rule: CallbackRule) {
-        self.world.callbacks().rules().push(rule);
-    }
-
-    /// The newest callbacks about a message, or all, oldest first.
-    pub fn callback_records(&self, msg_id: Option<&str>) -> Vec<CallbackRecord> {
-        self.world.callbacks().records(msg_id)
-    }
-}
-
-fn inbound_from(from: &str, phone_number_id: &str, content: InboundContent, context_wamid: Option<&str>) -> Inbound {
-    Inbound {
-        from: from.to_owned(),
-        phone_number_id: phone_number_id.to_owned(),
-        context_wamid: context_wamid.map(str::to_owned),
-        content,
-    }
-}
-
 pub(super) fn routes(app: &mut web::ServiceConfig) {
+    // `curl -d` names another type, and a person should not have to mind.
+    let any_type = web::JsonConfig::default().content_type(|_| true).content_type_required(false);
     let scope = web::scope("/control")
+        .app_data(any_type)
         .route("/stats", web::get().to(get_stats))
         .route("/reset", web::post().to(post_reset))
         .route("/knobs", web::get().to(get_knobs))
@@ -253,6 +67,13 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
         .route("/templates", web::put().to(put_templates))
         .route("/templates/status", web::post().to(post_template_status))
         .route("/inbound", web::post().to(post_inbound))
+        .route("/nodes/{id}", web::patch().to(patch_node))
+        .route("/nodes/{id}/subscription", web::put().to(put_subscription))
+        .route("/media/{id}", web::delete().to(delete_media))
+        .route("/scenario", web::get().to(get_scenario))
+        .route("/scenario", web::put().to(put_scenario))
+        .route("/clevertap/import", web::post().to(post_import))
+        .route("/events", web::post().to(post_events))
         .route("/changes", web::post().to(post_change));
     app.service(scope);
 }
@@ -304,16 +125,8 @@ async fn get_knobs(world: web::Data<World>) -> HttpResponse {
     HttpResponse::Ok().json(handle(world).knobs())
 }
 
-async fn patch_knobs(world: web::Data<World>, patch: Json<serde_json::Map<String, Value>>) -> HttpResponse {
-    let handle = handle(world);
-    let mut knobs = serde_json::to_value(handle.knobs()).expect("knobs are plain values");
-    for (name, value) in patch.into_inner() {
-        knobs[name] = value;
-    }
-    match serde_json::from_value::<Knobs>(knobs) {
-        Ok(changed) => done_or_not(handle.change_knobs(|knobs| *knobs = changed)),
-        Err(error) => not_possible(error),
-    }
+async fn patch_knobs(world: web::Data<World>, patch: Json<Map<String, Value>>) -> HttpResponse {
+    done_or_not(events::turn(&world, &patch))
 }
 
 async fn get_rules(world: web::Data<World>) -> HttpResponse {
@@ -381,11 +194,69 @@ async fn post_template_status(world: web::Data<World>, change: Json<TemplateStat
     done_or_not(handle(world).set_template_status(&change.name, &change.language, &change.status))
 }
 
+/// One event, or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    More(Vec<Value>),
+    One(Value),
+}
+
+async fn post_events(world: web::Data<World>, events: Json<OneOrMore>) -> HttpResponse {
+    let events = match events.into_inner() {
+        OneOrMore::More(events) => events,
+        OneOrMore::One(event) => vec![event],
+    };
+    // Read by hand: of an untagged choice nobody could say what is wrong with it.
+    let read = events.into_iter().map(serde_json::from_value).collect::<Result<Vec<Event>, _>>();
+    let happened = read
+        .map_err(|error| error.to_string())
+        .and_then(|events| events.iter().try_for_each(|event| events::happen(&world, event)));
+    done_or_not(happened)
+}
+
 async fn post_inbound(world: web::Data<World>, message: Json<Inbound>) -> HttpResponse {
     match handle(world).inbound(&message) {
         Ok(wamid) => HttpResponse::Ok().json(json!({"ok": true, "wamid": wamid})),
         Err(reason) => not_possible(reason),
     }
+}
+
+async fn patch_node(world: web::Data<World>, id: web::Path<String>, fields: Json<Map<String, Value>>) -> HttpResponse {
+    handle(world).change_node(&id, fields.into_inner());
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Subscription {
+    subscribed: bool,
+}
+
+async fn put_subscription(
+    world: web::Data<World>,
+    waba_id: web::Path<String>,
+    wanted: Json<Subscription>,
+) -> HttpResponse {
+    handle(world).subscribe(&waba_id, wanted.subscribed);
+    done()
+}
+
+async fn delete_media(world: web::Data<World>, id: web::Path<String>) -> HttpResponse {
+    if handle(world).forget_media(&id) { done() } else { not_possible(format!("there is no media file {id}")) }
+}
+
+async fn get_scenario(world: web::Data<World>) -> HttpResponse {
+    HttpResponse::Ok().json(handle(world).scenario())
+}
+
+async fn put_scenario(world: web::Data<World>, text: String) -> HttpResponse {
+    let played = Scenario::read(&text).and_then(|scenario| timeline::play(&world.into_inner(), scenario));
+    done_or_not(played)
+}
+
+async fn post_import(world: web::Data<World>, import: Json<Import>) -> HttpResponse {
+    HttpResponse::Ok().json(handle(world).import_templates(&import).await)
 }
 
 #[derive(Deserialize)]
@@ -397,6 +268,5 @@ struct Change {
 
 async fn post_change(world: web::Data<World>, change: Json<Change>) -> HttpResponse {
     let Change { waba_id, field, value } = change.into_inner();
-    handle(world).send_change(waba_id.as_deref().unwrap_or(INVENTED_WABA_ID), &field, value);
-    done()
+    done_or_not(handle(world).happen(&Event::Change { waba_id, field, value }))
 }

@@ -1,18 +1,16 @@
-//! What goes wrong, and for whom: knobs for everybody, rules for some.
-//!
-//! A [`Rule`] reads like a sentence: *when* a send looks like this, with this chance, this many times, *then* that.
-//! Every rule that fits is applied; of two with an effect of the same kind the first wins. The dice are seeded, so a
-//! run can be repeated.
+//! What can be turned while the simulator runs, for everybody. What shall happen to some is a rule.
 
 use clap::Args;
-use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 
-use super::script::StatusScript;
+use super::{
+    people::{PersonIds, Timestamps},
+    script::StatusScript,
+};
 
 /// What can be turned while the simulator runs.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Knobs {
     /// Where webhooks go: the bridge's /webhooks/{provider}/{connection}. Without it, statuses are dropped.
     #[arg(long, value_name = "URL")]
@@ -26,9 +24,57 @@ pub struct Knobs {
     #[arg(long, default_value = "simulator-access-token")]
     pub access_token: String,
 
+    /// Whether the token has whatsapp_business_messaging; otherwise sends and media get code 10.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub may_message: bool,
+
+    /// Whether the token has whatsapp_business_management; otherwise templates, numbers and subscriptions get code 200.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub may_manage: bool,
+
     /// How many sends a number may make in any second before it gets code 130429; 0 is no limit.
     #[arg(long, default_value_t = 80)]
     pub messages_per_second: u32,
+
+    /// Answer throttles (4, 80007, 130429, 131056) with this HTTP status; without it 130429 has 429 and the others 400.
+    #[arg(long, value_name = "STATUS")]
+    pub throttle_http_status: Option<u16>,
+
+    /// The app has made too many calls: everything gets code 4.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub app_throttled: bool,
+
+    /// The business account has made too many calls: everything gets code 80007.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub waba_throttled: bool,
+
+    /// How many calls about templates, numbers and subscriptions may be made in an hour before they get 80007; 0 is no limit.
+    #[arg(long, default_value_t = 0)]
+    pub management_calls_per_hour: u32,
+
+    /// New people beyond the messaging limit (an event sets it) get 131048.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub enforce_messaging_limit: bool,
+
+    /// /messages refuses marketing templates with this code: 131061 or 131063.
+    #[arg(long, value_name = "CODE")]
+    pub messages_refuse_marketing: Option<u32>,
+
+    /// /marketing_messages refuses everything with this code: 131055, 134101 or 134102.
+    #[arg(long, value_name = "CODE")]
+    pub marketing_messages_refuse: Option<u32>,
+
+    /// What /marketing_messages answers to a template of another category: 134100, 131055 or 100.
+    #[arg(long, default_value_t = 134100, value_name = "CODE")]
+    pub non_marketing_code: u32,
+
+    /// A location header needs a name and an address, or gets 131008.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub location_header_needs_name: bool,
+
+    /// Milliseconds for which a cursor of the template list works (131059 afterwards); 0 is for ever.
+    #[arg(long, default_value_t = 0)]
+    pub cursor_ms: u64,
 
     /// Also limit sends to one person, as Meta does: 45 at once, then one in 6 seconds (code 131056).
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
@@ -90,9 +136,67 @@ pub struct Knobs {
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub escape_json: bool,
 
+    /// Which names of a person webhooks carry. Whoever is addressed by a user id has only that.
+    #[arg(long, value_enum, default_value_t = PersonIds::Phone)]
+    pub person_ids: PersonIds,
+
+    /// How webhooks write the time of a message or status.
+    #[arg(long, value_enum, default_value_t = Timestamps::Seconds)]
+    pub timestamps: Timestamps,
+
+    /// Statuses come with contacts, as they do since April 2026, except failures.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub status_contacts: bool,
+
+    /// How many calls of CleverTap's Subscribe API may run at a time before they get 429; 0 is no limit.
+    #[arg(long, default_value_t = 3)]
+    pub subscribe_in_flight_max: u32,
+
+    /// The passcode that the Subscribe API wants; without one, any will do.
+    #[arg(long, value_name = "PASSCODE")]
+    pub clevertap_passcode: Option<String>,
+
+    /// People whose number ends so are listed as unprocessed by the Subscribe API.
+    #[arg(long, value_name = "DIGITS")]
+    pub unprocessed_suffix: Option<String>,
+
+    /// Milliseconds for which the URL of a media file works; afterwards it answers 404.
+    #[arg(long, default_value_t = 300_000)]
+    pub media_url_ms: u64,
+
+    /// Another beginning of media URLs, for example to see whether a client sends its token to a foreign host.
+    #[arg(long, value_name = "URL")]
+    pub media_url_base: Option<String>,
+
+    /// Milliseconds that a download of media waits before it is answered.
+    #[arg(long, default_value_t = 0)]
+    pub media_delay_ms: u64,
+
+    /// Answer every download of media with this HTTP status, and without the file.
+    #[arg(long, value_name = "STATUS")]
+    pub media_status: Option<u16>,
+
+    /// Write file_size as a string, as some of Meta's samples do.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub media_size_as_text: bool,
+
+    /// Inbound media carry a URL beside the id, as they do since October 2025.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub inbound_media_url: bool,
+
+    /// Sends by a media id that this number did not upload are refused with 131009.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub check_media_ids: bool,
+
     /// Statuses bring back the send's biz_opaque_callback_data.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub echo_callback_data: bool,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        super::SimulatorSettings::default().knobs
+    }
 }
 
 impl Knobs {
@@ -111,311 +215,5 @@ impl Knobs {
             }
         }
         Ok(())
-    }
-}
-
-/// When a send looks like this, then that. A condition that is not given fits everything.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rule {
-    /// The whole number, with or without `+`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recipient: Option<String>,
-    /// Its last digits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recipient_suffix: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phone_number_id: Option<String>,
-    /// The chance that it applies to a send that fits, 0 to 1.
-    #[serde(default = "always")]
-    pub share: f64,
-    /// It applies this many times and is gone then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<u32>,
-    pub effect: Effect,
-}
-
-/// What happens to a send.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Effect {
-    /// Not accepted, and said so.
-    Refuse(Refusal),
-    /// Answered later than usual. Nothing is accepted before the wait is over.
-    Delay { ms: u64 },
-    /// Accepted, but the connection closes without an answer.
-    LoseAnswer,
-    /// The connection closes without an answer, and nothing was accepted.
-    DropConnection,
-    /// Other statuses than everybody's.
-    Statuses(StatusScript),
-    /// The answer waits until the bridge has taken all statuses of the message (at most 5 seconds).
-    StatusesFirst,
-    /// Accepted as `held_for_quality_assessment`.
-    Hold,
-    /// When the message is read, the person writes this; `None` is the knob's `reply_text`.
-    Reply { text: Option<String> },
-    /// When the message is read, the person taps this quick reply button (the first is 0), or writes if there is none.
-    Tap { button: usize },
-}
-
-/// How a send is refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Refusal {
-    /// Meta's code.
-    #[serde(default)]
-    pub code: u32,
-    /// Instead of the status that goes with the code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http_status: Option<u16>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub details: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_s: Option<u32>,
-    #[serde(default)]
-    pub body: RefusalBody,
-}
-
-/// What the answer carries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefusalBody {
-    /// Meta's error document.
-    #[default]
-    Json,
-    /// What a proxy on the way would say.
-    Html,
-    Empty,
-}
-
-impl Refusal {
-    /// With Meta's document and the status that goes with the code.
-    pub fn code(code: u32) -> Self {
-        Self { code, http_status: None, details: None, retry_after_s: None, body: RefusalBody::Json }
-    }
-}
-
-impl Rule {
-    /// For every send, always.
-    pub fn everybody(effect: Effect) -> Self {
-        Self {
-            recipient: None,
-            recipient_suffix: None,
-            template: None,
-            phone_number_id: None,
-            share: 1.0,
-            next: None,
-            effect,
-        }
-    }
-
-    /// For the next `count` sends.
-    pub fn next(count: u32, effect: Effect) -> Self {
-        Self { next: Some(count), ..Self::everybody(effect) }
-    }
-
-    /// For one person.
-    pub fn recipient(number: &str, effect: Effect) -> Self {
-        Self { recipient: Some(number.to_owned()), ..Self::everybody(effect) }
-    }
-
-    /// For everybody whose number ends so.
-    pub fn suffix(digits: &str, effect: Effect) -> Self {
-        Self { recipient_suffix: Some(digits.to_owned()), ..Self::everybody(effect) }
-    }
-
-    fn fits(&self, send: &SendFacts<'_>) -> bool {
-        self.recipient.as_deref().is_none_or(|number| number.trim_start_matches('+') == send.recipient)
-            && self.recipient_suffix.as_deref().is_none_or(|digits| send.recipient.ends_with(digits))
-            && self.template.as_deref().is_none_or(|name| Some(name) == send.template)
-            && self.phone_number_id.as_deref().is_none_or(|id| id == send.phone_number_id)
-    }
-}
-
-fn always() -> f64 {
-    1.0
-}
-
-/// What rules may ask about a send.
-pub(super) struct SendFacts<'a> {
-    /// Digits.
-    pub(super) recipient: &'a str,
-    pub(super) phone_number_id: &'a str,
-    pub(super) template: Option<&'a str>,
-}
-
-/// Everything that the rules want for one send.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Plan {
-    pub(super) delay_ms: u64,
-    pub(super) refusal: Option<Refusal>,
-    pub(super) drop_connection: bool,
-    pub(super) lose_answer: bool,
-    pub(super) statuses_first: bool,
-    pub(super) held: bool,
-    pub(super) script: Option<StatusScript>,
-    pub(super) reply: Option<Reply>,
-}
-
-/// What the person does after reading.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Reply {
-    Text(Option<String>),
-    Tap(usize),
-}
-
-impl Plan {
-    fn apply(&mut self, effect: &Effect) {
-        match effect {
-            Effect::Refuse(refusal) => drop(self.refusal.get_or_insert_with(|| refusal.clone())),
-            Effect::Delay { ms } => self.delay_ms += ms,
-            Effect::LoseAnswer => self.lose_answer = true,
-            Effect::DropConnection => self.drop_connection = true,
-            Effect::Statuses(script) => drop(self.script.get_or_insert_with(|| script.clone())),
-            Effect::StatusesFirst => self.statuses_first = true,
-            Effect::Hold => self.held = true,
-            Effect::Reply { text } => drop(self.reply.get_or_insert_with(|| Reply::Text(text.clone()))),
-            Effect::Tap { button } => drop(self.reply.get_or_insert(Reply::Tap(*button))),
-        }
-    }
-}
-
-/// The rules and their dice.
-pub(super) struct RuleBook {
-    given: Vec<Rule>,
-    suffixes: Vec<Rule>,
-    dice: StdRng,
-}
-
-impl RuleBook {
-    pub(super) fn new(given: Vec<Rule>, seed: u64) -> Self {
-        Self { given, suffixes: suffix_rules(), dice: StdRng::seed_from_u64(seed) }
-    }
-
-    /// Those given, without the built-in ones; `next` shows what is left.
-    pub(super) fn given(&mut self) -> &mut Vec<Rule> {
-        &mut self.given
-    }
-
-    pub(super) fn plan(&mut self, knobs: &Knobs, send: &SendFacts<'_>) -> Plan {
-        let mut plan = Plan { delay_ms: knobs.answer_delay_ms, ..Plan::default() };
-        let mut used_up = false;
-        for rule in &mut self.given {
-            if !rule.fits(send) || !roll(&mut self.dice, rule.share) {
-                continue;
-            }
-            plan.apply(&rule.effect);
-            if let Some(left) = &mut rule.next {
-                *left = left.saturating_sub(1);
-                used_up |= *left == 0;
-            }
-        }
-        if used_up {
-            self.given.retain(|rule| rule.next != Some(0));
-        }
-        if knobs.suffix_rules {
-            self.suffixes.iter().filter(|rule| rule.fits(send)).for_each(|rule| plan.apply(&rule.effect));
-        }
-        if plan.reply.is_none() {
-            plan.reply = self.spontaneous_reply(knobs);
-        }
-        plan
-    }
-
-    fn spontaneous_reply(&mut self, knobs: &Knobs) -> Option<Reply> {
-        if roll(&mut self.dice, knobs.reply_tap_share) {
-            return Some(Reply::Tap(0));
-        }
-        roll(&mut self.dice, knobs.reply_text_share).then_some(Reply::Text(None))
-    }
-}
-
-/// The dice are not touched where they decide nothing.
-fn roll(dice: &mut StdRng, share: f64) -> bool {
-    share >= 1.0 || (share > 0.0 && dice.random::<f64>() < share)
-}
-
-/// The table in the module's essay.
-fn suffix_rules() -> Vec<Rule> {
-    let script = |text: &str| Effect::Statuses(text.parse().expect("the scripts in this table are well formed"));
-    vec![
-        Rule::suffix("0001", script("failed:131026@20")),
-        Rule::suffix("0002", script("failed:131049@20")),
-        Rule::suffix("0003", script("failed:131047@20")),
-        Rule::suffix("0004", script("failed:131050@20")),
-        Rule::suffix("0005", Effect::Refuse(Refusal::code(131030))),
-        Rule::suffix("0006", script("sent@5")),
-        Rule::suffix("0007", script("none")),
-        Rule::suffix("0008", script("read@5,delivered@30,sent@60")),
-        Rule::suffix("0009", script("sent@5x3,delivered@20x3,read@50x3")),
-        Rule::suffix("0010", script("sent@5,read@30")),
-        Rule::suffix("0011", script("sent@5,delivered@20,failed:131026@50")),
-        Rule::suffix("0012", Effect::LoseAnswer),
-        Rule::suffix("0013", Effect::DropConnection),
-        Rule::suffix("0014", Effect::Reply { text: None }),
-        Rule::suffix("0015", Effect::Tap { button: 0 }),
-        Rule::suffix("0016", Effect::StatusesFirst),
-    ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::simulator::SimulatorSettings;
-
-    fn to(recipient: &str) -> SendFacts<'_> {
-        SendFacts { recipient, phone_number_id: "1001", template: Some("order_update") }
-    }
-
-    fn knobs() -> Knobs {
-        SimulatorSettings::default().knobs
-    }
-
-    #[test]
-    fn the_end_of_a_number_decides_its_fate() {
-        let mut book = RuleBook::new(Vec::new(), 1);
-
-        let failing = book.plan(&knobs(), &to("919876500001"));
-        let plain = book.plan(&knobs(), &to("919876512345"));
-
-        assert_eq!(failing.script.expect("0001 has a script").to_string(), "failed:131026@20");
-        assert_eq!(plain, Plan::default());
-        let off = Knobs { suffix_rules: false, ..knobs() };
-        assert_eq!(book.plan(&off, &to("919876500001")), Plan::default());
-    }
-
-    #[test]
-    fn a_rule_for_the_next_two_sends_is_gone_after_two() {
-        let mut book = RuleBook::new(vec![Rule::next(2, Effect::LoseAnswer)], 1);
-
-        let lost: Vec<bool> = (0..3).map(|_| book.plan(&knobs(), &to("919876512345")).lose_answer).collect();
-
-        assert_eq!(lost, [true, true, false]);
-        assert!(book.given().is_empty());
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_run() {
-        let rule = Rule { share: 0.5, ..Rule::everybody(Effect::LoseAnswer) };
-        let run = || {
-            let mut book = RuleBook::new(vec![rule.clone()], 7);
-            (0..200).filter(|_| book.plan(&knobs(), &to("919876512345")).lose_answer).count()
-        };
-
-        assert_eq!(run(), run());
-        assert!((60..140).contains(&run()), "half of 200 sends should lose their answer, not {}", run());
-    }
-
-    #[test]
-    fn a_rule_is_written_as_json() {
-        let text = r#"{"template":"offer","share":0.2,"next":5,"effect":{"refuse":{"code":130429,"http_status":429}}}"#;
-        let rule: Rule = serde_json::from_str(text).expect("a rule");
-        assert_eq!(rule.next, Some(5));
-        assert!(!rule.fits(&to("919876512345")), "the template is another one");
-        let typing_error = r#"{"recipient_sufix":"0001","effect":"lose_answer"}"#;
-        assert!(serde_json::from_str::<Rule>(typing_error).is_err());
     }
 }

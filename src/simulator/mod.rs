@@ -7,15 +7,17 @@
 //!
 //! # The cast
 //!
-//! - `cloud_api` answers `POST /{version}/{phone number id}/messages` and `/marketing_messages` and lists
-//!   templates. `checks` refuses what Meta refuses, with Meta's codes; `templates` holds what may be sent.
+//! - `cloud_api` answers sends and lists templates. `checks` refuses what Meta refuses, with Meta's codes; `templates`
+//!   holds what may be sent. `media` keeps files (`multipart` reads uploads, `sample_files` makes them up), `nodes` are
+//!   the numbers and accounts that can be asked, and who is subscribed to them; `graph` is common to all of these.
 //! - `webhooks` is one task with one queue in order of time. It batches what is due, signs the bytes
 //!   (`payloads` writes them as Meta does) and posts; what is not answered with 200 it posts again, later.
-//!   `inbound` is what people write.
+//!   `inbound` is what people write (`inbound_content`, and under which name: `people`), `events` what else happens.
 //! - `clevertap` receives delivery reports and inbound messages, checks their shape strictly (`callback_shapes`),
-//!   and keeps count.
-//! - `knobs` and `script` say what goes wrong; `control` turns them, in process ([`Handle`]) or under
-//!   `/control`; `state` is the memory they share, and the [`Stats`].
+//!   and keeps count; `subscribe` is CleverTap's Subscribe API, `import` its template import.
+//! - `knobs`, `rules` and `script` say what goes wrong; a `scenario` holds them in a file, with a `timeline`. `handle` turns
+//!   them in process ([`Handle`]), `control` under `/control`; `state` is the memory they share, `tally` counts and limits
+//!   ([`Stats`]).
 //!
 //! # Who fails how
 //!
@@ -62,8 +64,8 @@
 //!
 //! or as a process of its own, `wabridge simulator`, with the same powers under `/control`.
 //!
-//! Deliberately absent: media upload and download, groups, calls, and anything that writes to a disk. When the
-//! simulator stops, it has forgotten everything.
+//! Deliberately absent: groups, calls, the creation of templates through the API, and anything that writes to a disk. When
+//! the simulator stops, it has forgotten everything. For those who use it: `docs/simulator.md`.
 
 mod callback_shapes;
 mod checks;
@@ -71,12 +73,27 @@ mod clevertap;
 mod cloud_api;
 mod codes;
 mod control;
+mod events;
+mod graph;
+mod handle;
+mod import;
 mod inbound;
+mod inbound_content;
 mod knobs;
+mod media;
+mod multipart;
+mod nodes;
 mod payloads;
+mod people;
+mod rules;
+mod sample_files;
+mod scenario;
 mod script;
 mod state;
+mod subscribe;
+mod tally;
 mod templates;
+mod timeline;
 mod webhooks;
 
 use std::{io, path::PathBuf, str::FromStr, sync::Arc};
@@ -88,11 +105,17 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     clevertap::{CallbackRecord, CallbackRule, CallbackStats, Endpoint},
-    control::{Handle, NotPossible, WaitedTooLong},
-    inbound::{Inbound, InboundContent},
-    knobs::{Effect, Knobs, Refusal, RefusalBody, Rule},
+    events::Event,
+    handle::{Handle, NotPossible, WaitedTooLong},
+    import::{Import, ImportReport},
+    inbound::{ContactCard, Inbound, InboundContent, InboundMedia, OrderItem},
+    knobs::Knobs,
+    people::{PersonIds, Timestamps},
+    rules::{Effect, Refusal, RefusalBody, Rule, SendEndpoint},
+    scenario::{Scenario, Step, TimelineStart},
     script::{Reported, StatusScript, StatusStep},
-    state::{RecordedSend, Stats},
+    tally::{RecordedSend, Stats},
+    timeline::ScenarioProgress,
 };
 use self::{state::World, templates::TemplateList};
 
@@ -110,15 +133,19 @@ pub struct Simulator {
 
 impl Simulator {
     /// Listens, and starts the task that posts webhooks. Must be called inside a Tokio runtime.
-    pub async fn start(settings: SimulatorSettings) -> Result<Self, StartError> {
+    pub async fn start(mut settings: SimulatorSettings) -> Result<Self, StartError> {
+        let mut scenario = starting_scenario(&mut settings)?;
+        settings.senders.append(&mut scenario.senders);
         settings.knobs.validate().map_err(StartError::Settings)?;
         let templates = starting_templates(&settings)?;
-        let rules = starting_rules(&settings)?;
+        let mut rules = starting_rules(&settings)?;
+        rules.append(&mut scenario.rules);
+        scenario.rules.clone_from(&rules);
         let client = webhooks::client().map_err(StartError::Client)?;
 
         let address = format!("{}:{}", settings.bind, settings.port);
         let workers = settings.workers.max(1);
-        let world = Arc::new(World::new(settings, templates, rules));
+        let world = Arc::new(World::new(settings, templates, rules, client));
         let shared = web::Data::from(Arc::clone(&world));
         let server = HttpServer::new(move || {
             App::new()
@@ -127,6 +154,9 @@ impl Simulator {
                 .configure(control::routes)
                 .configure(clevertap::routes)
                 .configure(cloud_api::routes)
+                .configure(media::routes)
+                .configure(nodes::routes)
+                .configure(subscribe::routes)
         })
         .workers(workers)
         .disable_signals()
@@ -138,8 +168,10 @@ impl Simulator {
         tokio::spawn(server);
 
         let stopped = CancellationToken::new();
-        let dispatcher = tokio::spawn(webhooks::dispatch(Arc::clone(&world), client, stopped.clone()));
+        let dispatcher = tokio::spawn(webhooks::dispatch(Arc::clone(&world), stopped.clone()));
         let url = format!("http://{bound}");
+        world.set_own_url(&url);
+        timeline::play(&world, scenario).map_err(StartError::Settings)?;
         Ok(Self { world, url, server: handle, stopped, dispatcher: Some(dispatcher) })
     }
 
@@ -202,6 +234,15 @@ pub struct SimulatorSettings {
     /// JSON file with a list of rules that say what goes wrong, as PUT /control/rules takes them.
     #[arg(long = "rules", value_name = "FILE")]
     pub rules_file: Option<PathBuf>,
+
+    /// TOML file with a scenario: knobs, rules and a timeline, described in docs/simulator.md.
+    /// Its rules come after those of --rules, its knobs win over options.
+    #[arg(long = "scenario", value_name = "FILE")]
+    pub scenario_file: Option<PathBuf>,
+
+    /// A scenario given by a program: it wins over the file.
+    #[arg(skip)]
+    pub scenario: Option<Scenario>,
 
     /// Templates given by a program: they win over the file.
     #[arg(skip)]
@@ -282,10 +323,21 @@ pub enum StartError {
     Read { path: PathBuf, source: io::Error },
     #[error("could not understand {}", path.display())]
     Parse { path: PathBuf, source: serde_json::Error },
+    #[error("could not understand the scenario {}: {problem}", path.display())]
+    Scenario { path: PathBuf, problem: String },
     #[error("could not use the settings: {0}")]
     Settings(String),
     #[error("could not build the client that posts webhooks")]
     Client(#[source] reqwest::Error),
+}
+
+fn starting_scenario(settings: &mut SimulatorSettings) -> Result<Scenario, StartError> {
+    if let Some(scenario) = settings.scenario.take() {
+        return Ok(scenario);
+    }
+    let Some(path) = settings.scenario_file.clone() else { return Ok(Scenario::default()) };
+    let text = std::fs::read_to_string(&path).map_err(|source| StartError::Read { path: path.clone(), source })?;
+    Scenario::read(&text).map_err(|problem| StartError::Scenario { path, problem })
 }
 
 fn starting_templates(settings: &SimulatorSettings) -> Result<TemplateList, StartError> {

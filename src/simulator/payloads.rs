@@ -4,11 +4,13 @@
 //! what is not ASCII, and slashes, and signs what it wrote. So do we.
 
 use std::{
+    borrow::Cow,
     io,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -16,13 +18,12 @@ use serde::Serialize;
 use serde_json::{Value, ser::Formatter};
 use sha2::Sha256;
 
-use super::{SimulatedSender, codes, knobs::Knobs, script::Reported};
+use super::{SimulatedSender, codes, knobs::Knobs, people::Person, script::Reported};
 
 /// An accepted message, as far as its statuses need it.
 pub(super) struct Message {
     pub(super) wamid: String,
-    /// Digits.
-    pub(super) recipient: String,
+    pub(super) recipient: Person,
     pub(super) sender: Arc<SimulatedSender>,
     pub(super) callback_data: Option<String>,
     /// The pricing category in lower case; `service` for a freeform message.
@@ -33,8 +34,8 @@ pub(super) struct Message {
 
 /// One thing to tell.
 pub(super) enum Update {
-    Status { message: Arc<Message>, status: Reported, at_unix_s: u64 },
-    Inbound { sender: Arc<SimulatedSender>, contact: Value, message: Value },
+    Status { message: Arc<Message>, status: Reported, at: Duration },
+    Inbound { sender: Arc<SimulatedSender>, contact: Option<Value>, message: Value },
     Change { waba_id: String, field: String, value: Value },
 }
 
@@ -52,13 +53,16 @@ pub(super) fn render(updates: &[Update], knobs: &Knobs) -> Vec<u8> {
     let mut entry: Vec<Entry<'_>> = Vec::new();
     for update in updates {
         match update {
-            Update::Status { message, status, at_unix_s } => {
-                let status = StatusEntry::new(message, *status, *at_unix_s, knobs.echo_callback_data);
-                messages_of(&mut entry, &message.sender).statuses.push(status);
+            Update::Status { message, status, at } => {
+                let value = messages_of(&mut entry, &message.sender);
+                if knobs.status_contacts && !matches!(status, Reported::Failed(_)) {
+                    value.contacts.push(Cow::Owned(message.recipient.contact(knobs)));
+                }
+                value.statuses.push(StatusEntry::new(message, *status, *at, knobs));
             }
             Update::Inbound { sender, contact, message } => {
                 let value = messages_of(&mut entry, sender);
-                value.contacts.push(contact);
+                value.contacts.extend(contact.as_ref().map(Cow::Borrowed));
                 value.messages.push(message);
             }
             Update::Change { waba_id, field, value } => {
@@ -140,7 +144,7 @@ struct MessagesValue<'a> {
     messaging_product: &'static str,
     metadata: Metadata<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    contacts: Vec<&'a Value>,
+    contacts: Vec<Cow<'a, Value>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     statuses: Vec<StatusEntry<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -157,8 +161,11 @@ struct Metadata<'a> {
 struct StatusEntry<'a> {
     id: &'a str,
     status: &'static str,
-    timestamp: String,
-    recipient_id: &'a str,
+    timestamp: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_user_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     biz_opaque_callback_data: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,7 +198,7 @@ struct ErrorData {
 }
 
 impl<'a> StatusEntry<'a> {
-    fn new(message: &'a Message, status: Reported, at_unix_s: u64, echo: bool) -> Self {
+    fn new(message: &'a Message, status: Reported, at: Duration, knobs: &Knobs) -> Self {
         // Prices come with `sent` and with one of the later two.
         let pricing = match status {
             Reported::Sent | Reported::Delivered => Some(Pricing {
@@ -206,12 +213,14 @@ impl<'a> StatusEntry<'a> {
             Reported::Failed(code) => Some([StatusError::new(code)]),
             Reported::Sent | Reported::Delivered | Reported::Read | Reported::Played => None,
         };
+        let (recipient_id, recipient_user_id) = message.recipient.recipient(knobs);
         Self {
             id: &message.wamid,
             status: status.word(),
-            timestamp: at_unix_s.to_string(),
-            recipient_id: &message.recipient,
-            biz_opaque_callback_data: message.callback_data.as_deref().filter(|_| echo),
+            timestamp: knobs.timestamps.write(at),
+            recipient_id,
+            recipient_user_id,
+            biz_opaque_callback_data: message.callback_data.as_deref().filter(|_| knobs.echo_callback_data),
             pricing,
             errors,
         }

@@ -36,7 +36,7 @@ pub(super) enum HeaderForm {
     /// None, or a fixed text.
     Fixed,
     Text(TextForm),
-    /// `image`, `video`, `document` or `location`.
+    /// `image`, `video`, `document`, `location` or `product`.
     Given(String),
 }
 
@@ -54,9 +54,13 @@ pub(super) struct ButtonForm {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ButtonNeed {
-    /// A URL that ends in a variable, or an authentication template's code.
+    /// A URL that ends in a variable.
     Url,
     CopyCode,
+    /// The code of an authentication template.
+    OneTimePassword,
+    /// Products to choose from.
+    Products,
     /// A payload may be given.
     QuickReply,
     Nothing,
@@ -79,26 +83,37 @@ impl TemplateList {
         &self.entries
     }
 
+    /// One template by its id.
+    pub(super) fn with_id(&self, id: &str) -> Option<&Value> {
+        self.entries.iter().find(|entry| text(entry, "id") == id)
+    }
+
     pub(super) fn find(&self, name: &str, language: &str) -> Option<Arc<TemplateForm>> {
         self.forms.get(&(name.to_owned(), language.to_owned())).cloned()
     }
 
-    /// The list with one translation's status changed, and its id; `None` if there is no such translation.
-    pub(super) fn with_status(&self, name: &str, language: &str, status: &str) -> Option<(Self, u64)> {
+    /// The list with one translation changed, and that translation after and before; `None` if there is none such.
+    pub(super) fn with_change(
+        &self,
+        name: &str,
+        language: &str,
+        change: impl FnOnce(&mut Value),
+    ) -> Result<Option<(Self, Value, Value)>, String> {
         let mut entries = self.entries.clone();
-        let entry =
-            entries.iter_mut().find(|entry| text(entry, "name") == name && text(entry, "language") == language)?;
-        entry["status"] = Value::from(status);
-        let id = text(entry, "id").parse().unwrap_or_default();
-        Some((Self::new(entries).expect("only a status changed"), id))
+        let same = |entry: &&mut Value| text(entry, "name") == name && text(entry, "language") == language;
+        let Some(entry) = entries.iter_mut().find(same) else { return Ok(None) };
+        let before = entry.clone();
+        change(entry);
+        let after = entry.clone();
+        Ok(Some((Self::new(entries)?, after, before)))
     }
 
-    /// One page of the listing in Meta's shape; `None` for a cursor that is not ours.
-    pub(super) fn page(&self, query: &ListQuery, own_url: &str) -> Option<Value> {
+    /// One page of the listing in Meta's shape; `None` for a cursor that is not ours, or older than `cursor_ms` (0: never).
+    pub(super) fn page(&self, query: &ListQuery, own_url: &str, cursor_ms: u64, now_ms: u64) -> Option<Value> {
         let fitting: Vec<&Value> = self.entries.iter().filter(|entry| query.fits(entry)).collect();
         let from = match &query.after {
             None => 0,
-            Some(cursor) => read_cursor(cursor)?,
+            Some(cursor) => read_cursor(cursor, cursor_ms, now_ms)?,
         };
         let limit = query.limit.unwrap_or(PAGE_ENTRIES_DEFAULT).clamp(1, PAGE_ENTRIES_MAX);
         let end = fitting.len().min(from.saturating_add(limit));
@@ -106,10 +121,10 @@ impl TemplateList {
         if data.is_empty() {
             return Some(json!({"data": []}));
         }
-        let mut paging = json!({"cursors": {"before": cursor(from), "after": cursor(end)}});
+        let mut paging = json!({"cursors": {"before": cursor(from, now_ms), "after": cursor(end, now_ms)}});
         if end < fitting.len() {
             // Meta puts the caller's token into this URL, which is why nobody should follow or log it.
-            paging["next"] = format!("{own_url}?access_token=…&limit={limit}&after={}", cursor(end)).into();
+            paging["next"] = format!("{own_url}?access_token=…&limit={limit}&after={}", cursor(end, now_ms)).into();
         }
         Some(json!({"data": data, "paging": paging}))
     }
@@ -127,6 +142,8 @@ pub(super) struct ListQuery {
     after: Option<String>,
     /// Matches parts of names too, as Meta's does: who wants one template has to look again.
     name: Option<String>,
+    /// Matches names and texts.
+    name_or_content: Option<String>,
     language: Option<String>,
     status: Option<String>,
     category: Option<String>,
@@ -136,6 +153,10 @@ impl ListQuery {
     fn fits(&self, entry: &Value) -> bool {
         let same = |wanted: &Option<String>, key| wanted.as_deref().is_none_or(|wanted| text(entry, key) == wanted);
         self.name.as_deref().is_none_or(|part| text(entry, "name").contains(part))
+            && self.name_or_content.as_deref().is_none_or(|part| {
+                text(entry, "name").contains(part)
+                    || list(entry, "components").iter().any(|component| text(component, "text").contains(part))
+            })
             && same(&self.language, "language")
             && same(&self.status, "status")
             && same(&self.category, "category")
@@ -153,16 +174,21 @@ impl ListQuery {
     }
 }
 
-fn cursor(place: usize) -> String {
-    URL_SAFE_NO_PAD.encode(format!("place:{place}"))
+fn cursor(place: usize, made_at_ms: u64) -> String {
+    URL_SAFE_NO_PAD.encode(format!("place:{place}:{made_at_ms}"))
 }
 
-fn read_cursor(cursor: &str) -> Option<usize> {
+fn read_cursor(cursor: &str, cursor_ms: u64, now_ms: u64) -> Option<usize> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-    std::str::from_utf8(&bytes).ok()?.strip_prefix("place:")?.parse().ok()
+    let (place, made_at_ms) = std::str::from_utf8(&bytes).ok()?.strip_prefix("place:")?.split_once(':')?;
+    let ends_at_ms = made_at_ms.parse::<u64>().ok()?.saturating_add(cursor_ms);
+    if cursor_ms > 0 && ends_at_ms <= now_ms {
+        return None;
+    }
+    place.parse().ok()
 }
 
-/// The built-in list: every kind of header and button, two languages of one name, a paused one, a named one.
+/// The built-in list: every kind of header, button and card, two languages of one name, a paused one, named ones.
 pub(super) fn samples() -> Vec<Value> {
     serde_json::from_str(include_str!("sample_templates.json")).expect("the built-in list is read by a test")
 }
@@ -228,7 +254,8 @@ impl ButtonForm {
     fn read(button: &Value) -> Self {
         let need = match text(button, "type").to_ascii_uppercase().as_str() {
             "URL" if text(button, "url").contains("{{") => ButtonNeed::Url,
-            "OTP" => ButtonNeed::Url,
+            "OTP" => ButtonNeed::OneTimePassword,
+            "MPM" => ButtonNeed::Products,
             "COPY_CODE" => ButtonNeed::CopyCode,
             "QUICK_REPLY" => ButtonNeed::QuickReply,
             _ => ButtonNeed::Nothing,
@@ -274,7 +301,8 @@ mod tests {
         let mut query = ListQuery { limit: Some(5), fields: Some("name,language".into()), ..ListQuery::default() };
         let mut names = Vec::new();
         loop {
-            let page = list.page(&query, "http://localhost/v1.0/1/message_templates").expect("our own cursor");
+            let page =
+                list.page(&query, "http://localhost/v1.0/1/message_templates", 0, 1_000).expect("our own cursor");
             names.extend(page["data"].as_array().expect("data").iter().map(|entry| entry["name"].clone()));
             if page["paging"].get("next").is_none() {
                 break;
@@ -283,6 +311,8 @@ mod tests {
         }
         assert_eq!(names.len(), samples().len());
         query.after = Some("stale".into());
-        assert!(list.page(&query, "").is_none());
+        assert!(list.page(&query, "", 0, 1_000).is_none());
+        query.after = Some(cursor(5, 1_000));
+        assert!(list.page(&query, "", 500, 1_499).is_some() && list.page(&query, "", 500, 1_500).is_none());
     }
 }

@@ -23,8 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     knobs::Knobs,
+    nodes::Route,
     payloads::{self, Update},
-    state::{Stats, World},
+    state::World,
+    tally::Stats,
 };
 
 /// A million messages with two statuses each may wait.
@@ -45,7 +47,7 @@ pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
 }
 
 /// Posts until stopped.
-pub(super) async fn dispatch(world: Arc<World>, client: reqwest::Client, stopped: CancellationToken) {
+pub(super) async fn dispatch(world: Arc<World>, stopped: CancellationToken) {
     let mut in_flight = FuturesUnordered::new();
     let mut closed_until = Instant::now();
     loop {
@@ -57,13 +59,13 @@ pub(super) async fn dispatch(world: Arc<World>, client: reqwest::Client, stopped
                 next_due = Some(closed_until);
                 break;
             }
-            match world.queue.next_post(&knobs, now) {
+            match world.queue.next_post(&knobs, |update| world.nodes().route(update), now) {
                 Next::Post(post) => {
-                    let Some(url) = knobs.webhook_url.clone() else {
+                    let Some(url) = address(&post.route, &knobs) else {
                         drop_post(&world, &post);
                         continue;
                     };
-                    in_flight.push(post_once(client.clone(), url, knobs.webhook_timeout_ms, post));
+                    in_flight.push(post_once(world.client().clone(), url, knobs.webhook_timeout_ms, post));
                 }
                 Next::At(due) => {
                     next_due = Some(due);
@@ -84,6 +86,14 @@ pub(super) async fn dispatch(world: Arc<World>, client: reqwest::Client, stopped
             () = world.queue.woken.notified() => {}
             () = stopped.cancelled() => return,
         }
+    }
+}
+
+fn address(route: &Route, knobs: &Knobs) -> Option<String> {
+    match route {
+        Route::App => knobs.webhook_url.clone(),
+        Route::Override(url) => Some(url.to_string()),
+        Route::Nowhere => None,
     }
 }
 
@@ -176,6 +186,7 @@ pub(super) struct Post {
     body: Bytes,
     signature: String,
     updates: Vec<Update>,
+    route: Route,
     attempts: u32,
 }
 
@@ -244,8 +255,10 @@ impl Queue {
         self.lock().push(Reverse(Due { at, order: self.next_order(), what: Waiting::Again(post) }));
     }
 
-    fn next_post(&self, knobs: &Knobs, now: Instant) -> Next {
+    /// What is due and goes the same way, as much as fits into one webhook.
+    fn next_post(&self, knobs: &Knobs, route_of: impl Fn(&Update) -> Route, now: Instant) -> Next {
         let mut updates = Vec::new();
+        let mut route = Route::App;
         {
             let mut heap = self.lock();
             while updates.len() < knobs.webhook_batch_max {
@@ -254,8 +267,15 @@ impl Queue {
                     Some(Reverse(due)) if updates.is_empty() => return Next::At(due.at),
                     Some(_) | None => break,
                 }
-                let again = heap.peek().is_some_and(|due| matches!(due.0.what, Waiting::Again(_)));
-                if again && !updates.is_empty() {
+                let joins = match heap.peek().map(|due| &due.0.what) {
+                    Some(Waiting::Update(update)) if updates.is_empty() => {
+                        route = route_of(update);
+                        true
+                    }
+                    Some(Waiting::Update(update)) => route_of(update) == route,
+                    Some(Waiting::Again(_)) | None => updates.is_empty(),
+                };
+                if !joins {
                     break;
                 }
                 match heap.pop().map(|due| due.0.what) {
@@ -270,7 +290,7 @@ impl Queue {
         }
         let body = Bytes::from(payloads::render(&updates, knobs));
         let signature = payloads::signature(&knobs.app_secret, &body);
-        Next::Post(Box::new(Post { body, signature, updates, attempts: 0 }))
+        Next::Post(Box::new(Post { body, signature, updates, route, attempts: 0 }))
     }
 
     fn next_order(&self) -> u64 {
@@ -320,12 +340,12 @@ mod tests {
         let mut knobs = SimulatorSettings::default().knobs;
         knobs.webhook_batch_max = 10;
 
-        let Next::Post(post) = queue.next_post(&knobs, start) else { panic!("two updates are due") };
+        let Next::Post(post) = queue.next_post(&knobs, |_| Route::App, start) else { panic!("two updates are due") };
 
         assert_eq!(post.updates.len(), 2);
-        assert!(matches!(queue.next_post(&knobs, start), Next::At(due) if due == later));
-        assert!(matches!(queue.next_post(&knobs, later), Next::Post(_)));
-        assert!(matches!(queue.next_post(&knobs, later), Next::Never));
+        assert!(matches!(queue.next_post(&knobs, |_| Route::App, start), Next::At(due) if due == later));
+        assert!(matches!(queue.next_post(&knobs, |_| Route::App, later), Next::Post(_)));
+        assert!(matches!(queue.next_post(&knobs, |_| Route::App, later), Next::Never));
     }
 
     #[test]
@@ -334,12 +354,12 @@ mod tests {
         let start = Instant::now();
         let knobs = SimulatorSettings::default().knobs;
         queue.put([(start, change("a"))]);
-        let Next::Post(first) = queue.next_post(&knobs, start) else { panic!("an update is due") };
+        let Next::Post(first) = queue.next_post(&knobs, |_| Route::App, start) else { panic!("an update is due") };
         let body = first.body.clone();
         queue.put_back(start, first);
         queue.put([(start, change("b"))]);
 
-        let Next::Post(again) = queue.next_post(&knobs, start) else { panic!("the repeat is due") };
+        let Next::Post(again) = queue.next_post(&knobs, |_| Route::App, start) else { panic!("the repeat is due") };
 
         assert_eq!(again.body, body);
     }
