@@ -13,8 +13,8 @@ use crate::{
     http::{Parts, body::BodyRoom, metrics_routes, routes, tls::Certificate},
     net::exchange::{Exchange, ExchangeLimits},
     services::{
-        accept::Acceptor, channels::Channels, directory::Directory, dispatch::Dispatcher, ingest::Ingestor,
-        lookup::TemplateLookup, relay::Relay,
+        accept::Acceptor, channels::Channels, directory::Directory, dispatch::Dispatcher, endpoints::Endpoints,
+        ingest::Ingestor, lookup::TemplateLookup, relay::Relay,
     },
     settings::Settings,
     store::{
@@ -252,6 +252,7 @@ fn sender_parts(
         lookup: lookup.clone(),
         retries: Schedule(settings.send.retry_waits.clone()),
         unknown_grace: settings.send.unknown_grace,
+        endpoints: Endpoints::default(),
     };
     Arc::new(SenderParts {
         store: store.clone(),

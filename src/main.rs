@@ -18,6 +18,7 @@ use cli::{
     demo::DemoArguments,
     hold::{HoldArguments, ReleaseArguments},
     message::MessageArguments,
+    queue::QueueArguments,
     unrecognized::UnrecognizedArguments,
 };
 
@@ -32,6 +33,7 @@ Examples:
   META_TOKEN=… wabridge apply customers.toml   change it, also beside a running server
   wabridge status                              queues, holds, and what is owed to callback URLs
   wabridge message '7|1790000000|20261120|7|0' where is this message?
+  wabridge queue pause --campaign 1790000000   stop a campaign in the middle
 
 Settings come from wabridge.toml (or --settings FILE) and from environment variables such as
 WABRIDGE__DATABASE__URL; everything has a default.";
@@ -78,6 +80,7 @@ enum Command {
     /// Say how things stand: queues, holds, templates, and how far each callback URL has come
     Status,
     Message(MessageArguments),
+    Queue(QueueArguments),
     /// Fetch the templates of every number now
     ///
     /// The bridge does so by itself at the start, every few minutes, and when a provider says that one changed. A
@@ -131,9 +134,10 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Status => cli::status::status(&settings()?).await,
         Command::Message(arguments) => return cli::message::message(&settings()?, &arguments).await,
         Command::Unrecognized(arguments) => return cli::unrecognized::unrecognized(&settings()?, &arguments).await,
+        Command::Queue(arguments) => return cli::queue::queue(&settings()?, &arguments).await,
         Command::Sync => cli::sync::sync(&settings()?).await,
         Command::Hold(arguments) => cli::hold::hold(&settings()?, &arguments).await,
-        Command::Release(arguments) => cli::hold::release(&settings()?, &arguments).await,
+        Command::Release(arguments) => return cli::hold::release(&settings()?, &arguments).await,
         Command::Bench(_) if file.is_some() => anyhow::bail!("the bench has settings of its own: leave out --settings"),
         Command::Bench(arguments) => cli::bench::bench(&arguments).await,
         Command::Openapi => cli::answer(&openapi::render()),

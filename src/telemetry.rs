@@ -77,6 +77,7 @@ metric_list! {
     describe_counter REFUSALS = "wabridge_refusals_total" "Send requests that were refused, by reason {kind}";
     describe_counter RENDERED_DIFFERENCES = "wabridge_rendered_differences_total" "Messages whose text at the platform is not that of their template";
     describe_counter SENDS = "wabridge_sends_total" "Exchanges with providers to send a message, by outcome {outcome}";
+    describe_counter PAIR_REFUSALS = "wabridge_pair_refusals_total" "Sends refused because one person had got too many from one number; only that person waits";
     describe_histogram SEND_SECONDS = "wabridge_send_seconds" "Time of one exchange with a provider to send a message";
     describe_counter STATUSES = "wabridge_statuses_total" "Delivery statuses written to the log, by status {status}";
     describe_counter INBOUND = "wabridge_inbound_total" "Messages from people written to the log";

@@ -9,6 +9,7 @@ mod m20261121_000001_configuration;
 mod m20261121_000002_messages;
 mod m20261121_000003_sender_policy;
 mod m20261121_000006_channels;
+mod m20261121_000007_queue;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_messages::Migration),
             Box::new(m20261121_000003_sender_policy::Migration),
             Box::new(m20261121_000006_channels::Migration),
+            Box::new(m20261121_000007_queue::Migration),
         ]
     }
 }

@@ -11,13 +11,15 @@ CREATE TABLE outbound_messages (
     state               SMALLINT NOT NULL CHECK (state BETWEEN 0 AND 6),
     delivery            SMALLINT NULL CHECK (delivery BETWEEN 1 AND 4),
     platform_message_id TEXT NOT NULL,
+    -- The platform's campaign, where its id names one.
+    campaign            TEXT NULL,
     recipient           TEXT NOT NULL,
     template_name       TEXT NULL,
     template_language   TEXT NULL,
     -- As it came; read again when it is sent.
     request             TEXT NOT NULL,
     expires_at          BIGINT NOT NULL,
-    -- Queued: not before (a retry). Unknown: when the account's policy decides.
+    -- Queued: not before (a retry), and the moment of expiry for what an operator has paused. Unknown: when the account's policy decides.
     due_at              BIGINT NULL,
     attempts            SMALLINT NOT NULL DEFAULT 0,
     -- The lease under which it is being sent.

@@ -1,4 +1,6 @@
-//! `wabridge hold` and `wabridge release`: stopping a number or a connection, and letting it go on.
+//! `wabridge hold` and `wabridge release`: stopping a number, a connection or a template, and letting it go on.
+
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -7,52 +9,110 @@ use wabridge::{
     clock,
     domain::{account::Hold, phone::PhoneNumber},
     settings::Settings,
+    store::{Store, configuration::Configuration},
 };
 
-use super::answer;
+use super::{
+    answer,
+    queue::{Selection, add_pause, resume},
+};
 
-/// Stop sending from a number, or through a connection
+/// Stop sending from a number, through a connection, or of a template
 ///
 /// Messages are still accepted; they stay queued until the hold is released or they grow too old. A running
-/// server notices within seconds.
+/// server notices within seconds. A template’s hold is the same as `wabridge queue pause --template`.
 #[derive(Args)]
 pub(crate) struct HoldArguments {
     /// A sender number such as +918880110022, or a connection’s id
-    what: String,
+    #[arg(required_unless_present = "template", conflicts_with = "template")]
+    what: Option<String>,
+    #[command(flatten)]
+    template: TemplateHold,
     /// Why, for those who look at the status later
     #[arg(long, default_value = "held by an operator")]
     reason: String,
 }
 
-/// Let a number, a connection, or a callback URL on hold go on
+/// Let a number, a connection, a template, or a callback URL on hold go on
 #[derive(Args)]
 pub(crate) struct ReleaseArguments {
     /// A sender number such as +918880110022, a connection’s id (which releases its numbers too), or
     /// the number of a subscription as `wabridge status` shows it
-    what: String,
+    #[arg(required_unless_present = "template", conflicts_with = "template")]
+    what: Option<String>,
+    #[command(flatten)]
+    template: TemplateHold,
+}
+
+#[derive(Args)]
+struct TemplateHold {
+    /// A template, by its name at WhatsApp
+    #[arg(long, value_name = "NAME")]
+    template: Option<String>,
+    /// This translation of the template only
+    #[arg(long, requires = "template")]
+    language: Option<String>,
+    /// The template of this account only
+    #[arg(long, requires = "template")]
+    account: Option<String>,
+    /// The template at this number only
+    #[arg(long, requires = "template")]
+    number: Option<String>,
+}
+
+impl TemplateHold {
+    /// `None` when it is about something else.
+    fn selection(&self) -> Option<Selection> {
+        let Self { template, language, account, number } = self;
+        template.as_ref()?;
+        Some(Selection {
+            account: account.clone(),
+            number: number.clone(),
+            campaign: None,
+            template: template.clone(),
+            language: language.clone(),
+        })
+    }
 }
 
 pub(crate) async fn hold(settings: &Settings, arguments: &HoldArguments) -> anyhow::Result<()> {
     let store = open_existing_store(settings).await?;
     let configuration = store.load_configuration().await?;
+    if let Some(selection) = arguments.template.selection() {
+        add_pause(&store, &selection.filter(&configuration)?, &arguments.reason).await?;
+        let name = selection.template.unwrap_or_default();
+        return answer(&format!("template {name} is on hold; its messages wait until they expire\n"));
+    }
+    let what = arguments.what.as_deref().unwrap_or_default();
     let hold = Hold { since: clock::now(), reason: arguments.reason.clone() };
-    if let Some(connection) = configuration.connections.iter().find(|connection| connection.id == arguments.what) {
+    if let Some(connection) = configuration.connections.iter().find(|connection| connection.id == what) {
         store.hold_connection(connection.key, &hold).await?;
         return answer(&format!("connection {} is on hold\n", connection.id));
     }
-    let number = PhoneNumber::from_international(&arguments.what);
+    let number = PhoneNumber::from_international(what);
     let sender = configuration.senders.iter().find(|sender| Some(&sender.number) == number.as_ref());
-    let sender = sender.with_context(|| nothing_like(&arguments.what))?;
+    let sender = sender.with_context(|| nothing_like(what))?;
     store.hold_sender(sender.key, &hold).await?;
     answer(&format!("number {} is on hold\n", sender.number.as_e164()))
 }
 
-pub(crate) async fn release(settings: &Settings, arguments: &ReleaseArguments) -> anyhow::Result<()> {
-    let what = arguments.what.as_str();
+pub(crate) async fn release(settings: &Settings, arguments: &ReleaseArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
     let configuration = store.load_configuration().await?;
+    if let Some(selection) = arguments.template.selection() {
+        return resume(&store, &selection.filter(&configuration)?).await;
+    }
+    let what = arguments.what.as_deref().unwrap_or_default();
+    match release_named(&store, &configuration, what).await? {
+        0 => answer(&format!("{what} was not on hold\n"))?,
+        _ => answer(&format!("{what} is released; a running server goes on within seconds\n"))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn release_named(store: &Store, configuration: &Configuration, what: &str) -> anyhow::Result<u64> {
     let number = PhoneNumber::from_international(what);
-    let released = if let Some(connection) = configuration.connections.iter().find(|known| known.id == what) {
+    Ok(if let Some(connection) = configuration.connections.iter().find(|known| known.id == what) {
         store.release_connection(connection.key).await?
     } else if let Some(sender) = configuration.senders.iter().find(|sender| Some(&sender.number) == number.as_ref()) {
         store.release_sender(sender.key).await?
@@ -62,11 +122,7 @@ pub(crate) async fn release(settings: &Settings, arguments: &ReleaseArguments) -
         store.release_subscription(subscription.key).await?
     } else {
         bail!(nothing_like(what));
-    };
-    match released {
-        0 => answer(&format!("{what} was not on hold\n")),
-        _ => answer(&format!("{what} is released; a running server goes on within seconds\n")),
-    }
+    })
 }
 
 fn nothing_like(what: &str) -> String {

@@ -1,11 +1,20 @@
-//! `wabridge message`: one message’s whole story as text.
+//! `wabridge message`: one message’s whole story, and sending it again.
+
+mod json;
+mod resend;
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use clap::Args;
+use clap::{Args, Subcommand};
+use serde_json::json;
 use wabridge::{
     app::open_existing_store,
-    domain::{callback::EventKind, ids::MessageId, outbound::Content, template::resolve},
+    domain::{
+        callback::{EventKind, Subscription},
+        ids::MessageId,
+        outbound::Content,
+        template::resolve,
+    },
     platforms,
     services::{directory::owner_of, rendered::differs},
     settings::Settings,
@@ -18,23 +27,72 @@ use wabridge::{
     },
 };
 
-use super::{answer, exit};
+use self::resend::ResendArguments;
+use super::{answer, answer_json, exit};
+
+/// Tell one message’s whole story, or send it again
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = EXAMPLES)]
+pub(crate) struct MessageArguments {
+    #[command(flatten)]
+    show: ShowArguments,
+    #[command(subcommand)]
+    command: Option<MessageCommand>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wabridge message '7|1790000000|20261120|7|0'          its story; by CleverTap’s msgId
+  wabridge message msg_06xtcv2j80000 --full             by our id, with numbers and contents
+  wabridge message wamid.HBgM… --json                   by WhatsApp’s id, for scripts
+  wabridge message resend msg_06xtcv2j80000 --reason 'the phone was off'";
+
+#[derive(Subcommand)]
+enum MessageCommand {
+    Show(ShowArguments),
+    Resend(ResendArguments),
+}
 
 /// Tell one message’s whole story: what was asked, what was sent, what WhatsApp said, who was told
 #[derive(Args)]
-pub(crate) struct MessageArguments {
+struct ShowArguments {
     /// Our id (msg_…), the platform’s msgId, or the provider’s id (wamid.…)
-    id: String,
+    #[arg(required = true)]
+    id: Option<String>,
     /// Show telephone numbers and the request as it came
     #[arg(long)]
     full: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) async fn message(settings: &Settings, arguments: &MessageArguments) -> anyhow::Result<ExitCode> {
+    match &arguments.command {
+        None => show(settings, &arguments.show).await,
+        Some(MessageCommand::Show(arguments)) => show(settings, arguments).await,
+        Some(MessageCommand::Resend(arguments)) => resend::resend(settings, arguments).await,
+    }
+}
+
+async fn show(settings: &Settings, arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
+    let id = arguments.id.as_deref().unwrap_or_default();
     let store = open_existing_store(settings).await?;
     let configuration = store.load_configuration().await?;
-    let messages = find(&store, &configuration, &arguments.id).await?;
-    let refused = store.refused_with(&arguments.id).await?;
+    let messages = find(&store, &configuration, id).await?;
+    let refused = store.refused_with(id).await?;
+    if messages.is_empty() && refused.is_empty() {
+        return nothing_known(id);
+    }
+    if arguments.json {
+        let mut stories = Vec::new();
+        for message in &messages {
+            stories.push(json::story(&store, &configuration, message, arguments.full).await?);
+        }
+        let refused = refused.iter().map(|refused| json::refused(&configuration, refused, arguments.full));
+        answer_json(&json!({"messages": stories, "refused": refused.collect::<Vec<_>>()}))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut text = String::new();
     for message in &messages {
         tell(&store, &configuration, message, arguments.full, &mut text).await?;
@@ -42,15 +100,15 @@ pub(crate) async fn message(settings: &Settings, arguments: &MessageArguments) -
     for refused in &refused {
         tell_refused(&configuration, refused, arguments.full, &mut text)?;
     }
-    if text.is_empty() {
-        answer(&format!(
-            "no message {} is known: it never arrived, was refused before its id could be read, or is older than the retention\n",
-            arguments.id
-        ))?;
-        return Ok(ExitCode::from(exit::NOTHING_FOUND));
-    }
     answer(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn nothing_known(id: &str) -> anyhow::Result<ExitCode> {
+    answer(&format!(
+        "no message {id} is known: it never arrived, was refused before its id could be read, or is older than the retention\n"
+    ))?;
+    Ok(ExitCode::from(exit::NOTHING_FOUND))
 }
 
 async fn find(store: &Store, configuration: &Configuration, id: &str) -> anyhow::Result<Vec<StoredMessage>> {
@@ -126,6 +184,9 @@ async fn tell(
     if let Some(due_at) = message.due_at {
         writeln!(text, "  {due_at}  is when it goes on")?;
     }
+    for (at, note) in store.operator_notes(message.id).await? {
+        writeln!(text, "  {at}  {note}")?;
+    }
     for event in store.events_of(message).await? {
         tell_event(store, configuration, message, &event, full, text).await?;
     }
@@ -175,11 +236,7 @@ async fn tell_event(
     if let Some(entry) = event.entry.as_ref().filter(|_| full) {
         writeln!(text, "      as it came: {entry}")?;
     }
-    for subscription in configuration.subscriptions.iter().filter(|subscription| {
-        subscription.account == message.account
-            && subscription.kind == event.kind
-            && subscription.sender.is_none_or(|sender| sender == event.sender)
-    }) {
+    for subscription in configuration.subscriptions.iter().filter(|subscription| hears(subscription, message, event)) {
         for attempt in store.callback_tries(subscription.key.0, event.place).await? {
             let status = attempt.http_status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
             writeln!(
@@ -198,6 +255,13 @@ async fn tell_event(
         }
     }
     Ok(())
+}
+
+/// Whether a callback URL is told of an event.
+fn hears(subscription: &Subscription, message: &StoredMessage, event: &LoggedEvent) -> bool {
+    subscription.account == message.account
+        && subscription.kind == event.kind
+        && subscription.sender.is_none_or(|sender| sender == event.sender)
 }
 
 fn tell_refused(configuration: &Configuration, refused: &Refused, full: bool, text: &mut String) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod demo;
 pub(crate) mod hold;
 pub(crate) mod message;
+pub(crate) mod queue;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod sync;

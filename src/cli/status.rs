@@ -34,6 +34,7 @@ pub(crate) async fn status(settings: &Settings) -> anyhow::Result<()> {
     subscriptions(&store, &configuration, now, &mut text).await?;
 
     notices(&store, &configuration, now, &mut text).await?;
+    super::queue::tell_rules(&configuration, &store.queue_rules().await?, now, &mut text)?;
 
     let (unread, parked) = store.count_unrecognized().await?;
     writeln!(text, "\nKEPT ASIDE")?;
@@ -195,7 +196,7 @@ fn held(hold: Option<&Hold>, now: UnixMillis) -> String {
 }
 
 /// `3 h 20 min`, without what nobody reads.
-fn ago(since: UnixMillis, now: UnixMillis) -> String {
+pub(crate) fn ago(since: UnixMillis, now: UnixMillis) -> String {
     let seconds = now.since(since).as_secs();
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -49,6 +49,7 @@ pub struct AccountPolicy {
     pub forbidden_white_space: ForbiddenWhiteSpace,
     /// From where the platform may call; empty: from anywhere.
     pub allowed_addresses: Vec<Network>,
+    pub silent_messages: SilentMessages,
 }
 
 impl Default for AccountPolicy {
@@ -65,6 +66,7 @@ impl Default for AccountPolicy {
             rendered_body: RenderedBody::default(),
             forbidden_white_space: ForbiddenWhiteSpace::default(),
             allowed_addresses: Vec::new(),
+            silent_messages: SilentMessages::default(),
         }
     }
 }
@@ -110,6 +112,17 @@ pub enum ForbiddenWhiteSpace {
     Refuse,
     /// Put single spaces in their place.
     Clean,
+}
+
+/// What to do with messages that WhatsApp took and of which nothing more was heard within their time to live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SilentMessages {
+    /// Tell the platform that they failed: a journey may then go on by another channel. Later evidence is still relayed.
+    #[default]
+    ReportFailed,
+    /// Say nothing.
+    Leave,
 }
 
 /// How long after acceptance a message is still worth sending.

@@ -57,6 +57,8 @@ pub enum FailureReason {
     /// Our own: nobody can tell whether it went out.
     UnknownOutcome,
     Other,
+    /// Our own: an operator took it back before it was sent.
+    Cancelled,
 }
 
 stored!(FailureReason {
@@ -73,6 +75,7 @@ stored!(FailureReason {
     Expired = 11 "expired",
     UnknownOutcome = 12 "unknown_outcome",
     Other = 13 "other",
+    Cancelled = 15 "cancelled",
 });
 
 /// What people are told about a failure.

@@ -59,6 +59,12 @@ pub enum Finding {
     NoEvidence,
     /// No evidence came, and the policy is to send again.
     Resend,
+    /// An operator took it back before it was sent.
+    Cancelled { reason: String },
+    /// The provider took it, and its time to live is over without news.
+    Silent { failure: Failure },
+    /// An operator sends it once more, whatever came of it before.
+    SentAgain,
 }
 
 impl Progress {
@@ -94,8 +100,12 @@ impl Progress {
             | Finding::Returned
             | Finding::GivenUp { .. }
             | Finding::Unknown { .. } => (SendState::Sending, Some(epoch)),
-            Finding::Postponed { .. } | Finding::Expired => (SendState::Queued, None),
+            Finding::Postponed { .. } | Finding::Expired | Finding::Cancelled { .. } => (SendState::Queued, None),
             Finding::NoEvidence | Finding::Resend => (SendState::Unknown, None),
+            Finding::Silent { .. } => (SendState::Submitted, None),
+            // Whatever is at an end.
+            Finding::SentAgain if self.is_open() => return None,
+            Finding::SentAgain => (self.state, None),
         };
         if (self.state, self.epoch) != expected {
             return None;
@@ -154,7 +164,25 @@ impl Progress {
                 self.state = SendState::Queued;
                 Some(vec![])
             }
+            Finding::Cancelled { reason } => {
+                self.state = SendState::Cancelled;
+                let text = format!("cancelled by an operator before it was sent: {reason}");
+                Some(self.fail(Failure::new(FailureReason::Cancelled, None, &text), now))
+            }
+            // Better news may have come meanwhile.
+            Finding::Silent { .. } if self.delivery > Some(DeliveryStatus::Sent) => None,
+            Finding::Silent { failure } => Some(self.fail(failure.clone(), now)),
+            Finding::SentAgain => {
+                self.state = SendState::Queued;
+                self.provider_message_id = None;
+                Some(vec![])
+            }
         }
+    }
+
+    /// It waits or is under way; its outcome is still to come.
+    fn is_open(&self) -> bool {
+        matches!(self.state, SendState::Queued | SendState::Sending)
     }
 
     fn fail(&mut self, failure: Failure, now: UnixMillis) -> Vec<News> {
@@ -175,7 +203,13 @@ impl Progress {
 
     /// Applies a report of the provider's. Any report is evidence that the message went out, whatever
     /// we thought of it.
+    ///
+    /// A message that an operator sends again has a report behind it already, and a repeat of that one, or an older one,
+    /// says nothing about the send that is to come.
     pub fn report(&mut self, update: &StatusUpdate) -> Vec<News> {
+        if self.is_open() && self.delivery.is_some() && advance(self.delivery, update.status).is_none() {
+            return vec![];
+        }
         if self.state != SendState::Submitted {
             self.prove_sent(&update.provider_message_id);
         }
@@ -293,6 +327,43 @@ mod tests {
         assert_eq!((told.reason, told.code), (FailureReason::TooManyToNumber, Some(130_429)));
     }
 
+    #[test]
+    fn what_was_sent_again_is_not_stopped_by_old_news_and_tells_only_what_is_better() {
+        let mut message = sending();
+        message.apply(&Finding::Submitted { provider_message_id: "wamid.1".into() }, 7, NOW);
+        message.report(&report(DeliveryStatus::Failed));
+
+        assert_eq!(message.apply(&Finding::SentAgain, 0, NOW), Some(vec![]));
+        for old in [DeliveryStatus::Failed, DeliveryStatus::Sent] {
+            assert_eq!(message.report(&report(old)), []);
+            assert_eq!(message.state, SendState::Queued, "a repeat of the old report says nothing about the new send");
+        }
+        assert_eq!(message.apply(&Finding::SentAgain, 0, NOW), None, "it waits already");
+        let delivered = message.report(&report(DeliveryStatus::Delivered));
+
+        assert_eq!(delivered.iter().map(|news| news.status).collect::<Vec<_>>(), [DeliveryStatus::Delivered]);
+        assert_eq!(message.state, SendState::Submitted, "the first send arrived after all: there is nothing to send");
+    }
+
+    #[test]
+    fn silence_ends_in_a_failure_unless_better_news_came() {
+        let silent = Finding::Silent { failure: failure(FailureReason::Unreachable) };
+        let taken = Progress {
+            state: SendState::Submitted,
+            provider_message_id: Some("wamid.1".to_owned()),
+            ..Progress::queued()
+        };
+        for (delivery, told) in [(None, 1), (Some(DeliveryStatus::Sent), 1)] {
+            let mut message = Progress { delivery, ..taken.clone() };
+            assert_eq!(message.apply(&silent, 0, NOW).map(|news| news.len()), Some(told));
+            assert_eq!(message.report(&report(DeliveryStatus::Delivered)).len(), 1, "later evidence is told");
+        }
+        for delivery in [DeliveryStatus::Failed, DeliveryStatus::Delivered, DeliveryStatus::Read] {
+            let mut message = Progress { delivery: Some(delivery), ..taken.clone() };
+            assert_eq!(message.apply(&silent, 0, NOW), None);
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Happening {
         Found(Finding),
@@ -310,6 +381,9 @@ mod tests {
             Finding::Expired,
             Finding::NoEvidence,
             Finding::Resend,
+            Finding::Cancelled { reason: "because".to_owned() },
+            Finding::Silent { failure: failure(FailureReason::Unreachable) },
+            Finding::SentAgain,
         ];
         let reports = [DeliveryStatus::Sent, DeliveryStatus::Failed, DeliveryStatus::Delivered, DeliveryStatus::Read];
         prop_oneof![

@@ -25,6 +25,17 @@ impl Schedule {
     }
 }
 
+/// The base of what follows a refusal towards one person; see [`after_pair_refusals`].
+const PAIR_WAIT_BASE_S: u64 = 4;
+/// After so many refusals in a row the wait does not grow any more: 4,096 seconds, a bit over an hour.
+const PAIR_WAIT_EXPONENT_MAX: u32 = 6;
+
+/// How long one person is left alone when WhatsApp has said "too many to this person" once more, after `before`
+/// refusals in a row: 4^X seconds, as Meta asks for.
+pub fn after_pair_refusals(before: u32) -> Duration {
+    Duration::from_secs(PAIR_WAIT_BASE_S.pow(before.min(PAIR_WAIT_EXPONENT_MAX)))
+}
+
 fn stretch(planned: Duration, hint: Option<Duration>, jitter: f32) -> Duration {
     let wait = hint.map_or(planned, |asked| asked.clamp(planned, planned * 2));
     wait + wait.mul_f32(jitter.clamp(0.0, 1.0) * 0.2)
@@ -43,6 +54,13 @@ mod tests {
     fn a_used_up_schedule_gives_up_or_repeats_its_last_wait() {
         assert_eq!(schedule().wait(5, None, 0.0), None);
         assert_eq!(schedule().wait_repeating(500, None, 0.0), Duration::from_secs(300));
+    }
+
+    #[test]
+    fn a_person_is_left_alone_four_times_as_long_after_each_refusal() {
+        let waits = [0, 1, 2, 3, 6, 60].map(|before| after_pair_refusals(before).as_secs());
+
+        assert_eq!(waits, [1, 4, 16, 64, 4_096, 4_096]);
     }
 
     proptest! {

@@ -24,6 +24,9 @@ pub struct Template {
     pub status: TemplateStatus,
     pub category: TemplateCategory,
     pub components: TemplateComponents,
+    /// For how long WhatsApp tries to deliver it, in seconds, as listed: -1 is the longest; `None` is the category's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_live_s: Option<i64>,
 }
 
 impl Template {

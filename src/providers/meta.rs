@@ -93,6 +93,11 @@ const VERIFY_TOKEN: &str = "verify_token";
 const MESSAGES: &str = "messages";
 const MARKETING_MESSAGES: &str = "marketing_messages";
 
+/// For so long WhatsApp tries to deliver a message whose template says nothing else, or -1.
+const TIME_TO_LIVE_MAX: Duration = Duration::from_secs(30 * 86_400);
+/// And for so long an authentication template's.
+const TIME_TO_LIVE_OF_CODES: Duration = Duration::from_secs(600);
+
 /// Templates asked for at once. With carousels one takes some ten kilobytes.
 const TEMPLATES_PER_PAGE: usize = 100;
 /// What sending needs, and what a platform that imports templates wants to know besides.
@@ -130,10 +135,24 @@ impl Provider for MetaCloud {
             timeout: via.request_timeout(),
         };
         let answer = via.send(request).await.result.map_err(unanswered)?;
-        read_send(answer.status, &answer.body).map_err(|failure| {
-            let failure = if swapped { swapped_in_vain(failure) } else { failure };
-            SendFailure { wait: failure.wait.max(answer.retry_after), ..failure }
-        })
+        read_send(answer.status, &answer.body)
+            .map_err(|failure| SendFailure { wait: failure.wait.max(answer.retry_after), ..failure })
+    }
+
+    fn time_to_live(&self, connection: &Connection, category: Category, listed_s: Option<i64>) -> Duration {
+        let own = match category {
+            Category::Authentication => TIME_TO_LIVE_OF_CODES,
+            Category::Freeform | Category::Utility | Category::Marketing => TIME_TO_LIVE_MAX,
+        };
+        // A marketing template's own time counts at the marketing endpoint only.
+        let honoured = category != Category::Marketing || prefers_marketing_endpoint(connection);
+        match listed_s {
+            Some(seconds) if seconds > 0 && honoured => {
+                Duration::from_secs(seconds.unsigned_abs()).min(TIME_TO_LIVE_MAX)
+            }
+            Some(-1) => TIME_TO_LIVE_MAX,
+            Some(_) | None => own,
+        }
     }
 
     fn verify_webhook(&self, connection: &Connection, request: &WebhookRequest<'_>) -> Result<(), BadSignature> {
@@ -216,14 +235,19 @@ fn usable(secrets: &[SecretString]) -> impl Iterator<Item = &SecretString> {
     secrets.iter().filter(|secret| !secret.expose_secret().is_empty())
 }
 
+/// Where a message goes: to the endpoint of its template's current category, or to the other one.
 fn send_url(connection: &Connection, number_id: &str, message: &OutboundMessage, swapped: bool) -> String {
     let marketing = match &message.body {
         SendBody::Template(filled) => filled.category == Category::Marketing,
         SendBody::Freeform(_) => false,
     };
-    let prefers_marketing = marketing && connection.setting("marketing_endpoint") == MARKETING_MESSAGES;
-    let endpoint = if prefers_marketing != swapped { MARKETING_MESSAGES } else { MESSAGES };
+    let by_marketing = marketing && prefers_marketing_endpoint(connection);
+    let endpoint = if by_marketing != swapped { MARKETING_MESSAGES } else { MESSAGES };
     graph_url(connection, number_id, endpoint)
+}
+
+fn prefers_marketing_endpoint(connection: &Connection) -> bool {
+    connection.setting("marketing_endpoint") == MARKETING_MESSAGES
 }
 
 fn graph_url(connection: &Connection, id: &str, edge: &str) -> String {
@@ -258,18 +282,6 @@ fn unanswered(no_answer: NoAnswer) -> SendFailure {
     };
     let failure = Failure::new(reason, None, &no_answer.to_string());
     SendFailure { class, scope, wait: None, tries_max: None, failure }
-}
-
-/// Both endpoints refused the message: there is no third.
-fn swapped_in_vain(failure: SendFailure) -> SendFailure {
-    match failure.class {
-        FailureClass::Swap => SendFailure { class: FailureClass::GiveUp, ..failure },
-        FailureClass::Retry
-        | FailureClass::Slow
-        | FailureClass::Hold
-        | FailureClass::GiveUp
-        | FailureClass::Unknown => failure,
-    }
 }
 
 enum ListFailure {
@@ -376,6 +388,28 @@ mod tests {
                 (VERIFY_TOKEN.to_owned(), secrets(&["choose one+two", ""])),
             ]),
             hold: None,
+        }
+    }
+
+    #[test]
+    fn a_time_to_live_is_the_templates_own_or_its_categorys() {
+        let day = Duration::from_secs(86_400);
+        let marketing_endpoint = Connection {
+            settings: BTreeMap::from([("marketing_endpoint".to_owned(), MARKETING_MESSAGES.to_owned())]),
+            ..connection()
+        };
+        for (connection, category, listed_s, expected) in [
+            (connection(), Category::Authentication, None, Duration::from_secs(600)),
+            (connection(), Category::Authentication, Some(-1), 30 * day),
+            (connection(), Category::Utility, None, 30 * day),
+            (connection(), Category::Utility, Some(3600), Duration::from_secs(3600)),
+            (connection(), Category::Utility, Some(i64::MAX), 30 * day),
+            (connection(), Category::Utility, Some(0), 30 * day),
+            (connection(), Category::Marketing, Some(86_400), 30 * day),
+            (marketing_endpoint, Category::Marketing, Some(86_400), day),
+            (connection(), Category::Freeform, None, 30 * day),
+        ] {
+            assert_eq!(MetaCloud.time_to_live(&connection, category, listed_s), expected, "{category:?} {listed_s:?}");
         }
     }
 

@@ -7,6 +7,8 @@
 pub mod cloud_api;
 pub mod meta;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
         failure::{SendFailure, Submitted},
         inbound::InboundMessage,
         notice::Notice,
-        outbound::OutboundMessage,
+        outbound::{Category, OutboundMessage},
         phone::PhoneNumber,
         preference::Preference,
         status::StatusUpdate,
@@ -34,9 +36,9 @@ pub trait Provider: Send + Sync {
     /// What a connection to it must or may be given: drives validation and forms.
     fn settings(&self) -> &'static [SettingField];
 
-    /// Asks it to send one message, in one exchange of at most [`Exchange::request_timeout`]. After a failure
-    /// of class [`Swap`](crate::domain::failure::FailureClass::Swap) `swapped` asks for the other endpoint or
-    /// form; it does not fail with that class again.
+    /// Asks it to send one message, in one exchange of at most [`Exchange::request_timeout`]. `swapped` asks for
+    /// the other endpoint or form than the one that the message and its connection suggest: after a failure of class
+    /// [`Swap`](crate::domain::failure::FailureClass::Swap), or when that was learned from messages before.
     async fn send(
         &self,
         via: &Exchange,
@@ -44,6 +46,10 @@ pub trait Provider: Send + Sync {
         message: &OutboundMessage,
         swapped: bool,
     ) -> Result<Submitted, SendFailure>;
+
+    /// For how long the provider tries to deliver a message that it took, given what the template's listing says, in
+    /// seconds: after that it drops it without a word.
+    fn time_to_live(&self, connection: &Connection, category: Category, listed_s: Option<i64>) -> Duration;
 
     /// Did the provider send this? Over the raw bytes, in constant time, against every secret that is valid now.
     fn verify_webhook(&self, connection: &Connection, request: &WebhookRequest<'_>) -> Result<(), BadSignature>;

@@ -27,6 +27,7 @@ use crate::{
         fill::{FillRules, fill},
         outbound::{Category, Content, Purpose, SendRequest},
         phone::PhoneNumber,
+        queue::Waiting,
         template::{Resolved, TemplateContent, resolve},
     },
     platforms::{Accepted, Platform},
@@ -138,7 +139,7 @@ impl Acceptor {
         // The platforms we serve write JSON, which is UTF-8.
         let text =
             std::str::from_utf8(body).map_err(|_| Refusal::new(RefusalKind::Other, "the request is not UTF-8"))?;
-        self.store(account, &request, checked, text, arrived).await
+        self.store(platform, account, &request, checked, text, arrived).await
     }
 
     async fn check(&self, snapshot: &Snapshot, account: &Account, request: &SendRequest) -> Result<Checked, Refusal> {
@@ -214,6 +215,7 @@ impl Acceptor {
 
     async fn store(
         &self,
+        platform: &dyn Platform,
         account: &Account,
         request: &SendRequest,
         checked: Checked,
@@ -233,17 +235,23 @@ impl Acceptor {
             let content = serde_json::to_vec(&sameness).expect("texts and numbers can be written as JSON");
             MessageKey::new(&request.platform_message_id, &content)
         });
+        let campaign = platform.campaign(&request.platform_message_id);
+        let template = checked.template.as_ref().map(|(name, language)| (name.as_str(), language.as_str()));
+        let waiting = Waiting { account: account.key, sender: checked.sender.key, campaign, template };
+        let paused = self.directory.queue_rules().pauses(&waiting, now);
         let message = NewMessage {
             id: self.committer.next_id(now),
             account: account.key,
             sender: checked.sender.key,
             category: checked.category,
             platform_message_id: request.platform_message_id.clone(),
+            campaign: campaign.map(str::to_owned),
             recipient: checked.recipient,
             template: checked.template,
             request: body.to_owned(),
             expires_at: now.plus(account.policy.expire_after.of(checked.category)),
             key,
+            paused,
         };
         let patience = self.limits.accept_wait.saturating_sub(arrived.elapsed());
         let stored = self.committer.accept(message, patience).await.map_err(|error| cannot_store(&error))?;

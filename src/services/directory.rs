@@ -15,9 +15,10 @@ use crate::{
         account::{Account, Connection, Sender},
         callback::Subscription,
         ids::{AccountKey, ConnectionKey, SenderKey},
+        queue::QueueRules,
         template::Template,
     },
-    store::{Store, StoreError, configuration::Configuration, templates::TemplateOwner},
+    store::{Store, StoreError, configuration::Configuration, queue_rules::QUEUE_RULES, templates::TemplateOwner},
 };
 
 /// The current snapshots.
@@ -25,6 +26,7 @@ pub struct Directory {
     store: Store,
     configuration: ArcSwap<Snapshot>,
     templates: ArcSwap<TemplateLists>,
+    queue_rules: ArcSwap<QueueRules>,
     versions: Mutex<BTreeMap<String, i64>>,
 }
 
@@ -126,10 +128,12 @@ impl Directory {
             store,
             configuration: ArcSwap::from_pointee(Snapshot::default()),
             templates: ArcSwap::from_pointee(TemplateLists::new()),
+            queue_rules: ArcSwap::from_pointee(QueueRules::default()),
             versions: Mutex::default(),
         };
         directory.reload_configuration().await?;
         directory.reload_templates().await?;
+        directory.reload_queue_rules().await?;
         Ok(directory)
     }
 
@@ -140,6 +144,11 @@ impl Directory {
     /// The templates that a number can send; empty before the first sync.
     pub fn templates(&self, sender: &Sender) -> Arc<Vec<Template>> {
         self.templates.load().get(&owner_of(sender)).cloned().unwrap_or_default()
+    }
+
+    /// What operators have said about parts of the queues.
+    pub fn queue_rules(&self) -> Arc<QueueRules> {
+        self.queue_rules.load_full()
     }
 
     /// Reads again what has changed in the database. `true` when the configuration did.
@@ -153,6 +162,9 @@ impl Directory {
         if moved("templates") {
             self.reload_templates().await?;
         }
+        if moved(QUEUE_RULES) {
+            self.reload_queue_rules().await?;
+        }
         let changed = moved("configuration");
         *self.versions.lock().expect("no holder can panic") = versions;
         Ok(changed)
@@ -160,6 +172,11 @@ impl Directory {
 
     async fn reload_configuration(&self) -> Result<(), StoreError> {
         self.configuration.store(Arc::new(Snapshot::new(self.store.load_configuration().await?)));
+        Ok(())
+    }
+
+    async fn reload_queue_rules(&self) -> Result<(), StoreError> {
+        self.queue_rules.store(Arc::new(self.store.queue_rules().await?));
         Ok(())
     }
 

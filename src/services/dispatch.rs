@@ -2,13 +2,17 @@
 //!
 //! 1. The request is read again, as it came: it is the one stored copy of what was asked.
 //! 2. A template is filled from the list as it is now; one that was not known at acceptance is looked up.
-//! 3. One exchange with the provider; once more by its other endpoint when it says so.
+//! 3. One exchange with the provider; once more by its other endpoint when it says so, which is then remembered.
 //! 4. What came of it is a [`Finding`] for the message, and a consequence for its number, template or connection.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     directory::{Directory, Snapshot},
+    endpoints::{Endpoints, Route},
     lookup::{LookedUp, SILENCE_GOOD_FOR, TemplateLookup},
 };
 use crate::{
@@ -20,7 +24,7 @@ use crate::{
         fill::{FillRules, fill},
         outbound::{Content, OutboundMessage, Purpose, SendBody},
         progress::Finding,
-        retry::Schedule,
+        retry::{Schedule, after_pair_refusals},
         template::{TemplateContent, Unresolved, resolve},
         time::UnixMillis,
     },
@@ -37,6 +41,7 @@ pub struct Dispatcher {
     pub retries: Schedule,
     /// How long to wait for evidence about a message that may have gone out.
     pub unknown_grace: Duration,
+    pub endpoints: Endpoints,
 }
 
 /// What came of one message's turn.
@@ -84,6 +89,8 @@ pub enum ConsequenceClass {
 const TEMPLATE_STOPPED_WAIT: Duration = Duration::from_secs(15 * 60);
 /// However long a provider asks us to wait, we look again after this.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
+/// When a template is not ready and nobody says for how long.
+const TEMPLATE_RETRY_WAIT: Duration = Duration::from_secs(600);
 /// When a provider throttles without saying for how long.
 const SLOW_WAIT: Duration = Duration::from_secs(1);
 
@@ -146,13 +153,21 @@ impl Dispatcher {
                 failure: Failure::new(FailureReason::Other, None, &text),
             });
         };
-        match provider.send(&self.exchange, sender, message, false).await {
-            Err(failure) if failure.class == FailureClass::Swap => {
-                *swapped = true;
-                provider.send(&self.exchange, sender, message, true).await
-            }
-            result => result,
+        let route = Route::of(sender, message);
+        let other = route.as_ref().is_some_and(|route| self.endpoints.goes_by_other(route, Instant::now()));
+        let mut result = provider.send(&self.exchange, sender, message, other).await;
+        let mut by_other = other;
+        if result.as_ref().is_err_and(|failure| failure.class == FailureClass::Swap) {
+            *swapped = true;
+            by_other = !other;
+            result = provider.send(&self.exchange, sender, message, by_other).await;
         }
+        if let Some(route) = route
+            && result.is_ok()
+        {
+            self.endpoints.learn(route, by_other, Instant::now());
+        }
+        result
     }
 
     /// Reads the stored request again and fills its template.
@@ -257,6 +272,23 @@ impl Dispatcher {
         };
         let consequence = |class, wait| Some(Consequence { class, scope, wait, failure: failure.clone() });
         match class {
+            // Every message of the template would be told the same; they wait with it.
+            FailureClass::Retry if scope == Scope::Template => {
+                count("retry");
+                let wait = wait.unwrap_or(TEMPLATE_RETRY_WAIT).min(WAIT_MAX);
+                let consequence = consequence(ConsequenceClass::Slow, wait);
+                Dispatched { attempt, consequence, ..Dispatched::of(retry(failure, wait)) }
+            }
+            // Its own schedule, apart from that of other failures; the number's owner counts for the person.
+            FailureClass::Slow if scope == Scope::Pair => {
+                count("slow");
+                metrics::counter!(telemetry::PAIR_REFUSALS).increment(1);
+                let wait = wait.unwrap_or_default().min(WAIT_MAX);
+                let consequence = consequence(ConsequenceClass::Slow, wait);
+                let before = u32::try_from(queued.attempts).unwrap_or(0);
+                let due_at = clock::now().plus(after_pair_refusals(before).max(wait)).min(queued.expires_at);
+                Dispatched { attempt, consequence, ..Dispatched::of(Finding::Retry { due_at, failure }) }
+            }
             FailureClass::Retry => {
                 count("retry");
                 let at_least = wait.unwrap_or_default().min(WAIT_MAX);
@@ -277,7 +309,7 @@ impl Dispatcher {
                 let consequence = consequence(ConsequenceClass::Hold, wait.unwrap_or_default());
                 Dispatched { attempt, consequence, ..Dispatched::of(retry(failure, Duration::ZERO)) }
             }
-            // The other endpoint wanted the first one: nobody takes it.
+            // One endpoint sent it to the other, and that one sent it back: nobody takes it.
             FailureClass::Swap | FailureClass::GiveUp => {
                 count("given_up");
                 Dispatched { attempt, ..Dispatched::of(Finding::GivenUp { failure }) }

@@ -120,6 +120,9 @@ pub struct Send {
     pub unknown_grace: Duration,
     #[serde(with = "humantime_serde")]
     pub template_lookup: Duration,
+    /// Added to a message's time to live before its silence means that WhatsApp dropped it.
+    #[serde(with = "humantime_serde")]
+    pub silence_buffer: Duration,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -257,6 +257,8 @@ fn received(answer: Result<Result<Answer, CommitError>, oneshot::error::RecvErro
 pub(crate) struct Effects {
     pub(crate) senders: BTreeSet<SenderKey>,
     pub(crate) logs: BTreeSet<AccountKey>,
+    /// Findings that were not too late.
+    pub(crate) settled: usize,
 }
 
 /// The task behind a [`Committer`].

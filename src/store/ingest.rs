@@ -118,7 +118,7 @@ pub(super) async fn apply(
     let by_provider_id = find_by_provider_id(transaction, ingests).await?;
     let mut working = Working::load(transaction, settlements, ingests, &by_provider_id).await?;
     for settlement in settlements {
-        working.settle(settlement, now);
+        effects.settled += usize::from(working.settle(settlement, now));
     }
     let mut parked = Vec::new();
     let mut answers = Vec::with_capacity(ingests.len());
@@ -232,12 +232,13 @@ impl Working {
         Ok(Self { messages, news: vec![], attempts: vec![], queued_again: BTreeSet::new() })
     }
 
-    fn settle(&mut self, settlement: &Settlement, now: UnixMillis) {
-        let Some(touched) = self.messages.get_mut(&settlement.message) else { return };
+    /// Applies a finding. `false` when it comes too late.
+    fn settle(&mut self, settlement: &Settlement, now: UnixMillis) -> bool {
+        let Some(touched) = self.messages.get_mut(&settlement.message) else { return false };
         let attempt_number = touched.now.attempts;
         let Some(news) = touched.now.apply(&settlement.finding, settlement.epoch, now) else {
             tracing::info!(message.id = %settlement.message, "a finding came too late for {}", settlement.message);
-            return;
+            return false;
         };
         if let Some(attempt) = &settlement.attempt {
             touched.now.took_ms = i32::try_from(attempt.took.as_millis()).ok();
@@ -260,6 +261,7 @@ impl Working {
         }
         let (account, sender) = (touched.account, touched.sender);
         self.tell(account, sender, settlement.message, news);
+        true
     }
 
     /// Applies a report. `false` when it is about no message that we know.

@@ -35,9 +35,12 @@ pub mod outbound;
 pub mod overview;
 pub mod people;
 pub mod preferences;
+pub mod queue;
+pub mod queue_rules;
 pub mod refused;
 pub mod retain;
 mod rows;
+pub mod silence;
 pub mod story;
 pub mod templates;
 #[cfg(test)]

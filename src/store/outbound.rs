@@ -30,6 +30,8 @@ pub struct NewMessage {
     pub sender: SenderKey,
     pub category: Category,
     pub platform_message_id: String,
+    /// The platform's campaign, where its id names one.
+    pub campaign: Option<String>,
     pub recipient: PhoneNumber,
     /// Name and language as the provider spells them; `None` when freeform or not yet looked up.
     pub template: Option<(String, String)>,
@@ -38,6 +40,8 @@ pub struct NewMessage {
     pub expires_at: UnixMillis,
     /// What a repeat of it would have; `None` when its id is not its own.
     pub key: Option<MessageKey>,
+    /// A rule keeps it back: it waits aside from the start.
+    pub paused: bool,
 }
 
 /// By what a repeat is recognised, beside its account.
@@ -106,6 +110,7 @@ pub struct Settlement {
 pub struct QueuedMessage {
     pub id: MessageId,
     pub category: Category,
+    pub campaign: Option<String>,
     pub recipient: PhoneNumber,
     pub template: Option<(String, String)>,
     pub request: String,
@@ -155,8 +160,8 @@ pub(super) async fn accept(
     }
     execute_rows(
         transaction,
-        "INSERT INTO outbound_messages (id, account, sender, class, category, state, platform_message_id, recipient, \
-         template_name, template_language, request, expires_at)",
+        "INSERT INTO outbound_messages (id, account, sender, class, category, state, platform_message_id, campaign, recipient, \
+         template_name, template_language, request, expires_at, due_at)",
         rows,
         "",
     )
@@ -256,7 +261,8 @@ async fn claim_keys(
     Ok(claims)
 }
 
-/// A repeat of a message that was refused for lack of time asks for it again.
+/// A repeat of a message that was refused for lack of time asks for it again. One that an operator cancelled has a failure,
+/// and stays cancelled.
 async fn revive(
     transaction: &DatabaseTransaction,
     repeated: Vec<(MessageId, UnixMillis, bool)>,
@@ -272,7 +278,7 @@ async fn revive(
         "UPDATE outbound_messages SET state = 0, expires_at = v.column2 FROM (",
         rows,
         ") AS v WHERE outbound_messages.id = v.column1 AND outbound_messages.state = 6 \
-         AND outbound_messages.attempts = 0 RETURNING outbound_messages.id AS id, outbound_messages.sender AS sender",
+         AND outbound_messages.attempts = 0 AND outbound_messages.failure_reason IS NULL RETURNING outbound_messages.id AS id, outbound_messages.sender AS sender",
     )
     .await?;
     let mut ids = HashSet::with_capacity(revived.len());
@@ -283,8 +289,9 @@ async fn revive(
     Ok(ids)
 }
 
-fn row_of(message: &NewMessage, state: SendState) -> [Value; 12] {
+fn row_of(message: &NewMessage, state: SendState) -> [Value; 14] {
     let (name, language) = message.template.clone().unzip();
+    let aside = message.paused && state == SendState::Queued;
     [
         message.id.0.into(),
         message.account.0.into(),
@@ -293,17 +300,20 @@ fn row_of(message: &NewMessage, state: SendState) -> [Value; 12] {
         message.category.code().into(),
         state.code().into(),
         message.platform_message_id.clone().into(),
+        message.campaign.clone().into(),
         message.recipient.as_e164().into(),
         name.into(),
         language.into(),
         message.request.clone().into(),
         message.expires_at.0.into(),
+        aside.then_some(message.expires_at.0).into(),
     ]
 }
 
 /// Marks what may be sent, for each mark those of its messages that are its owner's to send.
 ///
-/// A message that is marked already under the same epoch counts: the answer to an earlier try was lost.
+/// A message that is marked already under the same epoch counts: the answer to an earlier try was lost. One that its owner
+/// still has in memory and that was cancelled, or set aside, in the table meanwhile is not marked.
 pub(super) async fn mark_sending(
     transaction: &DatabaseTransaction,
     marks: &[&Mark],
@@ -327,7 +337,8 @@ pub(super) async fn mark_sending(
          attempts = outbound_messages.attempts + CASE WHEN outbound_messages.state = 0 THEN 1 ELSE 0 END FROM (",
         rows,
         ") AS v WHERE outbound_messages.id = v.column1 \
-         AND (outbound_messages.state = 0 OR (outbound_messages.state = 1 AND outbound_messages.epoch = v.column3)) \
+         AND ((outbound_messages.state = 0 AND (outbound_messages.due_at IS NULL OR outbound_messages.due_at <= v.column4)) \
+         OR (outbound_messages.state = 1 AND outbound_messages.epoch = v.column3)) \
          AND EXISTS (SELECT 1 FROM leases WHERE kind = 1 AND item = v.column2 AND epoch = v.column3 AND owner IS NOT NULL) \
          RETURNING outbound_messages.id AS id",
     )
@@ -353,7 +364,8 @@ pub(crate) fn id_list(messages: &[MessageId]) -> String {
     messages.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(",")
 }
 
-const QUEUED_COLUMNS: &str = "id, category, recipient, template_name, template_language, request, expires_at, attempts";
+const QUEUED_COLUMNS: &str =
+    "id, category, campaign, recipient, template_name, template_language, request, expires_at, attempts";
 
 impl Store {
     /// The next messages of one class at a number, in order of acceptance.
@@ -427,6 +439,7 @@ fn queued_message(row: &QueryResult) -> Result<QueuedMessage, DbErr> {
     Ok(QueuedMessage {
         id: MessageId(row.try_get("", "id")?),
         category: Category::from_code(category).ok_or_else(|| odd_value("category"))?,
+        campaign: row.try_get("", "campaign")?,
         recipient: PhoneNumber::from_international(&recipient).ok_or_else(|| odd_value("recipient"))?,
         template: name.zip(language),
         request: row.try_get("", "request")?,

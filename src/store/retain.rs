@@ -133,6 +133,7 @@ async fn forget_messages(transaction: &DatabaseTransaction, before: UnixMillis, 
     let list = id_list(&messages);
     execute_rows(transaction, "DELETE FROM provider_ids WHERE hash IN (", hashes, ")").await?;
     execute(transaction, format!("DELETE FROM send_attempts WHERE message IN ({list})"), vec![]).await?;
+    execute(transaction, format!("DELETE FROM operator_notes WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM outbound_messages WHERE id IN ({list})"), vec![]).await?;
     Ok(messages.len())
 }

@@ -295,6 +295,7 @@ mod tests {
             status,
             category: TemplateCategory::Utility,
             components: TemplateComponents::default(),
+            time_to_live_s: None,
         };
         ListedTemplate { template, listing: listing.to_owned() }
     }

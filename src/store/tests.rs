@@ -67,11 +67,13 @@ impl Bench {
             sender: SENDER,
             category: Category::Utility,
             platform_message_id: platform_id.to_owned(),
+            campaign: None,
             recipient: PhoneNumber::from_international("919876500101").expect("a number"),
             template: None,
             request: "{}".to_owned(),
             expires_at: now.plus(Duration::from_secs(3600)),
             key: Some(MessageKey::new(platform_id, content.as_bytes())),
+            paused: false,
         }
     }
 
@@ -210,6 +212,32 @@ async fn only_the_owner_marks_and_only_once() {
         assert_eq!(bench.mark(bench.epoch, &[message]).await, [message]);
         assert_eq!(bench.mark(bench.epoch, &[message]).await, [message], "the answer to the first may have been lost");
         assert_eq!(bench.queued().await, []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_cancelled_or_set_aside_meanwhile_is_not_marked() {
+    on_each_database(|store| async move {
+        let bench = Bench::new(store).await;
+        let free = bench.accept("free", "a").await.message;
+        let cancelled = bench.accept("cancelled", "a").await.message;
+        let aside = bench.accept("aside", "a").await.message;
+        let read_ahead = bench.queued().await;
+        assert_eq!(read_ahead, [free, cancelled, aside]);
+
+        assert_eq!(bench.store.cancel_waiting(&[cancelled], "wrong price").await.expect("written"), 1);
+        let expires_at = bench.store.message(aside).await.expect("readable").expect("it exists").expires_at;
+        bench.settle(0, aside, Finding::Postponed { due_at: expires_at }).await;
+
+        assert_eq!(bench.mark(bench.epoch, &read_ahead).await, [free]);
+        assert_eq!(bench.state(cancelled).await, SendState::Cancelled);
+        assert_eq!(bench.told().await, [DeliveryStatus::Failed]);
+        assert_eq!(bench.store.cancel_waiting(&[free, cancelled], "again").await.expect("written"), 0, "too late");
+        assert!(bench.accept("cancelled", "a").await.repeat, "a repeat gets its answer");
+        assert_eq!(bench.state(cancelled).await, SendState::Cancelled, "and wakes nobody");
+        assert_eq!(bench.store.put_back(&[aside, cancelled, free]).await.expect("written"), 1);
+        assert_eq!(bench.queued().await, [aside]);
     })
     .await;
 }

@@ -1,7 +1,7 @@
 //! Keeps this instance's leases, and starts and stops the owners that go with them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -20,7 +20,10 @@ use crate::{
         callback::Subscription,
         ids::{SenderKey, SubscriptionKey},
     },
-    services::{channels::Channels, directory::Directory, lookup::TemplateLookup, retain::forget_old},
+    services::{
+        channels::Channels, directory::Directory, lookup::TemplateLookup, queue::QueueKeeper, retain::forget_old,
+        silence::SilenceKeeper,
+    },
     settings::Settings,
     store::{
         Store, StoreError,
@@ -291,8 +294,43 @@ impl Runner {
         }
     }
 
-    /// Syncs templates, reads how numbers stand, and forgets what is old.
+    /// What one instance does for all. Each task at its own pace: a list of templates may take a minute to fetch.
     async fn keep_house(self: Arc<Self>, lease: Lease, stop: CancellationToken) {
+        tokio::join!(self.keep_lists_and_ages(&lease, &stop), self.keep_queues(&lease, &stop));
+    }
+
+    /// Ends rules of queues, and closes messages that fell silent.
+    async fn keep_queues(&self, lease: &Lease, stop: &CancellationToken) {
+        let may_go = || !stop.is_cancelled() && lease.holds(Instant::now());
+        let mut queues = QueueKeeper {
+            store: self.store.clone(),
+            directory: self.directory.clone(),
+            wakeups: self.wakeups.clone(),
+            released: HashMap::new(),
+        };
+        let mut silence = SilenceKeeper {
+            store: self.store.clone(),
+            directory: self.directory.clone(),
+            committer: self.senders.committer.clone(),
+            buffer: self.settings.send.silence_buffer,
+            looked_at: None,
+        };
+        while may_go() {
+            if let Err(error) = queues.round(&may_go).await {
+                tracing::error!(error = %telemetry::Chain(&error), "could not put back what was paused");
+            }
+            if let Err(error) = silence.round(&may_go).await {
+                tracing::error!(error = %telemetry::Chain(&error), "could not look for messages that fell silent");
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(HOUSE_EVERY) => {}
+            }
+        }
+    }
+
+    /// Syncs templates, reads how numbers stand, and forgets what is old.
+    async fn keep_lists_and_ages(&self, lease: &Lease, stop: &CancellationToken) {
         let mut forgot_at = Instant::now();
         while !stop.is_cancelled() && lease.holds(Instant::now()) {
             tokio::select! {

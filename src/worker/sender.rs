@@ -1,7 +1,7 @@
 //! The owner of one number: the only one who sends from it, so its pace is exact.
 //!
 //! **The way of a message.** Read ahead from the queue into a lane for each class (nothing is written) →
-//! chosen, highest class first, one at a time for each person → marked as being sent, a few at a time,
+//! set aside if an operator paused it, else chosen, highest class first, one at a time for each person → marked as being sent, a few at a time,
 //! for what will leave within [`MARK_AHEAD`] → released when the pace allows → one exchange, in a task
 //! of its own, whose outcome is committed before the person is free again.
 //!
@@ -10,6 +10,8 @@
 //!
 //! **Limits.** Lanes, marked and flying messages are all counted; the tasks of those that fly are bounded by
 //! `in_flight_max`.
+
+mod rules;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -37,6 +39,7 @@ use crate::{
         outbound::Class,
         phone::PhoneNumber,
         progress::Finding,
+        queue::QueueRules,
     },
     services::{
         directory::owner_of,
@@ -105,6 +108,10 @@ struct Owner {
     marking: Option<JoinHandle<Marked>>,
     ready: VecDeque<QueuedMessage>,
     flying: JoinSet<Landed>,
+    /// What operators say about parts of the queue.
+    rules: Arc<QueueRules>,
+    /// Messages that go aside, or are cancelled, because a rule says so: until that is committed the queue still shows them.
+    aside: JoinSet<Vec<MessageId>>,
     /// Which lanes may have more behind them in the queue.
     more: [bool; 3],
     held_templates: HashMap<(String, String), Instant>,
@@ -136,6 +143,8 @@ impl Owner {
         Self {
             pace: Pace::new(sender.messages_per_second, send.pace_share, send.pace_burst, from),
             pairs: Pairs::new(send.pair_burst, send.pair_refill),
+            rules: parts.dispatcher.directory.queue_rules(),
+            aside: JoinSet::new(),
             parts,
             sender,
             lease,
@@ -172,6 +181,7 @@ impl Owner {
                 marked = join(&mut self.marking), if self.marking.is_some() => self.take_marked(marked).await,
                 () = sleep_until(release_at), if release_at.is_some() => self.release(),
                 Some(landed) = self.flying.join_next(), if !self.flying.is_empty() => self.land(landed.ok()).await,
+                Some(gone) = self.aside.join_next(), if !self.aside.is_empty() => self.forget(&gone.unwrap_or_default()),
                 () = woken => self.more = [true; 3],
                 () = tokio::time::sleep(TICK) => {}
             }
@@ -215,6 +225,7 @@ impl Owner {
             }
             self.sender = sender.clone();
         }
+        self.see_rules();
     }
 
     fn on_hold(&self) -> bool {
@@ -222,6 +233,10 @@ impl Owner {
     }
 
     async fn fill_lanes(&mut self) {
+        // The queue still shows what goes aside at this moment; it would be read for nothing.
+        if !self.aside.is_empty() {
+            return;
+        }
         for class in Class::ALL {
             let lane = class as usize;
             if !self.more[lane] || self.lanes[lane].len() >= LANE_LOW {
@@ -232,8 +247,9 @@ impl Owner {
             match self.parts.store.queue_head(self.sender.key, class, limit).await {
                 Ok(messages) => {
                     self.more[lane] = messages.len() == limit;
-                    let new = messages.into_iter().filter(|message| self.held.insert(message.id));
-                    self.lanes[lane].extend(new.collect::<Vec<_>>());
+                    let new: Vec<_> = messages.into_iter().filter(|message| self.held.insert(message.id)).collect();
+                    let free = self.sift(new);
+                    self.lanes[lane].extend(free);
                     self.looked_at = Instant::now();
                 }
                 Err(error) => {
@@ -257,15 +273,16 @@ impl Owner {
         let now = Instant::now();
         self.pace.recover(now);
         self.held_templates.retain(|_, until| *until > now);
-        if let Err(error) = self.see_to_due().await {
+        let more_due = self.see_to_due().await.unwrap_or_else(|error| {
             tracing::error!(error = %telemetry::Chain(&error), "could not read what is due at {}", self.sender.number);
-        }
+            false
+        });
         self.expire().await;
         self.postpone().await;
         if self.is_silent() || self.pace.ready_at() > Instant::now() + POSTPONE_AFTER {
             self.give_back_ready().await;
         }
-        self.ticked_at = Some(Instant::now());
+        self.ticked_at = (!more_due).then(Instant::now);
     }
 
     /// Marked messages that will not leave soon are queued again: a crash must not make them unknown.
@@ -302,7 +319,8 @@ impl Owner {
         self.on_hold() || !self.parts.pauses.left(&self.sender, Instant::now()).is_zero()
     }
 
-    async fn see_to_due(&mut self) -> Result<(), crate::store::StoreError> {
+    /// `true` when there may be more that is due, and room for it: a paused million expires within minutes.
+    async fn see_to_due(&mut self) -> Result<bool, crate::store::StoreError> {
         let (store, key, limit) = (&self.parts.store, self.sender.key, self.parts.read_ahead);
         let unknown = store.unknown_due(key, clock::now(), limit).await?;
         if !unknown.is_empty() {
@@ -310,14 +328,17 @@ impl Owner {
             self.settle_with(unknown, &finding).await;
         }
         // Retries are read only when there is room, so that they cannot fill the memory.
-        if self.held.len() < 4 * self.parts.read_ahead {
-            for message in self.parts.store.due_retries(key, clock::now(), limit).await? {
-                if self.held.insert(message.id) {
-                    self.lanes[message.category.class() as usize].push_front(message);
-                }
-            }
+        if self.held.len() >= 4 * self.parts.read_ahead {
+            return Ok(false);
         }
-        Ok(())
+        let due = self.parts.store.due_retries(key, clock::now(), limit).await?;
+        let full = due.len() == limit;
+        let new: Vec<_> = due.into_iter().filter(|message| self.held.insert(message.id)).collect();
+        let some_new = !new.is_empty();
+        for message in self.sift(new) {
+            self.lanes[message.category.class() as usize].push_front(message);
+        }
+        Ok(full && some_new)
     }
 
     /// Closes what has waited too long. Also on hold: a platform wants to know.
@@ -487,28 +508,35 @@ impl Owner {
             // The second request was not foreseen: the next messages make up for it.
             self.pace.depart(Instant::now());
         }
-        let Some(consequence) = consequence else { return };
+        let Some(consequence) = consequence else {
+            self.pairs.take(&message.recipient);
+            return;
+        };
         let now = Instant::now();
         let wait = consequence.wait;
         match (consequence.class, consequence.scope) {
-            (ConsequenceClass::Slow, Scope::Pair) => self.pairs.block(&message.recipient, now + wait),
-            (ConsequenceClass::Slow, Scope::Message | Scope::Number | Scope::Template) => {
-                self.pace.slow_down(now, wait);
-            }
+            (ConsequenceClass::Slow, Scope::Pair) => self.pairs.refuse(&message.recipient, now, wait),
+            (ConsequenceClass::Slow, Scope::Message | Scope::Number) => self.pace.slow_down(now, wait),
+            (ConsequenceClass::Slow, Scope::Template) => self.hold_template(message.template, now + wait),
             (ConsequenceClass::Slow, Scope::ProviderAccount) => {
                 self.parts.pauses.pause_provider_account(&self.sender, now + wait);
             }
             (ConsequenceClass::Slow, Scope::Connection) => self.parts.pauses.pause_connection(&self.sender, now + wait),
             (ConsequenceClass::Hold, Scope::Template) => {
                 self.parts.dispatcher.lookup.note_changed(owner_of(&self.sender));
-                if let Some(template) = message.template {
-                    self.held_templates.insert(template, now + wait.max(TEMPLATE_HOLD));
-                }
+                self.hold_template(message.template, now + wait.max(TEMPLATE_HOLD));
             }
             (ConsequenceClass::Hold, Scope::Pair) => {
-                self.pairs.block(&message.recipient, now + wait.max(TEMPLATE_HOLD))
+                self.pairs.block(&message.recipient, now, now + wait.max(TEMPLATE_HOLD));
             }
             (ConsequenceClass::Hold, scope) => self.hold(scope, &consequence).await,
+        }
+    }
+
+    fn hold_template(&mut self, template: Option<(String, String)>, until: Instant) {
+        if let Some(template) = template {
+            let held = self.held_templates.entry(template).or_insert(until);
+            *held = until.max(*held);
         }
     }
 
@@ -548,6 +576,7 @@ impl Owner {
         }
         self.give_back_ready().await;
         while self.flying.join_next().await.is_some() {}
+        while self.aside.join_next().await.is_some() {}
     }
 }
 

@@ -134,6 +134,6 @@ fn status(word: &str) -> DeliveryStatus {
 }
 
 fn reason(word: &str) -> FailureReason {
-    let all = (0..=i16::MAX).map_while(|code| FailureReason::from_code(code + 1));
-    all.into_iter().find(|reason| reason.as_str() == word).unwrap_or_else(|| panic!("{word} is no reason"))
+    let mut all = (1..=i16::MAX).filter_map(FailureReason::from_code);
+    all.find(|reason| reason.as_str() == word).unwrap_or_else(|| panic!("{word} is no reason"))
 }

@@ -135,6 +135,7 @@ fn template_lists_keep_to_the_platforms_contract() {
                 status,
                 category: TemplateCategory::Utility,
                 components: TemplateComponents::default(),
+                time_to_live_s: None,
             },
             listing: listing.to_string(),
         };

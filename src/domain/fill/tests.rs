@@ -9,6 +9,7 @@ fn template(components: TemplateComponents) -> Template {
         status: TemplateStatus::Approved,
         category: TemplateCategory::Utility,
         components,
+        time_to_live_s: None,
     }
 }
 

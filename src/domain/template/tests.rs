@@ -8,6 +8,7 @@ fn template(name: &str, language: &str, status: TemplateStatus) -> Template {
         status,
         category: TemplateCategory::Utility,
         components: TemplateComponents::default(),
+        time_to_live_s: None,
     }
 }
 

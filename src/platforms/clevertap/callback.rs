@@ -160,7 +160,9 @@ fn code_of(reason: FailureReason) -> u16 {
         FailureReason::Blocklisted => 1006,
         FailureReason::DeviceIncapable => 1007,
         FailureReason::OutsideWindow => 1008,
-        FailureReason::Expired | FailureReason::UnknownOutcome | FailureReason::Other => 1009,
+        FailureReason::Expired | FailureReason::UnknownOutcome | FailureReason::Other | FailureReason::Cancelled => {
+            1009
+        }
         FailureReason::BlockedByProvider => 1010,
     }
 }

@@ -187,6 +187,7 @@ mod tests {
                 status,
                 category: TemplateCategory::Utility,
                 components: TemplateComponents::default(),
+                time_to_live_s: None,
             },
             listing: listing.to_string(),
         }

@@ -80,8 +80,8 @@ pub static CODES: &[CodeRow] = &[
     // They could not fetch the file behind our link: a passing trouble of its host, or a wrong file for ever.
     retry(131053, Scope::Message, Reason::Template).at_most(3),
     swap(131055, Reason::Template),
-    // A pair earns one message every six seconds.
-    slow(131056, Scope::Pair).after_s(6),
+    // How long that person is left alone grows with each refusal, so it is not said here.
+    slow(131056, Scope::Pair),
     retry(131057, Scope::Number, Reason::Other).after_s(60),
     retry(CURSOR_EXPIRED, Scope::Message, Reason::Other),
     swap(131061, Reason::Template),

@@ -80,6 +80,7 @@ struct WireTemplate<'a> {
     category: Option<Text<'a>>,
     #[serde(default)]
     components: Vec<WireComponent<'a>>,
+    message_send_ttl_seconds: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -124,6 +125,7 @@ fn template(wire: WireTemplate<'_>) -> Template {
         status: status(&upper(wire.status)),
         category: category(&upper(wire.category)),
         components: components(wire.components),
+        time_to_live_s: wire.message_send_ttl_seconds.and_then(|seconds| seconds.as_str().parse().ok()),
     }
 }
 

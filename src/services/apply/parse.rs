@@ -213,6 +213,7 @@ fn parse_policy(section: &mut Section<'_>, platform: &str) -> AccountPolicy {
         forbidden_white_space: word(section, "forbidden_white_space", "refuse or clean")
             .unwrap_or(defaults.forbidden_white_space),
         allowed_addresses: allowed_addresses(section).unwrap_or(defaults.allowed_addresses),
+        silent_messages: word(section, "silent_messages", "report_failed or leave").unwrap_or(defaults.silent_messages),
     }
 }
 

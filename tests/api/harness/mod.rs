@@ -179,6 +179,11 @@ impl TestApp {
         process::command(&self.settings, self.folder.path(), arguments).await
     }
 
+    /// As [`Self::command`], for one that may fail: its exit code, and what it prints.
+    pub(crate) async fn command_ended(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        process::command_ended(&self.settings, self.folder.path(), arguments).await
+    }
+
     /// The path of a file in the test's own folder.
     pub(crate) fn write_file(&self, name: &str, text: &str) -> String {
         let path = self.folder.path().join(name);

@@ -1,0 +1,129 @@
+//! A message's story for scripts.
+
+use serde_json::{Value, json};
+use wabridge::{
+    domain::failure::Failure,
+    store::{
+        Store,
+        callbacks::CallbackState,
+        configuration::Configuration,
+        events::LoggedEvent,
+        story::{Refused, StoredMessage},
+    },
+};
+
+use super::hears;
+
+pub(super) async fn story(
+    store: &Store,
+    configuration: &Configuration,
+    message: &StoredMessage,
+    full: bool,
+) -> anyhow::Result<Value> {
+    let account = configuration.accounts.iter().find(|account| account.key == message.account);
+    let sender = configuration.senders.iter().find(|sender| sender.key == message.sender);
+    let recipient = if full { message.recipient.as_e164().to_owned() } else { message.recipient.to_string() };
+    let (template, language) = message.template.clone().unzip();
+    let tries: Vec<Value> = store
+        .failed_tries(message.id)
+        .await?
+        .into_iter()
+        .map(|tried| {
+            json!({
+                "attempt": tried.attempt,
+                "started_at": tried.started_at.to_string(),
+                "took_ms": tried.took_ms,
+                "failure": failure(&tried.failure),
+            })
+        })
+        .collect();
+    let notes = store.operator_notes(message.id).await?;
+    let mut events = Vec::new();
+    for logged in store.events_of(message).await? {
+        events.push(event(store, configuration, message, &logged, full).await?);
+    }
+    let mut story = json!({
+        "id": message.id.to_string(),
+        "platform_message_id": message.platform_message_id,
+        "provider_message_id": message.provider_message_id,
+        "account": account.map(|account| &account.id),
+        "number": sender.map(|sender| sender.number.as_e164()),
+        "recipient": recipient,
+        "category": message.category.as_str(),
+        "template": template,
+        "language": language,
+        "state": message.state.as_str(),
+        "delivery": message.delivery.map(|delivery| delivery.as_str()),
+        "failure": message.failure.as_ref().map(failure),
+        "accepted_at": message.id.made_at().to_string(),
+        "expires_at": message.expires_at.to_string(),
+        "due_at": message.due_at.map(|at| at.to_string()),
+        "attempts": message.attempts,
+        "sent_at": message.sent_at.map(|at| at.to_string()),
+        "took_ms": message.took_ms,
+        "failed_tries": tries,
+        "notes": notes.iter().map(|(at, note)| json!({"at": at.to_string(), "note": note})).collect::<Vec<_>>(),
+        "events": events,
+    });
+    if full {
+        story["request"] = json!(message.request);
+    }
+    Ok(story)
+}
+
+async fn event(
+    store: &Store,
+    configuration: &Configuration,
+    message: &StoredMessage,
+    event: &LoggedEvent,
+    full: bool,
+) -> anyhow::Result<Value> {
+    let mut callbacks = Vec::new();
+    for subscription in configuration.subscriptions.iter().filter(|subscription| hears(subscription, message, event)) {
+        for tried in store.callback_tries(subscription.key.0, event.place).await? {
+            callbacks.push(json!({
+                "subscription": subscription.key.0,
+                "started_at": tried.started_at.to_string(),
+                "events": tried.events,
+                "http_status": tried.http_status,
+                "took_ms": tried.took_ms,
+                "note": tried.note,
+            }));
+        }
+        if let Some((state, reason)) = store.care_of(subscription.key.0, event.place).await? {
+            let state = CallbackState::from_code(state).map_or("left behind", CallbackState::as_str);
+            callbacks.push(json!({"subscription": subscription.key.0, "state": state, "reason": reason}));
+        }
+    }
+    let mut told = json!({
+        "place": event.place.0,
+        "kind": event.kind.as_str(),
+        "status": event.status.map(|status| status.as_str()),
+        "failure": event.failure.as_ref().map(failure),
+        "occurred_at": event.occurred_at.to_string(),
+        "recorded_at": event.recorded_at.to_string(),
+        "callbacks": callbacks,
+    });
+    if full {
+        told["entry"] = json!(event.entry);
+    }
+    Ok(told)
+}
+
+pub(super) fn refused(configuration: &Configuration, refused: &Refused, full: bool) -> Value {
+    let account = configuration.accounts.iter().find(|account| account.key == refused.account);
+    let mut told = json!({
+        "at": refused.at.to_string(),
+        "account": account.map(|account| &account.id),
+        "kind": refused.kind,
+        "answer": refused.answer,
+    });
+    if full {
+        told["request"] = json!(refused.request);
+    }
+    told
+}
+
+fn failure(failure: &Failure) -> Value {
+    json!({"reason": failure.reason.as_str(), "code": failure.code, "text": failure.text})
+}

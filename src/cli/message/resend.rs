@@ -1,0 +1,81 @@
+//! `wabridge message resend`: an operator's decision to send one message again.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use wabridge::{
+    app::open_existing_store,
+    clock,
+    domain::{
+        resend::{Resend, may_resend},
+        status::DeliveryStatus,
+    },
+    settings::Settings,
+    store::story::StoredMessage,
+};
+
+use super::{find, nothing_known};
+use crate::cli::answer;
+
+/// Send a message again that failed, expired or was cancelled
+///
+/// It is the same message: it waits in its number’s queue with a fresh time to expire, and what WhatsApp says of it is reported
+/// under the same msgId. CleverTap has heard `failed` of it already, so it hears `delivered` and `read`, and no second `failed`.
+/// The message’s story keeps who decided what. What waits or is being sent is refused; what may arrive twice, or is not
+/// wanted, needs --force.
+#[derive(Args)]
+pub(crate) struct ResendArguments {
+    /// Our id (msg_…), the platform’s msgId, or the provider’s id (wamid.…)
+    id: String,
+    /// Also when the person may get it twice, or WhatsApp has advised against it
+    #[arg(long)]
+    force: bool,
+    /// Why, for the message’s story
+    #[arg(long, default_value = "no reason was given")]
+    reason: String,
+}
+
+pub(crate) async fn resend(settings: &Settings, arguments: &ResendArguments) -> anyhow::Result<ExitCode> {
+    let store = open_existing_store(settings).await?;
+    let configuration = store.load_configuration().await?;
+    let found = find(&store, &configuration, &arguments.id).await?;
+    let message = match found.as_slice() {
+        [] => return nothing_known(&arguments.id),
+        [one] => one,
+        [_, _, ..] => {
+            let ids: Vec<String> = found.iter().map(|message| message.id.to_string()).collect();
+            bail!("{} names {} messages; say which: {}", arguments.id, ids.len(), ids.join(", "));
+        }
+    };
+    let (state, delivery) = (message.state, message.delivery);
+    match may_resend(state, delivery, message.failure.as_ref(), message.due_at.is_some()) {
+        Resend::Never(why) => bail!("{} is not sent again: {why}", message.id),
+        Resend::Risky(why) if !arguments.force => {
+            bail!("{} is not sent again: {why}. Say --force if you mean it", message.id)
+        }
+        Resend::Risky(_) | Resend::Fine => {}
+    }
+    let account = configuration.accounts.iter().find(|account| account.key == message.account);
+    let account = account.with_context(|| format!("the account of {} does not exist any more", message.id))?;
+    let expires_at = clock::now().plus(account.policy.expire_after.of(message.category));
+    let note = format!("sent again by an operator ({}); it was {}", arguments.reason, standing(message));
+    if !store.send_again(message.id, state, expires_at, &note).await? {
+        bail!("{} has moved in this moment; look at `wabridge message {}` and try again", message.id, message.id);
+    }
+    let told = match delivery {
+        Some(DeliveryStatus::Failed) => "; failed was reported, delivered and read will be",
+        Some(DeliveryStatus::Sent | DeliveryStatus::Delivered | DeliveryStatus::Read) | None => "",
+    };
+    answer(&format!("{} waits to be sent again, before {expires_at}{told}\n", message.id))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How it stood, for the story: the row forgets it.
+fn standing(message: &StoredMessage) -> String {
+    let delivery = message.delivery.map_or_else(String::new, |delivery| format!(", {}", delivery.as_str()));
+    let theirs = message.provider_message_id.as_ref().map_or_else(String::new, |id| format!(", as {id}"));
+    let sent = message.sent_at.map_or_else(String::new, |at| format!(", sent {at}"));
+    let failure = message.failure.as_ref().map_or_else(String::new, |failure| format!(": {}", failure.text));
+    format!("{}{delivery}{theirs}{sent}{failure}", message.state.as_str())
+}

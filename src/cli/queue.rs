@@ -1,0 +1,343 @@
+//! `wabridge queue`: what waits, and stopping a part of it.
+//!
+//! A platform hands over a million messages in minutes, and a number needs hours for them. Whoever presses "stop campaign"
+//! there stops nothing here; these commands do.
+
+mod tell;
+
+use std::{
+    io::{BufRead as _, IsTerminal as _, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use wabridge::{
+    app::open_existing_store,
+    clock,
+    domain::{
+        ids::SenderKey,
+        phone::PhoneNumber,
+        queue::{QueueFilter, QueueRule, RuleAction},
+    },
+    services::queue::{self, Alike, Tally},
+    settings::Settings,
+    store::{Store, configuration::Configuration, queue_rules::QUEUE_RULES_MAX},
+};
+
+use super::{answer, answer_json, exit};
+
+pub(crate) use tell::tell_rules;
+
+const EXAMPLES: &str = "\
+Examples:
+  wabridge queue list                                    what waits, by number, campaign and template
+  wabridge queue pause --campaign 1790000000             stop a campaign: the second part of CleverTap’s msgId
+  wabridge queue resume --campaign 1790000000            let it go on
+  wabridge queue cancel --campaign 1790000000 --dry-run  how many messages would that be?
+  wabridge queue cancel --campaign 1790000000 --reason 'wrong price' --and-new
+  wabridge queue cancel --template winter_sale --number +918880110022 --yes
+
+Filters combine: only what fits all of them is meant.";
+
+/// Look at what waits to be sent, and pause, resume or cancel a part of it
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct QueueArguments {
+    #[command(subcommand)]
+    command: QueueCommand,
+}
+
+#[derive(Subcommand)]
+enum QueueCommand {
+    List(ListArguments),
+    Pause(PauseArguments),
+    Resume(ResumeArguments),
+    Cancel(CancelArguments),
+}
+
+/// Which messages are meant.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Selection {
+    /// Of this account, by its id
+    #[arg(long)]
+    pub(crate) account: Option<String>,
+    /// From this business number, such as +918880110022
+    #[arg(long)]
+    pub(crate) number: Option<String>,
+    /// Of this campaign: the second part of CleverTap’s msgId
+    #[arg(long)]
+    pub(crate) campaign: Option<String>,
+    /// Of this template, by its name at WhatsApp
+    #[arg(long)]
+    pub(crate) template: Option<String>,
+    /// Of this translation of the template
+    #[arg(long, requires = "template")]
+    pub(crate) language: Option<String>,
+}
+
+/// Show what waits, by number, campaign and template, and how long it will take
+///
+/// The time is what the number’s pace allows when nothing else is in its way. Messages that wait for a retry or for a
+/// stopped template are counted as later.
+#[derive(Args)]
+pub(crate) struct ListArguments {
+    #[command(flatten)]
+    selection: Selection,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Keep messages back, those that wait and those that arrive, until they are resumed
+///
+/// CleverTap still gets a success for what arrives. Messages expire all the same, by the account’s expire_after, and are
+/// then reported as failed. A running server notices within two seconds; what the rest of the number’s queue holds goes on.
+#[derive(Args)]
+pub(crate) struct PauseArguments {
+    #[command(flatten)]
+    selection: Selection,
+    /// Why, for those who look at the queue later
+    #[arg(long, default_value = "paused by an operator")]
+    reason: String,
+    /// Only say how many messages wait that would be paused
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Let paused messages go on, and take new ones of what was cancelled with --and-new
+///
+/// Ends every rule that names what is given here: --campaign 1790000000 also ends the pause of that campaign at one number.
+#[derive(Args)]
+pub(crate) struct ResumeArguments {
+    #[command(flatten)]
+    selection: Selection,
+    /// End every rule
+    #[arg(long, conflicts_with_all = ["account", "number", "campaign", "template"])]
+    all: bool,
+}
+
+/// Cancel messages that wait: they are never sent, and reported as failed
+///
+/// CleverTap is told code 1009 with the reason. What is being sent at this moment is not stopped. This can be done beside a running
+/// server and without one, and again when it was interrupted.
+#[derive(Args)]
+pub(crate) struct CancelArguments {
+    #[command(flatten)]
+    selection: Selection,
+    /// Why; CleverTap is told too
+    #[arg(long, default_value = "no reason was given")]
+    reason: String,
+    /// Also cancel what arrives of the same campaign or template within the next day; `queue resume` ends that
+    #[arg(long)]
+    and_new: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Only say how many messages that would be
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Whoever cancels a campaign while it is still being handed over means the rest of it too. A platform is done with that within a day.
+const AND_NEW_LASTS: Duration = Duration::from_secs(24 * 3600);
+const REASON_CHARS_MAX: usize = 200;
+
+pub(crate) async fn queue(settings: &Settings, arguments: &QueueArguments) -> anyhow::Result<ExitCode> {
+    let store = open_existing_store(settings).await?;
+    let configuration = store.load_configuration().await?;
+    match &arguments.command {
+        QueueCommand::List(list) => tell::list(settings, &store, &configuration, list).await,
+        QueueCommand::Pause(arguments) => pause(&store, &configuration, arguments).await,
+        QueueCommand::Resume(arguments) => {
+            let filter = arguments.selection.filter(&configuration)?;
+            ensure!(
+                arguments.all || !filter.is_everything(),
+                "say what to resume (--campaign, --template, --number, --account), or --all; `wabridge queue list` shows the rules"
+            );
+            resume(&store, &filter).await
+        }
+        QueueCommand::Cancel(arguments) => cancel(&store, &configuration, arguments).await,
+    }
+}
+
+impl Selection {
+    /// What is meant, in the terms of the tables.
+    pub(crate) fn filter(&self, configuration: &Configuration) -> anyhow::Result<QueueFilter> {
+        let account = self.account.as_deref().map(|id| {
+            let account = configuration.accounts.iter().find(|account| account.id == id);
+            account
+                .map(|account| account.key)
+                .with_context(|| format!("there is no account {id}; `wabridge status` lists them"))
+        });
+        let sender = self.number.as_deref().map(|text| {
+            let number = PhoneNumber::from_international(text);
+            let sender = configuration.senders.iter().find(|sender| Some(&sender.number) == number.as_ref());
+            sender
+                .map(|sender| sender.key)
+                .with_context(|| format!("there is no number {text}; `wabridge status` lists them"))
+        });
+        Ok(QueueFilter {
+            account: account.transpose()?,
+            sender: sender.transpose()?,
+            campaign: self.campaign.as_deref().map(campaign),
+            template: self.template.clone(),
+            language: self.language.clone(),
+        })
+    }
+}
+
+/// Somebody may paste a whole msgId where only its second part is meant.
+fn campaign(text: &str) -> String {
+    let text = text.trim();
+    text.split('|').nth(1).unwrap_or(text).to_owned()
+}
+
+fn something(filter: QueueFilter) -> anyhow::Result<QueueFilter> {
+    ensure!(
+        !filter.is_everything(),
+        "say which messages: --campaign, --template, --number or --account; `wabridge queue list` shows what waits"
+    );
+    Ok(filter)
+}
+
+fn reason(text: &str) -> anyhow::Result<&str> {
+    ensure!(
+        text.chars().count() <= REASON_CHARS_MAX,
+        "--reason is longer than {REASON_CHARS_MAX} characters: shorten it"
+    );
+    Ok(text)
+}
+
+/// Keeps back what a filter covers: the rule of `queue pause`, and of `hold --template`.
+pub(crate) async fn add_pause(store: &Store, filter: &QueueFilter, text: &str) -> anyhow::Result<()> {
+    let added = store.add_queue_rule(RuleAction::Pause, filter, reason(text)?, clock::now(), None).await?;
+    ensure!(added, "there are {QUEUE_RULES_MAX} rules already: end some by `wabridge queue resume`");
+    Ok(())
+}
+
+async fn pause(store: &Store, configuration: &Configuration, arguments: &PauseArguments) -> anyhow::Result<ExitCode> {
+    let filter = something(arguments.selection.filter(configuration)?)?;
+    let what = tell::name(configuration, &filter);
+    if arguments.dry_run {
+        let waiting = total(&survey(store, configuration, &filter).await?);
+        let expiry = waiting.map_or_else(String::new, |tally| {
+            format!("; the first of them expires at {}", tell::moment(tally.first_expiry))
+        });
+        let messages = waiting.map_or(0, |tally| tally.messages());
+        answer(&format!("{what} would be paused: {messages} messages wait{expiry}\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // Not counted: a stop waits for nothing, and while messages go aside a count would see some of them twice.
+    add_pause(store, &filter, &arguments.reason).await?;
+    answer(&format!(
+        "{what} is paused; a running server notices within two seconds. Its messages expire all the same: `wabridge queue list` \
+         says when\n"
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the rules that a filter includes.
+pub(crate) async fn resume(store: &Store, filter: &QueueFilter) -> anyhow::Result<ExitCode> {
+    let rules = store.queue_rules().await?;
+    let ended: Vec<&QueueRule> =
+        rules.0.iter().filter(|rule| rule.released_at.is_none() && filter.includes(&rule.filter)).collect();
+    let keys: Vec<i32> = ended.iter().map(|rule| rule.key).collect();
+    let released = store.release_queue_rules(&keys, clock::now()).await?;
+    if released == 0 {
+        answer("nothing like that is paused; `wabridge queue list` shows the rules\n")?;
+        return Ok(ExitCode::from(exit::NOTHING_FOUND));
+    }
+    answer(&format!("resumed ({released} rules ended); a running server puts what it kept back into the queues\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn cancel(store: &Store, configuration: &Configuration, arguments: &CancelArguments) -> anyhow::Result<ExitCode> {
+    let filter = something(arguments.selection.filter(configuration)?)?;
+    let reason = reason(&arguments.reason)?;
+    ensure!(
+        !arguments.and_new || filter.campaign.is_some() || filter.template.is_some(),
+        "--and-new needs a --campaign or a --template: to stop a number use `wabridge hold`"
+    );
+    let what = tell::name(configuration, &filter);
+    let waiting = total(&survey(store, configuration, &filter).await?).map_or(0, |tally| tally.messages());
+    if arguments.dry_run {
+        answer(&format!("{what}: {waiting} messages would be cancelled\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if waiting == 0 && !arguments.and_new {
+        answer(&format!("{what}: nothing waits\n"))?;
+        return Ok(ExitCode::from(exit::NOTHING_FOUND));
+    }
+    if !arguments.yes && !confirmed(&format!("Cancel {waiting} messages of {what}, and report them as failed?"))? {
+        answer("nothing was changed\n")?;
+        return Ok(ExitCode::FAILURE);
+    }
+    if arguments.and_new {
+        let ends_at = clock::now().plus(AND_NEW_LASTS);
+        let added = store.add_queue_rule(RuleAction::Cancel, &filter, reason, clock::now(), Some(ends_at)).await?;
+        ensure!(added, "there are {QUEUE_RULES_MAX} rules already: end some by `wabridge queue resume`");
+    }
+    let bar = progress("cancelling", Some(waiting));
+    let scope = scope(configuration, &filter);
+    let cancelled = queue::cancel(store, &scope, &filter, reason, |done| bar.inc(done)).await?;
+    bar.finish_and_clear();
+    let new = if arguments.and_new {
+        "; what arrives of it within a day is cancelled too, until `wabridge queue resume`"
+    } else if filter.campaign.is_some() {
+        "; what arrives of it from now on is sent (--and-new cancels it too)"
+    } else {
+        ""
+    };
+    answer(&format!("{what}: {cancelled} messages are cancelled and will be reported as failed{new}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks a person. A script cannot be asked and must say --yes.
+fn confirmed(question: &str) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        bail!("{question} Nobody is here to answer: say --yes, or --dry-run to see how many");
+    }
+    eprint!("{question} [y/N] ");
+    std::io::stderr().flush().context("could not ask")?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("could not read the answer")?;
+    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+fn scope(configuration: &Configuration, filter: &QueueFilter) -> Vec<SenderKey> {
+    queue::in_scope(&configuration.senders, filter)
+}
+
+type Groups = std::collections::BTreeMap<Alike, Tally>;
+
+async fn survey(store: &Store, configuration: &Configuration, filter: &QueueFilter) -> anyhow::Result<Groups> {
+    let rules = store.queue_rules().await?;
+    let bar = progress("looking through the queues", None);
+    let groups = queue::survey(store, &scope(configuration, filter), filter, &rules, |seen| bar.inc(seen)).await?;
+    bar.finish_and_clear();
+    Ok(groups)
+}
+
+/// All of it as one; `None` when nothing waits.
+fn total(groups: &Groups) -> Option<Tally> {
+    groups.values().copied().reduce(|one, other| Tally {
+        queued: one.queued + other.queued,
+        later: one.later + other.later,
+        paused: one.paused + other.paused,
+        oldest: one.oldest.min(other.oldest),
+        first_expiry: one.first_expiry.min(other.first_expiry),
+    })
+}
+
+/// A bar for a length that is known, else a count. On a terminal only.
+fn progress(what: &'static str, length: Option<u64>) -> ProgressBar {
+    let bar = length.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    let template = match length {
+        Some(_) => "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}",
+        None => "{msg} {human_pos}",
+    };
+    bar.with_style(ProgressStyle::with_template(template).expect("the template is right")).with_message(what)
+}

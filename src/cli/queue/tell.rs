@@ -1,0 +1,238 @@
+//! What waits, as text and as JSON.
+
+use std::{collections::BTreeMap, fmt::Write as _, process::ExitCode};
+
+use serde_json::{Value, json};
+use wabridge::{
+    clock,
+    domain::{
+        account::Sender,
+        queue::{QueueFilter, QueueRule, QueueRules, RuleAction, Waiting},
+        time::UnixMillis,
+    },
+    services::queue::{Alike, Tally},
+    settings::Settings,
+    store::{Store, configuration::Configuration},
+};
+
+use super::{Groups, ListArguments, answer, answer_json, survey};
+use crate::cli::status::ago;
+
+pub(super) async fn list(
+    settings: &Settings,
+    store: &Store,
+    configuration: &Configuration,
+    arguments: &ListArguments,
+) -> anyhow::Result<ExitCode> {
+    let filter = arguments.selection.filter(configuration)?;
+    let groups = survey(store, configuration, &filter).await?;
+    let rules = store.queue_rules().await?;
+    let view = View { configuration, groups, rules, pace_share: settings.send.pace_share, now: clock::now() };
+    if arguments.json {
+        answer_json(&view.json())?;
+    } else {
+        answer(&view.text()?)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct View<'a> {
+    configuration: &'a Configuration,
+    groups: Groups,
+    rules: QueueRules,
+    pace_share: f64,
+    now: UnixMillis,
+}
+
+impl View<'_> {
+    /// Groups by number, those with most messages first.
+    fn by_number(&self) -> Vec<(&Sender, Vec<(&Alike, &Tally)>)> {
+        let mut numbers: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (alike, tally) in &self.groups {
+            numbers.entry(alike.sender).or_default().push((alike, tally));
+        }
+        let senders = self.configuration.senders.iter();
+        senders
+            .filter_map(|sender| {
+                let mut groups = numbers.remove(&sender.key)?;
+                groups.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.messages()));
+                Some((sender, groups))
+            })
+            .collect()
+    }
+
+    /// At the number's pace, when nothing else is in the way.
+    fn seconds(&self, sender: &Sender, messages: u64) -> u64 {
+        let per_second = (f64::from(sender.messages_per_second) * self.pace_share).max(f64::MIN_POSITIVE);
+        (messages as f64 / per_second).ceil() as u64
+    }
+
+    fn verdict(&self, alike: &Alike) -> Option<&QueueRule> {
+        let template = alike.template.as_ref().map(|(name, language)| (name.as_str(), language.as_str()));
+        let campaign = alike.campaign.as_deref();
+        self.rules.verdict(&Waiting { account: alike.account, sender: alike.sender, campaign, template }, self.now)
+    }
+
+    fn text(&self) -> anyhow::Result<String> {
+        let mut text = String::new();
+        let numbers = self.by_number();
+        if numbers.is_empty() {
+            writeln!(text, "nothing waits")?;
+        }
+        for (sender, groups) in numbers {
+            let account = self.configuration.accounts.iter().find(|account| account.key == sender.account);
+            let queued: u64 = groups.iter().map(|(_, tally)| tally.queued).sum();
+            let held = sender.hold.as_ref().or(sender.connection.hold.as_ref());
+            writeln!(
+                text,
+                "{} of {}: {queued} to send, {} at {} a second{}",
+                sender.number.as_e164(),
+                account.map_or("?", |account| account.id.as_str()),
+                lasts(self.seconds(sender, queued)),
+                sender.messages_per_second,
+                held.map_or_else(String::new, |hold| format!("; ON HOLD: {}", hold.reason)),
+            )?;
+            for (alike, tally) in groups {
+                self.tell_group(sender, alike, tally, &mut text)?;
+            }
+        }
+        tell_rules(self.configuration, &self.rules, self.now, &mut text)?;
+        Ok(text)
+    }
+
+    fn tell_group(&self, sender: &Sender, alike: &Alike, tally: &Tally, text: &mut String) -> anyhow::Result<()> {
+        write!(text, "  {}: {} messages", group_name(alike), tally.messages())?;
+        let parts = [
+            (tally.queued, format!("{} to send, {}", tally.queued, lasts(self.seconds(sender, tally.queued)))),
+            (tally.later, format!("{} later", tally.later)),
+            (tally.paused, format!("{} paused", tally.paused)),
+        ];
+        let parts: Vec<String> = parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, part)| part).collect();
+        writeln!(text, " ({})", parts.join("; "))?;
+        let expiry = if tally.first_expiry > self.now {
+            format!("in {}", ago(self.now, tally.first_expiry))
+        } else {
+            "now".to_owned()
+        };
+        writeln!(text, "    oldest {} ago, the first expires {expiry}", ago(tally.oldest, self.now))?;
+        if let Some(rule) = self.verdict(alike) {
+            let word = match rule.action {
+                RuleAction::Pause => "PAUSED",
+                RuleAction::Cancel => "CANCELLED",
+            };
+            writeln!(text, "    {word} for {}: {}", ago(rule.since, self.now), rule.reason)?;
+        }
+        Ok(())
+    }
+
+    fn json(&self) -> Value {
+        let numbers: Vec<Value> = self
+            .by_number()
+            .into_iter()
+            .map(|(sender, groups)| {
+                let account = self.configuration.accounts.iter().find(|account| account.key == sender.account);
+                let queued: u64 = groups.iter().map(|(_, tally)| tally.queued).sum();
+                json!({
+                    "number": sender.number.as_e164(),
+                    "account": account.map(|account| &account.id),
+                    "messages_per_second": sender.messages_per_second,
+                    "on_hold": sender.hold.is_some() || sender.connection.hold.is_some(),
+                    "queued": queued,
+                    "seconds_left": self.seconds(sender, queued),
+                    "groups": groups.iter().map(|(alike, tally)| self.json_group(sender, alike, tally)).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        let rules: Vec<Value> = self.rules.0.iter().map(|rule| json_rule(self.configuration, rule)).collect();
+        json!({"numbers": numbers, "rules": rules})
+    }
+
+    fn json_group(&self, sender: &Sender, alike: &Alike, tally: &Tally) -> Value {
+        let (template, language) = alike.template.clone().unzip();
+        json!({
+            "campaign": alike.campaign,
+            "template": template,
+            "language": language,
+            "messages": tally.messages(),
+            "queued": tally.queued,
+            "later": tally.later,
+            "paused": tally.paused,
+            "seconds_left": self.seconds(sender, tally.queued),
+            "oldest": tally.oldest.to_string(),
+            "first_expiry": tally.first_expiry.to_string(),
+            "rule": self.verdict(alike).map(|rule| rule.action),
+        })
+    }
+}
+
+fn json_rule(configuration: &Configuration, rule: &QueueRule) -> Value {
+    let account = configuration.accounts.iter().find(|account| Some(account.key) == rule.filter.account);
+    let sender = configuration.senders.iter().find(|sender| Some(sender.key) == rule.filter.sender);
+    json!({
+        "action": rule.action,
+        "account": account.map(|account| &account.id),
+        "number": sender.map(|sender| sender.number.as_e164()),
+        "campaign": rule.filter.campaign,
+        "template": rule.filter.template,
+        "language": rule.filter.language,
+        "reason": rule.reason,
+        "since": rule.since.to_string(),
+        "ends_at": rule.ends_at.map(|at| at.to_string()),
+        "released_at": rule.released_at.map(|at| at.to_string()),
+    })
+}
+
+/// The rules that stand, each as a line; nothing when there are none.
+pub(crate) fn tell_rules(
+    configuration: &Configuration,
+    rules: &QueueRules,
+    now: UnixMillis,
+    text: &mut String,
+) -> std::fmt::Result {
+    if !rules.0.is_empty() {
+        writeln!(text, "\nRULES OF QUEUES")?;
+    }
+    for rule in &rules.0 {
+        let state = match (rule.action, rule.released_at) {
+            (RuleAction::Pause, None) => "paused",
+            (RuleAction::Cancel, None) => "what arrives is cancelled",
+            (RuleAction::Pause | RuleAction::Cancel, Some(_)) => "resumed, being put back into the queues",
+        };
+        let end = rule.ends_at.map_or_else(String::new, |at| format!(", for {} more", ago(now, at)));
+        let since = ago(rule.since, now);
+        writeln!(text, "  {}: {state} since {since} ago{end}: {}", name(configuration, &rule.filter), rule.reason)?;
+    }
+    Ok(())
+}
+
+/// What a filter means, in words.
+pub(super) fn name(configuration: &Configuration, filter: &QueueFilter) -> String {
+    let account = configuration.accounts.iter().find(|account| Some(account.key) == filter.account);
+    let sender = configuration.senders.iter().find(|sender| Some(sender.key) == filter.sender);
+    let language = filter.language.as_ref().map_or_else(String::new, |language| format!(" ({language})"));
+    let parts = [
+        filter.campaign.as_ref().map(|campaign| format!("campaign {campaign}")),
+        filter.template.as_ref().map(|template| format!("template {template}{language}")),
+        sender.map(|sender| format!("number {}", sender.number.as_e164())),
+        account.map(|account| format!("account {}", account.id)),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "everything".to_owned() } else { parts.join(", ") }
+}
+
+fn group_name(alike: &Alike) -> String {
+    let campaign = alike.campaign.as_ref().map_or_else(|| "no campaign".to_owned(), |name| format!("campaign {name}"));
+    match &alike.template {
+        Some((name, language)) => format!("{campaign}, template {name} ({language})"),
+        None => format!("{campaign}, freeform"),
+    }
+}
+
+/// To the second: people compare it with their clock.
+pub(super) fn moment(at: UnixMillis) -> String {
+    UnixMillis::from_seconds(at.as_seconds()).to_string().replace(".000Z", "Z")
+}
+
+fn lasts(seconds: u64) -> String {
+    ago(UnixMillis(0), UnixMillis::from_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)))
+}

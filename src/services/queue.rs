@@ -1,0 +1,226 @@
+//! What operators do with parts of the queues: look, cancel, and let go on.
+//!
+//! Pausing is a rule and nothing else. The owner of a number sets aside what it reads and a rule covers; what is taken in
+//! while the rule stands waits aside from the start. Aside means: due when it expires. So a paused million costs one
+//! write each and is not looked at again before it expires or is let go on; what stands behind it in the queue moves up.
+//!
+//! Letting go on takes two steps, because an instance may not have heard of it yet and set more aside: the rule
+//! is marked as released, then a housekeeper puts back what it covers until all instances must have heard, and removes it.
+//!
+//! Cancelling is done at once, in small steps, beside a running server: a message is cancelled in the table, and
+//! the owner that has it in memory cannot mark it as being sent any more.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::directory::Directory;
+use crate::{
+    clock,
+    domain::{
+        account::Sender,
+        ids::{AccountKey, MessageId, SenderKey},
+        queue::{QueueFilter, QueueRule, QueueRules},
+        time::UnixMillis,
+    },
+    store::{
+        Store, StoreError,
+        queue::{QueuePlace, WaitingMessage},
+        wakeups::Wakeups,
+    },
+};
+
+/// Messages read by one step of a walk through the queues.
+const SLICE_MESSAGES: usize = 2_000;
+/// Messages changed by one commit. Whoever takes messages in waits for it.
+const STEP_MESSAGES: usize = 500;
+/// Between two commits, so that others come to theirs.
+const STEP_PAUSE: Duration = Duration::from_millis(5);
+/// Messages come back from a failed send while others are cancelled: so often the queues are walked through.
+const CANCEL_WALKS_MAX: usize = 5;
+/// After this time every instance has heard of a released rule: they look each second.
+const RELEASE_HEARD_AFTER: Duration = Duration::from_secs(10);
+
+/// Messages that wait alike.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Alike {
+    pub account: AccountKey,
+    pub sender: SenderKey,
+    pub campaign: Option<String>,
+    pub template: Option<(String, String)>,
+}
+
+/// How many of them, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// In the queue.
+    pub queued: u64,
+    /// Waiting for a retry, or for somebody.
+    pub later: u64,
+    /// Set aside until they expire, because somebody paused them.
+    pub paused: u64,
+    pub oldest: UnixMillis,
+    pub first_expiry: UnixMillis,
+}
+
+impl Tally {
+    pub fn messages(&self) -> u64 {
+        self.queued + self.later + self.paused
+    }
+}
+
+/// Counts what waits and a filter covers. `step` is told how many messages were looked at.
+pub async fn survey(
+    store: &Store,
+    senders: &[SenderKey],
+    filter: &QueueFilter,
+    rules: &QueueRules,
+    mut step: impl FnMut(u64),
+) -> Result<BTreeMap<Alike, Tally>, StoreError> {
+    let now = clock::now();
+    let mut groups = BTreeMap::new();
+    for sender in senders.iter().copied() {
+        let mut place = Some(QueuePlace::START);
+        while let Some(from) = place {
+            let (messages, next) = store.waiting_slice(sender, from, SLICE_MESSAGES).await?;
+            step(messages.len() as u64);
+            for message in messages.into_iter().filter(|message| filter.covers(&message.facts())) {
+                count(&mut groups, message, rules, now);
+            }
+            place = next;
+        }
+    }
+    Ok(groups)
+}
+
+fn count(groups: &mut BTreeMap<Alike, Tally>, message: WaitingMessage, rules: &QueueRules, now: UnixMillis) {
+    let paused = message.is_aside() && rules.pauses(&message.facts(), now);
+    let (queued, made_at, expires_at) = (message.due_at.is_none(), message.id.made_at(), message.expires_at);
+    let WaitingMessage { account, sender, campaign, template, .. } = message;
+    let tally = groups.entry(Alike { account, sender, campaign, template }).or_insert(Tally {
+        queued: 0,
+        later: 0,
+        paused: 0,
+        oldest: made_at,
+        first_expiry: expires_at,
+    });
+    tally.queued += u64::from(queued);
+    tally.paused += u64::from(paused);
+    tally.later += u64::from(!queued && !paused);
+    tally.oldest = tally.oldest.min(made_at);
+    tally.first_expiry = tally.first_expiry.min(expires_at);
+}
+
+/// Cancels what waits and a filter covers; gives back how many messages. `step` is told of each step's.
+pub async fn cancel(
+    store: &Store,
+    senders: &[SenderKey],
+    filter: &QueueFilter,
+    reason: &str,
+    mut step: impl FnMut(u64),
+) -> Result<u64, StoreError> {
+    let mut cancelled = 0;
+    for _ in 0..CANCEL_WALKS_MAX {
+        let mut found = 0;
+        for sender in senders.iter().copied() {
+            let mut place = Some(QueuePlace::START);
+            while let Some(from) = place {
+                let (messages, next) = store.waiting_slice(sender, from, SLICE_MESSAGES).await?;
+                let covered: Vec<MessageId> = covered(&messages, filter).map(|message| message.id).collect();
+                found += covered.len();
+                for some in covered.chunks(STEP_MESSAGES) {
+                    let done = store.cancel_waiting(some, reason).await? as u64;
+                    cancelled += done;
+                    step(done);
+                    tokio::time::sleep(STEP_PAUSE).await;
+                }
+                place = next;
+            }
+        }
+        if found == 0 {
+            break;
+        }
+    }
+    Ok(cancelled)
+}
+
+fn covered<'a>(messages: &'a [WaitingMessage], filter: &QueueFilter) -> impl Iterator<Item = &'a WaitingMessage> {
+    messages.iter().filter(move |message| filter.covers(&message.facts()))
+}
+
+/// The numbers at which messages that a filter covers may wait.
+pub fn in_scope<'a>(senders: impl IntoIterator<Item = &'a Sender>, filter: &QueueFilter) -> Vec<SenderKey> {
+    let fits = |sender: &&Sender| {
+        filter.sender.is_none_or(|key| key == sender.key) && filter.account.is_none_or(|key| key == sender.account)
+    };
+    senders.into_iter().filter(fits).map(|sender| sender.key).collect()
+}
+
+/// Ends what is at its end among the rules; works under the lease of the housekeeping.
+pub struct QueueKeeper {
+    pub store: Store,
+    pub directory: Arc<Directory>,
+    pub wakeups: Arc<Wakeups>,
+    /// When released rules were first seen.
+    pub released: HashMap<i32, Instant>,
+}
+
+impl QueueKeeper {
+    /// Puts back what released rules kept, and removes the rules that are done with. `may_go` says whether to go on.
+    pub async fn round(&mut self, may_go: &impl Fn() -> bool) -> Result<(), StoreError> {
+        let rules = self.directory.queue_rules();
+        let now = clock::now();
+        let mut done_with = Vec::new();
+        for rule in &rules.0 {
+            if rule.released_at.is_some() {
+                let seen_at = *self.released.entry(rule.key).or_insert_with(Instant::now);
+                // Looked at before the walk: what is set aside during it is found by the next one.
+                let heard = seen_at.elapsed() >= RELEASE_HEARD_AFTER;
+                if self.put_back(rule, &rules, may_go).await? && heard {
+                    done_with.push(rule.key);
+                }
+            } else if !rule.holds(now) {
+                done_with.push(rule.key);
+            }
+        }
+        self.store.forget_queue_rules(&done_with).await?;
+        self.released.retain(|key, _| rules.0.iter().any(|rule| rule.key == *key) && !done_with.contains(key));
+        Ok(())
+    }
+
+    /// `false` when it had to stop before the end.
+    async fn put_back(
+        &self,
+        rule: &QueueRule,
+        rules: &QueueRules,
+        may_go: &impl Fn() -> bool,
+    ) -> Result<bool, StoreError> {
+        let snapshot = self.directory.snapshot();
+        let now = clock::now();
+        let kept = |message: &&WaitingMessage| {
+            message.is_aside() && message.expires_at > now && !rules.pauses(&message.facts(), now)
+        };
+        for sender in in_scope(snapshot.senders().map(Arc::as_ref), &rule.filter) {
+            let mut place = Some(QueuePlace::ASIDE);
+            while let Some(from) = place {
+                let (messages, next) = self.store.waiting_slice(sender, from, SLICE_MESSAGES).await?;
+                let back: Vec<MessageId> =
+                    covered(&messages, &rule.filter).filter(kept).map(|message| message.id).collect();
+                for some in back.chunks(STEP_MESSAGES) {
+                    if !may_go() {
+                        return Ok(false);
+                    }
+                    self.store.put_back(some).await?;
+                    tokio::time::sleep(STEP_PAUSE).await;
+                }
+                if !back.is_empty() {
+                    self.wakeups.ring_sender(sender);
+                }
+                place = next;
+            }
+        }
+        Ok(true)
+    }
+}

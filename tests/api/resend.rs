@@ -1,0 +1,113 @@
+//! An operator sends one message again.
+
+use serde_json::Value;
+use wabridge::simulator::{Effect, Refusal, Rule};
+
+use crate::harness::{BUSINESS_NUMBER, Database, Message, TestApp, on_each_database, person, script};
+
+async fn story(app: &TestApp, message: &Message) -> Value {
+    let text = app.command(&["message", message.msg_id(), "--json"]).await;
+    let story: Value = serde_json::from_str(&text).expect("it is JSON");
+    story["messages"][0].clone()
+}
+
+async fn a_message_that_was_refused_is_sent_again_under_the_same_id(database: Database) {
+    let app = TestApp::start(database).await;
+    app.simulator.add_rule(Rule::next(1, Effect::Refuse(Refusal::code(131030))));
+    let message = Message::order_update(&person(1));
+    app.accept(&message).await;
+    app.settled().await;
+    assert_eq!(app.told(&message), ["failed"]);
+
+    let said = app.command(&["message", "resend", message.msg_id(), "--reason", "added to the list"]).await;
+    assert!(said.contains("waits to be sent again"), "{said}");
+    app.settled().await;
+
+    assert_eq!(app.told(&message), ["failed", "delivered", "read"]);
+    let story = story(&app, &message).await;
+    assert_eq!((&story["state"], &story["delivery"]), (&"submitted".into(), &"read".into()));
+    let note = story["notes"][0]["note"].as_str().unwrap_or_default();
+    assert!(note.contains("added to the list") && note.contains("rejected"), "{story:#}");
+    assert!(app.command(&["message", message.msg_id()]).await.contains("added to the list"));
+    app.finish().await;
+}
+
+async fn a_message_that_failed_later_is_sent_again_and_old_reports_do_not_stop_it(database: Database) {
+    let app = TestApp::start(database).await;
+    app.simulator.add_rule(Rule::next(1, Effect::Statuses(script("sent@5,failed:131026@20x3"))));
+    let message = Message::order_update(&person(1));
+    app.accept(&message).await;
+    app.settled().await;
+    assert_eq!(app.told(&message), ["sent", "failed"]);
+
+    app.command(&["message", "resend", message.msg_id()]).await;
+    app.until("it is told", async || app.told(&message) == ["sent", "failed", "delivered", "read"]).await;
+    app.settled().await;
+
+    assert_eq!(app.simulator.sends(Some(&person(1))).len(), 2);
+    // The simulator counts a message that was accepted twice, which is what an operator wanted here.
+    app.leave().await;
+}
+
+async fn what_waits_or_has_arrived_is_not_sent_again_by_mistake(database: Database) {
+    let app = TestApp::start(database).await;
+    let arrived = Message::order_update(&person(1));
+    app.accept(&arrived).await;
+    app.settled().await;
+    let (code, said) = app.command_ended(&["message", "resend", arrived.msg_id()]).await;
+    assert_eq!((code, said.as_str()), (Some(1), ""), "it has arrived");
+    let (code, _) = app.command_ended(&["message", "resend", "9|9|9|9|9"]).await;
+    assert_eq!(code, Some(3), "there is no such message");
+
+    app.command(&["hold", BUSINESS_NUMBER]).await;
+    app.until_held().await;
+    let waiting = Message::order_update(&person(2));
+    app.accept(&waiting).await;
+    for force in [false, true] {
+        let mut arguments = vec!["message", "resend", waiting.msg_id()];
+        arguments.extend(force.then_some("--force"));
+        assert_eq!(app.command_ended(&arguments).await.0, Some(1), "it waits already");
+    }
+    app.command(&["release", BUSINESS_NUMBER]).await;
+    app.settled().await;
+    app.command(&["message", "resend", arrived.msg_id(), "--force"]).await;
+    app.until("it went out again", async || app.simulator.sends(Some(&person(1))).len() == 2).await;
+
+    assert_eq!(app.told(&waiting), ["sent", "delivered", "read"]);
+    assert_eq!(app.told(&arrived), ["sent", "delivered", "read"], "nothing is told twice");
+    app.leave().await;
+}
+
+async fn a_cancelled_and_an_expired_message_go_out_when_they_are_sent_again(database: Database) {
+    let app = TestApp::start_with(database, |options| {
+        options.account = "expire_after = { utility = \"20s\", freeform = \"5s\" }".to_owned();
+    })
+    .await;
+    app.command(&["hold", BUSINESS_NUMBER]).await;
+    app.until_held().await;
+    let (cancelled, expired) = (Message::order_update(&person(1)), Message::freeform(&person(2), "hello"));
+    app.accept_all(&[cancelled.clone(), expired.clone()]).await;
+    app.command(&["queue", "cancel", "--template", "order_update", "--yes"]).await;
+    app.until("both have failed", async || {
+        [&cancelled, &expired].iter().all(|message| app.told(message) == ["failed"])
+    })
+    .await;
+    app.command(&["release", BUSINESS_NUMBER]).await;
+    app.until("the release is noticed", async || {
+        app.directory().snapshot().senders().all(|sender| sender.hold.is_none())
+    })
+    .await;
+
+    for message in [&cancelled, &expired] {
+        app.command(&["message", "resend", message.msg_id()]).await;
+        app.until("it arrives", async || app.told(message) == ["failed", "delivered", "read"]).await;
+    }
+    app.finish().await;
+}
+
+on_each_database![
+    a_message_that_was_refused_is_sent_again_under_the_same_id,
+    a_message_that_failed_later_is_sent_again_and_old_reports_do_not_stop_it,
+    what_waits_or_has_arrived_is_not_sent_again_by_mistake,
+    a_cancelled_and_an_expired_message_go_out_when_they_are_sent_again,
+];

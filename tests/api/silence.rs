@@ -1,0 +1,104 @@
+//! Messages that WhatsApp took and said nothing more about.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wabridge::simulator::{Effect, Rule};
+
+use crate::harness::{APP_SECRET, Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person, script};
+
+const ALL: [&str; 3] = ["sent", "delivered", "read"];
+/// Of the template, as listed.
+const TIME_TO_LIVE_S: u64 = 2;
+
+/// A bridge that knows that order_update lives for two seconds, and looks for silence each second.
+async fn start(database: Database, account: &str) -> TestApp {
+    let app = TestApp::start_with(database, |options| {
+        options.settings.send.silence_buffer = Duration::from_secs(1);
+        options.account = format!("expire_after = {{ utility = \"4s\" }}\n{account}");
+    })
+    .await;
+    let mut templates = app.simulator.templates();
+    for template in templates.iter_mut().filter(|template| template["name"] == "order_update") {
+        template["message_send_ttl_seconds"] = json!(TIME_TO_LIVE_S);
+    }
+    app.simulator.set_templates(templates).expect("templates of Meta's shape");
+    app.command(&["sync"]).await;
+    app.until("the time to live is known", async || {
+        let snapshot = app.directory().snapshot();
+        let templates = app.directory().templates(snapshot.senders().next().expect("there is one number"));
+        templates.iter().any(|template| template.time_to_live_s == Some(TIME_TO_LIVE_S as i64))
+    })
+    .await;
+    app
+}
+
+async fn a_message_without_news_is_reported_as_failed_when_its_time_is_over(database: Database) {
+    let app = start(database, "").await;
+    app.simulator.add_rule(Rule::recipient(&person(1), Effect::Statuses(script("none"))));
+    app.simulator.add_rule(Rule::recipient(&person(2), Effect::Statuses(script("sent@5"))));
+    let [silent, sent, arrived] = [1, 2, 3].map(|number| Message::order_update(&person(number)));
+    app.accept_all(&[silent.clone(), sent.clone()]).await;
+    app.until_counted("both are taken", |stats| stats.sends_accepted == 2).await;
+    app.accept(&arrived).await;
+
+    app.until("the first is closed", async || app.told(&silent) == ["failed"]).await;
+    app.until("the second is closed", async || app.told(&sent) == ["sent", "failed"]).await;
+    assert_eq!((app.told_failure(&silent), app.told_failure(&sent)), (Some(1005), Some(1005)));
+    assert_eq!(app.told(&arrived), ALL);
+
+    // It was not dropped after all.
+    let wamid = app.stored(&sent).await.provider_message_id.expect("it was taken");
+    let late = json!({"object": "whatsapp_business_account", "entry": [{"id": WABA_ID, "changes": [{
+        "field": "messages", "value": {"messaging_product": "whatsapp", "metadata": {"phone_number_id": NUMBER_ID},
+        "statuses": [{"id": wamid, "status": "delivered", "timestamp": "1890000123"}]}}]}]});
+    assert_eq!(app.post_webhook(late.to_string(), APP_SECRET).await, 200);
+    app.until("it is told", async || app.told(&sent) == ["sent", "failed", "delivered"]).await;
+    app.finish().await;
+}
+
+/// Waits until the messages so far have been looked at.
+async fn until_looked_at(app: &TestApp, message: &Message) {
+    let id = app.stored(message).await.id;
+    app.until("it is looked at", async || app.store.silence_mark(TIME_TO_LIVE_S).await.expect("readable") >= id).await;
+}
+
+async fn silence_of_a_number_that_is_not_heard_of_at_all_proves_nothing(database: Database) {
+    let app = start(database, "").await;
+    app.simulator.add_rule(Rule::everybody(Effect::Statuses(script("none"))));
+    let message = Message::order_update(&person(1));
+    app.accept(&message).await;
+    app.settled().await;
+
+    until_looked_at(&app, &message).await;
+
+    assert!(app.told(&message).is_empty(), "perhaps no webhook reaches us");
+    app.finish().await;
+}
+
+async fn an_account_may_want_silence_to_be_left(database: Database) {
+    let app = start(database, "silent_messages = \"leave\"").await;
+    app.simulator.add_rule(Rule::recipient(&person(1), Effect::Statuses(script("sent@5"))));
+    let message = Message::order_update(&person(1));
+    app.accept(&message).await;
+    app.settled().await;
+    app.apply(
+        "[[accounts]]\nid = \"globex\"\nplatform = \"clevertap\"\nclevertap_account_id = \"TEST-ACC-1\"\n\
+         clevertap_passcode = \"acme-passcode\"\nexpire_after = { utility = \"4s\" }\n\
+         [[accounts.senders]]\nnumber = \"+918880110033\"\nconnection = \"meta-main\"\n\
+         phone_number_id = \"100000000000002\"\nwaba_id = \"200000000000001\"",
+    )
+    .await;
+
+    // Because of the other account the walk takes place.
+    until_looked_at(&app, &message).await;
+
+    assert_eq!(app.told(&message), ["sent"]);
+    app.finish().await;
+}
+
+on_each_database![
+    a_message_without_news_is_reported_as_failed_when_its_time_is_over,
+    silence_of_a_number_that_is_not_heard_of_at_all_proves_nothing,
+    an_account_may_want_silence_to_be_left,
+];
