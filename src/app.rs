@@ -20,7 +20,7 @@ use crate::{
     store::{
         Store,
         batch::{BatchLimits, Committer},
-        vault::Vault,
+        vault::{MasterKey, Vault},
         wakeups::Wakeups,
     },
     worker::{
@@ -198,12 +198,31 @@ pub async fn open_existing_store(settings: &Settings) -> anyhow::Result<Store> {
 
 /// Opens the database with the secrets' key, creating both when there are none.
 pub async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
-    let key = crate::store::vault::MasterKey::load_or_create(&settings.security)?;
-    Ok(Store::open(&settings.database, Vault::new(&key)).await?)
+    let (store, unfinished) = open_store_with_its_key(settings).await?;
+    if unfinished {
+        tracing::warn!(
+            "a change of the master key was interrupted after the database was changed; it works, and `wabridge rotate-key` \
+             puts the new key in its place"
+        );
+    }
+    Ok(store)
+}
+
+/// As [`open_store`]; says too whether the database has the key of a change that was not finished.
+pub async fn open_store_with_its_key(settings: &Settings) -> anyhow::Result<(Store, bool)> {
+    let key = MasterKey::load_or_create(&settings.security)?;
+    let store = Store::open(&settings.database, Vault::new(&key)).await?;
+    let Some(waiting) = MasterKey::waiting(&settings.security)? else { return Ok((store, false)) };
+    if store.opens_its_secrets().await? != Some(false) {
+        return Ok((store, false));
+    }
+    let changed = store.clone().with_vault(Vault::new(&waiting));
+    // When neither opens them, the error shall name the key that is in use.
+    Ok(if changed.opens_its_secrets().await? == Some(true) { (changed, true) } else { (store, false) })
 }
 
 /// One bridge at a time works on an SQLite file; commands may still write beside it.
-fn lock_database(url: &str) -> anyhow::Result<Option<std::fs::File>> {
+pub fn lock_database(url: &str) -> anyhow::Result<Option<std::fs::File>> {
     let Some(path) = crate::store::sqlite_path(url) else { return Ok(None) };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         crate::store::create_private_folder(folder)

@@ -14,11 +14,17 @@ use wabridge::{
 
 use cli::{
     apply::ApplyArguments,
+    backup::BackupArguments,
     bench::BenchArguments,
     demo::DemoArguments,
+    export::ExportArguments,
     hold::{HoldArguments, ReleaseArguments},
     message::MessageArguments,
     queue::QueueArguments,
+    replay::ReplayArguments,
+    restore::RestoreArguments,
+    rotate_key::RotateKeyArguments,
+    status::StatusArguments,
     unrecognized::UnrecognizedArguments,
 };
 
@@ -77,8 +83,7 @@ enum Command {
     #[command(after_help = SIMULATOR_EXAMPLES)]
     Simulator(Box<SimulatorSettings>),
     Apply(ApplyArguments),
-    /// Say how things stand: queues, holds, templates, and how far each callback URL has come
-    Status,
+    Status(StatusArguments),
     Message(MessageArguments),
     Queue(QueueArguments),
     /// Fetch the templates of every number now
@@ -89,6 +94,11 @@ enum Command {
     Unrecognized(UnrecognizedArguments),
     Hold(HoldArguments),
     Release(ReleaseArguments),
+    Replay(ReplayArguments),
+    Export(ExportArguments),
+    Backup(BackupArguments),
+    Restore(RestoreArguments),
+    RotateKey(RotateKeyArguments),
     Bench(BenchArguments),
     /// Print the OpenAPI document of the bridge’s own endpoints
     Openapi,
@@ -131,13 +141,18 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
             cli::serve::simulate(*simulator).await
         }
         Command::Apply(arguments) => cli::apply::apply_file(&settings()?, &arguments).await,
-        Command::Status => cli::status::status(&settings()?).await,
+        Command::Status(arguments) => return cli::status::status(&settings()?, &arguments).await,
         Command::Message(arguments) => return cli::message::message(&settings()?, &arguments).await,
         Command::Unrecognized(arguments) => return cli::unrecognized::unrecognized(&settings()?, &arguments).await,
         Command::Queue(arguments) => return cli::queue::queue(&settings()?, &arguments).await,
         Command::Sync => cli::sync::sync(&settings()?).await,
         Command::Hold(arguments) => cli::hold::hold(&settings()?, &arguments).await,
         Command::Release(arguments) => return cli::hold::release(&settings()?, &arguments).await,
+        Command::Replay(arguments) => return cli::replay::replay(&settings()?, &arguments).await,
+        Command::Export(arguments) => return cli::export::export(&settings()?, &arguments).await,
+        Command::Backup(arguments) => return cli::backup::backup(&settings()?, &arguments).await,
+        Command::Restore(arguments) => return cli::restore::restore(&settings()?, &arguments).await,
+        Command::RotateKey(arguments) => return cli::rotate_key::rotate_key(&settings()?, &arguments).await,
         Command::Bench(_) if file.is_some() => anyhow::bail!("the bench has settings of its own: leave out --settings"),
         Command::Bench(arguments) => cli::bench::bench(&arguments).await,
         Command::Openapi => cli::answer(&openapi::render()),

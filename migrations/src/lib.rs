@@ -10,6 +10,7 @@ mod m20261121_000002_messages;
 mod m20261121_000003_sender_policy;
 mod m20261121_000006_channels;
 mod m20261121_000007_queue;
+mod m20261121_000009_replay;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_sender_policy::Migration),
             Box::new(m20261121_000006_channels::Migration),
             Box::new(m20261121_000007_queue::Migration),
+            Box::new(m20261121_000009_replay::Migration),
         ]
     }
 }

@@ -129,10 +129,13 @@ CREATE TABLE callbacks (
     CHECK (last_place >= first_place)
 );
 
--- One row for each exchange with a callback URL, however many events it carried.
+-- One row for each exchange with a callback URL, however many events it carried. One of a replay has a row for each range
+-- of neighbours among its events, because what lies between them was not told.
 CREATE TABLE callback_attempts (
     id           {id} PRIMARY KEY,
     subscription INTEGER NOT NULL,
+    -- The replay that it was for; none: the events were told for the first time.
+    replay       INTEGER NULL,
     first_place  BIGINT NOT NULL,
     last_place   BIGINT NOT NULL,
     events       INTEGER NOT NULL CHECK (events >= 1),

@@ -111,7 +111,7 @@ fn nothing_known(id: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(exit::NOTHING_FOUND))
 }
 
-async fn find(store: &Store, configuration: &Configuration, id: &str) -> anyhow::Result<Vec<StoredMessage>> {
+pub(super) async fn find(store: &Store, configuration: &Configuration, id: &str) -> anyhow::Result<Vec<StoredMessage>> {
     if let Ok(id) = id.parse::<MessageId>() {
         return Ok(store.message(id).await?.into_iter().collect());
     }
@@ -241,8 +241,9 @@ async fn tell_event(
             let status = attempt.http_status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
             writeln!(
                 text,
-                "      {}  told to callback URL {} with {} others: {status} after {} ms {}",
+                "      {}  told{} to callback URL {} with {} others: {status} after {} ms {}",
                 attempt.started_at,
+                attempt.replay.map_or_else(String::new, |replay| format!(" again (replay {replay})")),
                 subscription.key,
                 attempt.events - 1,
                 attempt.took_ms,

@@ -1,17 +1,24 @@
 //! The commands, one file each.
 
 pub(crate) mod apply;
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod demo;
+pub(crate) mod export;
 pub(crate) mod hold;
 pub(crate) mod message;
 pub(crate) mod queue;
+pub(crate) mod replay;
+mod report;
+pub(crate) mod restore;
+pub(crate) mod rotate_key;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod unrecognized;
+mod when;
 
-use std::io::Write as _;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
 
@@ -34,4 +41,13 @@ pub(crate) fn answer_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 pub(crate) fn answer(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("could not write the answer")
+}
+
+/// Asks on the terminal whether to go on; only a yes is one. Without a terminal nobody can say so.
+pub(crate) fn confirm(question: &str) -> anyhow::Result<bool> {
+    anyhow::ensure!(std::io::stdin().is_terminal(), "nobody is there to confirm it: say so with --yes");
+    eprint!("{question} [y/N] ");
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("could not read the answer")?;
+    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
 }

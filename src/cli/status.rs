@@ -1,7 +1,8 @@
 //! `wabridge status`: how things stand.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
+use clap::Args;
 use wabridge::{
     app::open_existing_store,
     clock,
@@ -15,26 +16,56 @@ use wabridge::{
     store::{Store, callbacks::CursorState, channels::Channel, leases::LeaseKind, notices::LoggedNotice},
 };
 
-use super::answer;
+use super::{answer, answer_json, exit, report};
 
 /// Counting what is owed stops here: more is “many”.
-const OWED_COUNTED_MAX: u64 = 1_000_000;
+pub(super) const OWED_COUNTED_MAX: u64 = 1_000_000;
 
-pub(crate) async fn status(settings: &Settings) -> anyhow::Result<()> {
+/// Say how things stand: queues, holds, templates, and how far each callback URL has come
+#[derive(Args)]
+#[command(after_help = report::FIELDS)]
+pub(crate) struct StatusArguments {
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+    /// End with 4 when something needs a person: for monitoring
+    #[arg(long)]
+    exit_code: bool,
+}
+
+pub(crate) async fn status(settings: &Settings, arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
     let configuration = store.load_configuration().await?;
     let now = clock::now();
+    let found = if arguments.json || arguments.exit_code {
+        Some(report::gather(&store, &configuration, now).await?)
+    } else {
+        None
+    };
+    match &found {
+        Some(found) if arguments.json => answer_json(found)?,
+        Some(_) | None => tell(&store, &configuration, now).await?,
+    }
+    let needs_attention = found.is_some_and(|found| !found.needs_attention.is_empty());
+    Ok(if arguments.exit_code && needs_attention { ExitCode::from(exit::NEEDS_ATTENTION) } else { ExitCode::SUCCESS })
+}
+
+async fn tell(
+    store: &Store,
+    configuration: &wabridge::store::configuration::Configuration,
+    now: UnixMillis,
+) -> anyhow::Result<()> {
     let mut text = String::new();
 
     writeln!(text, "CONNECTIONS")?;
     for connection in &configuration.connections {
         writeln!(text, "  {} ({}): {}", connection.id, connection.provider, held(connection.hold.as_ref(), now))?;
     }
-    numbers(&store, &configuration, now, &mut text).await?;
-    subscriptions(&store, &configuration, now, &mut text).await?;
+    numbers(store, configuration, now, &mut text).await?;
+    subscriptions(store, configuration, now, &mut text).await?;
 
-    notices(&store, &configuration, now, &mut text).await?;
-    super::queue::tell_rules(&configuration, &store.queue_rules().await?, now, &mut text)?;
+    notices(store, configuration, now, &mut text).await?;
+    super::queue::tell_rules(configuration, &store.queue_rules().await?, now, &mut text)?;
 
     let (unread, parked) = store.count_unrecognized().await?;
     writeln!(text, "\nKEPT ASIDE")?;

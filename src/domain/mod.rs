@@ -4,6 +4,7 @@
 pub mod account;
 pub mod attempt;
 pub mod callback;
+pub mod campaign;
 pub mod channel;
 pub mod failure;
 pub mod fill;
@@ -17,6 +18,7 @@ pub mod preference;
 pub mod progress;
 pub mod queue;
 pub mod rendered;
+pub mod replay;
 pub mod resend;
 pub mod retry;
 pub mod status;

@@ -7,7 +7,8 @@ pub mod clevertap;
 use crate::domain::{
     account::Account,
     callback::{Event, Renderings},
-    failure::Refusal,
+    campaign::Grouping,
+    failure::{FailureReason, Refusal},
     ids::MessageId,
     outbound::SendRequest,
     template::{ListedTemplate, Template},
@@ -30,6 +31,12 @@ pub trait Platform: Send + Sync {
 
     /// The answer to a send request, in the platform's shape.
     fn reply(&self, outcome: Result<&Accepted, &Refusal>) -> Reply;
+
+    /// The campaign, its run and its variant, where one of its message ids names them. A test has none.
+    fn grouping(&self, platform_message_id: &str) -> Option<Grouping>;
+
+    /// The platform's code of a failure: what a report of it would carry.
+    fn failure_code(&self, reason: FailureReason) -> u16;
 
     /// Events into requests to a callback URL. All events are of one subscription.
     fn render_callbacks(&self, events: &[Event]) -> Renderings;

@@ -131,7 +131,9 @@ impl Ingestor {
             ingest.notices.extend(for_each_account(&notice, &senders));
             told.push((notice, senders));
         }
-        ingest.skipped.extend(skipped.into_iter().map(|part| warned(connection, part)));
+        warn_of(connection, &skipped);
+        let aside = skipped.into_iter().map(|part| unread(&part.pointer, &part.reason, part.entry));
+        ingest.skipped.extend(aside);
         Sorted { ingest, templates_changed, notices: told }
     }
 
@@ -203,15 +205,21 @@ fn for_each_account(notice: &Arc<Notice>, senders: &[Arc<Sender>]) -> Vec<Receiv
     first.into_iter().map(received).collect()
 }
 
-fn warned(connection: &Connection, part: Skipped) -> UnreadPart {
-    tracing::warn!(
-        connection.id = connection.id,
-        pointer = part.pointer,
-        "could not read a part of a webhook of {}: {}",
-        connection.id,
-        part.reason
-    );
-    unread(&part.pointer, &part.reason, part.entry)
+/// One line for each reason: a webhook may bring a thousand parts of one kind.
+fn warn_of(connection: &Connection, skipped: &[Skipped]) {
+    let mut reasons: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    for part in skipped {
+        reasons.entry(&part.reason).or_insert((0, &part.pointer)).0 += 1;
+    }
+    for (reason, (parts, pointer)) in reasons {
+        tracing::warn!(
+            connection.id = connection.id,
+            parts,
+            pointer,
+            "put aside {parts} parts of a webhook of {}: {reason}; `wabridge unrecognized` lists them",
+            connection.id
+        );
+    }
 }
 
 fn unread(pointer: &str, reason: &str, entry: String) -> UnreadPart {

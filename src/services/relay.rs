@@ -83,6 +83,12 @@ impl Relay {
             .collect()
     }
 
+    /// Reads logged events as what they tell, whoever they are for: what is told again was chosen before.
+    pub fn read(&self, logged: Vec<LoggedEvent>) -> Vec<Event> {
+        let snapshot = self.directory.snapshot();
+        logged.into_iter().map(|event| readable(&snapshot, event)).collect()
+    }
+
     /// Tells as many of the events as possible. `may_go` is asked before each request; after a no the rest
     /// stays untold.
     pub async fn relay(
@@ -173,11 +179,13 @@ impl Relay {
         metrics::histogram!(telemetry::CALLBACK_SECONDS).record(exchanged.took.as_secs_f64());
         let (told, attempt) = understand(exchanged);
         metrics::counter!(telemetry::CALLBACKS, "outcome" => attempt.outcome.as_str()).increment(1);
-        let places = || request.events.iter().map(|index| run[*index].place);
+        let places: BTreeSet<Place> = request.events.iter().map(|index| run[*index].place).collect();
         relayed.attempts.push(CallbackAttempt {
-            first: places().min().unwrap_or_default(),
-            last: places().max().unwrap_or_default(),
+            first: places.first().copied().unwrap_or_default(),
+            last: places.last().copied().unwrap_or_default(),
             events: request.events.len(),
+            places,
+            replay: None,
             attempt,
         });
         told

@@ -12,6 +12,8 @@ use crate::{
 
 /// Between two steps.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Steps in which an SQLite file gives back freed space, in one round.
+const SPACE_STEPS_MAX: usize = 200;
 
 /// Forgets everything whose time is over.
 pub async fn forget_old(
@@ -44,7 +46,15 @@ pub async fn forget_old(
             );
         }
     }
-    store.tidy().await
+    repeat(step, || store.forget_callbacks(now.minus(ages.events), step)).await?;
+    repeat(step, || store.forget_replays(now.minus(ages.attempts), step)).await?;
+    for _ in 0..SPACE_STEPS_MAX {
+        if !store.give_back_space().await? {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
 }
 
 /// Repeats a step until it finds less than it may take; says how much it took in all.

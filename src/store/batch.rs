@@ -76,7 +76,10 @@ impl Write {
             Self::Mark(mark) => mark.messages.len(),
             Self::Settle(settlements) => 2 * settlements.len(),
             Self::Ingest(ingest) => ingest.rows(),
-            Self::MoveCursor(moved) => 1 + moved.attempts.len() + moved.callbacks.len(),
+            Self::MoveCursor(moved) => {
+                let replayed = moved.replay.as_ref().map_or(0, |replay| 1 + replay.done.len());
+                1 + moved.attempts.len() + moved.callbacks.len() + replayed
+            }
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Cursors, the exchanges that moved them, and the events that need care of their own.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use sea_orm::{DatabaseTransaction, DbErr, Value};
 
-use super::{Doing, Store, StoreError, execute, execute_rows, query};
+use super::{
+    Doing, Store, StoreError, execute, execute_rows, query,
+    replays::{self, ReplayMove},
+};
 use crate::domain::{
     account::Hold,
     attempt::Attempt,
@@ -26,6 +29,8 @@ pub struct CursorMove {
     pub attempts: Vec<CallbackAttempt>,
     pub callbacks: Vec<CareOfEvents>,
     pub trouble: Trouble,
+    /// A portion of a replay, done beside.
+    pub replay: Option<ReplayMove>,
 }
 
 /// Whether the callback URL works, after this.
@@ -45,6 +50,10 @@ pub struct CallbackAttempt {
     pub first: Place,
     pub last: Place,
     pub events: usize,
+    /// Exactly those that it carried; what lies between was not told by it.
+    pub places: BTreeSet<Place>,
+    /// The replay that it was for.
+    pub replay: Option<i32>,
     pub attempt: Attempt,
 }
 
@@ -103,11 +112,16 @@ pub(super) async fn move_cursors(
     execute_rows(
         transaction,
         "INSERT INTO callback_attempts \
-         (id, subscription, first_place, last_place, events, started_at, took_ms, outcome, http_status, note)",
+         (id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note)",
         attempts.collect(),
         "",
     )
     .await?;
+    for moved in moves {
+        if let Some(replay) = &moved.replay {
+            replays::advance(transaction, moved.subscription, moved.epoch, replay, now).await?;
+        }
+    }
     let care = moves.iter().flat_map(|moved| moved.callbacks.iter().map(|care| care_row(moved, care, now)));
     execute_rows(
         transaction,
@@ -120,11 +134,12 @@ pub(super) async fn move_cursors(
     .map(drop)
 }
 
-fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>, now: UnixMillis) -> [Value; 10] {
+fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>, now: UnixMillis) -> [Value; 11] {
     let attempt = &done.attempt;
     [
         ids.next(now).0.into(),
         moved.subscription.0.into(),
+        done.replay.into(),
         done.first.0.into(),
         done.last.0.into(),
         i32::try_from(done.events).unwrap_or(i32::MAX).into(),
@@ -146,6 +161,20 @@ fn care_row(moved: &CursorMove, care: &CareOfEvents, now: UnixMillis) -> [Value;
         cut(&care.reason).into(),
         now.0.into(),
     ]
+}
+
+/// The events of a kind that a subscription hears of, by their number. As in the relay, an account's subscription leaves out
+/// the numbers that have one of their own.
+pub(super) fn whose_events(subscription: &Subscription) -> String {
+    match subscription.sender {
+        Some(sender) => format!("sender = {}", sender.0),
+        None => format!(
+            "sender NOT IN (SELECT sender FROM subscriptions \
+             WHERE account = {} AND kind = {} AND sender IS NOT NULL AND enabled)",
+            subscription.account.0,
+            subscription.kind.code()
+        ),
+    }
 }
 
 fn cut(text: &str) -> String {
@@ -174,15 +203,9 @@ impl Store {
         rows.first().map(read).transpose().doing("read a cursor")
     }
 
-    /// How many events a subscription has yet to deliver, counted up to `limit`. As in the relay, an account's
-    /// subscription leaves out the numbers that have one of their own.
+    /// How many events a subscription has yet to deliver, counted up to `limit`.
     pub async fn owed(&self, subscription: &Subscription, after: Place, limit: u64) -> Result<i64, StoreError> {
-        let whose = match subscription.sender {
-            Some(sender) => format!("sender = {}", sender.0),
-            None => "sender NOT IN (SELECT sender FROM subscriptions \
-                     WHERE account = $1 AND kind = $3 AND sender IS NOT NULL AND enabled)"
-                .to_owned(),
-        };
+        let whose = whose_events(subscription);
         let sql = format!(
             "SELECT COUNT(*) AS owed FROM (SELECT 1 FROM events \
              WHERE account = $1 AND place > $2 AND kind = $3 AND {whose} LIMIT {limit}) AS e"

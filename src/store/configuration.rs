@@ -423,15 +423,15 @@ fn key_of(keys: &HashMap<String, i32>, name: &str) -> Result<i32, DbErr> {
 }
 
 /// A sealed secret is bound to these names.
-fn place_of_connection(id: &str) -> String {
+pub(super) fn place_of_connection(id: &str) -> String {
     format!("connections/{id}")
 }
 
-fn place_of_account(id: &str) -> String {
+pub(super) fn place_of_account(id: &str) -> String {
     format!("accounts/{id}")
 }
 
-fn place_of_subscription(account: &str, kind: EventKind, sender: Option<&PhoneNumber>) -> String {
+pub(super) fn place_of_subscription(account: &str, kind: EventKind, sender: Option<&PhoneNumber>) -> String {
     format!("subscriptions/{account}/{}/{}", kind.as_str(), sender.map_or("*", PhoneNumber::as_e164))
 }
 

@@ -22,11 +22,13 @@ use crate::{domain::time::UnixMillis, settings, store::vault::Vault};
 
 pub(crate) use self::rows::{execute_rows, query_rows};
 
+pub mod backup;
 pub mod batch;
 pub mod callbacks;
 pub mod channels;
 pub mod configuration;
 pub mod events;
+pub mod export;
 pub mod holds;
 pub mod ingest;
 pub mod leases;
@@ -38,8 +40,11 @@ pub mod preferences;
 pub mod queue;
 pub mod queue_rules;
 pub mod refused;
+pub mod replays;
 pub mod retain;
+pub mod rotate;
 mod rows;
+pub mod secrets;
 pub mod silence;
 pub mod story;
 pub mod templates;
@@ -112,6 +117,21 @@ impl Store {
 
     pub(crate) fn vault(&self) -> &Vault {
         &self.vault
+    }
+
+    /// The same database, its secrets under another key.
+    #[must_use]
+    pub fn with_vault(self, vault: Vault) -> Self {
+        Self { vault: std::sync::Arc::new(vault), ..self }
+    }
+
+    /// Ends all connections. An SQLite database is then one file, without a write-ahead log.
+    pub async fn close(self) -> Result<(), StoreError> {
+        let doing = "close the database";
+        if self.is_sqlite() {
+            self.reader.close().await.doing(doing)?;
+        }
+        self.writer.close().await.doing(doing)
     }
 
     pub fn is_sqlite(&self) -> bool {

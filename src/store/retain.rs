@@ -32,6 +32,13 @@ impl Aging {
     }
 }
 
+/// Free pages of an SQLite file that are not worth moving others for.
+const FREE_PAGES_KEPT_MIN: i64 = 256;
+/// One page in so many may be free: what is deleted each day makes room for what comes each day.
+const FREE_SHARE_KEPT: i64 = 10;
+/// Pages that one step gives back, while nobody else can write.
+const PAGES_GIVEN_BACK: i64 = 500;
+
 /// How far the forgetting of message keys has come.
 const KEYS_MARK: &str = "message_keys";
 
@@ -79,12 +86,48 @@ impl Store {
         Ok(gone)
     }
 
-    /// SQLite: gives freed pages back to the file system.
-    pub async fn tidy(&self) -> Result<(), StoreError> {
-        if self.is_sqlite() {
-            query(&self.writer, "PRAGMA incremental_vacuum(1000)", vec![]).await.doing("give back freed pages")?;
+    /// Forgets that callbacks were left behind before `before`: their events are older, and gone.
+    pub async fn forget_callbacks(&self, before: UnixMillis, limit: usize) -> Result<usize, StoreError> {
+        let sql = format!(
+            "DELETE FROM callbacks WHERE (subscription, first_place) IN (SELECT subscription, first_place FROM callbacks \
+             WHERE created_at < $1 ORDER BY created_at LIMIT {limit})"
+        );
+        self.forget(&sql, before).await
+    }
+
+    /// Forgets replays that were asked for before `before`.
+    pub async fn forget_replays(&self, before: UnixMillis, limit: usize) -> Result<usize, StoreError> {
+        let sql = format!(
+            "DELETE FROM replays WHERE id IN (SELECT id FROM replays WHERE created_at < $1 ORDER BY id LIMIT {limit})"
+        );
+        self.forget(&sql, before).await
+    }
+
+    async fn forget(&self, sql: &str, before: UnixMillis) -> Result<usize, StoreError> {
+        let transaction = self.begin().await.doing("begin")?;
+        let gone = execute(&transaction, sql, vec![before.0.into()]).await.doing("forget old rows")?;
+        transaction.commit().await.doing("forget old rows")?;
+        Ok(usize::try_from(gone).unwrap_or(usize::MAX))
+    }
+
+    /// SQLite: gives some freed pages back to the file system. `false` when what is free will be needed again soon.
+    /// PostgreSQL does this by itself.
+    pub async fn give_back_space(&self) -> Result<bool, StoreError> {
+        if !self.is_sqlite() {
+            return Ok(false);
         }
-        Ok(())
+        let (free, pages) = (self.pages("freelist_count").await?, self.pages("page_count").await?);
+        if free < FREE_PAGES_KEPT_MIN || free < pages / FREE_SHARE_KEPT {
+            return Ok(false);
+        }
+        let sql = format!("PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})");
+        query(&self.writer, sql, vec![]).await.doing("give back freed pages")?;
+        Ok(true)
+    }
+
+    async fn pages(&self, which: &str) -> Result<i64, StoreError> {
+        let rows = query(self.reader(), format!("PRAGMA {which}"), vec![]).await;
+        rows.and_then(|rows| rows.first().map_or(Ok(0), |row| row.try_get("", which))).doing("count pages")
     }
 }
 
@@ -165,4 +208,119 @@ async fn forget_events(
     let sql = "DELETE FROM callbacks WHERE account = $1 AND last_place <= $2 AND created_at < $3";
     execute(transaction, sql, values).await?;
     Ok(rows.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::store::testing::on_each_database;
+
+    /// Tables that lose their rows by age, and the setting that says when.
+    const AGING: [(&str, &str); 13] = [
+        ("outbound_messages", "retention.messages"),
+        ("send_attempts", "retention.messages"),
+        ("provider_ids", "retention.messages"),
+        ("message_keys", "repeats.window"),
+        ("events", "retention.events"),
+        ("inbound_keys", "retention.events"),
+        ("callbacks", "retention.events"),
+        ("callback_attempts", "retention.attempts"),
+        ("replays", "retention.attempts"),
+        ("unrecognized", "retention.unrecognized, retention.parked_statuses"),
+        ("refused_requests", "retention.refused"),
+        ("instances", "a day after they were last seen"),
+        ("seaql_migrations", "never: one row for each step of the schema"),
+    ];
+    /// Tables that are as long as what is configured.
+    const CONFIGURED: [&str; 11] = [
+        "connections",
+        "accounts",
+        "senders",
+        "subscriptions",
+        "versions",
+        "logs",
+        "templates",
+        "template_syncs",
+        "leases",
+        "marks",
+        "secrets",
+    ];
+
+    #[tokio::test]
+    async fn no_table_grows_for_ever() {
+        on_each_database(|store| async move {
+            let sql = if store.is_sqlite() {
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            } else {
+                "SELECT CAST(table_name AS TEXT) AS name FROM information_schema.tables \
+                 WHERE table_schema = current_schema()"
+            };
+            let rows = query(store.reader(), sql, vec![]).await.expect("the schema can be read");
+            let tables: BTreeSet<String> = rows.iter().map(|row| row.try_get("", "name").expect("a name")).collect();
+            assert!(tables.contains("outbound_messages"));
+            for table in &tables {
+                let known = AGING.iter().any(|(aging, _)| aging == table) || CONFIGURED.contains(&table.as_str());
+                assert!(
+                    known,
+                    "when are rows of {table} deleted? Say so here, in the README, and in services/retain.rs"
+                );
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn callbacks_left_behind_and_replays_are_forgotten_by_their_age() {
+        on_each_database(|store| async move {
+            for (place, at) in [(1, 1_000), (2, 2_000), (3, 3_000)] {
+                let sql = "INSERT INTO callbacks (subscription, first_place, last_place, account, state, reason, created_at) \
+                           VALUES (1, $1, $1, 1, 1, 'HTTP 400', $2)";
+                execute(&store.writer, sql, vec![i64::into(place), i64::into(at)]).await.expect("written");
+                let sql = "INSERT INTO replays (subscription, account, selection, next_place, last_place, wanted, created_at) \
+                           VALUES (1, 1, 1, $1, $1, 1, $2)";
+                execute(&store.writer, sql, vec![i64::into(place), i64::into(at)]).await.expect("written");
+            }
+
+            let before = UnixMillis(3_000);
+            while store.forget_callbacks(before, 1).await.expect("written") > 0 {}
+            while store.forget_replays(before, 1).await.expect("written") > 0 {}
+
+            for table in ["callbacks", "replays"] {
+                let sql = format!("SELECT MIN(created_at) AS oldest, COUNT(*) AS left_over FROM {table}");
+                let row = query(store.reader(), sql, vec![]).await.expect("readable").remove(0);
+                let left: (i64, i64) = (row.try_get("", "oldest").expect("one"), row.try_get("", "left_over").expect("one"));
+                assert_eq!(left, (3_000, 1), "{table}");
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn the_space_of_what_is_forgotten_is_given_back() {
+        on_each_database(|store| async move {
+            if !store.is_sqlite() {
+                assert!(!store.give_back_space().await.expect("nothing to do"), "PostgreSQL does it by itself");
+                return;
+            }
+            for id in 0..2_000_i64 {
+                let sql =
+                    "INSERT INTO refused_requests (id, account, kind, request, answer) VALUES ($1, 1, 'other', $2, '')";
+                execute(&store.writer, sql, vec![id.into(), vec![7u8; 4_000].into()]).await.expect("written");
+            }
+            let full = store.pages("page_count").await.expect("countable");
+            store.forget_aged(Aging::RefusedRequests, crate::clock::now(), 10_000).await.expect("written");
+
+            let mut steps = 0;
+            while store.give_back_space().await.expect("possible") {
+                steps += 1;
+                assert!(steps < 100, "it comes to an end");
+            }
+
+            let left = store.pages("page_count").await.expect("countable");
+            assert!(full > 2_000 && left < full / 4, "of {full} pages {left} are left");
+        })
+        .await;
+    }
 }

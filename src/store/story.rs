@@ -58,6 +58,8 @@ pub struct CallbackTry {
     pub took_ms: i32,
     pub http_status: Option<i16>,
     pub note: String,
+    /// The replay that it was for.
+    pub replay: Option<i32>,
 }
 
 /// A refused request.
@@ -70,7 +72,7 @@ pub struct Refused {
     pub request: String,
 }
 
-const MESSAGE_COLUMNS: &str = "id, account, sender, category, state, delivery, platform_message_id, recipient, \
+pub(super) const MESSAGE_COLUMNS: &str = "id, account, sender, category, state, delivery, platform_message_id, recipient, \
      template_name, template_language, request, expires_at, due_at, attempts, sent_at, took_ms, provider_message_id, \
      failure_reason, failure_code, failure_text";
 
@@ -153,7 +155,7 @@ impl Store {
 
     /// Exchanges of a subscription whose range covers a place.
     pub async fn callback_tries(&self, subscription: i32, place: Place) -> Result<Vec<CallbackTry>, StoreError> {
-        let sql = "SELECT subscription, events, started_at, took_ms, http_status, note FROM callback_attempts \
+        let sql = "SELECT subscription, events, started_at, took_ms, http_status, note, replay FROM callback_attempts \
                    WHERE subscription = $1 AND last_place >= $2 AND first_place <= $2 ORDER BY last_place, id LIMIT 20";
         let rows = query(self.reader(), sql, vec![subscription.into(), place.0.into()]).await;
         let read = |row: &QueryResult| -> Result<CallbackTry, DbErr> {
@@ -164,6 +166,7 @@ impl Store {
                 took_ms: row.try_get("", "took_ms")?,
                 http_status: row.try_get("", "http_status")?,
                 note: row.try_get("", "note")?,
+                replay: row.try_get("", "replay")?,
             })
         };
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("read callback attempts")
@@ -199,7 +202,7 @@ impl Store {
     }
 }
 
-fn stored_message(row: &QueryResult) -> Result<StoredMessage, DbErr> {
+pub(super) fn stored_message(row: &QueryResult) -> Result<StoredMessage, DbErr> {
     let category: i16 = row.try_get("", "category")?;
     let state: i16 = row.try_get("", "state")?;
     let delivery: Option<i16> = row.try_get("", "delivery")?;

@@ -3,6 +3,11 @@
 //! One master key for the whole database, kept outside of it: in a setting, or in a file that the first
 //! start makes. A sealed secret is bound to its place (table and id): copied into another row it does
 //! not open. It begins with the number of its format, so that a later format can live beside this one.
+//!
+//! **A change of the key** must survive a crash at any point: the new key is in a file beside the old one before the database
+//! knows it, the database changes in one transaction, and then one rename makes the new file the only one. Whoever starts
+//! in between finds two files, and asks the database which of them it is.
+//!
 //! Absent on purpose: keys per account, and the encryption of messages, which is the disk's task.
 
 use std::{
@@ -27,7 +32,7 @@ pub struct Vault {
 
 /// The only format so far: this byte, the nonce, the ciphertext with its tag.
 const FORMAT: u8 = 1;
-const KEY_BYTES: usize = 32;
+pub(super) const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 /// A key file holds a line of 45 bytes; a larger file is something else.
 const KEY_FILE_BYTES_MAX: u64 = 1024;
@@ -94,12 +99,8 @@ pub enum MasterKeyError {
 impl MasterKey {
     /// The configured key, else the one in the file, else a new one, which is then in the file.
     pub fn load_or_create(settings: &Security) -> Result<Self, MasterKeyError> {
-        if let Some(text) = &settings.master_key {
-            return Self::parse(text.expose_secret())
-                .ok_or_else(|| MasterKeyError::Malformed("security.master_key".to_owned()));
-        }
         let path = &settings.master_key_file;
-        match Self::read(path)? {
+        match Self::load(settings)? {
             Some(key) => Ok(key),
             None => {
                 make_file(path).map_err(|source| MasterKeyError::NotMade(path.clone(), source))?;
@@ -109,13 +110,34 @@ impl MasterKey {
         }
     }
 
-    /// A key that nobody keeps, for tests and trials.
-    pub fn random() -> Self {
-        let key = Key::<XChaCha20Poly1305>::generate();
-        Self(SecretBox::new(Box::new(key.into())))
+    /// The configured key, else the one in the file; `None` when there is none yet. None is made.
+    pub fn load(settings: &Security) -> Result<Option<Self>, MasterKeyError> {
+        if let Some(text) = &settings.master_key {
+            let key = Self::parse(text.expose_secret());
+            return key.map(Some).ok_or_else(|| MasterKeyError::Malformed("security.master_key".to_owned()));
+        }
+        match Self::read(&settings.master_key_file)? {
+            Some(key) => Ok(Some(key)),
+            // Somebody moved the old one away by hand.
+            None => Self::waiting(settings),
+        }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// The key that a change has begun with, when it was not finished.
+    pub fn waiting(settings: &Security) -> Result<Option<Self>, MasterKeyError> {
+        match &settings.master_key {
+            Some(_) => Ok(None),
+            None => Self::read(&waiting_file(&settings.master_key_file)),
+        }
+    }
+
+    /// A new one, which nobody has yet.
+    pub fn random() -> Self {
+        Self(SecretBox::new(Box::new(random_key())))
+    }
+
+    /// Reads a key as `openssl rand -base64 32` prints it.
+    pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; KEY_BYTES] = BASE64.decode(text.trim()).ok()?.try_into().ok()?;
         Some(Self(SecretBox::new(Box::new(bytes))))
     }
@@ -138,18 +160,76 @@ impl MasterKey {
     }
 }
 
-/// Writes a new key, whole or not at all, and never over an existing file: that one may be all that opens a database.
-fn make_file(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+/// From the system's own source of randomness.
+pub(super) fn random_key() -> [u8; KEY_BYTES] {
+    Key::<XChaCha20Poly1305>::generate().into()
+}
+
+/// Where a new key waits for the database to be changed.
+pub fn waiting_file(path: &Path) -> PathBuf {
+    with_ending(path, "new")
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+/// Puts a new key where [`MasterKey::waiting`] finds it, on the disk before this returns.
+pub fn keep_waiting(path: &Path, key: &MasterKey) -> std::io::Result<()> {
+    let waiting = waiting_file(path);
+    write_key(&waiting, key)?.persist(&waiting)?;
+    sync_folder(path)
+}
+
+/// Makes the key that waits the only one; the old file stays under another name, which is given back.
+pub fn take_over_waiting(path: &Path, today: &str) -> std::io::Result<PathBuf> {
+    let old = with_ending(path, &format!("old-{today}"));
+    match fs::hard_link(path, &old) {
+        // Done by an earlier try, or nothing to keep.
+        Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => {}
+        done => done?,
+    }
+    sync_folder(path)?;
+    // In one step, so that there is a key under this name at every moment.
+    fs::rename(waiting_file(path), path)?;
+    sync_folder(path)?;
+    Ok(old)
+}
+
+/// Gives up a change that has not begun in the database.
+pub fn discard_waiting(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(waiting_file(path)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    fs::File::open(folder_of(path))?.sync_all()
+}
+
+/// A temporary file beside `path` with the key in it. It is for its owner alone (mode 0600), and so is what becomes of it.
+fn write_key(path: &Path, key: &MasterKey) -> std::io::Result<tempfile::NamedTempFile> {
+    let folder = folder_of(path);
     fs::create_dir_all(folder)?;
-    // Temporary files are for their owner alone (mode 0600), and so is what becomes of them.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    let key = MasterKey::random();
     writeln!(file, "{}", BASE64.encode(key.0.expose_secret()))?;
     file.as_file().sync_all()?;
-    match file.persist_noclobber(path) {
+    Ok(file)
+}
+
+/// Writes a new key, whole or not at all, and never over an existing file: that one may be all that opens a database.
+fn make_file(path: &Path) -> std::io::Result<()> {
+    match write_key(path, &MasterKey::random())?.persist_noclobber(path) {
         Ok(_) => {
-            fs::File::open(folder)?.sync_all()?;
+            sync_folder(path)?;
             tracing::info!(path = %path.display(), "made a new master key: keep a copy of it apart from the database");
             Ok(())
         }

@@ -6,6 +6,7 @@
 
 pub mod pace;
 pub mod pauses;
+mod replays;
 pub mod runner;
 pub mod sender;
 pub mod subscription;

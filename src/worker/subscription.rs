@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::Lease;
+use super::{Lease, replays::Replaying};
 use crate::{
     clock,
     domain::{
@@ -30,7 +30,7 @@ use crate::{
     store::{
         Store, StoreError,
         batch::{CommitError, Committer},
-        callbacks::{CallbackState, CareOfEvents, CursorMove, Trouble},
+        callbacks::{CallbackAttempt, CallbackState, CareOfEvents, CursorMove, Trouble},
     },
     telemetry,
 };
@@ -45,11 +45,11 @@ pub struct SubscriptionParts {
 }
 
 /// How often to look without having been woken.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// After the database could not be read or written.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 /// A cursor that passes only events of other kinds is written down this often.
-const IDLE_CURSOR_EVERY: Duration = Duration::from_secs(60);
+const IDLE_CURSOR_EVERY: Duration = Duration::from_secs(15);
 
 /// Runs until `stop`, or until the lease is lost. An exchange under way is finished in either case.
 pub async fn own_subscription(
@@ -66,12 +66,15 @@ pub async fn own_subscription(
         cursor: Place::default(),
         trouble: Trouble::default(),
         told: BTreeSet::new(),
+        cursor_written: Place::default(),
         cursor_written_at: Instant::now(),
+        replaying: Replaying::new(),
     };
     while !stop.is_cancelled() && owner.lease.holds(Instant::now()) {
         match owner.parts.store.cursor_state(owner.subscription.key).await {
             Ok(Some(state)) => {
                 owner.cursor = state.cursor;
+                owner.cursor_written = state.cursor;
                 owner.trouble = state.trouble;
                 owner.run(&bell, &stop).await;
             }
@@ -92,7 +95,10 @@ struct Owner {
     trouble: Trouble,
     /// Beyond the cursor, and done with.
     told: BTreeSet<Place>,
+    /// As it stands in the database.
+    cursor_written: Place,
     cursor_written_at: Instant,
+    replaying: Replaying,
 }
 
 /// A stretch of the log.
@@ -147,18 +153,26 @@ impl Owner {
                     return;
                 }
             };
-            if stretch.events.is_empty() {
+            let news = !stretch.events.is_empty();
+            if !news {
                 self.pass(stretch.end).await;
+            } else if let Err(error) = self.tell(stretch, stop).await {
+                tracing::error!("could not move the cursor of a subscription: {error}");
+                return;
+            }
+            let replayed = match self.tell_again(news, stop).await {
+                Ok(replayed) => replayed,
+                Err(error) => {
+                    tracing::error!("could not write down what was told again: {error}");
+                    return;
+                }
+            };
+            if !news && !replayed {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = woken => {}
-                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    () = tokio::time::sleep(self.replaying.rests_for()) => {}
                 }
-                continue;
-            }
-            if let Err(error) = self.tell(stretch, stop).await {
-                tracing::error!("could not move the cursor of a subscription: {error}");
-                return;
             }
         }
     }
@@ -182,15 +196,26 @@ impl Owner {
 
     /// Nothing for us up to here. Worth a write only now and then: whoever starts again reads past it.
     async fn pass(&mut self, end: Place) {
-        if end <= self.cursor {
-            return;
-        }
-        self.cursor = end;
-        if self.cursor_written_at.elapsed() >= IDLE_CURSOR_EVERY
+        self.cursor = self.cursor.max(end);
+        // Also long after the last news: what a cursor has not passed is not forgotten.
+        if self.cursor > self.cursor_written
+            && self.cursor_written_at.elapsed() >= IDLE_CURSOR_EVERY
             && let Err(error) = self.write(Relayed::default()).await
         {
             tracing::warn!("could not move the cursor of a subscription: {error}");
         }
+    }
+
+    /// A portion of a replay, when there is one. `true` when something was done.
+    async fn tell_again(&mut self, beside_news: bool, stop: &CancellationToken) -> Result<bool, CommitError> {
+        if self.wait_left().is_some() || stop.is_cancelled() {
+            return Ok(false);
+        }
+        let (parts, subscription) = (self.parts.clone(), self.subscription.clone());
+        let told = self.replaying.tell_some(&parts, &subscription, &self.lease, beside_news, stop).await;
+        let Some(told) = told else { return Ok(false) };
+        let moved = CursorMove { replay: Some(told.moved), ..self.move_of(told.attempts, told.care) };
+        self.commit(moved).await.map(|()| true)
     }
 
     async fn tell(&mut self, stretch: Stretch, stop: &CancellationToken) -> Result<(), CommitError> {
@@ -271,18 +296,25 @@ impl Owner {
     }
 
     async fn write(&mut self, relayed: Relayed) -> Result<(), CommitError> {
+        self.commit(self.move_of(relayed.attempts, relayed.care)).await
+    }
+
+    fn move_of(&self, attempts: Vec<CallbackAttempt>, callbacks: Vec<CareOfEvents>) -> CursorMove {
+        CursorMove {
+            subscription: self.subscription.key,
+            account: self.subscription.account,
+            epoch: self.lease.epoch,
+            cursor: self.cursor,
+            attempts,
+            callbacks,
+            trouble: self.trouble.clone(),
+            replay: None,
+        }
+    }
+
+    async fn commit(&mut self, moved: CursorMove) -> Result<(), CommitError> {
         self.cursor_written_at = Instant::now();
-        self.parts
-            .committer
-            .move_cursor(CursorMove {
-                subscription: self.subscription.key,
-                account: self.subscription.account,
-                epoch: self.lease.epoch,
-                cursor: self.cursor,
-                attempts: relayed.attempts,
-                callbacks: relayed.care,
-                trouble: self.trouble.clone(),
-            })
-            .await
+        self.cursor_written = self.cursor;
+        self.parts.committer.move_cursor(moved).await
     }
 }

@@ -38,6 +38,7 @@ async fn every_table_with_personal_data_is_emptied_in_its_time(database: Databas
     app.send(&refused).await;
     assert_eq!(app.post_webhook(parked.to_string(), APP_SECRET).await, 200);
     app.settled().await;
+    let stored = app.stored(&messages[0]).await;
     for message in &messages {
         assert_eq!(app.told(message), ["sent", "delivered", "read"], "nothing is forgotten before it is told");
     }
@@ -67,6 +68,10 @@ async fn every_table_with_personal_data_is_emptied_in_its_time(database: Databas
     assert_eq!(app.post_webhook(unnamed.to_string(), APP_SECRET).await, 200);
     app.settled().await;
     assert!(app.simulator.stats().clevertap.inbound.is_empty(), "it is not known from whom it came");
+    app.until("events are forgotten, also where one subscription has heard nothing", async || {
+        app.store.events_of(&stored).await.expect("readable").is_empty()
+    })
+    .await;
 
     // Nobody remembers it, so it is new.
     app.accept(&messages[0]).await;

@@ -149,7 +149,7 @@ fn title(failure: Option<&Failure>) -> String {
     }
 }
 
-fn code_of(reason: FailureReason) -> u16 {
+pub(super) fn code_of(reason: FailureReason) -> u16 {
     match reason {
         FailureReason::Credentials => 1000,
         FailureReason::Template => 1001,

@@ -9,6 +9,7 @@
 
 mod callback;
 mod credentials;
+mod grouping;
 mod reply;
 mod request;
 mod templates;
@@ -18,7 +19,8 @@ use super::{Accepted, CallerProof, Platform, Reply, TemplatePage, TemplateQuery}
 use crate::domain::{
     account::Account,
     callback::{Event, Renderings},
-    failure::Refusal,
+    campaign::Grouping,
+    failure::{FailureReason, Refusal},
     outbound::SendRequest,
 };
 
@@ -47,6 +49,14 @@ impl Platform for CleverTap {
 
     fn reply(&self, outcome: Result<&Accepted, &Refusal>) -> Reply {
         reply::write(outcome)
+    }
+
+    fn grouping(&self, platform_message_id: &str) -> Option<Grouping> {
+        grouping::grouping(platform_message_id)
+    }
+
+    fn failure_code(&self, reason: FailureReason) -> u16 {
+        callback::code_of(reason)
     }
 
     fn render_callbacks(&self, events: &[Event]) -> Renderings {

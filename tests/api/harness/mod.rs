@@ -179,9 +179,24 @@ impl TestApp {
         process::command(&self.settings, self.folder.path(), arguments).await
     }
 
-    /// As [`Self::command`], for one that may fail: its exit code, and what it prints.
-    pub(crate) async fn command_ended(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        process::command_ended(&self.settings, self.folder.path(), arguments).await
+    /// The same for a command that may end otherwise: its exit code, and what it prints.
+    pub(crate) async fn command_ending(&self, arguments: &[&str]) -> (i32, String) {
+        process::command_ending(&self.settings, self.folder.path(), arguments).await
+    }
+
+    /// Closes the second opening of the database: for what replaces the file.
+    pub(crate) async fn close_store(&self) {
+        self.store.clone().close().await.expect("it was open");
+    }
+
+    /// Opens it again.
+    pub(crate) async fn reopen_store(&mut self) {
+        self.store = open_store(&self.settings).await.expect("the database opens");
+    }
+
+    /// A path in the test's own folder.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
     }
 
     /// The path of a file in the test's own folder.

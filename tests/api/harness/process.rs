@@ -47,19 +47,19 @@ impl Process {
 
 /// Runs a command that must succeed; gives back its standard output.
 pub(super) async fn command(settings: &Settings, folder: &Path, arguments: &[&str]) -> String {
-    let (code, printed) = command_ended(settings, folder, arguments).await;
-    assert_eq!(code, Some(0), "wabridge {arguments:?} ended badly; it printed {printed:?}");
+    let (code, printed) = command_ending(settings, folder, arguments).await;
+    assert_eq!(code, 0, "wabridge {arguments:?} ended with {code}: {printed}");
     printed
 }
 
 /// Runs a command to its end; gives back its exit code and its standard output.
-pub(super) async fn command_ended(settings: &Settings, folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+pub(super) async fn command_ending(settings: &Settings, folder: &Path, arguments: &[&str]) -> (i32, String) {
     let mut child = program(settings, folder, arguments).spawn().expect("the program was built with the tests");
     let mut printed = String::new();
     let mut output = child.stdout.take().expect("its output is a pipe");
     output.read_to_string(&mut printed).await.expect("it prints text");
     let ended = child.wait().await.expect("it is our child");
-    (ended.code(), printed)
+    (ended.code().unwrap_or(-1), printed)
 }
 
 fn program(settings: &Settings, folder: &Path, arguments: &[&str]) -> Command {

@@ -1,0 +1,120 @@
+//! Rows as CSV for spreadsheets, or as JSON lines for programs.
+
+use std::{borrow::Cow, io::Write};
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// Writes rows of one kind.
+pub(super) struct Table {
+    out: Out,
+    columns: Vec<&'static str>,
+}
+
+enum Out {
+    Csv(Box<csv::Writer<Box<dyn Write + Send>>>),
+    JsonLines(Box<dyn Write + Send>),
+}
+
+impl Table {
+    pub(super) fn new(out: Box<dyn Write + Send>, columns: &[(&'static str, &str)], json: bool) -> Self {
+        let columns = columns.iter().map(|(name, _)| *name).collect();
+        let out = if json { Out::JsonLines(out) } else { Out::Csv(Box::new(csv::Writer::from_writer(out))) };
+        Self { out, columns }
+    }
+
+    /// The names of the columns, where the form has such a line.
+    pub(super) fn head(&mut self) -> std::io::Result<()> {
+        match &mut self.out {
+            Out::Csv(writer) => writer.write_record(&self.columns).map_err(as_io),
+            Out::JsonLines(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn row(&mut self, row: &impl Serialize) -> std::io::Result<()> {
+        match &mut self.out {
+            Out::Csv(writer) => {
+                let values = serde_json::to_value(row)?;
+                let cells = self.columns.iter().map(|name| cell(&values[*name]));
+                writer.write_record(cells.collect::<Vec<_>>()).map_err(as_io)
+            }
+            Out::JsonLines(out) => {
+                serde_json::to_writer(&mut *out, row)?;
+                out.write_all(b"\n")
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self) -> std::io::Result<()> {
+        match &mut self.out {
+            Out::Csv(writer) => writer.flush(),
+            Out::JsonLines(out) => out.flush(),
+        }
+    }
+}
+
+fn as_io(error: csv::Error) -> std::io::Error {
+    let text = error.to_string();
+    // As it was: a reader that went away is told apart by its kind.
+    if let csv::ErrorKind::Io(error) = error.into_kind() { error } else { std::io::Error::other(text) }
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => harmless(text).into_owned(),
+        Value::Object(entries) if entries.is_empty() => String::new(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// A text that a spreadsheet would run as a formula, with an apostrophe in front: then it is shown as it is.
+fn harmless(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{text}").into() } else { text.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_text_becomes_a_formula() {
+        for text in ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1", "\r=1"] {
+            assert_eq!(cell(&json!(text)), format!("'{text}"));
+        }
+        for text in ["919876500001", "1|1790000000|20261120|1|0", "a=b", ""] {
+            assert_eq!(cell(&json!(text)), text);
+        }
+        assert_eq!(cell(&json!(-5)), "-5", "a number is a number");
+        assert_eq!(cell(&json!({"a": "=1"})), r#"{"a":"=1"}"#);
+    }
+
+    #[test]
+    fn every_column_is_described() {
+        let row = wabridge::services::export::CampaignRow {
+            account: String::new(),
+            campaign: String::new(),
+            batch: String::new(),
+            first_accepted_at: String::new(),
+            last_accepted_at: String::new(),
+            accepted: 0,
+            sent: 0,
+            delivered: 0,
+            read: 0,
+            failed: 0,
+            failed_by_code: [(1005, 1)].into(),
+            expired: 0,
+            cancelled: 0,
+            open: 0,
+            replies: 0,
+        };
+        let Ok(Value::Object(values)) = serde_json::to_value(row) else { panic!("a row is an object") };
+        let described: BTreeSet<&str> =
+            wabridge::services::export::CAMPAIGN_COLUMNS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(values.keys().map(String::as_str).collect::<BTreeSet<_>>(), described);
+    }
+}

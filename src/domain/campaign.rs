@@ -1,0 +1,118 @@
+//! What a campaign has come to: a funnel, counted message by message.
+
+use std::collections::BTreeMap;
+
+use super::{outbound::SendState, status::DeliveryStatus};
+
+/// How a platform groups messages, as far as their ids say so.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grouping {
+    pub campaign: String,
+    /// The run of the campaign: of CleverTap the day, as `20261120`.
+    pub batch: String,
+    pub variant: Option<String>,
+}
+
+/// One message, as far as its campaign counts it.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    pub state: SendState,
+    /// The best news of it.
+    pub delivery: Option<DeliveryStatus>,
+    /// Every status that was reported, in any order.
+    pub statuses: Vec<DeliveryStatus>,
+    /// The platform's code of its failure, when it failed.
+    pub failure_code: Option<u16>,
+    /// Answers that name it.
+    pub replies: u64,
+}
+
+/// How far the messages of a campaign came. Who read something had it delivered, and to whom it was delivered it was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Funnel {
+    pub accepted: u64,
+    pub sent: u64,
+    pub delivered: u64,
+    pub read: u64,
+    pub failed: u64,
+    /// Of those that failed, by the platform's code.
+    pub failed_by_code: BTreeMap<u16, u64>,
+    /// Of those that failed: too late to be worth sending.
+    pub expired: u64,
+    /// Of those that failed: cancelled by an operator.
+    pub cancelled: u64,
+    /// Not finished, or nobody knows.
+    pub open: u64,
+    pub replies: u64,
+}
+
+impl Funnel {
+    /// Counts one message; not one that the platform was told we did not take.
+    pub fn add(&mut self, message: &Counted) {
+        let failed = message.delivery == Some(DeliveryStatus::Failed) || message.failure_code.is_some();
+        if message.state == SendState::Cancelled && !failed {
+            return;
+        }
+        let best = message
+            .statuses
+            .iter()
+            .copied()
+            .chain(message.delivery)
+            .filter(|status| *status != DeliveryStatus::Failed)
+            .max();
+        let reached = |status| u64::from(best >= Some(status));
+        self.accepted += 1;
+        self.sent += reached(DeliveryStatus::Sent);
+        self.delivered += reached(DeliveryStatus::Delivered);
+        self.read += reached(DeliveryStatus::Read);
+        // With several devices one may fail and another take it: then it did not fail.
+        if failed && best < Some(DeliveryStatus::Delivered) {
+            self.failed += 1;
+            if let Some(code) = message.failure_code {
+                *self.failed_by_code.entry(code).or_default() += 1;
+            }
+        }
+        self.expired += u64::from(message.state == SendState::Expired);
+        self.cancelled += u64::from(message.state == SendState::Cancelled);
+        // An unknown one that was reported as failed is closed, until somebody knows better.
+        let open = matches!(message.state, SendState::Queued | SendState::Sending | SendState::Unknown);
+        self.open += u64::from(open && !failed);
+        self.replies += message.replies;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DeliveryStatus::*, *};
+
+    fn counted(state: SendState, statuses: &[DeliveryStatus], failure_code: Option<u16>) -> Counted {
+        let delivery = statuses.iter().copied().max();
+        Counted { state, delivery, statuses: statuses.to_vec(), failure_code, replies: 0 }
+    }
+
+    #[test]
+    fn who_read_it_had_it_delivered_and_it_was_sent() {
+        let mut funnel = Funnel::default();
+        funnel.add(&counted(SendState::Submitted, &[Read], None));
+        funnel.add(&counted(SendState::Submitted, &[Sent, Delivered], None));
+        funnel.add(&counted(SendState::Submitted, &[Sent, Failed], Some(1005)));
+        funnel.add(&counted(SendState::Submitted, &[Sent, Failed, Delivered], None));
+        funnel.add(&counted(SendState::Queued, &[], None));
+
+        assert_eq!((funnel.accepted, funnel.sent, funnel.delivered, funnel.read), (5, 4, 3, 1));
+        assert_eq!((funnel.failed, funnel.open), (1, 1));
+        assert_eq!(funnel.failed_by_code, [(1005, 1)].into());
+    }
+
+    #[test]
+    fn what_the_platform_was_told_we_did_not_take_does_not_count() {
+        let mut funnel = Funnel::default();
+        funnel.add(&counted(SendState::Cancelled, &[], None));
+        assert_eq!(funnel, Funnel::default());
+
+        funnel.add(&counted(SendState::Cancelled, &[Failed], Some(1009)));
+        funnel.add(&counted(SendState::Expired, &[Failed], Some(1009)));
+        funnel.add(&counted(SendState::Unknown, &[Failed], Some(1009)));
+        assert_eq!((funnel.accepted, funnel.failed, funnel.cancelled, funnel.expired, funnel.open), (3, 3, 1, 1, 0));
+    }
+}

@@ -1,0 +1,137 @@
+//! Asking for callbacks to be told again.
+//!
+//! 1. Which subscriptions, and which events of each? Never beyond a cursor: what lies there is owed anyway.
+//! 2. How many are those now?
+//! 3. A row for each: the subscription's owner, in whichever instance, works it off.
+//!
+//! Whoever asked may watch, or leave: a replay goes on without them, and after a crash.
+
+use crate::{
+    domain::{
+        callback::Subscription,
+        ids::{AccountKey, MessageId, Place, SubscriptionKey},
+        replay::{ReplayOf, ReplaySelection},
+        time::UnixMillis,
+    },
+    store::{
+        Store, StoreError,
+        configuration::Configuration,
+        replays::{NewReplay, REPLAYS_OPEN_MAX},
+    },
+};
+
+/// What an operator wants to be told again.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    pub of: ReplayOf,
+    /// Of this account only.
+    pub account: Option<AccountKey>,
+    /// Of this subscription only.
+    pub subscription: Option<SubscriptionKey>,
+    /// About these messages only, each with its account; `None`: about all.
+    pub messages: Option<Vec<(AccountKey, MessageId)>>,
+    /// Only the event at this place.
+    pub place: Option<Place>,
+    /// Heard in this time.
+    pub since: Option<UnixMillis>,
+    pub until: Option<UnixMillis>,
+}
+
+/// Events of one subscription that a wish is about.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub subscription: Subscription,
+    pub selection: ReplaySelection,
+    pub events: i64,
+}
+
+/// A replay is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error(
+        "{REPLAYS_OPEN_MAX} replays of callback URL {0} wait already: let them end, or end some by `wabridge replay --stop N`"
+    )]
+    TooMany(SubscriptionKey),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Clocks of instances differ: so much earlier and later a log is searched than asked for.
+const CLOCKS_DIFFER_MS: i64 = 60_000;
+
+/// What a wish would mean now; only what has events at all.
+pub async fn plan(store: &Store, configuration: &Configuration, wish: &Wish) -> Result<Vec<Planned>, StoreError> {
+    let mut planned = Vec::new();
+    for subscription in configuration.subscriptions.iter().filter(|subscription| is_meant(wish, subscription)) {
+        let Some(state) = store.cursor_state(subscription.key).await? else { continue };
+        for message in messages_of(wish, subscription.account) {
+            let mut selection = ReplaySelection {
+                of: wish.of,
+                message,
+                first: Place(1),
+                last: state.cursor,
+                since: wish.since,
+                until: wish.until,
+            };
+            narrow(store, subscription.account, wish, &mut selection).await?;
+            let events = store.count_replayable(subscription, &selection).await?;
+            if events > 0 {
+                planned.push(Planned { subscription: subscription.clone(), selection, events });
+            }
+        }
+    }
+    Ok(planned)
+}
+
+/// Asks for what was planned; gives back the numbers of the replays.
+pub async fn ask(store: &Store, planned: &[Planned], per_second: Option<i32>) -> Result<Vec<i32>, ReplayError> {
+    let mut ids = Vec::with_capacity(planned.len());
+    for part in planned {
+        let replay = NewReplay {
+            subscription: part.subscription.key,
+            account: part.subscription.account,
+            selection: part.selection.clone(),
+            per_second,
+            wanted: part.events,
+        };
+        let id = store.ask_for_replay(&replay).await?;
+        ids.push(id.ok_or(ReplayError::TooMany(part.subscription.key))?);
+    }
+    Ok(ids)
+}
+
+fn is_meant(wish: &Wish, subscription: &Subscription) -> bool {
+    wish.account.is_none_or(|account| account == subscription.account)
+        && wish.subscription.is_none_or(|key| key == subscription.key)
+}
+
+/// One selection for each message; one for all when no message was named.
+fn messages_of(wish: &Wish, account: AccountKey) -> Vec<Option<MessageId>> {
+    match &wish.messages {
+        None => vec![None],
+        Some(messages) => {
+            messages.iter().filter(|(whose, _)| *whose == account).map(|(_, message)| Some(*message)).collect()
+        }
+    }
+}
+
+/// Times become places, so that a long log is not searched from its beginning.
+async fn narrow(
+    store: &Store,
+    account: AccountKey,
+    wish: &Wish,
+    selection: &mut ReplaySelection,
+) -> Result<(), StoreError> {
+    if let Some(since) = wish.since {
+        selection.first = store.place_at(account, UnixMillis(since.0 - CLOCKS_DIFFER_MS)).await?;
+    }
+    if let Some(until) = wish.until {
+        let after = store.place_at(account, UnixMillis(until.0 + CLOCKS_DIFFER_MS)).await?;
+        selection.last = selection.last.min(Place(after.0 - 1));
+    }
+    if let Some(place) = wish.place {
+        selection.first = selection.first.max(place);
+        selection.last = selection.last.min(place);
+    }
+    Ok(())
+}

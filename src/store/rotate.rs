@@ -1,0 +1,223 @@
+//! A new master key: every sealed secret is opened with the old one and sealed with the new one, all of them in one
+//! transaction, or none.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Value};
+
+use super::{
+    Doing, Store, StoreError,
+    configuration::{place_of_account, place_of_connection, place_of_subscription},
+    execute,
+    holds::{CONFIGURATION, bump},
+    query,
+    secrets::place_of_secret,
+    vault::{Vault, VaultError},
+};
+use crate::domain::{callback::EventKind, phone::PhoneNumber};
+
+/// What came of asking for a new key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resealed {
+    /// So many secrets are sealed with the new key now.
+    Done { secrets: usize },
+    /// PostgreSQL: these instances run, and would go on with the old key.
+    StillRunning(Vec<String>),
+}
+
+/// A sealed secret and where it stands.
+struct Sealed {
+    table: &'static str,
+    column: &'static str,
+    key_column: &'static str,
+    key: Value,
+    /// What it is bound to.
+    place: String,
+    sealed: Vec<u8>,
+}
+
+impl Store {
+    /// Seals every secret anew. Nobody else may work on the database meanwhile: on SQLite the caller keeps a server
+    /// out by the lock file, on PostgreSQL instances that were seen within `seen_within` make this refuse.
+    pub async fn reseal(&self, new: &Vault, seen_within: Duration) -> Result<Resealed, StoreError> {
+        let doing = "seal the secrets with the new master key";
+        if self.is_sqlite() {
+            // What is overwritten must not stay readable in free pages: the old key may be in the wrong hands.
+            query(&self.writer, "PRAGMA secure_delete = ON", vec![]).await.doing(doing)?;
+        }
+        let transaction = self.begin().await.doing(doing)?;
+        if !self.is_sqlite() {
+            // Nobody can start before this is over, and whoever then starts with the old key is told so.
+            execute(&transaction, "LOCK TABLE instances IN EXCLUSIVE MODE", vec![]).await.doing(doing)?;
+            let running = self.running(&transaction, seen_within).await.doing(doing)?;
+            if !running.is_empty() {
+                return Ok(Resealed::StillRunning(running));
+            }
+        }
+        let secrets = seal_all(&transaction, self.vault(), new).await.doing(doing)?;
+        verify(&transaction, new, secrets).await.doing("check the secrets under the new master key")?;
+        bump(&transaction, CONFIGURATION).await.doing(doing)?;
+        transaction.commit().await.doing(doing)?;
+        if self.is_sqlite() {
+            query(&self.writer, "PRAGMA wal_checkpoint(TRUNCATE)", vec![]).await.doing("empty the write-ahead log")?;
+        }
+        Ok(Resealed::Done { secrets })
+    }
+
+    /// Whether the master key is the one that the database was written with; `None` when there is no secret yet.
+    pub async fn opens_its_secrets(&self) -> Result<Option<bool>, StoreError> {
+        let doing = "read a secret";
+        let sealed = sealed_rows(self.reader()).await.doing(doing)?;
+        let Some(first) = sealed.first() else { return Ok(None) };
+        match self.vault().open_sealed(&first.place, &first.sealed) {
+            Ok(_) => Ok(Some(true)),
+            Err(VaultError::WrongKey(_)) => Ok(Some(false)),
+            Err(error @ VaultError::UnknownFormat(_)) => Err(DbErr::Custom(error.to_string())).doing(doing),
+        }
+    }
+
+    async fn running(&self, transaction: &DatabaseTransaction, within: Duration) -> Result<Vec<String>, DbErr> {
+        let sql =
+            format!("SELECT id FROM instances WHERE seen_at > {} - {} ORDER BY id", self.now_sql(), within.as_millis());
+        query(transaction, sql, vec![]).await?.iter().map(|row| row.try_get("", "id")).collect()
+    }
+}
+
+async fn seal_all(transaction: &DatabaseTransaction, old: &Vault, new: &Vault) -> Result<usize, DbErr> {
+    let rows = sealed_rows(transaction).await?;
+    let count = rows.len();
+    for row in rows {
+        let secret = old.open_sealed(&row.place, &row.sealed).map_err(|error| DbErr::Custom(error.to_string()))?;
+        let sql = format!("UPDATE {} SET {} = $1 WHERE {} = $2", row.table, row.column, row.key_column);
+        execute(transaction, sql, vec![new.seal(&row.place, &secret).into(), row.key]).await?;
+    }
+    Ok(count)
+}
+
+/// Reads everything back before it counts.
+async fn verify(transaction: &DatabaseTransaction, new: &Vault, secrets: usize) -> Result<(), DbErr> {
+    let rows = sealed_rows(transaction).await?;
+    for row in &rows {
+        new.open_sealed(&row.place, &row.sealed).map_err(|error| DbErr::Custom(error.to_string()))?;
+    }
+    if rows.len() != secrets {
+        return Err(DbErr::Custom("the number of secrets changed meanwhile; try again".to_owned()));
+    }
+    Ok(())
+}
+
+/// What a secret is bound to, by the name of its row.
+type PlaceOf = fn(&str) -> String;
+
+/// Everything in the database that is sealed. A new sealed column belongs in here; a test finds those that are not.
+async fn sealed_rows(from: &impl ConnectionTrait) -> Result<Vec<Sealed>, DbErr> {
+    let mut sealed = Vec::new();
+    let named: [(&str, &str, &str, PlaceOf); 3] = [
+        ("connections", "id", "secrets", place_of_connection),
+        ("accounts", "id", "credentials", place_of_account),
+        ("secrets", "name", "value", place_of_secret),
+    ];
+    for (table, key_column, column, place_of) in named {
+        let rows = query(from, format!("SELECT {key_column}, {column} FROM {table}"), vec![]).await?;
+        for row in &rows {
+            let name: String = row.try_get("", key_column)?;
+            let (place, key) = (place_of(&name), name.into());
+            sealed.push(Sealed { table, column, key_column, key, place, sealed: row.try_get("", column)? });
+        }
+    }
+    // Also those that are switched off: they may be wanted again.
+    let sql = "SELECT s.key, s.kind, s.url, a.id AS account, n.number FROM subscriptions AS s \
+               JOIN accounts AS a ON a.key = s.account LEFT JOIN senders AS n ON n.key = s.sender";
+    for row in &query(from, sql, vec![]).await? {
+        sealed.push(Sealed {
+            table: "subscriptions",
+            column: "url",
+            key_column: "key",
+            key: row.try_get::<i32>("", "key")?.into(),
+            place: place_of_url(row)?,
+            sealed: row.try_get("", "url")?,
+        });
+    }
+    Ok(sealed)
+}
+
+fn place_of_url(row: &QueryResult) -> Result<String, DbErr> {
+    let account: String = row.try_get("", "account")?;
+    let kind = EventKind::from_code(row.try_get("", "kind")?);
+    let kind = kind.ok_or_else(|| DbErr::Custom("a subscription's kind is unknown".to_owned()))?;
+    let number: Option<String> = row.try_get("", "number")?;
+    let number = number.and_then(|number| PhoneNumber::from_international(&number));
+    Ok(place_of_subscription(&account, kind, number.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{testing::on_each_database, vault::MasterKey};
+
+    /// Columns of bytes that hold hashes, or what somebody sent: nothing that the master key seals.
+    const NOT_SEALED: [(&str, &str); 5] = [
+        ("message_keys", "content_hash"),
+        ("provider_ids", "hash"),
+        ("inbound_keys", "hash"),
+        ("unrecognized", "match_hash"),
+        ("refused_requests", "request"),
+    ];
+    const SEALED: [(&str, &str); 4] =
+        [("connections", "secrets"), ("accounts", "credentials"), ("secrets", "value"), ("subscriptions", "url")];
+
+    #[tokio::test]
+    async fn no_sealed_column_is_forgotten_when_the_key_changes() {
+        on_each_database(|store| async move {
+            let sql = if store.is_sqlite() {
+                "SELECT m.name AS owner, c.name AS part FROM sqlite_master AS m, pragma_table_info(m.name) AS c \
+                 WHERE m.type = 'table' AND c.type = 'BLOB'"
+            } else {
+                "SELECT CAST(table_name AS TEXT) AS owner, CAST(column_name AS TEXT) AS part \
+                 FROM information_schema.columns WHERE table_schema = current_schema() AND data_type = 'bytea'"
+            };
+            let rows = query(store.reader(), sql, vec![]).await.expect("the schema can be read");
+            assert!(rows.len() >= SEALED.len());
+            for row in &rows {
+                let (table, column): (String, String) =
+                    (row.try_get("", "owner").expect("a name"), row.try_get("", "part").expect("a name"));
+                let known = SEALED.iter().chain(&NOT_SEALED).any(|known| *known == (table.as_str(), column.as_str()));
+                assert!(known, "is {table}.{column} sealed? Then `sealed_rows` must know it, else this test");
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn after_a_change_only_the_new_key_opens_what_was_there() {
+        on_each_database(|store| async move {
+            let links = store.derived_key("media-links").await.expect("a key");
+            let new = MasterKey::random();
+
+            let done = store.reseal(&Vault::new(&new), Duration::from_secs(20)).await.expect("it can be changed");
+
+            assert_eq!(done, Resealed::Done { secrets: 1 });
+            assert_eq!(store.opens_its_secrets().await.expect("readable"), Some(false));
+            let changed = store.with_vault(Vault::new(&new));
+            assert_eq!(changed.opens_its_secrets().await.expect("readable"), Some(true));
+            assert_eq!(changed.derived_key("media-links").await.expect("a key"), links, "links stay valid");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_key_that_does_not_open_everything_changes_nothing() {
+        on_each_database(|store| async move {
+            store.derived_key("media-links").await.expect("a key");
+            let stranger = store.clone().with_vault(Vault::new(&MasterKey::random()));
+
+            stranger
+                .reseal(&Vault::new(&MasterKey::random()), Duration::from_secs(20))
+                .await
+                .expect_err("it opens nothing");
+
+            assert_eq!(store.opens_its_secrets().await.expect("readable"), Some(true));
+        })
+        .await;
+    }
+}
