@@ -13,13 +13,21 @@ use crate::{
     http::{Parts, body::BodyRoom, metrics_routes, routes, tls::Certificate},
     net::exchange::{Exchange, ExchangeLimits},
     services::{
-        accept::Acceptor, channels::Channels, directory::Directory, dispatch::Dispatcher, endpoints::Endpoints,
-        ingest::Ingestor, lookup::TemplateLookup, relay::Relay,
+        accept::Acceptor,
+        channels::Channels,
+        directory::Directory,
+        dispatch::Dispatcher,
+        endpoints::Endpoints,
+        ingest::Ingestor,
+        lookup::TemplateLookup,
+        media::{Copier, Shelf, links::MediaLinks},
+        relay::Relay,
     },
     settings::Settings,
     store::{
         Store,
         batch::{BatchLimits, Committer},
+        files::Files,
         vault::{MasterKey, Vault},
         wakeups::Wakeups,
     },
@@ -79,6 +87,8 @@ impl App {
         ));
         let channels = Arc::new(Channels::new(store.clone(), directory.clone(), exchange.clone()));
         let health = Arc::new(Health::default());
+        let files = open_files(&settings)?;
+        let links = Arc::new(MediaLinks::load(&store, &settings.public_url(), settings.retention.media).await?);
         let runner = Arc::new(Runner {
             instance,
             run: registration.run,
@@ -89,7 +99,14 @@ impl App {
             channels: channels.clone(),
             wakeups,
             senders: sender_parts(&settings, &store, &committer, &directory, &exchange, &lookup),
-            subscriptions: subscription_parts(&settings, &store, &committer, &directory)?,
+            subscriptions: subscription_parts(&settings, &store, &committer, &directory, &links)?,
+            copier: Arc::new(Copier {
+                store: store.clone(),
+                directory: directory.clone(),
+                exchange: exchange.clone(),
+                files: files.clone(),
+                settings: settings.media.clone(),
+            }),
             health: health.clone(),
             settings: settings.clone(),
         });
@@ -100,6 +117,12 @@ impl App {
             directory: directory.clone(),
             acceptor: Acceptor::new(directory.clone(), committer.clone(), lookup.clone(), settings.limits.clone()),
             ingestor: Ingestor::new(directory.clone(), committer, lookup, channels),
+            media: Shelf {
+                store: store.clone(),
+                files,
+                links,
+                waiting: tokio::sync::Semaphore::new(settings.media.waiting_max),
+            },
             health,
             metrics: metrics.clone(),
             webhook_room: BodyRoom::new(settings.limits.webhooks_waiting_bytes),
@@ -221,6 +244,11 @@ pub async fn open_store_with_its_key(settings: &Settings) -> anyhow::Result<(Sto
     Ok(if changed.opens_its_secrets().await? == Some(true) { (changed, true) } else { (store, false) })
 }
 
+/// Opens the store of files that people sent.
+pub fn open_files(settings: &Settings) -> anyhow::Result<Files> {
+    Ok(Files::open(&settings.media, settings.security.allow_private_networks)?)
+}
+
 /// One bridge at a time works on an SQLite file; commands may still write beside it.
 pub fn lock_database(url: &str) -> anyhow::Result<Option<std::fs::File>> {
     let Some(path) = crate::store::sqlite_path(url) else { return Ok(None) };
@@ -288,9 +316,11 @@ fn subscription_parts(
     store: &Store,
     committer: &Committer,
     directory: &Arc<Directory>,
+    links: &Arc<MediaLinks>,
 ) -> anyhow::Result<Arc<SubscriptionParts>> {
     let relay = Relay {
         directory: directory.clone(),
+        links: links.clone(),
         exchange: exchange(settings, settings.relay.connect_timeout, settings.relay.timeout)?,
         timeout: settings.relay.timeout,
         in_flight_max: settings.relay.in_flight_per_subscription,

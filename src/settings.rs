@@ -32,6 +32,7 @@ pub struct Settings {
     pub send: Send,
     pub relay: Relay,
     pub templates: Templates,
+    pub media: Media,
     pub channels: Channels,
     pub repeats: Repeats,
     pub retention: Retention,

@@ -81,6 +81,11 @@ metric_list! {
     describe_histogram SEND_SECONDS = "wabridge_send_seconds" "Time of one exchange with a provider to send a message";
     describe_counter STATUSES = "wabridge_statuses_total" "Delivery statuses written to the log, by status {status}";
     describe_counter INBOUND = "wabridge_inbound_total" "Messages from people written to the log";
+    describe_counter MEDIA_COPIES = "wabridge_media_copies_total" "Tries to copy a file that a person sent, by result: stored, again, failed, unwanted {result}";
+    describe_counter MEDIA_COPIED_BYTES = "wabridge_media_copied_bytes_total" "Bytes of files that were copied";
+    describe_gauge MEDIA_FILES = "wabridge_media_files" "Files that people sent, by state: pending, stored, failed {state}";
+    describe_gauge MEDIA_STORED_BYTES = "wabridge_media_stored_bytes" "Bytes of files that are stored";
+    describe_counter MEDIA_REQUESTS = "wabridge_media_requests_total" "Requests for files, by result: served, pending, failed, unknown {result}";
     describe_counter WEBHOOKS = "wabridge_webhooks_total" "Webhooks from providers, by result {result}";
     describe_counter CALLBACKS = "wabridge_callbacks_total" "Requests to callback URLs, by outcome {outcome}";
     describe_histogram CALLBACK_SECONDS = "wabridge_callback_seconds" "Time of one request to a callback URL";

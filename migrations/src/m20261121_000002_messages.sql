@@ -206,10 +206,11 @@ CREATE TABLE instances (
     seen_at    BIGINT NOT NULL
 );
 
--- Who works on which number (kind 1), subscription (kind 2), or the housekeeping (kind 3, item 0).
+-- Who works on which number (kind 1), subscription (kind 2), the housekeeping (kind 3, item 0), or the copying of media (kind 4,
+-- item 0).
 -- The epoch grows with every change of hands and fences out whoever had it before.
 CREATE TABLE leases (
-    kind       SMALLINT NOT NULL CHECK (kind BETWEEN 1 AND 3),
+    kind       SMALLINT NOT NULL CHECK (kind BETWEEN 1 AND 4),
     item       INTEGER NOT NULL,
     owner      TEXT NULL,
     expires_at BIGINT NULL,

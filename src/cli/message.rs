@@ -23,6 +23,7 @@ use wabridge::{
         callbacks::CallbackState,
         configuration::Configuration,
         events::LoggedEvent,
+        media::{MediaRow, MediaState},
         story::{Refused, StoredMessage},
     },
 };
@@ -236,6 +237,9 @@ async fn tell_event(
     if let Some(entry) = event.entry.as_ref().filter(|_| full) {
         writeln!(text, "      as it came: {entry}")?;
     }
+    if let Some(file) = store.media_of_event(message.account, event.place).await? {
+        writeln!(text, "      with {}", described(&file, full))?;
+    }
     for subscription in configuration.subscriptions.iter().filter(|subscription| hears(subscription, message, event)) {
         for attempt in store.callback_tries(subscription.key.0, event.place).await? {
             let status = attempt.http_status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
@@ -263,6 +267,24 @@ fn hears(subscription: &Subscription, message: &StoredMessage, event: &LoggedEve
     subscription.account == message.account
         && subscription.kind == event.kind
         && subscription.sender.is_none_or(|sender| sender == event.sender)
+}
+
+/// `a file (document, application/pdf, 52311 bytes): stored`
+fn described(file: &MediaRow, full: bool) -> String {
+    let size = file.size_bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
+    let name = file.filename.as_ref().filter(|_| full).map(|name| format!(" {name:?}")).unwrap_or_default();
+    let mime_type = file.mime_type.as_deref().unwrap_or("of no known type");
+    let state = match (file.state, &file.reason, file.due_at) {
+        (MediaState::Pending, Some(reason), Some(due_at)) => {
+            format!("not copied yet, tried {} times, again at {due_at}: {reason}", file.attempts)
+        }
+        (MediaState::Pending, _, _) => "not copied yet".to_owned(),
+        (MediaState::Failed, reason, _) => {
+            format!("could not be copied: {}", reason.as_deref().unwrap_or("no reason was noted"))
+        }
+        (MediaState::Stored | MediaState::Deleting, _, _) => file.state.as_str().to_owned(),
+    };
+    format!("a file ({}{name}, {mime_type}{size}): {state}", file.kind.as_str())
 }
 
 fn tell_refused(configuration: &Configuration, refused: &Refused, full: bool, text: &mut String) -> anyhow::Result<()> {

@@ -13,7 +13,10 @@ use wabridge::{
     },
     services::directory::owner_of,
     settings::Settings,
-    store::{Store, callbacks::CursorState, channels::Channel, leases::LeaseKind, notices::LoggedNotice},
+    store::{
+        Store, callbacks::CursorState, channels::Channel, leases::LeaseKind, media::MediaOverview,
+        notices::LoggedNotice,
+    },
 };
 
 use super::{answer, answer_json, exit, report};
@@ -66,6 +69,8 @@ async fn tell(
 
     notices(store, configuration, now, &mut text).await?;
     super::queue::tell_rules(configuration, &store.queue_rules().await?, now, &mut text)?;
+
+    files(&store, &mut text).await?;
 
     let (unread, parked) = store.count_unrecognized().await?;
     writeln!(text, "\nKEPT ASIDE")?;
@@ -185,6 +190,20 @@ async fn notices(
 
 const NOTICES_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const NOTICES_SHOWN_MAX: usize = 20;
+
+/// Failed files that are shown.
+const FAILED_FILES_SHOWN_MAX: usize = 5;
+
+async fn files(store: &Store, text: &mut String) -> anyhow::Result<()> {
+    let MediaOverview { pending, stored, failed, stored_bytes } = store.count_media().await?;
+    writeln!(text, "\nFILES FROM PEOPLE")?;
+    writeln!(text, "  stored {stored} ({stored_bytes} bytes), to be copied {pending}, could not be copied {failed}")?;
+    for file in store.failed_media(FAILED_FILES_SHOWN_MAX).await? {
+        let reason = file.reason.as_deref().unwrap_or("no reason was noted");
+        writeln!(text, "    {}  {}: {reason}", file.id.made_at(), file.kind.as_str())?;
+    }
+    Ok(())
+}
 
 async fn subscriptions(
     store: &Store,

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    callback_style::{AudioType, FileType, NumberSpelling, TapType},
     ids::{AccountKey, ConnectionKey, SenderKey},
     network::Network,
     outbound::Category,
@@ -50,6 +51,13 @@ pub struct AccountPolicy {
     /// From where the platform may call; empty: from anywhere.
     pub allowed_addresses: Vec<Network>,
     pub silent_messages: SilentMessages,
+    /// How what people send is told, where the platform's documentation contradicts itself.
+    pub inbound_file_type: FileType,
+    pub inbound_audio_type: AudioType,
+    pub inbound_button_type: TapType,
+    pub inbound_list_type: TapType,
+    /// How the platform spells the business number.
+    pub callback_number: NumberSpelling,
 }
 
 impl Default for AccountPolicy {
@@ -67,6 +75,11 @@ impl Default for AccountPolicy {
             forbidden_white_space: ForbiddenWhiteSpace::default(),
             allowed_addresses: Vec::new(),
             silent_messages: SilentMessages::default(),
+            inbound_file_type: FileType::default(),
+            inbound_audio_type: AudioType::default(),
+            inbound_button_type: TapType::default(),
+            inbound_list_type: TapType::default(),
+            callback_number: NumberSpelling::default(),
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct Event {
     pub message: Option<MessageId>,
     /// The platform's id of that message.
     pub platform_message_id: Option<String>,
+    /// Where our copy of the file of an inbound message can be fetched; none when there is no file.
+    pub media_url: Option<String>,
     pub detail: EventDetail,
 }
 
@@ -47,6 +49,16 @@ pub enum EventDetail {
     Unreadable {
         why: String,
     },
+}
+
+impl EventDetail {
+    /// The provider's id of an inbound message with a file that can be fetched.
+    pub fn file_of(&self) -> Option<&str> {
+        match self {
+            Self::Inbound(message) => message.file().map(|_| message.provider_message_id.as_str()),
+            Self::Status { .. } | Self::Notice(_) | Self::Unreadable { .. } => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

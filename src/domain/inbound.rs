@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{outbound::Location, phone::PhoneNumber, time::UnixMillis};
+use super::{
+    outbound::{Location, stored},
+    phone::PhoneNumber,
+    time::UnixMillis,
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct InboundMessage {
@@ -16,6 +20,45 @@ pub struct InboundMessage {
     /// The provider's id of the message that this one replies to.
     pub replies_to: Option<String>,
     pub content: InboundContent,
+}
+
+impl InboundMessage {
+    /// The provider's id of the message that this one is about: the one that it replies to, or reacts to.
+    pub fn is_about(&self) -> Option<&str> {
+        let reacts_to = match &self.content {
+            InboundContent::Reaction { to, .. } => Some(to.as_str()),
+            InboundContent::Text { .. }
+            | InboundContent::Button { .. }
+            | InboundContent::ListReply { .. }
+            | InboundContent::FlowReply { .. }
+            | InboundContent::Location { .. }
+            | InboundContent::Media(_)
+            | InboundContent::Contacts { .. }
+            | InboundContent::Order { .. }
+            | InboundContent::NumberChanged { .. }
+            | InboundContent::Unsupported { .. }
+            | InboundContent::Other { .. } => None,
+        };
+        self.replies_to.as_deref().or(reacts_to)
+    }
+
+    /// The file that came with it, when the provider has it.
+    pub fn file(&self) -> Option<(&InboundMedia, &str)> {
+        match &self.content {
+            InboundContent::Media(media) => media.provider_media_id.as_deref().map(|id| (media, id)),
+            InboundContent::Text { .. }
+            | InboundContent::Button { .. }
+            | InboundContent::ListReply { .. }
+            | InboundContent::FlowReply { .. }
+            | InboundContent::Location { .. }
+            | InboundContent::Contacts { .. }
+            | InboundContent::Reaction { .. }
+            | InboundContent::Order { .. }
+            | InboundContent::NumberChanged { .. }
+            | InboundContent::Unsupported { .. }
+            | InboundContent::Other { .. } => None,
+        }
+    }
 }
 
 /// What a person sent. A kind that WhatsApp has and nobody can read yet is [`Other`](Self::Other).
@@ -101,6 +144,15 @@ pub enum InboundMediaKind {
     Document,
     Sticker,
 }
+
+stored!(InboundMediaKind {
+    Image = 1 "image",
+    Video = 2 "video",
+    Audio = 3 "audio",
+    Voice = 4 "voice",
+    Document = 5 "document",
+    Sticker = 6 "sticker",
+});
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InboundContact {

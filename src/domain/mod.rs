@@ -4,6 +4,7 @@
 pub mod account;
 pub mod attempt;
 pub mod callback;
+pub mod callback_style;
 pub mod campaign;
 pub mod channel;
 pub mod failure;

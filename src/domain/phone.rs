@@ -63,6 +63,11 @@ impl PhoneNumber {
     pub fn digits(&self) -> &str {
         &self.0[1..]
     }
+
+    /// The digits behind the country code; all of them when no country has it.
+    pub fn national(&self) -> &str {
+        national_part(self.digits()).map_or(self.digits(), |(_, national)| national)
+    }
 }
 
 /// Enough to recognise a number one knows, too little to call one that one does not.

@@ -7,6 +7,7 @@ pub mod access;
 pub mod body;
 pub mod error;
 pub mod health;
+pub mod media;
 pub mod openapi;
 pub mod platform_api;
 pub mod provider_webhooks;
@@ -19,7 +20,7 @@ use actix_web::web::{self, ServiceConfig};
 
 use crate::{
     platforms,
-    services::{accept::Acceptor, directory::Directory, ingest::Ingestor},
+    services::{accept::Acceptor, directory::Directory, ingest::Ingestor, media::Shelf},
     settings::Settings,
     store::Store,
     worker::runner::Health,
@@ -32,6 +33,7 @@ pub struct Parts {
     pub directory: Arc<Directory>,
     pub acceptor: Acceptor,
     pub ingestor: Ingestor,
+    pub media: Shelf,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.
@@ -56,6 +58,8 @@ pub fn routes(config: &mut ServiceConfig, with_metrics: bool) {
     config
         .route("/webhooks/{provider}/{connection}", web::get().to(provider_webhooks::handshake))
         .route("/webhooks/{provider}/{connection}", web::post().to(provider_webhooks::receive))
+        .route("/media/{token}", web::get().to(media::serve))
+        .route("/media/{token}", web::head().to(media::serve))
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))
         .route("/openapi.json", web::get().to(openapi::document))

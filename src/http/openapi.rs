@@ -19,6 +19,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
         super::template_import::list_by_url,
         super::provider_webhooks::handshake,
         super::provider_webhooks::receive,
+        super::media::serve,
         super::health::alive,
         super::health::ready,
         super::health::metrics,

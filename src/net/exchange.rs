@@ -25,7 +25,7 @@ use crate::domain::time::UnixMillis;
 /// private networks unless allowed. Cheap to clone.
 #[derive(Clone)]
 pub struct Exchange {
-    client: reqwest::Client,
+    pub(super) client: reqwest::Client,
     request_timeout: Duration,
     answer_bytes_max: usize,
     allow_private_networks: bool,
@@ -172,7 +172,7 @@ impl Exchange {
     }
 
     /// Everything that can be wrong before a connection is made.
-    fn prepare(&self, request: OutgoingRequest<'_>) -> Result<reqwest::Request, NoAnswer> {
+    pub(super) fn prepare(&self, request: OutgoingRequest<'_>) -> Result<reqwest::Request, NoAnswer> {
         let refuse = |why: String| NoAnswer::NotSent(why);
         let url = url::Url::parse(request.url).map_err(|error| refuse(format!("the URL cannot be used: {error}")))?;
         self.check_url(&url).map_err(refuse)?;
@@ -208,7 +208,7 @@ impl Exchange {
     }
 
     /// The limit is on the read: what lies beyond it is never taken from the wire.
-    async fn read(&self, mut response: reqwest::Response) -> Result<Answer, NoAnswer> {
+    pub(super) async fn read(&self, mut response: reqwest::Response) -> Result<Answer, NoAnswer> {
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers(), Utc::now());
         let mut body = BytesMut::new();
@@ -256,7 +256,7 @@ fn headers(named: &[(&'static str, SecretString)]) -> Result<HeaderMap, NoAnswer
 
 /// The client reports name, connection and TLS failures, and the connect timeout, as errors of connecting:
 /// then nothing has left. After everything else something may have.
-fn classify(error: reqwest::Error) -> NoAnswer {
+pub(super) fn classify(error: reqwest::Error) -> NoAnswer {
     let why = if error.is_timeout() { "the time was up".to_owned() } else { reason(&error) };
     if error.is_connect() { NoAnswer::NotSent(why) } else { NoAnswer::MaybeSent(why) }
 }

@@ -38,8 +38,8 @@ pub trait Platform: Send + Sync {
     /// The platform's code of a failure: what a report of it would carry.
     fn failure_code(&self, reason: FailureReason) -> u16;
 
-    /// Events into requests to a callback URL. All events are of one subscription.
-    fn render_callbacks(&self, events: &[Event]) -> Renderings;
+    /// Events into requests to a callback URL. All events are of one subscription of the account.
+    fn render_callbacks(&self, account: &Account, events: &[Event]) -> Renderings;
 
     /// Understands what is asked of the list of templates, from the raw query of the URL.
     fn parse_template_query(&self, query: &str) -> Result<TemplateQuery, Refusal>;

@@ -1,6 +1,8 @@
 //! Meta itself: Graph's host and paths, the app's signature, the handshake, paging through lists.
 //! The shapes of requests, answers and webhooks are those of the [`cloud_api`](super::cloud_api).
 
+mod media;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +10,8 @@ use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
 use super::{
-    BadSignature, FetchFailure, Parsed, Provider, SettingField, Unreadable, WebhookRequest,
+    BadSignature, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, SettingField, Unreadable,
+    WebhookRequest,
     cloud_api::{
         errors,
         numbers::{FIELDS, FIELDS_EVERY_VERSION_HAS, read_number},
@@ -200,6 +203,15 @@ impl Provider for MetaCloud {
         Ok(templates)
     }
 
+    async fn fetch_media(
+        &self,
+        via: &Exchange,
+        from: &Sender,
+        wanted: &MediaToFetch<'_>,
+    ) -> Result<FetchedMedia, MediaFailure> {
+        media::fetch(via, from, wanted).await
+    }
+
     async fn fetch_number(&self, via: &Exchange, sender: &Sender) -> Result<NumberState, FetchFailure> {
         /// Graph's way to say that a field is not there, among other things.
         const INVALID_PARAMETER: i64 = 100;
@@ -255,8 +267,12 @@ fn graph_url(connection: &Connection, id: &str, edge: &str) -> String {
 }
 
 fn graph_object(connection: &Connection, id: &str) -> String {
+    format!("{}/{id}", graph_base(connection))
+}
+
+fn graph_base(connection: &Connection) -> String {
     let base = connection.setting("base_url").trim_end_matches('/');
-    format!("{base}/{}/{id}", connection.setting("api_version"))
+    format!("{base}/{}", connection.setting("api_version"))
 }
 
 fn authorization(connection: &Connection) -> Option<(&'static str, SecretString)> {

@@ -24,7 +24,7 @@ use crate::{
         status::StatusUpdate,
         template::ListedTemplate,
     },
-    net::exchange::Exchange,
+    net::{download::Download, exchange::Exchange},
 };
 
 /// One WhatsApp provider.
@@ -71,6 +71,15 @@ pub trait Provider: Send + Sync {
         from: &Sender,
         named: Option<&str>,
     ) -> Result<Vec<ListedTemplate>, FetchFailure>;
+
+    /// Begins to fetch a file that a person sent to this number. It is taken piece by piece, within the time and size
+    /// that `wanted` allows.
+    async fn fetch_media(
+        &self,
+        via: &Exchange,
+        from: &Sender,
+        wanted: &MediaToFetch<'_>,
+    ) -> Result<FetchedMedia, MediaFailure>;
 
     /// How the provider sees the number: its name, quality, limits.
     async fn fetch_number(&self, via: &Exchange, sender: &Sender) -> Result<NumberState, FetchFailure>;
@@ -119,6 +128,46 @@ pub struct Unreadable(pub String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct FetchFailure(pub String);
+
+/// A file that a person sent, and how much trouble it is worth.
+#[derive(Clone, Copy, Debug)]
+pub struct MediaToFetch<'a> {
+    /// The provider's id of the file, from its webhook.
+    pub provider_media_id: &'a str,
+    pub bytes_max: u64,
+    /// Until the last byte.
+    pub timeout: Duration,
+    /// Who may be shown the connection's token beside its own host: names, or `*.` and a domain.
+    pub token_hosts: &'a [String],
+}
+
+/// A file on its way, and what its provider said of it.
+pub struct FetchedMedia {
+    pub mime_type: Option<String>,
+    pub size_bytes: Option<u64>,
+    pub sha256: Option<[u8; 32]>,
+    pub download: Download,
+}
+
+/// A file could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct MediaFailure {
+    pub kind: MediaFailureKind,
+    /// The provider's own advice.
+    pub wait: Option<Duration>,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaFailureKind {
+    /// It says nothing about the file: try again as long as the provider keeps it.
+    Later,
+    /// The provider says that there is no such file. It has been known to be wrong: try a few times.
+    Refused,
+    /// It would be the same each time.
+    Never,
+}
 
 /// Everything that one webhook said, in its order.
 #[derive(Clone, Debug, Default, PartialEq)]

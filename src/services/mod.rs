@@ -10,6 +10,7 @@ pub mod endpoints;
 pub mod export;
 pub mod ingest;
 pub mod lookup;
+pub mod media;
 pub mod per_minute;
 pub mod queue;
 pub mod relay;

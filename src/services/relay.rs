@@ -19,9 +19,13 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::directory::{Directory, Snapshot};
+use super::{
+    directory::{Directory, Snapshot},
+    media::links::MediaLinks,
+};
 use crate::{
     domain::{
+        account::Account,
         attempt::{Attempt, AttemptOutcome},
         callback::{Event, EventDetail, EventKind, Rendered, Subscription},
         ids::Place,
@@ -36,12 +40,14 @@ use crate::{
     store::{
         callbacks::{CallbackAttempt, CallbackState, CareOfEvents},
         events::LoggedEvent,
+        media::MediaKey,
     },
     telemetry,
 };
 
 pub struct Relay {
     pub directory: Arc<Directory>,
+    pub links: Arc<MediaLinks>,
     pub exchange: Exchange,
     pub timeout: Duration,
     pub in_flight_max: usize,
@@ -79,14 +85,14 @@ impl Relay {
         logged
             .into_iter()
             .filter(|event| is_for(&snapshot, subscription, event))
-            .map(|event| readable(&snapshot, event))
+            .map(|event| readable(&snapshot, &self.links, event))
             .collect()
     }
 
     /// Reads logged events as what they tell, whoever they are for: what is told again was chosen before.
     pub fn read(&self, logged: Vec<LoggedEvent>) -> Vec<Event> {
         let snapshot = self.directory.snapshot();
-        logged.into_iter().map(|event| readable(&snapshot, event)).collect()
+        logged.into_iter().map(|event| readable(&snapshot, &self.links, event)).collect()
     }
 
     /// Tells as many of the events as possible. `may_go` is asked before each request; after a no the rest
@@ -97,13 +103,15 @@ impl Relay {
         events: &[Event],
         may_go: &(dyn Fn() -> bool + Sync),
     ) -> Relayed {
-        let Some(platform) = platforms::find(&subscription.dialect) else {
-            let note = format!("this version knows no platform {}", subscription.dialect);
+        let account = self.directory.snapshot().account_by_key(subscription.account).cloned();
+        let Some((platform, account)) = platforms::find(&subscription.dialect).zip(account) else {
+            let note = format!("this version knows no platform {}, or not the account", subscription.dialect);
             let failure = Some(WholeFailure { hold: true, retry_after: None, note });
             return Relayed { failure, ..Relayed::default() };
         };
         let lanes = lanes(events, self.in_flight_max);
-        let running = lanes.into_iter().map(|lane| self.run_lane(platform, &subscription.url, lane, may_go));
+        let running =
+            lanes.into_iter().map(|lane| self.run_lane((platform, &account), &subscription.url, lane, may_go));
         let mut all = Relayed::default();
         for mut lane in futures_util::future::join_all(running).await {
             all.done.append(&mut lane.done);
@@ -119,7 +127,7 @@ impl Relay {
 
     async fn run_lane(
         &self,
-        platform: &dyn Platform,
+        (platform, account): (&dyn Platform, &Account),
         url: &SecretString,
         events: Vec<Event>,
         may_go: &(dyn Fn() -> bool + Sync),
@@ -128,7 +136,7 @@ impl Relay {
         // Runs still to be told, in order. A refused one comes back as two halves.
         let mut runs = VecDeque::from([events]);
         while let Some(run) = runs.pop_front() {
-            let rendered = platform.render_callbacks(&run);
+            let rendered = platform.render_callbacks(account, &run);
             for index in rendered.silent {
                 relayed.done.insert(run[index].place);
             }
@@ -266,7 +274,7 @@ fn is_for(snapshot: &Snapshot, subscription: &Subscription, event: &LoggedEvent)
     }
 }
 
-fn readable(snapshot: &Snapshot, logged: LoggedEvent) -> Event {
+fn readable(snapshot: &Snapshot, links: &MediaLinks, logged: LoggedEvent) -> Event {
     let sender = snapshot.sender(logged.sender);
     let number = sender.map(|sender| sender.number.clone());
     let unreadable = |why: &str| EventDetail::Unreadable { why: why.to_owned() };
@@ -293,6 +301,9 @@ fn readable(snapshot: &Snapshot, logged: LoggedEvent) -> Event {
         },
     };
     Event {
+        media_url: sender.zip(detail.file_of()).map(|(sender, provider_message_id)| {
+            links.url(sender.account, MediaKey::of(sender.key, provider_message_id), logged.recorded_at)
+        }),
         place: logged.place,
         sender: logged.sender,
         sender_number: number,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use humantime_serde::re::humantime::format_duration;
 use url::Url;
 
-use super::Settings;
+use super::{MediaStore, Settings};
 
 /// A lease outlives the longest exchange by at least this: time for the outcome to be committed.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -23,6 +23,9 @@ pub const INSTANCE_ID_CHARS_MAX: usize = 64;
 /// One delete statement.
 pub const ROWS_PER_STEP_MAX: usize = 10_000;
 
+/// A request for a file is held open at most so long.
+pub const MEDIA_WAIT_MAX: Duration = Duration::from_secs(30);
+
 /// Everything that does not fit, empty when all is well.
 pub fn contradictions(settings: &Settings) -> Vec<String> {
     let mut findings = Findings(Vec::new());
@@ -31,6 +34,7 @@ pub fn contradictions(settings: &Settings) -> Vec<String> {
     check_limits(settings, &mut findings);
     check_send(settings, &mut findings);
     check_relay(settings, &mut findings);
+    check_media(settings, &mut findings);
     check_retention(settings, &mut findings);
     check_log(settings, &mut findings);
     findings.0
@@ -193,6 +197,55 @@ fn check_relay(settings: &Settings, findings: &mut Findings) {
     });
 }
 
+fn check_media(settings: &Settings, findings: &mut Findings) {
+    let media = &settings.media;
+    if media.store == MediaStore::S3 {
+        findings.unless(!media.bucket.is_empty(), || {
+            "media.store is \"s3\" and media.bucket is empty: name the bucket, which must exist".to_owned()
+        });
+        findings.unless(media.access_key_id.is_some() == media.secret_access_key.is_some(), || {
+            "of media.access_key_id and media.secret_access_key one is missing: give both, or none to use the machine's role"
+                .to_owned()
+        });
+        findings.unless(media.endpoint.is_empty() || is_web_url(&media.endpoint), || {
+            format!("media.endpoint `{}` is not a URL: write it like https://s3.example.com", media.endpoint)
+        });
+        findings.unless(settings.security.allow_private_networks || !media.endpoint.starts_with("http:"), || {
+            "media.endpoint begins with http://, which shows what people sent to everybody on the way: use https://, or for \
+             a trial set security.allow_private_networks"
+                .to_owned()
+        });
+    }
+    findings.unless(media.store == MediaStore::S3 || !media.directory.as_os_str().is_empty(), || {
+        "media.directory is empty: name a directory for the copies of files from people".to_owned()
+    });
+    findings.at_least_one("media.copies_at_once", media.copies_at_once);
+    findings.at_least_one("media.copies_at_once_per_number", media.copies_at_once_per_number);
+    findings.at_least_one("media.waiting_max", media.waiting_max);
+    for (key, value) in [
+        ("media.timeout", media.timeout),
+        ("media.horizon", media.horizon),
+        ("media.wait", media.wait),
+        ("retention.media", settings.retention.media),
+    ] {
+        findings.some_time(key, value);
+    }
+    findings.unless((1..=RETRY_WAITS_MAX).contains(&media.retry_waits.len()), || {
+        format!("media.retry_waits needs 1 to {RETRY_WAITS_MAX} waits, and has {}", media.retry_waits.len())
+    });
+    findings.unless(media.wait <= MEDIA_WAIT_MAX, || {
+        format!(
+            "media.wait is longer than {}, and callers do not wait for so long: lower it",
+            format_duration(MEDIA_WAIT_MAX)
+        )
+    });
+    for pattern in &media.types {
+        findings.unless(pattern.contains('/'), || {
+            format!("media.types holds `{pattern}`, which is no content type: write it like image/* or application/pdf")
+        });
+    }
+}
+
 fn check_exchange(
     section: &str,
     timeout: Duration,
@@ -283,6 +336,19 @@ mod tests {
     fn what_is_owed_must_not_be_deleted() {
         assert!(finding(|s| s.relay.horizon = Duration::from_secs(40 * 86_400)).contains("retention.events"));
         assert!(finding(|s| s.retention.messages = Duration::from_secs(86_400)).contains("retention.messages"));
+    }
+
+    #[test]
+    fn a_bucket_needs_its_name_and_both_halves_of_its_key() {
+        assert!(finding(|s| s.media.store = MediaStore::S3).contains("media.bucket"));
+        let halved = finding(|s| {
+            s.media.store = MediaStore::S3;
+            s.media.bucket = "files".to_owned();
+            s.media.access_key_id = Some("id".into());
+            s.media.endpoint = "http://s3.example.com".to_owned();
+        });
+        assert!(halved.contains("media.secret_access_key") && halved.contains("media.endpoint"), "{halved}");
+        assert!(finding(|s| s.media.types = vec!["pdf".to_owned()]).contains("media.types"));
     }
 
     #[test]

@@ -152,6 +152,57 @@ pub struct Templates {
     pub webhook_delay: Duration,
 }
 
+/// Files that people send, and our copies of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Media {
+    pub store: MediaStore,
+    /// For copies in a directory.
+    pub directory: PathBuf,
+    /// For copies in a bucket: this and what follows.
+    pub bucket: String,
+    pub region: String,
+    /// Empty: Amazon's own.
+    pub endpoint: String,
+    /// Before the name of every file; may be empty.
+    pub prefix: String,
+    /// Both or none; without them the machine's own role is used.
+    #[serde(default, with = "optional_secret")]
+    pub access_key_id: Option<SecretString>,
+    #[serde(default, with = "optional_secret")]
+    pub secret_access_key: Option<SecretString>,
+    pub image_bytes: u64,
+    pub video_bytes: u64,
+    pub audio_bytes: u64,
+    pub document_bytes: u64,
+    pub sticker_bytes: u64,
+    /// What may be copied: `type/subtype`, where a `*` at the end stands for anything.
+    pub types: Vec<String>,
+    /// Who may be shown the access token beside the connection's own host: names, or `*.` and a domain.
+    pub hosts: Vec<String>,
+    pub copies_at_once: usize,
+    pub copies_at_once_per_number: usize,
+    /// For one file, from asking for it to the end of it.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// The last one is repeated until the horizon.
+    #[serde(with = "waits")]
+    pub retry_waits: Vec<Duration>,
+    #[serde(with = "humantime_serde")]
+    pub horizon: Duration,
+    /// How long a request for a file waits for a copy that is under way.
+    #[serde(with = "humantime_serde")]
+    pub wait: Duration,
+    pub waiting_max: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaStore {
+    Directory,
+    S3,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Channels {
@@ -182,6 +233,9 @@ pub struct Retention {
     pub unrecognized: Duration,
     #[serde(with = "humantime_serde")]
     pub parked_statuses: Duration,
+    /// Also how long links to files live.
+    #[serde(with = "humantime_serde")]
+    pub media: Duration,
     /// Counted from when a link was last seen.
     #[serde(with = "humantime_serde")]
     pub person_links: Duration,

@@ -262,6 +262,8 @@ pub(crate) struct Effects {
     pub(crate) logs: BTreeSet<AccountKey>,
     /// Findings that were not too late.
     pub(crate) settled: usize,
+    /// A file came, to be copied.
+    pub(crate) media: bool,
 }
 
 /// The task behind a [`Committer`].
@@ -366,6 +368,9 @@ impl Writer {
         })?;
         effects.senders.into_iter().for_each(|sender| self.wakeups.ring_sender(sender));
         effects.logs.into_iter().for_each(|account| self.wakeups.ring_log(account));
+        if effects.media {
+            self.wakeups.ring_media();
+        }
         Ok(answers)
     }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     batch::Effects,
     events::{self, NewEvent},
-    execute_rows,
+    execute_rows, media,
     notices::ReceivedNotice,
     outbound::{Settlement, id_list, odd_value, provider_id_hash},
     people::{People, ReceivedLink},
@@ -143,6 +143,9 @@ pub(super) async fn apply(
     let people = People::meet(transaction, ingests, &by_provider_id, now).await?;
     preferences::take(transaction, ingests, &people, ids, now).await?;
     let mut fresh = claim(transaction, ingests, now).await?;
+    let files = new_files(ingests, &fresh, &people, ids, now);
+    effects.media |= !files.is_empty();
+    media::keep(transaction, files).await?;
     receive(ingests, &by_provider_id, &people, &mut fresh, &mut working.news, &mut answers);
     working.news.extend(new_notices(ingests, &mut fresh, now));
     working.write(transaction).await?;
@@ -162,9 +165,10 @@ async fn find_by_provider_id(
         let unnamed = ingest.statuses.iter().filter(|(_, update)| update.message.is_none());
         hashes.extend(unnamed.map(|(sender, update)| provider_id_hash(*sender, &update.provider_message_id)));
         hashes.extend(
-            ingest.inbound.iter().filter_map(|received| {
-                Some(provider_id_hash(received.sender, received.message.replies_to.as_deref()?))
-            }),
+            ingest
+                .inbound
+                .iter()
+                .filter_map(|received| Some(provider_id_hash(received.sender, received.message.is_about()?))),
         );
     }
     let rows: Vec<[Value; 1]> = hashes.into_iter().map(|hash| [hash.into()]).collect();
@@ -440,7 +444,7 @@ fn receive(
                 continue;
             }
             let message = &received.message;
-            let quoted = message.replies_to.as_deref();
+            let quoted = message.is_about();
             let quoted = quoted.and_then(|id| by_provider_id.get(&provider_id_hash(received.sender, id)));
             let person = match message.from {
                 Some(_) => None,
@@ -466,6 +470,24 @@ fn receive(
 fn new_notices(ingests: &[&Ingest], fresh: &mut HashSet<Vec<u8>>, now: UnixMillis) -> Vec<NewEvent> {
     let notices = ingests.iter().flat_map(|ingest| &ingest.notices);
     notices.filter(|notice| fresh.remove(&notice_key(notice, now))).map(|notice| notice.event(now)).collect()
+}
+
+/// Rows for the files that came with inbound messages that are new.
+fn new_files(
+    ingests: &[&Ingest],
+    fresh: &HashSet<Vec<u8>>,
+    people: &People,
+    ids: &MessageIds,
+    now: UnixMillis,
+) -> Vec<[Value; 13]> {
+    let all = ingests.iter().flat_map(|ingest| &ingest.inbound);
+    let new = all.filter(|received| received.message.file().is_some() && fresh.contains(&key_of(received)));
+    let row = |received: &ReceivedMessage| {
+        let message = &received.message;
+        let person = message.from.as_ref().or_else(|| people.phone(received.account, message.from_user_id.as_deref()));
+        media::row_of(ids.next(now), received.account, received.sender, person, message, now)
+    };
+    new.filter_map(row).collect()
 }
 
 async fn keep_parked(

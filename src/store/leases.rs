@@ -18,9 +18,16 @@ pub enum LeaseKind {
     Sender,
     Subscription,
     Housekeeping,
+    /// The copying of files that people sent.
+    Media,
 }
 
-stored!(LeaseKind { Sender = 1 "sender", Subscription = 2 "subscription", Housekeeping = 3 "housekeeping" });
+stored!(LeaseKind {
+    Sender = 1 "sender",
+    Subscription = 2 "subscription",
+    Housekeeping = 3 "housekeeping",
+    Media = 4 "media",
+});
 
 /// A lease that is ours now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

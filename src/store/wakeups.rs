@@ -10,11 +10,12 @@ use tokio::sync::Notify;
 
 use crate::domain::ids::{AccountKey, SenderKey};
 
-/// One bell for each number (something to send) and each account (something in its log).
+/// One bell for each number (something to send) and each account (something in its log), and one for files to copy.
 #[derive(Default)]
 pub struct Wakeups {
     senders: Mutex<HashMap<SenderKey, Arc<Notify>>>,
     accounts: Mutex<HashMap<AccountKey, HashMap<i32, Arc<Notify>>>>,
+    media: Arc<Notify>,
 }
 
 impl Wakeups {
@@ -27,6 +28,15 @@ impl Wakeups {
     pub fn of_log(&self, account: AccountKey, subscription: i32) -> Arc<Notify> {
         let mut accounts = self.accounts.lock().expect("no holder can panic");
         accounts.entry(account).or_default().entry(subscription).or_default().clone()
+    }
+
+    /// The bell of files to copy. Only one task may wait for it.
+    pub fn of_media(&self) -> Arc<Notify> {
+        self.media.clone()
+    }
+
+    pub(crate) fn ring_media(&self) {
+        self.media.notify_one();
     }
 
     pub(crate) fn ring_sender(&self, sender: SenderKey) {

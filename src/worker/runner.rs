@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Lease,
+    media::own_media,
     sender::{SenderParts, own_sender},
     subscription::{SubscriptionParts, own_subscription},
 };
@@ -21,13 +22,19 @@ use crate::{
         ids::{SenderKey, SubscriptionKey},
     },
     services::{
-        channels::Channels, directory::Directory, lookup::TemplateLookup, queue::QueueKeeper, retain::forget_old,
+        channels::Channels,
+        directory::Directory,
+        lookup::TemplateLookup,
+        media::{Copier, deletion::Deletion},
+        queue::QueueKeeper,
+        retain::forget_old,
         silence::SilenceKeeper,
     },
     settings::Settings,
     store::{
         Store, StoreError,
         leases::{HeldLease, LeaseKind},
+        media::MediaOverview,
         wakeups::Wakeups,
     },
     telemetry,
@@ -47,6 +54,7 @@ pub struct Runner {
     pub wakeups: Arc<Wakeups>,
     pub senders: Arc<SenderParts>,
     pub subscriptions: Arc<SubscriptionParts>,
+    pub copier: Arc<Copier>,
     pub health: Arc<Health>,
 }
 
@@ -75,6 +83,8 @@ const LEASE_MARGIN: Duration = Duration::from_secs(1);
 const HOUSE_EVERY: Duration = Duration::from_secs(2);
 /// The housekeeping is one item.
 const HOUSEKEEPING_ITEM: i32 = 0;
+/// And so is the copying of files.
+const MEDIA_ITEM: i32 = 0;
 
 type LeaseItem = (LeaseKind, i32);
 
@@ -173,7 +183,7 @@ impl Runner {
         let free: Vec<LeaseItem> = wanted.iter().filter(|item| !running.contains_key(item)).copied().collect();
         let share = self.share(wanted.len()).await?;
         let mut room = share.saturating_sub(running.len());
-        for kind in [LeaseKind::Sender, LeaseKind::Subscription, LeaseKind::Housekeeping] {
+        for kind in [LeaseKind::Sender, LeaseKind::Subscription, LeaseKind::Housekeeping, LeaseKind::Media] {
             let mut items: Vec<i32> = free.iter().filter(|item| item.0 == kind).map(|item| item.1).collect();
             // In any order, or two instances would ask for the same ones for ever.
             items.shuffle(&mut rand::rng());
@@ -207,7 +217,10 @@ impl Runner {
         let senders = snapshot.senders().map(|sender| (LeaseKind::Sender, sender.key.0));
         let subscriptions =
             snapshot.subscriptions.iter().map(|subscription| (LeaseKind::Subscription, subscription.key.0));
-        senders.chain(subscriptions).chain([(LeaseKind::Housekeeping, HOUSEKEEPING_ITEM)]).collect()
+        senders
+            .chain(subscriptions)
+            .chain([(LeaseKind::Housekeeping, HOUSEKEEPING_ITEM), (LeaseKind::Media, MEDIA_ITEM)])
+            .collect()
     }
 
     /// How many items this instance takes at most, so that others get theirs.
@@ -274,6 +287,10 @@ impl Runner {
                 ))
             }
             LeaseKind::Housekeeping => tokio::spawn(self.clone().keep_house(lease.clone(), stop.clone())),
+            LeaseKind::Media => {
+                let bell = self.wakeups.of_media();
+                tokio::spawn(own_media(self.copier.clone(), lease.clone(), bell, stop.clone()))
+            }
         };
         Some(Running { lease, held, stop, task, subscription: started_with })
     }
@@ -348,11 +365,32 @@ impl Runner {
                 if let Err(error) = forget_old(&self.store, &self.directory, ages, window).await {
                     tracing::error!(error = %telemetry::Chain(&error), "could not forget old data");
                 }
+                if let Err(error) = self.keep_media().await {
+                    tracing::error!(error = %telemetry::Chain(&error), "could not delete old files");
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(HOUSE_EVERY) => {}
             }
         }
+    }
+
+    /// Deletes files whose time is over, and counts what is left.
+    async fn keep_media(&self) -> Result<(), StoreError> {
+        let ages = &self.settings.retention;
+        let deletion = Deletion {
+            store: &self.store,
+            files: &self.copier.files,
+            copy_timeout: self.settings.media.timeout,
+            step: ages.rows_per_step,
+        };
+        deletion.delete_old(ages.media).await?;
+        let MediaOverview { pending, stored, failed, stored_bytes } = self.store.count_media().await?;
+        for (state, files) in [("pending", pending), ("stored", stored), ("failed", failed)] {
+            metrics::gauge!(telemetry::MEDIA_FILES, "state" => state).set(files as f64);
+        }
+        metrics::gauge!(telemetry::MEDIA_STORED_BYTES).set(stored_bytes as f64);
+        Ok(())
     }
 }

@@ -90,16 +90,16 @@ async fn messages_of_one_person_are_told_in_their_order(database: Database) {
     app.finish().await;
 }
 
-async fn a_kind_that_cannot_be_relayed_yet_is_kept_and_harms_no_other(database: Database) {
+async fn a_kind_that_cannot_be_relayed_is_kept_and_harms_no_other(database: Database) {
     let app = TestApp::start(database).await;
-    let sticker = Inbound {
+    let taken_back = Inbound {
         from: person(1),
         phone_number_id: NUMBER_ID.to_owned(),
         context_wamid: None,
-        content: InboundContent::Other { kind: "sticker".to_owned(), object: json!({"id": "900"}) },
+        content: InboundContent::Revoke { original_message_id: "wamid.0".to_owned() },
     };
 
-    app.simulator.inbound(&sticker).expect("the number exists");
+    app.simulator.inbound(&taken_back).expect("the number exists");
     app.simulator.inbound_text(&person(1), NUMBER_ID, "did you like it?", None).expect("the number exists");
     let told = told(&app, 1).await;
     app.settled().await;
@@ -110,10 +110,32 @@ async fn a_kind_that_cannot_be_relayed_yet_is_kept_and_harms_no_other(database: 
     app.finish().await;
 }
 
+async fn an_emoji_on_a_message_is_told_with_that_message(database: Database) {
+    let app = TestApp::start(database).await;
+    let message = Message::order_update(&person(1));
+    app.accept(&message).await;
+    app.settled().await;
+    let wamid = app.stored(&message).await.provider_message_id.expect("WhatsApp gave it an id");
+    let reaction = Inbound {
+        from: person(1),
+        phone_number_id: NUMBER_ID.to_owned(),
+        context_wamid: None,
+        content: InboundContent::Reaction { message_id: wamid, emoji: Some("👍".to_owned()) },
+    };
+
+    app.simulator.inbound(&reaction).expect("the number exists");
+    let told = told(&app, 1).await;
+
+    assert_eq!((&told[0]["type"], &told[0]["text"]["body"]), (&json!("text"), &json!("👍")));
+    assert_eq!(told[0]["context"]["id"], message.msg_id());
+    app.finish().await;
+}
+
 on_each_database![
+    an_emoji_on_a_message_is_told_with_that_message,
     a_text_a_tap_and_a_place_are_relayed,
     a_reply_names_the_clevertap_id_of_the_message_that_it_answers,
     a_message_that_comes_twice_is_told_once,
     messages_of_one_person_are_told_in_their_order,
-    a_kind_that_cannot_be_relayed_yet_is_kept_and_harms_no_other,
+    a_kind_that_cannot_be_relayed_is_kept_and_harms_no_other,
 ];

@@ -17,6 +17,7 @@ mod inbound;
 mod instances;
 mod keeping;
 mod log_order;
+mod media;
 mod notices;
 mod openapi;
 mod pace;

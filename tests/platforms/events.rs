@@ -8,10 +8,11 @@
 //! {"from": "+919876500001", "at": 1790000200, "button": {"payload": "yes", "text": "Yes"}}
 //! {"from": "+919876500001", "at": 1790000200, "location": {"latitude": "19.0760", "longitude": "72.8777", "url": "…"}}
 //! {"from": "+919876500001", "at": 1790000200, "other": "sticker"}
+//! {"from": "+919876500001", "at": 1790000200, "media_url": "…", "content": {"media": {"kind": "image"}}}
 //! {"at": 1790000200, "unreadable": "why"}
 //! ```
 //!
-//! `at` is in seconds; a `from` that is missing is a person who hides the number; with `"number_removed": true`
+//! Kinds without a key of their own stand under `content`, as [`NotedContent`] has them. `at` is in seconds; a `from` that is missing is a person who hides the number; with `"number_removed": true`
 //! the business number is no longer configured.
 
 use serde::Deserialize;
@@ -20,7 +21,7 @@ use wabridge::domain::{
     callback::{Event, EventDetail},
     failure::{Failure, FailureReason},
     ids::{Place, SenderKey},
-    inbound::{InboundContent, InboundMessage},
+    inbound::{InboundContact, InboundContent, InboundMedia, InboundMediaKind, InboundMessage, OrderItem},
     outbound::Location,
     phone::PhoneNumber,
     status::DeliveryStatus,
@@ -45,6 +46,8 @@ struct Noted {
     button: Option<NotedButton>,
     location: Option<NotedLocation>,
     other: Option<String>,
+    content: Option<NotedContent>,
+    media_url: Option<String>,
     unreadable: Option<String>,
     #[serde(default)]
     number_removed: bool,
@@ -63,6 +66,73 @@ struct NotedFailure {
 struct NotedButton {
     payload: String,
     text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum NotedContent {
+    ListReply { id: String, title: String, description: Option<String> },
+    FlowReply { name: Option<String>, body: Option<String>, response: String },
+    Media(NotedMedia),
+    Contacts(Vec<NotedContact>),
+    Reaction { emoji: Option<String> },
+    Order { text: Option<String>, items: Vec<NotedItem> },
+    NumberChanged { to: Option<String>, text: String },
+    Unsupported { kind: Option<String> },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NotedMedia {
+    kind: InboundMediaKind,
+    mime_type: Option<String>,
+    caption: Option<String>,
+    filename: Option<String>,
+    failure: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NotedContact {
+    name: String,
+    phones: Vec<String>,
+    emails: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NotedItem {
+    product: String,
+    quantity: String,
+    price: Option<String>,
+    currency: Option<String>,
+}
+
+impl NotedContent {
+    fn into_content(self) -> InboundContent {
+        match self {
+            Self::ListReply { id, title, description } => InboundContent::ListReply { id, title, description },
+            Self::FlowReply { name, body, response } => InboundContent::FlowReply { name, body, response },
+            Self::Media(NotedMedia { kind, mime_type, caption, filename, failure }) => {
+                let provider_media_id = failure.is_none().then(|| "900".to_owned());
+                InboundContent::Media(InboundMedia { kind, provider_media_id, mime_type, caption, filename, failure })
+            }
+            Self::Contacts(contacts) => {
+                let contact = |NotedContact { name, phones, emails }| InboundContact { name, phones, emails };
+                InboundContent::Contacts { contacts: contacts.into_iter().map(contact).collect() }
+            }
+            Self::Reaction { emoji } => InboundContent::Reaction { to: "wamid.0".to_owned(), emoji },
+            Self::Order { text, items } => {
+                let item =
+                    |NotedItem { product, quantity, price, currency }| OrderItem { product, quantity, price, currency };
+                InboundContent::Order { catalog_id: None, text, items: items.into_iter().map(item).collect() }
+            }
+            Self::NumberChanged { to, text } => {
+                InboundContent::NumberChanged { to: to.as_deref().and_then(PhoneNumber::from_international), text }
+            }
+            Self::Unsupported { kind } => InboundContent::Unsupported { kind, reason: "131051".to_owned() },
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -87,6 +157,7 @@ impl Noted {
             recorded_at: occurred_at,
             message: None,
             platform_message_id: self.message.clone().or(self.quotes.clone()),
+            media_url: self.media_url.clone(),
             detail: self.into_detail(occurred_at),
         }
     }
@@ -104,12 +175,15 @@ impl Noted {
             from_user_id: None,
             occurred_at,
             replies_to: None,
-            content: match (self.text, self.button, self.location, self.other) {
-                (Some(body), None, None, None) => InboundContent::Text { body },
-                (None, Some(NotedButton { payload, text }), None, None) => InboundContent::Button { payload, text },
-                (None, None, Some(location), None) => location.into_content(),
-                (None, None, None, Some(kind)) => InboundContent::Other { kind },
-                _ => panic!("an event has one of status, text, button, location, other and unreadable"),
+            content: match (self.text, self.button, self.location, self.other, self.content) {
+                (Some(body), None, None, None, None) => InboundContent::Text { body },
+                (None, Some(NotedButton { payload, text }), None, None, None) => {
+                    InboundContent::Button { payload, text }
+                }
+                (None, None, Some(location), None, None) => location.into_content(),
+                (None, None, None, Some(kind), None) => InboundContent::Other { kind },
+                (None, None, None, None, Some(content)) => content.into_content(),
+                _ => panic!("an event has one of status, text, button, location, other, content and unreadable"),
             },
         }))
     }

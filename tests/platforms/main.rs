@@ -47,7 +47,7 @@ fn send_requests_are_understood() {
 fn events_become_callbacks() {
     for_each_case("callback", |platform, case| {
         let events = events::read(&read_json(&case.join("events.json")));
-        let renderings = platform.render_callbacks(&events);
+        let renderings = platform.render_callbacks(&account_of(platform, case), &events);
         let requests = renderings.requests.iter().map(|rendered| {
             let body: Value = serde_json::from_str(&rendered.body).expect("a callback is JSON");
             json!({ "events": rendered.events, "body": body })
@@ -67,18 +67,50 @@ fn callbacks_keep_to_the_platforms_contract() {
         let events = events::read(&read_json(&case.join("events.json")));
         let contract = Contract::of(platform, "Callback");
         platform
-            .render_callbacks(&events)
+            .render_callbacks(&account_of(platform, case), &events)
             .requests
             .iter()
             .try_for_each(|rendered| contract.check(&serde_json::from_str(&rendered.body).expect("a callback is JSON")))
     });
 }
 
+/// `docs/inbound.md` is for operators, and must tell what happens.
+#[test]
+fn the_table_of_inbound_kinds_tells_what_happens() {
+    let page = include_str!("../../docs/inbound.md");
+    let table = page.lines().skip_while(|line| !line.starts_with("| kind |")).skip(2);
+    let rows: Vec<Vec<&str>> = table
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    let cases = cases(&platforms::clevertap::CleverTap, "callback");
+    let mut kinds: Vec<String> =
+        cases.iter().filter_map(|case| name_of(case).strip_prefix("kind_").map(str::to_owned)).collect();
+    let mut told: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    kinds.sort();
+    told.sort_unstable();
+    assert_eq!(told, kinds, "each example of a kind has its row, and each row its example");
+
+    for row in rows {
+        let case = here().join("fixtures/clevertap/callback").join(format!("kind_{}", row[0]));
+        let expected = read_json(&case.join("expected.json"));
+        let body = &expected["requests"][0]["body"];
+        let Some(kind) = body["type"].as_str() else {
+            assert_eq!((row[2], Some(row[3])), ("not relayed", expected["unspeakable"][0][1].as_str()), "{row:?}");
+            continue;
+        };
+        let twin = body.get("document").map(|_| ", again under `document`").unwrap_or_default();
+        assert_eq!(row[2], format!("`{kind}`{twin}"), "{row:?}");
+        let example: Value = serde_json::from_str(row[3].trim_matches('`')).expect("an example is JSON");
+        assert_eq!(example, body[kind], "{row:?}");
+    }
+}
+
 #[test]
 fn every_event_is_told_once_or_passed_over() {
     for_each_case("callback", |platform, case| {
         let events = events::read(&read_json(&case.join("events.json")));
-        let renderings = platform.render_callbacks(&events);
+        let renderings = platform.render_callbacks(&account_of(platform, case), &events);
         let mut places: Vec<usize> = renderings.requests.iter().flat_map(|rendered| rendered.events.clone()).collect();
         places.extend(renderings.unspeakable.iter().map(|(place, _)| *place));
         places.extend(&renderings.silent);
@@ -282,6 +314,18 @@ fn without_nothing(value: Value) -> Value {
 fn read_json(path: &Path) -> Value {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// With the policy of the case, where it has one.
+fn account_of(platform: &dyn Platform, case: &Path) -> Account {
+    let policy = case.join("policy.json");
+    match policy.exists() {
+        true => {
+            let policy = serde_json::from_value(read_json(&policy)).expect("a policy.json holds a policy");
+            Account { policy, ..account(platform) }
+        }
+        false => account(platform),
+    }
 }
 
 fn account(platform: &dyn Platform) -> Account {

@@ -8,14 +8,7 @@ use std::{
 };
 
 use wabridge::{
-    domain::{
-        callback::{Event, EventDetail},
-        failure::{Failure, FailureClass as Class, FailureReason, Scope},
-        ids::{Place, SenderKey},
-        phone::PhoneNumber,
-        status::DeliveryStatus,
-        time::UnixMillis,
-    },
+    domain::failure::{FailureClass as Class, FailureReason, Scope},
     platforms,
     providers::cloud_api::errors::{CODES, CodeRow},
 };
@@ -92,22 +85,7 @@ fn the_page_about_codes_says_what_follows_from_each() {
 
 /// What CleverTap gets for a reason.
 fn clevertap_code(reason: FailureReason) -> i64 {
-    let event = Event {
-        place: Place(1),
-        sender: SenderKey(1),
-        sender_number: PhoneNumber::from_international("+918880110022"),
-        occurred_at: UnixMillis::from_seconds(1_795_000_000),
-        recorded_at: UnixMillis::from_seconds(1_795_000_000),
-        message: None,
-        platform_message_id: Some("7|1".to_owned()),
-        detail: EventDetail::Status {
-            status: DeliveryStatus::Failed,
-            failure: Some(Failure::new(reason, None, "why")),
-        },
-    };
-    let rendered = platforms::find("clevertap").expect("it is built in").render_callbacks(&[event]);
-    let body: serde_json::Value = serde_json::from_str(&rendered.requests[0].body).expect("JSON");
-    body["statuses"][0]["error"]["code"].as_i64().expect("a failure has a code")
+    platforms::find("clevertap").expect("it is built in").failure_code(reason).into()
 }
 
 #[test]

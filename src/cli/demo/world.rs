@@ -156,6 +156,7 @@ fn settings_text(folder: &Path, port: u16) -> String {
     let text = |text: String| toml::Value::from(text).to_string();
     let database = text(format!("sqlite://{}", folder.join("wabridge.db").display()));
     let key = text(folder.join("master.key").display().to_string());
+    let media = text(folder.join("media").display().to_string());
     format!(
         r#"# The settings of this demo. What is not here has its default, which `wabridge settings` prints.
 
@@ -170,6 +171,9 @@ url = {database}
 master_key_file = {key}
 # WhatsApp and CleverTap are played by a program on this machine.
 allow_private_networks = true
+
+[media]
+directory = {media}
 
 [instance]
 id = "demo"

@@ -2,12 +2,11 @@
 
 use serde::Serialize;
 
-use super::is_test_id;
+use super::{inbound, is_test_id};
 use crate::domain::{
+    account::AccountPolicy,
     callback::{Event, EventDetail, Rendered, Renderings},
     failure::{Failure, FailureReason},
-    inbound::{InboundContent, InboundMessage},
-    outbound::Location,
     status::DeliveryStatus,
     time::UnixMillis,
 };
@@ -17,13 +16,11 @@ pub const STATUSES_PER_CALLBACK_MAX: usize = 100;
 /// Larger requests are refused by gateways that nobody told of us.
 pub const CALLBACK_BODY_BYTES_MAX: usize = 256 * 1024;
 
-const PAYLOAD_VERSION: &str = "0.1";
-
-pub(super) fn render(events: &[Event]) -> Renderings {
+pub(super) fn render(policy: &AccountPolicy, events: &[Event]) -> Renderings {
     let mut renderings = Renderings::default();
     let mut report = Report::default();
     for (index, event) in events.iter().enumerate() {
-        match speak(event) {
+        match speak(policy, event) {
             Words::Status(status) => {
                 if !report.has_room_for(&status) {
                     report.finish(&mut renderings);
@@ -44,7 +41,7 @@ pub(super) fn render(events: &[Event]) -> Renderings {
 }
 
 /// What CleverTap is told of one event.
-enum Words {
+pub(super) enum Words {
     /// One element of `statuses`.
     Status(String),
     /// A request of its own.
@@ -54,10 +51,10 @@ enum Words {
     Silence,
 }
 
-fn speak(event: &Event) -> Words {
+fn speak(policy: &AccountPolicy, event: &Event) -> Words {
     match &event.detail {
         EventDetail::Status { status, failure } => speak_status(event, *status, failure.as_ref()),
-        EventDetail::Inbound(message) => speak_inbound(event, message),
+        EventDetail::Inbound(message) => inbound::speak(policy, event, message),
         EventDetail::Notice(_) => Words::None("CleverTap has no words for what WhatsApp tells the business".to_owned()),
         EventDetail::Unreadable { why } => Words::None(format!("the stored event cannot be read: {why}")),
     }
@@ -167,101 +164,12 @@ pub(super) fn code_of(reason: FailureReason) -> u16 {
     }
 }
 
-fn speak_inbound(event: &Event, message: &InboundMessage) -> Words {
-    let Some(from) = &message.from else {
-        return Words::None("the person hides the phone number, and CleverTap knows people by nothing else".to_owned());
-    };
-    let Some(waba_number) = &event.sender_number else {
-        return Words::None("the business number that it was sent to is no longer configured".to_owned());
-    };
-    let (kind, content) = match &message.content {
-        InboundContent::Text { body } => ("text", Content::Text { body }),
-        InboundContent::Button { payload, text } => ("button", Content::Button { payload, text }),
-        InboundContent::Location { location, url } => ("location", Content::Location(place(location, url.as_deref()))),
-        InboundContent::Other { kind } => {
-            return Words::None(format!("inbound messages of kind {kind} cannot be relayed to CleverTap"));
-        }
-        InboundContent::ListReply { .. }
-        | InboundContent::FlowReply { .. }
-        | InboundContent::Media(_)
-        | InboundContent::Contacts { .. }
-        | InboundContent::Reaction { .. }
-        | InboundContent::Order { .. }
-        | InboundContent::NumberChanged { .. }
-        | InboundContent::Unsupported { .. } => {
-            return Words::None("inbound messages of this kind cannot be relayed to CleverTap".to_owned());
-        }
-    };
-    // A reply to a test send is relayed, it may be an opt-out; but what it quotes is no id.
-    let quoted = event.platform_message_id.as_deref().filter(|id| !is_test_id(id));
-    Words::Inbound(json(&Inbound {
-        payload_version: PAYLOAD_VERSION,
-        from: from.digits(),
-        waba_number: waba_number.digits(),
-        timestamp: seconds(message.occurred_at),
-        context: quoted.map(|id| Context { id }),
-        r#type: kind,
-        content,
-    }))
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Inbound<'a> {
-    payload_version: &'static str,
-    from: &'a str,
-    waba_number: &'a str,
-    timestamp: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    context: Option<Context<'a>>,
-    r#type: &'static str,
-    #[serde(flatten)]
-    content: Content<'a>,
-}
-
-/// CleverTap's own id of the message that was replied to.
-#[derive(Serialize)]
-struct Context<'a> {
-    id: &'a str,
-}
-
-/// Under a key that is its `type`. Texts pass unchanged: opt-out journeys compare them letter by letter.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Content<'a> {
-    Text { body: &'a str },
-    Button { payload: &'a str, text: &'a str },
-    Location(Place<'a>),
-}
-
-#[derive(Serialize)]
-struct Place<'a> {
-    latitude: &'a str,
-    longitude: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<&'a str>,
-}
-
-fn place<'a>(location: &'a Location, url: Option<&'a str>) -> Place<'a> {
-    Place {
-        latitude: &location.latitude,
-        longitude: &location.longitude,
-        name: location.name.as_deref(),
-        address: location.address.as_deref(),
-        url,
-    }
-}
-
 /// Seconds since the epoch, as a string.
-fn seconds(moment: UnixMillis) -> String {
+pub(super) fn seconds(moment: UnixMillis) -> String {
     moment.as_seconds().to_string()
 }
 
-fn json(value: &impl Serialize) -> String {
+pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts and numbers always become JSON")
 }
 
@@ -282,6 +190,7 @@ mod tests {
             recorded_at: UnixMillis(1_790_000_124_000),
             message: None,
             platform_message_id: Some("7|1790000000|20261120|7|0".to_owned()),
+            media_url: None,
             detail: EventDetail::Status {
                 status: DeliveryStatus::Failed,
                 failure: Some(Failure::new(FailureReason::Other, None, text)),
@@ -290,7 +199,7 @@ mod tests {
     }
 
     fn requests(events: &[Event]) -> Vec<Rendered> {
-        render(events).requests
+        render(&AccountPolicy::default(), events).requests
     }
 
     #[test]

@@ -3,13 +3,14 @@
 //!
 //! CleverTap posts one JSON document a message and reads our answer within a second ([`request`],
 //! [`reply`]); delivery reports and inbound messages go the other way, to callback URLs of each account
-//! ([`callback`]). When somebody presses the button it asks for our list of templates ([`templates`]).
+//! ([`callback`], [`inbound`]). When somebody presses the button it asks for our list of templates ([`templates`]).
 //! Where its samples contradict each other we read every form and write the one that is
 //! documented.
 
 mod callback;
 mod credentials;
 mod grouping;
+mod inbound;
 mod reply;
 mod request;
 mod templates;
@@ -59,8 +60,8 @@ impl Platform for CleverTap {
         callback::code_of(reason)
     }
 
-    fn render_callbacks(&self, events: &[Event]) -> Renderings {
-        callback::render(events)
+    fn render_callbacks(&self, account: &Account, events: &[Event]) -> Renderings {
+        callback::render(&account.policy, events)
     }
 
     fn parse_template_query(&self, query: &str) -> Result<TemplateQuery, Refusal> {

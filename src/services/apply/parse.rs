@@ -214,6 +214,15 @@ fn parse_policy(section: &mut Section<'_>, platform: &str) -> AccountPolicy {
             .unwrap_or(defaults.forbidden_white_space),
         allowed_addresses: allowed_addresses(section).unwrap_or(defaults.allowed_addresses),
         silent_messages: word(section, "silent_messages", "report_failed or leave").unwrap_or(defaults.silent_messages),
+        inbound_file_type: word(section, "inbound_file_type", "file, document or both")
+            .unwrap_or(defaults.inbound_file_type),
+        inbound_audio_type: word(section, "inbound_audio_type", "audio or voice")
+            .unwrap_or(defaults.inbound_audio_type),
+        inbound_button_type: word(section, "inbound_button_type", "button or text")
+            .unwrap_or(defaults.inbound_button_type),
+        inbound_list_type: word(section, "inbound_list_type", "button or text").unwrap_or(defaults.inbound_list_type),
+        callback_number: word(section, "callback_number", "digits, plus or national")
+            .unwrap_or(defaults.callback_number),
     }
 }
 

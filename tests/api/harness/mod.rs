@@ -5,6 +5,7 @@
 //! what it always promises: nothing is left in a queue, everything that happened was told, in order and in
 //! CleverTap's shape. A scenario that ends otherwise says so with [`TestApp::leave`].
 
+mod bucket;
 mod database;
 mod messages;
 mod options;
@@ -33,6 +34,7 @@ use wabridge::{
 };
 
 pub(crate) use self::{
+    bucket::Bucket,
     database::{Database, on_each_database},
     messages::{Message, person},
     options::*,

@@ -97,6 +97,8 @@ fn settings(database: &Database, folder: &TempDir) -> Settings {
     settings.database.url = database.url(folder).into();
     settings.security.master_key_file = folder.path().join("master.key");
     settings.security.allow_private_networks = true;
+    settings.media.directory = folder.path().join("media");
+    settings.media.retry_waits = [50, 100, 200].map(Duration::from_millis).to_vec();
     settings.instance.id = "test".to_owned();
     settings.send.timeout = Duration::from_secs(4);
     settings.send.connect_timeout = Duration::from_secs(2);

@@ -1,0 +1,177 @@
+//! Fetching a file that a person sent, in two steps: Graph is asked where it lies, and says it for five minutes; there it
+//! is fetched with the access token. The token goes to hosts that the operator named, and to no other, whatever a
+//! URL says.
+
+use std::time::{Duration, Instant};
+
+use url::Url;
+
+use super::{authorization, graph_base};
+use crate::{
+    domain::account::{Connection, Sender},
+    net::{
+        download::Opened,
+        exchange::{Answer, Exchange, Method, NoAnswer, OutgoingRequest},
+    },
+    providers::{
+        FetchedMedia, MediaFailure, MediaFailureKind, MediaToFetch,
+        cloud_api::{
+            errors,
+            media::{MediaInfo, read_info},
+        },
+    },
+};
+
+/// Asking where a file lies. A link that is not there any more is asked for once again.
+const ASKED_MAX: usize = 2;
+
+pub(super) async fn fetch(
+    via: &Exchange,
+    from: &Sender,
+    wanted: &MediaToFetch<'_>,
+) -> Result<FetchedMedia, MediaFailure> {
+    let until = Instant::now() + wanted.timeout;
+    let left = || until.saturating_duration_since(Instant::now());
+    let mut asked = 0;
+    loop {
+        asked += 1;
+        let info = ask(via, from, wanted).await?;
+        if let Some(size_bytes) = info.size_bytes.filter(|size_bytes| *size_bytes > wanted.bytes_max) {
+            let text = format!("the file has {size_bytes} bytes, and {} are allowed", wanted.bytes_max);
+            return Err(failure(MediaFailureKind::Never, None, text));
+        }
+        check_host(&from.connection, &info.url, wanted.token_hosts)?;
+        match open(via, from, &info.url, wanted.bytes_max, left()).await? {
+            Opened::File(download) => {
+                let MediaInfo { mime_type, sha256, size_bytes, .. } = info;
+                return Ok(FetchedMedia { mime_type, sha256, size_bytes, download });
+            }
+            // Its five minutes may be over.
+            Opened::Answer(Answer { status: 404, .. }) if asked < ASKED_MAX => {}
+            Opened::Answer(answer) => return Err(refused(&answer, "the file's own address")),
+        }
+    }
+}
+
+/// Where the file lies.
+async fn ask(via: &Exchange, from: &Sender, wanted: &MediaToFetch<'_>) -> Result<MediaInfo, MediaFailure> {
+    let connection = &from.connection;
+    let mut url = Url::parse(&graph_base(connection))
+        .map_err(|error| failure(MediaFailureKind::Refused, None, format!("base_url cannot be used: {error}")))?;
+    // The id comes from a webhook: as a segment it cannot lead elsewhere.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().push(wanted.provider_media_id);
+    }
+    url.query_pairs_mut().append_pair("phone_number_id", &from.provider_number_id);
+    let exchanged = via.send(request(connection, url.as_str(), via.request_timeout())?).await;
+    let answer = exchanged.result.map_err(unanswered)?;
+    if answer.status != 200 {
+        return Err(refused(&answer, "Graph"));
+    }
+    read_info(&answer.body).map_err(|reason| {
+        failure(MediaFailureKind::Refused, None, format!("what Graph said of the file cannot be read: {reason}"))
+    })
+}
+
+async fn open(
+    via: &Exchange,
+    from: &Sender,
+    url: &str,
+    bytes_max: u64,
+    timeout: Duration,
+) -> Result<Opened, MediaFailure> {
+    via.open(request(&from.connection, url, timeout)?, bytes_max).await.map_err(unanswered)
+}
+
+fn request<'a>(connection: &Connection, url: &'a str, timeout: Duration) -> Result<OutgoingRequest<'a>, MediaFailure> {
+    let authorization = authorization(connection)
+        .ok_or_else(|| failure(MediaFailureKind::Later, None, "the connection has no access_token".to_owned()))?;
+    Ok(OutgoingRequest { method: Method::Get, url, headers: vec![authorization], body: None, timeout })
+}
+
+/// May this address be shown the token? It is the connection's own, or one of those that are named.
+fn check_host(connection: &Connection, url: &str, named: &[String]) -> Result<(), MediaFailure> {
+    let address = Url::parse(url).ok();
+    let own = Url::parse(connection.setting("base_url")).ok();
+    let host = address.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let is_own = address.as_ref().zip(own.as_ref()).is_some_and(|(address, own)| address.origin() == own.origin());
+    let is_named = address.as_ref().is_some_and(|address| address.scheme() == "https")
+        && named.iter().any(|pattern| matches_host(pattern, host));
+    if is_own || is_named {
+        return Ok(());
+    }
+    let text =
+        format!("Graph says that the file lies at {host:?}, which is not among media.hosts: add it if it is Meta's");
+    Err(failure(MediaFailureKind::Refused, None, text))
+}
+
+/// A name, or `*.` and the end of one.
+fn matches_host(pattern: &str, host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    match pattern.to_ascii_lowercase().strip_prefix("*.") {
+        Some(domain) => host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1),
+        None => host == pattern.to_ascii_lowercase(),
+    }
+}
+
+/// Trouble with the token or the server passes; that the file is not there may be a lie, but not for ever.
+fn refused(answer: &Answer, who: &str) -> MediaFailure {
+    const TOKEN_CODES: [i64; 4] = [0, 3, 10, 190];
+    const THROTTLED_CODES: [i64; 3] = [4, 80007, 130429];
+    let (code, text) = errors::describe(answer.status, &answer.body);
+    let passes = matches!(answer.status, 401 | 403 | 408 | 429 | 500..)
+        || code.is_some_and(|code| TOKEN_CODES.contains(&code) || THROTTLED_CODES.contains(&code));
+    let kind = if passes { MediaFailureKind::Later } else { MediaFailureKind::Refused };
+    failure(kind, answer.retry_after, format!("{who} answered {text}"))
+}
+
+fn unanswered(no_answer: NoAnswer) -> MediaFailure {
+    failure(MediaFailureKind::Later, None, no_answer.to_string())
+}
+
+fn failure(kind: MediaFailureKind, wait: Option<Duration>, text: String) -> MediaFailure {
+    MediaFailure { kind, wait, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_hosts_that_are_named_match() {
+        for (pattern, host) in [
+            ("lookaside.fbsbx.com", "lookaside.fbsbx.com"),
+            ("lookaside.fbsbx.com", "LOOKASIDE.fbsbx.com"),
+            ("*.whatsapp.net", "mmg.whatsapp.net"),
+            ("*.whatsapp.net", "a.b.whatsapp.net"),
+        ] {
+            assert!(matches_host(pattern, host), "{host}");
+        }
+        for (pattern, host) in [
+            ("lookaside.fbsbx.com", "lookaside.fbsbx.com.evil.example"),
+            ("lookaside.fbsbx.com", "fbsbx.com"),
+            ("*.whatsapp.net", "whatsapp.net"),
+            ("*.whatsapp.net", ".whatsapp.net"),
+            ("*.whatsapp.net", "evilwhatsapp.net"),
+            ("*.whatsapp.net", ""),
+        ] {
+            assert!(!matches_host(pattern, host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_soon_given_up_and_trouble_with_the_token_is_not() {
+        let kind = |status, body: &'static str| {
+            let answer = Answer { status, retry_after: None, body: body.into(), cut: false };
+            refused(&answer, "Graph").kind
+        };
+        let gone = r#"{"error":{"message":"Unsupported get request.","code":100,"error_subcode":33}}"#;
+        let token = r#"{"error":{"message":"Error validating access token","code":190}}"#;
+
+        assert_eq!(kind(404, ""), MediaFailureKind::Refused);
+        assert_eq!(kind(400, gone), MediaFailureKind::Refused);
+        assert_eq!(kind(400, token), MediaFailureKind::Later);
+        assert_eq!(kind(401, ""), MediaFailureKind::Later);
+        assert_eq!(kind(503, "<html>"), MediaFailureKind::Later);
+    }
+}
