@@ -22,6 +22,8 @@ use crate::{
         lookup::TemplateLookup,
         media::{Copier, Shelf, links::MediaLinks},
         relay::Relay,
+        subscribe_sync::SubscribeSync,
+        suppressions::Suppressions,
     },
     settings::Settings,
     store::{
@@ -86,6 +88,8 @@ impl App {
             settings.send.template_lookup,
         ));
         let channels = Arc::new(Channels::new(store.clone(), directory.clone(), exchange.clone()));
+        let in_memory = settings.limits.suppressions_in_memory;
+        let suppressions = Arc::new(Suppressions::load(store.clone(), in_memory).await?);
         let health = Arc::new(Health::default());
         let files = open_files(&settings)?;
         let links = Arc::new(MediaLinks::load(&store, &settings.public_url(), settings.retention.media).await?);
@@ -97,8 +101,15 @@ impl App {
             directory: directory.clone(),
             lookup: lookup.clone(),
             channels: channels.clone(),
+            suppressions: suppressions.clone(),
+            subscribe_sync: Arc::new(SubscribeSync {
+                store: store.clone(),
+                directory: directory.clone(),
+                exchange: self::exchange(&settings, settings.relay.connect_timeout, settings.relay.timeout)?,
+                retries: Schedule(settings.relay.retry_waits.clone()),
+            }),
             wakeups,
-            senders: sender_parts(&settings, &store, &committer, &directory, &exchange, &lookup),
+            senders: sender_parts(&settings, &store, &committer, &directory, &exchange, (&lookup, &suppressions)),
             subscriptions: subscription_parts(&settings, &store, &committer, &directory, &links)?,
             copier: Arc::new(Copier {
                 store: store.clone(),
@@ -115,7 +126,13 @@ impl App {
         let parts = Data::new(Parts {
             store: store.clone(),
             directory: directory.clone(),
-            acceptor: Acceptor::new(directory.clone(), committer.clone(), lookup.clone(), settings.limits.clone()),
+            acceptor: Acceptor::new(
+                directory.clone(),
+                committer.clone(),
+                lookup.clone(),
+                suppressions,
+                settings.limits.clone(),
+            ),
             ingestor: Ingestor::new(directory.clone(), committer, lookup, channels),
             media: Shelf {
                 store: store.clone(),
@@ -291,12 +308,13 @@ fn sender_parts(
     committer: &Committer,
     directory: &Arc<Directory>,
     exchange: &Exchange,
-    lookup: &Arc<TemplateLookup>,
+    (lookup, suppressions): (&Arc<TemplateLookup>, &Arc<Suppressions>),
 ) -> Arc<SenderParts> {
     let dispatcher = Dispatcher {
         directory: directory.clone(),
         exchange: exchange.clone(),
         lookup: lookup.clone(),
+        suppressions: suppressions.clone(),
         retries: Schedule(settings.send.retry_waits.clone()),
         unknown_grace: settings.send.unknown_grace,
         endpoints: Endpoints::default(),

@@ -18,13 +18,16 @@ use cli::{
     bench::BenchArguments,
     demo::DemoArguments,
     export::ExportArguments,
+    forget::ForgetArguments,
     hold::{HoldArguments, ReleaseArguments},
     message::MessageArguments,
+    person::PersonArguments,
     queue::QueueArguments,
     replay::ReplayArguments,
     restore::RestoreArguments,
     rotate_key::RotateKeyArguments,
     status::StatusArguments,
+    suppress::SuppressArguments,
     unrecognized::UnrecognizedArguments,
 };
 
@@ -40,6 +43,7 @@ Examples:
   wabridge status                              queues, holds, and what is owed to callback URLs
   wabridge message '7|1790000000|20261120|7|0' where is this message?
   wabridge queue pause --campaign 1790000000   stop a campaign in the middle
+  wabridge suppress import optouts.csv         who must not be sent marketing messages
 
 Settings come from wabridge.toml (or --settings FILE) and from environment variables such as
 WABRIDGE__DATABASE__URL; everything has a default.";
@@ -86,6 +90,9 @@ enum Command {
     Status(StatusArguments),
     Message(MessageArguments),
     Queue(QueueArguments),
+    Suppress(SuppressArguments),
+    Person(PersonArguments),
+    Forget(ForgetArguments),
     /// Fetch the templates of every number now
     ///
     /// The bridge does so by itself at the start, every few minutes, and when a provider says that one changed. A
@@ -145,6 +152,9 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Message(arguments) => return cli::message::message(&settings()?, &arguments).await,
         Command::Unrecognized(arguments) => return cli::unrecognized::unrecognized(&settings()?, &arguments).await,
         Command::Queue(arguments) => return cli::queue::queue(&settings()?, &arguments).await,
+        Command::Suppress(arguments) => return cli::suppress::suppress(&settings()?, &arguments).await,
+        Command::Person(arguments) => return cli::person::person(&settings()?, &arguments).await,
+        Command::Forget(arguments) => return cli::forget::forget(&settings()?, &arguments).await,
         Command::Sync => cli::sync::sync(&settings()?).await,
         Command::Hold(arguments) => cli::hold::hold(&settings()?, &arguments).await,
         Command::Release(arguments) => return cli::hold::release(&settings()?, &arguments).await,

@@ -8,6 +8,7 @@ use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 mod m20261121_000001_configuration;
 mod m20261121_000002_messages;
 mod m20261121_000003_sender_policy;
+mod m20261121_000004_suppressions;
 mod m20261121_000005_media;
 mod m20261121_000006_channels;
 mod m20261121_000007_queue;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000005_media::Migration),
             Box::new(m20261121_000006_channels::Migration),
             Box::new(m20261121_000007_queue::Migration),
+            Box::new(m20261121_000004_suppressions::Migration),
             Box::new(m20261121_000009_replay::Migration),
         ]
     }

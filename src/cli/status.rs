@@ -23,6 +23,8 @@ use super::{answer, answer_json, exit, report};
 
 /// Counting what is owed stops here: more is “many”.
 pub(super) const OWED_COUNTED_MAX: u64 = 1_000_000;
+/// People whom a platform refused to hear of.
+const REFUSED_SHOWN_MAX: usize = 10;
 
 /// Say how things stand: queues, holds, templates, and how far each callback URL has come
 #[derive(Args)]
@@ -64,19 +66,56 @@ async fn tell(
     for connection in &configuration.connections {
         writeln!(text, "  {} ({}): {}", connection.id, connection.provider, held(connection.hold.as_ref(), now))?;
     }
+    accounts(store, configuration, now, &mut text).await?;
     numbers(store, configuration, now, &mut text).await?;
     subscriptions(store, configuration, now, &mut text).await?;
 
     notices(store, configuration, now, &mut text).await?;
     super::queue::tell_rules(configuration, &store.queue_rules().await?, now, &mut text)?;
 
-    files(&store, &mut text).await?;
+    files(store, &mut text).await?;
 
     let (unread, parked) = store.count_unrecognized().await?;
     writeln!(text, "\nKEPT ASIDE")?;
     writeln!(text, "  {unread} parts of webhooks that could not be read; `wabridge unrecognized` lists them")?;
     writeln!(text, "  {parked} statuses whose messages are not known, or not yet")?;
     answer(&text)
+}
+
+/// Who must not be sent to, what the platforms know of it, and hours of quiet.
+async fn accounts(
+    store: &Store,
+    configuration: &wabridge::store::configuration::Configuration,
+    now: UnixMillis,
+    text: &mut String,
+) -> anyhow::Result<()> {
+    let suppressed = store.count_suppressions().await?;
+    writeln!(text, "\nACCOUNTS")?;
+    for account in &configuration.accounts {
+        let entries = suppressed.get(&account.key).copied().unwrap_or(0);
+        let disabled = if account.enabled { "" } else { ", disabled" };
+        writeln!(text, "  {} ({}{disabled}): suppressed {entries}", account.id, account.platform)?;
+        if let Some(hours) = &account.policy.quiet_hours {
+            let zone = account.policy.time_zone.parse().unwrap_or(chrono_tz::Tz::UTC);
+            let state = if hours.are_now(zone, now) { "QUIET now, these messages wait" } else { "not now" };
+            writeln!(text, "    quiet hours {hours} ({zone}): {state}")?;
+        }
+        if account.policy.subscribe_sync.enabled {
+            let sync = store.sync_overview(account.key).await?;
+            let synced = sync.synced_at.map_or_else(|| "never".to_owned(), |at| format!("{} ago", ago(at, now)));
+            let failure =
+                sync.failure.map_or_else(String::new, |(at, why)| format!("; failed {} ago: {why}", ago(at, now)));
+            let (pending, refused) = (sync.pending, sync.refused);
+            writeln!(
+                text,
+                "    platform's own list: pending {pending}, refused {refused}, last told {synced}{failure}"
+            )?;
+            for (phone, why) in store.refused_by_platform(account.key, REFUSED_SHOWN_MAX).await? {
+                writeln!(text, "      refused {phone}: {why}")?;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn numbers(

@@ -11,6 +11,7 @@ use super::{
     network::Network,
     outbound::Category,
     phone::PhoneNumber,
+    quiet::QuietHours,
     time::UnixMillis,
 };
 
@@ -58,6 +59,38 @@ pub struct AccountPolicy {
     pub inbound_list_type: TapType,
     /// How the platform spells the business number.
     pub callback_number: NumberSpelling,
+    /// When which messages wait; `None`: never.
+    pub quiet_hours: Option<QuietHours>,
+    pub subscribe_sync: SubscribeSync,
+}
+
+impl AccountPolicy {
+    /// Whether messages of this category wait at this moment.
+    pub fn is_quiet(&self, category: Category, now: UnixMillis) -> bool {
+        // Checked when it was stored.
+        let zone = self.time_zone.parse().unwrap_or(chrono_tz::Tz::UTC);
+        self.quiet_hours.as_ref().is_some_and(|hours| hours.hold_back(category, zone, now))
+    }
+}
+
+/// Telling the platform itself who must not be sent to. It stops all messages, so it is off unless asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SubscribeSync {
+    pub enabled: bool,
+    /// Of the platform's own API.
+    pub path: String,
+    /// The platform's word for what a number is unsubscribed from.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// In place of the platform's address for the account's region.
+    pub base_url: Option<String>,
+}
+
+impl Default for SubscribeSync {
+    fn default() -> Self {
+        Self { enabled: false, path: "/1/subscribe".to_owned(), kind: "whatsapp".to_owned(), base_url: None }
+    }
 }
 
 impl Default for AccountPolicy {
@@ -71,6 +104,8 @@ impl Default for AccountPolicy {
             dummy_numbers: vec!["+919870369294".to_owned()],
             unknown_outcome: UnknownOutcome::default(),
             expire_after: ExpireAfter::default(),
+            quiet_hours: None,
+            subscribe_sync: SubscribeSync::default(),
             rendered_body: RenderedBody::default(),
             forbidden_white_space: ForbiddenWhiteSpace::default(),
             allowed_addresses: Vec::new(),
@@ -187,6 +222,8 @@ pub struct Credentials {
     pub url_token: Option<SecretString>,
     /// Any other headers, lower-case name to value. All of them must be right.
     pub headers: BTreeMap<String, SecretString>,
+    /// What we show to the platform's own API; `None`: the first of the passcodes.
+    pub api_passcode: Option<SecretString>,
 }
 
 /// One set of credentials and settings at one provider.

@@ -48,6 +48,7 @@ pub enum FailureReason {
     NumberInactive,
     TooManyToNumber,
     Unreachable,
+    /// The number's own block list names the person.
     Blocklisted,
     DeviceIncapable,
     OutsideWindow,
@@ -57,6 +58,8 @@ pub enum FailureReason {
     /// Our own: nobody can tell whether it went out.
     UnknownOutcome,
     Other,
+    /// The person does not want messages of this kind.
+    OptedOut,
     /// Our own: an operator took it back before it was sent.
     Cancelled,
 }
@@ -75,6 +78,7 @@ stored!(FailureReason {
     Expired = 11 "expired",
     UnknownOutcome = 12 "unknown_outcome",
     Other = 13 "other",
+    OptedOut = 14 "opted_out",
     Cancelled = 15 "cancelled",
 });
 

@@ -50,7 +50,9 @@ fn after(failure: Option<&Failure>) -> Resend {
         Some(FailureReason::BlockedByProvider) => Resend::Risky(
             "WhatsApp chose not to deliver it, and holds it against the business account when it is asked again and again",
         ),
-        Some(FailureReason::Blocklisted) => Resend::Risky("the person does not want messages like this"),
+        Some(FailureReason::Blocklisted | FailureReason::OptedOut) => {
+            Resend::Risky("the person does not want messages like this")
+        }
         Some(
             FailureReason::Credentials
             | FailureReason::Template

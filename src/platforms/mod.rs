@@ -4,6 +4,8 @@
 
 pub mod clevertap;
 
+use secrecy::SecretString;
+
 use crate::domain::{
     account::Account,
     callback::{Event, Renderings},
@@ -11,6 +13,7 @@ use crate::domain::{
     failure::{FailureReason, Refusal},
     ids::MessageId,
     outbound::SendRequest,
+    phone::PhoneNumber,
     template::{ListedTemplate, Template},
 };
 
@@ -41,11 +44,52 @@ pub trait Platform: Send + Sync {
     /// Events into requests to a callback URL. All events are of one subscription of the account.
     fn render_callbacks(&self, account: &Account, events: &[Event]) -> Renderings;
 
+    /// How many people one request of [`Self::render_subscribers`] may name.
+    fn subscribers_per_request_max(&self) -> usize;
+
+    /// The request to the platform's own API that says who must not be sent to, and who may be again. An error
+    /// says what is missing for it.
+    fn render_subscribers(&self, account: &Account, people: &[Subscriber<'_>]) -> Result<OwnApiRequest, String>;
+
+    /// Understands the body of its answer, when that was a success. An error is why it is none after all.
+    fn read_subscribers(&self, answer: &[u8]) -> Result<SubscriberAnswer, String>;
+
     /// Understands what is asked of the list of templates, from the raw query of the URL.
     fn parse_template_query(&self, query: &str) -> Result<TemplateQuery, Refusal>;
 
     /// A page of that list, or why there is none. `own_url` is where the list was asked for, without its query.
     fn reply_templates(&self, query: &TemplateQuery, outcome: Result<&TemplatePage, &Refusal>, own_url: &str) -> Reply;
+}
+
+/// A person whom the platform is told of.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscriber<'a> {
+    pub phone: &'a PhoneNumber,
+    /// May be sent to again.
+    pub welcome: bool,
+}
+
+/// A `POST` to a platform's own API, before HTTP.
+#[derive(Debug)]
+pub struct OwnApiRequest {
+    pub url: String,
+    pub headers: Vec<(&'static str, SecretString)>,
+    /// JSON.
+    pub body: String,
+}
+
+/// What the platform did not take of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubscriberAnswer {
+    pub refused: Vec<RefusedSubscriber>,
+    /// Reasons that belong to somebody, but not to whom.
+    pub refused_unnamed: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedSubscriber {
+    pub phone: PhoneNumber,
+    pub why: String,
 }
 
 /// What a platform wants to know of an account's templates.

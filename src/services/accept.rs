@@ -5,11 +5,15 @@
 //! 3. A template: is it approved, in this language, and does the request fill it? When the list we have
 //!    says no, one look-up may say otherwise.
 //! 4. A test: is it to be sent at all?
-//! 5. Seen before? Stored together with its neighbours, or recognised; only then "accepted".
+//! 5. Does the person want it?
+//! 6. Seen before? Stored together with its neighbours, or recognised; only then "accepted".
 //!
 //! Whatever is refused on the way is kept with the answer, and is never sent later.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 
@@ -18,6 +22,7 @@ use super::{
     lookup::{LookedUp, TemplateLookup},
     per_minute::PerMinute,
     rendered::check_rendered,
+    suppressions::Suppressions,
 };
 use crate::{
     clock,
@@ -44,6 +49,7 @@ pub struct Acceptor {
     pub directory: Arc<Directory>,
     pub committer: Committer,
     pub lookup: Arc<TemplateLookup>,
+    pub suppressions: Arc<Suppressions>,
     pub limits: Limits,
     kept: PerMinute,
     strangers_kept: PerMinute,
@@ -53,6 +59,8 @@ pub struct Acceptor {
 
 /// Calls without the right credentials that are kept.
 const STRANGERS_KEPT_PER_MINUTE: u32 = 60;
+/// A look into the suppression list takes a caller's time.
+const SUPPRESSION_LOOK_UP_MAX: Duration = Duration::from_millis(200);
 /// Calls without the right credentials that are told in the log.
 const STRANGERS_TOLD_PER_MINUTE: u32 = 60;
 /// What is kept of each.
@@ -77,11 +85,18 @@ struct Sameness<'a> {
 }
 
 impl Acceptor {
-    pub fn new(directory: Arc<Directory>, committer: Committer, lookup: Arc<TemplateLookup>, limits: Limits) -> Self {
+    pub fn new(
+        directory: Arc<Directory>,
+        committer: Committer,
+        lookup: Arc<TemplateLookup>,
+        suppressions: Arc<Suppressions>,
+        limits: Limits,
+    ) -> Self {
         Self {
             directory,
             committer,
             lookup,
+            suppressions,
             limits,
             kept: PerMinute::default(),
             strangers_kept: PerMinute::default(),
@@ -155,7 +170,30 @@ impl Acceptor {
             Content::Template(content) => self.check_template(account, sender, content, request.purpose).await?,
         };
         let send = to_be_sent(account, request.purpose, &recipient);
+        if send {
+            self.check_welcome(account, &recipient, category).await?;
+        }
         Ok(Checked { sender: sender.clone(), recipient, category, template, send })
+    }
+
+    /// Whether the person wants messages of this kind, or may be sent any. When nobody can tell in time the message is
+    /// taken: it is asked again before it is sent.
+    async fn check_welcome(
+        &self,
+        account: &Account,
+        recipient: &PhoneNumber,
+        category: Category,
+    ) -> Result<(), Refusal> {
+        let asked = self.suppressions.find(account.key, recipient, category);
+        match tokio::time::timeout(SUPPRESSION_LOOK_UP_MAX, asked).await {
+            Ok(Ok(None)) => Ok(()),
+            Ok(Ok(Some(suppression))) => Err(Refusal::new(RefusalKind::NotSubscribed, suppression.refusal())),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %telemetry::Chain(&error), "could not look into the suppression list");
+                Ok(())
+            }
+            Err(_) => Ok(()),
+        }
     }
 
     /// Checks a template against the list that we have, and when that says no, against a fresh one.

@@ -9,6 +9,7 @@
 
 pub mod difference;
 pub mod parse;
+mod people;
 mod reading;
 #[cfg(test)]
 mod stored_tests;

@@ -14,6 +14,7 @@ use super::{
     directory::{Directory, Snapshot},
     endpoints::{Endpoints, Route},
     lookup::{LookedUp, SILENCE_GOOD_FOR, TemplateLookup},
+    suppressions::Suppressions,
 };
 use crate::{
     clock,
@@ -22,7 +23,7 @@ use crate::{
         attempt::{Attempt, AttemptOutcome},
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
         fill::{FillRules, fill},
-        outbound::{Content, OutboundMessage, Purpose, SendBody},
+        outbound::{Category, Class, Content, OutboundMessage, Purpose, SendBody},
         progress::Finding,
         retry::{Schedule, after_pair_refusals},
         template::{TemplateContent, Unresolved, resolve},
@@ -38,6 +39,7 @@ pub struct Dispatcher {
     pub directory: Arc<Directory>,
     pub exchange: Exchange,
     pub lookup: Arc<TemplateLookup>,
+    pub suppressions: Arc<Suppressions>,
     pub retries: Schedule,
     /// How long to wait for evidence about a message that may have gone out.
     pub unknown_grace: Duration,
@@ -87,6 +89,10 @@ pub enum ConsequenceClass {
 
 /// A message whose template is stopped looks again after this.
 const TEMPLATE_STOPPED_WAIT: Duration = Duration::from_secs(15 * 60);
+/// Before another look when the suppression list could not be read.
+const SUPPRESSIONS_UNREAD_WAIT: Duration = Duration::from_secs(5);
+/// Between two looks whether the quiet hours are over.
+const QUIET_WAIT: Duration = Duration::from_secs(10 * 60);
 /// However long a provider asks us to wait, we look again after this.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 /// When a template is not ready and nobody says for how long.
@@ -105,6 +111,9 @@ impl Dispatcher {
             Ok(message) => message,
             Err(obstacle) => return self.obstructed(queued, obstacle),
         };
+        if let Err(obstacle) = self.check_person(account, &message).await {
+            return self.obstructed(queued, obstacle);
+        }
         let mut swapped = false;
         let result = self.send(sender, &message, &mut swapped).await;
         let took = clock::now().since(started_at);
@@ -135,6 +144,37 @@ impl Dispatcher {
                 Dispatched { consequence: Some(consequence), ..Dispatched::of(finding) }
             }
         }
+    }
+
+    /// Between acceptance and now the person may have stopped such messages, or a quiet hour may have begun.
+    async fn check_person(&self, account: &Account, message: &OutboundMessage) -> Result<(), Obstacle> {
+        let category = match &message.body {
+            SendBody::Template(filled) => filled.category,
+            SendBody::Freeform(_) => Category::Freeform,
+        };
+        match self.suppressions.find(account.key, &message.to, category).await {
+            Ok(None) => {}
+            Ok(Some(suppression)) => return Err(Obstacle::Final(suppression.failure())),
+            Err(error) => {
+                tracing::error!(error = %telemetry::Chain(&error), "could not look into the suppression list");
+                let failure = Failure::new(FailureReason::Other, None, "the suppression list could not be read");
+                return Err(Obstacle::NotYet { wait: SUPPRESSIONS_UNREAD_WAIT, failure });
+            }
+        }
+        // Its number's owner keeps the hours. This one was not known to be of such a category.
+        if account.policy.is_quiet(category, clock::now()) {
+            let failure = Failure::new(FailureReason::Other, None, "it waits for the end of the account's quiet hours");
+            return Err(Obstacle::NotYet { wait: QUIET_WAIT, failure });
+        }
+        Ok(())
+    }
+
+    /// Classes of a number whose messages wait for the end of quiet hours.
+    pub fn quiet_classes(&self, sender: &Sender) -> Vec<Class> {
+        let (snapshot, now) = (self.directory.snapshot(), clock::now());
+        let Some(account) = snapshot.account_by_key(sender.account) else { return vec![] };
+        let quiet = [Category::Marketing, Category::Utility].into_iter();
+        quiet.filter(|category| account.policy.is_quiet(*category, now)).map(Category::class).collect()
     }
 
     async fn send(

@@ -31,6 +31,14 @@ pub async fn forget_old(
     }
     repeat(step, || store.forget_messages(now.minus(ages.messages), step)).await?;
     repeat(step, || store.forget_person_links(now.minus(ages.person_links), step)).await?;
+    // News that would come later than this does not come.
+    let snapshot = directory.snapshot();
+    let telling: Vec<_> = snapshot
+        .accounts()
+        .filter(|account| account.policy.subscribe_sync.enabled)
+        .map(|account| account.key)
+        .collect();
+    repeat(step, || store.forget_lifted(&telling, now.minus(ages.events), step)).await?;
     let aged = [
         (Aging::RefusedRequests, ages.refused),
         (Aging::CallbackAttempts, ages.attempts),

@@ -97,6 +97,8 @@ pub struct Limits {
     pub answer_bytes: usize,
     pub refused_kept_per_minute: u32,
     pub read_ahead_messages: usize,
+    /// Beyond it the database is asked before each message.
+    pub suppressions_in_memory: usize,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

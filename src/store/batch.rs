@@ -264,6 +264,8 @@ pub(crate) struct Effects {
     pub(crate) settled: usize,
     /// A file came, to be copied.
     pub(crate) media: bool,
+    /// The suppression list changed.
+    pub(crate) suppressions: bool,
 }
 
 /// The task behind a [`Committer`].
@@ -277,6 +279,10 @@ struct Writer {
 
 impl Writer {
     async fn run(self, mut queue: mpsc::UnboundedReceiver<Job>) {
+        // Not in the middle of a transaction: reading the key for the first time may write it.
+        if let Err(error) = self.store.person_hasher().await {
+            tracing::error!(error = %telemetry::Chain(&error), "could not read the key for people's hashes");
+        }
         // Accepted by a commit that took too long for whoever waited: to be cancelled first of all.
         let mut withdrawn = Vec::new();
         while let Some(job) = queue.recv().await {
@@ -371,6 +377,9 @@ impl Writer {
         if effects.media {
             self.wakeups.ring_media();
         }
+        if effects.suppressions {
+            self.wakeups.ring_suppressions();
+        }
         Ok(answers)
     }
 
@@ -414,8 +423,8 @@ impl Writer {
             transaction,
             &sorted.settlements,
             &sorted.ingests.iter().map(|(_, ingest)| *ingest).collect::<Vec<_>>(),
-            &self.ids,
-            now,
+            || self.store.person_hasher_read().cloned(),
+            (&self.ids, now),
             &mut effects,
         )
         .await?;

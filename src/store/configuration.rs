@@ -448,6 +448,8 @@ struct StoredCredentials {
     bearer_token: Option<String>,
     url_token: Option<String>,
     headers: BTreeMap<String, String>,
+    #[serde(default)]
+    api_passcode: Option<String>,
 }
 
 impl From<&Credentials> for StoredCredentials {
@@ -459,6 +461,7 @@ impl From<&Credentials> for StoredCredentials {
             bearer_token: credentials.bearer_token.as_ref().map(text),
             url_token: credentials.url_token.as_ref().map(text),
             headers: credentials.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+            api_passcode: credentials.api_passcode.as_ref().map(text),
         }
     }
 }
@@ -471,6 +474,7 @@ impl From<StoredCredentials> for Credentials {
             bearer_token: stored.bearer_token.map(Into::into),
             url_token: stored.url_token.map(Into::into),
             headers: stored.headers.into_iter().map(|(name, value)| (name, value.into())).collect(),
+            api_passcode: stored.api_passcode.map(Into::into),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{
     notices::ReceivedNotice,
     outbound::{Settlement, id_list, odd_value, provider_id_hash},
     people::{People, ReceivedLink},
-    preferences::{self, ReceivedPreference},
+    preferences::{self, ReceivedPreference, Unwelcome},
     query_rows,
 };
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
         outbound::SendState,
         progress::{News, Progress},
         status::{DeliveryStatus, StatusUpdate},
+        suppression::{PersonHasher, verdict_on_person},
         time::UnixMillis,
     },
     telemetry,
@@ -108,8 +109,8 @@ pub(super) async fn apply(
     transaction: &DatabaseTransaction,
     settlements: &[&Settlement],
     ingests: &[&Ingest],
-    ids: &Arc<MessageIds>,
-    now: UnixMillis,
+    hasher: impl FnOnce() -> Result<PersonHasher, DbErr>,
+    (ids, now): (&Arc<MessageIds>, UnixMillis),
     effects: &mut Effects,
 ) -> Result<Vec<Ingested>, DbErr> {
     if settlements.is_empty() && ingests.is_empty() {
@@ -140,13 +141,14 @@ pub(super) async fn apply(
 
     keep_parked(transaction, &parked, ids, now).await?;
     keep_skipped(transaction, ingests, ids, now).await?;
-    let people = People::meet(transaction, ingests, &by_provider_id, now).await?;
-    preferences::take(transaction, ingests, &people, ids, now).await?;
+    let linked = People::meet(transaction, ingests, &by_provider_id, now).await?;
+    let refusals = std::mem::take(&mut working.unwelcome);
+    preferences::take(transaction, ingests, &linked, refusals, hasher, (ids, now), effects).await?;
     let mut fresh = claim(transaction, ingests, now).await?;
-    let files = new_files(ingests, &fresh, &people, ids, now);
+    let files = new_files(ingests, &fresh, &linked, ids, now);
     effects.media |= !files.is_empty();
     media::keep(transaction, files).await?;
-    receive(ingests, &by_provider_id, &people, &mut fresh, &mut working.news, &mut answers);
+    receive(ingests, &by_provider_id, &linked, &mut fresh, &mut working.news, &mut answers);
     working.news.extend(new_notices(ingests, &mut fresh, now));
     working.write(transaction).await?;
     effects.senders.extend(working.queued_again.iter());
@@ -190,6 +192,8 @@ struct Working {
     attempts: Vec<[Value; 7]>,
     /// Numbers that have something to send again.
     queued_again: BTreeSet<SenderKey>,
+    /// Refusals that tell something about the recipient.
+    unwelcome: Vec<Unwelcome>,
 }
 
 struct Touched {
@@ -233,7 +237,7 @@ impl Working {
                 },
             );
         }
-        Ok(Self { messages, news: vec![], attempts: vec![], queued_again: BTreeSet::new() })
+        Ok(Self { messages, news: vec![], attempts: vec![], queued_again: BTreeSet::new(), unwelcome: vec![] })
     }
 
     /// Applies a finding. `false` when it comes too late.
@@ -264,6 +268,7 @@ impl Working {
             self.queued_again.insert(touched.sender);
         }
         let (account, sender) = (touched.account, touched.sender);
+        self.note_unwelcome(settlement.message, &news);
         self.tell(account, sender, settlement.message, news);
         true
     }
@@ -282,8 +287,16 @@ impl Working {
         for told in &news {
             metrics::counter!(telemetry::STATUSES, "status" => told.status.as_str()).increment(1);
         }
+        self.note_unwelcome(id, &news);
         self.tell(account, sender, id, news);
         true
+    }
+
+    fn note_unwelcome(&mut self, message: MessageId, news: &[News]) {
+        self.unwelcome.extend(news.iter().filter_map(|news| {
+            let failure = news.failure.as_ref().filter(|failure| verdict_on_person(failure).is_some())?;
+            Some(Unwelcome { message, failure: failure.clone(), occurred_at: news.occurred_at })
+        }));
     }
 
     fn tell(&mut self, account: AccountKey, sender: SenderKey, message: MessageId, news: Vec<News>) {

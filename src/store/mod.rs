@@ -18,7 +18,13 @@ use sea_orm::{
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 
-use crate::{domain::time::UnixMillis, settings, store::vault::Vault};
+use tokio::sync::OnceCell;
+
+use crate::{
+    domain::{suppression::PersonHasher, time::UnixMillis},
+    settings,
+    store::vault::Vault,
+};
 
 pub(crate) use self::rows::{execute_rows, query_rows};
 
@@ -30,6 +36,7 @@ pub mod configuration;
 pub mod events;
 pub mod export;
 pub mod files;
+pub mod forget;
 pub mod holds;
 pub mod ingest;
 pub mod leases;
@@ -38,6 +45,7 @@ pub mod notices;
 pub mod outbound;
 pub mod overview;
 pub mod people;
+pub mod person;
 pub mod preferences;
 pub mod queue;
 pub mod queue_rules;
@@ -49,6 +57,8 @@ mod rows;
 pub mod secrets;
 pub mod silence;
 pub mod story;
+pub mod suppression_syncs;
+pub mod suppressions;
 pub mod templates;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -66,6 +76,8 @@ pub struct Store {
     /// SQLite: a few connections that only read. PostgreSQL: the same pool.
     reader: DatabaseConnection,
     vault: std::sync::Arc<Vault>,
+    /// Read when it is first asked for.
+    people: std::sync::Arc<OnceCell<PersonHasher>>,
 }
 
 /// The database did not do what it was asked.
@@ -107,7 +119,7 @@ impl Store {
             let pool = Database::connect(postgres_options(settings)).await.doing("connect to PostgreSQL")?;
             (pool.clone(), pool)
         };
-        let store = Self { writer, reader, vault: std::sync::Arc::new(vault) };
+        let store = Self { writer, reader, vault: std::sync::Arc::new(vault), people: std::sync::Arc::default() };
         Migrator::up(&store.writer, None).await.doing("bring the database schema up to date")?;
         Ok(store)
     }

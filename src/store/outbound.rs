@@ -385,16 +385,19 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(queued_message).collect()).doing("read a number's queue")
     }
 
-    /// Messages of a number whose retry is due, or nearly.
+    /// Messages of a number whose retry is due, or nearly; those of classes that are `quiet` only when they are too late.
     pub async fn due_retries(
         &self,
         sender: SenderKey,
         until: UnixMillis,
+        quiet: &[Class],
         limit: usize,
     ) -> Result<Vec<QueuedMessage>, StoreError> {
+        let quiet: String =
+            quiet.iter().map(|class| format!(" AND (class <> {} OR expires_at <= $2)", class.code())).collect();
         let sql = format!(
             "SELECT {QUEUED_COLUMNS} FROM outbound_messages \
-             WHERE sender = $1 AND due_at IS NOT NULL AND due_at <= $2 AND state = 0 ORDER BY due_at LIMIT {limit}"
+             WHERE sender = $1 AND due_at IS NOT NULL AND due_at <= $2 AND state = 0{quiet} ORDER BY due_at LIMIT {limit}"
         );
         let rows = query(self.reader(), sql, vec![sender.0.into(), until.0.into()]).await;
         rows.and_then(|rows| rows.iter().map(queued_message).collect()).doing("read a number's retries")

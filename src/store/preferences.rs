@@ -1,17 +1,23 @@
-//! What people want to be sent, as it arrives in webhooks.
+//! What people want to be sent, as it arrives in webhooks and in refusals of messages. It is written in the
+//! transaction of the webhook, so nothing that was answered is lost.
 
 use std::sync::Arc;
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::{DatabaseTransaction, DbErr, Value};
 
 use super::{
+    batch::Effects,
     ingest::{Ingest, insert_unrecognized, unrecognized_row},
+    outbound::odd_value,
     people::People,
+    query_rows, suppressions,
 };
 use crate::domain::{
-    ids::{AccountKey, MessageIds, SenderKey},
+    failure::Failure,
+    ids::{AccountKey, MessageId, MessageIds, SenderKey},
     phone::PhoneNumber,
-    preference::Preference,
+    preference::{Choice, Preference},
+    suppression::{PersonHasher, Scope, Source, Suppression, short},
     time::UnixMillis,
 };
 
@@ -25,29 +31,110 @@ pub struct ReceivedPreference {
 
 impl ReceivedPreference {
     /// Whose wish it is: as it came, or by a link that is known.
-    pub(super) fn phone<'a>(&'a self, people: &'a People) -> Option<&'a PhoneNumber> {
+    fn phone<'a>(&'a self, people: &'a People) -> Option<&'a PhoneNumber> {
         let by_link = || people.phone(self.account, self.preference.user_id.as_deref());
         self.preference.phone.as_ref().or_else(by_link)
     }
 }
 
+/// A message that was refused because of its recipient.
+pub(super) struct Unwelcome {
+    pub(super) message: MessageId,
+    pub(super) failure: Failure,
+    pub(super) occurred_at: UnixMillis,
+}
+
+/// The provider's word for the kind of messages that a person can stop.
+const MARKETING: &str = "marketing_messages";
 const NOT_USED: &str = "a preference of a person: kept, and not used by this version";
 
-/// Takes in the preferences of a batch of webhooks, in the batch's transaction.
+/// Takes in the preferences of a batch of webhooks, and what refusals tell about people.
 pub(super) async fn take(
     transaction: &DatabaseTransaction,
     ingests: &[&Ingest],
-    people: &People,
-    ids: &Arc<MessageIds>,
-    now: UnixMillis,
+    linked: &People,
+    refusals: Vec<Unwelcome>,
+    hasher: impl FnOnce() -> Result<PersonHasher, DbErr>,
+    (ids, now): (&Arc<MessageIds>, UnixMillis),
+    effects: &mut Effects,
 ) -> Result<(), DbErr> {
-    let mut rows = Vec::new();
+    if refusals.is_empty() && ingests.iter().all(|ingest| ingest.preferences.is_empty()) {
+        return Ok(());
+    }
+    let hasher = hasher()?;
+    let mut changes = learned(transaction, refusals, &hasher).await?;
+    let (mut unused, mut hidden) = (Vec::new(), Vec::new());
     for ingest in ingests {
         for received in &ingest.preferences {
-            let whose = if received.phone(people).is_some() { "preference" } else { "preference of somebody unknown" };
-            let (pointer, entry) = (whose.to_owned(), &received.preference.entry);
-            rows.push(unrecognized_row(ids.next(now), ingest.connection, 1, None, pointer, NOT_USED, entry));
+            let told = wishes(received, linked, &hasher);
+            if told.is_empty() {
+                let (pointer, entry) = ("preference".to_owned(), &received.preference.entry);
+                unused.push(unrecognized_row(ids.next(now), ingest.connection, 1, None, pointer, NOT_USED, entry));
+            }
+            let mut told = told.into_iter();
+            changes.extend(told.next());
+            hidden.extend(told);
         }
     }
-    insert_unrecognized(transaction, rows).await
+    // Once the person was known by the provider's id only: that entry follows, but none is made for it.
+    let asked: Vec<_> = hidden.iter().map(|wish| (wish.account, wish.person)).collect();
+    let known = suppressions::known(transaction, &asked).await?;
+    changes.extend(hidden.into_iter().filter(|wish| known.contains(&(wish.account, wish.person))));
+    effects.suppressions |= !changes.is_empty();
+    suppressions::write(transaction, changes).await?;
+    insert_unrecognized(transaction, unused).await
+}
+
+/// What a preference means: for the person's number first, when it is known, then for the provider's id.
+/// Nothing when it is not about marketing, or neither a yes nor a no.
+fn wishes(received: &ReceivedPreference, linked: &People, hasher: &PersonHasher) -> Vec<Suppression> {
+    let ReceivedPreference { account, preference, .. } = received;
+    let number = received.phone(linked);
+    let (lifted, reason) = match (&preference.choice, preference.category.as_str()) {
+        (Choice::Stop, MARKETING) => (false, "stopped in WhatsApp"),
+        (Choice::Resume, MARKETING) => (true, "resumed in WhatsApp"),
+        (Choice::Stop | Choice::Resume | Choice::Other(_), _) => return vec![],
+    };
+    let phone = number.map(|phone| hasher.of_phone(phone));
+    let user = preference.user_id.as_deref().map(|id| hasher.of_user(id));
+    let wish = |person| Suppression {
+        account: *account,
+        person,
+        source: Source::Person,
+        scope: Scope::Marketing,
+        lifted,
+        phone: number.cloned(),
+        user_id: preference.user_id.clone(),
+        reason: short(reason),
+        occurred_at: preference.occurred_at,
+    };
+    [phone, user].into_iter().flatten().map(wish).collect()
+}
+
+/// Whom messages were refused for.
+async fn learned(
+    transaction: &DatabaseTransaction,
+    refusals: Vec<Unwelcome>,
+    hasher: &PersonHasher,
+) -> Result<Vec<Suppression>, DbErr> {
+    let rows: Vec<[Value; 1]> = refusals.iter().map(|refusal| [refusal.message.0.into()]).collect();
+    let found = query_rows(
+        transaction,
+        "SELECT m.id, m.account, m.recipient FROM (",
+        rows,
+        ") AS v CROSS JOIN outbound_messages AS m WHERE m.id = v.column1",
+    )
+    .await?;
+    let mut learned = Vec::with_capacity(found.len());
+    for row in &found {
+        let id = MessageId(row.try_get("", "id")?);
+        let account = AccountKey(row.try_get("", "account")?);
+        let recipient: String = row.try_get("", "recipient")?;
+        let phone = PhoneNumber::from_international(&recipient).ok_or_else(|| odd_value("recipient"))?;
+        let refusal = refusals.iter().find(|refusal| refusal.message == id);
+        learned.extend(refusal.and_then(|refusal| {
+            Suppression::learned_from(&refusal.failure, account, hasher, phone, refusal.occurred_at)
+        }));
+    }
+    Ok(learned)
 }

@@ -158,7 +158,16 @@ impl Store {
         let no_ids = std::sync::Arc::new(MessageIds::new(0));
         let transaction = self.begin().await.doing("begin")?;
         let settlements: Vec<&Settlement> = settlements.iter().collect();
-        ingest::apply(&transaction, &settlements, &[], &no_ids, self.now(), &mut effects).await.doing(doing)?;
+        ingest::apply(
+            &transaction,
+            &settlements,
+            &[],
+            || self.person_hasher_read().cloned(),
+            (&no_ids, self.now()),
+            &mut effects,
+        )
+        .await
+        .doing(doing)?;
         transaction.commit().await.doing(doing)?;
         Ok(effects.settled)
     }
@@ -184,7 +193,16 @@ impl Store {
             transaction.rollback().await.doing(doing)?;
             return Ok(false);
         }
-        ingest::apply(&transaction, &[&settlement], &[], &no_ids, self.now(), &mut effects).await.doing(doing)?;
+        ingest::apply(
+            &transaction,
+            &[&settlement],
+            &[],
+            || self.person_hasher_read().cloned(),
+            (&no_ids, self.now()),
+            &mut effects,
+        )
+        .await
+        .doing(doing)?;
         let sql = "INSERT INTO operator_notes (message, at, note) VALUES ($1, $2, $3) \
                    ON CONFLICT (message, at) DO UPDATE SET note = excluded.note";
         execute(&transaction, sql, vec![message.0.into(), self.now().0.into(), note.into()]).await.doing(doing)?;

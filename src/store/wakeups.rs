@@ -10,12 +10,14 @@ use tokio::sync::Notify;
 
 use crate::domain::ids::{AccountKey, SenderKey};
 
-/// One bell for each number (something to send) and each account (something in its log), and one for files to copy.
+/// One bell for each number (something to send) and each account (something in its log), one for files to copy, and one
+/// for the suppression list.
 #[derive(Default)]
 pub struct Wakeups {
     senders: Mutex<HashMap<SenderKey, Arc<Notify>>>,
     accounts: Mutex<HashMap<AccountKey, HashMap<i32, Arc<Notify>>>>,
     media: Arc<Notify>,
+    suppressions: Notify,
 }
 
 impl Wakeups {
@@ -37,6 +39,15 @@ impl Wakeups {
 
     pub(crate) fn ring_media(&self) {
         self.media.notify_one();
+    }
+
+    /// The bell of the suppression list. Only one task may wait for it.
+    pub fn of_suppressions(&self) -> &Notify {
+        &self.suppressions
+    }
+
+    pub(crate) fn ring_suppressions(&self) {
+        self.suppressions.notify_one();
     }
 
     pub(crate) fn ring_sender(&self, sender: SenderKey) {

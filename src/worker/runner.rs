@@ -29,6 +29,8 @@ use crate::{
         queue::QueueKeeper,
         retain::forget_old,
         silence::SilenceKeeper,
+        subscribe_sync::SubscribeSync,
+        suppressions::Suppressions,
     },
     settings::Settings,
     store::{
@@ -51,6 +53,8 @@ pub struct Runner {
     pub directory: Arc<Directory>,
     pub lookup: Arc<TemplateLookup>,
     pub channels: Arc<Channels>,
+    pub suppressions: Arc<Suppressions>,
+    pub subscribe_sync: Arc<SubscribeSync>,
     pub wakeups: Arc<Wakeups>,
     pub senders: Arc<SenderParts>,
     pub subscriptions: Arc<SubscriptionParts>,
@@ -109,6 +113,10 @@ impl Runner {
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         // Webhooks arrive at any instance, so each fetches what it heard of.
         let following = tokio::spawn(self.clone().follow_notices(stop.clone()));
+        let suppressing = {
+            let (runner, stop) = (self.clone(), stop.clone());
+            tokio::spawn(async move { runner.suppressions.follow(&runner.wakeups, &stop).await })
+        };
         let mut running: BTreeMap<LeaseItem, Running> = BTreeMap::new();
         let mut first = true;
         let mut renewed_at = Instant::now();
@@ -144,6 +152,7 @@ impl Runner {
         self.stop_all(running).await;
         // It may be waiting for a provider; what it would have fetched is fetched at the next start.
         following.abort();
+        suppressing.abort();
     }
 
     async fn follow_notices(self: Arc<Self>, stop: CancellationToken) {
@@ -313,7 +322,12 @@ impl Runner {
 
     /// What one instance does for all. Each task at its own pace: a list of templates may take a minute to fetch.
     async fn keep_house(self: Arc<Self>, lease: Lease, stop: CancellationToken) {
-        tokio::join!(self.keep_lists_and_ages(&lease, &stop), self.keep_queues(&lease, &stop));
+        let goes_on = || lease.holds(Instant::now());
+        tokio::join!(
+            self.keep_lists_and_ages(&lease, &stop),
+            self.keep_queues(&lease, &stop),
+            self.subscribe_sync.run(&stop, goes_on),
+        );
     }
 
     /// Ends rules of queues, and closes messages that fell silent.

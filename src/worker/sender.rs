@@ -8,6 +8,9 @@
 //! **What a crash costs.** Marked messages, at most: everything else is still queued. The next owner
 //! finds the marked ones and waits for evidence.
 //!
+//! **Quiet hours.** Messages of a class that waits lie in their lane as on hold: read, expiring, not chosen. Nothing
+//! is written for it, and the other classes go on.
+//!
 //! **Limits.** Lanes, marked and flying messages are all counted; the tasks of those that fly are bounded by
 //! `in_flight_max`.
 
@@ -115,6 +118,8 @@ struct Owner {
     /// Which lanes may have more behind them in the queue.
     more: [bool; 3],
     held_templates: HashMap<(String, String), Instant>,
+    /// Classes whose messages wait for the end of quiet hours. They are read and expire, but are not chosen.
+    quiet: Vec<Class>,
     looked_at: Instant,
     /// `None` before the first tick.
     ticked_at: Option<Instant>,
@@ -156,6 +161,7 @@ impl Owner {
             flying: JoinSet::new(),
             more: [true; 3],
             held_templates: HashMap::new(),
+            quiet: vec![],
             looked_at: now,
             ticked_at: None,
             adopted: false,
@@ -273,6 +279,7 @@ impl Owner {
         let now = Instant::now();
         self.pace.recover(now);
         self.held_templates.retain(|_, until| *until > now);
+        self.quiet = self.parts.dispatcher.quiet_classes(&self.sender);
         let more_due = self.see_to_due().await.unwrap_or_else(|error| {
             tracing::error!(error = %telemetry::Chain(&error), "could not read what is due at {}", self.sender.number);
             false
@@ -331,7 +338,7 @@ impl Owner {
         if self.held.len() >= 4 * self.parts.read_ahead {
             return Ok(false);
         }
-        let due = self.parts.store.due_retries(key, clock::now(), limit).await?;
+        let due = self.parts.store.due_retries(key, clock::now(), &self.quiet, limit).await?;
         let full = due.len() == limit;
         let new: Vec<_> = due.into_iter().filter(|message| self.held.insert(message.id)).collect();
         let some_new = !new.is_empty();
@@ -428,7 +435,10 @@ impl Owner {
     fn choose(&mut self, wanted: usize) -> Vec<QueuedMessage> {
         let (now, wall) = (Instant::now(), clock::now());
         let mut chosen = Vec::new();
-        for lane in &mut self.lanes {
+        for (lane, class) in self.lanes.iter_mut().zip(Class::ALL) {
+            if self.quiet.contains(&class) {
+                continue;
+            }
             let mut place = 0;
             while chosen.len() < wanted && place < lane.len() {
                 let message = &lane[place];

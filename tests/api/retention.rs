@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
+use wabridge::domain::{
+    phone::PhoneNumber,
+    suppression::{Scope, Source, Suppression},
+};
 
 use crate::harness::{APP_SECRET, Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person};
 
@@ -37,6 +41,22 @@ async fn every_table_with_personal_data_is_emptied_in_its_time(database: Databas
     app.accept_all(&messages).await;
     app.send(&refused).await;
     assert_eq!(app.post_webhook(parked.to_string(), APP_SECRET).await, 200);
+    let account = app.store.load_configuration().await.expect("readable").accounts[0].key;
+    let people = app.store.person_hasher().await.expect("there is a key");
+    let phones = [50, 51].map(|number| PhoneNumber::from_international(&person(number)).expect("a number"));
+    let hashes = phones.each_ref().map(|phone| people.of_phone(phone));
+    let entries = [0, 1].map(|number| Suppression {
+        account,
+        person: hashes[number],
+        source: Source::Operator,
+        scope: Scope::Marketing,
+        lifted: number == 0,
+        phone: Some(phones[number].clone()),
+        user_id: None,
+        reason: "a test".to_owned(),
+        occurred_at: wabridge::clock::now(),
+    });
+    app.store.change_suppressions(entries.to_vec()).await.expect("it is written");
     app.settled().await;
     let stored = app.stored(&messages[0]).await;
     for message in &messages {
@@ -70,6 +90,11 @@ async fn every_table_with_personal_data_is_emptied_in_its_time(database: Databas
     assert!(app.simulator.stats().clevertap.inbound.is_empty(), "it is not known from whom it came");
     app.until("events are forgotten, also where one subscription has heard nothing", async || {
         app.store.events_of(&stored).await.expect("readable").is_empty()
+    })
+    .await;
+    app.until("a lifted suppression is forgotten, and no other", async || {
+        let left = app.store.suppressions_anywhere(&hashes).await.expect("readable");
+        left.iter().map(|entry| entry.person).collect::<Vec<_>>() == [hashes[1]]
     })
     .await;
 

@@ -154,7 +154,7 @@ pub(super) fn code_of(reason: FailureReason) -> u16 {
         FailureReason::NumberInactive => 1003,
         FailureReason::TooManyToNumber => 1004,
         FailureReason::Unreachable => 1005,
-        FailureReason::Blocklisted => 1006,
+        FailureReason::Blocklisted | FailureReason::OptedOut => 1006,
         FailureReason::DeviceIncapable => 1007,
         FailureReason::OutsideWindow => 1008,
         FailureReason::Expired | FailureReason::UnknownOutcome | FailureReason::Other | FailureReason::Cancelled => {

@@ -11,8 +11,8 @@ use subtle::{Choice, ConstantTimeEq};
 use super::super::CallerProof;
 use crate::domain::account::Account;
 
-const ACCOUNT_ID_HEADER: &str = "x-clevertap-account-id";
-const PASSCODE_HEADER: &str = "x-clevertap-passcode";
+pub(super) const ACCOUNT_ID_HEADER: &str = "x-clevertap-account-id";
+pub(super) const PASSCODE_HEADER: &str = "x-clevertap-passcode";
 
 pub(super) fn speaks_for(account: &Account, proof: &CallerProof<'_>) -> bool {
     let kinds = [
@@ -179,6 +179,7 @@ mod tests {
             bearer_token: Some("".into()),
             url_token: Some("".into()),
             headers: BTreeMap::from([("token".to_owned(), "".into())]),
+            api_passcode: Some("".into()),
         };
         assert!(!accepts(&empty, &everything, Some("")), "an empty secret is none");
     }

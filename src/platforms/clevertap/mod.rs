@@ -3,8 +3,9 @@
 //!
 //! CleverTap posts one JSON document a message and reads our answer within a second ([`request`],
 //! [`reply`]); delivery reports and inbound messages go the other way, to callback URLs of each account
-//! ([`callback`], [`inbound`]). When somebody presses the button it asks for our list of templates ([`templates`]).
-//! Where its samples contradict each other we read every form and write the one that is
+//! ([`callback`], [`inbound`]). When somebody presses the button it asks for our list of templates ([`templates`]). On demand
+//! its own API is told who must not be sent to ([`subscribe`]). Where its samples contradict each other we read every form
+//! and write the one that is
 //! documented.
 
 mod callback;
@@ -13,10 +14,13 @@ mod grouping;
 mod inbound;
 mod reply;
 mod request;
+mod subscribe;
 mod templates;
 mod wire;
 
-use super::{Accepted, CallerProof, Platform, Reply, TemplatePage, TemplateQuery};
+use super::{
+    Accepted, CallerProof, OwnApiRequest, Platform, Reply, Subscriber, SubscriberAnswer, TemplatePage, TemplateQuery,
+};
 use crate::domain::{
     account::Account,
     callback::{Event, Renderings},
@@ -27,6 +31,7 @@ use crate::domain::{
 
 pub use callback::{CALLBACK_BODY_BYTES_MAX, STATUSES_PER_CALLBACK_MAX};
 pub use request::MESSAGE_ID_CHARS_MAX;
+pub use subscribe::SUBSCRIBERS_PER_CALL_MAX;
 pub use templates::TEMPLATES_PER_PAGE_MAX;
 
 pub struct CleverTap;
@@ -62,6 +67,18 @@ impl Platform for CleverTap {
 
     fn render_callbacks(&self, account: &Account, events: &[Event]) -> Renderings {
         callback::render(&account.policy, events)
+    }
+
+    fn subscribers_per_request_max(&self) -> usize {
+        SUBSCRIBERS_PER_CALL_MAX
+    }
+
+    fn render_subscribers(&self, account: &Account, people: &[Subscriber<'_>]) -> Result<OwnApiRequest, String> {
+        subscribe::write(account, people)
+    }
+
+    fn read_subscribers(&self, answer: &[u8]) -> Result<SubscriberAnswer, String> {
+        subscribe::read(answer)
     }
 
     fn parse_template_query(&self, query: &str) -> Result<TemplateQuery, Refusal> {

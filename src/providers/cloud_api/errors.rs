@@ -74,7 +74,7 @@ pub static CODES: &[CodeRow] = &[
     hold(131048, Scope::Number, Reason::BlockedByProvider),
     // Since April 2026 trying this again is held against the whole business account.
     give_up(131049, Reason::BlockedByProvider),
-    give_up(131050, Reason::Blocklisted),
+    give_up(131050, Reason::OptedOut),
     give_up(131051, Reason::Template),
     give_up(131052, Reason::Other),
     // They could not fetch the file behind our link: a passing trouble of its host, or a wrong file for ever.

@@ -137,6 +137,7 @@ fn credential_details(stored: &Credentials, wanted: &Credentials) -> Vec<String>
         ("basic_username", basic_name(stored) == basic_name(wanted)),
         ("basic_password", same_secret(basic_password(stored).as_ref(), basic_password(wanted).as_ref())),
         ("bearer_token", same_secret(stored.bearer_token.as_ref(), wanted.bearer_token.as_ref())),
+        ("api_passcode", same_secret(stored.api_passcode.as_ref(), wanted.api_passcode.as_ref())),
         ("url_token", same_secret(stored.url_token.as_ref(), wanted.url_token.as_ref())),
     ] {
         if !same {

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::{
     ApplyFile, ApplyProblem, Stated,
+    people::{check_subscribe_sync, parse_quiet_hours, parse_subscribe_sync},
     reading::{Reading, Section, Text},
 };
 use crate::{
@@ -168,7 +169,7 @@ fn parse_account(mut section: Section<'_>, surroundings: &Surroundings<'_>, file
     });
     let enabled = section.boolean("enabled").unwrap_or(true);
     // Keys that begin with the platform's name depend on it.
-    let policy = platform.map(|platform| parse_policy(&mut section, platform));
+    let policy = platform.map(|platform| parse_policy(&mut section, platform, surroundings));
     let credentials = platform.map(|platform| parse_credentials(&mut section, platform));
     let callbacks = callback_urls(&mut section, surroundings);
     // An account whose id is wrong can still have numbers that are wrong.
@@ -186,6 +187,7 @@ fn parse_account(mut section: Section<'_>, surroundings: &Surroundings<'_>, file
     }
     // Without the platform nobody can say which keys there are.
     if let (Some(platform), Some(policy), Some(credentials)) = (platform, policy, credentials) {
+        check_subscribe_sync(&section, platform, &policy, &credentials);
         section.finish();
         let platform = platform.to_owned();
         let what = id.map(|id| {
@@ -196,12 +198,12 @@ fn parse_account(mut section: Section<'_>, surroundings: &Surroundings<'_>, file
     }
 }
 
-fn parse_policy(section: &mut Section<'_>, platform: &str) -> AccountPolicy {
+fn parse_policy(section: &mut Section<'_>, platform: &str, surroundings: &Surroundings<'_>) -> AccountPolicy {
     let defaults = AccountPolicy::default();
     let dummy_numbers = section.has("dummy_numbers").then(|| dummy_numbers(section)).flatten();
     AccountPolicy {
         platform_account_id: section.text(&format!("{platform}_account_id")).map(|text| text.value).unwrap_or_default(),
-        platform_region: section.text(&format!("{platform}_region")).map(|text| text.value),
+        platform_region: section.checked(&format!("{platform}_region"), region),
         default_country: section.checked("default_country", country),
         time_zone: section.checked("time_zone", time_zone).unwrap_or(defaults.time_zone),
         test_messages: word(section, "test_messages", "auto, deliver or validate").unwrap_or(defaults.test_messages),
@@ -209,6 +211,10 @@ fn parse_policy(section: &mut Section<'_>, platform: &str) -> AccountPolicy {
         unknown_outcome: word(section, "unknown_outcome", "report_failed or resend")
             .unwrap_or(defaults.unknown_outcome),
         expire_after: section.table("expire_after").map_or(defaults.expire_after, parse_expire_after),
+        quiet_hours: section.table("quiet_hours").and_then(parse_quiet_hours),
+        subscribe_sync: section
+            .table("subscribe_sync")
+            .map_or(defaults.subscribe_sync, |section| parse_subscribe_sync(section, surroundings)),
         rendered_body: word(section, "rendered_body", "off, warn or refuse").unwrap_or(defaults.rendered_body),
         forbidden_white_space: word(section, "forbidden_white_space", "refuse or clean")
             .unwrap_or(defaults.forbidden_white_space),
@@ -255,6 +261,7 @@ fn parse_credentials(section: &mut Section<'_>, platform: &str) -> Credentials {
         bearer_token: secret(section, "bearer_token"),
         url_token: section.checked("url_token", url_token),
         headers: section.table("headers").map(parse_headers).unwrap_or_default(),
+        api_passcode: secret(section, &format!("{platform}_api_passcode")),
     };
     let keys = [passcode_key.as_str(), "basic_username", "bearer_token", "url_token", "headers"];
     if !keys.iter().any(|key| section.has(key)) {
@@ -414,7 +421,7 @@ fn provider_id(text: &str) -> Result<String, String> {
 }
 
 /// The error does not quote the URL: who knows it may post to it.
-fn web_url<'a>(text: &'a str, surroundings: &Surroundings<'_>) -> Result<&'a str, String> {
+pub(super) fn web_url<'a>(text: &'a str, surroundings: &Surroundings<'_>) -> Result<&'a str, String> {
     let url = Url::parse(text).map_err(|error| format!("is not a URL ({error}): copy it whole, from https:// on"))?;
     match url.scheme() {
         _ if !url.has_host() => Err("is a URL without a host: copy it whole, from https:// on".to_owned()),
@@ -437,6 +444,15 @@ fn url_token(text: &str) -> Result<SecretString, String> {
             "must be {URL_TOKEN_CHARS_MIN} to {URL_TOKEN_CHARS_MAX} characters of A-Z, a-z, 0-9, - and _ that nobody can \
              guess: use the output of `openssl rand -hex 24`"
         ))
+    }
+}
+
+/// It becomes a part of a host's name.
+fn region(text: &str) -> Result<String, String> {
+    if is_slug(text).is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err("must be the region's short name, like in1".to_owned())
     }
 }
 

@@ -332,3 +332,62 @@ proptest! {
         }
     }
 }
+
+fn account_with(lines: &str) -> String {
+    format!("[[accounts]]\nid = \"acme\"\nplatform = \"clevertap\"\nbearer_token = \"b\"\n{lines}")
+}
+
+fn policy_of(lines: &str) -> crate::domain::account::AccountPolicy {
+    let file = parse_with(&account_with(lines), false).expect("nothing is wrong with the file");
+    file.accounts.into_iter().next().expect("it has an account").what.policy
+}
+
+#[test]
+fn quiet_hours_are_of_marketing_unless_the_file_says_more() {
+    let shown = |lines| policy_of(lines).quiet_hours.map(|hours| hours.to_string());
+
+    assert_eq!(shown(""), None);
+    assert_eq!(
+        shown("quiet_hours = { from = \"21:00\", to = \"09:00\" }").as_deref(),
+        Some("21:00 to 09:00 for marketing")
+    );
+    assert_eq!(
+        shown("quiet_hours = { from = \"12:00\", to = \"13:30\", categories = [\"marketing\", \"utility\"] }")
+            .as_deref(),
+        Some("12:00 to 13:30 for marketing and utility")
+    );
+}
+
+#[test]
+fn quiet_hours_that_nobody_could_keep_are_refused() {
+    let hours = |inside: &str| account_with(&format!("quiet_hours = {{ {inside} }}"));
+
+    assert_problem(&hours("from = \"21:00\""), "wa.toml:5: accounts.quiet_hours.to:", "is missing");
+    assert_problem(&hours("from = \"9\", to = \"10:00\""), "wa.toml:5: accounts.quiet_hours.from:", "like \"21:00\"");
+    assert_problem(&hours("from = \"09:00\", to = \"09:00\""), "wa.toml:5: accounts.quiet_hours.to:", "the same");
+    assert_problem(
+        &hours("from = \"21:00\", to = \"09:00\", categories = [\"freeform\"]"),
+        "wa.toml:5: accounts.quiet_hours.categories:",
+        "cannot wait",
+    );
+}
+
+#[test]
+fn the_platforms_own_list_is_told_only_when_asked_and_only_with_credentials() {
+    let credentials = "clevertap_account_id = \"A\"\nclevertap_api_passcode = \"p\"\nclevertap_region = \"in1\"\n";
+    let policy = policy_of(&format!("{credentials}subscribe_sync = {{ path = \"/2/subscribe\" }}"));
+
+    assert!(!policy_of("").subscribe_sync.enabled);
+    assert!(policy.subscribe_sync.enabled && policy.subscribe_sync.path == "/2/subscribe");
+    assert_eq!((policy.subscribe_sync.kind.as_str(), policy.platform_region.as_deref()), ("whatsapp", Some("in1")));
+    assert_problem(
+        &account_with("subscribe_sync = {}"),
+        "wa.toml:1: accounts.subscribe_sync:",
+        "clevertap_api_passcode",
+    );
+    assert_problem(
+        &account_with("clevertap_region = \"evil.example/\""),
+        "wa.toml:5: accounts.clevertap_region:",
+        "short name",
+    );
+}

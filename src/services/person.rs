@@ -1,0 +1,267 @@
+//! One person's data: finding it, handing it over, erasing it.
+//!
+//! Messages name their recipient, so they are found by it. What people write, what was refused and what could not be
+//! read is kept as it came: the database finds what contains the number, and the dialect it is written in says whether
+//! it is about the person. What nobody can read counts as about the person when it contains the number.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::directory::Snapshot;
+use crate::{
+    clock,
+    domain::{
+        account::Account,
+        ids::{AccountKey, ConnectionKey, MessageId},
+        phone::PhoneNumber,
+        suppression::{PersonHash, Scope, Source, Suppression},
+    },
+    platforms, providers,
+    store::{
+        Store, StoreError,
+        forget::{Document, ErasedMessages},
+        person::{InboundEntry, KeptPart, RefusedEntry, Walk, WalkedTable},
+        story::StoredMessage,
+    },
+};
+
+/// A person, and where to look.
+pub struct Person {
+    pub store: Store,
+    pub snapshot: Arc<Snapshot>,
+    pub phone: PhoneNumber,
+    pub accounts: Vec<Arc<Account>>,
+    /// The provider's ids of the person, as far as they are known.
+    pub user_ids: Vec<String>,
+}
+
+/// What was erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Queued messages that were taken back, and reported as failed.
+    pub cancelled: usize,
+    pub messages: ErasedMessages,
+    pub inbound: u64,
+    pub refused: u64,
+    pub kept_parts: u64,
+    /// Entries of the suppression list: deleted, or left as hashes.
+    pub suppressions: u64,
+}
+
+/// Messages erased in one transaction.
+const MESSAGES_PER_STEP: usize = 500;
+/// Between two steps, for everybody else.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long to wait until a running server has told everybody that messages were taken back.
+const TELLING_MAX: Duration = Duration::from_secs(10);
+const TELLING_LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Told to the platform of messages that were taken back.
+const CANCELLED: &str = "cancelled: the person's data was erased";
+
+impl Person {
+    /// Looks the person up; nothing is walked through yet.
+    pub async fn find(
+        store: Store,
+        snapshot: Arc<Snapshot>,
+        phone: PhoneNumber,
+        accounts: Vec<Arc<Account>>,
+    ) -> Result<Self, StoreError> {
+        let hash = store.person_hasher().await?.of_phone(&phone);
+        let mut person = Self { store, snapshot, phone, accounts, user_ids: vec![] };
+        let entries = person.store.suppressions_anywhere(&[hash]).await?;
+        person.user_ids = entries.into_iter().filter_map(|entry| entry.user_id).collect();
+        person.user_ids.sort_unstable();
+        person.user_ids.dedup();
+        Ok(person)
+    }
+
+    pub async fn hashes(&self) -> Result<Vec<PersonHash>, StoreError> {
+        let people = self.store.person_hasher().await?;
+        let users = self.user_ids.iter().map(|id| people.of_user(id));
+        Ok(std::iter::once(people.of_phone(&self.phone)).chain(users).collect())
+    }
+
+    pub async fn suppressions(&self) -> Result<Vec<Suppression>, StoreError> {
+        let found = self.store.suppressions_anywhere(&self.hashes().await?).await?;
+        Ok(found.into_iter().filter(|entry| self.is_asked_about(entry.account)).collect())
+    }
+
+    pub async fn next_messages(&self, walk: &mut Walk) -> Result<Option<Vec<StoredMessage>>, StoreError> {
+        let messages = self.store.next_messages_to(walk, &self.phone).await?;
+        Ok(messages.map(|all| all.into_iter().filter(|one| self.is_asked_about(one.account)).collect()))
+    }
+
+    pub async fn next_inbound(&self, walk: &mut Walk) -> Result<Option<Vec<InboundEntry>>, StoreError> {
+        let entries = self.store.next_inbound_with(walk, &self.texts()).await?;
+        Ok(entries.map(|all| all.into_iter().filter(|entry| self.wrote(entry)).collect()))
+    }
+
+    pub async fn next_refused(&self, walk: &mut Walk) -> Result<Option<Vec<RefusedEntry>>, StoreError> {
+        let entries = self.store.next_refused(walk).await?;
+        Ok(entries.map(|all| all.into_iter().filter(|entry| self.was_meant(entry)).collect()))
+    }
+
+    pub async fn next_kept_parts(&self, walk: &mut Walk) -> Result<Option<Vec<KeptPart>>, StoreError> {
+        let parts = self.store.next_kept_parts_with(walk, &self.texts()).await?;
+        let ours: Vec<ConnectionKey> = self
+            .accounts
+            .iter()
+            .flat_map(|account| self.snapshot.senders_of(account.key))
+            .map(|sender| sender.connection.key)
+            .collect();
+        Ok(parts.map(|all| {
+            all.into_iter().filter(|part| ours.contains(&part.connection) && self.is_named_in(&part.entry)).collect()
+        }))
+    }
+
+    /// All that is walked through, one after the other.
+    pub fn tables(&self) -> Vec<WalkedTable> {
+        let logs = self.accounts.iter().map(|account| WalkedTable::Events(account.key));
+        logs.chain([WalkedTable::Messages, WalkedTable::RefusedRequests, WalkedTable::Unrecognized]).collect()
+    }
+
+    fn is_asked_about(&self, account: AccountKey) -> bool {
+        self.accounts.iter().any(|asked| asked.key == account)
+    }
+
+    /// What an entry about the person contains.
+    fn texts(&self) -> Vec<String> {
+        std::iter::once(self.phone.digits().to_owned()).chain(self.user_ids.iter().cloned()).collect()
+    }
+
+    fn wrote(&self, inbound: &InboundEntry) -> bool {
+        let sender = self.snapshot.sender(inbound.sender);
+        let provider = sender.and_then(|sender| providers::find(&sender.connection.provider));
+        match provider.map(|provider| provider.parse_inbound(&inbound.entry)) {
+            Some(Ok(message)) => {
+                message.from.as_ref() == Some(&self.phone)
+                    || message.from_user_id.is_some_and(|id| self.user_ids.contains(&id))
+            }
+            Some(Err(_)) | None => self.is_named_in(&inbound.entry),
+        }
+    }
+
+    fn was_meant(&self, refused: &RefusedEntry) -> bool {
+        let Some(account) = self.accounts.iter().find(|account| account.key == refused.account) else { return false };
+        let read = platforms::find(&account.platform).map(|platform| platform.parse_send(account, &refused.request));
+        match read {
+            Some(Ok(request)) => {
+                let to = PhoneNumber::parse(&request.to, account.policy.default_country.as_deref());
+                to.is_ok_and(|to| to == self.phone)
+            }
+            Some(Err(_)) | None => self.is_named_in(&String::from_utf8_lossy(&refused.request)),
+        }
+    }
+
+    /// Whether the number, or an id of the person, stands in the text by itself and not within a longer one.
+    fn is_named_in(&self, text: &str) -> bool {
+        self.texts().iter().any(|wanted| {
+            text.match_indices(wanted.as_str()).any(|(place, _)| {
+                let before = text[..place].chars().next_back();
+                let after = text[place + wanted.len()..].chars().next();
+                let in_longer = |neighbour: Option<char>| neighbour.is_some_and(|c| c.is_ascii_digit());
+                !in_longer(before) && !in_longer(after)
+            })
+        })
+    }
+
+    /// Erases everything. What is queued is taken back first, and reported as failed. Whoever had opted out stays on
+    /// the suppression list by a hash alone; with `suppress` so does everybody else. `progress` hears how far it is, from 0 to 1.
+    pub async fn erase(&self, suppress: bool, mut progress: impl FnMut(f64)) -> Result<Erased, StoreError> {
+        let mut erased = Erased::default();
+        if suppress {
+            self.suppress().await?;
+        }
+        let tables = self.tables();
+        // The messages are walked through twice.
+        let walks = (tables.len() + 1) as f64;
+        let mut closed = Vec::new();
+        let mut walk = self.store.walk(WalkedTable::Messages).await?;
+        while let Some(messages) = self.next_messages(&mut walk).await? {
+            for some in messages.chunks(MESSAGES_PER_STEP) {
+                closed.extend(self.store.close_messages(some, CANCELLED).await?);
+                tokio::time::sleep(PAUSE).await;
+            }
+            progress(walk.share() / walks);
+        }
+        erased.cancelled = closed.len();
+        closed.truncate(MESSAGES_PER_STEP);
+        self.until_told(&closed).await?;
+        for (done, table) in (1..).zip(tables) {
+            let mut walk = self.store.walk(table).await?;
+            while self.erase_slice(table, &mut walk, &mut erased).await? {
+                progress((f64::from(done) + walk.share()) / walks);
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        let accounts: Vec<AccountKey> = self.accounts.iter().map(|account| account.key).collect();
+        erased.suppressions = self.store.forget_suppressed(&accounts, &self.hashes().await?).await?;
+        Ok(erased)
+    }
+
+    /// `false` at the end of the table.
+    async fn erase_slice(&self, table: WalkedTable, walk: &mut Walk, erased: &mut Erased) -> Result<bool, StoreError> {
+        match table {
+            WalkedTable::Messages => {
+                let Some(messages) = self.next_messages(walk).await? else { return Ok(false) };
+                let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
+                for some in ids.chunks(MESSAGES_PER_STEP) {
+                    let step = self.store.erase_messages(some).await?;
+                    erased.messages.deleted += step.deleted;
+                    erased.messages.emptied += step.emptied;
+                    erased.messages.busy += step.busy;
+                }
+            }
+            WalkedTable::Events(_) => {
+                let Some(entries) = self.next_inbound(walk).await? else { return Ok(false) };
+                erased.inbound += self.store.erase_inbound(&entries).await?;
+            }
+            WalkedTable::RefusedRequests => {
+                let Some(entries) = self.next_refused(walk).await? else { return Ok(false) };
+                let ids: Vec<MessageId> = entries.iter().map(|entry| entry.id).collect();
+                erased.refused += self.store.erase_documents(Document::RefusedRequest, &ids).await?;
+            }
+            WalkedTable::Unrecognized => {
+                let Some(parts) = self.next_kept_parts(walk).await? else { return Ok(false) };
+                let ids: Vec<MessageId> = parts.iter().map(|part| part.id).collect();
+                erased.kept_parts += self.store.erase_documents(Document::KeptPart, &ids).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// From now on nothing is sent to the person.
+    async fn suppress(&self) -> Result<(), StoreError> {
+        let person = self.store.person_hasher().await?.of_phone(&self.phone);
+        let entry = |account: &Arc<Account>| Suppression {
+            account: account.key,
+            person,
+            source: Source::Operator,
+            scope: Scope::All,
+            lifted: false,
+            phone: Some(self.phone.clone()),
+            user_id: None,
+            reason: "the person's data was erased".to_owned(),
+            occurred_at: clock::now(),
+        };
+        self.store.change_suppressions(self.accounts.iter().map(entry).collect()).await.map(drop)
+    }
+
+    /// Waits until a running server has told of these messages, or the time is over.
+    async fn until_told(&self, closed: &[MessageId]) -> Result<(), StoreError> {
+        let started = Instant::now();
+        while !closed.is_empty() && started.elapsed() < TELLING_MAX && self.store.is_owed(closed).await? {
+            tokio::time::sleep(TELLING_LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+}
+
+/// A provider's or platform's document, as JSON where it is.
+pub fn as_json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}

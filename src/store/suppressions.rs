@@ -1,0 +1,332 @@
+//! Who must not be sent what, and how far platforms have been told.
+//!
+//! Every transaction that changes rows takes a new version first and stamps them with it. The version's own row
+//! stays locked until the commit, so versions appear in their order, and whoever has read up to one misses
+//! nothing by reading on from there: that is how instances keep their copy in memory.
+//!
+//! **Later news wins**, by the time at which it happened. A repeat changes nothing; an operator's entry that
+//! says the same again keeps its first date and reason.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
+
+use super::{Doing, Store, StoreError, execute, execute_rows, outbound::odd_value, query, query_rows};
+use crate::domain::{
+    ids::AccountKey,
+    phone::PhoneNumber,
+    suppression::{PersonHash, PersonHasher, Scope, Source, Suppression, short},
+    time::UnixMillis,
+};
+
+/// The name of the version that moves when a suppression changes.
+const SUPPRESSIONS: &str = "suppressions";
+/// The purpose of the key behind the hashes.
+const PEOPLE: &str = "people";
+/// A platform's own words about a person that it did not take; longer ones are cut.
+const NOTE_CHARS_MAX: usize = 300;
+
+/// How far somebody has read the changes; the default is the beginning.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    version: i64,
+    account: i32,
+    person: Vec<u8>,
+    source: i16,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { version: 0, account: i32::MIN, person: vec![], source: 0 }
+    }
+}
+
+/// What must be known of a suppression to apply it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub account: AccountKey,
+    pub person: PersonHash,
+    pub source: Source,
+    pub scope: Scope,
+    pub lifted: bool,
+}
+
+/// What to do with all entries of some people.
+#[derive(Clone, Debug)]
+pub struct Lift<'a> {
+    pub account: AccountKey,
+    pub people: &'a [PersonHash],
+    pub reason: &'a str,
+    pub at: UnixMillis,
+}
+
+const COLUMNS: &str = "account, person, source, scope, lifted, phone, user_id, reason, occurred_at";
+
+impl Store {
+    /// Who turns telephone numbers into hashes. The key is read once.
+    pub async fn person_hasher(&self) -> Result<&PersonHasher, StoreError> {
+        self.people.get_or_try_init(|| async { Ok(PersonHasher::new(&self.derived_key(PEOPLE).await?)) }).await
+    }
+
+    /// The same, where it is certain that somebody has asked before.
+    pub(super) fn person_hasher_read(&self) -> Result<&PersonHasher, DbErr> {
+        self.people.get().ok_or_else(|| DbErr::Custom("the key for people's hashes could not be read".to_owned()))
+    }
+
+    /// Writes entries down; says how many are new or different.
+    pub async fn change_suppressions(&self, changes: Vec<Suppression>) -> Result<u64, StoreError> {
+        let doing = "change the suppression list";
+        let transaction = self.begin().await.doing(doing)?;
+        let changed = write(&transaction, changes).await.doing(doing)?;
+        transaction.commit().await.doing(doing)?;
+        Ok(changed)
+    }
+
+    /// Lifts every entry of these people at an account, whoever it came from; says for how many there was one.
+    pub async fn lift_suppressions(&self, lift: Lift<'_>) -> Result<usize, StoreError> {
+        let doing = "lift entries of the suppression list";
+        let transaction = self.begin().await.doing(doing)?;
+        let version = next_version(&transaction).await.doing(doing)?;
+        let row = |person: &PersonHash| -> [Value; 5] {
+            let (reason, at) = (short(lift.reason), lift.at.0);
+            [lift.account.0.into(), person.0.to_vec().into(), reason.into(), at.into(), version.into()]
+        };
+        let lifted = query_rows(
+            &transaction,
+            "UPDATE suppressions SET lifted = TRUE, reason = v.column3, occurred_at = v.column4, version = v.column5, \
+             told = 0, told_note = NULL FROM (",
+            lift.people.iter().map(row).collect(),
+            ") AS v WHERE suppressions.account = v.column1 AND suppressions.person = v.column2 \
+             AND NOT suppressions.lifted RETURNING suppressions.person AS person",
+        )
+        .await
+        .doing(doing)?;
+        transaction.commit().await.doing(doing)?;
+        let people: Result<HashSet<PersonHash>, DbErr> = lifted.iter().map(person).collect();
+        Ok(people.doing(doing)?.len())
+    }
+
+    /// What holds for a person at an account, the widest first.
+    pub async fn suppressions_of(
+        &self,
+        account: AccountKey,
+        person: PersonHash,
+    ) -> Result<Vec<Suppression>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM suppressions WHERE account = $1 AND person = $2 AND NOT lifted ORDER BY scope DESC, source"
+        );
+        let rows = query(self.reader(), sql, vec![account.0.into(), person.0.to_vec().into()]).await;
+        rows.and_then(|rows| rows.iter().map(suppression).collect()).doing("read the suppression list")
+    }
+
+    /// Everything about a person at all accounts, also what was lifted.
+    pub async fn suppressions_anywhere(&self, people: &[PersonHash]) -> Result<Vec<Suppression>, StoreError> {
+        let places = (1..=people.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(",");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM suppressions WHERE account IN (SELECT key FROM accounts) AND person IN ({places}) \
+             ORDER BY account, source"
+        );
+        let values = people.iter().map(|person| person.0.to_vec().into()).collect();
+        let rows = query(self.reader(), sql, values).await;
+        rows.and_then(|rows| rows.iter().map(suppression).collect()).doing("read the suppression list")
+    }
+
+    /// A page of an account's list in the order of the hashes, after the one given.
+    pub async fn suppressions_page(
+        &self,
+        account: AccountKey,
+        after: Option<(PersonHash, Source)>,
+        limit: usize,
+    ) -> Result<Vec<Suppression>, StoreError> {
+        let (person, source) = after.map_or((vec![], 0), |(person, source)| (person.0.to_vec(), source.code()));
+        let sql = format!(
+            "SELECT {COLUMNS} FROM suppressions WHERE account = $1 AND (person, source) > ($2, $3) AND NOT lifted \
+             ORDER BY person, source LIMIT {limit}"
+        );
+        let rows = query(self.reader(), sql, vec![account.0.into(), person.into(), source.into()]).await;
+        rows.and_then(|rows| rows.iter().map(suppression).collect()).doing("read the suppression list")
+    }
+
+    /// What changed after a point, in the order of commits, and the point that it reaches.
+    pub async fn suppressions_after(&self, seen: &Seen, limit: usize) -> Result<(Vec<Entry>, Seen), StoreError> {
+        let sql = format!(
+            "SELECT account, person, source, scope, lifted, version FROM suppressions \
+             WHERE (version, account, person, source) > ($1, $2, $3, $4) ORDER BY version, account, person, source LIMIT {limit}"
+        );
+        let values = vec![seen.version.into(), seen.account.into(), seen.person.clone().into(), seen.source.into()];
+        let doing = "read changes of the suppression list";
+        let rows = query(self.reader(), sql, values).await.doing(doing)?;
+        let entries = rows.iter().map(entry).collect::<Result<_, _>>().doing(doing)?;
+        let seen = rows.last().map_or(Ok(seen.clone()), seen_at).doing(doing)?;
+        Ok((entries, seen))
+    }
+
+    /// Takes away who the person is, everywhere. What holds goes on to hold by its hash; what was lifted is deleted.
+    pub async fn forget_suppressed(&self, accounts: &[AccountKey], people: &[PersonHash]) -> Result<u64, StoreError> {
+        let doing = "forget a person in the suppression list";
+        let of =
+            |account: &AccountKey| people.iter().map(|person| [account.0.into(), person.0.to_vec().into()]).collect();
+        let rows = || accounts.iter().flat_map(|account| -> Vec<[Value; 2]> { of(account) }).collect::<Vec<_>>();
+        let transaction = self.begin().await.doing(doing)?;
+        let gone =
+            execute_rows(&transaction, "DELETE FROM suppressions WHERE lifted AND (account, person) IN (", rows(), ")")
+                .await
+                .doing(doing)?;
+        let kept = execute_rows(
+            &transaction,
+            "UPDATE suppressions SET phone = NULL, user_id = NULL, reason = 'kept for a person who was forgotten', \
+             told_note = NULL WHERE (account, person) IN (",
+            rows(),
+            ")",
+        )
+        .await
+        .doing(doing)?;
+        transaction.commit().await.doing(doing)?;
+        Ok(gone + kept)
+    }
+
+    /// Forgets entries that were lifted before `before`, at most `limit`; says how many. Those of which a platform among
+    /// `telling` has yet to hear stay.
+    pub async fn forget_lifted(
+        &self,
+        telling: &[AccountKey],
+        before: UnixMillis,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let doing = "forget lifted entries of the suppression list";
+        let telling = telling.iter().map(|account| account.0.to_string()).collect::<Vec<_>>().join(",");
+        let untold = if telling.is_empty() { "FALSE".to_owned() } else { format!("account IN ({telling})") };
+        let sql = format!(
+            "DELETE FROM suppressions WHERE (account, person, source) IN (SELECT account, person, source FROM suppressions \
+             WHERE lifted AND occurred_at < $1 AND NOT (told = 0 AND phone IS NOT NULL AND {untold}) LIMIT {limit})"
+        );
+        let transaction = self.begin().await.doing(doing)?;
+        let gone = execute(&transaction, sql, vec![before.0.into()]).await.doing(doing)?;
+        transaction.commit().await.doing(doing)?;
+        Ok(usize::try_from(gone).unwrap_or(usize::MAX))
+    }
+
+    /// How many entries hold, by account.
+    pub async fn count_suppressions(&self) -> Result<BTreeMap<AccountKey, i64>, StoreError> {
+        let sql = "SELECT account, COUNT(*) AS entries FROM suppressions WHERE NOT lifted GROUP BY account";
+        let rows = query(self.reader(), sql, vec![]).await;
+        let read = |row: &QueryResult| Ok((AccountKey(row.try_get("", "account")?), row.try_get("", "entries")?));
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("count the suppression list")
+    }
+}
+
+/// Writes entries in the caller's transaction; says how many are new or different.
+pub(super) async fn write(transaction: &DatabaseTransaction, changes: Vec<Suppression>) -> Result<u64, DbErr> {
+    // In the order of their keys, so that two writers cannot wait for each other; of several about the same the latest.
+    let mut latest: BTreeMap<(AccountKey, PersonHash, Source), Suppression> = BTreeMap::new();
+    for change in changes {
+        let key = (change.account, change.person, change.source);
+        if latest.get(&key).is_none_or(|other| other.occurred_at <= change.occurred_at) {
+            latest.insert(key, change);
+        }
+    }
+    if latest.is_empty() {
+        return Ok(0);
+    }
+    let version = next_version(transaction).await?;
+    let rows = latest.into_values().map(|change| row_of(change, version)).collect();
+    execute_rows(
+        transaction,
+        "INSERT INTO suppressions (account, person, source, scope, lifted, phone, user_id, reason, occurred_at, version, told)",
+        rows,
+        // An operator's entry is changed only by one that says more, or the opposite.
+        " ON CONFLICT (account, person, source) DO UPDATE SET scope = excluded.scope, lifted = excluded.lifted, \
+         phone = COALESCE(excluded.phone, suppressions.phone), user_id = COALESCE(excluded.user_id, suppressions.user_id), \
+         reason = excluded.reason, occurred_at = excluded.occurred_at, version = excluded.version, \
+         told = CASE WHEN suppressions.lifted = excluded.lifted THEN suppressions.told ELSE 0 END, \
+         told_note = CASE WHEN suppressions.lifted = excluded.lifted THEN suppressions.told_note END \
+         WHERE excluded.occurred_at >= suppressions.occurred_at AND (excluded.source <> 3 \
+         OR suppressions.lifted <> excluded.lifted OR suppressions.scope < excluded.scope)",
+    )
+    .await
+}
+
+/// Which of these people an account has an entry of.
+pub(super) async fn known(
+    transaction: &DatabaseTransaction,
+    people: &[(AccountKey, PersonHash)],
+) -> Result<HashSet<(AccountKey, PersonHash)>, DbErr> {
+    let rows: Vec<[Value; 2]> =
+        people.iter().map(|(account, person)| [account.0.into(), person.0.to_vec().into()]).collect();
+    let found = query_rows(
+        transaction,
+        "SELECT s.account, s.person FROM (",
+        rows,
+        ") AS v CROSS JOIN suppressions AS s WHERE s.account = v.column1 AND s.person = v.column2",
+    )
+    .await?;
+    found.iter().map(|row| Ok((AccountKey(row.try_get("", "account")?), person(row)?))).collect()
+}
+
+/// Nobody else gets one before this transaction ends.
+pub(super) async fn next_version(transaction: &DatabaseTransaction) -> Result<i64, DbErr> {
+    let sql = "INSERT INTO versions (name, version) VALUES ($1, 1) \
+               ON CONFLICT (name) DO UPDATE SET version = versions.version + 1 RETURNING version";
+    let rows = query(transaction, sql, vec![SUPPRESSIONS.into()]).await?;
+    rows.first().ok_or_else(|| odd_value("version"))?.try_get("", "version")
+}
+
+fn row_of(change: Suppression, version: i64) -> [Value; 11] {
+    [
+        change.account.0.into(),
+        change.person.0.to_vec().into(),
+        change.source.code().into(),
+        change.scope.code().into(),
+        change.lifted.into(),
+        change.phone.map(|phone| phone.as_e164().to_owned()).into(),
+        change.user_id.into(),
+        short(&change.reason).into(),
+        change.occurred_at.0.into(),
+        version.into(),
+        0_i16.into(),
+    ]
+}
+
+pub(super) fn note(text: &str) -> String {
+    text.chars().take(NOTE_CHARS_MAX).collect()
+}
+
+pub(super) fn person(row: &QueryResult) -> Result<PersonHash, DbErr> {
+    let hash: Vec<u8> = row.try_get("", "person")?;
+    hash.try_into().map(PersonHash).map_err(|_| odd_value("person"))
+}
+
+fn seen_at(row: &QueryResult) -> Result<Seen, DbErr> {
+    Ok(Seen {
+        version: row.try_get("", "version")?,
+        account: row.try_get("", "account")?,
+        person: row.try_get("", "person")?,
+        source: row.try_get("", "source")?,
+    })
+}
+
+fn entry(row: &QueryResult) -> Result<Entry, DbErr> {
+    Ok(Entry {
+        account: AccountKey(row.try_get("", "account")?),
+        person: person(row)?,
+        source: Source::from_code(row.try_get("", "source")?).ok_or_else(|| odd_value("source"))?,
+        scope: Scope::from_code(row.try_get("", "scope")?).ok_or_else(|| odd_value("scope"))?,
+        lifted: row.try_get("", "lifted")?,
+    })
+}
+
+fn suppression(row: &QueryResult) -> Result<Suppression, DbErr> {
+    let Entry { account, person, source, scope, lifted } = entry(row)?;
+    let phone: Option<String> = row.try_get("", "phone")?;
+    Ok(Suppression {
+        account,
+        person,
+        source,
+        scope,
+        lifted,
+        phone: phone.as_deref().and_then(PhoneNumber::from_international),
+        user_id: row.try_get("", "user_id")?,
+        reason: row.try_get("", "reason")?,
+        occurred_at: UnixMillis(row.try_get("", "occurred_at")?),
+    })
+}

@@ -1,0 +1,345 @@
+//! Who must not be sent what: by the person's own wish, by the provider's word, by an operator; and what is stored
+//! about a person.
+
+use serde_json::{Value, json};
+use wabridge::{
+    domain::account::Hold,
+    simulator::{Effect, Refusal, Rule},
+};
+
+use crate::harness::{
+    ACCOUNT, APP_SECRET, CREDENTIALS, Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person, script,
+};
+
+const ALL: [&str; 3] = ["sent", "delivered", "read"];
+
+/// What Meta posts when a person has chosen. `who` holds `wa_id`, `user_id` or both.
+async fn choose(app: &TestApp, who: Value, value: &str, seconds: i64) {
+    let mut preference = json!({"category": "marketing_messages", "value": value, "timestamp": seconds});
+    for (key, id) in who.as_object().expect("ids by their names") {
+        preference[key] = id.clone();
+    }
+    let webhook = json!({
+        "object": "whatsapp_business_account",
+        "entry": [{"id": WABA_ID, "changes": [{"field": "user_preferences", "value": {
+            "messaging_product": "whatsapp",
+            "metadata": {"display_phone_number": "918880110022", "phone_number_id": NUMBER_ID},
+            "user_preferences": [preference],
+        }}]}],
+    });
+    assert_eq!(app.post_webhook(webhook.to_string(), APP_SECRET).await, 200);
+}
+
+fn number(person: &str) -> Value {
+    json!({"wa_id": person.trim_start_matches('+')})
+}
+
+/// The same message again and again: as long as it is taken it is a repeat, which sends nothing.
+async fn until_refused_message(app: &TestApp, message: Message) {
+    app.until("it is refused", async || app.send(&message).await.code() == 2003).await;
+}
+
+async fn until_refused(app: &TestApp, to: &str) {
+    until_refused_message(app, Message::marketing(to)).await;
+}
+
+async fn until_welcome(app: &TestApp, to: &str) {
+    let message = Message::marketing(to);
+    app.until("marketing is taken", async || app.send(&message).await.is_success()).await;
+}
+
+async fn who_stops_marketing_still_gets_everything_else_and_all_of_it_after_a_resume(database: Database) {
+    let app = TestApp::start(database).await;
+    let to = person(1);
+
+    choose(&app, number(&to), "stop", 1_790_000_100).await;
+    until_refused(&app, &to).await;
+    let refused = app.send(&Message::marketing(&to)).await;
+    let utility = Message::order_update(&to);
+    app.accept(&utility).await;
+    app.accept(&Message::marketing(&person(2))).await;
+    choose(&app, number(&to), "resume", 1_790_000_200).await;
+    until_welcome(&app, &to).await;
+
+    let message = refused.message();
+    assert!(message.contains("2026-09-21") && message.contains("stopped in WhatsApp"), "since when and why: {message}");
+    assert!(message.contains("resumes") && message.contains("suppress remove"), "what helps: {message}");
+    app.settled().await;
+    assert_eq!(app.told(&utility), ALL);
+    let stats = app.finish().await;
+    assert!(stats.sends_refused.is_empty(), "WhatsApp had nothing to refuse: {:?}", stats.sends_refused);
+}
+
+async fn later_news_wins_in_whatever_order_it_comes(database: Database) {
+    let app = TestApp::start(database).await;
+    let (back, gone) = (person(1), person(2));
+
+    choose(&app, number(&back), "resume", 1_790_000_300).await;
+    choose(&app, number(&back), "stop", 1_790_000_200).await;
+    choose(&app, number(&gone), "stop", 1_790_000_300).await;
+    choose(&app, number(&gone), "resume", 1_790_000_200).await;
+    choose(&app, number(&gone), "stop", 1_790_000_100).await;
+
+    until_refused(&app, &gone).await;
+    app.accept(&Message::marketing(&back)).await;
+    app.finish().await;
+}
+
+async fn what_is_queued_when_a_person_stops_marketing_is_not_sent(database: Database) {
+    let app = TestApp::start(database).await;
+    let sender = app.store.load_configuration().await.expect("readable").senders[0].key;
+    let hold = Hold { since: wabridge::clock::now(), reason: "a test".to_owned() };
+    app.store.hold_sender(sender, &hold).await.expect("it can be held");
+    app.until_held().await;
+    let (marketing, utility) = (Message::marketing(&person(1)), Message::order_update(&person(1)));
+    app.accept(&marketing).await;
+    app.accept(&utility).await;
+
+    choose(&app, number(&person(1)), "stop", 1_790_000_100).await;
+    app.store.release_sender(sender).await.expect("it was held");
+    app.settled().await;
+
+    assert_eq!((app.told(&marketing), app.told_failure(&marketing)), (vec!["failed".to_owned()], Some(1006)));
+    assert_eq!(app.told(&utility), ALL);
+    let stats = app.finish().await;
+    assert_eq!(stats.sends_received, 1, "WhatsApp never saw the one that nobody wants");
+}
+
+async fn a_refusal_that_names_the_reason_is_remembered_whether_it_comes_at_once_or_later(database: Database) {
+    let app = TestApp::start(database).await;
+    let (at_once, later) = (person(1), person(2));
+    app.simulator.add_rule(Rule::recipient(&at_once, Effect::Refuse(Refusal::code(131_050))));
+    app.simulator.add_rule(Rule::recipient(&later, Effect::Statuses(script("failed:131050@20"))));
+
+    for to in [&at_once, &later] {
+        let message = Message::marketing(to);
+        app.accept(&message).await;
+        app.settled().await;
+        assert_eq!(app.told_failure(&message), Some(1006));
+    }
+
+    for to in [&at_once, &later] {
+        until_refused(&app, to).await;
+        assert!(app.send(&Message::marketing(to)).await.message().contains("131050") || to == &later);
+        app.simulator.set_rules(vec![]);
+        app.accept(&Message::order_update(to)).await;
+    }
+    app.finish().await;
+}
+
+async fn a_person_whom_the_number_has_blocked_is_sent_nothing_at_all(database: Database) {
+    let app = TestApp::start(database).await;
+    let to = person(1);
+    app.simulator.add_rule(Rule::recipient(&to, Effect::Refuse(Refusal::code(130_403))));
+    app.accept(&Message::order_update(&to)).await;
+    app.settled().await;
+
+    until_refused_message(&app, Message::order_update(&to)).await;
+    let freeform = app.send(&Message::freeform(&to, "hello?")).await;
+    app.simulator.set_rules(vec![]);
+    let removed = app.command(&["suppress", "remove", &to]).await;
+    app.until("it is taken", async || app.send(&Message::order_update(&to)).await.is_success()).await;
+
+    assert_eq!(freeform.code(), 2003, "{freeform:?}");
+    assert!(removed.contains("1 of 1"), "{removed}");
+    app.finish().await;
+}
+
+async fn a_person_who_hides_the_number_is_known_by_the_providers_id(database: Database) {
+    let app = TestApp::start(database).await;
+    let both = json!({"wa_id": person(1).trim_start_matches('+'), "user_id": "IN.1349000000000001"});
+
+    choose(&app, json!({"user_id": "IN.1349000000000001"}), "stop", 1_790_000_100).await;
+    let hidden = app.command(&["suppress", "list", "--json"]).await;
+    choose(&app, both.clone(), "stop", 1_790_000_200).await;
+    until_refused(&app, &person(1)).await;
+    choose(&app, both, "resume", 1_790_000_300).await;
+    until_welcome(&app, &person(1)).await;
+    let nobody = app.command(&["suppress", "list", "--json"]).await;
+
+    let hidden: Value = serde_json::from_str(&hidden).expect("JSON");
+    assert_eq!((&hidden[0]["phone"], &hidden[0]["user_id"]), (&Value::Null, &json!("IN.1349000000000001")));
+    assert_eq!(serde_json::from_str::<Value>(&nobody).expect("JSON"), json!([]), "the number's resume covers the id");
+    app.finish().await;
+}
+
+async fn what_a_person_chose_of_other_things_is_kept_and_shown(database: Database) {
+    let app = TestApp::start(database).await;
+
+    choose(&app, number(&person(1)), "signup", 1_790_000_100).await;
+
+    assert_eq!(app.store.count_unrecognized().await.expect("countable"), (1, 0));
+    app.accept(&Message::marketing(&person(1))).await;
+    app.finish().await;
+}
+
+async fn an_operator_keeps_a_list_by_hand_and_by_file(database: Database) {
+    let app = TestApp::start(database).await;
+    let file = app.write_file("list.csv", &format!("name,phone\nAsha,{}\n?,nobody\nRao,{}\n", person(2), person(3)));
+
+    let added = app.command(&["suppress", "add", &person(1), "--all-messages", "--reason", "by mail"]).await;
+    let (bad, imported) = app.command_ending(&["suppress", "import", &file, "--json"]).await;
+    let (again, unchanged) = app.command_ending(&["suppress", "import", &file, "--json"]).await;
+    until_refused(&app, &person(3)).await;
+
+    assert!(added.contains("1 put on the list"), "{added}");
+    let (imported, unchanged): (Value, Value) =
+        (serde_json::from_str(&imported).expect("JSON"), serde_json::from_str(&unchanged).expect("JSON"));
+    assert_eq!((bad, again), (4, 4), "a line needs a person's look");
+    assert_eq!((&imported["added"], &imported["bad_lines_shown"][0]["line"]), (&json!(2), &json!(3)));
+    assert_eq!((&unchanged["added"], &unchanged["unchanged"]), (&json!(0), &json!(2)));
+    let utility = app.send(&Message::order_update(&person(1))).await;
+    assert_eq!(utility.code(), 2003, "all messages were stopped");
+    assert!(utility.message().contains("by mail"), "{utility:?}");
+    app.accept(&Message::order_update(&person(2))).await;
+
+    let exported = app.command(&["suppress", "export"]).await;
+    assert!(exported.contains(&format!("{},all,by mail,operator", person(1))), "{exported}");
+    assert_eq!(exported.lines().count(), 4, "{exported}");
+    let listed = app.command(&["suppress", "list"]).await;
+    assert!(!listed.contains(&person(1)[3..]), "numbers are masked: {listed}");
+    assert_eq!(app.command_ending(&["suppress", "remove", &person(9)]).await.0, 3);
+    app.command(&["suppress", "remove", &person(1), &person(2), &person(3)]).await;
+    for number in 1..=3 {
+        until_welcome(&app, &person(number)).await;
+    }
+    // What was exported says the same again.
+    let file = app.write_file("exported.csv", &exported);
+    app.command(&["suppress", "import", &file]).await;
+    until_refused_message(&app, Message::order_update(&person(1))).await;
+    app.finish().await;
+}
+
+async fn more_people_than_memory_is_allowed_to_hold_are_refused_all_the_same(database: Database) {
+    let app = TestApp::start_with(database, |options| options.settings.limits.suppressions_in_memory = 2).await;
+    let people: Vec<String> = (1..=5).map(person).collect();
+    let arguments: Vec<&str> = ["suppress", "add"].into_iter().chain(people.iter().map(String::as_str)).collect();
+
+    app.command(&arguments).await;
+
+    for to in &people {
+        until_refused(&app, to).await;
+    }
+    app.accept(&Message::marketing(&person(6))).await;
+    app.command(&["suppress", "remove", &people[0]]).await;
+    until_welcome(&app, &people[0]).await;
+    app.finish().await;
+}
+
+async fn a_restarted_bridge_remembers(database: Database) {
+    let mut app = TestApp::start_with(database, |options| options.as_process = true).await;
+    choose(&app, number(&person(1)), "stop", 1_790_000_100).await;
+    app.process().kill().await;
+
+    app.start_process().await;
+
+    assert_eq!(app.send(&Message::marketing(&person(1))).await.code(), 2003, "from its first answer on");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_bridge_hears_the_others_know_within_seconds() {
+    let app = TestApp::start(Database::postgres().await).await;
+    let other = app.start_another("test-2").await.expect("PostgreSQL takes several");
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+
+    choose(&app, number(&person(1)), "stop", 1_790_000_100).await;
+
+    let message = Message::marketing(&person(1));
+    app.until("the other refuses too", async || {
+        let url = format!("http://{}/clevertap/{ACCOUNT}/messages", other.address);
+        let mut request = client.post(url).header("Content-Type", "application/json").body(message.body.to_string());
+        for (name, value) in CREDENTIALS {
+            request = request.header(name, value);
+        }
+        let answer = request.send().await.expect("it answers").text().await.expect("a text");
+        answer.contains("2003")
+    })
+    .await;
+    other.stop().await;
+    app.finish().await;
+}
+
+async fn a_persons_data_is_handed_over_and_erased(database: Database) {
+    let app = TestApp::start(database).await;
+    let (gone, stays) = (person(1), person(2));
+    for to in [&gone, &stays] {
+        app.accept(&Message::order_update(to)).await;
+        app.simulator.inbound_text(to, NUMBER_ID, "thank you", None).expect("the number exists");
+        app.send(&Message::template(to, "order_update", "en")).await;
+    }
+    app.settled().await;
+    choose(&app, number(&gone), "stop", 1_790_000_100).await;
+    until_refused(&app, &gone).await;
+
+    let (code, text) = app.command_ending(&["person", &gone]).await;
+    let handed_over = app.command(&["person", &gone, "--json"]).await;
+    let (unsure, _) = app.command_ending(&["forget", &gone]).await;
+    let erased = app.command(&["forget", &gone, "--yes", "--json"]).await;
+    let (nothing, _) = app.command_ending(&["person", &gone, "--json"]).await;
+
+    assert_eq!(code, 0);
+    assert!(text.contains("order_update") && text.contains("wrote to") && text.contains("refused at"), "{text}");
+    let data: Value = serde_json::from_str(&handed_over).expect("JSON");
+    assert_eq!(data["phone"], gone);
+    assert_eq!(data["messages"][0]["request"]["to"], gone, "contents are part of it");
+    assert_eq!(data["messages"][0]["events"].as_array().map(Vec::len), Some(3));
+    assert_eq!(data["inbound"][0]["entry"]["text"]["body"], "thank you");
+    assert_eq!((&data["messages"][1], &data["inbound"][1]), (&Value::Null, &Value::Null), "and nobody else's");
+    assert_eq!(data["suppressions"][0]["reason"], "stopped in WhatsApp");
+    assert_eq!(data["refused_requests"].as_array().map(|all| all.len() >= 2), Some(true));
+    assert_eq!(unsure, 1, "nobody said yes");
+    let erased: Value = serde_json::from_str(&erased).expect("JSON");
+    assert_eq!((&erased["messages_deleted"], &erased["inbound"]), (&json!(1), &json!(1)), "{erased}");
+    assert_eq!(nothing, 0, "the hash of the opt-out is still there");
+    let left = app.command(&["person", &gone, "--json"]).await;
+    let left: Value = serde_json::from_str(&left).expect("JSON");
+    for what in ["messages", "inbound", "refused_requests", "webhook_parts"] {
+        assert_eq!(left[what], json!([]), "{what}");
+    }
+    assert_eq!(app.send(&Message::marketing(&gone)).await.code(), 2003, "who opted out stays opted out");
+    assert!(!app.command(&["suppress", "export"]).await.contains(&gone));
+    let others: Value = serde_json::from_str(&app.command(&["person", &stays, "--json"]).await).expect("JSON");
+    assert_eq!(others["messages"].as_array().map(Vec::len), Some(1));
+    app.finish().await;
+}
+
+async fn what_is_queued_for_an_erased_person_is_taken_back_and_reported(database: Database) {
+    let app = TestApp::start(database).await;
+    let sender = app.store.load_configuration().await.expect("readable").senders[0].key;
+    let hold = Hold { since: wabridge::clock::now(), reason: "a test".to_owned() };
+    app.store.hold_sender(sender, &hold).await.expect("it can be held");
+    app.until_held().await;
+    let (gone, stays) = (Message::order_update(&person(1)), Message::order_update(&person(2)));
+    app.accept(&gone).await;
+    app.accept(&stays).await;
+
+    let erased = app.command(&["forget", &person(1), "--yes", "--suppress", "--json"]).await;
+    app.until("it is reported", async || app.told(&gone) == ["failed"]).await;
+    app.store.release_sender(sender).await.expect("it was held");
+    app.settled().await;
+
+    let erased: Value = serde_json::from_str(&erased).expect("JSON");
+    assert_eq!(erased["cancelled"], 1, "{erased}");
+    assert_eq!(app.told_failure(&gone), Some(1009));
+    assert_eq!(app.told(&stays), ALL);
+    assert!(app.simulator.sends(Some(&person(1))).is_empty(), "it never left");
+    until_refused_message(&app, Message::order_update(&person(1))).await;
+    assert_eq!(app.command_ending(&["forget", &person(7), "--yes"]).await.0, 3, "nothing was stored");
+    app.finish().await;
+}
+
+on_each_database![
+    who_stops_marketing_still_gets_everything_else_and_all_of_it_after_a_resume,
+    later_news_wins_in_whatever_order_it_comes,
+    what_is_queued_when_a_person_stops_marketing_is_not_sent,
+    a_refusal_that_names_the_reason_is_remembered_whether_it_comes_at_once_or_later,
+    a_person_whom_the_number_has_blocked_is_sent_nothing_at_all,
+    a_person_who_hides_the_number_is_known_by_the_providers_id,
+    what_a_person_chose_of_other_things_is_kept_and_shown,
+    an_operator_keeps_a_list_by_hand_and_by_file,
+    more_people_than_memory_is_allowed_to_hold_are_refused_all_the_same,
+    a_restarted_bridge_remembers,
+    a_persons_data_is_handed_over_and_erased,
+    what_is_queued_for_an_erased_person_is_taken_back_and_reported,
+];
