@@ -14,6 +14,8 @@ use crate::{
     net::exchange::{Exchange, ExchangeLimits},
     services::{
         accept::Acceptor,
+        activity::Activity,
+        alarms::AlarmWays,
         channels::Channels,
         directory::Directory,
         dispatch::Dispatcher,
@@ -38,6 +40,7 @@ use crate::{
         runner::{Health, Runner},
         sender::SenderParts,
         subscription::SubscriptionParts,
+        watch::Watch,
     },
 };
 
@@ -90,6 +93,14 @@ impl App {
         let channels = Arc::new(Channels::new(store.clone(), directory.clone(), exchange.clone()));
         let in_memory = settings.limits.suppressions_in_memory;
         let suppressions = Arc::new(Suppressions::load(store.clone(), in_memory).await?);
+        let activity = Arc::new(Activity::default());
+        let watch = Watch::new(
+            store.clone(),
+            directory.clone(),
+            settings.clone(),
+            activity.clone(),
+            AlarmWays::new(&settings, platform_exchange(&settings)?)?,
+        );
         let health = Arc::new(Health::default());
         let files = open_files(&settings)?;
         let links = Arc::new(MediaLinks::load(&store, &settings.public_url(), settings.retention.media).await?);
@@ -105,11 +116,18 @@ impl App {
             subscribe_sync: Arc::new(SubscribeSync {
                 store: store.clone(),
                 directory: directory.clone(),
-                exchange: self::exchange(&settings, settings.relay.connect_timeout, settings.relay.timeout)?,
+                exchange: platform_exchange(&settings)?,
                 retries: Schedule(settings.relay.retry_waits.clone()),
             }),
             wakeups,
-            senders: sender_parts(&settings, &store, &committer, &directory, &exchange, (&lookup, &suppressions)),
+            senders: sender_parts(
+                &settings,
+                &store,
+                &committer,
+                &directory,
+                &exchange,
+                (&lookup, &suppressions, &activity),
+            ),
             subscriptions: subscription_parts(&settings, &store, &committer, &directory, &links)?,
             copier: Arc::new(Copier {
                 store: store.clone(),
@@ -118,6 +136,7 @@ impl App {
                 files: files.clone(),
                 settings: settings.media.clone(),
             }),
+            watch: Arc::new(watch),
             health: health.clone(),
             settings: settings.clone(),
         });
@@ -133,7 +152,7 @@ impl App {
                 suppressions,
                 settings.limits.clone(),
             ),
-            ingestor: Ingestor::new(directory.clone(), committer, lookup, channels),
+            ingestor: Ingestor::new(directory.clone(), committer, lookup, channels, activity),
             media: Shelf {
                 store: store.clone(),
                 files,
@@ -290,6 +309,11 @@ pub fn provider_exchange(settings: &Settings) -> anyhow::Result<Exchange> {
     exchange(settings, settings.send.connect_timeout, settings.send.timeout)
 }
 
+/// The door to platforms, and to operators.
+pub fn platform_exchange(settings: &Settings) -> anyhow::Result<Exchange> {
+    exchange(settings, settings.relay.connect_timeout, settings.relay.timeout)
+}
+
 fn exchange(settings: &Settings, connect_timeout: Duration, request_timeout: Duration) -> anyhow::Result<Exchange> {
     let proxy = Some(settings.security.https_proxy.to_string()).filter(|proxy| !proxy.is_empty());
     Ok(Exchange::new(ExchangeLimits {
@@ -308,7 +332,7 @@ fn sender_parts(
     committer: &Committer,
     directory: &Arc<Directory>,
     exchange: &Exchange,
-    (lookup, suppressions): (&Arc<TemplateLookup>, &Arc<Suppressions>),
+    (lookup, suppressions, activity): (&Arc<TemplateLookup>, &Arc<Suppressions>, &Arc<Activity>),
 ) -> Arc<SenderParts> {
     let dispatcher = Dispatcher {
         directory: directory.clone(),
@@ -318,6 +342,7 @@ fn sender_parts(
         retries: Schedule(settings.send.retry_waits.clone()),
         unknown_grace: settings.send.unknown_grace,
         endpoints: Endpoints::default(),
+        activity: activity.clone(),
     };
     Arc::new(SenderParts {
         store: store.clone(),
@@ -339,7 +364,7 @@ fn subscription_parts(
     let relay = Relay {
         directory: directory.clone(),
         links: links.clone(),
-        exchange: exchange(settings, settings.relay.connect_timeout, settings.relay.timeout)?,
+        exchange: platform_exchange(settings)?,
         timeout: settings.relay.timeout,
         in_flight_max: settings.relay.in_flight_per_subscription,
     };

@@ -13,9 +13,11 @@ use wabridge::{
 };
 
 use cli::{
+    alarm::AlarmArguments,
     apply::ApplyArguments,
     backup::BackupArguments,
     bench::BenchArguments,
+    check::CheckArguments,
     demo::DemoArguments,
     export::ExportArguments,
     forget::ForgetArguments,
@@ -88,6 +90,8 @@ enum Command {
     Simulator(Box<SimulatorSettings>),
     Apply(ApplyArguments),
     Status(StatusArguments),
+    Check(CheckArguments),
+    Alarm(AlarmArguments),
     Message(MessageArguments),
     Queue(QueueArguments),
     Suppress(SuppressArguments),
@@ -149,6 +153,8 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         }
         Command::Apply(arguments) => cli::apply::apply_file(&settings()?, &arguments).await,
         Command::Status(arguments) => return cli::status::status(&settings()?, &arguments).await,
+        Command::Check(arguments) => return cli::check::check(&settings()?, &arguments).await,
+        Command::Alarm(arguments) => return cli::alarm::alarm(&settings()?, &arguments).await,
         Command::Message(arguments) => return cli::message::message(&settings()?, &arguments).await,
         Command::Unrecognized(arguments) => return cli::unrecognized::unrecognized(&settings()?, &arguments).await,
         Command::Queue(arguments) => return cli::queue::queue(&settings()?, &arguments).await,

@@ -36,6 +36,7 @@ pub struct Settings {
     pub channels: Channels,
     pub repeats: Repeats,
     pub retention: Retention,
+    pub alarms: Alarms,
     pub log: Log,
 }
 

@@ -97,7 +97,17 @@ metric_list! {
     describe_counter PARKED = "wabridge_parked_total" "Statuses kept because their message is not known, or not yet";
     describe_counter NOTICES = "wabridge_notices_total" "Notices of providers to the business, by severity {severity}";
     describe_gauge NUMBER_QUALITY = "wabridge_number_quality" "How the provider rates a number: 3 green, 2 yellow, 1 red, 0 unknown {number}";
-    describe_gauge QUEUE_DEPTH = "wabridge_queue_depth" "Work that waits, by queue {queue}";
+    describe_gauge QUEUED = "wabridge_queued" "Messages that wait for their turn, by number {number}";
+    describe_gauge OLDEST_QUEUED = "wabridge_oldest_queued_seconds" "How long the oldest of them waits, by number {number}";
+    describe_gauge RETRYING = "wabridge_retrying" "Messages that wait for another try, by number {number}";
+    describe_gauge UNKNOWN_OUTCOME = "wabridge_unknown_outcome" "Messages of which nobody knows whether they went out, by number {number}";
+    describe_gauge HELD = "wabridge_held" "1 while a connection, a number or a subscription is on hold {what}";
+    describe_gauge CALLBACKS_OWED = "wabridge_callbacks_owed" "Events yet to be told, counted up to 100,000, by subscription {subscription}";
+    describe_gauge CALLBACKS_DEAD = "wabridge_callbacks_dead" "Events that were refused or grew too old, by subscription {subscription}";
+    describe_gauge CALLBACKS_FAILING = "wabridge_callbacks_failing_seconds" "For how long a callback URL has failed, by subscription {subscription}";
+    describe_gauge TEMPLATES_STOPPED = "wabridge_templates_stopped" "Templates that are paused or disabled, by business account {business_account}";
+    describe_gauge DISK_FREE = "wabridge_disk_free_bytes" "Room where the database file is {directory}";
+    describe_gauge ALARMS = "wabridge_alarms" "What is wrong now, by kind of alarm {kind}; known to the instance that keeps the house";
 }
 
 /// An error with its causes, outermost first: `could not do this: because of that: and that of this`.

@@ -12,6 +12,7 @@ mod m20261121_000004_suppressions;
 mod m20261121_000005_media;
 mod m20261121_000006_channels;
 mod m20261121_000007_queue;
+mod m20261121_000008_alarms;
 mod m20261121_000009_replay;
 
 /// All steps, in order.
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000006_channels::Migration),
             Box::new(m20261121_000007_queue::Migration),
             Box::new(m20261121_000004_suppressions::Migration),
+            Box::new(m20261121_000008_alarms::Migration),
             Box::new(m20261121_000009_replay::Migration),
         ]
     }

@@ -1,8 +1,10 @@
 //! The commands, one file each.
 
+pub(crate) mod alarm;
 pub(crate) mod apply;
 pub(crate) mod backup;
 pub(crate) mod bench;
+pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod forget;

@@ -2,6 +2,7 @@
 //! Time and dice come in as arguments.
 
 pub mod account;
+pub mod alarm;
 pub mod attempt;
 pub mod callback;
 pub mod callback_style;
@@ -9,6 +10,7 @@ pub mod campaign;
 pub mod channel;
 pub mod failure;
 pub mod fill;
+pub mod finding;
 pub mod ids;
 pub mod inbound;
 pub mod network;

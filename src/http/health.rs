@@ -24,12 +24,14 @@ pub struct Readiness {
     database: bool,
     /// Numbers and subscriptions are being worked on.
     workers: bool,
+    /// The newest configuration is in use.
+    configuration: bool,
     /// What to do, when not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<&'static str>,
 }
 
-/// The database can be read, and the work behind the doors goes on.
+/// The database and the configuration can be read, and the work behind the doors goes on.
 #[utoipa::path(
     get, path = "/readyz", tag = "operation", operation_id = "ready",
     responses(
@@ -40,14 +42,18 @@ pub struct Readiness {
 pub async fn ready(parts: Data<Parts>) -> HttpResponse {
     let database = parts.store.ping().await.is_ok();
     let workers = parts.health.since_beat().is_some_and(|since| since < parts.settings.instance.lease);
-    let advice = match (database, workers) {
-        (true, true) => None,
-        (false, _) => Some("the database cannot be read: check database.url and the disk"),
-        (true, false) => Some("leases are not being renewed: see the log"),
+    let configuration = parts.health.reads_configuration();
+    let advice = match (database, workers, configuration) {
+        (true, true, true) => None,
+        (false, ..) => Some("the database cannot be read: check database.url and the disk"),
+        (true, _, false) => Some(
+            "the configuration cannot be read: was it applied with another master key, or by a newer version? See the log",
+        ),
+        (true, false, true) => Some("leases are not being renewed: see the log"),
     };
-    let ready = database && workers;
+    let ready = database && workers && configuration;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    HttpResponse::build(status).json(Readiness { ready, database, workers, advice })
+    HttpResponse::build(status).json(Readiness { ready, database, workers, configuration, advice })
 }
 
 /// Counters and histograms in Prometheus' text format.

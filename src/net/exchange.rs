@@ -15,7 +15,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{guard, redact};
@@ -29,6 +29,7 @@ pub struct Exchange {
     request_timeout: Duration,
     answer_bytes_max: usize,
     allow_private_networks: bool,
+    behind_proxy: bool,
 }
 
 /// The operator's part of the limits.
@@ -86,6 +87,8 @@ pub struct Exchanged {
 pub struct Answer {
     pub status: u16,
     pub retry_after: Option<Duration>,
+    /// When the other side answered, by its own clock.
+    pub date: Option<UnixMillis>,
     /// At most the exchange's limit; `cut` says that there was more.
     pub body: Bytes,
     pub cut: bool,
@@ -128,6 +131,7 @@ impl Exchange {
             .pool_idle_timeout(CONNECTION_IDLE_MAX)
             .pool_max_idle_per_host(limits.connections_idle_per_host_max)
             .dns_resolver(resolver);
+        let behind_proxy = proxy.is_some();
         let builder = match proxy {
             Some(proxy) => builder.proxy(proxy.rule),
             // The environment's HTTP_PROXY would lead around the guard.
@@ -138,6 +142,7 @@ impl Exchange {
             request_timeout: limits.request_timeout,
             answer_bytes_max: limits.answer_bytes_max,
             allow_private_networks: limits.allow_private_networks,
+            behind_proxy,
         })
     }
 
@@ -169,6 +174,20 @@ impl Exchange {
         let request = self.prepare(request)?;
         let response = self.client.execute(request).await.map_err(classify)?;
         self.read(response).await
+    }
+
+    /// Whether a request to this URL could leave, as far as that can be told without making one: the URL can be used, its
+    /// name has an address, and the address may be reached. Behind a proxy names are the proxy's business.
+    pub async fn would_reach(&self, url: &str) -> Result<(), String> {
+        let url = url::Url::parse(url).map_err(|error| format!("the URL cannot be used: {error}"))?;
+        self.check_url(&url)?;
+        match url.host() {
+            Some(url::Host::Domain(name)) if !self.behind_proxy => {
+                guard::look_up(name, self.allow_private_networks, self.request_timeout).await
+            }
+            Some(url::Host::Domain(_) | url::Host::Ipv4(_) | url::Host::Ipv6(_)) => Ok(()),
+            None => Err("the URL names no host".to_owned()),
+        }
     }
 
     /// Everything that can be wrong before a connection is made.
@@ -211,6 +230,7 @@ impl Exchange {
     pub(super) async fn read(&self, mut response: reqwest::Response) -> Result<Answer, NoAnswer> {
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers(), Utc::now());
+        let date = date(response.headers());
         let mut body = BytesMut::new();
         let mut cut = false;
         while let Some(chunk) = response.chunk().await.map_err(classify)? {
@@ -221,7 +241,7 @@ impl Exchange {
                 break;
             }
         }
-        Ok(Answer { status, retry_after, body: body.freeze(), cut })
+        Ok(Answer { status, retry_after, date, body: body.freeze(), cut })
     }
 }
 
@@ -282,6 +302,11 @@ fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
         }
     };
     Some(wait.min(RETRY_AFTER_MAX))
+}
+
+fn date(headers: &HeaderMap) -> Option<UnixMillis> {
+    let moment = DateTime::parse_from_rfc2822(headers.get(DATE)?.to_str().ok()?.trim()).ok()?;
+    Some(UnixMillis(moment.timestamp_millis()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@
 //! [`GuardedResolver`] hands the HTTP client only what may be reached. Literal addresses never pass a
 //! resolver; [`check_literal`] looks at those.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -63,6 +66,23 @@ impl Resolve for GuardedResolver {
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
+}
+
+/// Whether a name has an address that may be reached, and if not, why not.
+pub async fn look_up(name: &str, allow_private_networks: bool, patience: Duration) -> Result<(), String> {
+    let looked_up = tokio::time::timeout(patience, tokio::net::lookup_host((name, 0))).await;
+    let found = match looked_up {
+        Ok(Ok(found)) => found.collect::<Vec<_>>(),
+        Ok(Err(error)) => return Err(format!("the name {name} cannot be resolved: {error}")),
+        Err(_) => return Err(format!("the name {name} was not resolved in time")),
+    };
+    if found.is_empty() {
+        return Err(NoAddress(name.to_owned()).to_string());
+    }
+    if allow_private_networks {
+        return Ok(());
+    }
+    only_public(name, found).map(drop).map_err(|forbidden| forbidden.to_string())
 }
 
 /// The addresses that may be reached; an error when there are only others.

@@ -3,5 +3,6 @@
 pub mod download;
 pub mod exchange;
 pub mod guard;
+pub mod mail;
 pub mod redact;
 pub mod signing;

@@ -1,9 +1,10 @@
 //! Meta itself: Graph's host and paths, the app's signature, the handshake, paging through lists.
 //! The shapes of requests, answers and webhooks are those of the [`cloud_api`](super::cloud_api).
 
+mod check;
 mod media;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
@@ -25,6 +26,7 @@ use crate::{
         account::{Connection, Sender},
         channel::NumberState,
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
+        finding::{Finding, Repair},
         inbound::InboundMessage,
         outbound::{Category, OutboundMessage, SendBody},
         template::ListedTemplate,
@@ -220,6 +222,26 @@ impl Provider for MetaCloud {
             other => other,
         }
         .map_err(|(_, text)| FetchFailure(text))
+    }
+
+    async fn check(
+        &self,
+        via: &Exchange,
+        connection: &Connection,
+        senders: &[Arc<Sender>],
+        webhook_url: Option<&str>,
+    ) -> Vec<Finding> {
+        check::check(via, connection, senders, webhook_url).await
+    }
+
+    async fn repair(
+        &self,
+        via: &Exchange,
+        connection: &Connection,
+        repair: &Repair,
+        webhook_url: &str,
+    ) -> Result<(), FetchFailure> {
+        check::repair(via, connection, repair, webhook_url).await
     }
 }
 

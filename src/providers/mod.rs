@@ -7,7 +7,7 @@
 pub mod cloud_api;
 pub mod meta;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -16,6 +16,7 @@ use crate::{
         account::{Connection, Sender},
         channel::NumberState,
         failure::{SendFailure, Submitted},
+        finding::{Finding, Repair},
         inbound::InboundMessage,
         notice::Notice,
         outbound::{Category, OutboundMessage},
@@ -83,6 +84,25 @@ pub trait Provider: Send + Sync {
 
     /// How the provider sees the number: its name, quality, limits.
     async fn fetch_number(&self, via: &Exchange, sender: &Sender) -> Result<NumberState, FetchFailure>;
+
+    /// Asks about everything that a connection needs: its credentials, its numbers, their templates, and whether webhooks
+    /// come to `webhook_url` (`None` when nobody has said how the world reaches us). Changes nothing.
+    async fn check(
+        &self,
+        via: &Exchange,
+        connection: &Connection,
+        senders: &[Arc<Sender>],
+        webhook_url: Option<&str>,
+    ) -> Vec<Finding>;
+
+    /// Does what a finding of [`Self::check`] offered.
+    async fn repair(
+        &self,
+        via: &Exchange,
+        connection: &Connection,
+        repair: &Repair,
+        webhook_url: &str,
+    ) -> Result<(), FetchFailure>;
 }
 
 /// Every provider this build can talk to. Adding one is a file and a line here.

@@ -48,7 +48,7 @@ type TemplateLists = BTreeMap<TemplateOwner, Arc<Vec<Template>>>;
 const NUMBER_SUFFIX_DIGITS_MIN: usize = 6;
 
 impl Snapshot {
-    fn new(configuration: Configuration) -> Self {
+    pub(crate) fn new(configuration: Configuration) -> Self {
         let mut snapshot = Self::default();
         for account in configuration.accounts {
             let account = Arc::new(account);

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    activity::Activity,
     directory::{Directory, Snapshot},
     endpoints::{Endpoints, Route},
     lookup::{LookedUp, SILENCE_GOOD_FOR, TemplateLookup},
@@ -44,6 +45,7 @@ pub struct Dispatcher {
     /// How long to wait for evidence about a message that may have gone out.
     pub unknown_grace: Duration,
     pub endpoints: Endpoints,
+    pub activity: Arc<Activity>,
 }
 
 /// What came of one message's turn.
@@ -118,6 +120,9 @@ impl Dispatcher {
         let result = self.send(sender, &message, &mut swapped).await;
         let took = clock::now().since(started_at);
         metrics::histogram!(telemetry::SEND_SECONDS).record(took.as_secs_f64());
+        if result.is_ok() {
+            self.activity.sent(sender.key);
+        }
         Dispatched { swapped, ..self.conclude(queued, result, started_at, took) }
     }
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    activity::Activity,
     channels::Channels,
     directory::{Directory, Snapshot, owner_of},
     lookup::TemplateLookup,
@@ -42,6 +43,7 @@ pub struct Ingestor {
     committer: Committer,
     lookup: Arc<TemplateLookup>,
     channels: Arc<Channels>,
+    activity: Arc<Activity>,
     links: KnownLinks,
 }
 
@@ -55,8 +57,9 @@ impl Ingestor {
         committer: Committer,
         lookup: Arc<TemplateLookup>,
         channels: Arc<Channels>,
+        activity: Arc<Activity>,
     ) -> Self {
-        Self { directory, committer, lookup, channels, links: KnownLinks::default() }
+        Self { directory, committer, lookup, channels, activity, links: KnownLinks::default() }
     }
 
     pub async fn ingest(&self, connection: &Connection, parsed: Parsed) -> Result<(), CommitError> {
@@ -93,7 +96,10 @@ impl Ingestor {
         let mut ingest = Ingest::of(connection.key);
         for update in statuses {
             match owner(&update.provider_number_id) {
-                Some(sender) => ingest.statuses.push((sender.key, update)),
+                Some(sender) => {
+                    self.activity.heard(sender.key);
+                    ingest.statuses.push((sender.key, update));
+                }
                 None => ingest.skipped.push(unread("status", NOT_OURS, update.entry)),
             }
         }

@@ -1,16 +1,21 @@
 //! What the bridge does, one verb a file. Each opens with its steps.
 
 pub mod accept;
+pub mod activity;
+pub mod alarms;
 pub mod apply;
 pub mod backup;
 pub mod channels;
+pub mod check;
 pub mod directory;
+pub mod disk;
 pub mod dispatch;
 pub mod endpoints;
 pub mod export;
 pub mod ingest;
 pub mod lookup;
 pub mod media;
+pub mod observe;
 pub mod per_minute;
 pub mod person;
 pub mod queue;

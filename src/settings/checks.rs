@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use humantime_serde::re::humantime::format_duration;
+use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::{MediaStore, Settings};
@@ -36,6 +37,7 @@ pub fn contradictions(settings: &Settings) -> Vec<String> {
     check_relay(settings, &mut findings);
     check_media(settings, &mut findings);
     check_retention(settings, &mut findings);
+    check_alarms(settings, &mut findings);
     check_log(settings, &mut findings);
     findings.0
 }
@@ -307,6 +309,44 @@ fn check_retention(settings: &Settings, findings: &mut Findings) {
         format!("retention.rows_per_step must be 1 to {ROWS_PER_STEP_MAX}: a longer statement holds up the writing of messages")
     });
 }
+
+/// As many as one letter can sensibly have.
+pub const ALARM_RECIPIENTS_MAX: usize = 20;
+
+fn check_alarms(settings: &Settings, findings: &mut Findings) {
+    let alarms = &settings.alarms;
+    if let Some(url) = &alarms.webhook_url {
+        findings.unless(is_web_url(url.expose_secret()), || {
+            "alarms.webhook_url is not a URL: write it like https://hooks.example.com/…".to_owned()
+        });
+    }
+    findings.unless(alarms.smtp_url.is_none() || !(alarms.from.is_empty() || alarms.to.is_empty()), || {
+        "alarms.smtp_url needs alarms.from and alarms.to: say from whom and to whom alarms are sent".to_owned()
+    });
+    findings.unless(alarms.to.len() <= ALARM_RECIPIENTS_MAX, || {
+        format!("alarms.to has more than {ALARM_RECIPIENTS_MAX} addresses: use one that distributes them")
+    });
+    for (key, value) in [
+        ("alarms.every", alarms.every),
+        ("alarms.look_every", alarms.look_every),
+        ("alarms.webhooks_silent_for", alarms.webhooks_silent_for),
+    ] {
+        findings.some_time(key, value);
+    }
+    findings.unless(alarms.webhooks_silent_messages >= 1, || {
+        "alarms.webhooks_silent_messages is 0, so every idle number would be silent: set it to 1 or more".to_owned()
+    });
+    findings.unless(alarms.webhooks_silent_for <= ACTIVITY_KEPT, || {
+        format!(
+            "alarms.webhooks_silent_for must be {} or less: so long it is known what numbers did",
+            format_duration(ACTIVITY_KEPT)
+        )
+    });
+    findings.unless(alarms.disk_free_min < 100, || "alarms.disk_free_min must be less than 100".to_owned());
+}
+
+/// What numbers did is kept for so long, minute by minute.
+pub const ACTIVITY_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn check_log(settings: &Settings, findings: &mut Findings) {
     let filter = &settings.log.filter;

@@ -248,6 +248,35 @@ pub struct Retention {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Alarms {
+    /// Who knows it may post to it. None: no webhook.
+    #[serde(default, with = "optional_secret")]
+    pub webhook_url: Option<SecretString>,
+    #[serde(default, with = "optional_secret")]
+    pub webhook_secret: Option<SecretString>,
+    /// None: no e-mail.
+    #[serde(default, with = "optional_secret")]
+    pub smtp_url: Option<SecretString>,
+    pub from: String,
+    pub to: Vec<String>,
+    /// For each kind and subject.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+    #[serde(with = "humantime_serde")]
+    pub look_every: Duration,
+    #[serde(with = "humantime_serde")]
+    pub callbacks_failing_for: Duration,
+    pub webhooks_silent_messages: u64,
+    #[serde(with = "humantime_serde")]
+    pub webhooks_silent_for: Duration,
+    #[serde(with = "humantime_serde")]
+    pub queue_late_by: Duration,
+    /// In percent of the disk.
+    pub disk_free_min: u8,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Log {
     pub format: LogFormat,
     /// In the syntax of `tracing_subscriber::EnvFilter`.

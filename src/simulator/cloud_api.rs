@@ -219,10 +219,6 @@ impl Send<'_> {
         if form.as_ref().is_some_and(|form| form.category == "AUTHENTICATION") && people::is_user_id(self.recipient) {
             return Err(Refusal::code(131062));
         }
-        let is_marketing = form.as_ref().is_some_and(|form| form.category == "MARKETING");
-        if !self.marketing && self.knobs.marketing_endpoint_only && is_marketing {
-            return Err(Refusal::code(131063));
-        }
         Ok(form)
     }
 

@@ -80,11 +80,6 @@ pub struct Knobs {
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub pair_limit: bool,
 
-    /// Refuse marketing templates at /messages (code 131063), as Meta does for a business account that must use
-    /// /marketing_messages.
-    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
-    pub marketing_endpoint_only: bool,
-
     /// Freeform messages need a message from the person within 24 hours, or fail with 131047 after the 200.
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub enforce_window: bool,

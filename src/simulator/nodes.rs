@@ -35,6 +35,7 @@ const APP_ID: &str = "300000000000001";
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
     const NODE: &str = r"/{version:v\d+\.\d+}/{id}";
+    app.route(r"/{version:v\d+\.\d+}/me/permissions", web::get().to(get_permissions));
     app.route(&format!("{NODE}/subscribed_apps"), web::get().to(get_subscribed_apps))
         .route(&format!("{NODE}/subscribed_apps"), web::post().to(post_subscribed_apps))
         .route(&format!("{NODE}/subscribed_apps"), web::delete().to(delete_subscribed_apps))
@@ -338,6 +339,22 @@ fn list_numbers(world: &World, request: &HttpRequest, query: &PageQuery) -> Resu
 fn known_waba(world: &World, request: &HttpRequest) -> Result<String, Refusal> {
     let id = request.match_info().get("id").unwrap_or_default();
     if world.waba_ids().contains(id) { Ok(id.to_owned()) } else { Err(unknown_object(id)) }
+}
+
+/// What the token may.
+async fn get_permissions(world: web::Data<World>, request: HttpRequest) -> HttpResponse {
+    let knobs = world.knobs();
+    let word = |may: bool| if may { "granted" } else { "declined" };
+    // A token without any permission can still be asked.
+    if let Err(refused) = graph::authorize(&world, &request, Permission::Management)
+        && refused.code == 190
+    {
+        return graph::refuse(&refused);
+    }
+    HttpResponse::Ok().json(json!({"data": [
+        {"permission": "whatsapp_business_messaging", "status": word(knobs.may_message)},
+        {"permission": "whatsapp_business_management", "status": word(knobs.may_manage)},
+    ]}))
 }
 
 async fn get_subscribed_apps(world: web::Data<World>, request: HttpRequest) -> HttpResponse {

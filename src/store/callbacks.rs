@@ -1,6 +1,9 @@
 //! Cursors, the exchanges that moved them, and the events that need care of their own.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use sea_orm::{DatabaseTransaction, DbErr, Value};
 
@@ -181,26 +184,36 @@ fn cut(text: &str) -> String {
     text.chars().take(FAILURE_TEXT_CHARS_MAX).collect()
 }
 
+const STATE_COLUMNS: &str = "cursor, failures, failing_since, due_at, held_since, held_reason";
+
+fn state(row: &sea_orm::QueryResult) -> Result<CursorState, DbErr> {
+    let millis = |column| row.try_get::<Option<i64>>("", column).map(|at| at.map(UnixMillis));
+    let reason: Option<String> = row.try_get("", "held_reason")?;
+    Ok(CursorState {
+        cursor: Place(row.try_get("", "cursor")?),
+        trouble: Trouble {
+            failures: row.try_get("", "failures")?,
+            failing_since: millis("failing_since")?,
+            due_at: millis("due_at")?,
+            hold: millis("held_since")?.zip(reason).map(|(since, reason)| Hold { since, reason }),
+        },
+    })
+}
+
 impl Store {
     /// Where a subscription's cursor stands, and whether its URL works.
     pub async fn cursor_state(&self, subscription: SubscriptionKey) -> Result<Option<CursorState>, StoreError> {
-        let sql = "SELECT cursor, failures, failing_since, due_at, held_since, held_reason \
-                   FROM subscriptions WHERE key = $1";
+        let sql = format!("SELECT {STATE_COLUMNS} FROM subscriptions WHERE key = $1");
         let rows = query(self.reader(), sql, vec![subscription.0.into()]).await.doing("read a cursor")?;
-        let read = |row: &sea_orm::QueryResult| -> Result<CursorState, DbErr> {
-            let millis = |column| row.try_get::<Option<i64>>("", column).map(|at| at.map(UnixMillis));
-            let reason: Option<String> = row.try_get("", "held_reason")?;
-            Ok(CursorState {
-                cursor: Place(row.try_get("", "cursor")?),
-                trouble: Trouble {
-                    failures: row.try_get("", "failures")?,
-                    failing_since: millis("failing_since")?,
-                    due_at: millis("due_at")?,
-                    hold: millis("held_since")?.zip(reason).map(|(since, reason)| Hold { since, reason }),
-                },
-            })
-        };
-        rows.first().map(read).transpose().doing("read a cursor")
+        rows.first().map(state).transpose().doing("read a cursor")
+    }
+
+    /// Where every enabled subscription stands.
+    pub async fn cursor_states(&self) -> Result<BTreeMap<SubscriptionKey, CursorState>, StoreError> {
+        let sql = format!("SELECT key, {STATE_COLUMNS} FROM subscriptions WHERE enabled");
+        let rows = query(self.reader(), sql, vec![]).await;
+        let read = |row: &sea_orm::QueryResult| Ok((SubscriptionKey(row.try_get("", "key")?), state(row)?));
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("read cursors")
     }
 
     /// How many events a subscription has yet to deliver, counted up to `limit`.

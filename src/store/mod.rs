@@ -28,6 +28,8 @@ use crate::{
 
 pub(crate) use self::rows::{execute_rows, query_rows};
 
+pub mod activity;
+pub mod alarms;
 pub mod backup;
 pub mod batch;
 pub mod callbacks;
@@ -39,6 +41,7 @@ pub mod files;
 pub mod forget;
 pub mod holds;
 pub mod ingest;
+pub mod inspect;
 pub mod leases;
 pub mod media;
 pub mod notices;
@@ -103,6 +106,13 @@ impl<T> Doing<T> for Result<T, DbErr> {
 impl Store {
     /// Opens the database, creating an SQLite file (and its folder) when there is none, and brings the schema up to date.
     pub async fn open(settings: &settings::Database, vault: Vault) -> Result<Self, StoreError> {
+        let store = Self::connect(settings, vault).await?;
+        Migrator::up(&store.writer, None).await.doing("bring the database schema up to date")?;
+        Ok(store)
+    }
+
+    /// Opens the database with whatever schema it has.
+    pub async fn connect(settings: &settings::Database, vault: Vault) -> Result<Self, StoreError> {
         let url: &str = &settings.url;
         let (writer, reader) = if url.starts_with("sqlite:") {
             if let Some(folder) = sqlite_path(url).as_deref().and_then(Path::parent) {
@@ -119,9 +129,7 @@ impl Store {
             let pool = Database::connect(postgres_options(settings)).await.doing("connect to PostgreSQL")?;
             (pool.clone(), pool)
         };
-        let store = Self { writer, reader, vault: std::sync::Arc::new(vault), people: std::sync::Arc::default() };
-        Migrator::up(&store.writer, None).await.doing("bring the database schema up to date")?;
-        Ok(store)
+        Ok(Self { writer, reader, vault: std::sync::Arc::new(vault), people: std::sync::Arc::default() })
     }
 
     /// For statements that change nothing.

@@ -218,27 +218,36 @@ mod tests {
     use crate::store::testing::on_each_database;
 
     /// Tables that lose their rows by age, and the setting that says when.
-    const AGING: [(&str, &str); 13] = [
+    const AGING: [(&str, &str); 20] = [
         ("outbound_messages", "retention.messages"),
         ("send_attempts", "retention.messages"),
         ("provider_ids", "retention.messages"),
+        ("operator_notes", "retention.messages"),
         ("message_keys", "repeats.window"),
         ("events", "retention.events"),
         ("inbound_keys", "retention.events"),
+        ("media", "retention.media"),
+        ("person_links", "retention.person_links"),
+        ("suppressions", "retention.events after they were lifted"),
         ("callbacks", "retention.events"),
         ("callback_attempts", "retention.attempts"),
         ("replays", "retention.attempts"),
         ("unrecognized", "retention.unrecognized, retention.parked_statuses"),
         ("refused_requests", "retention.refused"),
+        ("queue_rules", "some seconds after they were lifted"),
+        ("activity", "a day"),
+        ("alarms", "alarms.every after they were over"),
         ("instances", "a day after they were last seen"),
         ("seaql_migrations", "never: one row for each step of the schema"),
     ];
     /// Tables that are as long as what is configured.
-    const CONFIGURED: [&str; 11] = [
+    const CONFIGURED: [&str; 13] = [
         "connections",
         "accounts",
         "senders",
+        "channels",
         "subscriptions",
+        "suppression_syncs",
         "versions",
         "logs",
         "templates",

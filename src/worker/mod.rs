@@ -11,6 +11,7 @@ mod replays;
 pub mod runner;
 pub mod sender;
 pub mod subscription;
+pub mod watch;
 
 use std::{
     sync::{Arc, Mutex},

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,6 +18,7 @@ use super::{
     media::own_media,
     sender::{SenderParts, own_sender},
     subscription::{SubscriptionParts, own_subscription},
+    watch::Watch,
 };
 use crate::{
     domain::{
@@ -59,6 +63,7 @@ pub struct Runner {
     pub senders: Arc<SenderParts>,
     pub subscriptions: Arc<SubscriptionParts>,
     pub copier: Arc<Copier>,
+    pub watch: Arc<Watch>,
     pub health: Arc<Health>,
 }
 
@@ -66,11 +71,22 @@ pub struct Runner {
 #[derive(Default)]
 pub struct Health {
     beaten_at: Mutex<Option<Instant>>,
+    configuration_unreadable: AtomicBool,
 }
 
 impl Health {
     fn beat(&self) {
         *self.beaten_at.lock().expect("no holder can panic") = Some(Instant::now());
+    }
+
+    /// Whether changes of the configuration can be read.
+    fn configuration(&self, readable: bool) {
+        self.configuration_unreadable.store(!readable, Ordering::Relaxed);
+    }
+
+    /// `false` while what was changed cannot be read: numbers and credentials may be out of date.
+    pub fn reads_configuration(&self) -> bool {
+        !self.configuration_unreadable.load(Ordering::Relaxed)
     }
 
     /// How long ago leases were last renewed; `None` before the first time.
@@ -111,6 +127,7 @@ struct Running {
 impl Runner {
     /// Runs until `stop`; then lets every owner finish and gives the leases back.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let watching = tokio::spawn(self.watch.clone().run(stop.clone()));
         // Webhooks arrive at any instance, so each fetches what it heard of.
         let following = tokio::spawn(self.clone().follow_notices(stop.clone()));
         let suppressing = {
@@ -123,7 +140,9 @@ impl Runner {
         while !stop.is_cancelled() {
             let ended = running.values().any(|owner| owner.task.is_finished());
             let due = first || ended || renewed_at.elapsed() >= self.settings.instance.lease_renewal;
-            let changed = match self.directory.refresh().await {
+            let refreshed = self.directory.refresh().await;
+            self.health.configuration(refreshed.is_ok());
+            let changed = match refreshed {
                 Ok(changed) => changed,
                 Err(error) => {
                     tracing::error!(error = %telemetry::Chain(&error), "could not look for changes of the configuration");
@@ -153,6 +172,7 @@ impl Runner {
         // It may be waiting for a provider; what it would have fetched is fetched at the next start.
         following.abort();
         suppressing.abort();
+        watching.abort();
     }
 
     async fn follow_notices(self: Arc<Self>, stop: CancellationToken) {
@@ -322,6 +342,7 @@ impl Runner {
 
     /// What one instance does for all. Each task at its own pace: a list of templates may take a minute to fetch.
     async fn keep_house(self: Arc<Self>, lease: Lease, stop: CancellationToken) {
+        self.watch.keep_house(lease.clone());
         let goes_on = || lease.holds(Instant::now());
         tokio::join!(
             self.keep_lists_and_ages(&lease, &stop),

@@ -363,6 +363,7 @@ impl Owner {
             });
             *more |= expired.len() > before;
         }
+        self.parts.dispatcher.activity.expired(self.sender.key, expired.len());
         self.settle_with(expired, &Finding::Expired).await;
     }
 

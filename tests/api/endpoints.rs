@@ -11,7 +11,7 @@ const ALL: [&str; 3] = ["sent", "delivered", "read"];
 
 async fn a_campaign_that_must_go_by_the_other_endpoint_learns_it_once(database: Database) {
     let app = TestApp::start(database).await;
-    app.simulator.change_knobs(|knobs| knobs.marketing_endpoint_only = true).expect("valid knobs");
+    app.simulator.change_knobs(|knobs| knobs.messages_refuse_marketing = Some(131063)).expect("valid knobs");
     let first = Message::marketing(&person(0));
     let campaign: Vec<Message> = (1..101).map(|number| Message::marketing(&person(number))).collect();
     let other = Message::order_update(&person(200));

@@ -7,8 +7,10 @@
 
 mod harness;
 
+mod alarms;
 mod budget;
 mod callbacks;
+mod check;
 mod crash;
 mod endpoints;
 mod export;

@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
-    time::Duration,
 };
 
 use wabridge::{
@@ -16,13 +15,11 @@ use wabridge::{
 /// How a line of the first table begins, and what the rows of its codes have in common.
 type Line = (&'static str, fn(&CodeRow) -> bool);
 
-const WAITS_A_WHILE: Duration = Duration::from_secs(360);
-
 const LINES: &[Line] = &[
     ("reports `failed` at once", |row| row.class == Class::GiveUp),
     ("sends it by the other endpoint", |row| row.class == Class::Swap),
     ("tries again after `send.retry_waits`, until it expires", |row| {
-        row.class == Class::Retry && row.tries_max.is_none() && row.wait != Some(WAITS_A_WHILE)
+        row.class == Class::Retry && row.tries_max.is_none() && row.scope != Scope::Template
     }),
     ("tries again after `send.retry_waits`, three times in all", |row| row.tries_max == Some(3)),
     ("tries again after `send.retry_waits`, four times in all", |row| row.tries_max == Some(4)),
@@ -32,7 +29,9 @@ const LINES: &[Line] = &[
     ("tries again, and pauses", |row| {
         row.class == Class::Slow && matches!(row.scope, Scope::ProviderAccount | Scope::Connection)
     }),
-    ("tries again after six minutes", |row| row.class == Class::Retry && row.wait == Some(WAITS_A_WHILE)),
+    ("tries again after 10 minutes (132069: 6), and the other messages of the template", |row| {
+        (row.class, row.scope) == (Class::Retry, Scope::Template)
+    }),
     ("holds the template", |row| (row.class, row.scope) == (Class::Hold, Scope::Template)),
     ("**holds the number**", |row| (row.class, row.scope) == (Class::Hold, Scope::Number)),
     ("**holds all numbers of the business account**", |row| {

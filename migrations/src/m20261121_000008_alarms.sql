@@ -1,0 +1,29 @@
+-- What operators were told of, and what numbers did lately.
+-- Times are milliseconds since the epoch.
+
+-- One row for each thing that is wrong, or was a while ago: a repeat within the period is not told, also after a restart.
+CREATE TABLE alarms (
+    kind       TEXT NOT NULL,
+    subject    TEXT NOT NULL,
+    text       TEXT NOT NULL,
+    raised_at  BIGINT NOT NULL,
+    -- When it was over; none while it lasts.
+    over_at    BIGINT NULL,
+    -- When operators last heard of it; none when they never did.
+    told_at    BIGINT NULL,
+    -- Whether they heard of it since it was last raised.
+    told       BOOLEAN NOT NULL,
+    PRIMARY KEY (kind, subject),
+    CHECK (NOT told OR told_at IS NOT NULL)
+);
+
+-- How many messages each number sent and how often it was heard of, minute by minute. Written once a minute by each
+-- instance for the numbers that did anything, so that nobody has to count messages.
+CREATE TABLE activity (
+    minute  BIGINT NOT NULL,
+    sender  INTEGER NOT NULL,
+    sent    BIGINT NOT NULL,
+    expired BIGINT NOT NULL,
+    heard   BIGINT NOT NULL,
+    PRIMARY KEY (minute, sender)
+) {clustered};

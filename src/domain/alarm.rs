@@ -1,0 +1,95 @@
+//! What an operator is to be told of: something is wrong, or is well again.
+
+use serde::Serialize;
+
+/// What can be wrong. The words are part of the webhook's contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmKind {
+    ConnectionHeld,
+    NumberHeld,
+    TokenRefused,
+    TemplateStopped,
+    QualityRed,
+    CallbacksFailing,
+    SubscriptionsRefused,
+    WebhooksSilent,
+    QueueLate,
+    DiskFull,
+}
+
+impl AlarmKind {
+    pub const ALL: [Self; 10] = [
+        Self::ConnectionHeld,
+        Self::NumberHeld,
+        Self::TokenRefused,
+        Self::TemplateStopped,
+        Self::QualityRed,
+        Self::CallbacksFailing,
+        Self::SubscriptionsRefused,
+        Self::WebhooksSilent,
+        Self::QueueLate,
+        Self::DiskFull,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectionHeld => "connection_held",
+            Self::NumberHeld => "number_held",
+            Self::TokenRefused => "token_refused",
+            Self::TemplateStopped => "template_stopped",
+            Self::QualityRed => "quality_red",
+            Self::CallbacksFailing => "callbacks_failing",
+            Self::SubscriptionsRefused => "subscriptions_refused",
+            Self::WebhooksSilent => "webhooks_silent",
+            Self::QueueLate => "queue_late",
+            Self::DiskFull => "disk_full",
+        }
+    }
+
+    /// The kind by its word; `None` for one of another version.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Whether it is told again while it lasts. A template may stay disabled for ever, and nobody has to do anything.
+    pub fn reminds(self) -> bool {
+        match self {
+            Self::TemplateStopped | Self::QualityRed => false,
+            Self::ConnectionHeld
+            | Self::NumberHeld
+            | Self::TokenRefused
+            | Self::CallbacksFailing
+            | Self::SubscriptionsRefused
+            | Self::WebhooksSilent
+            | Self::QueueLate
+            | Self::DiskFull => true,
+        }
+    }
+}
+
+/// Something that is wrong now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    pub kind: AlarmKind,
+    /// What it is about, always in the same words: `connection meta-main`.
+    pub subject: String,
+    /// What is so, without secrets and without people.
+    pub text: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_its_word() {
+        for kind in AlarmKind::ALL {
+            assert_eq!(AlarmKind::parse(kind.as_str()), Some(kind));
+            assert_eq!(serde_json::to_value(kind).expect("a word"), kind.as_str());
+        }
+        assert_eq!(AlarmKind::parse("moon_full"), None);
+    }
+}

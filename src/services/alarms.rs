@@ -1,0 +1,125 @@
+//! Telling operators what is wrong, and when it is well again.
+//!
+//! 1. [`conditions`] judges what was observed: a list of what is wrong now.
+//! 2. [`plan`] compares it with what operators were told before: who hears of what now. Each kind and subject is told at
+//!    most once in `alarms.every`, and once more when it is over.
+//! 3. Everything that is due goes out in one letter, by each way that is set up. When at least one of them took it, that is
+//!    written down; otherwise the next round tries again.
+
+pub mod conditions;
+pub mod letter;
+pub mod plan;
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use self::{
+    letter::Letter,
+    plan::{Plan, plan},
+};
+use crate::{
+    domain::{alarm::Condition, time::UnixMillis},
+    net::{
+        exchange::{Exchange, Method, OutgoingRequest},
+        mail::{MailError, Mailer},
+        signing,
+    },
+    settings::Settings,
+    store::{Store, StoreError, alarms::AlarmRecord},
+};
+
+/// The ways to operators.
+pub struct AlarmWays {
+    exchange: Exchange,
+    webhook: Option<(SecretString, Option<SecretString>)>,
+    mailer: Option<Mailer>,
+    every: Duration,
+    instance: String,
+}
+
+/// What came of one way.
+#[derive(Debug)]
+pub struct Told {
+    pub way: &'static str,
+    pub result: Result<(), String>,
+}
+
+impl AlarmWays {
+    pub fn new(settings: &Settings, exchange: Exchange) -> Result<Self, MailError> {
+        let alarms = &settings.alarms;
+        let mailer = alarms.smtp_url.as_ref().map(|url| Mailer::new(url, &alarms.from, &alarms.to)).transpose()?;
+        let webhook = alarms.webhook_url.clone().map(|url| (url, alarms.webhook_secret.clone()));
+        Ok(Self { exchange, webhook, mailer, every: alarms.every, instance: settings.instance_id() })
+    }
+
+    /// One round: judges, tells, and writes down. Gives back everything that is wrong now.
+    pub async fn round(
+        &self,
+        store: &Store,
+        wrong: &[Condition],
+        now: UnixMillis,
+    ) -> Result<Vec<AlarmRecord>, StoreError> {
+        let before = store.alarms().await?;
+        let plan = plan(&before, wrong, self.every, now);
+        let told = self.tell_plan(&plan, now).await;
+        let after = plan.after(told, now);
+        let changed: Vec<AlarmRecord> = after.iter().filter(|record| !before.contains(record)).cloned().collect();
+        if !changed.is_empty() || !plan.gone.is_empty() {
+            store.change_alarms(&changed, &plan.gone).await?;
+        }
+        Ok(after.into_iter().filter(|record| record.over_at.is_none()).collect())
+    }
+
+    /// Whether somebody heard of it, in the log at least when no way is set up.
+    async fn tell_plan(&self, plan: &Plan, now: UnixMillis) -> bool {
+        if plan.tell.is_empty() {
+            return false;
+        }
+        for line in &plan.tell {
+            tracing::warn!(alarm = line.kind.as_str(), "{}", line.sentence());
+        }
+        let told = self.tell(&Letter { at: now, instance: self.instance.clone(), lines: plan.tell.clone() }).await;
+        for failed in &told {
+            if let Err(why) = &failed.result {
+                tracing::error!("could not send an alarm by {}: {why}; `wabridge alarm test` tries it", failed.way);
+            }
+        }
+        told.is_empty() || told.iter().any(|told| told.result.is_ok())
+    }
+
+    /// Sends a letter by every way.
+    pub async fn tell(&self, letter: &Letter) -> Vec<Told> {
+        let mut told = Vec::new();
+        if let Some((url, secret)) = &self.webhook {
+            told.push(Told { way: "webhook", result: self.post(url, secret.as_ref(), letter).await });
+        }
+        if let Some(mailer) = &self.mailer {
+            let result = mailer.send(&letter.subject(), letter.text()).await.map_err(|error| error.to_string());
+            told.push(Told { way: "e-mail", result });
+        }
+        told
+    }
+
+    async fn post(&self, url: &SecretString, secret: Option<&SecretString>, letter: &Letter) -> Result<(), String> {
+        let body = letter.json();
+        let signature = secret.map(|secret| {
+            let seconds = letter.at.0.div_euclid(1000);
+            let signed = format!("{seconds}.{body}");
+            let signature = signing::sign(secret.expose_secret().as_bytes(), signed.as_bytes());
+            ("x-wabridge-signature", SecretString::from(format!("t={seconds},v1={signature}")))
+        });
+        let request = OutgoingRequest {
+            method: Method::Post,
+            url: url.expose_secret(),
+            headers: signature.into_iter().collect(),
+            body: Some(body),
+            timeout: self.exchange.request_timeout(),
+        };
+        match self.exchange.send(request).await.result {
+            Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
+            Ok(answer) => Err(format!("it answered with HTTP {}", answer.status)),
+            Err(no_answer) => Err(no_answer.to_string()),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What is wrong, judged by what was observed. Pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use humantime_serde::re::humantime::format_duration;
+
+use crate::{
+    domain::{
+        account::{Hold, Sender},
+        alarm::{AlarmKind, Condition},
+        callback::{EventKind, Subscription},
+        channel::Quality,
+        ids::SenderKey,
+        template::Template,
+        time::UnixMillis,
+    },
+    net::redact,
+    services::{
+        directory::{Snapshot, owner_of},
+        observe::{Observed, PACE_WINDOW, is_stopped},
+    },
+    settings::Alarms,
+    store::alarms::AlarmRecord,
+};
+
+/// Everything there is to judge.
+pub struct Evidence<'a> {
+    pub observed: &'a Observed,
+    pub snapshot: &'a Snapshot,
+    /// The templates that a number can send.
+    pub templates: &'a dyn Fn(&Sender) -> Arc<Vec<Template>>,
+    /// What was wrong at the last look.
+    pub before: &'a [AlarmRecord],
+    /// Since when numbers have been slow without a pause, by [`slow_numbers`].
+    pub slow_since: &'a BTreeMap<SenderKey, UnixMillis>,
+    pub thresholds: &'a Alarms,
+}
+
+/// Everything that is wrong now.
+pub fn conditions(evidence: &Evidence<'_>) -> Vec<Condition> {
+    let mut wrong = Vec::new();
+    for connection in evidence.snapshot.connections() {
+        if let Some(hold) = &connection.hold {
+            wrong.push(held(AlarmKind::ConnectionHeld, &format!("connection {}", connection.id), hold, &connection.id));
+        }
+    }
+    let mut accounts = BTreeSet::new();
+    for sender in evidence.snapshot.senders() {
+        let number = sender.number.as_e164();
+        if let Some(hold) = &sender.hold {
+            wrong.push(held(AlarmKind::NumberHeld, &format!("number {number}"), hold, number));
+        }
+        wrong.extend(quality_red(evidence, sender));
+        wrong.extend(webhooks_silent(evidence, sender));
+        wrong.extend(queue_late(evidence, sender));
+        if accounts.insert(owner_of(sender)) {
+            wrong.extend(stopped_templates(evidence, sender));
+        }
+    }
+    wrong.extend(refused_tokens(evidence));
+    wrong.extend(subscriptions_refused(evidence));
+    for subscription in &evidence.snapshot.subscriptions {
+        wrong.extend(callbacks_failing(evidence, subscription));
+    }
+    wrong.extend(full_disks(evidence));
+    // The order of maps is no order for people.
+    wrong.sort_by(|left, right| (left.kind, &left.subject).cmp(&(right.kind, &right.subject)));
+    wrong
+}
+
+/// The text may quote others, who may quote anything.
+fn condition(kind: AlarmKind, subject: String, text: String, remedy: &str) -> Condition {
+    Condition { kind, subject, text: redact::text(&text), remedy: remedy.to_owned() }
+}
+
+fn held(kind: AlarmKind, subject: &str, hold: &Hold, name: &str) -> Condition {
+    let text = format!("nothing is sent since {}: {}. Messages stay queued until they expire", hold.since, hold.reason);
+    let remedy = format!("mend at the provider what it names, then run `wabridge release {name}`");
+    condition(kind, subject.to_owned(), text, &remedy)
+}
+
+/// Said by the management calls, which go on while nothing is sent.
+fn refused_tokens(evidence: &Evidence<'_>) -> Vec<Condition> {
+    let mut wrong = Vec::new();
+    for connection in evidence.snapshot.connections() {
+        let of_lists = evidence.observed.syncs.iter().filter(|(owner, _)| owner.connection == connection.key);
+        let of_lists = of_lists.filter_map(|(_, sync)| sync.failure.as_ref());
+        let numbers = evidence.snapshot.senders().filter(|sender| sender.connection.key == connection.key);
+        let of_numbers = numbers.filter_map(|sender| evidence.observed.channels.get(&sender.key)?.failure.as_ref());
+        if let Some((_, why)) = of_lists.chain(of_numbers).find(|(_, why)| is_refused_token(why)) {
+            wrong.push(condition(
+                AlarmKind::TokenRefused,
+                format!("connection {}", connection.id),
+                format!("the access token is refused: {why}"),
+                "generate a new token at the provider, apply it as access_token, then run `wabridge check`",
+            ));
+        }
+    }
+    wrong
+}
+
+/// HTTP's own way to say so, with which every provider's failures begin.
+fn is_refused_token(failure: &str) -> bool {
+    failure.starts_with("HTTP 401")
+}
+
+fn stopped_templates(evidence: &Evidence<'_>, sender: &Sender) -> Vec<Condition> {
+    let templates = (evidence.templates)(sender);
+    let stopped = templates.iter().filter(|template| is_stopped(&template.status));
+    stopped
+        .map(|template| {
+            condition(
+                AlarmKind::TemplateStopped,
+                format!("template {} ({}) of {}", template.name, template.language, sender.provider_account_id),
+                format!("WhatsApp has it {}; its messages wait, and fail when they expire", template.status),
+                "read the reason in WhatsApp Manager; stop the campaign, or use another template",
+            )
+        })
+        .collect()
+}
+
+fn quality_red(evidence: &Evidence<'_>, sender: &Sender) -> Option<Condition> {
+    let (_, state) = evidence.observed.channels.get(&sender.key)?.state.as_ref()?;
+    (state.quality == Quality::Red).then(|| {
+        condition(
+            AlarmKind::QualityRed,
+            format!("number {}", sender.number.as_e164()),
+            "its quality is red: people block or report it, and WhatsApp may limit it".to_owned(),
+            "send less, and only what people asked for; WhatsApp Manager shows which templates they dislike",
+        )
+    })
+}
+
+/// Messages were sent, and nobody said what became of them. Once raised it lasts until something is heard.
+fn webhooks_silent(evidence: &Evidence<'_>, sender: &Sender) -> Option<Condition> {
+    let (thresholds, observed) = (evidence.thresholds, evidence.observed);
+    let subject = format!("number {}", sender.number.as_e164());
+    let lately = observed.lately.get(&sender.key).copied().unwrap_or_default();
+    let just_now = observed.just_now.get(&sender.key).map_or(0, |tally| tally.sent);
+    let sent = lately.sent.saturating_sub(just_now);
+    let lasts = is_raised(evidence, AlarmKind::WebhooksSilent, &subject);
+    (lately.heard == 0 && (sent >= thresholds.webhooks_silent_messages || lasts)).then(|| {
+        condition(
+            AlarmKind::WebhooksSilent,
+            subject,
+            format!(
+                "messages are sent, and for {} no webhook told what became of any",
+                format_duration(thresholds.webhooks_silent_for)
+            ),
+            "run `wabridge check`: it says where webhooks go, and `--repair` brings them here",
+        )
+    })
+}
+
+/// Numbers whose oldest message waits for long while they send less than half of what they may. One that was just released
+/// is slow, too, until it has sent for a while.
+pub fn slow_numbers(observed: &Observed, snapshot: &Snapshot, thresholds: &Alarms) -> BTreeSet<SenderKey> {
+    let slow = snapshot.senders().filter(|sender| {
+        // What is on hold is late on purpose, and has an alarm of its own. So are quiet hours.
+        let stopped = sender.hold.is_some() || sender.connection.hold.is_some();
+        let waits =
+            observed.queues.get(&sender.key).filter(|queue| queue.queued > 0).and_then(|queue| queue.oldest_queued);
+        let late = waits.is_some_and(|oldest| observed.at.since(oldest) > thresholds.queue_late_by);
+        late && !stopped
+            && !is_quiet(observed, snapshot, sender)
+            && sent_at_pace(observed, sender) < half_of_pace(sender)
+    });
+    slow.map(|sender| sender.key).collect()
+}
+
+fn is_quiet(observed: &Observed, snapshot: &Snapshot, sender: &Sender) -> bool {
+    let Some(account) = snapshot.account_by_key(sender.account) else { return false };
+    let zone = account.policy.time_zone.parse().unwrap_or(chrono_tz::Tz::UTC);
+    account.policy.quiet_hours.as_ref().is_some_and(|hours| hours.are_now(zone, observed.at))
+}
+
+fn sent_at_pace(observed: &Observed, sender: &Sender) -> u64 {
+    observed.at_pace.get(&sender.key).map_or(0, |tally| tally.sent)
+}
+
+/// The window is whole minutes, and what was counted last is not in it yet.
+const COUNTED_SECONDS: u64 = PACE_WINDOW.as_secs() - 60;
+
+fn half_of_pace(sender: &Sender) -> u64 {
+    u64::from(sender.messages_per_second) * COUNTED_SECONDS / 2
+}
+
+fn queue_late(evidence: &Evidence<'_>, sender: &Sender) -> Option<Condition> {
+    let observed = evidence.observed;
+    let mut text = Vec::new();
+    let slow_since = evidence.slow_since.get(&sender.key);
+    if slow_since.is_some_and(|since| observed.at.since(*since) >= PACE_WINDOW) {
+        let queue = observed.queues.get(&sender.key).cloned().unwrap_or_default();
+        text.push(format!(
+            "{} messages wait, the oldest for {} min, and the number sends {} a minute of the {} that it may",
+            queue.queued,
+            queue.oldest_queued.map_or(0, |oldest| observed.at.since(oldest).as_secs() / 60),
+            sent_at_pace(observed, sender) * 60 / COUNTED_SECONDS,
+            u64::from(sender.messages_per_second) * 60,
+        ));
+    }
+    let expired = observed.lately.get(&sender.key).map_or(0, |tally| tally.expired);
+    if expired > 0 {
+        let lately = format_duration(evidence.thresholds.webhooks_silent_for);
+        text.push(format!("{expired} messages expired in the queue within {lately}"));
+    }
+    (!text.is_empty()).then(|| {
+        condition(
+            AlarmKind::QueueLate,
+            format!("number {}", sender.number.as_e164()),
+            text.join("; "),
+            "see `wabridge status` and the log for throttling; raise messages_per_second when Meta allows it, send less at \
+             once, or raise expire_after",
+        )
+    })
+}
+
+/// People who opted out, of whom the platform does not want to hear: it goes on addressing them.
+fn subscriptions_refused(evidence: &Evidence<'_>) -> Vec<Condition> {
+    let mut wrong = Vec::new();
+    for (key, informed) in &evidence.observed.informed {
+        let Some(account) = evidence.snapshot.account_by_key(*key) else { continue };
+        let mut text = Vec::new();
+        if informed.refused > 0 {
+            text.push(format!("the platform refused to hear of {} people who opted out", informed.refused));
+        }
+        if let Some((since, why)) = &informed.failure {
+            text.push(format!("it could not be told of opt-outs at {since}: {why}"));
+        }
+        if !text.is_empty() {
+            wrong.push(condition(
+                AlarmKind::SubscriptionsRefused,
+                format!("account {}", account.id),
+                text.join("; "),
+                "see `wabridge status` for the reasons, and the account's subscribe_sync in the apply file; they are not sent \
+                 to in any case",
+            ));
+        }
+    }
+    wrong
+}
+
+fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Option<Condition> {
+    let trouble = &evidence.observed.cursors.get(&subscription.key)?.trouble;
+    let owed = evidence.observed.owed.get(&subscription.key).copied().unwrap_or_default();
+    let account = evidence.snapshot.account_by_key(subscription.account)?;
+    let kind = match subscription.kind {
+        EventKind::Status => "delivery reports",
+        EventKind::Inbound => "inbound messages",
+        EventKind::Notice => "notices",
+    };
+    let subject = format!("callback URL {} ({kind} of {})", subscription.key, account.id);
+    if let Some(hold) = &trouble.hold {
+        let remedy = format!(
+            "compare the URL with the one that CleverTap shows, apply it, or run `wabridge release {}`",
+            subscription.key
+        );
+        let text = format!("it is on hold since {}: {}; {owed} events wait", hold.since, hold.reason);
+        return Some(condition(AlarmKind::CallbacksFailing, subject, text, &remedy));
+    }
+    let since: UnixMillis = trouble.failing_since?;
+    (evidence.observed.at.since(since) >= evidence.thresholds.callbacks_failing_for).then(|| {
+        condition(
+            AlarmKind::CallbacksFailing,
+            subject,
+            format!("it fails since {since}, {} times in a row; {owed} events wait", trouble.failures),
+            "it is tried again by itself; when it lasts, ask CleverTap, or check the URL",
+        )
+    })
+}
+
+fn full_disks(evidence: &Evidence<'_>) -> Vec<Condition> {
+    let full = evidence.observed.disks.iter();
+    let full = full.filter(|disk| disk.free_percent() < u64::from(evidence.thresholds.disk_free_min));
+    full.map(|disk| {
+        condition(
+            AlarmKind::DiskFull,
+            format!("disk of {}", disk.directory.display()),
+            format!("only {} ({} %) are free; on a full disk nothing is accepted", disk.free(), disk.free_percent()),
+            "make room, or shorten the ages under [retention]",
+        )
+    })
+    .collect()
+}
+
+fn is_raised(evidence: &Evidence<'_>, kind: AlarmKind, subject: &str) -> bool {
+    let mut before = evidence.before.iter();
+    before.any(|record| record.kind == kind && record.subject == subject && record.over_at.is_none())
+}
+
+#[cfg(test)]
+mod tests;

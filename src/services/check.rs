@@ -1,0 +1,206 @@
+//! Testing the configuration against the outside: `wabridge check`.
+//!
+//! 1. The database, as it is and not as it was asked for; the master key, the disk, the servers that run.
+//! 2. Each connection: its provider is asked about everything that it needs, and our own webhook URL about itself.
+//! 3. Each account: numbers, callback URLs by the addresses of their names. Nothing is ever sent to those.
+//!
+//! What was found is told as it is found. It changes nothing; [`Checker::repair`] does what a finding offers, when asked.
+
+mod accounts;
+mod machine;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures_util::StreamExt as _;
+
+pub use self::machine::check_machine;
+use crate::{
+    domain::{
+        account::{Connection, Sender},
+        finding::{Finding, Repair},
+    },
+    net::exchange::Exchange,
+    providers,
+    settings::Settings,
+    store::{Store, configuration::Configuration},
+};
+
+/// Connections that are asked about at once; they are told one after the other.
+const CONNECTIONS_AT_ONCE: usize = 4;
+
+/// What is to be looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    pub account: Option<String>,
+    pub connection: Option<String>,
+    /// Ask nobody outside.
+    pub offline: bool,
+}
+
+/// What happens while looking.
+#[derive(Debug)]
+pub enum Progress {
+    /// What is being looked at now.
+    Looking(String),
+    Found(Finding),
+}
+
+/// Looks at everything that the configuration names.
+pub struct Checker<'a> {
+    pub settings: &'a Settings,
+    pub store: &'a Store,
+    /// The door to providers.
+    pub exchange: Exchange,
+    pub configuration: Configuration,
+    pub scope: Scope,
+}
+
+impl Checker<'_> {
+    /// Looks at connections and accounts, and tells.
+    pub async fn run(&self, tell: &mut dyn FnMut(Progress)) {
+        self.check_public_url(tell).await;
+        if !self.scope.offline {
+            self.check_connections(tell).await;
+        }
+        tell(Progress::Looking("accounts and callback URLs".to_owned()));
+        for finding in self.check_accounts().await {
+            tell(Progress::Found(finding));
+        }
+    }
+
+    /// Whether a number is among what is looked at.
+    fn covers(&self, sender: &Sender) -> bool {
+        let account = self.configuration.accounts.iter().find(|account| account.key == sender.account);
+        let of_account = self.scope.account.as_ref().is_none_or(|id| account.is_some_and(|account| account.id == *id));
+        of_account && self.scope.connection.as_ref().is_none_or(|id| sender.connection.id == *id)
+    }
+
+    /// Connections with their numbers, as far as they are to be looked at.
+    fn connections(&self) -> Vec<(Arc<Connection>, Vec<Arc<Sender>>)> {
+        let senders: Vec<Arc<Sender>> =
+            self.configuration.senders.iter().filter(|sender| self.covers(sender)).cloned().map(Arc::new).collect();
+        let wanted: BTreeSet<i32> = senders.iter().map(|sender| sender.connection.key.0).collect();
+        let everything = self.scope.account.is_none();
+        let chosen = self.configuration.connections.iter().filter(|connection| {
+            let named = self.scope.connection.as_ref().is_none_or(|id| connection.id == *id);
+            named && (everything || wanted.contains(&connection.key.0))
+        });
+        chosen
+            .map(|connection| {
+                let mine = senders.iter().filter(|sender| sender.connection.key == connection.key);
+                (connection.clone(), mine.cloned().collect())
+            })
+            .collect()
+    }
+
+    async fn check_connections(&self, tell: &mut dyn FnMut(Progress)) {
+        let connections = self.connections();
+        let names: Vec<String> = connections.iter().map(|(connection, _)| connection.id.clone()).collect();
+        if let Some(first) = names.first() {
+            tell(Progress::Looking(format!("connection {first}")));
+        }
+        let asked = connections.iter().map(|(connection, senders)| self.check_connection(connection, senders));
+        let mut found = futures_util::stream::iter(asked).buffered(CONNECTIONS_AT_ONCE);
+        let mut next = names.iter().skip(1);
+        while let Some(findings) = found.next().await {
+            for finding in findings {
+                tell(Progress::Found(finding));
+            }
+            if let Some(name) = next.next() {
+                tell(Progress::Looking(format!("connection {name}")));
+            }
+        }
+    }
+
+    async fn check_connection(&self, connection: &Connection, senders: &[Arc<Sender>]) -> Vec<Finding> {
+        let about = format!("connection {}", connection.id);
+        let mut findings = Vec::new();
+        if let Some(hold) = &connection.hold {
+            findings.push(Finding::wrong(
+                &about,
+                format!("it is on hold since {}: {}", hold.since, hold.reason),
+                format!("mend what the reason names, then run `wabridge release {}`", connection.id),
+            ));
+        }
+        let Some(provider) = providers::find(&connection.provider) else {
+            let text = format!("this version knows no provider {}", connection.provider);
+            findings.push(Finding::wrong(about, text, "run the version that made it, or apply another provider"));
+            return findings;
+        };
+        let url = self.webhook_url(connection);
+        findings.extend(provider.check(&self.exchange, connection, senders, url.as_deref()).await);
+        findings.push(self.check_webhooks(&about, senders).await);
+        findings
+    }
+
+    /// What signs webhooks cannot be asked about; a webhook that was taken is the proof.
+    async fn check_webhooks(&self, about: &str, senders: &[Arc<Sender>]) -> Finding {
+        let mut newest = None;
+        for sender in senders {
+            match self.store.last_heard(sender.account, sender.key).await {
+                Ok(heard) => newest = newest.max(heard),
+                Err(error) => {
+                    let text = crate::telemetry::Chain(&error).to_string();
+                    return Finding::wrong(about, text, "see what was found about the database");
+                }
+            }
+        }
+        match newest {
+            Some(at) => Finding::fine(about, format!("the app secret is right: it signed the webhook taken at {at}")),
+            None => Finding::doubtful(
+                about,
+                "no webhook has come lately, so nobody can tell whether the app secret is right",
+                "send a message to the number from a phone, and check again",
+            ),
+        }
+    }
+
+    /// Where the provider should send webhooks; `None` when nobody has said how the world reaches us.
+    pub fn webhook_url(&self, connection: &Connection) -> Option<String> {
+        (!self.settings.server.public_url.is_empty()).then(|| {
+            let public_url = self.settings.public_url();
+            format!("{public_url}/webhooks/{}/{}", connection.provider, connection.id)
+        })
+    }
+
+    async fn check_public_url(&self, tell: &mut dyn FnMut(Progress)) {
+        let about = "server.public_url";
+        let url = &self.settings.server.public_url;
+        if url.is_empty() {
+            tell(Progress::Found(Finding::wrong(
+                about,
+                "it is not set, so nobody can tell where webhooks should go",
+                "set it to how the world reaches this server, such as https://whatsapp.example.com",
+            )));
+            return;
+        }
+        if self.scope.offline {
+            return;
+        }
+        let finding = match self.exchange.would_reach(url).await {
+            Ok(()) if !url.starts_with("https://") => Finding::doubtful(
+                about,
+                format!("{url} begins with http://, which is for trials only"),
+                "put TLS in front, or set server.tls_certificate: Meta and CleverTap want https://",
+            ),
+            Ok(()) => Finding::fine(about, format!("{url} has an address")),
+            Err(why) => Finding::wrong(about, format!("{url}: {why}"), "correct it, or the DNS entry of its name"),
+        };
+        tell(Progress::Found(finding));
+    }
+
+    /// Does what a finding offered. The error says what the provider said.
+    pub async fn repair(&self, repair: &Repair) -> Result<(), String> {
+        let connection = self.configuration.connections.iter().find(|connection| connection.key == repair.connection);
+        let connection = connection.ok_or("the connection does not exist any more")?;
+        let provider = providers::find(&connection.provider).ok_or("this version does not know the provider")?;
+        let url = self.webhook_url(connection).ok_or("server.public_url is not set")?;
+        provider.repair(&self.exchange, connection, repair, &url).await.map_err(|failure| failure.to_string())
+    }
+}
+
+/// What can be repaired of all this, each once.
+pub fn repairs(findings: &[Finding]) -> Vec<Repair> {
+    let repairs: BTreeSet<Repair> = findings.iter().filter_map(|finding| finding.repair.clone()).collect();
+    repairs.into_iter().collect()
+}
