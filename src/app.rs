@@ -146,11 +146,12 @@ impl App {
             store: store.clone(),
             directory: directory.clone(),
             acceptor: Acceptor::new(
+                store.clone(),
                 directory.clone(),
                 committer.clone(),
                 lookup.clone(),
                 suppressions,
-                settings.limits.clone(),
+                (settings.limits.clone(), settings.repeats.window),
             ),
             ingestor: Ingestor::new(directory.clone(), committer, lookup, channels, activity),
             media: Shelf {

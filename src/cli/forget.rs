@@ -1,24 +1,21 @@
 //! `wabridge forget`: erasing what is stored about one person.
 
-use std::{
-    io::{IsTerminal as _, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::json;
 use wabridge::{
-    app::open_existing_store,
+    app::{open_existing_store, open_files},
     services::person::{Erased, Person},
     settings::Settings,
 };
 
-use super::{answer, answer_json, exit, person, progress};
+use super::{answer, answer_json, confirm, exit, person, progress};
 
 /// Erase what is stored about one person, in small steps beside a running server
 ///
-/// Messages with their contents and statuses, what the person wrote, refused requests, and parts of webhooks. What is
+/// Messages with their contents and statuses, what the person wrote and the files that came with it, refused requests, parts of
+/// webhooks, and the ids by which WhatsApp names the person. What is
 /// queued is taken back first and reported as failed. Whoever has opted out stays on the suppression list, by a hash
 /// that only this bridge can make. A message whose report a callback URL is still owed stays as an empty shell until its
 /// time is over. There is no way back; `wabridge person` hands everything over before.
@@ -49,13 +46,16 @@ pub(crate) struct ForgetArguments {
 
 pub(crate) async fn forget(settings: &Settings, arguments: &ForgetArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
+    let files = open_files(settings)?;
     let person = person::find(store, &arguments.phone, arguments.account.as_deref()).await?;
-    if !arguments.yes && !confirmed(&person)? {
+    if !arguments.yes && !confirm(&question(&person))? {
         answer("nothing was erased\n")?;
         return Ok(ExitCode::FAILURE);
     }
     let bar = progress::bar(1000, "erasing");
-    let erased = person.erase(arguments.suppress, |share| bar.set_position((share * 1000.0) as u64)).await?;
+    let erased = person
+        .erase((&files, settings.media.timeout), arguments.suppress, |share| bar.set_position((share * 1000.0) as u64))
+        .await?;
     bar.finish_and_clear();
     if arguments.json {
         answer_json(&as_json(&erased))?;
@@ -69,35 +69,30 @@ pub(crate) async fn forget(settings: &Settings, arguments: &ForgetArguments) -> 
     })
 }
 
-fn confirmed(person: &Person) -> anyhow::Result<bool> {
-    ensure!(std::io::stdin().is_terminal(), "nobody is there to be asked: say --yes");
+fn question(person: &Person) -> String {
     let accounts = person.accounts.iter().map(|account| account.id.as_str()).collect::<Vec<_>>().join(", ");
-    eprint!("Erase all that is stored about {} at {accounts}? There is no way back. [y/N] ", person.phone.as_e164());
-    std::io::stderr().flush().context("could not ask")?;
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).context("could not read the answer")?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+    format!("Erase all that is stored about {} at {accounts}? There is no way back.", person.phone.as_e164())
 }
 
 fn is_nothing(erased: &Erased) -> bool {
-    let Erased { cancelled, messages, inbound, refused, kept_parts, suppressions: _ } = erased;
-    *cancelled == 0 && messages.deleted + messages.emptied == 0 && *inbound + *refused + *kept_parts == 0
+    let Erased { cancelled, messages, inbound, refused, kept_parts, files, links, suppressions: _ } = erased;
+    *cancelled + *files + messages.deleted + messages.emptied == 0 && *inbound + *refused + *kept_parts + *links == 0
 }
 
 fn as_json(erased: &Erased) -> serde_json::Value {
-    let Erased { cancelled, messages, inbound, refused, kept_parts, suppressions } = erased;
+    let Erased { cancelled, messages, inbound, refused, kept_parts, files, links, suppressions } = erased;
     json!({
         "cancelled": cancelled, "messages_deleted": messages.deleted, "messages_emptied": messages.emptied,
         "messages_being_sent": messages.busy, "inbound": inbound, "refused_requests": refused,
-        "webhook_parts": kept_parts, "suppressions": suppressions,
+        "webhook_parts": kept_parts, "files": files, "ids": links, "suppressions": suppressions,
     })
 }
 
 fn summary(erased: &Erased) -> String {
-    let Erased { cancelled, messages, inbound, refused, kept_parts, suppressions } = erased;
+    let Erased { cancelled, messages, inbound, refused, kept_parts, files, links, suppressions } = erased;
     let mut text = format!(
-        "erased {} messages ({cancelled} of them taken back from the queue), {inbound} inbound messages, {refused} refused \
-         requests, {kept_parts} parts of webhooks; {suppressions} entries of the suppression list are hashes now, or gone\n",
+        "erased {} messages ({cancelled} of them taken back from the queue), {inbound} inbound messages, {files} files, \
+         {refused} refused requests, {kept_parts} parts of webhooks, {links} ids; {suppressions} entries of the suppression list are hashes now, or gone\n",
         messages.deleted + messages.emptied
     );
     if messages.emptied > 0 {

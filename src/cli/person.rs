@@ -20,6 +20,8 @@ use wabridge::{
     store::{
         Store,
         events::LoggedEvent,
+        media::MediaRow,
+        people::PersonLinkRow,
         person::{InboundEntry, KeptPart, RefusedEntry, WalkedTable},
         story::StoredMessage,
     },
@@ -27,7 +29,7 @@ use wabridge::{
 
 use super::{exit, json::JsonWriter, progress};
 
-/// Hand over what is stored about one person: messages, statuses, replies, suppressions, refused requests
+/// Hand over what is stored about one person: messages, statuses, replies, files, suppressions, refused requests
 ///
 /// Goes through all tables, so it takes a while on a large database; the server need not stop. Without --json it
 /// prints a line for everything that it found; with it all of it, contents included, as one document.
@@ -144,6 +146,18 @@ async fn tell(person: &Person, report: &mut Report) -> anyhow::Result<usize> {
         report.item(|| names.suppression_text(&entry), || names.suppression_json(&entry))?;
     }
     report.end_list()?;
+    report.begin_list("ids")?;
+    for link in &person.links {
+        found += 1;
+        report.item(|| names.link_text(link), || names.link_json(link))?;
+    }
+    report.end_list()?;
+    report.begin_list("files")?;
+    for file in person.files().await? {
+        found += 1;
+        report.item(|| names.file_text(&file), || names.file_json(&file))?;
+    }
+    report.end_list()?;
 
     let bar = progress::bar(1000, "looking");
     let (mut refused, mut parts) = (Vec::new(), Vec::new());
@@ -233,6 +247,30 @@ impl Names<'_> {
         })
     }
 
+    fn link_text(&self, link: &PersonLinkRow) -> String {
+        format!("{} last seen as {} at {}", link.seen_at, link.user_id, self.account(link.account))
+    }
+
+    fn link_json(&self, link: &PersonLinkRow) -> Value {
+        json!({"account": self.account(link.account), "user_id": link.user_id, "seen_at": link.seen_at.to_string()})
+    }
+
+    fn file_text(&self, file: &MediaRow) -> String {
+        let kind = file.mime_type.as_deref().unwrap_or(file.kind.as_str());
+        let size = file.size_bytes.map_or_else(String::new, |bytes| format!(", {bytes} bytes"));
+        let (number, state) = (self.number(file.sender), file.state.as_str());
+        format!("{} sent a file to {number} ({kind}{size}): {state}", file.id.made_at())
+    }
+
+    fn file_json(&self, file: &MediaRow) -> Value {
+        json!({
+            "account": self.account(file.account), "number": self.number(file.sender),
+            "received_at": file.id.made_at().to_string(), "kind": file.kind.as_str(), "mime_type": file.mime_type,
+            "filename": file.filename, "size_bytes": file.size_bytes, "state": file.state.as_str(),
+            "reason": file.reason,
+        })
+    }
+
     fn inbound_text(&self, entry: &InboundEntry) -> String {
         let kind = as_json(&entry.entry)["type"].as_str().unwrap_or("message").to_owned();
         format!("{} wrote to {} ({kind})", entry.occurred_at, self.number(entry.sender))
@@ -242,7 +280,7 @@ impl Names<'_> {
         json!({
             "account": self.account(entry.account), "number": self.number(entry.sender),
             "occurred_at": entry.occurred_at.to_string(), "provider_message_id": entry.provider_message_id,
-            "entry": as_json(&entry.entry),
+            "person": entry.person, "entry": as_json(&entry.entry),
         })
     }
 

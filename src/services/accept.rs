@@ -5,7 +5,7 @@
 //! 3. A template: is it approved, in this language, and does the request fill it? When the list we have
 //!    says no, one look-up may say otherwise.
 //! 4. A test: is it to be sent at all?
-//! 5. Does the person want it?
+//! 5. Does the person want it? If not: was it accepted before that was known?
 //! 6. Seen before? Stored together with its neighbours, or recognised; only then "accepted".
 //!
 //! Whatever is refused on the way is kept with the answer, and is never sent later.
@@ -30,6 +30,7 @@ use crate::{
         account::{Account, Sender, TestMessages},
         failure::{Refusal, RefusalKind},
         fill::{FillRules, fill},
+        ids::MessageId,
         outbound::{Category, Content, Purpose, SendRequest},
         phone::PhoneNumber,
         queue::Waiting,
@@ -38,6 +39,7 @@ use crate::{
     platforms::{Accepted, Platform},
     settings::Limits,
     store::{
+        Store,
         batch::{CommitError, Committer},
         outbound::{MessageKey, NewMessage},
         refused::RefusedRequest,
@@ -46,11 +48,14 @@ use crate::{
 };
 
 pub struct Acceptor {
+    pub store: Store,
     pub directory: Arc<Directory>,
     pub committer: Committer,
     pub lookup: Arc<TemplateLookup>,
     pub suppressions: Arc<Suppressions>,
     pub limits: Limits,
+    /// How long a request is known again.
+    pub repeat_window: Duration,
     kept: PerMinute,
     strangers_kept: PerMinute,
     strangers_told: PerMinute,
@@ -76,6 +81,18 @@ struct Checked {
     send: bool,
 }
 
+impl Checked {
+    /// By what a repeat is known again; none when the request's id is not its own.
+    fn key(&self, request: &SendRequest) -> Option<MessageKey> {
+        (request.purpose == Purpose::Message).then(|| {
+            let sameness =
+                Sameness { sender: self.sender.key.0, recipient: self.recipient.as_e164(), content: &request.content };
+            let content = serde_json::to_vec(&sameness).expect("texts and numbers can be written as JSON");
+            MessageKey::new(&request.platform_message_id, &content)
+        })
+    }
+}
+
 /// What makes two requests the same message.
 #[derive(Serialize)]
 struct Sameness<'a> {
@@ -86,18 +103,21 @@ struct Sameness<'a> {
 
 impl Acceptor {
     pub fn new(
+        store: Store,
         directory: Arc<Directory>,
         committer: Committer,
         lookup: Arc<TemplateLookup>,
         suppressions: Arc<Suppressions>,
-        limits: Limits,
+        (limits, repeat_window): (Limits, Duration),
     ) -> Self {
         Self {
+            store,
             directory,
             committer,
             lookup,
             suppressions,
             limits,
+            repeat_window,
             kept: PerMinute::default(),
             strangers_kept: PerMinute::default(),
             strangers_told: PerMinute::default(),
@@ -151,6 +171,10 @@ impl Acceptor {
         if !checked.send {
             return Ok(Accepted { message: None, repeat: false });
         }
+        if let Err(refusal) = self.check_welcome(account, &checked.recipient, checked.category).await {
+            let first = self.accepted_before(account, &request, &checked).await;
+            return first.map(|message| Accepted { message: Some(message), repeat: true }).ok_or(refusal);
+        }
         // The platforms we serve write JSON, which is UTF-8.
         let text =
             std::str::from_utf8(body).map_err(|_| Refusal::new(RefusalKind::Other, "the request is not UTF-8"))?;
@@ -170,9 +194,6 @@ impl Acceptor {
             Content::Template(content) => self.check_template(account, sender, content, request.purpose).await?,
         };
         let send = to_be_sent(account, request.purpose, &recipient);
-        if send {
-            self.check_welcome(account, &recipient, category).await?;
-        }
         Ok(Checked { sender: sender.clone(), recipient, category, template, send })
     }
 
@@ -193,6 +214,21 @@ impl Acceptor {
                 Ok(())
             }
             Err(_) => Ok(()),
+        }
+    }
+
+    /// A repeat gets the first answer, whatever the person has wished since. What it is a repeat of is asked only where it
+    /// would be refused, so nothing else pays for it; when nobody can tell in time it is refused.
+    async fn accepted_before(&self, account: &Account, request: &SendRequest, checked: &Checked) -> Option<MessageId> {
+        let key = checked.key(request)?;
+        let asked = self.store.accepted_before(account.key, key, self.repeat_window);
+        match tokio::time::timeout(SUPPRESSION_LOOK_UP_MAX, asked).await {
+            Ok(Ok(first)) => first,
+            Ok(Err(error)) => {
+                tracing::warn!(error = %telemetry::Chain(&error), "could not look for an earlier request");
+                None
+            }
+            Err(_) => None,
         }
     }
 
@@ -264,15 +300,7 @@ impl Acceptor {
             return Err(cannot_store(&CommitError::TooSlow));
         }
         let now = clock::now();
-        let key = (request.purpose == Purpose::Message).then(|| {
-            let sameness = Sameness {
-                sender: checked.sender.key.0,
-                recipient: checked.recipient.as_e164(),
-                content: &request.content,
-            };
-            let content = serde_json::to_vec(&sameness).expect("texts and numbers can be written as JSON");
-            MessageKey::new(&request.platform_message_id, &content)
-        });
+        let key = checked.key(request);
         let campaign = platform.campaign(&request.platform_message_id);
         let template = checked.template.as_ref().map(|(name, language)| (name.as_str(), language.as_str()));
         let waiting = Waiting { account: account.key, sender: checked.sender.key, campaign, template };

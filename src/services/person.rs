@@ -1,17 +1,18 @@
 //! One person's data: finding it, handing it over, erasing it.
 //!
-//! Messages name their recipient, so they are found by it. What people write, what was refused and what could not be
+//! First come the provider's ids of the person: who hides the number writes under one of them. Messages name their recipient, so they are found by it. What people write, what was refused and what could not be
 //! read is kept as it came: the database finds what contains the number, and the dialect it is written in says whether
 //! it is about the person. What nobody can read counts as about the person when it contains the number.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use super::directory::Snapshot;
+use super::{directory::Snapshot, media::deletion::Deletion};
 use crate::{
     clock,
     domain::{
@@ -23,7 +24,10 @@ use crate::{
     platforms, providers,
     store::{
         Store, StoreError,
+        files::Files,
         forget::{Document, ErasedMessages},
+        media::{MediaOwner, MediaRow},
+        people::PersonLinkRow,
         person::{InboundEntry, KeptPart, RefusedEntry, Walk, WalkedTable},
         story::StoredMessage,
     },
@@ -35,7 +39,9 @@ pub struct Person {
     pub snapshot: Arc<Snapshot>,
     pub phone: PhoneNumber,
     pub accounts: Vec<Arc<Account>>,
-    /// The provider's ids of the person, as far as they are known.
+    /// By which ids the accounts know the person.
+    pub links: Vec<PersonLinkRow>,
+    /// The provider's ids of the person, as far as they are known, from wherever.
     pub user_ids: Vec<String>,
 }
 
@@ -48,12 +54,20 @@ pub struct Erased {
     pub inbound: u64,
     pub refused: u64,
     pub kept_parts: u64,
+    /// Files that the person sent. What was being copied, or could not be deleted, goes with the next housekeeping.
+    pub files: usize,
+    /// Ids by which the person was known.
+    pub links: u64,
     /// Entries of the suppression list: deleted, or left as hashes.
     pub suppressions: u64,
 }
 
 /// Messages erased in one transaction.
 const MESSAGES_PER_STEP: usize = 500;
+/// Files deleted between two pauses.
+const FILES_PER_STEP: usize = 100;
+/// Files told of under one name; nobody sends so many.
+const FILES_MAX: usize = 100_000;
 /// Between two steps, for everybody else.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long to wait until a running server has told everybody that messages were taken back.
@@ -71,11 +85,14 @@ impl Person {
         accounts: Vec<Arc<Account>>,
     ) -> Result<Self, StoreError> {
         let hash = store.person_hasher().await?.of_phone(&phone);
-        let mut person = Self { store, snapshot, phone, accounts, user_ids: vec![] };
-        let entries = person.store.suppressions_anywhere(&[hash]).await?;
-        person.user_ids = entries.into_iter().filter_map(|entry| entry.user_id).collect();
-        person.user_ids.sort_unstable();
-        person.user_ids.dedup();
+        let links = store.links_of(&phone).await?;
+        let entries = store.suppressions_anywhere(&[hash]).await?;
+        let of_links = links.iter().map(|link| link.user_id.clone());
+        let user_ids: BTreeSet<String> =
+            of_links.chain(entries.into_iter().filter_map(|entry| entry.user_id)).collect();
+        let mut person = Self { store, snapshot, phone, accounts, links, user_ids: user_ids.into_iter().collect() };
+        let asked: Vec<AccountKey> = person.accounts.iter().map(|account| account.key).collect();
+        person.links.retain(|link| asked.contains(&link.account));
         Ok(person)
     }
 
@@ -96,8 +113,26 @@ impl Person {
     }
 
     pub async fn next_inbound(&self, walk: &mut Walk) -> Result<Option<Vec<InboundEntry>>, StoreError> {
-        let entries = self.store.next_inbound_with(walk, &self.texts()).await?;
+        let entries = self.store.next_inbound_with(walk, &self.phone, &self.texts()).await?;
         Ok(entries.map(|all| all.into_iter().filter(|entry| self.wrote(entry)).collect()))
+    }
+
+    /// The files that the person sent.
+    pub async fn files(&self) -> Result<Vec<MediaRow>, StoreError> {
+        let mut files = BTreeMap::new();
+        for (account, owner) in self.owners() {
+            let found = self.store.media_from(Some(account), owner, FILES_MAX).await?;
+            files.extend(found.into_iter().map(|file| (file.id, file)));
+        }
+        Ok(files.into_values().collect())
+    }
+
+    /// Under which names files of the person are kept, and where.
+    fn owners(&self) -> impl Iterator<Item = (AccountKey, MediaOwner<'_>)> {
+        self.accounts.iter().flat_map(|account| {
+            let ids = self.user_ids.iter().map(|id| MediaOwner::UserId(id));
+            std::iter::once(MediaOwner::Number(&self.phone)).chain(ids).map(|owner| (account.key, owner))
+        })
     }
 
     pub async fn next_refused(&self, walk: &mut Walk) -> Result<Option<Vec<RefusedEntry>>, StoreError> {
@@ -134,6 +169,9 @@ impl Person {
     }
 
     fn wrote(&self, inbound: &InboundEntry) -> bool {
+        if inbound.person.as_deref() == Some(self.phone.as_e164()) {
+            return true;
+        }
         let sender = self.snapshot.sender(inbound.sender);
         let provider = sender.and_then(|sender| providers::find(&sender.connection.provider));
         match provider.map(|provider| provider.parse_inbound(&inbound.entry)) {
@@ -171,7 +209,12 @@ impl Person {
 
     /// Erases everything. What is queued is taken back first, and reported as failed. Whoever had opted out stays on
     /// the suppression list by a hash alone; with `suppress` so does everybody else. `progress` hears how far it is, from 0 to 1.
-    pub async fn erase(&self, suppress: bool, mut progress: impl FnMut(f64)) -> Result<Erased, StoreError> {
+    pub async fn erase(
+        &self,
+        (files, copy_timeout): (&Files, Duration),
+        suppress: bool,
+        mut progress: impl FnMut(f64),
+    ) -> Result<Erased, StoreError> {
         let mut erased = Erased::default();
         if suppress {
             self.suppress().await?;
@@ -198,8 +241,14 @@ impl Person {
                 tokio::time::sleep(PAUSE).await;
             }
         }
+        let deletion = Deletion { store: &self.store, files, copy_timeout, step: FILES_PER_STEP };
+        for (account, owner) in self.owners() {
+            erased.files += deletion.forget(Some(account), owner).await?;
+        }
         let accounts: Vec<AccountKey> = self.accounts.iter().map(|account| account.key).collect();
         erased.suppressions = self.store.forget_suppressed(&accounts, &self.hashes().await?).await?;
+        // Last, so that whoever tries again finds under which ids to look.
+        erased.links = self.store.erase_links(&self.links).await?;
         Ok(erased)
     }
 

@@ -1,23 +1,20 @@
 //! Erasing what is stored about one person, in steps of one short transaction each.
 //!
 //! A message and its statuses are deleted once everybody was told of them. As long as a callback URL is owed a
-//! status, the message stays as an empty shell: its platform's id, template and outcome, and nobody's number or words.
-
-use std::sync::Arc;
+//! status, the message stays as an empty shell: its platform's id, template and outcome, and nobody's number or words. What
+//! is reported of a shell after that is told, and the provider's own entry is not kept.
 
 use sea_orm::{DatabaseTransaction, DbErr, Value};
 
 use super::{
-    Doing, Store, StoreError,
-    batch::Effects,
-    execute, execute_rows,
-    outbound::{Settlement, id_hash, id_list, provider_id_hash},
+    Doing, Store, StoreError, execute, execute_rows,
+    outbound::{id_hash, id_list, provider_id_hash},
     person::InboundEntry,
     query,
     story::StoredMessage,
 };
 use crate::domain::{
-    ids::{AccountKey, MessageId, MessageIds, SenderKey},
+    ids::{AccountKey, MessageId, SenderKey},
     outbound::SendState,
     progress::Finding,
 };
@@ -33,7 +30,9 @@ pub struct ErasedMessages {
 }
 
 /// In the place of a number that was erased.
-const NOBODY: &str = "+00000";
+pub(super) const NOBODY: &str = "+00000";
+/// In the place of a provider's id, which may spell the number.
+pub(super) const NO_PROVIDER_ID: &str = "erased";
 
 /// Tables whose rows are one document about one person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +46,7 @@ impl Store {
     /// Takes back what is queued of these messages, and closes those whose outcome nobody knows; both are reported as
     /// failed. Says which.
     pub async fn close_messages(&self, messages: &[StoredMessage], reason: &str) -> Result<Vec<MessageId>, StoreError> {
-        let doing = "take back queued messages";
-        let settlement = |message: &StoredMessage| {
+        let finding = |message: &StoredMessage| {
             let finding = match message.state {
                 SendState::Queued => Finding::Cancelled { reason: reason.to_owned() },
                 SendState::Unknown if message.due_at.is_some() => Finding::NoEvidence,
@@ -59,28 +57,14 @@ impl Store {
                 | SendState::Expired
                 | SendState::Cancelled => return None,
             };
-            Some(Settlement { message: message.id, epoch: 0, finding, attempt: None })
+            Some((message.id, finding))
         };
-        let settlements: Vec<Settlement> = messages.iter().filter_map(settlement).collect();
-        if settlements.is_empty() {
-            return Ok(vec![]);
+        let findings: Vec<(MessageId, Finding)> = messages.iter().filter_map(finding).collect();
+        let closed = findings.iter().map(|(message, _)| *message).collect();
+        if !findings.is_empty() {
+            self.settle_at_once(findings).await?;
         }
-        // Nothing of what follows makes an id.
-        let ids = Arc::new(MessageIds::new(0));
-        let people = self.person_hasher().await?.clone();
-        let transaction = self.begin().await.doing(doing)?;
-        super::ingest::apply(
-            &transaction,
-            &settlements.iter().collect::<Vec<_>>(),
-            &[],
-            || Ok(people),
-            (&ids, self.now()),
-            &mut Effects::default(),
-        )
-        .await
-        .doing(doing)?;
-        transaction.commit().await.doing(doing)?;
-        Ok(settlements.iter().map(|settlement| settlement.message).collect())
+        Ok(closed)
     }
 
     /// Whether somebody has yet to be told of any of these messages.
@@ -171,7 +155,10 @@ async fn erase_messages(transaction: &DatabaseTransaction, asked: &[MessageId]) 
     if !all.is_empty() {
         execute_rows(transaction, "DELETE FROM message_keys WHERE (account, id_hash, message) IN (", keys, ")").await?;
         execute_rows(transaction, "DELETE FROM provider_ids WHERE hash IN (", hashes, ")").await?;
-        execute(transaction, format!("DELETE FROM send_attempts WHERE message IN ({})", id_list(&all)), vec![]).await?;
+        for table in ["send_attempts", "operator_notes"] {
+            let sql = format!("DELETE FROM {table} WHERE message IN ({})", id_list(&all));
+            execute(transaction, sql, vec![]).await?;
+        }
     }
     if !told.is_empty() {
         let list = id_list(&told);
@@ -182,10 +169,9 @@ async fn erase_messages(transaction: &DatabaseTransaction, asked: &[MessageId]) 
         let list = id_list(&owed);
         let sql = format!("UPDATE events SET entry = NULL WHERE message IN ({list}) AND kind = 1");
         execute(transaction, sql, vec![]).await?;
-        // A provider's id may spell the number.
         let sql = format!(
             "UPDATE outbound_messages SET recipient = '{NOBODY}', request = '', \
-             provider_message_id = CASE WHEN state = 2 THEN 'erased' END WHERE id IN ({list})"
+             provider_message_id = CASE WHEN state = 2 THEN '{NO_PROVIDER_ID}' END WHERE id IN ({list})"
         );
         execute(transaction, sql, vec![]).await?;
     }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     batch::Effects,
     events::{self, NewEvent},
-    execute_rows, media,
+    execute_rows, forget, media,
     notices::ReceivedNotice,
     outbound::{Settlement, id_list, odd_value, provider_id_hash},
     people::{People, ReceivedLink},
@@ -201,6 +201,19 @@ struct Touched {
     sender: SenderKey,
     before: Progress,
     now: Progress,
+    /// The person was forgotten: what comes is told, and nothing of it is kept that says who it was.
+    erased: bool,
+}
+
+impl Touched {
+    /// Takes out of news what tells about a person who was forgotten.
+    fn forget_again(&mut self, news: &mut [News]) {
+        if self.erased {
+            news.iter_mut().for_each(|one| one.entry = None);
+            self.now.provider_message_id =
+                self.now.provider_message_id.as_ref().map(|_| forget::NO_PROVIDER_ID.to_owned());
+        }
+    }
 }
 
 const PROGRESS_COLUMNS: &str = "id, account, sender, state, delivery, provider_message_id, due_at, epoch, attempts, sent_at, \
@@ -225,7 +238,8 @@ impl Working {
             ") AS v CROSS JOIN outbound_messages AS m WHERE m.id = v.column1 ORDER BY m.id FOR UPDATE OF m"
         };
         let rows: Vec<[Value; 1]> = wanted.into_iter().map(|id| [id.0.into()]).collect();
-        for row in query_rows(transaction, &format!("SELECT {PROGRESS_COLUMNS} FROM ("), rows, tail).await? {
+        let head = format!("SELECT {PROGRESS_COLUMNS}, recipient = '{}' AS erased FROM (", forget::NOBODY);
+        for row in query_rows(transaction, &head, rows, tail).await? {
             let progress = progress(&row)?;
             messages.insert(
                 MessageId(row.try_get("", "id")?),
@@ -234,6 +248,7 @@ impl Working {
                     sender: SenderKey(row.try_get("", "sender")?),
                     before: progress.clone(),
                     now: progress,
+                    erased: row.try_get("", "erased")?,
                 },
             );
         }
@@ -244,7 +259,7 @@ impl Working {
     fn settle(&mut self, settlement: &Settlement, now: UnixMillis) -> bool {
         let Some(touched) = self.messages.get_mut(&settlement.message) else { return false };
         let attempt_number = touched.now.attempts;
-        let Some(news) = touched.now.apply(&settlement.finding, settlement.epoch, now) else {
+        let Some(mut news) = touched.now.apply(&settlement.finding, settlement.epoch, now) else {
             tracing::info!(message.id = %settlement.message, "a finding came too late for {}", settlement.message);
             return false;
         };
@@ -267,6 +282,7 @@ impl Working {
         if touched.now.state == SendState::Queued {
             self.queued_again.insert(touched.sender);
         }
+        touched.forget_again(&mut news);
         let (account, sender) = (touched.account, touched.sender);
         self.note_unwelcome(settlement.message, &news);
         self.tell(account, sender, settlement.message, news);
@@ -282,7 +298,8 @@ impl Working {
         }) else {
             return false;
         };
-        let news = touched.now.report(update);
+        let mut news = touched.now.report(update);
+        touched.forget_again(&mut news);
         let account = touched.account;
         for told in &news {
             metrics::counter!(telemetry::STATUSES, "status" => told.status.as_str()).increment(1);
@@ -293,6 +310,9 @@ impl Working {
     }
 
     fn note_unwelcome(&mut self, message: MessageId, news: &[News]) {
+        if self.messages.get(&message).is_none_or(|touched| touched.erased) {
+            return;
+        }
         self.unwelcome.extend(news.iter().filter_map(|news| {
             let failure = news.failure.as_ref().filter(|failure| verdict_on_person(failure).is_some())?;
             Some(Unwelcome { message, failure: failure.clone(), occurred_at: news.occurred_at })
@@ -316,7 +336,8 @@ impl Working {
 
     /// Providers' ids that this batch learned: number, id, message.
     fn new_provider_ids(&self) -> Vec<(SenderKey, String, MessageId)> {
-        let learned = self.messages.iter().filter(|(_, touched)| touched.before.provider_message_id.is_none());
+        let learned =
+            self.messages.iter().filter(|(_, touched)| touched.before.provider_message_id.is_none() && !touched.erased);
         learned
             .filter_map(|(id, touched)| Some((touched.sender, touched.now.provider_message_id.clone()?, *id)))
             .collect()

@@ -173,6 +173,26 @@ pub(super) async fn accept(
     Ok(answers)
 }
 
+impl Store {
+    /// The message that a request with this key would be a repeat of. None that was refused for lack of time: that answer
+    /// was no yes, and the repeat would be the first.
+    pub async fn accepted_before(
+        &self,
+        account: AccountKey,
+        key: MessageKey,
+        repeat_window: Duration,
+    ) -> Result<Option<MessageId>, StoreError> {
+        let sql = "SELECT m.id FROM message_keys AS k JOIN outbound_messages AS m ON m.id = k.message \
+                   WHERE k.account = $1 AND k.id_hash = $2 AND k.content_hash = $3 \
+                   AND NOT (m.state = 6 AND m.attempts = 0 AND m.failure_reason IS NULL)";
+        let values = vec![account.0.into(), key.id_hash.into(), key.content_hash.to_vec().into()];
+        let rows = query(self.reader(), sql, values).await;
+        let read = |row: &QueryResult| row.try_get("", "id").map(MessageId);
+        let found = rows.and_then(|rows| rows.first().map(read).transpose()).doing("look for an earlier request")?;
+        Ok(found.filter(|message| self.now().since(message.made_at()) < repeat_window))
+    }
+}
+
 /// Who holds a key.
 struct Claim {
     message: MessageId,

@@ -3,6 +3,8 @@
 //! Both are seen together in most webhooks, so a link is remembered when it is new; who later writes under the id alone is
 //! known by it. When no link is known and the person answers a message of ours, it is the person that the message
 //! went to. The links of a batch of webhooks are written in its commit, before anything in it is looked up.
+//!
+//! A wish that came under an id alone waits under that id, and moves to the number in the commit that brings the link.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,7 +14,7 @@ use super::{
     Doing, Store, StoreError, execute, execute_rows,
     ingest::{Ingest, ReceivedMessage},
     outbound::provider_id_hash,
-    query_rows,
+    query, query_rows,
 };
 use crate::domain::{
     ids::{AccountKey, MessageId},
@@ -28,13 +30,25 @@ pub struct ReceivedLink {
     pub phone: PhoneNumber,
 }
 
+/// An id by which an account knows a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonLinkRow {
+    pub account: AccountKey,
+    pub user_id: String,
+    /// To within some days.
+    pub seen_at: UnixMillis,
+}
+
 /// A link that is seen again is written again only after so long: it is what keeps it from being forgotten.
 pub const SEEN_AGAIN_AFTER_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
-/// The numbers of those in a batch who came under their ids alone.
+/// Whom a batch of webhooks is about.
 #[derive(Default)]
 pub(super) struct People {
+    /// The numbers of those who came under their ids alone.
     phones: HashMap<(AccountKey, String), PhoneNumber>,
+    /// Links that the batch brought: nobody knew them, or not for long, or not that number.
+    pub(super) new_links: Vec<ReceivedLink>,
 }
 
 impl People {
@@ -54,7 +68,7 @@ impl People {
         by_provider_id: &HashMap<Vec<u8>, MessageId>,
         now: UnixMillis,
     ) -> Result<Self, DbErr> {
-        remember(transaction, ingests.iter().flat_map(|ingest| &ingest.links), now).await?;
+        let new_links = remember(transaction, ingests.iter().flat_map(|ingest| &ingest.links), now).await?;
         let unnamed = || ingests.iter().flat_map(|ingest| &ingest.inbound).filter(|it| it.message.from.is_none());
         let mut wanted: BTreeSet<(AccountKey, String)> =
             unnamed().filter_map(|it| Some((it.account, it.message.from_user_id.clone()?))).collect();
@@ -62,23 +76,24 @@ impl People {
         let preferences = preferences.filter(|received| received.preference.phone.is_none());
         wanted.extend(preferences.filter_map(|it| Some((it.account, it.preference.user_id.clone()?))));
         if wanted.is_empty() {
-            return Ok(Self::default());
+            return Ok(Self { new_links, ..Self::default() });
         }
-        let mut people = Self { phones: linked(transaction, &wanted).await? };
+        let mut people = Self { phones: linked(transaction, &wanted).await?, new_links };
         let strangers: Vec<_> =
             unnamed().filter(|it| people.phone(it.account, it.message.from_user_id.as_deref()).is_none()).collect();
         let learned = recipients_quoted(transaction, &strangers, by_provider_id).await?;
-        remember(transaction, &learned, now).await?;
+        people.new_links.extend(remember(transaction, &learned, now).await?);
         people.phones.extend(learned.into_iter().map(|link| ((link.account, link.user_id), link.phone)));
         Ok(people)
     }
 }
 
+/// Writes links down; gives back those that were written.
 async fn remember(
     transaction: &DatabaseTransaction,
     links: impl IntoIterator<Item = &ReceivedLink>,
     now: UnixMillis,
-) -> Result<(), DbErr> {
+) -> Result<Vec<ReceivedLink>, DbErr> {
     // Each once, and everybody's in the same order, so that two instances cannot wait for each other.
     let links: BTreeMap<(AccountKey, &str), &PhoneNumber> =
         links.into_iter().map(|link| ((link.account, link.user_id.as_str()), &link.phone)).collect();
@@ -88,11 +103,19 @@ async fn remember(
         .collect();
     let tail = format!(
         " ON CONFLICT (account, user_id) DO UPDATE SET phone = excluded.phone, seen_at = excluded.seen_at \
-         WHERE person_links.phone <> excluded.phone OR person_links.seen_at < excluded.seen_at - {SEEN_AGAIN_AFTER_MS}"
+         WHERE person_links.phone <> excluded.phone OR person_links.seen_at < excluded.seen_at - {SEEN_AGAIN_AFTER_MS} \
+         RETURNING account, user_id, phone"
     );
-    execute_rows(transaction, "INSERT INTO person_links (account, user_id, phone, seen_at)", rows, &tail)
-        .await
-        .map(drop)
+    let written =
+        query_rows(transaction, "INSERT INTO person_links (account, user_id, phone, seen_at)", rows, &tail).await?;
+    written.iter().filter_map(|row| link(row).transpose()).collect()
+}
+
+/// `None` when the number is none.
+fn link(row: &QueryResult) -> Result<Option<ReceivedLink>, DbErr> {
+    let phone: String = row.try_get("", "phone")?;
+    let (account, user_id) = (AccountKey(row.try_get("", "account")?), row.try_get("", "user_id")?);
+    Ok(PhoneNumber::from_international(&phone).map(|phone| ReceivedLink { account, user_id, phone }))
 }
 
 async fn linked(
@@ -108,12 +131,8 @@ async fn linked(
         ") AS v CROSS JOIN person_links AS l WHERE l.account = v.column1 AND l.user_id = v.column2",
     )
     .await?;
-    let read = |row: &QueryResult| -> Result<_, DbErr> {
-        let phone: String = row.try_get("", "phone")?;
-        let key = (AccountKey(row.try_get("", "account")?), row.try_get("", "user_id")?);
-        Ok(PhoneNumber::from_international(&phone).map(|phone| (key, phone)))
-    };
-    found.iter().filter_map(|row| read(row).transpose()).collect()
+    let links = found.iter().filter_map(|row| link(row).transpose());
+    links.map(|link| link.map(|link| ((link.account, link.user_id), link.phone))).collect()
 }
 
 /// Who answers a message of ours is the person that it went to.
@@ -150,6 +169,32 @@ async fn recipients_quoted(
 }
 
 impl Store {
+    /// By which ids accounts know the person of this number. Goes through all links: none of them is found by its number.
+    pub async fn links_of(&self, phone: &PhoneNumber) -> Result<Vec<PersonLinkRow>, StoreError> {
+        let sql = "SELECT account, user_id, seen_at FROM person_links WHERE phone = $1 ORDER BY account, user_id";
+        let rows = query(self.reader(), sql, vec![phone.as_e164().into()]).await;
+        let read = |row: &QueryResult| -> Result<PersonLinkRow, DbErr> {
+            Ok(PersonLinkRow {
+                account: AccountKey(row.try_get("", "account")?),
+                user_id: row.try_get("", "user_id")?,
+                seen_at: UnixMillis(row.try_get("", "seen_at")?),
+            })
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("look up a person's ids")
+    }
+
+    /// Erases links.
+    pub async fn erase_links(&self, links: &[PersonLinkRow]) -> Result<u64, StoreError> {
+        let doing = "erase a person's ids";
+        let rows: Vec<[Value; 2]> =
+            links.iter().map(|link| [link.account.0.into(), link.user_id.clone().into()]).collect();
+        let transaction = self.begin().await.doing(doing)?;
+        let head = "DELETE FROM person_links WHERE (account, user_id) IN (";
+        let gone = execute_rows(&transaction, head, rows, ")").await.doing(doing)?;
+        transaction.commit().await.doing(doing)?;
+        Ok(gone)
+    }
+
     /// Forgets links last seen before `before`, at most `limit`; says how many.
     pub async fn forget_person_links(&self, before: UnixMillis, limit: usize) -> Result<usize, StoreError> {
         let sql = format!(

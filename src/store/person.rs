@@ -84,6 +84,8 @@ pub struct InboundEntry {
     pub sender: SenderKey,
     pub provider_message_id: String,
     pub occurred_at: UnixMillis,
+    /// Whose it is, when the entry does not name the number and it was known.
+    pub person: Option<String>,
     pub entry: String,
 }
 
@@ -155,20 +157,25 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(stored_message).collect()).doing("read a person's messages").map(Some)
     }
 
-    /// Inbound messages in the next slice whose entries contain one of the texts; `None` at the end.
+    /// Inbound messages in the next slice that are known to be from this number, or whose entries contain one of the
+    /// texts; `None` at the end.
     pub async fn next_inbound_with(
         &self,
         walk: &mut Walk,
+        phone: &PhoneNumber,
         texts: &[String],
     ) -> Result<Option<Vec<InboundEntry>>, StoreError> {
         let Some((from, to)) = self.next_slice(walk).await? else { return Ok(None) };
         let sql = format!(
-            "SELECT account, place, sender, provider_message_id, occurred_at, entry FROM events \
-             WHERE {} AND place > $1 AND place <= $2 AND kind = 2 AND ({}) ORDER BY place",
+            "SELECT account, place, sender, provider_message_id, occurred_at, person, entry FROM events \
+             WHERE {} AND place > $1 AND place <= $2 AND kind = 2 AND ({} OR person = ${}) ORDER BY place",
             walk.table.only(),
-            contains_any("entry", texts.len(), 3)
+            contains_any("entry", texts.len(), 3),
+            texts.len() + 3
         );
-        let rows = query(self.reader(), sql, slice_values(from, to, texts)).await;
+        let mut values = slice_values(from, to, texts);
+        values.push(phone.as_e164().into());
+        let rows = query(self.reader(), sql, values).await;
         let read = |row: &QueryResult| -> Result<InboundEntry, DbErr> {
             Ok(InboundEntry {
                 account: AccountKey(row.try_get("", "account")?),
@@ -176,6 +183,7 @@ impl Store {
                 sender: SenderKey(row.try_get("", "sender")?),
                 provider_message_id: row.try_get("", "provider_message_id")?,
                 occurred_at: UnixMillis(row.try_get("", "occurred_at")?),
+                person: row.try_get("", "person")?,
                 entry: row.try_get::<Option<String>>("", "entry")?.unwrap_or_default(),
             })
         };

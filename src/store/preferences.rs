@@ -1,5 +1,8 @@
 //! What people want to be sent, as it arrives in webhooks and in refusals of messages. It is written in the
 //! transaction of the webhook, so nothing that was answered is lost.
+//!
+//! A wish is the number's. As long as only the provider's id of the person is known it stands under the id, where no message
+//! meets it; the webhook that brings the number moves it there.
 
 use std::sync::Arc;
 
@@ -58,48 +61,43 @@ pub(super) async fn take(
     (ids, now): (&Arc<MessageIds>, UnixMillis),
     effects: &mut Effects,
 ) -> Result<(), DbErr> {
-    if refusals.is_empty() && ingests.iter().all(|ingest| ingest.preferences.is_empty()) {
+    let nothing_new = refusals.is_empty() && linked.new_links.is_empty();
+    if nothing_new && ingests.iter().all(|ingest| ingest.preferences.is_empty()) {
         return Ok(());
     }
     let hasher = hasher()?;
     let mut changes = learned(transaction, refusals, &hasher).await?;
-    let (mut unused, mut hidden) = (Vec::new(), Vec::new());
+    changes.extend(suppressions::move_to_numbers(transaction, &linked.new_links, &hasher).await?);
+    let mut unused = Vec::new();
     for ingest in ingests {
         for received in &ingest.preferences {
-            let told = wishes(received, linked, &hasher);
-            if told.is_empty() {
+            let wish = wish(received, linked, &hasher);
+            if wish.is_none() {
                 let (pointer, entry) = ("preference".to_owned(), &received.preference.entry);
                 unused.push(unrecognized_row(ids.next(now), ingest.connection, 1, None, pointer, NOT_USED, entry));
             }
-            let mut told = told.into_iter();
-            changes.extend(told.next());
-            hidden.extend(told);
+            changes.extend(wish);
         }
     }
-    // Once the person was known by the provider's id only: that entry follows, but none is made for it.
-    let asked: Vec<_> = hidden.iter().map(|wish| (wish.account, wish.person)).collect();
-    let known = suppressions::known(transaction, &asked).await?;
-    changes.extend(hidden.into_iter().filter(|wish| known.contains(&(wish.account, wish.person))));
     effects.suppressions |= !changes.is_empty();
     suppressions::write(transaction, changes).await?;
     insert_unrecognized(transaction, unused).await
 }
 
-/// What a preference means: for the person's number first, when it is known, then for the provider's id.
+/// What a preference means, for the person's number when it is known, else for the provider's id.
 /// Nothing when it is not about marketing, or neither a yes nor a no.
-fn wishes(received: &ReceivedPreference, linked: &People, hasher: &PersonHasher) -> Vec<Suppression> {
+fn wish(received: &ReceivedPreference, linked: &People, hasher: &PersonHasher) -> Option<Suppression> {
     let ReceivedPreference { account, preference, .. } = received;
     let number = received.phone(linked);
     let (lifted, reason) = match (&preference.choice, preference.category.as_str()) {
         (Choice::Stop, MARKETING) => (false, "stopped in WhatsApp"),
         (Choice::Resume, MARKETING) => (true, "resumed in WhatsApp"),
-        (Choice::Stop | Choice::Resume | Choice::Other(_), _) => return vec![],
+        (Choice::Stop | Choice::Resume | Choice::Other(_), _) => return None,
     };
-    let phone = number.map(|phone| hasher.of_phone(phone));
-    let user = preference.user_id.as_deref().map(|id| hasher.of_user(id));
-    let wish = |person| Suppression {
+    let by_id = || preference.user_id.as_deref().map(|id| hasher.of_user(id));
+    Some(Suppression {
         account: *account,
-        person,
+        person: number.map(|phone| hasher.of_phone(phone)).or_else(by_id)?,
         source: Source::Person,
         scope: Scope::Marketing,
         lifted,
@@ -107,8 +105,7 @@ fn wishes(received: &ReceivedPreference, linked: &People, hasher: &PersonHasher)
         user_id: preference.user_id.clone(),
         reason: short(reason),
         occurred_at: preference.occurred_at,
-    };
-    [phone, user].into_iter().flatten().map(wish).collect()
+    })
 }
 
 /// Whom messages were refused for.

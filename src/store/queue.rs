@@ -4,7 +4,7 @@
 //! which it is due. A retry is aside until its time; what an operator paused is aside until it expires, and so costs
 //! nothing until then. A slice is a short transaction, so nobody waits for somebody who looks through a million messages.
 
-use sea_orm::{DbErr, QueryResult};
+use sea_orm::{DatabaseTransaction, DbErr, QueryResult};
 
 use super::{
     Doing, Store, StoreError,
@@ -142,33 +142,33 @@ impl Store {
     /// Cancels messages that wait, and writes that into the log; says how many. Those that somebody marked as being sent
     /// meanwhile are left alone, and those that are cancelled nobody can mark.
     pub async fn cancel_waiting(&self, messages: &[MessageId], reason: &str) -> Result<usize, StoreError> {
-        let finding = Finding::Cancelled { reason: reason.to_owned() };
-        self.settle_at_once(messages, &finding).await
+        let finding = |message: &MessageId| (*message, Finding::Cancelled { reason: reason.to_owned() });
+        self.settle_at_once(messages.iter().map(finding).collect()).await
     }
 
-    /// Applies a finding of an operator's to messages, beside the committers of running instances.
-    async fn settle_at_once(&self, messages: &[MessageId], finding: &Finding) -> Result<usize, StoreError> {
+    /// Applies an operator's findings to messages, beside the committers of running instances; says how many were not
+    /// too late.
+    pub(super) async fn settle_at_once(&self, findings: Vec<(MessageId, Finding)>) -> Result<usize, StoreError> {
         let doing = "write down an operator's decision";
-        let settlements: Vec<Settlement> = messages
-            .iter()
-            .map(|message| Settlement { message: *message, epoch: 0, finding: finding.clone(), attempt: None })
-            .collect();
-        let mut effects = Effects::default();
-        // Only what comes from webhooks needs ids of its own.
-        let no_ids = std::sync::Arc::new(MessageIds::new(0));
-        let transaction = self.begin().await.doing("begin")?;
-        let settlements: Vec<&Settlement> = settlements.iter().collect();
-        ingest::apply(
-            &transaction,
-            &settlements,
-            &[],
-            || self.person_hasher_read().cloned(),
-            (&no_ids, self.now()),
-            &mut effects,
-        )
-        .await
-        .doing(doing)?;
+        let transaction = self.begin().await.doing(doing)?;
+        let settled = self.settle(&transaction, findings).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
+        Ok(settled)
+    }
+
+    async fn settle(
+        &self,
+        transaction: &DatabaseTransaction,
+        findings: Vec<(MessageId, Finding)>,
+    ) -> Result<usize, DbErr> {
+        let settlement = |(message, finding)| Settlement { message, epoch: 0, finding, attempt: None };
+        let settlements: Vec<Settlement> = findings.into_iter().map(settlement).collect();
+        let settlements: Vec<&Settlement> = settlements.iter().collect();
+        let mut effects = Effects::default();
+        // Only what comes from webhooks needs ids of its own, or is about people.
+        let no_ids = std::sync::Arc::new(MessageIds::new(0));
+        let hasher = || self.person_hasher_read().cloned();
+        ingest::apply(transaction, &settlements, &[], hasher, (&no_ids, self.now()), &mut effects).await?;
         Ok(effects.settled)
     }
 
@@ -182,9 +182,6 @@ impl Store {
         note: &str,
     ) -> Result<bool, StoreError> {
         let doing = "send a message again";
-        let settlement = Settlement { message, epoch: 0, finding: Finding::SentAgain, attempt: None };
-        let mut effects = Effects::default();
-        let no_ids = std::sync::Arc::new(MessageIds::new(0));
         let transaction = self.begin().await.doing("begin")?;
         // What the operator was shown must still be so. The row is locked by this.
         let sql = "UPDATE outbound_messages SET expires_at = $1 WHERE id = $2 AND state = $3";
@@ -193,21 +190,12 @@ impl Store {
             transaction.rollback().await.doing(doing)?;
             return Ok(false);
         }
-        ingest::apply(
-            &transaction,
-            &[&settlement],
-            &[],
-            || self.person_hasher_read().cloned(),
-            (&no_ids, self.now()),
-            &mut effects,
-        )
-        .await
-        .doing(doing)?;
+        let settled = self.settle(&transaction, vec![(message, Finding::SentAgain)]).await.doing(doing)?;
         let sql = "INSERT INTO operator_notes (message, at, note) VALUES ($1, $2, $3) \
                    ON CONFLICT (message, at) DO UPDATE SET note = excluded.note";
         execute(&transaction, sql, vec![message.0.into(), self.now().0.into(), note.into()]).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
-        Ok(effects.settled == 1)
+        Ok(settled == 1)
     }
 
     /// What operators decided about a message, in order.

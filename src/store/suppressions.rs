@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
 
-use super::{Doing, Store, StoreError, execute, execute_rows, outbound::odd_value, query, query_rows};
+use super::{
+    Doing, Store, StoreError, execute, execute_rows, outbound::odd_value, people::ReceivedLink, query, query_rows,
+};
 use crate::domain::{
     ids::AccountKey,
     phone::PhoneNumber,
@@ -246,21 +248,33 @@ pub(super) async fn write(transaction: &DatabaseTransaction, changes: Vec<Suppre
     .await
 }
 
-/// Which of these people an account has an entry of.
-pub(super) async fn known(
+/// Takes out the entries that stand under ids whose numbers have become known; gives them back as those of the numbers, to
+/// be written. The number of a person who was forgotten is not among them: the hash goes on to suppress.
+pub(super) async fn move_to_numbers(
     transaction: &DatabaseTransaction,
-    people: &[(AccountKey, PersonHash)],
-) -> Result<HashSet<(AccountKey, PersonHash)>, DbErr> {
-    let rows: Vec<[Value; 2]> =
-        people.iter().map(|(account, person)| [account.0.into(), person.0.to_vec().into()]).collect();
+    links: &[ReceivedLink],
+    hasher: &PersonHasher,
+) -> Result<Vec<Suppression>, DbErr> {
+    let by_id: BTreeMap<(AccountKey, PersonHash), &PhoneNumber> =
+        links.iter().map(|link| ((link.account, hasher.of_user(&link.user_id)), &link.phone)).collect();
+    let row = |(account, person): &(AccountKey, PersonHash)| [account.0.into(), person.0.to_vec().into()];
+    let rows: Vec<[Value; 2]> = by_id.keys().map(row).collect();
     let found = query_rows(
         transaction,
-        "SELECT s.account, s.person FROM (",
+        "SELECT s.account, s.person, s.source, s.scope, s.lifted, s.phone, s.user_id, s.reason, s.occurred_at FROM (",
         rows,
         ") AS v CROSS JOIN suppressions AS s WHERE s.account = v.column1 AND s.person = v.column2",
     )
     .await?;
-    found.iter().map(|row| Ok((AccountKey(row.try_get("", "account")?), person(row)?))).collect()
+    let found: Vec<Suppression> = found.iter().map(suppression).collect::<Result<_, _>>()?;
+    let taken: Vec<[Value; 2]> = found.iter().map(|entry| row(&(entry.account, entry.person))).collect();
+    execute_rows(transaction, "DELETE FROM suppressions WHERE (account, person) IN (", taken, ")").await?;
+    let moved = |entry: Suppression| {
+        let phone = by_id.get(&(entry.account, entry.person))?;
+        let known = entry.user_id.is_some().then(|| (*phone).clone());
+        Some(Suppression { person: hasher.of_phone(phone), phone: known, ..entry })
+    };
+    Ok(found.into_iter().filter_map(moved).collect())
 }
 
 /// Nobody else gets one before this transaction ends.

@@ -13,6 +13,7 @@ mod callbacks;
 mod check;
 mod crash;
 mod endpoints;
+mod erasure;
 mod export;
 mod hostile;
 mod inbound;

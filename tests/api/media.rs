@@ -398,7 +398,7 @@ fn change(app: &TestApp, change: impl FnOnce(&mut Knobs)) {
 }
 
 /// Files below the folder of copies.
-fn files_in(app: &TestApp) -> usize {
+pub(crate) fn files_in(app: &TestApp) -> usize {
     let mut folders = vec![app.settings.media.directory.clone()];
     let mut files = 0;
     while let Some(folder) = folders.pop() {

@@ -1,5 +1,4 @@
-//! Who must not be sent what: by the person's own wish, by the provider's word, by an operator; and what is stored
-//! about a person.
+//! Who must not be sent what: by the person's own wish, by the provider's word, by an operator.
 
 use serde_json::{Value, json};
 use wabridge::{
@@ -14,7 +13,7 @@ use crate::harness::{
 const ALL: [&str; 3] = ["sent", "delivered", "read"];
 
 /// What Meta posts when a person has chosen. `who` holds `wa_id`, `user_id` or both.
-async fn choose(app: &TestApp, who: Value, value: &str, seconds: i64) {
+pub(crate) async fn choose(app: &TestApp, who: Value, value: &str, seconds: i64) {
     let mut preference = json!({"category": "marketing_messages", "value": value, "timestamp": seconds});
     for (key, id) in who.as_object().expect("ids by their names") {
         preference[key] = id.clone();
@@ -30,17 +29,17 @@ async fn choose(app: &TestApp, who: Value, value: &str, seconds: i64) {
     assert_eq!(app.post_webhook(webhook.to_string(), APP_SECRET).await, 200);
 }
 
-fn number(person: &str) -> Value {
+pub(crate) fn number(person: &str) -> Value {
     json!({"wa_id": person.trim_start_matches('+')})
 }
 
-/// The same message again and again: as long as it is taken it is a repeat, which sends nothing.
-async fn until_refused_message(app: &TestApp, message: Message) {
-    app.until("it is refused", async || app.send(&message).await.code() == 2003).await;
+/// A new message each time: a repeat of one that was taken is taken, too.
+pub(crate) async fn until_refused_message(app: &TestApp, message: impl Fn() -> Message) {
+    app.until("it is refused", async || app.send(&message()).await.code() == 2003).await;
 }
 
-async fn until_refused(app: &TestApp, to: &str) {
-    until_refused_message(app, Message::marketing(to)).await;
+pub(crate) async fn until_refused(app: &TestApp, to: &str) {
+    until_refused_message(app, || Message::marketing(to)).await;
 }
 
 async fn until_welcome(app: &TestApp, to: &str) {
@@ -134,7 +133,7 @@ async fn a_person_whom_the_number_has_blocked_is_sent_nothing_at_all(database: D
     app.accept(&Message::order_update(&to)).await;
     app.settled().await;
 
-    until_refused_message(&app, Message::order_update(&to)).await;
+    until_refused_message(&app, || Message::order_update(&to)).await;
     let freeform = app.send(&Message::freeform(&to, "hello?")).await;
     app.simulator.set_rules(vec![]);
     let removed = app.command(&["suppress", "remove", &to]).await;
@@ -160,6 +159,99 @@ async fn a_person_who_hides_the_number_is_known_by_the_providers_id(database: Da
     let hidden: Value = serde_json::from_str(&hidden).expect("JSON");
     assert_eq!((&hidden[0]["phone"], &hidden[0]["user_id"]), (&Value::Null, &json!("IN.1349000000000001")));
     assert_eq!(serde_json::from_str::<Value>(&nobody).expect("JSON"), json!([]), "the number's resume covers the id");
+    app.finish().await;
+}
+
+/// Meta names a person by both names, as it does in nearly every webhook.
+async fn name_both(app: &TestApp, person: &str, user_id: &str) {
+    let contact = json!({"wa_id": person.trim_start_matches('+'), "user_id": user_id});
+    said(app, json!({"contacts": [contact]})).await;
+}
+
+async fn said(app: &TestApp, what: Value) {
+    let mut value = what;
+    value["messaging_product"] = json!("whatsapp");
+    value["metadata"] = json!({"phone_number_id": NUMBER_ID});
+    let entry = json!({"id": WABA_ID, "changes": [{"field": "messages", "value": value}]});
+    let webhook = json!({"object": "whatsapp_business_account", "entry": [entry]});
+    assert_eq!(app.post_webhook(webhook.to_string(), APP_SECRET).await, 200);
+}
+
+async fn a_wish_under_an_id_alone_is_the_numbers_as_soon_as_that_is_known(database: Database) {
+    let app = TestApp::start(database).await;
+    let (named, quoting, resumed) = (person(1), person(2), person(3));
+    for user_id in ["IN.1349A", "IN.1349B"] {
+        choose(&app, json!({"user_id": user_id}), "stop", 1_790_000_100).await;
+    }
+    choose(&app, number(&resumed), "stop", 1_790_000_100).await;
+    until_refused(&app, &resumed).await;
+    choose(&app, json!({"user_id": "IN.1349C"}), "resume", 1_790_000_200).await;
+    for to in [&named, &quoting] {
+        app.accept(&Message::marketing(to)).await;
+    }
+    let order = Message::order_update(&quoting);
+    app.accept(&order).await;
+    app.settled().await;
+    let wamid = app.stored(&order).await.provider_message_id.expect("WhatsApp gave it an id");
+
+    name_both(&app, &named, "IN.1349A").await;
+    let reply = json!({"id": "wamid.reply", "from_user_id": "IN.1349B", "timestamp": "1795000000", "type": "text",
+        "text": {"body": "thanks"}, "context": {"id": wamid}});
+    said(&app, json!({"messages": [reply]})).await;
+    name_both(&app, &resumed, "IN.1349C").await;
+
+    until_refused(&app, &named).await;
+    until_refused(&app, &quoting).await;
+    until_welcome(&app, &resumed).await;
+    let exported = app.command(&["suppress", "export"]).await;
+    assert!(exported.contains(&named) && exported.contains(&quoting), "{exported}");
+    assert_eq!(exported.lines().count(), 3, "each is on the list once: {exported}");
+    // What an operator takes off stays off, whatever is named again.
+    app.command(&["suppress", "remove", &named]).await;
+    name_both(&app, &person(9), "IN.1349A").await;
+    name_both(&app, &named, "IN.1349A").await;
+    until_welcome(&app, &named).await;
+    app.finish().await;
+}
+
+async fn a_wish_under_an_id_whose_number_is_known_stops_what_is_queued(database: Database) {
+    let app = TestApp::start(database).await;
+    name_both(&app, &person(1), "IN.1349A").await;
+    let sender = app.store.load_configuration().await.expect("readable").senders[0].key;
+    let hold = Hold { since: wabridge::clock::now(), reason: "a test".to_owned() };
+    app.store.hold_sender(sender, &hold).await.expect("it can be held");
+    app.until_held().await;
+    let message = Message::marketing(&person(1));
+    app.accept(&message).await;
+
+    choose(&app, json!({"user_id": "IN.1349A"}), "stop", 1_790_000_100).await;
+    until_refused(&app, &person(1)).await;
+    app.store.release_sender(sender).await.expect("it was held");
+    app.settled().await;
+
+    assert_eq!(app.told_failure(&message), Some(1006));
+    assert_eq!(app.finish().await.sends_received, 0);
+}
+
+async fn a_repeat_gets_its_first_answer_also_after_the_person_has_opted_out(database: Database) {
+    let app = TestApp::start(database).await;
+    let to = person(1);
+    let before = Message::marketing(&to);
+    app.accept(&before).await;
+    app.settled().await;
+
+    choose(&app, number(&to), "stop", 1_790_000_100).await;
+    until_refused(&app, &to).await;
+    let again = app.send(&before).await;
+    let another = app.send(&Message::template(&to, "festive_sale", "en").id(before.msg_id())).await;
+    let after = Message::marketing(&to);
+    let refused = [app.send(&after).await.code(), app.send(&after).await.code()];
+
+    assert!(again.is_success(), "{again:?}");
+    assert!(!another.is_success(), "the same id with other content is another message: {another:?}");
+    assert_eq!(refused, [2003, 2003], "what was refused is refused again");
+    app.settled().await;
+    assert_eq!((app.told(&before), app.all_stored(&before).await.len()), (ALL.map(str::to_owned).to_vec(), 1));
     app.finish().await;
 }
 
@@ -206,7 +298,7 @@ async fn an_operator_keeps_a_list_by_hand_and_by_file(database: Database) {
     // What was exported says the same again.
     let file = app.write_file("exported.csv", &exported);
     app.command(&["suppress", "import", &file]).await;
-    until_refused_message(&app, Message::order_update(&person(1))).await;
+    until_refused_message(&app, || Message::order_update(&person(1))).await;
     app.finish().await;
 }
 
@@ -245,8 +337,8 @@ async fn what_one_bridge_hears_the_others_know_within_seconds() {
 
     choose(&app, number(&person(1)), "stop", 1_790_000_100).await;
 
-    let message = Message::marketing(&person(1));
     app.until("the other refuses too", async || {
+        let message = Message::marketing(&person(1));
         let url = format!("http://{}/clevertap/{ACCOUNT}/messages", other.address);
         let mut request = client.post(url).header("Content-Type", "application/json").body(message.body.to_string());
         for (name, value) in CREDENTIALS {
@@ -260,75 +352,6 @@ async fn what_one_bridge_hears_the_others_know_within_seconds() {
     app.finish().await;
 }
 
-async fn a_persons_data_is_handed_over_and_erased(database: Database) {
-    let app = TestApp::start(database).await;
-    let (gone, stays) = (person(1), person(2));
-    for to in [&gone, &stays] {
-        app.accept(&Message::order_update(to)).await;
-        app.simulator.inbound_text(to, NUMBER_ID, "thank you", None).expect("the number exists");
-        app.send(&Message::template(to, "order_update", "en")).await;
-    }
-    app.settled().await;
-    choose(&app, number(&gone), "stop", 1_790_000_100).await;
-    until_refused(&app, &gone).await;
-
-    let (code, text) = app.command_ending(&["person", &gone]).await;
-    let handed_over = app.command(&["person", &gone, "--json"]).await;
-    let (unsure, _) = app.command_ending(&["forget", &gone]).await;
-    let erased = app.command(&["forget", &gone, "--yes", "--json"]).await;
-    let (nothing, _) = app.command_ending(&["person", &gone, "--json"]).await;
-
-    assert_eq!(code, 0);
-    assert!(text.contains("order_update") && text.contains("wrote to") && text.contains("refused at"), "{text}");
-    let data: Value = serde_json::from_str(&handed_over).expect("JSON");
-    assert_eq!(data["phone"], gone);
-    assert_eq!(data["messages"][0]["request"]["to"], gone, "contents are part of it");
-    assert_eq!(data["messages"][0]["events"].as_array().map(Vec::len), Some(3));
-    assert_eq!(data["inbound"][0]["entry"]["text"]["body"], "thank you");
-    assert_eq!((&data["messages"][1], &data["inbound"][1]), (&Value::Null, &Value::Null), "and nobody else's");
-    assert_eq!(data["suppressions"][0]["reason"], "stopped in WhatsApp");
-    assert_eq!(data["refused_requests"].as_array().map(|all| all.len() >= 2), Some(true));
-    assert_eq!(unsure, 1, "nobody said yes");
-    let erased: Value = serde_json::from_str(&erased).expect("JSON");
-    assert_eq!((&erased["messages_deleted"], &erased["inbound"]), (&json!(1), &json!(1)), "{erased}");
-    assert_eq!(nothing, 0, "the hash of the opt-out is still there");
-    let left = app.command(&["person", &gone, "--json"]).await;
-    let left: Value = serde_json::from_str(&left).expect("JSON");
-    for what in ["messages", "inbound", "refused_requests", "webhook_parts"] {
-        assert_eq!(left[what], json!([]), "{what}");
-    }
-    assert_eq!(app.send(&Message::marketing(&gone)).await.code(), 2003, "who opted out stays opted out");
-    assert!(!app.command(&["suppress", "export"]).await.contains(&gone));
-    let others: Value = serde_json::from_str(&app.command(&["person", &stays, "--json"]).await).expect("JSON");
-    assert_eq!(others["messages"].as_array().map(Vec::len), Some(1));
-    app.finish().await;
-}
-
-async fn what_is_queued_for_an_erased_person_is_taken_back_and_reported(database: Database) {
-    let app = TestApp::start(database).await;
-    let sender = app.store.load_configuration().await.expect("readable").senders[0].key;
-    let hold = Hold { since: wabridge::clock::now(), reason: "a test".to_owned() };
-    app.store.hold_sender(sender, &hold).await.expect("it can be held");
-    app.until_held().await;
-    let (gone, stays) = (Message::order_update(&person(1)), Message::order_update(&person(2)));
-    app.accept(&gone).await;
-    app.accept(&stays).await;
-
-    let erased = app.command(&["forget", &person(1), "--yes", "--suppress", "--json"]).await;
-    app.until("it is reported", async || app.told(&gone) == ["failed"]).await;
-    app.store.release_sender(sender).await.expect("it was held");
-    app.settled().await;
-
-    let erased: Value = serde_json::from_str(&erased).expect("JSON");
-    assert_eq!(erased["cancelled"], 1, "{erased}");
-    assert_eq!(app.told_failure(&gone), Some(1009));
-    assert_eq!(app.told(&stays), ALL);
-    assert!(app.simulator.sends(Some(&person(1))).is_empty(), "it never left");
-    until_refused_message(&app, Message::order_update(&person(1))).await;
-    assert_eq!(app.command_ending(&["forget", &person(7), "--yes"]).await.0, 3, "nothing was stored");
-    app.finish().await;
-}
-
 on_each_database![
     who_stops_marketing_still_gets_everything_else_and_all_of_it_after_a_resume,
     later_news_wins_in_whatever_order_it_comes,
@@ -336,10 +359,11 @@ on_each_database![
     a_refusal_that_names_the_reason_is_remembered_whether_it_comes_at_once_or_later,
     a_person_whom_the_number_has_blocked_is_sent_nothing_at_all,
     a_person_who_hides_the_number_is_known_by_the_providers_id,
+    a_wish_under_an_id_alone_is_the_numbers_as_soon_as_that_is_known,
+    a_wish_under_an_id_whose_number_is_known_stops_what_is_queued,
+    a_repeat_gets_its_first_answer_also_after_the_person_has_opted_out,
     what_a_person_chose_of_other_things_is_kept_and_shown,
     an_operator_keeps_a_list_by_hand_and_by_file,
     more_people_than_memory_is_allowed_to_hold_are_refused_all_the_same,
     a_restarted_bridge_remembers,
-    a_persons_data_is_handed_over_and_erased,
-    what_is_queued_for_an_erased_person_is_taken_back_and_reported,
 ];
