@@ -54,6 +54,7 @@ pub(crate) fn answer(text: &str) -> anyhow::Result<()> {
 pub(crate) fn confirm(question: &str) -> anyhow::Result<bool> {
     anyhow::ensure!(std::io::stdin().is_terminal(), "nobody is there to confirm it: say so with --yes");
     eprint!("{question} [y/N] ");
+    std::io::stderr().flush().context("could not ask")?;
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).context("could not read the answer")?;
     Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))

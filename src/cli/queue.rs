@@ -5,13 +5,9 @@
 
 mod tell;
 
-use std::{
-    io::{BufRead as _, IsTerminal as _, Write as _},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use wabridge::{
@@ -27,7 +23,7 @@ use wabridge::{
     store::{Store, configuration::Configuration, queue_rules::QUEUE_RULES_MAX},
 };
 
-use super::{answer, answer_json, exit};
+use super::{answer, answer_json, confirm, exit};
 
 pub(crate) use tell::tell_rules;
 
@@ -271,7 +267,7 @@ async fn cancel(store: &Store, configuration: &Configuration, arguments: &Cancel
         answer(&format!("{what}: nothing waits\n"))?;
         return Ok(ExitCode::from(exit::NOTHING_FOUND));
     }
-    if !arguments.yes && !confirmed(&format!("Cancel {waiting} messages of {what}, and report them as failed?"))? {
+    if !arguments.yes && !confirm(&format!("Cancel {waiting} messages of {what}, and report them as failed?"))? {
         answer("nothing was changed\n")?;
         return Ok(ExitCode::FAILURE);
     }
@@ -293,18 +289,6 @@ async fn cancel(store: &Store, configuration: &Configuration, arguments: &Cancel
     };
     answer(&format!("{what}: {cancelled} messages are cancelled and will be reported as failed{new}\n"))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Asks a person. A script cannot be asked and must say --yes.
-fn confirmed(question: &str) -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        bail!("{question} Nobody is here to answer: say --yes, or --dry-run to see how many");
-    }
-    eprint!("{question} [y/N] ");
-    std::io::stderr().flush().context("could not ask")?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("could not read the answer")?;
-    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 fn scope(configuration: &Configuration, filter: &QueueFilter) -> Vec<SenderKey> {

@@ -2,7 +2,8 @@
 //!
 //! A backup is made under another name, checked, and only then gets its own: a file under that name is whole. Putting one
 //! back works on a copy too: it is checked, brought up to date, and what was waiting in it is held back, before the
-//! database that is there moves aside. So a crash leaves either the old database or the new one, and every file.
+//! database that is there gets a second name and is replaced in one step. So a crash leaves either the old database or the new
+//! one, and every file.
 
 use std::{
     fs,
@@ -134,15 +135,22 @@ pub async fn restore(settings: &Settings, from: &Path, how: Restoring) -> Result
     }
     let io = |error| BackupError::Io("write", database.clone(), error);
     copy.as_file().sync_all().map_err(io)?;
-    copy.persist_noclobber(&database).map_err(|error| io(error.error))?;
+    let persisted = if moved_aside.is_some() { copy.persist(&database) } else { copy.persist_noclobber(&database) };
+    persisted.map_err(|error| io(error.error))?;
     sync_folder(&database).map_err(io)?;
     Ok(Restored { database, moved_aside, held_back })
 }
 
 /// For a database that was put back by other means: holds back what was waiting in it. Says how many messages that are.
 pub async fn hold_back(store: &Store) -> Result<u64, StoreError> {
-    store.end_replays("the database was restored").await?;
+    end_what_was(store).await?;
     store.hold_back_unsent(clock::now().plus(RESTORED_GRACE)).await
+}
+
+/// Work of another time shall not go on by itself, whatever becomes of the messages that waited.
+async fn end_what_was(store: &Store) -> Result<(), StoreError> {
+    store.end_replays("the database was restored").await?;
+    store.leave_silent(clock::now()).await
 }
 
 fn accept(inspected: Inspected, file: &Path) -> Result<(), BackupError> {
@@ -181,7 +189,7 @@ async fn make_ready(settings: &Settings, from: &Path, copy: &Path, how: Restorin
     let held_back = match (fits, how.resend_queued) {
         (false, _) => None,
         (true, true) => {
-            store.end_replays("the database was restored").await?;
+            end_what_was(&store).await?;
             Some(0)
         }
         (true, false) => Some(hold_back(&store).await?),
@@ -193,18 +201,21 @@ async fn make_ready(settings: &Settings, from: &Path, copy: &Path, how: Restorin
     held_back.ok_or_else(|| BackupError::WrongKey(from.to_owned()))
 }
 
-/// Gives the database that is there another name, with what belongs to it.
+/// Gives the database that is there another name, with what belongs to it. The file itself gets a second name and keeps its own
+/// until the new one replaces it in one step: a server that starts after a crash must never find nothing, and make an empty one.
 async fn move_aside(settings: &Settings, database: &Path) -> Result<PathBuf, BackupError> {
     // What is only in the write-ahead log moves into the file, if the file can still be read at all.
     if let Ok(copying) = Copying::open(&settings.database).await {
         drop(copying.close().await);
     }
     let aside = named(database, &format!(".before-restore-{}", stamp(clock::now())));
-    let moves = [database.to_owned()].into_iter().chain(companions(database));
-    let targets = [aside.clone()].into_iter().chain(companions(&aside));
-    for (from, to) in moves.zip(targets) {
+    let io = |error| BackupError::Io("move aside", database.to_owned(), error);
+    // Where files cannot have two names it is moved.
+    fs::hard_link(database, &aside).or_else(|_| fs::rename(database, &aside)).map_err(io)?;
+    sync_folder(&aside).map_err(io)?;
+    for (from, to) in companions(database).into_iter().zip(companions(&aside)) {
         if from.exists() {
-            fs::rename(&from, &to).map_err(|error| BackupError::Io("move aside", from.clone(), error))?;
+            fs::rename(&from, &to).map_err(io)?;
         }
     }
     Ok(aside)

@@ -10,6 +10,9 @@
 //! 2. A message that the provider took, with no news or only `sent`, whose time to live is this walk's: is it over?
 //! 3. Nothing at all was heard of it, not even `sent`: that may be the fault of a webhook that does not reach us. It is closed
 //!    only if its number was heard of since.
+//!
+//! Whoever was away has heard nothing, and the provider brings what it could not tell meanwhile a little later. So the first look
+//! comes when the buffer has passed since the start; and what was sent before a backup was put back is never closed.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -32,18 +35,22 @@ use crate::{
         time::UnixMillis,
     },
     providers,
-    store::{Store, StoreError, batch::Committer, outbound::Settlement, silence::AgedMessage},
+    store::{
+        Store, StoreError,
+        batch::{CommitError, Committer},
+        outbound::Settlement,
+        silence::AgedMessage,
+    },
 };
 
 /// Looks for messages that fell silent; works under the lease of the housekeeping.
 pub struct SilenceKeeper {
-    pub store: Store,
-    pub directory: Arc<Directory>,
-    pub committer: Committer,
-    /// Beyond the time to live.
-    pub buffer: Duration,
-    /// `None` before the first look.
-    pub looked_at: Option<Instant>,
+    store: Store,
+    directory: Arc<Directory>,
+    committer: Committer,
+    /// Beyond the time to live, and after the start.
+    buffer: Duration,
+    next_look: Instant,
 }
 
 /// Nothing is urgent about a message of which nothing was heard for ten minutes at least.
@@ -60,13 +67,17 @@ const SLICE_PAUSE: Duration = Duration::from_millis(10);
 type Walks = BTreeMap<Duration, Duration>;
 
 impl SilenceKeeper {
+    pub fn new(store: Store, directory: Arc<Directory>, committer: Committer, buffer: Duration) -> Self {
+        Self { store, directory, committer, buffer, next_look: Instant::now() + buffer }
+    }
+
     /// One look, when it is time for one. `may_go` says whether to go on.
     pub async fn round(&mut self, may_go: &impl Fn() -> bool) -> Result<(), StoreError> {
-        let every = self.buffer.min(LOOK_EVERY_MAX);
-        if self.looked_at.is_some_and(|at| at.elapsed() < every) {
+        let now = Instant::now();
+        if now < self.next_look {
             return Ok(());
         }
-        self.looked_at = Some(Instant::now());
+        self.next_look = now + self.buffer.min(LOOK_EVERY_MAX);
         let snapshot = self.directory.snapshot();
         let walks = self.walks(&snapshot);
         for (time_to_live, waited) in &walks {
@@ -116,7 +127,11 @@ impl SilenceKeeper {
                     walk_of(walks, own) == Some(time_to_live) && is_silent(message, own + self.buffer, now)
                 })
             });
-            self.close(silent.collect(), time_to_live).await?;
+            if let Err(error) = self.close(silent.collect(), time_to_live).await? {
+                // The mark stays, so that the next look finds them again.
+                tracing::warn!("could not close messages that fell silent: {error}");
+                return Ok(());
+            }
             after = last.id;
             self.store.set_silence_mark(time_to_live.as_secs(), after).await?;
             if messages.len() < SLICE_MESSAGES {
@@ -127,7 +142,12 @@ impl SilenceKeeper {
         Ok(())
     }
 
-    async fn close(&self, silent: Vec<&AgedMessage>, time_to_live: Duration) -> Result<(), StoreError> {
+    /// Reports them as failed. The inner error says that this could not be written down.
+    async fn close(
+        &self,
+        silent: Vec<&AgedMessage>,
+        time_to_live: Duration,
+    ) -> Result<Result<(), CommitError>, StoreError> {
         let mut heard_of: HashMap<AccountKey, HashMap<SenderKey, UnixMillis>> = HashMap::new();
         let mut settlements = Vec::with_capacity(silent.len());
         let mut unheard = 0;
@@ -155,14 +175,15 @@ impl SilenceKeeper {
                  reach the webhook? See `wabridge status`"
             );
         }
-        if settlements.is_empty() {
-            return Ok(());
+        let messages = settlements.len();
+        if messages == 0 {
+            return Ok(Ok(()));
         }
-        tracing::info!(messages = settlements.len(), "closed {} messages that fell silent", settlements.len());
-        if let Err(error) = self.committer.settle(settlements).await {
-            tracing::warn!("could not close messages that fell silent: {error}");
+        let closed = self.committer.settle(settlements).await;
+        if closed.is_ok() {
+            tracing::info!(messages, "closed {messages} messages that fell silent");
         }
-        Ok(())
+        Ok(closed)
     }
 }
 

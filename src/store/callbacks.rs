@@ -92,6 +92,8 @@ pub(super) async fn move_cursors(
     ids: &Arc<MessageIds>,
     now: UnixMillis,
 ) -> Result<(), DbErr> {
+    // What an owner that has lost its lease would leave behind is the next one's to tell.
+    let mut by_owners = Vec::with_capacity(moves.len());
     for moved in moves {
         let trouble = &moved.trouble;
         let values: Vec<Value> = vec![
@@ -108,7 +110,9 @@ pub(super) async fn move_cursors(
         let sql = "UPDATE subscriptions SET cursor = $2, failures = $4, failing_since = $5, due_at = $6, \
                    held_since = $7, held_reason = $8 WHERE key = $1 AND cursor <= $2 AND EXISTS \
                    (SELECT 1 FROM leases WHERE kind = 2 AND item = $1 AND epoch = $3 AND owner IS NOT NULL)";
-        execute(transaction, sql, values).await?;
+        if execute(transaction, sql, values).await? > 0 {
+            by_owners.push(moved);
+        }
     }
     let attempts =
         moves.iter().flat_map(|moved| moved.attempts.iter().map(|attempt| attempt_row(moved, attempt, ids, now)));
@@ -125,7 +129,7 @@ pub(super) async fn move_cursors(
             replays::advance(transaction, moved.subscription, moved.epoch, replay, now).await?;
         }
     }
-    let care = moves.iter().flat_map(|moved| moved.callbacks.iter().map(|care| care_row(moved, care, now)));
+    let care = by_owners.iter().flat_map(|moved| moved.callbacks.iter().map(|care| care_row(moved, care, now)));
     execute_rows(
         transaction,
         "INSERT INTO callbacks (subscription, first_place, last_place, account, state, reason, created_at)",
@@ -226,5 +230,71 @@ impl Store {
         let values = vec![subscription.account.0.into(), after.0.into(), subscription.kind.code().into()];
         let rows = query(self.reader(), sql, values).await;
         rows.and_then(|rows| rows.first().map_or(Ok(0), |row| row.try_get("", "owed"))).doing("count what is owed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::{leases::LeaseKind, testing::on_each_database};
+
+    const SUBSCRIPTION: SubscriptionKey = SubscriptionKey(1);
+
+    fn moved(epoch: i64, cursor: i64) -> CursorMove {
+        let dead = |place| CareOfEvents {
+            first: Place(place),
+            last: Place(place),
+            state: CallbackState::Dead,
+            reason: "HTTP 400".to_owned(),
+        };
+        CursorMove {
+            subscription: SUBSCRIPTION,
+            account: AccountKey(1),
+            epoch,
+            cursor: Place(cursor),
+            attempts: vec![],
+            callbacks: vec![dead(cursor)],
+            trouble: Trouble::default(),
+            replay: None,
+        }
+    }
+
+    async fn commit(store: &Store, moved: &CursorMove) {
+        let transaction = store.begin().await.expect("a transaction");
+        let ids = Arc::new(MessageIds::new(0));
+        move_cursors(&transaction, &[moved], &ids, store.now()).await.expect("it can be written");
+        transaction.commit().await.expect("a commit");
+    }
+
+    #[tokio::test]
+    async fn an_owner_that_lost_its_lease_leaves_no_event_behind() {
+        on_each_database(|store| async move {
+            for sql in [
+                "INSERT INTO accounts (key, id, name, platform, enabled, policy, credentials, created_at, updated_at) \
+                 VALUES (1, 'acme', 'Acme', 'clevertap', TRUE, '{}', $1, 0, 0)",
+                "INSERT INTO subscriptions (key, account, kind, dialect, url, url_hint, enabled, created_at, updated_at) \
+                 VALUES (1, 1, 1, 'clevertap', $1, 'example.com', TRUE, 0, 0)",
+            ] {
+                let transaction = store.begin().await.expect("a transaction");
+                execute(&transaction, sql, vec![vec![0_u8].into()]).await.expect("written");
+                transaction.commit().await.expect("a commit");
+            }
+            let items = [SUBSCRIPTION.0];
+            let lasts = Duration::from_secs(60);
+            let taken = store.take_leases("one", LeaseKind::Subscription, &items, lasts, true).await.expect("readable");
+            let epoch = taken.first().expect("nobody has it").epoch;
+
+            commit(&store, &moved(epoch, 5)).await;
+            commit(&store, &moved(epoch - 1, 7)).await;
+
+            let state = store.cursor_state(SUBSCRIPTION).await.expect("readable").expect("it is there");
+            assert_eq!(state.cursor, Place(5));
+            let rows = query(store.reader(), "SELECT first_place FROM callbacks", vec![]).await.expect("readable");
+            let places: Vec<i64> = rows.iter().map(|row| row.try_get("", "first_place").expect("a place")).collect();
+            assert_eq!(places, [5]);
+        })
+        .await;
     }
 }

@@ -124,6 +124,11 @@ fn row_of(place: i64, event: NewEvent, now: UnixMillis) -> [Value; 14] {
     ]
 }
 
+/// What [`logged_event`] reads, of events `e` and their messages `m`.
+pub(super) const LOGGED_COLUMNS: &str = "e.place, e.kind, e.sender, e.message, e.status, e.occurred_at, e.recorded_at, \
+     e.failure_reason, e.failure_code, e.failure_text, e.person, CASE WHEN e.kind <> 1 THEN e.entry END AS entry, \
+     m.platform_message_id";
+
 impl Store {
     /// Events of one kind after a place, in order, and the end of the log as it was before they were
     /// read: when fewer than `limit` come back, nothing of this kind lies between the last of them and that end.
@@ -139,9 +144,7 @@ impl Store {
             return Ok((vec![], end));
         }
         let sql = format!(
-            "SELECT e.place, e.kind, e.sender, e.message, e.status, e.occurred_at, e.recorded_at, e.failure_reason, \
-             e.failure_code, e.failure_text, e.person, CASE WHEN e.kind <> 1 THEN e.entry END AS entry, m.platform_message_id \
-             FROM events AS e LEFT JOIN outbound_messages AS m ON m.id = e.message \
+            "SELECT {LOGGED_COLUMNS} FROM events AS e LEFT JOIN outbound_messages AS m ON m.id = e.message \
              WHERE e.account = $1 AND e.place > $2 AND e.place <= $3 AND e.kind = $4 ORDER BY e.place LIMIT {limit}"
         );
         let values = vec![account.0.into(), after.0.into(), end.0.into(), kind.code().into()];

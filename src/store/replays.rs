@@ -10,7 +10,7 @@ use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
 use super::{
     Doing, Store, StoreError,
     callbacks::{CallbackState, whose_events},
-    events::{LoggedEvent, logged_event},
+    events::{LOGGED_COLUMNS, LoggedEvent, logged_event},
     execute, execute_rows,
     outbound::odd_value,
     query, query_rows,
@@ -284,11 +284,7 @@ impl Store {
                 return Ok(Portion { events: vec![], next: after.max(from) });
             }
             let mut text = Text::default();
-            text.push(
-                "SELECT e.place, e.kind, e.sender, e.message, e.status, e.occurred_at, e.recorded_at, \
-                 e.failure_reason, e.failure_code, e.failure_text, CASE WHEN e.kind = 2 THEN e.entry END AS entry, \
-                 m.platform_message_id",
-            );
+            text.push("SELECT ").push(LOGGED_COLUMNS);
             let order = selected(&mut text, subscription, selection, (from, end));
             text.push(" ORDER BY ").push(order).push(" LIMIT ").bind(i64::try_from(limit).unwrap_or(i64::MAX));
             let rows = query(self.reader(), text.sql, text.values).await.doing(doing)?;
@@ -425,4 +421,54 @@ fn read_replay(row: &QueryResult) -> Result<Replay, DbErr> {
         created_at: UnixMillis(row.try_get("", "created_at")?),
         finished_at: millis("finished_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{callback::EventKind, ids::SenderKey, phone::PhoneNumber},
+        store::{events::NewEvent, testing::on_each_database},
+    };
+
+    #[tokio::test]
+    async fn what_is_told_again_knows_as_much_as_what_is_told_first() {
+        on_each_database(|store| async move {
+            let (account, kind) = (AccountKey(1), EventKind::Inbound);
+            let phone = PhoneNumber::from_international("+919876500001").expect("a number");
+            let event = NewEvent {
+                account,
+                sender: SenderKey(1),
+                kind,
+                message: None,
+                status: None,
+                occurred_at: UnixMillis(1),
+                failure: None,
+                provider_message_id: Some("wamid.1".to_owned()),
+                // Known by a link: the provider's entry names the person's id only.
+                person: Some(phone.clone()),
+                entry: Some("{}".to_owned()),
+            };
+            let transaction = store.begin().await.expect("a transaction");
+            crate::store::events::append(&transaction, vec![event], UnixMillis(2)).await.expect("written");
+            transaction.commit().await.expect("a commit");
+            let subscription = Subscription {
+                key: SubscriptionKey(1),
+                account,
+                kind,
+                sender: None,
+                dialect: "clevertap".to_owned(),
+                url: "https://example.com/".into(),
+                hold: None,
+            };
+            let (of, first, last) = (ReplayOf::All, Place(1), Place(1));
+            let selection = ReplaySelection { of, message: None, first, last, since: None, until: None };
+
+            let portion = store.replay_portion(&subscription, &selection, 10).await.expect("readable");
+
+            let told: Vec<_> = portion.events.iter().map(|event| (&event.person, event.entry.as_deref())).collect();
+            assert_eq!(told, [(&Some(phone), Some("{}"))]);
+        })
+        .await;
+    }
 }

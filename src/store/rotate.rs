@@ -161,6 +161,8 @@ mod tests {
         ("provider_ids", "hash"),
         ("inbound_keys", "hash"),
         ("unrecognized", "match_hash"),
+        ("media", "hash"),
+        ("suppressions", "person"),
         ("refused_requests", "request"),
         ("media", "hash"),
         ("suppressions", "person"),

@@ -31,6 +31,9 @@ pub struct AgedMessage {
 /// Events looked at, from the end of an account's log, to see whether its numbers are heard of.
 const EVENTS_LOOKED_AT: usize = 1_000;
 
+/// The mark that no walk begins before.
+const EVERY_WALK: &str = "silence";
+
 fn mark_name(time_to_live_s: u64) -> String {
     format!("silence:{time_to_live_s}")
 }
@@ -67,19 +70,27 @@ impl Store {
 
     /// How far the walk for this time to live has come.
     pub async fn silence_mark(&self, time_to_live_s: u64) -> Result<MessageId, StoreError> {
-        let sql = "SELECT value FROM marks WHERE name = $1";
-        let rows = query(self.reader(), sql, vec![mark_name(time_to_live_s).into()]).await;
+        let sql = "SELECT COALESCE(MAX(value), 0) AS value FROM marks WHERE name IN ($1, $2)";
+        let rows = query(self.reader(), sql, vec![mark_name(time_to_live_s).into(), EVERY_WALK.into()]).await;
         let value = rows.and_then(|rows| rows.first().map_or(Ok(0), |row| row.try_get("", "value")));
         value.map(MessageId).doing("read a mark")
     }
 
     pub async fn set_silence_mark(&self, time_to_live_s: u64, message: MessageId) -> Result<(), StoreError> {
+        self.set_mark(mark_name(time_to_live_s), message).await
+    }
+
+    /// For a database that was just put back: what was sent before `until` may have been reported to the one that is gone, and
+    /// its silence in this one says nothing.
+    pub async fn leave_silent(&self, until: UnixMillis) -> Result<(), StoreError> {
+        self.set_mark(EVERY_WALK.to_owned(), MessageId::first_at(until)).await
+    }
+
+    async fn set_mark(&self, name: String, message: MessageId) -> Result<(), StoreError> {
         let sql = "INSERT INTO marks (name, value) VALUES ($1, $2) \
                    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
         let transaction = self.begin().await.doing("begin")?;
-        execute(&transaction, sql, vec![mark_name(time_to_live_s).into(), message.0.into()])
-            .await
-            .doing("set a mark")?;
+        execute(&transaction, sql, vec![name.into(), message.0.into()]).await.doing("set a mark")?;
         transaction.commit().await.doing("set a mark")
     }
 }
@@ -100,4 +111,30 @@ fn aged_message(row: &QueryResult) -> Result<AgedMessage, DbErr> {
         template: name.zip(language),
         sent_at: row.try_get::<Option<i64>>("", "sent_at")?.map(UnixMillis),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::on_each_database;
+
+    #[tokio::test]
+    async fn after_a_restore_no_walk_goes_back_to_what_was_sent_before() {
+        on_each_database(|store| async move {
+            let (before, restored_at) =
+                (UnixMillis::from_seconds(1_790_000_000), UnixMillis::from_seconds(1_790_100_000));
+            store.set_silence_mark(600, MessageId::first_at(before)).await.expect("writable");
+            assert_eq!(store.silence_mark(30).await.expect("readable"), MessageId(0), "a walk that is new");
+
+            store.leave_silent(restored_at).await.expect("writable");
+
+            for walk in [600, 30] {
+                assert_eq!(store.silence_mark(walk).await.expect("readable"), MessageId::first_at(restored_at));
+            }
+            let later = MessageId(MessageId::first_at(restored_at).0 + 1);
+            store.set_silence_mark(600, later).await.expect("writable");
+            assert_eq!(store.silence_mark(600).await.expect("readable"), later, "from there on it walks");
+        })
+        .await;
+    }
 }

@@ -360,13 +360,12 @@ impl Runner {
             wakeups: self.wakeups.clone(),
             released: HashMap::new(),
         };
-        let mut silence = SilenceKeeper {
-            store: self.store.clone(),
-            directory: self.directory.clone(),
-            committer: self.senders.committer.clone(),
-            buffer: self.settings.send.silence_buffer,
-            looked_at: None,
-        };
+        let mut silence = SilenceKeeper::new(
+            self.store.clone(),
+            self.directory.clone(),
+            self.senders.committer.clone(),
+            self.settings.send.silence_buffer,
+        );
         while may_go() {
             if let Err(error) = queues.round(&may_go).await {
                 tracing::error!(error = %telemetry::Chain(&error), "could not put back what was paused");

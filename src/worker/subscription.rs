@@ -215,7 +215,12 @@ impl Owner {
         let told = self.replaying.tell_some(&parts, &subscription, &self.lease, beside_news, stop).await;
         let Some(told) = told else { return Ok(false) };
         let moved = CursorMove { replay: Some(told.moved), ..self.move_of(told.attempts, told.care) };
-        self.commit(moved).await.map(|()| true)
+        let written = self.commit(moved).await;
+        if written.is_err() {
+            // It goes on from what is written down, or the dead that were told would stay among the dead.
+            self.replaying = Replaying::new();
+        }
+        written.map(|()| true)
     }
 
     async fn tell(&mut self, stretch: Stretch, stop: &CancellationToken) -> Result<(), CommitError> {
@@ -236,7 +241,13 @@ impl Owner {
         self.cursor = self.finished_up_to(&stretch);
         self.told = self.told.split_off(&Place(self.cursor.0 + 1));
         self.note_trouble(&relayed);
-        self.write(relayed).await
+        let left_behind: Vec<_> = relayed.care.iter().map(|care| care.first..=care.last).collect();
+        let written = self.write(relayed).await;
+        if written.is_err() {
+            // Nobody would hear of what was left behind: it is judged again.
+            self.told.retain(|place| !left_behind.iter().any(|range| range.contains(place)));
+        }
+        written
     }
 
     /// Events that the URL has failed to take for too long and that nobody was told of, and all that are younger.
