@@ -15,6 +15,7 @@ use wabridge::{
 use super::{
     answer,
     queue::{Selection, add_pause, resume},
+    status::ago,
 };
 
 /// Stop sending from a number, through a connection, or of a template
@@ -86,14 +87,38 @@ pub(crate) async fn hold(settings: &Settings, arguments: &HoldArguments) -> anyh
     let what = arguments.what.as_deref().unwrap_or_default();
     let hold = Hold { since: clock::now(), reason: arguments.reason.clone() };
     if let Some(connection) = configuration.connections.iter().find(|connection| connection.id == what) {
-        store.hold_connection(connection.key, &hold).await?;
-        return answer(&format!("connection {} is on hold\n", connection.id));
+        if connection.hold.is_some() {
+            store.explain_connection_hold(connection.key, &hold.reason).await?;
+        } else {
+            store.hold_connection(connection.key, &hold).await?;
+        }
+        return answer(&told(&format!("connection {}", connection.id), connection.hold.as_ref(), &hold));
+    }
+    if configuration.subscriptions.iter().any(|subscription| subscription.key.to_string() == what) {
+        bail!(
+            "callback URL {what} cannot be held: what happens is told in order, and kept while the URL does not take it. \
+             To stop sending, hold a number or a connection; to stop telling, take the URL out of the apply file"
+        );
     }
     let number = PhoneNumber::from_international(what);
     let sender = configuration.senders.iter().find(|sender| Some(&sender.number) == number.as_ref());
     let sender = sender.with_context(|| nothing_like(what))?;
-    store.hold_sender(sender.key, &hold).await?;
-    answer(&format!("number {} is on hold\n", sender.number.as_e164()))
+    if sender.hold.is_some() {
+        store.explain_sender_hold(sender.key, &hold.reason).await?;
+    } else {
+        store.hold_sender(sender.key, &hold).await?;
+    }
+    answer(&told(&format!("number {}", sender.number.as_e164()), sender.hold.as_ref(), &hold))
+}
+
+fn told(what: &str, before: Option<&Hold>, hold: &Hold) -> String {
+    match before {
+        Some(before) => {
+            let (since, reason) = (ago(before.since, hold.since), &before.reason);
+            format!("{what} was on hold already, for {since} ({reason}); its reason is now: {}\n", hold.reason)
+        }
+        None => format!("{what} is on hold\n"),
+    }
 }
 
 pub(crate) async fn release(settings: &Settings, arguments: &ReleaseArguments) -> anyhow::Result<ExitCode> {

@@ -2,6 +2,8 @@
 
 mod json;
 mod resend;
+mod timeline;
+mod waits;
 
 use std::{fmt::Write as _, process::ExitCode};
 
@@ -9,18 +11,13 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use wabridge::{
     app::open_existing_store,
-    domain::{
-        callback::{EventKind, Subscription},
-        ids::MessageId,
-        outbound::Content,
-        template::resolve,
-    },
+    clock,
+    domain::{callback::Subscription, ids::MessageId, outbound::Content, template::resolve},
     platforms,
     services::{directory::owner_of, rendered::differs},
     settings::Settings,
     store::{
         Store,
-        callbacks::CallbackState,
         configuration::Configuration,
         events::LoggedEvent,
         media::{MediaRow, MediaState},
@@ -158,6 +155,9 @@ async fn tell(
         let code = failure.code.map_or_else(String::new, |code| format!(" {code}"));
         writeln!(text, "  failure ({}{code}): {}", failure.reason.as_str(), failure.text)?;
     }
+    for reason in waits::reasons(store, configuration, message, clock::now()).await? {
+        writeln!(text, "  waits: {reason}")?;
+    }
     if let Some(note) = rendering_note(store, configuration, message).await? {
         writeln!(text, "  note: {note}")?;
     }
@@ -169,28 +169,8 @@ async fn tell(
         }
         writeln!(text, "  request: {}", message.request)?;
     }
-    writeln!(text, "\n  {}  accepted; to be sent before {}", message.id.made_at(), message.expires_at)?;
-    for attempt in store.failed_tries(message.id).await? {
-        writeln!(
-            text,
-            "  {}  try {} did not succeed after {} ms: {}",
-            attempt.started_at, attempt.attempt, attempt.took_ms, attempt.failure.text
-        )?;
-    }
-    if let Some(sent_at) = message.sent_at {
-        let took = message.took_ms.map_or_else(String::new, |took| format!(", answered after {took} ms"));
-        let theirs = message.provider_message_id.as_ref().map_or_else(String::new, |id| format!(", taken as {id}"));
-        writeln!(text, "  {sent_at}  sent (try {}){took}{theirs}", message.attempts)?;
-    }
-    if let Some(due_at) = message.due_at {
-        writeln!(text, "  {due_at}  is when it goes on")?;
-    }
-    for (at, note) in store.operator_notes(message.id).await? {
-        writeln!(text, "  {at}  {note}")?;
-    }
-    for event in store.events_of(message).await? {
-        tell_event(store, configuration, message, &event, full, text).await?;
-    }
+    writeln!(text)?;
+    timeline::tell(store, configuration, message, full, text).await?;
     writeln!(text)?;
     Ok(())
 }
@@ -214,52 +194,6 @@ async fn rendering_note(
     let Ok(resolved) = resolve(&templates, name, language) else { return Ok(None) };
     let parting = differs(resolved.template, &content);
     Ok(parting.map(|parting| format!("the text of the message is not the template's: {parting}")))
-}
-
-async fn tell_event(
-    store: &Store,
-    configuration: &Configuration,
-    message: &StoredMessage,
-    event: &LoggedEvent,
-    full: bool,
-    text: &mut String,
-) -> anyhow::Result<()> {
-    let what = match (event.kind, event.status) {
-        (EventKind::Inbound, _) => "a reply came".to_owned(),
-        (EventKind::Notice, _) => "a notice of the provider".to_owned(),
-        (EventKind::Status, Some(status)) => match &event.failure {
-            Some(failure) => format!("{}: {}", status.as_str(), failure.text),
-            None => status.as_str().to_owned(),
-        },
-        (EventKind::Status, None) => "a status that this version does not know".to_owned(),
-    };
-    writeln!(text, "  {}  {what} (heard {}, place {})", event.occurred_at, event.recorded_at, event.place.0)?;
-    if let Some(entry) = event.entry.as_ref().filter(|_| full) {
-        writeln!(text, "      as it came: {entry}")?;
-    }
-    if let Some(file) = store.media_of_event(message.account, event.place).await? {
-        writeln!(text, "      with {}", described(&file, full))?;
-    }
-    for subscription in configuration.subscriptions.iter().filter(|subscription| hears(subscription, message, event)) {
-        for attempt in store.callback_tries(subscription.key.0, event.place).await? {
-            let status = attempt.http_status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
-            writeln!(
-                text,
-                "      {}  told{} to callback URL {} with {} others: {status} after {} ms {}",
-                attempt.started_at,
-                attempt.replay.map_or_else(String::new, |replay| format!(" again (replay {replay})")),
-                subscription.key,
-                attempt.events - 1,
-                attempt.took_ms,
-                attempt.note
-            )?;
-        }
-        if let Some((state, reason)) = store.care_of(subscription.key.0, event.place).await? {
-            let state = CallbackState::from_code(state).map_or("left behind", CallbackState::as_str);
-            writeln!(text, "      {state} for callback URL {}: {reason}", subscription.key)?;
-        }
-    }
-    Ok(())
 }
 
 /// Whether a callback URL is told of an event.

@@ -25,7 +25,7 @@ use wabridge::{
 
 use super::{answer, answer_json, confirm, exit};
 
-pub(crate) use tell::tell_rules;
+pub(crate) use tell::{RuleReport, moment, tell_rules};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -50,7 +50,7 @@ pub(crate) struct ReplayArguments {
     /// Only about this message: our id, the platform’s msgId, or the provider’s id
     #[arg(long, value_name = "ID")]
     message: Option<String>,
-    /// Only the event at this place of the log, as `wabridge message` shows it; needs --account or --subscription
+    /// Only the event at this place of the log, as `wabridge message --json` shows it; needs --account or --subscription
     #[arg(long, value_name = "N")]
     place: Option<i64>,
     /// Of all accounts

@@ -1,30 +1,18 @@
 //! `wabridge status`: how things stand.
 
-use std::{fmt::Write as _, process::ExitCode, time::Duration};
+use std::{fmt::Write as _, process::ExitCode};
 
 use clap::Args;
-use wabridge::{
-    app::open_existing_store,
-    clock,
-    domain::{
-        account::{Hold, SenderPolicy},
-        callback::EventKind,
-        time::UnixMillis,
-    },
-    services::directory::owner_of,
-    settings::Settings,
-    store::{
-        Store, callbacks::CursorState, channels::Channel, leases::LeaseKind, media::MediaOverview,
-        notices::LoggedNotice,
+use wabridge::{app::open_existing_store, clock, domain::time::UnixMillis, settings::Settings};
+
+use super::{
+    answer, answer_json, exit,
+    queue::tell_rules,
+    report::{
+        self, AccountReport, CallbackUrlReport, ChannelReport, FilesReport, HoldReport, Moment, NumberReport, Report,
+        SubscribeSyncReport, counted,
     },
 };
-
-use super::{answer, answer_json, exit, report};
-
-/// Counting what is owed stops here: more is “many”.
-pub(super) const OWED_COUNTED_MAX: u64 = 1_000_000;
-/// People whom a platform refused to hear of.
-const REFUSED_SHOWN_MAX: usize = 10;
 
 /// Say how things stand: queues, holds, templates, and how far each callback URL has come
 #[derive(Args)]
@@ -41,247 +29,200 @@ pub(crate) struct StatusArguments {
 pub(crate) async fn status(settings: &Settings, arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
     let configuration = store.load_configuration().await?;
-    let now = clock::now();
-    let found = if arguments.json || arguments.exit_code {
-        Some(report::gather(&store, &configuration, now).await?)
+    let report = report::gather(&store, &configuration, clock::now()).await?;
+    if arguments.json {
+        answer_json(&report)?;
     } else {
-        None
-    };
-    match &found {
-        Some(found) if arguments.json => answer_json(found)?,
-        Some(_) | None => tell(&store, &configuration, now).await?,
+        answer(&told(&report, arguments.exit_code)?)?;
     }
-    let needs_attention = found.is_some_and(|found| !found.needs_attention.is_empty());
-    Ok(if arguments.exit_code && needs_attention { ExitCode::from(exit::NEEDS_ATTENTION) } else { ExitCode::SUCCESS })
+    let needs_attention = arguments.exit_code && !report.needs_attention.is_empty();
+    Ok(if needs_attention { ExitCode::from(exit::NEEDS_ATTENTION) } else { ExitCode::SUCCESS })
 }
 
-async fn tell(
-    store: &Store,
-    configuration: &wabridge::store::configuration::Configuration,
-    now: UnixMillis,
-) -> anyhow::Result<()> {
+/// What needs attention stands among the rest, and before it where the exit code wants to be explained.
+fn told(report: &Report, with_attention: bool) -> anyhow::Result<String> {
+    let Report { at: Moment(now), connections, accounts, numbers, callback_urls, notices, .. } = report;
+    let now = *now;
     let mut text = String::new();
-
-    writeln!(text, "CONNECTIONS")?;
-    for connection in &configuration.connections {
+    if with_attention && !report.needs_attention.is_empty() {
+        writeln!(text, "NEEDS ATTENTION")?;
+        report.needs_attention.iter().try_for_each(|what| writeln!(text, "  {what}"))?;
+        writeln!(text)?;
+    }
+    heading("CONNECTIONS", connections, &mut text)?;
+    for connection in connections {
         writeln!(text, "  {} ({}): {}", connection.id, connection.provider, held(connection.hold.as_ref(), now))?;
     }
-    accounts(store, configuration, now, &mut text).await?;
-    numbers(store, configuration, now, &mut text).await?;
-    subscriptions(store, configuration, now, &mut text).await?;
+    heading("\nACCOUNTS", accounts, &mut text)?;
+    accounts.iter().try_for_each(|account| tell_account(account, now, &mut text))?;
+    heading("\nNUMBERS", numbers, &mut text)?;
+    numbers.iter().try_for_each(|number| tell_number(number, now, &mut text))?;
+    heading("\nCALLBACK URLS", callback_urls, &mut text)?;
+    callback_urls.iter().try_for_each(|url| tell_callback_url(url, now, &mut text))?;
+    if !notices.is_empty() {
+        writeln!(text, "\nNOTICES OF THE LAST WEEK, the newest first")?;
+    }
+    for notice in notices {
+        let (since, severity) = (ago(notice.at.0, now), notice.severity.as_str());
+        writeln!(text, "  {since} ago, {} ({severity}): {}", notice.account, notice.text)?;
+    }
+    tell_rules(&report.queue_rules, now, &mut text)?;
+    tell_files(&report.files, &mut text)?;
 
-    notices(store, configuration, now, &mut text).await?;
-    super::queue::tell_rules(configuration, &store.queue_rules().await?, now, &mut text)?;
-
-    files(store, &mut text).await?;
-
-    let (unread, parked) = store.count_unrecognized().await?;
+    let kept = &report.kept_aside;
+    let unread = counted(kept.unread_parts, "part", "parts");
+    let parked = counted(kept.parked_statuses, "status whose message is", "statuses whose messages are");
     writeln!(text, "\nKEPT ASIDE")?;
-    writeln!(text, "  {unread} parts of webhooks that could not be read; `wabridge unrecognized` lists them")?;
-    writeln!(text, "  {parked} statuses whose messages are not known, or not yet")?;
-    answer(&text)
+    writeln!(text, "  {unread} of webhooks that could not be read; `wabridge unrecognized` lists them")?;
+    writeln!(text, "  {parked} not known, or not yet")?;
+    Ok(text)
 }
 
-/// Who must not be sent to, what the platforms know of it, and hours of quiet.
-async fn accounts(
-    store: &Store,
-    configuration: &wabridge::store::configuration::Configuration,
-    now: UnixMillis,
-    text: &mut String,
-) -> anyhow::Result<()> {
-    let suppressed = store.count_suppressions().await?;
-    writeln!(text, "\nACCOUNTS")?;
-    for account in &configuration.accounts {
-        let entries = suppressed.get(&account.key).copied().unwrap_or(0);
-        let disabled = if account.enabled { "" } else { ", disabled" };
-        writeln!(text, "  {} ({}{disabled}): suppressed {entries}", account.id, account.platform)?;
-        if let Some(hours) = &account.policy.quiet_hours {
-            let zone = account.policy.time_zone.parse().unwrap_or(chrono_tz::Tz::UTC);
-            let state = if hours.are_now(zone, now) { "QUIET now, these messages wait" } else { "not now" };
-            writeln!(text, "    quiet hours {hours} ({zone}): {state}")?;
-        }
-        if account.policy.subscribe_sync.enabled {
-            let sync = store.sync_overview(account.key).await?;
-            let synced = sync.synced_at.map_or_else(|| "never".to_owned(), |at| format!("{} ago", ago(at, now)));
-            let failure =
-                sync.failure.map_or_else(String::new, |(at, why)| format!("; failed {} ago: {why}", ago(at, now)));
-            let (pending, refused) = (sync.pending, sync.refused);
-            writeln!(
-                text,
-                "    platform's own list: pending {pending}, refused {refused}, last told {synced}{failure}"
-            )?;
-            for (phone, why) in store.refused_by_platform(account.key, REFUSED_SHOWN_MAX).await? {
-                writeln!(text, "      refused {phone}: {why}")?;
-            }
-        }
+fn heading<T>(heading: &str, things: &[T], text: &mut String) -> std::fmt::Result {
+    writeln!(text, "{heading}")?;
+    if things.is_empty() {
+        writeln!(text, "  none; `wabridge apply FILE` makes them from a file")?;
     }
     Ok(())
 }
 
-async fn numbers(
-    store: &Store,
-    configuration: &wabridge::store::configuration::Configuration,
-    now: UnixMillis,
-    text: &mut String,
-) -> anyhow::Result<()> {
-    let queues = store.queues().await?;
-    let leases = store.leases().await?;
-    let syncs = store.template_syncs().await?;
-    let templates = store.load_templates().await?;
-    let channels = store.channels().await?;
-    writeln!(text, "\nNUMBERS")?;
-    for sender in &configuration.senders {
-        let account = configuration.accounts.iter().find(|account| account.key == sender.account);
-        let queue = queues.get(&sender.key).cloned().unwrap_or_default();
-        let owner = leases.iter().find(|lease| lease.kind == LeaseKind::Sender.code() && lease.item == sender.key.0);
-        writeln!(
-            text,
-            "  {} of {} through {}, {} a second: {}",
-            sender.number.as_e164(),
-            account.map_or("?", |account| account.id.as_str()),
-            sender.connection.id,
-            sender.messages_per_second,
-            held(sender.hold.as_ref(), now),
-        )?;
-        let oldest = queue.oldest_queued.map_or_else(String::new, |at| format!(" (oldest {} ago)", ago(at, now)));
-        writeln!(
-            text,
-            "    queued {}{oldest}, waiting for a retry {}, being sent {}, outcome unknown {}; owned by {}",
-            queue.queued,
-            queue.waiting_for_retry,
-            queue.sending,
-            queue.unknown,
-            owner.and_then(|lease| lease.owner.as_deref()).unwrap_or("nobody"),
-        )?;
-        let sync = syncs.get(&owner_of(sender)).cloned().unwrap_or_default();
-        let count = templates.get(&owner_of(sender)).map_or(0, Vec::len);
-        let synced =
-            sync.synced_at.map_or_else(|| "never synced".to_owned(), |at| format!("synced {} ago", ago(at, now)));
-        let failure =
-            sync.failure.map_or_else(String::new, |(at, why)| format!("; the sync {} ago failed: {why}", ago(at, now)));
-        writeln!(text, "    templates {count}, {synced}{failure}")?;
-        let SenderPolicy { location_name, location_address } = &sender.policy;
-        let place: Vec<&str> = [location_name, location_address].into_iter().flatten().map(String::as_str).collect();
-        if !place.is_empty() {
-            writeln!(text, "    location headers without name or address get: {}", place.join(", "))?;
-        }
-        channel(channels.get(&sender.key), sender.messages_per_second, now, text)?;
+/// Who must not be sent to, what the platform knows of it, and hours of quiet.
+fn tell_account(account: &AccountReport, now: UnixMillis, text: &mut String) -> std::fmt::Result {
+    let disabled = if account.enabled { "" } else { ", disabled" };
+    writeln!(text, "  {} ({}{disabled}): suppressed {}", account.id, account.platform, account.suppressed)?;
+    if let Some(quiet) = &account.quiet_hours {
+        let state = if quiet.now { "QUIET now, these messages wait" } else { "not now" };
+        writeln!(text, "    quiet hours {} ({}): {state}", quiet.hours, quiet.time_zone)?;
+    }
+    if let Some(sync) = &account.subscribe_sync {
+        let SubscribeSyncReport { pending, refused, synced_at, failed_at, failure, newest_refused } = sync;
+        let synced = synced_at.map_or_else(|| "never".to_owned(), |at| format!("{} ago", ago(at.0, now)));
+        let failure = failed_at
+            .zip(failure.as_ref())
+            .map_or_else(String::new, |(at, why)| format!("; failed {} ago: {why}", ago(at.0, now)));
+        writeln!(text, "    platform's own list: pending {pending}, refused {refused}, last told {synced}{failure}")?;
+        newest_refused
+            .iter()
+            .try_for_each(|refused| writeln!(text, "      refused {}: {}", refused.phone, refused.why))?;
     }
     Ok(())
+}
+
+fn tell_number(number: &NumberReport, now: UnixMillis, text: &mut String) -> std::fmt::Result {
+    writeln!(
+        text,
+        "  {} of {}{} through {}, {} a second: {}{}",
+        number.number,
+        number.account,
+        disabled(number.account_enabled),
+        number.connection,
+        number.messages_per_second,
+        held(number.hold.as_ref(), now),
+        if number.connection_on_hold { " (its connection is on hold)" } else { "" },
+    )?;
+    let oldest = number.oldest_queued_at.map_or_else(String::new, |at| format!(" (oldest {} ago)", ago(at.0, now)));
+    writeln!(
+        text,
+        "    queued {}{oldest}, waiting for a retry {}, being sent {}, outcome unknown {}; owned by {}",
+        number.queued,
+        number.waiting_for_retry,
+        number.sending,
+        number.unknown,
+        number.owner.as_deref().unwrap_or("nobody"),
+    )?;
+    let templates = &number.templates;
+    let synced =
+        templates.synced_at.map_or_else(|| "never synced".to_owned(), |at| format!("synced {} ago", ago(at.0, now)));
+    let failure = templates
+        .failed_at
+        .zip(templates.failure.as_ref())
+        .map_or_else(String::new, |(at, why)| format!("; the sync {} ago failed: {why}", ago(at.0, now)));
+    writeln!(text, "    templates {}, {synced}{failure}", templates.count)?;
+    if !templates.paused.is_empty() {
+        writeln!(text, "    PAUSED by WhatsApp: {}", templates.paused.join(", "))?;
+    }
+    if let Some(location) = &number.location {
+        writeln!(text, "    location headers without name or address get: {location}")?;
+    }
+    match &number.channel {
+        Some(channel) => tell_channel(channel, now, text),
+        None => writeln!(text, "    quality not read yet"),
+    }
 }
 
 /// How the provider sees a number, and what a person should do about it.
-fn channel(
-    channel: Option<&Channel>,
-    messages_per_second: u32,
-    now: UnixMillis,
-    text: &mut String,
-) -> anyhow::Result<()> {
-    let Some(Channel { state, failure }) = channel else {
-        writeln!(text, "    quality not read yet")?;
-        return Ok(());
-    };
-    if let Some((at, state)) = state {
-        let limit = state.messaging_limit.as_ref().map_or_else(|| "limit unknown".to_owned(), ToString::to_string);
-        let throughput = state.throughput.as_deref().unwrap_or("unknown");
-        let name = state.name.as_ref().map_or_else(String::new, |name| format!(", shown as {name:?}"));
-        writeln!(
-            text,
-            "    quality {}, {limit}, throughput {throughput}{name}; read {} ago",
-            state.quality.as_str(),
-            ago(*at, now)
-        )?;
-        for warning in state.warnings().into_iter().chain(state.advice_on_pace(messages_per_second)) {
-            writeln!(text, "    LOOK: {warning}")?;
-        }
+fn tell_channel(channel: &ChannelReport, now: UnixMillis, text: &mut String) -> std::fmt::Result {
+    if let Some(read_at) = channel.read_at {
+        let limit = channel.messaging_limit.as_deref().unwrap_or("limit unknown");
+        let throughput = channel.throughput.as_deref().unwrap_or("unknown");
+        let name = channel.name.as_ref().map_or_else(String::new, |name| format!(", shown as {name:?}"));
+        let (quality, read) = (channel.quality.as_str(), ago(read_at.0, now));
+        writeln!(text, "    quality {quality}, {limit}, throughput {throughput}{name}; read {read} ago")?;
+        let mut advice = channel.warnings.iter().chain(&channel.advice);
+        advice.try_for_each(|warning| writeln!(text, "    LOOK: {warning}"))?;
     }
-    if let Some((at, why)) = failure {
-        writeln!(text, "    the provider did not say {} ago how it sees the number: {why}", ago(*at, now))?;
+    if let Some((at, why)) = channel.failed_at.zip(channel.failure.as_ref()) {
+        writeln!(text, "    the provider did not say {} ago how it sees the number: {why}", ago(at.0, now))?;
     }
     Ok(())
 }
 
-/// What providers said lately to the business.
-async fn notices(
-    store: &Store,
-    configuration: &wabridge::store::configuration::Configuration,
-    now: UnixMillis,
-    text: &mut String,
-) -> anyhow::Result<()> {
-    let notices = store.notices_since(now.minus(NOTICES_SHOWN_FOR), NOTICES_SHOWN_MAX).await?;
-    if notices.is_empty() {
-        return Ok(());
+fn tell_callback_url(url: &CallbackUrlReport, now: UnixMillis, text: &mut String) -> std::fmt::Result {
+    writeln!(
+        text,
+        "  {}: {} of {}{}{}: {}",
+        url.key,
+        url.kind_name(),
+        url.account,
+        disabled(url.account_enabled),
+        url.number.as_ref().map_or_else(String::new, |number| format!(" {number}")),
+        held(url.hold.as_ref(), now),
+    )?;
+    writeln!(text, "    owed {}, dead {}, not relayed {}", url.owed, url.dead, url.not_relayed)?;
+    for dead in &url.newest_dead {
+        let message = match (&dead.message, &dead.platform_message_id) {
+            (Some(message), Some(platform_message_id)) => format!("{message} ({platform_message_id})"),
+            (Some(message), None) => message.clone(),
+            (None, _) => "of no message".to_owned(),
+        };
+        let others = if dead.events > 1 { format!(" and {} before it", dead.events - 1) } else { String::new() };
+        writeln!(text, "      dead since {} ago: {message}{others}: {}", ago(dead.at.0, now), dead.reason)?;
     }
-    writeln!(text, "\nNOTICES OF THE LAST WEEK, the newest first")?;
-    for LoggedNotice { account, recorded_at, notice } in notices {
-        let account = configuration.accounts.iter().find(|known| known.key == account);
+    if let Some(since) = url.failing_since {
+        let next = match url.next_try_at {
+            Some(at) if at.0 > now => format!("; next try in {}", ago(now, at.0)),
+            Some(_) => "; next try now".to_owned(),
+            None => String::new(),
+        };
+        let times = counted(url.failures.into(), "time", "times");
+        writeln!(text, "    failing for {}, {times} in a row{next}", ago(since.0, now))?;
+    }
+    if let Some(replay) = &url.replay {
+        let note = replay.note.as_ref().map_or_else(String::new, |note| format!("; {note}"));
+        let done = replay.told + replay.refused + replay.passed;
+        let (id, since) = (replay.id, ago(replay.since.0, now));
         writeln!(
             text,
-            "  {} ago, {} ({}): {}",
-            ago(recorded_at, now),
-            account.map_or("?", |account| account.id.as_str()),
-            notice.severity.as_str(),
-            notice.text
+            "    replay {id} since {since} ago: {done} of {}, refused {}{note}",
+            replay.wanted, replay.refused
         )?;
     }
     Ok(())
 }
 
-const NOTICES_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-const NOTICES_SHOWN_MAX: usize = 20;
-
-/// Failed files that are shown.
-const FAILED_FILES_SHOWN_MAX: usize = 5;
-
-async fn files(store: &Store, text: &mut String) -> anyhow::Result<()> {
-    let MediaOverview { pending, stored, failed, stored_bytes } = store.count_media().await?;
+fn tell_files(files: &FilesReport, text: &mut String) -> std::fmt::Result {
+    let FilesReport { stored, stored_bytes, pending, failed, newest_failed } = files;
     writeln!(text, "\nFILES FROM PEOPLE")?;
     writeln!(text, "  stored {stored} ({stored_bytes} bytes), to be copied {pending}, could not be copied {failed}")?;
-    for file in store.failed_media(FAILED_FILES_SHOWN_MAX).await? {
-        let reason = file.reason.as_deref().unwrap_or("no reason was noted");
-        writeln!(text, "    {}  {}: {reason}", file.id.made_at(), file.kind.as_str())?;
-    }
-    Ok(())
+    newest_failed.iter().try_for_each(|file| writeln!(text, "    {}  {}: {}", file.at.0, file.kind, file.reason))
 }
 
-async fn subscriptions(
-    store: &Store,
-    configuration: &wabridge::store::configuration::Configuration,
-    now: UnixMillis,
-    text: &mut String,
-) -> anyhow::Result<()> {
-    let dead = store.count_callbacks().await?;
-    writeln!(text, "\nCALLBACK URLS")?;
-    for subscription in &configuration.subscriptions {
-        let account = configuration.accounts.iter().find(|account| account.key == subscription.account);
-        let sender = configuration.senders.iter().find(|sender| Some(sender.key) == subscription.sender);
-        let Some(CursorState { cursor, trouble }) = store.cursor_state(subscription.key).await? else { continue };
-        let owed = store.owed(subscription, cursor, OWED_COUNTED_MAX).await?;
-        let (dead, unspoken) = dead.get(&subscription.key.0).copied().unwrap_or_default();
-        let kind = match subscription.kind {
-            EventKind::Status => "delivery reports",
-            EventKind::Inbound => "inbound messages",
-            EventKind::Notice => "notices",
-        };
-        writeln!(
-            text,
-            "  {}: {kind} of {}{}: {}",
-            subscription.key,
-            account.map_or("?", |account| account.id.as_str()),
-            sender.map_or_else(String::new, |sender| format!(" {}", sender.number.as_e164())),
-            held(trouble.hold.as_ref(), now),
-        )?;
-        writeln!(text, "    owed {owed}, dead {dead}, not relayed {unspoken}")?;
-        if let Some(since) = trouble.failing_since {
-            let next = trouble.due_at.map_or_else(String::new, |at| format!("; next try in {}", ago(now, at)));
-            writeln!(text, "    failing for {}, {} times in a row{next}", ago(since, now), trouble.failures)?;
-        }
-    }
-    Ok(())
+fn disabled(enabled: bool) -> &'static str {
+    if enabled { "" } else { " (disabled)" }
 }
 
-fn held(hold: Option<&Hold>, now: UnixMillis) -> String {
-    hold.map_or_else(|| "works".to_owned(), |hold| format!("ON HOLD for {}: {}", ago(hold.since, now), hold.reason))
+fn held(hold: Option<&HoldReport>, now: UnixMillis) -> String {
+    hold.map_or_else(|| "works".to_owned(), |hold| format!("ON HOLD for {}: {}", ago(hold.since.0, now), hold.reason))
 }
 
 /// `3 h 20 min`, without what nobody reads.

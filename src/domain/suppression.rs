@@ -77,14 +77,14 @@ impl Suppression {
     pub fn learned_from(
         failure: &Failure,
         account: AccountKey,
-        people: &PersonHasher,
+        hasher: &PersonHasher,
         phone: PhoneNumber,
         occurred_at: UnixMillis,
     ) -> Option<Self> {
         let (source, scope) = verdict_on_person(failure)?;
         Some(Self {
             account,
-            person: people.of_phone(&phone),
+            person: hasher.of_phone(&phone),
             source,
             scope,
             lifted: false,
@@ -213,10 +213,10 @@ mod tests {
     }
 
     fn suppression(source: Source, scope: Scope) -> Suppression {
-        let people = PersonHasher::new(&[7; 32]);
+        let hasher = PersonHasher::new(&[7; 32]);
         Suppression {
             account: AccountKey(1),
-            person: people.of_phone(&phone()),
+            person: hasher.of_phone(&phone()),
             source,
             scope,
             lifted: false,

@@ -24,10 +24,13 @@ pub fn account_of_caller<'a>(
     let address = remote_address(request, trusted_proxies);
     let from = address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
     let stranger = |known, why: String| Err(Stranger { account_id, known, why });
-    let served = |account: &&Arc<Account>| account.platform == platform.slug() && account.enabled;
-    let Some(account) = snapshot.account(account_id).filter(served) else {
-        return stranger(None, format!("there is no such account, or it is disabled (the call came from {from})"));
+    let of_platform = |account: &&Arc<Account>| account.platform == platform.slug();
+    let Some(account) = snapshot.account(account_id).filter(of_platform) else {
+        return stranger(None, format!("there is no such account (the call came from {from})"));
     };
+    if !account.enabled {
+        return stranger(None, format!("it is disabled; `enabled` in the apply file says so (it came from {from})"));
+    }
     let header = |name: &str| request.headers().get(name)?.to_str().ok();
     if !platform.authenticate(account, &CallerProof { header: &header, url_token }) {
         return stranger(Some(account), format!("its credentials are missing or wrong (it came from {from})"));

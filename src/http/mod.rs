@@ -49,6 +49,8 @@ pub fn routes(config: &mut ServiceConfig, with_metrics: bool) {
         config
             .route(&format!("/{slug}/{{account}}/messages"), web::post().to(platform_api::send))
             .route(&format!("/{slug}/{{account}}/{{url_token}}/messages"), web::post().to(platform_api::send_by_url))
+            .route(&format!("/{slug}/{{account}}/messages"), web::to(platform_api::post_only))
+            .route(&format!("/{slug}/{{account}}/{{url_token}}/messages"), web::to(platform_api::post_only))
             .route(&format!("/{slug}/{{account}}/templates"), web::get().to(template_import::list))
             .route(
                 &format!("/{slug}/{{account}}/{{url_token}}/templates"),

@@ -4,11 +4,19 @@ use std::time::Instant;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{StatusCode, header::ContentType},
+    http::{
+        StatusCode,
+        header::{ALLOW, ContentType, HeaderValue},
+    },
     web::{Data, Path, Payload},
 };
 
-use super::{Parts, access::account_of_caller, body::read_body, error::not_found};
+use super::{
+    Parts,
+    access::account_of_caller,
+    body::read_body,
+    error::{self, not_found},
+};
 use crate::{
     domain::failure::{Refusal, RefusalKind},
     platforms::{self, Accepted, Platform, Reply},
@@ -56,6 +64,13 @@ pub async fn send_by_url(
     parts: Data<Parts>,
 ) -> HttpResponse {
     receive(&request, &path.0, Some(&path.1), payload, &parts).await
+}
+
+/// Whoever opens the endpoint in a browser learns that it is the right one.
+pub async fn post_only() -> HttpResponse {
+    let mut answer = error::answer(StatusCode::METHOD_NOT_ALLOWED, "post messages here: this endpoint takes POST only");
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    answer
 }
 
 async fn receive(

@@ -29,13 +29,11 @@ pub trait Platform: Send + Sync {
     /// Understands a send request. A refusal names the part and says what to change.
     fn parse_send(&self, account: &Account, body: &[u8]) -> Result<SendRequest, Refusal>;
 
-    /// The campaign that one of its message ids belongs to, where the id names one: for grouping, and for stopping one.
-    fn campaign<'a>(&self, platform_message_id: &'a str) -> Option<&'a str>;
-
     /// The answer to a send request, in the platform's shape.
     fn reply(&self, outcome: Result<&Accepted, &Refusal>) -> Reply;
 
-    /// The campaign, its run and its variant, where one of its message ids names them. A test has none.
+    /// The campaign, its run and its variant, where one of its message ids names them: for
+    /// grouping, and for stopping one. A test has none.
     fn grouping(&self, platform_message_id: &str) -> Option<Grouping>;
 
     /// The platform's code of a failure: what a report of it would carry.

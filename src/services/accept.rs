@@ -301,9 +301,10 @@ impl Acceptor {
         }
         let now = clock::now();
         let key = checked.key(request);
-        let campaign = platform.campaign(&request.platform_message_id);
+        let campaign = platform.grouping(&request.platform_message_id).map(|grouping| grouping.campaign);
         let template = checked.template.as_ref().map(|(name, language)| (name.as_str(), language.as_str()));
-        let waiting = Waiting { account: account.key, sender: checked.sender.key, campaign, template };
+        let waiting =
+            Waiting { account: account.key, sender: checked.sender.key, campaign: campaign.as_deref(), template };
         let paused = self.directory.queue_rules().pauses(&waiting, now);
         let message = NewMessage {
             id: self.committer.next_id(now),
@@ -311,7 +312,7 @@ impl Acceptor {
             sender: checked.sender.key,
             category: checked.category,
             platform_message_id: request.platform_message_id.clone(),
-            campaign: campaign.map(str::to_owned),
+            campaign,
             recipient: checked.recipient,
             template: checked.template,
             request: body.to_owned(),

@@ -97,9 +97,9 @@ impl Person {
     }
 
     pub async fn hashes(&self) -> Result<Vec<PersonHash>, StoreError> {
-        let people = self.store.person_hasher().await?;
-        let users = self.user_ids.iter().map(|id| people.of_user(id));
-        Ok(std::iter::once(people.of_phone(&self.phone)).chain(users).collect())
+        let hasher = self.store.person_hasher().await?;
+        let users = self.user_ids.iter().map(|id| hasher.of_user(id));
+        Ok(std::iter::once(hasher.of_phone(&self.phone)).chain(users).collect())
     }
 
     pub async fn suppressions(&self) -> Result<Vec<Suppression>, StoreError> {

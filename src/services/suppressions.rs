@@ -29,7 +29,7 @@ use crate::{
 
 pub struct Suppressions {
     store: Store,
-    people: PersonHasher,
+    hasher: PersonHasher,
     entries_max: usize,
     held: RwLock<Held>,
     /// How far the changes are read. Locked while somebody reads on.
@@ -50,7 +50,7 @@ impl Suppressions {
     /// Reads all that there are. Holds at most `entries_max` of them in memory.
     pub async fn load(store: Store, entries_max: usize) -> Result<Self, StoreError> {
         let suppressions = Self {
-            people: store.person_hasher().await?.clone(),
+            hasher: store.person_hasher().await?.clone(),
             store,
             entries_max,
             held: RwLock::new(Held::Entries(HashSet::new())),
@@ -67,7 +67,7 @@ impl Suppressions {
         recipient: &PhoneNumber,
         category: Category,
     ) -> Result<Option<Suppression>, StoreError> {
-        let person = self.people.of_phone(recipient);
+        let person = self.hasher.of_phone(recipient);
         if !self.is_possible(account, person, category) {
             return Ok(None);
         }

@@ -21,6 +21,24 @@ impl Store {
         self.set_hold("senders", "key = $3", vec![sender.0.into()], Some(hold)).await.map(drop)
     }
 
+    /// Gives another reason for a hold that is there.
+    pub async fn explain_connection_hold(&self, connection: ConnectionKey, reason: &str) -> Result<(), StoreError> {
+        self.explain_hold("connections", connection.0, reason).await
+    }
+
+    pub async fn explain_sender_hold(&self, sender: SenderKey, reason: &str) -> Result<(), StoreError> {
+        self.explain_hold("senders", sender.0, reason).await
+    }
+
+    async fn explain_hold(&self, table: &str, key: i32, reason: &str) -> Result<(), StoreError> {
+        let doing = "write down why something is on hold";
+        let sql = format!("UPDATE {table} SET held_reason = $2 WHERE key = $1 AND held_since IS NOT NULL");
+        let transaction = self.begin().await.doing(doing)?;
+        execute(&transaction, &sql, vec![key.into(), reason.into()]).await.doing(doing)?;
+        bump(&transaction, CONFIGURATION).await.doing(doing)?;
+        transaction.commit().await.doing(doing)
+    }
+
     /// All numbers of one of the provider's business accounts.
     pub async fn hold_provider_account(&self, owner: &TemplateOwner, hold: &Hold) -> Result<(), StoreError> {
         let whose = vec![owner.connection.0.into(), owner.provider_account_id.clone().into()];

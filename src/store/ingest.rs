@@ -260,7 +260,11 @@ impl Working {
         let Some(touched) = self.messages.get_mut(&settlement.message) else { return false };
         let attempt_number = touched.now.attempts;
         let Some(mut news) = touched.now.apply(&settlement.finding, settlement.epoch, now) else {
-            tracing::info!(message.id = %settlement.message, "a finding came too late for {}", settlement.message);
+            tracing::debug!(
+                message.id = %settlement.message,
+                "what our own work found out about {} counts no more: it was reported or settled before",
+                settlement.message
+            );
             return false;
         };
         if let Some(attempt) = &settlement.attempt {

@@ -80,7 +80,7 @@ pub struct Store {
     reader: DatabaseConnection,
     vault: std::sync::Arc<Vault>,
     /// Read when it is first asked for.
-    people: std::sync::Arc<OnceCell<PersonHasher>>,
+    hasher: std::sync::Arc<OnceCell<PersonHasher>>,
 }
 
 /// The database did not do what it was asked.
@@ -129,7 +129,7 @@ impl Store {
             let pool = Database::connect(postgres_options(settings)).await.doing("connect to PostgreSQL")?;
             (pool.clone(), pool)
         };
-        Ok(Self { writer, reader, vault: std::sync::Arc::new(vault), people: std::sync::Arc::default() })
+        Ok(Self { writer, reader, vault: std::sync::Arc::new(vault), hasher: std::sync::Arc::default() })
     }
 
     /// For statements that change nothing.

@@ -6,7 +6,7 @@ use sea_orm::{DbErr, QueryResult};
 
 use super::{Doing, Store, StoreError, query};
 use crate::domain::{
-    ids::{MessageId, SenderKey},
+    ids::{MessageId, SenderKey, SubscriptionKey},
     outbound::SendState,
     time::UnixMillis,
 };
@@ -19,6 +19,18 @@ pub struct QueueOverview {
     pub waiting_for_retry: i64,
     pub sending: i64,
     pub unknown: i64,
+}
+
+/// Events that a subscription left behind for one reason.
+#[derive(Clone, Debug)]
+pub struct DeadCallback {
+    pub died_at: UnixMillis,
+    /// Neighbours in the log.
+    pub events: i64,
+    /// That the last of them is about, with the platform's id of it.
+    pub message: Option<MessageId>,
+    pub platform_message_id: Option<String>,
+    pub reason: String,
 }
 
 /// Who owns a number or subscription.
@@ -94,6 +106,31 @@ impl Store {
             if kind == 1 { counts.0 = parts } else { counts.1 = parts }
         }
         Ok(counts)
+    }
+
+    /// The last that died for a subscription, the newest first.
+    pub async fn newest_dead(
+        &self,
+        subscription: SubscriptionKey,
+        limit: usize,
+    ) -> Result<Vec<DeadCallback>, StoreError> {
+        let sql = format!(
+            "SELECT c.created_at, c.last_place - c.first_place + 1 AS events, c.reason, e.message, m.platform_message_id \
+             FROM callbacks AS c LEFT JOIN events AS e ON e.account = c.account AND e.place = c.last_place \
+             LEFT JOIN outbound_messages AS m ON m.id = e.message \
+             WHERE c.subscription = $1 AND c.state = 1 ORDER BY c.first_place DESC LIMIT {limit}"
+        );
+        let rows = query(self.reader(), &sql, vec![subscription.0.into()]).await;
+        let read = |row: &QueryResult| -> Result<DeadCallback, DbErr> {
+            Ok(DeadCallback {
+                died_at: UnixMillis(row.try_get("", "created_at")?),
+                events: row.try_get("", "events")?,
+                message: row.try_get::<Option<i64>>("", "message")?.map(MessageId),
+                platform_message_id: row.try_get("", "platform_message_id")?,
+                reason: row.try_get("", "reason")?,
+            })
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("list dead callbacks")
     }
 
     /// Callbacks that are dead and those that could not be put into words, by subscription.

@@ -164,8 +164,6 @@ mod tests {
         ("media", "hash"),
         ("suppressions", "person"),
         ("refused_requests", "request"),
-        ("media", "hash"),
-        ("suppressions", "person"),
     ];
     const SEALED: [(&str, &str); 4] =
         [("connections", "secrets"), ("accounts", "credentials"), ("secrets", "value"), ("subscriptions", "url")];

@@ -129,6 +129,16 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(stored_message).collect()).doing("look up a message")
     }
 
+    /// How many messages of its number go before one that waits for nothing else: those of higher classes, and older ones
+    /// of its own.
+    pub async fn ahead_in_queue(&self, message: &StoredMessage) -> Result<i64, StoreError> {
+        let sql = "SELECT COUNT(*) AS ahead FROM outbound_messages WHERE sender = $1 AND state = 0 AND due_at IS NULL \
+                   AND (class < $2 OR (class = $2 AND id < $3))";
+        let class = message.category.class().code();
+        let rows = query(self.reader(), sql, vec![message.sender.0.into(), class.into(), message.id.0.into()]).await;
+        rows.and_then(|rows| rows.first().map_or(Ok(0), |row| row.try_get("", "ahead"))).doing("count what goes before")
+    }
+
     pub async fn failed_tries(&self, id: MessageId) -> Result<Vec<FailedTry>, StoreError> {
         let sql = "SELECT attempt, started_at, took_ms, failure_reason, failure_code, failure_text \
                    FROM send_attempts WHERE message = $1 ORDER BY attempt";

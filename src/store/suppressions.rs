@@ -67,12 +67,12 @@ const COLUMNS: &str = "account, person, source, scope, lifted, phone, user_id, r
 impl Store {
     /// Who turns telephone numbers into hashes. The key is read once.
     pub async fn person_hasher(&self) -> Result<&PersonHasher, StoreError> {
-        self.people.get_or_try_init(|| async { Ok(PersonHasher::new(&self.derived_key(PEOPLE).await?)) }).await
+        self.hasher.get_or_try_init(|| async { Ok(PersonHasher::new(&self.derived_key(PEOPLE).await?)) }).await
     }
 
     /// The same, where it is certain that somebody has asked before.
     pub(super) fn person_hasher_read(&self) -> Result<&PersonHasher, DbErr> {
-        self.people.get().ok_or_else(|| DbErr::Custom("the key for people's hashes could not be read".to_owned()))
+        self.hasher.get().ok_or_else(|| DbErr::Custom("the key for people's hashes could not be read".to_owned()))
     }
 
     /// Writes entries down; says how many are new or different.

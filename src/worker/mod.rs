@@ -4,6 +4,7 @@
 //! checks before everything that leaves that its lease still holds: a process that slept too long finds
 //! out before it does harm.
 
+mod dead;
 pub mod media;
 pub mod pace;
 pub mod pauses;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Lease,
+    dead::warn_of_dead,
     subscription::{LOOK_EVERY, SubscriptionParts},
 };
 use crate::{
@@ -95,7 +96,9 @@ impl Replaying {
             let paced = Duration::from_secs_f64(open.len() as f64 / f64::from(per_second.max(1)));
             self.not_before = started + paced;
         }
-        Some(self.conclude(parts, &replay, &events, portion.next, told))
+        let replayed = self.conclude(parts, &replay, &events, portion.next, told);
+        warn_of_dead(&parts.relay, subscription, &events, &replayed.care);
+        Some(replayed)
     }
 
     /// The replay to work on, read anew each time: somebody may have stopped it.

@@ -557,9 +557,10 @@ impl Owner {
             return;
         }
         let failure = &consequence.failure;
+        let (what, release) = held_by(scope, &self.sender);
         tracing::error!(
             sender.number = %self.sender.number, connection.id = self.sender.connection.id,
-            "{} is on hold: {}; mend it, then `wabridge release`", self.sender.number, failure.text
+            "{what} is on hold: {}; mend it, then run `wabridge release {release}`", failure.text
         );
         let hold = Hold { since: clock::now(), reason: failure.text.clone() };
         let held = match scope {
@@ -588,6 +589,21 @@ impl Owner {
         self.give_back_ready().await;
         while self.flying.join_next().await.is_some() {}
         while self.aside.join_next().await.is_some() {}
+    }
+}
+
+/// What a hold of this scope stops, and what releases it again.
+fn held_by(scope: Scope, sender: &Sender) -> (String, &str) {
+    let connection = sender.connection.id.as_str();
+    match scope {
+        Scope::Connection => (format!("connection {connection}, with all its numbers,"), connection),
+        Scope::ProviderAccount => {
+            (format!("every number of business account {}", sender.provider_account_id), connection)
+        }
+        Scope::Message | Scope::Pair | Scope::Number | Scope::Template => {
+            let number = sender.number.as_e164();
+            (format!("number {number}"), number)
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Lease, replays::Replaying};
+use super::{Lease, dead::warn_of_dead, replays::Replaying};
 use crate::{
     clock,
     domain::{
@@ -241,6 +241,7 @@ impl Owner {
         self.cursor = self.finished_up_to(&stretch);
         self.told = self.told.split_off(&Place(self.cursor.0 + 1));
         self.note_trouble(&relayed);
+        warn_of_dead(&self.parts.relay, &self.subscription, &stretch.events, &relayed.care);
         let left_behind: Vec<_> = relayed.care.iter().map(|care| care.first..=care.last).collect();
         let written = self.write(relayed).await;
         if written.is_err() {

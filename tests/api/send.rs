@@ -363,7 +363,7 @@ async fn the_servers_other_paths_answer_too(database: Database) {
     app.until("the workers have begun", async || app.get("/readyz").await.0 == 200).await;
     assert_eq!(app.get("/healthz").await.0, 200);
     assert_eq!(app.get("/nowhere").await.0, 404);
-    assert_eq!(app.get(&format!("/clevertap/{ACCOUNT}/messages")).await.0, 404, "messages are posted");
+    assert_eq!(app.get(&format!("/clevertap/{ACCOUNT}/messages")).await.0, 405, "messages are posted");
     let (status, metrics) = app.get("/metrics").await;
     assert!(status == 200 && metrics.contains("# TYPE wabridge_commit_seconds"), "{metrics}");
     app.finish().await;

@@ -2,13 +2,18 @@
 
 use serde_json::Value;
 
-use crate::harness::{BUSINESS_NUMBER, Database, Message, TestApp, on_each_database, person};
+use wabridge::simulator::{CallbackRule, Endpoint};
+
+use crate::harness::{BUSINESS_NUMBER, CONNECTION, Database, Message, TestApp, on_each_database, person};
 
 async fn a_program_reads_what_a_person_reads(database: Database) {
     let app = TestApp::start(database).await;
     app.accept(&Message::order_update(&person(1))).await;
     app.settled().await;
 
+    let (paused_code, paused) = app.command_ending(&["status", "--exit-code"]).await;
+    app.simulator.set_template_status("winback", "en", "APPROVED").expect("it is in the sample");
+    app.until("the template may be sent again", async || !app.command(&["status"]).await.contains("PAUSED")).await;
     let (code, printed) = app.command_ending(&["status", "--json", "--exit-code"]).await;
     let well: Value = serde_json::from_str(&printed).expect("JSON");
     app.command(&["hold", BUSINESS_NUMBER, "--reason", "the price list is wrong"]).await;
@@ -19,6 +24,11 @@ async fn a_program_reads_what_a_person_reads(database: Database) {
     let text = app.command(&["status"]).await;
     app.command(&["release", BUSINESS_NUMBER]).await;
 
+    assert_eq!(paused_code, 4, "{paused}");
+    assert!(
+        paused.contains(&format!("WhatsApp paused templates of number {BUSINESS_NUMBER}: winback (en)")),
+        "{paused}"
+    );
     assert_eq!(code, 0, "{printed}");
     assert_eq!(well["needs_attention"], serde_json::json!([]));
     let number = &well["numbers"][0];
@@ -36,4 +46,94 @@ async fn a_program_reads_what_a_person_reads(database: Database) {
     app.finish().await;
 }
 
-on_each_database![a_program_reads_what_a_person_reads];
+async fn a_dead_callback_is_named_with_its_message_and_reason(database: Database) {
+    let app = TestApp::start(database).await;
+    let message = Message::order_update(&person(1));
+    app.simulator.add_callback_rule(CallbackRule {
+        answer_status: 400,
+        endpoint: Some(Endpoint::DeliveryReports),
+        ..CallbackRule::default()
+    });
+    app.accept(&message).await;
+    app.settled().await;
+
+    let (code, printed) = app.command_ending(&["status", "--json", "--exit-code"]).await;
+    let report: Value = serde_json::from_str(&printed).expect("JSON");
+    let text = app.command(&["status"]).await;
+    let story = app.command(&["message", message.msg_id()]).await;
+
+    assert_eq!(code, 4, "{printed}");
+    assert!(report["needs_attention"].to_string().contains("3 dead events"), "{printed}");
+    let newest = &report["callback_urls"][0]["newest_dead"][0];
+    assert_eq!(newest["platform_message_id"], message.msg_id());
+    assert!(newest["reason"].as_str().is_some_and(|reason| reason.contains("HTTP 400")), "{printed}");
+    assert!(text.contains("dead since") && text.contains(message.msg_id()), "{text}");
+    assert!(story.contains("offered to the delivery report URL") && story.contains("HTTP 400 after "), "{story}");
+    assert!(story.contains("dead at the delivery report URL: for that reason"), "{story}");
+    assert!(story.lines().all(|line| line == line.trim_end()), "{story}");
+    app.finish().await;
+}
+
+async fn whoever_is_held_twice_has_the_second_reason(database: Database) {
+    let app = TestApp::start(database).await;
+    app.command(&["hold", CONNECTION, "--reason", "the invoice"]).await;
+    let again = app.command(&["hold", CONNECTION, "--reason", "the bank"]).await;
+    app.until_held().await;
+    let message = Message::order_update(&person(1));
+    app.accept(&message).await;
+
+    let status = app.command(&["status"]).await;
+    let story = app.command(&["message", message.msg_id()]).await;
+    let (code, refusal) = app.command_ending(&["hold", "1"]).await;
+    app.command(&["release", CONNECTION]).await;
+
+    assert!(again.contains("on hold already") && again.contains("the invoice"), "{again}");
+    assert!(status.contains("the bank") && status.contains("(its connection is on hold)"), "{status}");
+    let why = format!("waits: connection {CONNECTION} is on hold for ");
+    assert!(story.contains(&why) && story.contains(&format!("the bank; `wabridge release {CONNECTION}`")), "{story}");
+    assert_eq!(code, 1, "a callback URL cannot be held: {refusal}");
+    app.finish().await;
+}
+
+async fn a_paused_message_says_what_lets_it_go_on(database: Database) {
+    let app = TestApp::start(database).await;
+    app.command(&["queue", "pause", "--template", "order_update", "--reason", "typing error"]).await;
+    app.until("the rule is known", async || app.directory().queue_rules().0.len() == 1).await;
+    let message = Message::order_update(&person(1));
+    app.accept(&message).await;
+
+    let story = app.command(&["message", message.msg_id()]).await;
+    let printed = app.command(&["message", message.msg_id(), "--json"]).await;
+    app.command(&["queue", "resume", "--template", "order_update"]).await;
+    app.settled().await;
+    let sent = app.command(&["message", message.msg_id()]).await;
+
+    assert!(story.contains("typing error; `wabridge queue resume --template order_update`"), "{story}");
+    let read: Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(read["messages"][0]["waits"].as_array().map(Vec::len), Some(1), "{printed}");
+    assert!(!sent.contains("waits:"), "{sent}");
+    let at = |what: &str| sent.find(what).unwrap_or_else(|| panic!("{what} is not in {sent}"));
+    assert!(at("accepted;") < at("sent (try 1), answered after") && at("sent (try 1)") < at("  delivered"), "{sent}");
+    app.finish().await;
+}
+
+async fn a_try_without_an_answer_is_one_line(database: Database) {
+    let app = TestApp::start(database).await;
+    let message = Message::order_update("919876500012");
+    app.accept(&message).await;
+    app.settled().await;
+
+    let story = app.command(&["message", message.msg_id()]).await;
+
+    assert_eq!(story.matches("try 1").count(), 1, "{story}");
+    assert!(!story.contains("answered after") && story.contains("taken as wamid."), "{story}");
+    app.finish().await;
+}
+
+on_each_database![
+    a_program_reads_what_a_person_reads,
+    a_dead_callback_is_named_with_its_message_and_reason,
+    whoever_is_held_twice_has_the_second_reason,
+    a_paused_message_says_what_lets_it_go_on,
+    a_try_without_an_answer_is_one_line,
+];

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use wabridge::{
+    clock,
     domain::failure::Failure,
     store::{
         Store,
@@ -12,7 +13,7 @@ use wabridge::{
     },
 };
 
-use super::hears;
+use super::{hears, waits};
 
 pub(super) async fn story(
     store: &Store,
@@ -37,6 +38,7 @@ pub(super) async fn story(
             })
         })
         .collect();
+    let waits = waits::reasons(store, configuration, message, clock::now()).await?;
     let notes = store.operator_notes(message.id).await?;
     let mut events = Vec::new();
     for logged in store.events_of(message).await? {
@@ -56,6 +58,7 @@ pub(super) async fn story(
         "delivery": message.delivery.map(|delivery| delivery.as_str()),
         "failure": message.failure.as_ref().map(failure),
         "accepted_at": message.id.made_at().to_string(),
+        "waits": waits,
         "expires_at": message.expires_at.to_string(),
         "due_at": message.due_at.map(|at| at.to_string()),
         "attempts": message.attempts,

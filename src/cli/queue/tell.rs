@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, process::ExitCode};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use wabridge::{
     clock,
@@ -16,7 +17,7 @@ use wabridge::{
 };
 
 use super::{Groups, ListArguments, answer, answer_json, survey};
-use crate::cli::status::ago;
+use crate::cli::{report::Moment, status::ago};
 
 pub(super) async fn list(
     settings: &Settings,
@@ -96,7 +97,7 @@ impl View<'_> {
                 self.tell_group(sender, alike, tally, &mut text)?;
             }
         }
-        tell_rules(self.configuration, &self.rules, self.now, &mut text)?;
+        tell_rules(&self.rule_reports(), self.now, &mut text)?;
         Ok(text)
     }
 
@@ -143,8 +144,11 @@ impl View<'_> {
                 })
             })
             .collect();
-        let rules: Vec<Value> = self.rules.0.iter().map(|rule| json_rule(self.configuration, rule)).collect();
-        json!({"numbers": numbers, "rules": rules})
+        json!({"numbers": numbers, "rules": self.rule_reports()})
+    }
+
+    fn rule_reports(&self) -> Vec<RuleReport> {
+        self.rules.0.iter().map(|rule| RuleReport::of(self.configuration, rule)).collect()
     }
 
     fn json_group(&self, sender: &Sender, alike: &Alike, tally: &Tally) -> Value {
@@ -165,42 +169,73 @@ impl View<'_> {
     }
 }
 
-fn json_rule(configuration: &Configuration, rule: &QueueRule) -> Value {
-    let account = configuration.accounts.iter().find(|account| Some(account.key) == rule.filter.account);
-    let sender = configuration.senders.iter().find(|sender| Some(sender.key) == rule.filter.sender);
-    json!({
-        "action": rule.action,
-        "account": account.map(|account| &account.id),
-        "number": sender.map(|sender| sender.number.as_e164()),
-        "campaign": rule.filter.campaign,
-        "template": rule.filter.template,
-        "language": rule.filter.language,
-        "reason": rule.reason,
-        "since": rule.since.to_string(),
-        "ends_at": rule.ends_at.map(|at| at.to_string()),
-        "released_at": rule.released_at.map(|at| at.to_string()),
-    })
+/// A rule, for people and for programs.
+#[derive(Serialize)]
+pub(crate) struct RuleReport {
+    action: RuleAction,
+    /// What it is about, in words.
+    of: String,
+    account: Option<String>,
+    number: Option<String>,
+    campaign: Option<String>,
+    template: Option<String>,
+    language: Option<String>,
+    reason: String,
+    since: Moment,
+    ends_at: Option<Moment>,
+    released_at: Option<Moment>,
+}
+
+impl RuleReport {
+    pub(crate) fn of(configuration: &Configuration, rule: &QueueRule) -> Self {
+        let filter = &rule.filter;
+        let account = configuration.accounts.iter().find(|account| Some(account.key) == filter.account);
+        let sender = configuration.senders.iter().find(|sender| Some(sender.key) == filter.sender);
+        Self {
+            action: rule.action,
+            of: name(configuration, filter),
+            account: account.map(|account| account.id.clone()),
+            number: sender.map(|sender| sender.number.as_e164().to_owned()),
+            campaign: filter.campaign.clone(),
+            template: filter.template.clone(),
+            language: filter.language.clone(),
+            reason: rule.reason.clone(),
+            since: Moment(rule.since),
+            ends_at: rule.ends_at.map(Moment),
+            released_at: rule.released_at.map(Moment),
+        }
+    }
+}
+
+impl RuleReport {
+    /// What ends this rule, and those that are narrower.
+    pub(crate) fn resume_command(&self) -> String {
+        let parts = [
+            ("account", &self.account),
+            ("number", &self.number),
+            ("campaign", &self.campaign),
+            ("template", &self.template),
+            ("language", &self.language),
+        ];
+        let options: String =
+            parts.into_iter().filter_map(|(option, value)| Some(format!(" --{option} {}", value.as_ref()?))).collect();
+        format!("wabridge queue resume{options}")
+    }
 }
 
 /// The rules that stand, each as a line; nothing when there are none.
-pub(crate) fn tell_rules(
-    configuration: &Configuration,
-    rules: &QueueRules,
-    now: UnixMillis,
-    text: &mut String,
-) -> std::fmt::Result {
-    if !rules.0.is_empty() {
+pub(crate) fn tell_rules(rules: &[RuleReport], now: UnixMillis, text: &mut String) -> std::fmt::Result {
+    if !rules.is_empty() {
         writeln!(text, "\nRULES OF QUEUES")?;
     }
-    for rule in &rules.0 {
+    for rule in rules {
         let state = match (rule.action, rule.released_at) {
             (RuleAction::Pause, None) => "paused",
             (RuleAction::Cancel, None) => "what arrives is cancelled",
             (RuleAction::Pause | RuleAction::Cancel, Some(_)) => "resumed, being put back into the queues",
         };
-        let end = rule.ends_at.map_or_else(String::new, |at| format!(", for {} more", ago(now, at)));
-        let since = ago(rule.since, now);
-        writeln!(text, "  {}: {state} since {since} ago{end}: {}", name(configuration, &rule.filter), rule.reason)?;
+        let end = rule.ends_at.map_or_else(String::new, |at| format!(", for {} more", ago(now, at.0)));
+        writeln!(text, "  {}: {state} since {} ago{end}: {}", rule.of, ago(rule.since.0, now), rule.reason)?;
     }
     Ok(())
 }
@@ -229,7 +264,7 @@ fn group_name(alike: &Alike) -> String {
 }
 
 /// To the second: people compare it with their clock.
-pub(super) fn moment(at: UnixMillis) -> String {
+pub(crate) fn moment(at: UnixMillis) -> String {
     UnixMillis::from_seconds(at.as_seconds()).to_string().replace(".000Z", "Z")
 }
 

@@ -1,4 +1,4 @@
-//! What CleverTap's message ids tell about their campaign. They are read for grouping and reports only.
+//! What CleverTap's message ids tell about their campaign. They are read for grouping, stopping and reports only.
 
 use super::is_test_id;
 use crate::domain::campaign::Grouping;

@@ -49,10 +49,6 @@ impl Platform for CleverTap {
         request::read(body)
     }
 
-    fn campaign<'a>(&self, platform_message_id: &'a str) -> Option<&'a str> {
-        campaign_of(platform_message_id)
-    }
-
     fn reply(&self, outcome: Result<&Accepted, &Refusal>) -> Reply {
         reply::write(outcome)
     }
@@ -97,25 +93,4 @@ impl Platform for CleverTap {
 /// and a message without any id is no better: such an id is not unique and nothing is reported of it.
 fn is_test_id(platform_message_id: &str) -> bool {
     platform_message_id.bytes().all(|byte| matches!(byte, b'0' | b'|' | b' '))
-}
-
-/// `i|campaign|batch|j`, with a variant or without: the second part is the campaign.
-fn campaign_of(platform_message_id: &str) -> Option<&str> {
-    let parts = platform_message_id.split('|').count();
-    let campaign = platform_message_id.split('|').nth(1).map(str::trim)?;
-    (matches!(parts, 4 | 5) && !campaign.is_empty() && !is_test_id(platform_message_id)).then_some(campaign)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_second_part_of_an_id_is_its_campaign() {
-        assert_eq!(campaign_of("7|1790000000|20261120|7|0"), Some("1790000000"));
-        assert_eq!(campaign_of("7|1790000000|20261120|7"), Some("1790000000"));
-        for none in ["", "0|0|0|0", "0|0|0|0|0", "7||20261120|7", "order-17", "7|1790000000", "a|b|c|d|e|f"] {
-            assert_eq!(campaign_of(none), None, "{none:?}");
-        }
-    }
 }

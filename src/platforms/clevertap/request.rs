@@ -19,7 +19,7 @@ use crate::domain::{
     template::{ButtonContent, ButtonContentKind, CardContent, HeaderContent, TemplateContent},
 };
 
-/// CleverTap's own ids have up to 60 characters.
+/// CleverTap documents 60 characters. Whoever makes longer ids is understood too, and gets them back in reports.
 pub const MESSAGE_ID_CHARS_MAX: usize = 250;
 /// WhatsApp's limit for the name of a template.
 const TEMPLATE_NAME_CHARS_MAX: usize = 512;
@@ -29,6 +29,10 @@ const VERIFY_TEMPLATE: &str = "whatsapp:hsm:technology:generic:verify";
 
 pub(super) fn read(body: &[u8]) -> Result<SendRequest, Refusal> {
     let mut envelope = unwrapped(Envelope::read(body)?)?;
+    if envelope.says_nothing() {
+        let message = "request: there is no message in it; send to, wabaNumber, msgId, and a template or a text";
+        return Err(Refusal::new(RefusalKind::Other, message));
+    }
     if let Some(template) = &mut envelope.template {
         envelope.components.append(&mut template.components);
     }

@@ -69,7 +69,13 @@ impl Envelope {
             );
             Refusal::new(RefusalKind::Other, message)
         })?;
-        serde_json::from_str(without_byte_order_mark(text)).map_err(|error| {
+        let text = without_byte_order_mark(text);
+        // The reader would take a list for the parts of a message in their order.
+        if text.trim_start().starts_with('[') {
+            let message = "request: a list; send each message in a request of its own, as one JSON object";
+            return Err(Refusal::new(RefusalKind::Other, message));
+        }
+        serde_json::from_str(text).map_err(|error| {
             let trouble = match error.classify() {
                 Category::Io | Category::Syntax | Category::Eof => {
                     "not JSON; send one JSON document with to, wabaNumber and msgId"
@@ -79,6 +85,18 @@ impl Envelope {
             let complaint: String = error.to_string().chars().take(COMPLAINT_CHARS_MAX).collect();
             Refusal::new(RefusalKind::Other, format!("request: {trouble} ({complaint})"))
         })
+    }
+}
+
+impl Envelope {
+    /// Nothing in it says to whom, from which number, or what.
+    pub(super) fn says_nothing(&self) -> bool {
+        let ids = [&self.to, &self.waba_number, &self.msg_id, &self.msg_id_in_snake_case];
+        let media = [&self.image, &self.video, &self.audio, &self.file, &self.document, &self.voice];
+        ids.iter().all(|part| part.is_empty())
+            && media.iter().all(|part| part.is_none())
+            && self.components.is_empty()
+            && (self.template.is_none() && self.text.is_none() && self.location.is_none())
     }
 }
 

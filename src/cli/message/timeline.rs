@@ -1,0 +1,237 @@
+//! What happened to one message, one line for each thing that happened, in order of time.
+
+use std::fmt::{self, Write as _};
+
+use wabridge::{
+    domain::{
+        callback::{EventKind, Subscription},
+        outbound::SendState,
+        time::UnixMillis,
+    },
+    store::{
+        Store, StoreError,
+        callbacks::CallbackState,
+        configuration::Configuration,
+        events::LoggedEvent,
+        story::{CallbackTry, FailedTry, StoredMessage},
+    },
+};
+
+use super::{described, hears};
+use crate::cli::queue::moment;
+
+/// One thing that happened, and what belongs to it.
+struct Line {
+    at: UnixMillis,
+    /// As far as whoever told it knows it.
+    time: String,
+    what: String,
+    below: Vec<String>,
+}
+
+impl Line {
+    fn new(at: UnixMillis, what: String) -> Self {
+        Self { at, time: at.to_string(), what, below: vec![] }
+    }
+}
+
+/// Providers tell times in whole seconds.
+const SECOND_MS: i64 = 1_000;
+
+pub(super) async fn tell(
+    store: &Store,
+    configuration: &Configuration,
+    message: &StoredMessage,
+    full: bool,
+    text: &mut String,
+) -> anyhow::Result<()> {
+    let accepted = format!("accepted; to be sent before {}", message.expires_at);
+    let mut lines = vec![Line::new(message.id.made_at(), accepted)];
+    lines.extend(tries(message, &store.failed_tries(message.id).await?));
+    lines.extend(store.operator_notes(message.id).await?.into_iter().map(|(at, note)| Line::new(at, note)));
+    for event in store.events_of(message).await? {
+        lines.push(event_line(store, configuration, message, &event, full).await?);
+    }
+    lines.sort_by_key(|line| line.at);
+    for line in lines {
+        writeln!(text, "  {:<24}  {}", line.time, line.what)?;
+        line.below.iter().try_for_each(|below| writeln!(text, "      {below}"))?;
+    }
+    Ok(())
+}
+
+/// A line for each try, whatever came of it.
+fn tries(message: &StoredMessage, failed: &[FailedTry]) -> Vec<Line> {
+    let taken_as = message.provider_message_id.as_ref().map(|id| format!("taken as {id}"));
+    let mut lines: Vec<Line> = Vec::new();
+    for tried in failed {
+        let of_last = tried.attempt == message.attempts && message.state == SendState::Submitted;
+        let after_all = taken_as.as_ref().filter(|_| of_last).map(|taken| format!("; it was {taken} all the same"));
+        let FailedTry { attempt, took_ms, failure, .. } = tried;
+        let what = format!("try {attempt}, {took_ms} ms: {}{}", failure.text, after_all.unwrap_or_default());
+        lines.push(Line::new(tried.started_at, what));
+    }
+    let last_is_told = failed.iter().any(|tried| tried.attempt == message.attempts);
+    if let Some(sent_at) = message.sent_at.filter(|_| !last_is_told) {
+        let attempt = message.attempts;
+        match message.state {
+            SendState::Submitted => {
+                let answered = message.took_ms.map(|took| format!("answered after {took} ms"));
+                let parts: Vec<String> =
+                    [Some(format!("sent (try {attempt})")), answered, taken_as].into_iter().flatten().collect();
+                lines.push(Line::new(sent_at, parts.join(", ")));
+            }
+            SendState::Sending => lines.push(Line::new(sent_at, format!("being sent (try {attempt})"))),
+            SendState::Unknown => {
+                lines.push(Line::new(sent_at, format!("try {attempt}: the server stopped before an answer came")));
+            }
+            // It was its turn, and it did not leave: what is told of it says why.
+            SendState::Queued | SendState::Rejected | SendState::Expired | SendState::Cancelled => {}
+        }
+    }
+    lines
+}
+
+async fn event_line(
+    store: &Store,
+    configuration: &Configuration,
+    message: &StoredMessage,
+    event: &LoggedEvent,
+    full: bool,
+) -> anyhow::Result<Line> {
+    let what = match (event.kind, event.status) {
+        (EventKind::Inbound, _) => "a reply came".to_owned(),
+        (EventKind::Notice, _) => "a notice of the provider".to_owned(),
+        (EventKind::Status, Some(status)) => match &event.failure {
+            Some(failure) => format!("{}: {}", status.as_str(), failure.text),
+            None => status.as_str().to_owned(),
+        },
+        (EventKind::Status, None) => "a status that this version does not know".to_owned(),
+    };
+    let mut line = happened(event.occurred_at, event.recorded_at, &what);
+    if let Some(entry) = event.entry.as_ref().filter(|_| full) {
+        line.below.push(format!("as it came: {entry}"));
+    }
+    if let Some(file) = store.media_of_event(message.account, event.place).await? {
+        line.below.push(format!("with {}", described(&file, full)));
+    }
+    for subscription in configuration.subscriptions.iter().filter(|subscription| hears(subscription, message, event)) {
+        line.below.extend(telling(store, configuration, subscription, event).await?);
+    }
+    Ok(line)
+}
+
+/// Somewhere in its second, and before we heard of it.
+fn happened(occurred_at: UnixMillis, recorded_at: UnixMillis, what: &str) -> Line {
+    let whole = occurred_at.0.rem_euclid(SECOND_MS) == 0;
+    let last = if whole { UnixMillis(occurred_at.0 + SECOND_MS - 1) } else { occurred_at };
+    let time = if whole { moment(occurred_at) } else { occurred_at.to_string() };
+    let what = format!("{what} (heard {recorded_at})");
+    Line { at: last.min(recorded_at).max(occurred_at), time, what, below: vec![] }
+}
+
+/// What a callback URL was told of an event.
+async fn telling(
+    store: &Store,
+    configuration: &Configuration,
+    subscription: &Subscription,
+    event: &LoggedEvent,
+) -> Result<Vec<String>, StoreError> {
+    let url = url_name(configuration, subscription);
+    let tries = store.callback_tries(subscription.key.0, event.place).await?;
+    let mut lines: Vec<String> = tries.iter().map(|tried| Exchange { tried, url: &url }.to_string()).collect();
+    if let Some((state, reason)) = store.care_of(subscription.key.0, event.place).await? {
+        let state = CallbackState::from_code(state).map_or("left behind", CallbackState::as_str);
+        let said = tries.last().is_some_and(|tried| tried.note == reason);
+        let reason = if said { "for that reason".to_owned() } else { reason };
+        lines.push(format!("{state} at the {url}: {reason}"));
+    }
+    Ok(lines)
+}
+
+fn url_name(configuration: &Configuration, subscription: &Subscription) -> String {
+    let kind = match subscription.kind {
+        EventKind::Status => "delivery report URL",
+        EventKind::Inbound => "inbound message URL",
+        EventKind::Notice => "notice URL",
+    };
+    let sender = configuration.senders.iter().find(|sender| Some(sender.key) == subscription.sender);
+    sender.map_or_else(|| kind.to_owned(), |sender| format!("{kind} of {}", sender.number.as_e164()))
+}
+
+struct Exchange<'a> {
+    tried: &'a CallbackTry,
+    url: &'a str,
+}
+
+impl fmt::Display for Exchange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CallbackTry { events, started_at, took_ms, http_status, note, replay, .. } = self.tried;
+        let taken = http_status.is_some_and(|status| (200..300).contains(&status));
+        write!(f, "{started_at}  {}", if taken { "told" } else { "offered" })?;
+        if let Some(replay) = replay {
+            write!(f, " again (replay {replay})")?;
+        }
+        write!(f, " to the {}", self.url)?;
+        match events - 1 {
+            ..=0 => {}
+            1 => f.write_str(" together with another")?,
+            others => write!(f, " together with {others} others")?,
+        }
+        let answer = http_status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
+        write!(f, ": {answer} after {took_ms} ms")?;
+        // The note of an answer begins with its status.
+        match note.strip_prefix(&answer).unwrap_or(note).trim_start_matches(':').trim() {
+            "" => Ok(()),
+            note => write!(f, ": {note}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(http_status: Option<i16>, events: i32, note: &str) -> String {
+        let tried = CallbackTry {
+            subscription: 1,
+            events,
+            started_at: UnixMillis(1_795_000_000_194),
+            took_ms: 3,
+            http_status,
+            note: note.to_owned(),
+            replay: None,
+        };
+        let told = Exchange { tried: &tried, url: "delivery report URL" }.to_string();
+        told.split_once("  ").map(|(_, told)| told.to_owned()).expect("the time is before it")
+    }
+
+    #[test]
+    fn an_exchange_is_told_in_one_sentence_without_saying_anything_twice() {
+        assert_eq!(exchange(Some(200), 1, ""), "told to the delivery report URL: HTTP 200 after 3 ms");
+        assert_eq!(
+            exchange(Some(200), 4, ""),
+            "told to the delivery report URL together with 3 others: HTTP 200 after 3 ms"
+        );
+        assert_eq!(
+            exchange(Some(400), 2, "HTTP 400: no such id"),
+            "offered to the delivery report URL together with another: HTTP 400 after 3 ms: no such id"
+        );
+        assert_eq!(exchange(Some(400), 1, "HTTP 400: "), "offered to the delivery report URL: HTTP 400 after 3 ms");
+        assert_eq!(
+            exchange(None, 1, "it closed the connection"),
+            "offered to the delivery report URL: no answer after 3 ms: it closed the connection"
+        );
+    }
+
+    #[test]
+    fn a_time_in_whole_seconds_stands_as_late_in_its_second_as_it_can_be() {
+        let second = UnixMillis(1_795_000_000_000);
+        let line = happened(second, UnixMillis(second.0 + 186), "sent");
+        assert_eq!((line.at.0 - second.0, line.time.contains('.')), (186, false));
+        let late = happened(second, UnixMillis(second.0 + 60_000), "sent");
+        assert_eq!(late.at.0 - second.0, 999);
+        let ours = happened(UnixMillis(second.0 + 7), UnixMillis(second.0 + 9), "failed");
+        assert_eq!((ours.at.0 - second.0, ours.time.contains(".007")), (7, true));
+    }
+}

@@ -1,0 +1,151 @@
+//! Why a message has not gone yet, and what ends that.
+
+use wabridge::{
+    domain::{
+        account::{Account, Hold, Sender, UnknownOutcome},
+        failure::FailureReason,
+        outbound::SendState,
+        queue::{RuleAction, Waiting},
+        template::{TemplateStatus, Unresolved, resolve},
+        time::UnixMillis,
+    },
+    platforms,
+    services::directory::owner_of,
+    store::{Store, StoreError, configuration::Configuration, leases::LeaseKind, story::StoredMessage},
+};
+
+use crate::cli::{
+    queue::{RuleReport, moment},
+    status::ago,
+};
+
+/// All that a message waits for, in words; nothing when it is done or on its way.
+pub(super) async fn reasons(
+    store: &Store,
+    configuration: &Configuration,
+    message: &StoredMessage,
+    now: UnixMillis,
+) -> Result<Vec<String>, StoreError> {
+    let account = configuration.accounts.iter().find(|account| account.key == message.account);
+    let sender = configuration.senders.iter().find(|sender| sender.key == message.sender);
+    let (Some(account), Some(sender)) = (account, sender) else { return Ok(vec![]) };
+    match message.state {
+        SendState::Unknown => Ok(message.due_at.map(|at| for_evidence(account, at)).into_iter().collect()),
+        SendState::Queued => in_the_queue(store, configuration, (account, sender), message, now).await,
+        SendState::Sending | SendState::Submitted | SendState::Rejected | SendState::Expired | SendState::Cancelled => {
+            Ok(vec![])
+        }
+    }
+}
+
+fn for_evidence(account: &Account, settled_at: UnixMillis) -> String {
+    let then = match account.policy.unknown_outcome {
+        UnknownOutcome::Resend => "sent again",
+        UnknownOutcome::ReportFailed => "reported as failed",
+    };
+    format!("for a sign that it went out; without one it is {then} at {}", moment(settled_at))
+}
+
+async fn in_the_queue(
+    store: &Store,
+    configuration: &Configuration,
+    (account, sender): (&Account, &Sender),
+    message: &StoredMessage,
+    now: UnixMillis,
+) -> Result<Vec<String>, StoreError> {
+    let number = sender.number.as_e164();
+    let held = |what: String, id: &str, hold: &Hold| {
+        format!("{what} is on hold for {}: {}; `wabridge release {id}`", ago(hold.since, now), hold.reason)
+    };
+    let mut reasons = Vec::new();
+    reasons.extend(sender.hold.as_ref().map(|hold| held(format!("number {number}"), number, hold)));
+    let connection = &sender.connection;
+    reasons.extend(
+        connection.hold.as_ref().map(|hold| held(format!("connection {}", connection.id), &connection.id, hold)),
+    );
+    let ruled = rule(store, configuration, account, message, now).await?;
+    let paused_aside = ruled.is_some();
+    reasons.extend(ruled);
+    reasons.extend(stopped_template(store, sender, message).await?);
+    if account.policy.is_quiet(message.category, now)
+        && let Some(hours) = &account.policy.quiet_hours
+    {
+        reasons.push(format!("quiet hours until {} ({})", hours.to, account.policy.time_zone));
+    }
+    if let Some(due_at) = message.due_at.filter(|due_at| *due_at > now && !paused_aside) {
+        reasons.push(format!("next try at {}: {}", moment(due_at), why_later(message)));
+    }
+    let leases = store.leases().await?;
+    let owned = leases
+        .iter()
+        .any(|lease| lease.kind == LeaseKind::Sender.code() && lease.item == sender.key.0 && lease.owner.is_some());
+    if !owned {
+        reasons.push(format!("no server works on number {number}; start one"));
+    }
+    if reasons.is_empty() {
+        let ahead = store.ahead_in_queue(message).await?;
+        let pace = sender.messages_per_second;
+        reasons.push(match ahead {
+            0 => "it is the next of its number".to_owned(),
+            1 => format!("behind another at {pace} a second"),
+            _ => format!("behind {ahead} others at {pace} a second"),
+        });
+    }
+    Ok(reasons)
+}
+
+/// The rule of an operator that keeps it back.
+async fn rule(
+    store: &Store,
+    configuration: &Configuration,
+    account: &Account,
+    message: &StoredMessage,
+    now: UnixMillis,
+) -> Result<Option<String>, StoreError> {
+    let platform = platforms::find(&account.platform);
+    let grouping = platform.and_then(|platform| platform.grouping(&message.platform_message_id));
+    let waiting = Waiting {
+        account: message.account,
+        sender: message.sender,
+        campaign: grouping.as_ref().map(|grouping| grouping.campaign.as_str()),
+        template: message.template.as_ref().map(|(name, language)| (name.as_str(), language.as_str())),
+    };
+    let rules = store.queue_rules().await?;
+    Ok(rules.verdict(&waiting, now).map(|rule| {
+        let report = RuleReport::of(configuration, rule);
+        let word = match rule.action {
+            RuleAction::Pause => "paused",
+            RuleAction::Cancel => "about to be cancelled, by a rule",
+        };
+        format!("{word} for {}: {}; `{}`", ago(rule.since, now), rule.reason, report.resume_command())
+    }))
+}
+
+async fn stopped_template(
+    store: &Store,
+    sender: &Sender,
+    message: &StoredMessage,
+) -> Result<Option<String>, StoreError> {
+    let Some((name, language)) = &message.template else { return Ok(None) };
+    let mut lists = store.load_templates().await?;
+    let templates = lists.remove(&owner_of(sender)).unwrap_or_default();
+    Ok(match resolve(&templates, name, language) {
+        Err(Unresolved::NotApproved { status: TemplateStatus::Paused, .. }) => {
+            Some(format!("WhatsApp paused template {name} ({language}); it ends that by itself, or needs another text"))
+        }
+        Err(Unresolved::NotApproved { status, .. }) => {
+            Some(format!("template {name} ({language}) is {status} at WhatsApp"))
+        }
+        Err(Unresolved::UnknownName { .. } | Unresolved::UnknownLanguage { .. }) | Ok(_) => None,
+    })
+}
+
+fn why_later(message: &StoredMessage) -> String {
+    match &message.failure {
+        Some(failure) if failure.reason == FailureReason::TooManyToNumber => {
+            format!("the limit for one person at this number: {}", failure.text)
+        }
+        Some(failure) => failure.text.clone(),
+        None => "this person got many messages from this number lately, or its template was slowed down".to_owned(),
+    }
+}
