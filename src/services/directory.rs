@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{
     domain::{
@@ -28,6 +29,8 @@ pub struct Directory {
     templates: ArcSwap<TemplateLists>,
     queue_rules: ArcSwap<QueueRules>,
     versions: Mutex<BTreeMap<String, i64>>,
+    /// Held from reading to replacing: of two who read at the same time the one with the older news must not come last.
+    reloading: AsyncMutex<()>,
 }
 
 /// Accounts and what belongs to them.
@@ -130,6 +133,7 @@ impl Directory {
             templates: ArcSwap::from_pointee(TemplateLists::new()),
             queue_rules: ArcSwap::from_pointee(QueueRules::default()),
             versions: Mutex::default(),
+            reloading: AsyncMutex::default(),
         };
         directory.reload_configuration().await?;
         directory.reload_templates().await?;
@@ -171,16 +175,19 @@ impl Directory {
     }
 
     async fn reload_configuration(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.reloading.lock().await;
         self.configuration.store(Arc::new(Snapshot::new(self.store.load_configuration().await?)));
         Ok(())
     }
 
     async fn reload_queue_rules(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.reloading.lock().await;
         self.queue_rules.store(Arc::new(self.store.queue_rules().await?));
         Ok(())
     }
 
     pub async fn reload_templates(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.reloading.lock().await;
         let lists = self.store.load_templates().await?;
         let lists = lists.into_iter().map(|(owner, templates)| (owner, Arc::new(templates))).collect();
         self.templates.store(Arc::new(lists));

@@ -8,6 +8,9 @@
 //! **What a crash costs.** Marked messages, at most: everything else is still queued. The next owner
 //! finds the marked ones and waits for evidence.
 //!
+//! **What keeps the pace.** The loop waits for no database: reads, and the writing down of what becomes of waiting messages, are
+//! tasks of their own that hand over what they found. So much is marked ahead that it lasts while the next marks are committed.
+//!
 //! **Quiet hours.** Messages of a class that waits lie in their lane as on hold: read, expiring, not chosen. Nothing
 //! is written for it, and the other classes go on.
 //!
@@ -15,6 +18,8 @@
 //! `in_flight_max`.
 
 mod rules;
+mod supply;
+mod waiting;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -28,6 +33,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::supply::{Due, Head};
 use super::{
     Lease,
     pace::{Pace, Pairs},
@@ -67,16 +73,14 @@ pub struct SenderParts {
     pub read_ahead: usize,
 }
 
-/// So much of the future is marked at once.
+/// So much of the future is marked at once, beside what leaves while marks are being committed.
 const MARK_AHEAD: Duration = Duration::from_millis(50);
-/// A lane with fewer messages than this is filled again.
-const LANE_LOW: usize = 100;
-/// How often to look without having been woken.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// However long commits take, no more than this is marked: a crash makes it unknown.
+const MARK_AHEAD_MAX: Duration = Duration::from_secs(1);
 /// How often due retries, unknown outcomes and the pace's recovery are seen to.
 const TICK: Duration = Duration::from_millis(500);
-/// A person who cannot be written to for longer than this makes room for others.
-const POSTPONE_AFTER: Duration = Duration::from_secs(2);
+/// Marked messages that must wait for longer than this are queued again.
+const GIVE_BACK_AFTER: Duration = Duration::from_secs(2);
 /// Before an outcome that could not be written is tried again.
 const SETTLE_RETRY: Duration = Duration::from_millis(500);
 /// After another instance had the number: its last messages may still be counted.
@@ -109,12 +113,20 @@ struct Owner {
     /// People with a message that is marked or flying.
     busy: HashSet<PhoneNumber>,
     marking: Option<JoinHandle<Marked>>,
+    /// How long the commit of marks takes lately.
+    marking_takes: Duration,
+    /// Heads of the queue on their way from the database.
+    reading: Option<JoinHandle<Vec<Head>>>,
+    /// What is due again, on its way.
+    looking: Option<JoinHandle<Due>>,
+    /// No longer held, although what is on its way may show them as they were.
+    left: HashSet<MessageId>,
     ready: VecDeque<QueuedMessage>,
     flying: JoinSet<Landed>,
     /// What operators say about parts of the queue.
     rules: Arc<QueueRules>,
-    /// Messages that go aside, or are cancelled, because a rule says so: until that is committed the queue still shows them.
-    aside: JoinSet<Vec<MessageId>>,
+    /// Messages that go without having been sent: until that is committed the queue still shows them.
+    leaving: JoinSet<Vec<MessageId>>,
     /// Which lanes may have more behind them in the queue.
     more: [bool; 3],
     held_templates: HashMap<(String, String), Instant>,
@@ -129,6 +141,7 @@ struct Owner {
 
 struct Marked {
     asked: Vec<QueuedMessage>,
+    took: Duration,
     result: Result<Vec<MessageId>, CommitError>,
 }
 
@@ -149,7 +162,7 @@ impl Owner {
             pace: Pace::new(sender.messages_per_second, send.pace_share, send.pace_burst, from),
             pairs: Pairs::new(send.pair_burst, send.pair_refill),
             rules: parts.dispatcher.directory.queue_rules(),
-            aside: JoinSet::new(),
+            leaving: JoinSet::new(),
             parts,
             sender,
             lease,
@@ -157,6 +170,10 @@ impl Owner {
             held: HashSet::new(),
             busy: HashSet::new(),
             marking: None,
+            marking_takes: Duration::ZERO,
+            reading: None,
+            looking: None,
+            left: HashSet::new(),
             ready: VecDeque::new(),
             flying: JoinSet::new(),
             more: [true; 3],
@@ -174,11 +191,8 @@ impl Owner {
             let woken = bell.notified();
             tokio::pin!(woken);
             woken.as_mut().enable();
-            if self.looked_at.elapsed() >= LOOK_EVERY {
-                self.more = [true; 3];
-            }
             self.see_changes();
-            self.fill_lanes().await;
+            self.start_reading();
             self.tick_if_due().await;
             self.start_marking();
             let release_at = self.release_at();
@@ -187,31 +201,14 @@ impl Owner {
                 marked = join(&mut self.marking), if self.marking.is_some() => self.take_marked(marked).await,
                 () = sleep_until(release_at), if release_at.is_some() => self.release(),
                 Some(landed) = self.flying.join_next(), if !self.flying.is_empty() => self.land(landed.ok()).await,
-                Some(gone) = self.aside.join_next(), if !self.aside.is_empty() => self.forget(&gone.unwrap_or_default()),
+                heads = join(&mut self.reading), if self.reading.is_some() => self.take_heads(heads),
+                due = join(&mut self.looking), if self.looking.is_some() => self.take_due(due),
+                Some(gone) = self.leaving.join_next(), if !self.leaving.is_empty() => self.forget(&gone.unwrap_or_default()),
                 () = woken => self.more = [true; 3],
                 () = tokio::time::sleep(TICK) => {}
             }
         }
         self.finish().await;
-    }
-
-    /// What an earlier owner had marked: nobody knows whether it went out.
-    async fn adopt(&mut self) {
-        if self.adopted {
-            return;
-        }
-        let settle_at = clock::now().plus(self.parts.send.unknown_grace);
-        match self.parts.store.adopt_sending(self.sender.key, self.lease.epoch, settle_at).await {
-            Ok(0) => self.adopted = true,
-            Ok(adopted) => {
-                self.adopted = true;
-                tracing::warn!(
-                sender.number = %self.sender.number, messages = adopted,
-                "{adopted} messages of {} were being sent when their owner stopped; waiting for evidence", self.sender.number
-                );
-            }
-            Err(error) => tracing::error!(error = %telemetry::Chain(&error), "could not adopt messages in flight"),
-        }
     }
 
     /// Follows a configuration that was changed beside the running server.
@@ -238,58 +235,22 @@ impl Owner {
         self.sender.hold.is_some() || self.sender.connection.hold.is_some()
     }
 
-    async fn fill_lanes(&mut self) {
-        // The queue still shows what goes aside at this moment; it would be read for nothing.
-        if !self.aside.is_empty() {
-            return;
-        }
-        for class in Class::ALL {
-            let lane = class as usize;
-            if !self.more[lane] || self.lanes[lane].len() >= LANE_LOW {
-                continue;
-            }
-            // The head of the queue shows what we hold already; ask for that many more.
-            let limit = self.parts.read_ahead + self.lanes[lane].len() + self.ready.len() + self.marking_count();
-            match self.parts.store.queue_head(self.sender.key, class, limit).await {
-                Ok(messages) => {
-                    self.more[lane] = messages.len() == limit;
-                    let new: Vec<_> = messages.into_iter().filter(|message| self.held.insert(message.id)).collect();
-                    let free = self.sift(new);
-                    self.lanes[lane].extend(free);
-                    self.looked_at = Instant::now();
-                }
-                Err(error) => {
-                    tracing::error!(error = %telemetry::Chain(&error), "could not read the queue of {}", self.sender.number);
-                    self.more[lane] = false;
-                }
-            }
-        }
-    }
-
-    fn marking_count(&self) -> usize {
-        // What is being marked may still show in the queue.
-        if self.marking.is_some() { self.window() } else { 0 }
-    }
-
     async fn tick_if_due(&mut self) {
         if self.ticked_at.is_some_and(|at| at.elapsed() < TICK) {
             return;
         }
-        self.adopt().await;
         let now = Instant::now();
+        self.ticked_at = Some(now);
         self.pace.recover(now);
         self.held_templates.retain(|_, until| *until > now);
         self.quiet = self.parts.dispatcher.quiet_classes(&self.sender);
-        let more_due = self.see_to_due().await.unwrap_or_else(|error| {
-            tracing::error!(error = %telemetry::Chain(&error), "could not read what is due at {}", self.sender.number);
-            false
-        });
-        self.expire().await;
-        self.postpone().await;
-        if self.is_silent() || self.pace.ready_at() > Instant::now() + POSTPONE_AFTER {
+        self.start_looking();
+        self.expire();
+        self.postpone();
+        // Nothing would leave meanwhile, so this may be waited for.
+        if self.is_silent() || self.pace.ready_at() > now + GIVE_BACK_AFTER {
             self.give_back_ready().await;
         }
-        self.ticked_at = (!more_due).then(Instant::now);
     }
 
     /// Marked messages that will not leave soon are queued again: a crash must not make them unknown.
@@ -326,90 +287,11 @@ impl Owner {
         self.on_hold() || !self.parts.pauses.left(&self.sender, Instant::now()).is_zero()
     }
 
-    /// `true` when there may be more that is due, and room for it: a paused million expires within minutes.
-    async fn see_to_due(&mut self) -> Result<bool, crate::store::StoreError> {
-        let (store, key, limit) = (&self.parts.store, self.sender.key, self.parts.read_ahead);
-        let unknown = store.unknown_due(key, clock::now(), limit).await?;
-        if !unknown.is_empty() {
-            let finding = self.parts.dispatcher.unknown_finding(&self.sender);
-            self.settle_with(unknown, &finding).await;
-        }
-        // Retries are read only when there is room, so that they cannot fill the memory.
-        if self.held.len() >= 4 * self.parts.read_ahead {
-            return Ok(false);
-        }
-        let due = self.parts.store.due_retries(key, clock::now(), &self.quiet, limit).await?;
-        let full = due.len() == limit;
-        let new: Vec<_> = due.into_iter().filter(|message| self.held.insert(message.id)).collect();
-        let some_new = !new.is_empty();
-        for message in self.sift(new) {
-            self.lanes[message.category.class() as usize].push_front(message);
-        }
-        Ok(full && some_new)
-    }
-
-    /// Closes what has waited too long. Also on hold: a platform wants to know.
-    async fn expire(&mut self) {
-        let now = clock::now();
-        let mut expired = Vec::new();
-        for (lane, more) in self.lanes.iter_mut().zip(&mut self.more) {
-            let before = expired.len();
-            lane.retain(|message| {
-                let late = message.expires_at <= now;
-                if late {
-                    expired.push(message.id);
-                }
-                !late
-            });
-            *more |= expired.len() > before;
-        }
-        self.parts.dispatcher.activity.expired(self.sender.key, expired.len());
-        self.settle_with(expired, &Finding::Expired).await;
-    }
-
-    /// Messages that cannot go for longer make room for those that can.
-    async fn postpone(&mut self) {
-        let (now, wall) = (Instant::now(), clock::now());
-        let epoch = self.lease.epoch;
-        let mut postponed: Vec<Settlement> = Vec::new();
-        for lane in &mut self.lanes {
-            lane.retain(|message| {
-                let template = message.template.as_ref().and_then(|name| self.held_templates.get(name));
-                let template = template.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-                let wait = template.max(self.pairs.wait(&message.recipient, now));
-                let postpone = wait > POSTPONE_AFTER;
-                if postpone {
-                    let due_at = wall.plus(wait).min(message.expires_at);
-                    let finding = Finding::Postponed { due_at };
-                    postponed.push(Settlement { message: message.id, epoch, finding, attempt: None });
-                }
-                !postpone
-            });
-        }
-        self.settle_all(postponed).await;
-    }
-
-    async fn settle_with(&mut self, messages: Vec<MessageId>, finding: &Finding) {
-        let epoch = self.lease.epoch;
-        let settlement = |message| Settlement { message, epoch, finding: finding.clone(), attempt: None };
-        self.settle_all(messages.into_iter().map(settlement).collect()).await;
-    }
-
-    async fn settle_all(&mut self, settlements: Vec<Settlement>) {
-        for settlement in &settlements {
-            self.held.remove(&settlement.message);
-        }
-        if !settlements.is_empty()
-            && let Err(error) = self.parts.committer.settle(settlements).await
-        {
-            // They show up in the queue again.
-            tracing::error!("could not write down what became of messages of {}: {error}", self.sender.number);
-        }
-    }
-
     /// How many messages may be marked and not yet flying.
     fn window(&self) -> usize {
-        self.pace.within(MARK_AHEAD).min(self.parts.send.in_flight_per_number)
+        // One commit's worth leaves while marks are committed, and as much must be left when they are.
+        let ahead = (MARK_AHEAD + 2 * self.marking_takes).min(MARK_AHEAD_MAX);
+        self.pace.within(ahead).min(self.parts.send.in_flight_per_number)
     }
 
     fn start_marking(&mut self) {
@@ -429,7 +311,11 @@ impl Owner {
             messages: asked.iter().map(|message| message.id).collect(),
         };
         let committer = self.parts.committer.clone();
-        self.marking = Some(tokio::spawn(async move { Marked { result: committer.mark_sending(mark).await, asked } }));
+        self.marking = Some(tokio::spawn(async move {
+            let started = Instant::now();
+            let result = committer.mark_sending(mark).await;
+            Marked { asked, took: started.elapsed(), result }
+        }));
     }
 
     /// The next messages that may go: by class, in order of acceptance, one for each person.
@@ -461,7 +347,9 @@ impl Owner {
     }
 
     async fn take_marked(&mut self, marked: Option<Marked>) {
-        let Some(Marked { asked, result }) = marked else { return };
+        let Some(Marked { asked, took, result }) = marked else { return };
+        // A slow commit counts at once, and is forgotten little by little.
+        self.marking_takes = took.max((3 * self.marking_takes + took) / 4);
         match result {
             Ok(ids) => {
                 let ids: HashSet<MessageId> = ids.into_iter().collect();
@@ -486,7 +374,7 @@ impl Owner {
     }
 
     fn let_go(&mut self, message: &QueuedMessage) {
-        self.held.remove(&message.id);
+        self.no_longer_hold(message.id);
         self.busy.remove(&message.recipient);
     }
 
@@ -588,7 +476,8 @@ impl Owner {
         }
         self.give_back_ready().await;
         while self.flying.join_next().await.is_some() {}
-        while self.aside.join_next().await.is_some() {}
+        while self.leaving.join_next().await.is_some() {}
+        join(&mut self.looking).await;
     }
 }
 
@@ -625,10 +514,11 @@ async fn fly(parts: &SenderParts, sender: &Arc<Sender>, epoch: i64, message: Que
     Landed { message, consequence, swapped }
 }
 
-async fn join(marking: &mut Option<JoinHandle<Marked>>) -> Option<Marked> {
-    let marked = marking.as_mut()?.await;
-    *marking = None;
-    marked.ok()
+/// What a task came to; `None` when there is none, or it broke.
+async fn join<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
+    let done = task.as_mut()?.await;
+    *task = None;
+    done.ok()
 }
 
 async fn sleep_until(at: Option<Instant>) {

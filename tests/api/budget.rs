@@ -1,5 +1,7 @@
 //! What a message costs the database. It may not rise unnoticed.
 
+use wabridge::simulator::PersonIds;
+
 use crate::harness::{Database, Message, TestApp, on_each_database, person};
 
 /// Rows written for a message with three statuses, its callbacks included.
@@ -12,6 +14,9 @@ async fn a_message_with_three_statuses_keeps_to_its_budget_of_rows(database: Dat
     let app = TestApp::start_with(database, |options| {
         options.as_process = true;
         options.alone = true;
+        // As WhatsApp has it since 2026: every webhook names the person by number and by id.
+        options.simulator.knobs.person_ids = PersonIds::Both;
+        options.simulator.knobs.status_contacts = true;
     })
     .await;
     let messages: Vec<Message> = (0..MESSAGES).map(|number| Message::order_update(&person(number))).collect();

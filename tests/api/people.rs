@@ -57,9 +57,14 @@ async fn who_hides_the_number_is_known_by_the_message_that_is_answered(database:
 async fn who_was_seen_with_number_and_id_is_known_by_the_id(database: Database) {
     let app = TestApp::start(database).await;
     let digits = |number| person(number).trim_start_matches('+').to_owned();
+    let named = json!({"id": "wamid.named", "from": digits(2), "from_user_id": "IN.1349B", "timestamp": "1795000000",
+        "type": "text", "text": {"body": "under both"}});
+    said(&app, vec![named]).await;
+    // Of those who are only written to: who has a username may hide the number one day.
     let status = json!({"id": "wamid.foreign", "status": "sent", "timestamp": "1795000000",
         "recipient_id": digits(3), "recipient_user_id": "IN.1349C"});
-    let seen = json!({"contacts": [{"wa_id": digits(2), "user_id": "IN.1349B"}], "statuses": [status]});
+    let contact = json!({"wa_id": digits(3), "user_id": "IN.1349C", "profile": {"name": "C", "username": "@c"}});
+    let seen = json!({"contacts": [contact], "statuses": [status]});
     assert_eq!(app.post_webhook(webhook(seen), APP_SECRET).await, 200);
 
     said(
@@ -70,7 +75,8 @@ async fn who_was_seen_with_number_and_id_is_known_by_the_id(database: Database) 
 
     let mut told = inbound(&app).await;
     told.sort();
-    assert_eq!(told, [("from three".to_owned(), digits(3)), ("from two".to_owned(), digits(2))]);
+    let expected = [("from three", 3), ("from two", 2), ("under both", 2)];
+    assert_eq!(told, expected.map(|(text, number)| (text.to_owned(), digits(number))));
     app.finish().await;
 }
 

@@ -6,9 +6,7 @@ use wabridge::{
     simulator::{Effect, Refusal, Rule},
 };
 
-use crate::harness::{
-    ACCOUNT, APP_SECRET, CREDENTIALS, Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person, script,
-};
+use crate::harness::{APP_SECRET, Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person, script};
 
 const ALL: [&str; 3] = ["sent", "delivered", "read"];
 
@@ -333,21 +331,11 @@ async fn a_restarted_bridge_remembers(database: Database) {
 async fn what_one_bridge_hears_the_others_know_within_seconds() {
     let app = TestApp::start(Database::postgres().await).await;
     let other = app.start_another("test-2").await.expect("PostgreSQL takes several");
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
 
     choose(&app, number(&person(1)), "stop", 1_790_000_100).await;
 
-    app.until("the other refuses too", async || {
-        let message = Message::marketing(&person(1));
-        let url = format!("http://{}/clevertap/{ACCOUNT}/messages", other.address);
-        let mut request = client.post(url).header("Content-Type", "application/json").body(message.body.to_string());
-        for (name, value) in CREDENTIALS {
-            request = request.header(name, value);
-        }
-        let answer = request.send().await.expect("it answers").text().await.expect("a text");
-        answer.contains("2003")
-    })
-    .await;
+    let message = Message::marketing(&person(1));
+    app.until("the other refuses too", async || app.send_to(&other, &message).await.code() == 2003).await;
     other.stop().await;
     app.finish().await;
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use wabridge::domain::template::TemplateStatus;
 
-use crate::harness::{Database, Message, TestApp, WABA_ID, on_each_database, person};
+use crate::harness::{BUSINESS_NUMBER, Database, Message, TestApp, WABA_ID, on_each_database, person};
 
 fn new_template(name: &str, status: &str) -> Value {
     json!({
@@ -71,6 +71,45 @@ async fn a_webhook_about_a_template_brings_the_list_up_to_date(database: Databas
     assert_eq!(stats.sends_received, 0);
 }
 
+async fn what_waits_of_a_paused_template_is_not_sent_and_the_rest_goes_on(database: Database) {
+    let app = TestApp::start(database).await;
+    app.command(&["hold", BUSINESS_NUMBER]).await;
+    app.until_held().await;
+    let waiting: Vec<Message> = (0..20).map(|number| Message::template(&person(number), "welcome", "en")).collect();
+    let other = Message::order_update(&person(100));
+    app.accept_all(&waiting).await;
+    app.accept(&other).await;
+
+    app.simulator.set_template_status("welcome", "en", "PAUSED").expect("it is in the sample");
+    app.until("it is refused", async || app.send(&Message::template(&person(1), "welcome", "en")).await.code() == 2001)
+        .await;
+    app.command(&["release", BUSINESS_NUMBER]).await;
+    app.until("the other is told", async || app.told(&other).len() == 3).await;
+    app.until("the rest is put off", async || {
+        let queues = app.store.queues().await.expect("queues can be counted");
+        queues.values().all(|queue| queue.waiting_for_retry == 20 && queue.queued + queue.sending == 0)
+    })
+    .await;
+
+    assert_eq!(app.simulator.stats().sends_received, 1);
+    app.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_that_one_bridge_hears_of_stops_the_others_within_seconds() {
+    let app = TestApp::start(Database::postgres().await).await;
+    let other = app.start_another("test-2").await.expect("PostgreSQL takes several");
+    let message = Message::template(&person(1), "welcome", "en");
+    assert!(app.send_to(&other, &message).await.is_success());
+
+    app.simulator.set_template_status("welcome", "en", "PAUSED").expect("it is in the sample");
+
+    app.until("the other refuses", async || app.send_to(&other, &message).await.code() == 2001).await;
+    app.settled().await;
+    other.stop().await;
+    app.leave().await;
+}
+
 async fn a_campaign_with_a_wrong_name_is_no_storm_of_look_ups(database: Database) {
     let app = TestApp::start(database).await;
     let before = app.settled().await.template_pages;
@@ -119,6 +158,7 @@ on_each_database![
     a_template_that_was_just_approved_is_found_within_the_second,
     a_list_that_is_out_of_date_does_not_refuse_what_was_approved_since,
     a_webhook_about_a_template_brings_the_list_up_to_date,
+    what_waits_of_a_paused_template_is_not_sent_and_the_rest_goes_on,
     a_campaign_with_a_wrong_name_is_no_storm_of_look_ups,
     while_the_provider_does_not_answer_a_message_is_taken_and_a_check_is_told_to_wait,
     a_template_of_another_business_account_is_not_ours,

@@ -137,13 +137,12 @@ fn read_value(pointer: &str, origin: &Origin<'_>, raw: &RawValue, parsed: &mut P
     let Some(number_id) = number_id(&value) else {
         return parsed.skip(pointer, "metadata.phone_number_id is missing", raw);
     };
+    let of_statuses = value.contains_key("statuses") && !value.contains_key("messages");
     for (key, part) in &value {
         let pointer = format!("{pointer}/{key}");
         match key.as_ref() {
             "statuses" => each(&pointer, part, parsed, |raw, parsed| {
-                let (status, link) = read_status(raw, &number_id)?;
-                parsed.statuses.push(status);
-                parsed.links.extend(link);
+                parsed.statuses.push(read_status(raw, &number_id)?);
                 Ok(())
             }),
             "messages" => each(&pointer, part, parsed, |raw, parsed| read_inbound(raw, &number_id, parsed)),
@@ -153,7 +152,7 @@ fn read_value(pointer: &str, origin: &Origin<'_>, raw: &RawValue, parsed: &mut P
                 parsed.preferences.push(preference);
                 Ok(())
             }),
-            "contacts" => read_contacts(part, &number_id, parsed),
+            "contacts" => read_contacts(part, &number_id, of_statuses, parsed),
             "messaging_product" | "metadata" => {}
             "errors" => {
                 let envelope = notices::Envelope { account: origin.account, time: origin.time, raw: part };
@@ -198,17 +197,29 @@ fn renamed_in(raw: &RawValue, message: &InboundMessage) -> Option<(PhoneNumber, 
 }
 
 /// Names and ids of the people; of use only for which number belongs to which id.
-fn read_contacts(raw: &RawValue, number_id: &str, parsed: &mut Parsed) {
+///
+/// Everybody who is sent a message comes by in its statuses, and a row for each would make a campaign dearer by a tenth. Only
+/// who has a username can hide the number, so of the others it is enough to know those who write.
+fn read_contacts(raw: &RawValue, number_id: &str, of_statuses: bool, parsed: &mut Parsed) {
     #[derive(Deserialize)]
     struct Contact<'a> {
         #[serde(borrow)]
+        profile: Option<&'a RawValue>,
         wa_id: Option<Text<'a>>,
         user_id: Option<Text<'a>>,
     }
+    #[derive(Deserialize)]
+    struct Profile<'a> {
+        #[serde(borrow)]
+        username: Option<Text<'a>>,
+    }
     let contacts: Vec<&RawValue> = read(raw).unwrap_or_default();
-    for contact in contacts.into_iter().filter_map(read::<Contact<'_>>) {
-        let (phone, user_id) = person(contact.wa_id, contact.user_id);
-        parsed.links.extend(PersonLink::of(number_id, phone.as_ref(), user_id.as_ref()));
+    for Contact { profile, wa_id, user_id } in contacts.into_iter().filter_map(read::<Contact<'_>>) {
+        let may_hide = || profile.and_then(read::<Profile<'_>>).is_some_and(|profile| profile.username.is_some());
+        if !of_statuses || may_hide() {
+            let (phone, user_id) = person(wa_id, user_id);
+            parsed.links.extend(PersonLink::of(number_id, phone.as_ref(), user_id.as_ref()));
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use super::Owner;
 use crate::{
     clock,
     domain::{
-        ids::MessageId,
         progress::Finding,
         queue::{RuleAction, Waiting},
     },
@@ -50,25 +49,7 @@ impl Owner {
                 None => kept.push(message),
             }
         }
-        if !aside.is_empty() {
-            let committer = self.parts.committer.clone();
-            self.aside.spawn(async move {
-                let gone = aside.iter().map(|settlement| settlement.message).collect();
-                if let Err(error) = committer.settle(aside).await {
-                    // They show up in the queue again.
-                    tracing::warn!("could not set messages aside: {error}");
-                }
-                gone
-            });
-        }
+        self.leave(aside);
         kept
-    }
-
-    /// Messages that are aside by now.
-    pub(super) fn forget(&mut self, messages: &[MessageId]) {
-        for message in messages {
-            self.held.remove(message);
-        }
-        self.more = [true; 3];
     }
 }

@@ -30,7 +30,7 @@ use wabridge::{
     },
     settings::Settings,
     simulator::{Handle, Simulator, Stats, StatusScript},
-    store::{Store, story::StoredMessage},
+    store::{Store, overview::QueueOverview, story::StoredMessage},
 };
 
 pub(crate) use self::{
@@ -248,6 +248,12 @@ impl TestApp {
         self.post(&format!("/clevertap/{ACCOUNT}/messages"), &CREDENTIALS, message.body.to_string()).await
     }
 
+    /// Posts a message as the account to another bridge on the same database.
+    pub(crate) async fn send_to(&self, other: &App, message: &Message) -> Answer {
+        let url = format!("http://{}/clevertap/{ACCOUNT}/messages", other.address);
+        self.try_post_at(url, &CREDENTIALS, message.body.to_string()).await.expect("the other bridge answers")
+    }
+
     /// Posts messages that must be taken, some at a time. On a busy machine the bridge may have to say that it
     /// cannot store one now; then it is asked again, as its answer advises.
     pub(crate) async fn accept_all(&self, messages: &[Message]) {
@@ -285,7 +291,16 @@ impl TestApp {
         headers: &[(&str, &str)],
         body: impl Into<reqwest::Body>,
     ) -> reqwest::Result<Answer> {
-        let mut request = self.client.post(self.at(path)).header("Content-Type", "application/json").body(body);
+        self.try_post_at(self.at(path), headers, body).await
+    }
+
+    async fn try_post_at(
+        &self,
+        url: String,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> reqwest::Result<Answer> {
+        let mut request = self.client.post(url).header("Content-Type", "application/json").body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -332,27 +347,40 @@ impl TestApp {
 
     /// Waits until nothing is left to do: no message in a queue, no status to come, nothing to tell.
     pub(crate) async fn settled(&self) -> Stats {
-        self.until("everything is settled", async || self.is_settled().await).await;
+        let started = Instant::now();
+        while let Some(left) = self.left_to_do().await {
+            assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until everything is settled: {left}");
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
         self.simulator.stats()
     }
 
-    async fn is_settled(&self) -> bool {
-        // In the order in which news travels, so that none can slip by behind our back.
-        if self.open_messages().await > 0 || self.simulator.stats().updates_waiting > 0 {
-            return false;
+    /// What is still to be done, in the order in which news travels, so that none can slip by behind our back.
+    async fn left_to_do(&self) -> Option<String> {
+        let queues = self.queues().await;
+        if queues.iter().any(|queue| open(queue) > 0) {
+            return Some(format!("messages are on their way: {queues:?}"));
+        }
+        let updates = self.simulator.stats().updates_waiting;
+        if updates > 0 {
+            return Some(format!("{updates} statuses are still to be taken"));
         }
         for subscription in self.subscriptions().await {
-            if self.owed(&subscription).await > 0 {
-                return false;
+            let owed = self.owed(&subscription).await;
+            if owed > 0 {
+                return Some(format!("{owed} events are still to be told by subscription {:?}", subscription.key));
             }
         }
-        true
+        None
+    }
+
+    async fn queues(&self) -> Vec<QueueOverview> {
+        self.store.queues().await.expect("queues can be counted").into_values().collect()
     }
 
     /// Messages whose way is not at its end.
     pub(crate) async fn open_messages(&self) -> i64 {
-        let queues = self.store.queues().await.expect("queues can be counted");
-        queues.values().map(|queue| queue.queued + queue.waiting_for_retry + queue.sending + queue.unknown).sum()
+        self.queues().await.iter().map(open).sum()
     }
 
     /// What a bridge in this process knows.
@@ -436,6 +464,10 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         assert!(self.finished || std::thread::panicking(), "a scenario ends with finish(), or with leave()");
     }
+}
+
+fn open(queue: &QueueOverview) -> i64 {
+    queue.queued + queue.waiting_for_retry + queue.sending + queue.unknown
 }
 
 /// Waits until something is so.

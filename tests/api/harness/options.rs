@@ -100,8 +100,6 @@ fn settings(database: &Database, folder: &TempDir) -> Settings {
     settings.media.directory = folder.path().join("media");
     settings.media.retry_waits = [50, 100, 200].map(Duration::from_millis).to_vec();
     settings.instance.id = "test".to_owned();
-    settings.send.timeout = Duration::from_secs(4);
-    settings.send.connect_timeout = Duration::from_secs(2);
     settings.send.retry_waits = [50, 100, 200].map(Duration::from_millis).to_vec();
     settings.relay.retry_waits = [50, 100, 200].map(Duration::from_millis).to_vec();
     settings.templates.webhook_delay = Duration::from_millis(100);

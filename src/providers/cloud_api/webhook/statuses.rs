@@ -3,11 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Text, errors, moment, non_empty, odd, person, read};
-use crate::{
-    domain::status::{DeliveryStatus, StatusUpdate},
-    providers::PersonLink,
-};
+use super::{Text, errors, moment, non_empty, odd, read};
+use crate::domain::status::{DeliveryStatus, StatusUpdate};
 
 #[derive(Deserialize)]
 struct WireStatus<'a> {
@@ -18,13 +15,10 @@ struct WireStatus<'a> {
     biz_opaque_callback_data: Option<&'a RawValue>,
     errors: Option<&'a RawValue>,
     recipient_type: Option<&'a RawValue>,
-    /// The person's number, or a group's id.
-    recipient_id: Option<&'a RawValue>,
-    recipient_user_id: Option<&'a RawValue>,
 }
 
-/// A status, and by which number and id its person is known when both are told.
-pub(super) fn read_status(raw: &RawValue, number_id: &str) -> Result<(StatusUpdate, Option<PersonLink>), String> {
+/// Whom it is about is known from the message.
+pub(super) fn read_status(raw: &RawValue, number_id: &str) -> Result<StatusUpdate, String> {
     let wire = serde_json::from_str::<WireStatus<'_>>(raw.get()).map_err(|error| odd(&error))?;
     let status = match wire.status.as_str() {
         "sent" => DeliveryStatus::Sent,
@@ -38,9 +32,7 @@ pub(super) fn read_status(raw: &RawValue, number_id: &str) -> Result<(StatusUpda
     if wire.recipient_type.is_some_and(|kind| kind.get() == "\"group\"") {
         return Err("statuses of messages to groups are not used by this version".to_owned());
     }
-    let (phone, user_id) =
-        person(wire.recipient_id.and_then(read::<Text<'_>>), wire.recipient_user_id.and_then(read::<Text<'_>>));
-    let update = StatusUpdate {
+    Ok(StatusUpdate {
         provider_message_id: non_empty(wire.id, "id")?,
         // Other software may share the number and put its own words here.
         message: wire.biz_opaque_callback_data.and_then(read::<Text<'_>>).and_then(|text| text.as_str().parse().ok()),
@@ -49,6 +41,5 @@ pub(super) fn read_status(raw: &RawValue, number_id: &str) -> Result<(StatusUpda
         occurred_at: moment(wire.timestamp.as_str())?,
         failure: (status == DeliveryStatus::Failed).then(|| errors::read_report(wire.errors)),
         entry: raw.get().to_owned(),
-    };
-    Ok((update, PersonLink::of(number_id, phone.as_ref(), user_id.as_ref())))
+    })
 }
