@@ -1,5 +1,7 @@
 //! Builds everything once, runs it, and stops it in the right order.
 
+mod opening;
+
 use std::{fs::TryLockError, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{App as ActixApp, HttpServer, dev::ServerHandle, web::Data};
@@ -7,6 +9,10 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+pub use opening::{
+    open_existing_store, open_store, open_store_to_configure, open_store_whose_key_is_lost, open_store_with_its_key,
+};
 
 use crate::{
     domain::{ids::MessageIds, phone::PhoneNumber, retry::Schedule},
@@ -32,7 +38,6 @@ use crate::{
         Store,
         batch::{BatchLimits, Committer},
         files::Files,
-        vault::{MasterKey, Vault},
         wakeups::Wakeups,
     },
     worker::{
@@ -242,43 +247,6 @@ async fn tend(store: Store, metrics: PrometheusHandle, certificate: Option<Arc<C
             () = tokio::time::sleep(TEND_EVERY) => {}
         }
     }
-}
-
-/// Opens the database of commands that ask about, or change, what a bridge has made.
-pub async fn open_existing_store(settings: &Settings) -> anyhow::Result<Store> {
-    if let Some(path) = crate::store::sqlite_path(&settings.database.url) {
-        anyhow::ensure!(
-            path.exists(),
-            "there is no database at {}; start `wabridge serve` first, or name its settings with --settings FILE",
-            path.display()
-        );
-    }
-    open_store(settings).await
-}
-
-/// Opens the database with the secrets' key, creating both when there are none.
-pub async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
-    let (store, unfinished) = open_store_with_its_key(settings).await?;
-    if unfinished {
-        tracing::warn!(
-            "a change of the master key was interrupted after the database was changed; it works, and `wabridge rotate-key` \
-             puts the new key in its place"
-        );
-    }
-    Ok(store)
-}
-
-/// As [`open_store`]; says too whether the database has the key of a change that was not finished.
-pub async fn open_store_with_its_key(settings: &Settings) -> anyhow::Result<(Store, bool)> {
-    let key = MasterKey::load_or_create(&settings.security)?;
-    let store = Store::open(&settings.database, Vault::new(&key)).await?;
-    let Some(waiting) = MasterKey::waiting(&settings.security)? else { return Ok((store, false)) };
-    if store.opens_its_secrets().await? != Some(false) {
-        return Ok((store, false));
-    }
-    let changed = store.clone().with_vault(Vault::new(&waiting));
-    // When neither opens them, the error shall name the key that is in use.
-    Ok(if changed.opens_its_secrets().await? == Some(true) { (changed, true) } else { (store, false) })
 }
 
 /// Opens the store of files that people sent.

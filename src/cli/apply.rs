@@ -8,12 +8,17 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use wabridge::{
-    app::open_store,
-    services::apply::{self, APPLY_FILE_BYTES_MAX, Change, Surroundings},
+    app::{lock_database, open_existing_store, open_store_to_configure, open_store_whose_key_is_lost},
+    services::apply::{self, APPLY_FILE_BYTES_MAX, ApplyError, ApplyFile, ApplyProblem, Change, Surroundings},
     settings::Settings,
+    store::{
+        configuration::Configuration,
+        sqlite_path,
+        vault::{MasterKey, Vault},
+    },
 };
 
-use super::answer;
+use super::{answer, confirm};
 
 /// Create and update connections, accounts and sender numbers from a file
 ///
@@ -21,7 +26,10 @@ use super::answer;
 /// takes the change over within seconds. The file is the whole truth about each connection, account and
 /// number that it names: what it leaves out of one goes back to its default. Those that it does not name
 /// stay as they are. ${NAME} in a text is filled in from the environment, so that secrets can stay out of
-/// the file. When anything is wrong nothing is changed, and every problem is told with its line.
+/// the file; $${ stands for ${ itself. When anything is wrong nothing is changed, and every problem is told with its line.
+///
+/// Run it in the server's folder and with its settings (--settings FILE): secrets are encrypted with the server's master key.
+/// Before the first start it makes database and key, where the database is a file; on PostgreSQL start the server first.
 #[derive(Args)]
 #[command(after_help = "\
 Example of a file:
@@ -52,21 +60,84 @@ pub(crate) struct ApplyArguments {
     /// Only print what would change
     #[arg(long)]
     dry_run: bool,
+    /// When the master key is lost: take every secret from the file again, under a new key. The server must be stopped.
+    /// Links to media end, and people who were forgotten may be sent to again
+    #[arg(long)]
+    replace_secrets: bool,
+    /// Do not ask
+    #[arg(long, short, requires = "replace_secrets")]
+    yes: bool,
 }
 
 pub(crate) async fn apply_file(settings: &Settings, arguments: &ApplyArguments) -> anyhow::Result<()> {
     let text = read_apply_file(&arguments.file)?;
     let environment = |name: &str| std::env::var(name).ok();
     let surroundings = Surroundings::new(&environment, settings.security.allow_private_networks);
-    let file = apply::parse(&text, &arguments.file.display().to_string(), &surroundings)
-        .map_err(apply::ApplyError::Problems)?;
-    let store = open_store(settings).await?;
+    let (file, problems) = apply::read(&text, &arguments.file.display().to_string(), &surroundings);
+    if !problems.is_empty() {
+        return Err(ApplyError::Problems(with_stored(settings, &file, problems).await).into());
+    }
+    if file.is_empty() {
+        return answer("The file states nothing: it has no [[connections]] and no [[accounts]]. Nothing is changed.\n");
+    }
+    if arguments.replace_secrets {
+        return replace_secrets(settings, arguments, &file).await;
+    }
+    let store = open_store_to_configure(settings).await?;
     let (changes, what) = if arguments.dry_run {
         (apply::preview(&store, &file).await?, "to make; this was a dry run, so nothing is changed")
     } else {
         (apply::apply(&store, &file).await?, "made; a running server takes them over within seconds")
     };
     answer(&summary(&changes, what))
+}
+
+/// What is stored shows more mistakes, where it can be read.
+async fn with_stored(settings: &Settings, file: &ApplyFile, problems: Vec<ApplyProblem>) -> Vec<ApplyProblem> {
+    let is_new = sqlite_path(&settings.database.url).is_some_and(|path| !path.exists());
+    let stored = match open_existing_store(settings).await {
+        _ if is_new => Some(Configuration::default()),
+        Ok(store) => store.load_configuration().await.ok(),
+        Err(_) => None,
+    };
+    match stored {
+        Some(stored) => apply::all_problems(&stored, file, problems),
+        None => problems,
+    }
+}
+
+const REPLACING: &str = "\
+The secrets in this database cannot be read any more. Every token, passcode and callback URL is replaced by what the file says.
+Keys that were kept among them begin anew: links to media that were given out stop working, and people whose data was
+erased at their wish may be sent to again if they are targeted (others who opted out stay suppressed).
+";
+
+async fn replace_secrets(settings: &Settings, arguments: &ApplyArguments, file: &ApplyFile) -> anyhow::Result<()> {
+    // Held until the end: no server may start in between.
+    let _lock = lock_database(&settings.database.url)?;
+    let (store, has_key) = open_store_whose_key_is_lost(settings).await?;
+    if !store.is_sqlite() && store.instances_running(settings.instance.lease).await? > 0 {
+        bail!("instances run on this database: stop them, wait for instance.lease, and try again");
+    }
+    let planned = apply::preview_replacement(&store, file).await?;
+    if arguments.dry_run {
+        return answer(&summary(&planned, "to make; this was a dry run, so nothing is changed"));
+    }
+    eprint!("{REPLACING}");
+    if !arguments.yes && !confirm("Replace them?")? {
+        bail!("nothing is changed: it was not confirmed (--yes does so without a question)");
+    }
+    let store = if has_key { store } else { store.with_vault(Vault::new(&MasterKey::make(&settings.security)?)) };
+    let done = apply::replace(&store, file, settings.instance.lease).await?;
+    let forgotten = match done.forgotten {
+        0 => String::new(),
+        lost => format!("{lost} entries of the suppression list are lost: those of people who were erased.\n"),
+    };
+    answer(&format!(
+        "{}{} secrets are encrypted with the new key.\n{forgotten}Next: keep a copy of the key apart from the database, and start the server.\n",
+        summary(&done.changes, "made"),
+        done.secrets
+    ))
 }
 
 fn summary(changes: &[Change], what: &str) -> String {

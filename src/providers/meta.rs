@@ -48,6 +48,7 @@ const SETTINGS: &[SettingField] = &[
         list: false,
         required: false,
         default: Some("https://graph.facebook.com"),
+        check: None,
     },
     SettingField {
         name: "api_version",
@@ -56,6 +57,7 @@ const SETTINGS: &[SettingField] = &[
         list: false,
         required: false,
         default: Some("v26.0"),
+        check: Some(check_api_version),
     },
     SettingField {
         name: ACCESS_TOKEN,
@@ -64,6 +66,7 @@ const SETTINGS: &[SettingField] = &[
         list: true,
         required: true,
         default: None,
+        check: None,
     },
     SettingField {
         name: APP_SECRET,
@@ -72,6 +75,7 @@ const SETTINGS: &[SettingField] = &[
         list: true,
         required: true,
         default: None,
+        check: None,
     },
     SettingField {
         name: VERIFY_TOKEN,
@@ -80,6 +84,7 @@ const SETTINGS: &[SettingField] = &[
         list: false,
         required: true,
         default: None,
+        check: None,
     },
     SettingField {
         name: "marketing_endpoint",
@@ -88,6 +93,7 @@ const SETTINGS: &[SettingField] = &[
         list: false,
         required: false,
         default: Some(MESSAGES),
+        check: Some(check_marketing_endpoint),
     },
 ];
 
@@ -97,6 +103,24 @@ const VERIFY_TOKEN: &str = "verify_token";
 
 const MESSAGES: &str = "messages";
 const MARKETING_MESSAGES: &str = "marketing_messages";
+
+/// Graph's ids are numbers of some 15 digits.
+const ID_DIGITS_MAX: usize = 32;
+
+fn check_api_version(text: &str) -> Result<(), String> {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.strip_prefix('v').and_then(|version| version.split_once('.')) {
+        Some((major, minor)) if digits(major) && digits(minor) => Ok(()),
+        Some(_) | None => Err("must be a version of Graph, like v26.0".to_owned()),
+    }
+}
+
+fn check_marketing_endpoint(text: &str) -> Result<(), String> {
+    match text {
+        MESSAGES | MARKETING_MESSAGES => Ok(()),
+        _ => Err(format!("must be {MESSAGES} or {MARKETING_MESSAGES}")),
+    }
+}
 
 /// For so long WhatsApp tries to deliver a message whose template says nothing else, or -1.
 const TIME_TO_LIVE_MAX: Duration = Duration::from_secs(30 * 86_400);
@@ -121,6 +145,16 @@ impl Provider for MetaCloud {
 
     fn settings(&self) -> &'static [SettingField] {
         SETTINGS
+    }
+
+    fn check_id(&self, id: &str) -> Result<(), String> {
+        match (1..=ID_DIGITS_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => Ok(()),
+            false => {
+                Err("must be Meta's id, which has digits only, like 100000000000001: copy it from WhatsApp Manager"
+                    .to_owned())
+            }
+        }
     }
 
     async fn send(

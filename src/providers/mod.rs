@@ -37,6 +37,10 @@ pub trait Provider: Send + Sync {
     /// What a connection to it must or may be given: drives validation and forms.
     fn settings(&self) -> &'static [SettingField];
 
+    /// Whether a number's id or a business account's has the form of those that this provider gives. The error says what is
+    /// wrong and what to change.
+    fn check_id(&self, id: &str) -> Result<(), String>;
+
     /// Asks it to send one message, in one exchange of at most [`Exchange::request_timeout`]. `swapped` asks for
     /// the other endpoint or form than the one that the message and its connection suggest: after a failure of class
     /// [`Swap`](crate::domain::failure::FailureClass::Swap), or when that was learned from messages before.
@@ -113,6 +117,9 @@ pub fn find(slug: &str) -> Option<&'static dyn Provider> {
     ALL.iter().copied().find(|provider| provider.slug() == slug)
 }
 
+/// Whether a value makes sense; the error says what is wrong and what to change, without the value.
+pub type SettingCheck = fn(&str) -> Result<(), String>;
+
 /// One setting of a connection.
 #[derive(Debug)]
 pub struct SettingField {
@@ -125,6 +132,7 @@ pub struct SettingField {
     pub list: bool,
     pub required: bool,
     pub default: Option<&'static str>,
+    pub check: Option<SettingCheck>,
 }
 
 /// A webhook as it arrived.

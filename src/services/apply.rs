@@ -7,16 +7,22 @@
 //! The file is the whole truth about each connection, account and number that it names: a field that is
 //! left out has its default again. Of those that it does not name it says nothing: they stay as they are.
 
+mod accounts;
+mod connections;
+mod credentials;
 pub mod difference;
 pub mod parse;
 mod people;
 mod reading;
+pub mod replace;
+mod senders;
 #[cfg(test)]
 mod stored_tests;
 #[cfg(test)]
 mod tests;
+mod values;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use crate::store::{
     Store, StoreError,
@@ -24,7 +30,8 @@ use crate::store::{
 };
 
 pub use difference::{Change, Difference};
-pub use parse::{Surroundings, parse};
+pub use parse::{Surroundings, parse, read};
+pub use replace::{Replacement, preview_replacement, replace};
 
 /// A file that was understood. Whether it fits what is stored is another question.
 #[derive(Debug, Default)]
@@ -34,6 +41,25 @@ pub struct ApplyFile {
     pub accounts: Vec<Stated<AccountRecord>>,
     pub senders: Vec<Stated<SenderRecord>>,
     pub subscriptions: Vec<Stated<SubscriptionRecord>>,
+    /// The provider of each connection that it names, as far as it is known; also of those with mistakes.
+    pub providers: BTreeMap<String, Option<String>>,
+    /// What numbers say of their connections; also those with mistakes.
+    pub references: Vec<Reference>,
+}
+
+impl ApplyFile {
+    /// It says nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty() && self.accounts.is_empty() && self.senders.is_empty()
+    }
+}
+
+/// A number's connection, which may be in the file or in the database, and the ids that its provider gave.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    pub connection: Stated<String>,
+    /// By their keys in the file.
+    pub ids: Vec<(&'static str, Stated<String>)>,
 }
 
 /// Something that the file says, and the line where it begins to.
@@ -72,6 +98,16 @@ pub enum ApplyError {
     /// All of them, in the order of the file.
     #[error("nothing was applied, because of the file:\n{}", lines(.0))]
     Problems(Vec<ApplyProblem>),
+    #[error(
+        "nothing was applied: the database has these, whose secrets nobody can read any more, and the file says nothing of \
+         them:\n{}\nState them too; what is no longer wanted, with `enabled = false` or any https:// URL", .0.join("\n")
+    )]
+    LeftOut(Vec<String>),
+    #[error(
+        "nothing was applied: instances run on this database, with another key: {}. Stop them, wait for instance.lease, and try again",
+        .0.join(", ")
+    )]
+    StillRunning(Vec<String>),
     #[error("could not apply the file")]
     Store(#[from] StoreError),
 }
@@ -86,6 +122,13 @@ pub async fn apply(store: &Store, file: &ApplyFile) -> Result<Vec<Change>, Apply
         difference::difference(stored, file).map(|difference| (difference.records, difference.changes))
     };
     store.change_configuration(decide).await?.map_err(ApplyError::Problems)
+}
+
+/// All that is wrong with a file: what its text showed, and what the stored configuration shows of the rest.
+pub fn all_problems(stored: &Configuration, file: &ApplyFile, mut problems: Vec<ApplyProblem>) -> Vec<ApplyProblem> {
+    problems.extend(difference::conflicts(stored, file));
+    problems.sort();
+    problems
 }
 
 /// Says what [`apply`] would change.

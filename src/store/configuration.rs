@@ -114,7 +114,12 @@ pub struct SubscriptionRecord {
 impl Store {
     /// Everything that is configured, secrets opened.
     pub async fn load_configuration(&self) -> Result<Configuration, StoreError> {
-        load(self.reader(), self.vault()).await.doing("read the configuration")
+        load(self.reader(), Some(self.vault())).await.doing("read the configuration")
+    }
+
+    /// The same without its secrets, as if there were none: for when the master key is lost.
+    pub async fn load_configuration_without_secrets(&self) -> Result<Configuration, StoreError> {
+        load(self.reader(), None).await.doing("read the configuration")
     }
 
     /// Changes the configuration: `decide` sees what is stored and says what to write, and nobody else
@@ -127,7 +132,7 @@ impl Store {
         let transaction = self.begin().await.doing(doing)?;
         // First of all, because this row is also the lock that keeps a second change out.
         bump(&transaction, CONFIGURATION).await.doing(doing)?;
-        let stored = load(&transaction, self.vault()).await.doing(doing)?;
+        let stored = load(&transaction, Some(self.vault())).await.doing(doing)?;
         let decided = decide(&stored);
         match &decided {
             Ok((records, _)) if !records.is_empty() => {
@@ -141,8 +146,8 @@ impl Store {
 }
 
 /// The rows that point before those that they point to: what is committed in between can only be too
-/// much, never missing.
-async fn load(connection: &impl ConnectionTrait, vault: &Vault) -> Result<Configuration, DbErr> {
+/// much, never missing. Without a vault there are no secrets in it.
+pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault>) -> Result<Configuration, DbErr> {
     let sql = "SELECT key, account, kind, sender, dialect, url, held_since, held_reason FROM subscriptions \
                WHERE enabled ORDER BY key";
     let subscriptions = query(connection, sql, vec![]).await?;
@@ -170,7 +175,7 @@ fn read_all<T>(rows: &[QueryResult], read: impl Fn(&QueryResult) -> Result<T, Db
     rows.iter().map(read).collect()
 }
 
-fn read_connection(row: &QueryResult, vault: &Vault) -> Result<Connection, DbErr> {
+fn read_connection(row: &QueryResult, vault: Option<&Vault>) -> Result<Connection, DbErr> {
     let id: String = row.try_get("", "id")?;
     let settings: String = row.try_get("", "settings")?;
     Ok(Connection {
@@ -183,7 +188,7 @@ fn read_connection(row: &QueryResult, vault: &Vault) -> Result<Connection, DbErr
     })
 }
 
-fn read_account(row: &QueryResult, vault: &Vault) -> Result<Account, DbErr> {
+fn read_account(row: &QueryResult, vault: Option<&Vault>) -> Result<Account, DbErr> {
     let id: String = row.try_get("", "id")?;
     let policy: String = row.try_get("", "policy")?;
     let credentials: StoredCredentials = open_json(vault, &place_of_account(&id), row, "credentials")?;
@@ -222,7 +227,7 @@ struct Owners<'a> {
     senders: HashMap<SenderKey, &'a PhoneNumber>,
 }
 
-fn read_subscription(row: &QueryResult, owners: &Owners<'_>, vault: &Vault) -> Result<Subscription, DbErr> {
+fn read_subscription(row: &QueryResult, owners: &Owners<'_>, vault: Option<&Vault>) -> Result<Subscription, DbErr> {
     let account = AccountKey(row.try_get("", "account")?);
     let kind = EventKind::from_code(row.try_get("", "kind")?).ok_or_else(|| odd("a subscription's kind is unknown"))?;
     let sender = row.try_get::<Option<i32>>("", "sender")?.map(SenderKey);
@@ -231,7 +236,10 @@ fn read_subscription(row: &QueryResult, owners: &Owners<'_>, vault: &Vault) -> R
         Some(key) => Some(*owners.senders.get(key).ok_or_else(|| odd("a subscription's number does not exist"))?),
         None => None,
     };
-    let url = open(vault, &place_of_subscription(account_id, kind, number), row, "url")?;
+    let url = match vault {
+        Some(vault) => open(vault, &place_of_subscription(account_id, kind, number), row, "url")?,
+        None => Vec::new(),
+    };
     Ok(Subscription {
         key: SubscriptionKey(row.try_get("", "key")?),
         account,
@@ -249,7 +257,7 @@ fn read_hold(row: &QueryResult) -> Result<Option<Hold>, DbErr> {
     Ok(since.zip(reason).map(|(since, reason)| Hold { since: UnixMillis(since), reason }))
 }
 
-async fn save(
+pub(super) async fn save(
     transaction: &DatabaseTransaction,
     vault: &Vault,
     records: &ConfigurationRecords,
@@ -441,7 +449,7 @@ fn url_hint(url: &str) -> String {
 }
 
 /// Credentials as they are sealed.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct StoredCredentials {
     passcodes: Vec<String>,
     basic: Option<(String, String)>,
@@ -497,8 +505,13 @@ fn open(vault: &Vault, place: &str, row: &QueryResult, column: &str) -> Result<V
     vault.open_sealed(place, &sealed).map_err(|error| odd(&error.to_string()))
 }
 
-fn open_json<T: DeserializeOwned>(vault: &Vault, place: &str, row: &QueryResult, column: &str) -> Result<T, DbErr> {
-    from_json(&open(vault, place, row, column)?, place)
+fn open_json<T: DeserializeOwned + Default>(
+    vault: Option<&Vault>,
+    place: &str,
+    row: &QueryResult,
+    column: &str,
+) -> Result<T, DbErr> {
+    vault.map_or_else(|| Ok(T::default()), |vault| from_json(&open(vault, place, row, column)?, place))
 }
 
 fn odd(what: &str) -> DbErr {

@@ -53,6 +53,7 @@ pub mod preferences;
 pub mod queue;
 pub mod queue_rules;
 pub mod refused;
+pub mod replace;
 pub mod replays;
 pub mod retain;
 pub mod rotate;

@@ -11,7 +11,7 @@ use super::{
     execute,
     holds::{CONFIGURATION, bump},
     query,
-    secrets::place_of_secret,
+    secrets::{MASTER_KEY_MARK, place_of_secret},
     vault::{Vault, VaultError},
 };
 use crate::domain::{callback::EventKind, phone::PhoneNumber};
@@ -46,13 +46,9 @@ impl Store {
             query(&self.writer, "PRAGMA secure_delete = ON", vec![]).await.doing(doing)?;
         }
         let transaction = self.begin().await.doing(doing)?;
-        if !self.is_sqlite() {
-            // Nobody can start before this is over, and whoever then starts with the old key is told so.
-            execute(&transaction, "LOCK TABLE instances IN EXCLUSIVE MODE", vec![]).await.doing(doing)?;
-            let running = self.running(&transaction, seen_within).await.doing(doing)?;
-            if !running.is_empty() {
-                return Ok(Resealed::StillRunning(running));
-            }
+        let running = self.keep_instances_out(&transaction, seen_within).await.doing(doing)?;
+        if !running.is_empty() {
+            return Ok(Resealed::StillRunning(running));
         }
         let secrets = seal_all(&transaction, self.vault(), new).await.doing(doing)?;
         verify(&transaction, new, secrets).await.doing("check the secrets under the new master key")?;
@@ -68,12 +64,27 @@ impl Store {
     pub async fn opens_its_secrets(&self) -> Result<Option<bool>, StoreError> {
         let doing = "read a secret";
         let sealed = sealed_rows(self.reader()).await.doing(doing)?;
-        let Some(first) = sealed.first() else { return Ok(None) };
-        match self.vault().open_sealed(&first.place, &first.sealed) {
+        let mark = sealed.iter().find(|row| row.place == place_of_secret(MASTER_KEY_MARK));
+        let Some(one) = mark.or(sealed.first()) else { return Ok(None) };
+        match self.vault().open_sealed(&one.place, &one.sealed) {
             Ok(_) => Ok(Some(true)),
             Err(VaultError::WrongKey(_)) => Ok(Some(false)),
             Err(error @ VaultError::UnknownFormat(_)) => Err(DbErr::Custom(error.to_string())).doing(doing),
         }
+    }
+
+    /// On PostgreSQL nobody can start before the transaction is over, and whoever then starts with the old key is told
+    /// so. Names those that run already.
+    pub(super) async fn keep_instances_out(
+        &self,
+        transaction: &DatabaseTransaction,
+        seen_within: Duration,
+    ) -> Result<Vec<String>, DbErr> {
+        if self.is_sqlite() {
+            return Ok(Vec::new());
+        }
+        execute(transaction, "LOCK TABLE instances IN EXCLUSIVE MODE", vec![]).await?;
+        self.running(transaction, seen_within).await
     }
 
     async fn running(&self, transaction: &DatabaseTransaction, within: Duration) -> Result<Vec<String>, DbErr> {
@@ -88,23 +99,47 @@ async fn seal_all(transaction: &DatabaseTransaction, old: &Vault, new: &Vault) -
     let count = rows.len();
     for row in rows {
         let secret = old.open_sealed(&row.place, &row.sealed).map_err(|error| DbErr::Custom(error.to_string()))?;
-        let sql = format!("UPDATE {} SET {} = $1 WHERE {} = $2", row.table, row.column, row.key_column);
-        execute(transaction, sql, vec![new.seal(&row.place, &secret).into(), row.key]).await?;
+        write_sealed(transaction, new, row, &secret).await?;
     }
     Ok(count)
 }
 
-/// Reads everything back before it counts.
-async fn verify(transaction: &DatabaseTransaction, new: &Vault, secrets: usize) -> Result<(), DbErr> {
+async fn write_sealed(
+    transaction: &DatabaseTransaction,
+    vault: &Vault,
+    row: Sealed,
+    secret: &[u8],
+) -> Result<(), DbErr> {
+    let sql = format!("UPDATE {} SET {} = $1 WHERE {} = $2", row.table, row.column, row.key_column);
+    execute(transaction, sql, vec![vault.seal(&row.place, secret).into(), row.key]).await.map(drop)
+}
+
+/// Empties every callback URL, also those that are switched off and that nobody states any more.
+pub(super) async fn empty_urls(transaction: &DatabaseTransaction, vault: &Vault) -> Result<(), DbErr> {
+    for row in sealed_rows(transaction).await?.into_iter().filter(|row| row.table == SUBSCRIPTIONS) {
+        write_sealed(transaction, vault, row, b"").await?;
+    }
+    Ok(())
+}
+
+/// Opens everything that is sealed; says how much that is.
+pub(super) async fn open_all(transaction: &DatabaseTransaction, vault: &Vault) -> Result<usize, DbErr> {
     let rows = sealed_rows(transaction).await?;
     for row in &rows {
-        new.open_sealed(&row.place, &row.sealed).map_err(|error| DbErr::Custom(error.to_string()))?;
+        vault.open_sealed(&row.place, &row.sealed).map_err(|error| DbErr::Custom(error.to_string()))?;
     }
-    if rows.len() != secrets {
+    Ok(rows.len())
+}
+
+/// Reads everything back before it counts.
+async fn verify(transaction: &DatabaseTransaction, new: &Vault, secrets: usize) -> Result<(), DbErr> {
+    if open_all(transaction, new).await? != secrets {
         return Err(DbErr::Custom("the number of secrets changed meanwhile; try again".to_owned()));
     }
     Ok(())
 }
+
+const SUBSCRIPTIONS: &str = "subscriptions";
 
 /// What a secret is bound to, by the name of its row.
 type PlaceOf = fn(&str) -> String;
@@ -130,7 +165,7 @@ async fn sealed_rows(from: &impl ConnectionTrait) -> Result<Vec<Sealed>, DbErr> 
                JOIN accounts AS a ON a.key = s.account LEFT JOIN senders AS n ON n.key = s.sender";
     for row in &query(from, sql, vec![]).await? {
         sealed.push(Sealed {
-            table: "subscriptions",
+            table: SUBSCRIPTIONS,
             column: "url",
             key_column: "key",
             key: row.try_get::<i32>("", "key")?.into(),

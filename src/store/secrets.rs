@@ -4,12 +4,15 @@
 //! Each purpose has a random key of its own. It is made when it is first asked for, sealed like every other
 //! secret, and never changes; a new master key only seals it anew.
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 
 use super::{
     Doing, Store, StoreError, execute, query,
     vault::{KEY_BYTES, random_key},
 };
+
+/// A key that nothing uses: whether it opens tells whether the master key is the database's.
+pub(super) const MASTER_KEY_MARK: &str = "master-key-mark";
 
 impl Store {
     /// The key for a purpose, such as `media-links`: always the same in this database, and known to no other.
@@ -21,13 +24,28 @@ impl Store {
             return Ok(key);
         }
         let transaction = self.begin().await.doing(doing)?;
+        let key = self.make_key(&transaction, purpose).await.doing(doing)?;
+        transaction.commit().await.doing("keep a new key for a purpose")?;
+        Ok(key)
+    }
+
+    /// Leaves something sealed in the database, by which its master key is known from then on
+    /// ([`Self::opens_its_secrets`]). Fails when somebody with another key was faster.
+    pub async fn mark_master_key(&self) -> Result<(), StoreError> {
+        self.derived_key(MASTER_KEY_MARK).await.map(drop)
+    }
+
+    pub(super) async fn make_key(
+        &self,
+        transaction: &DatabaseTransaction,
+        purpose: &str,
+    ) -> Result<[u8; KEY_BYTES], DbErr> {
         let sealed = self.vault().seal(&place_of_secret(purpose), &random_key());
         // Whoever was faster made the one that counts.
         let sql = "INSERT INTO secrets (name, value, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";
-        execute(&transaction, sql, vec![purpose.into(), sealed.into(), self.now().0.into()]).await.doing(doing)?;
-        let key = self.read_key(&transaction, purpose).await.doing(doing)?;
-        transaction.commit().await.doing("keep a new key for a purpose")?;
-        key.ok_or_else(|| DbErr::Custom("the key is not there although it was just made".to_owned())).doing(doing)
+        execute(transaction, sql, vec![purpose.into(), sealed.into(), self.now().0.into()]).await?;
+        let key = self.read_key(transaction, purpose).await?;
+        key.ok_or_else(|| DbErr::Custom("the key is not there although it was just made".to_owned()))
     }
 
     async fn read_key(&self, from: &impl ConnectionTrait, purpose: &str) -> Result<Option<[u8; KEY_BYTES]>, DbErr> {

@@ -24,7 +24,7 @@ use crate::domain::{
 /// The name of the version that moves when a suppression changes.
 const SUPPRESSIONS: &str = "suppressions";
 /// The purpose of the key behind the hashes.
-const PEOPLE: &str = "people";
+pub(super) const PEOPLE: &str = "people";
 /// A platform's own words about a person that it did not take; longer ones are cut.
 const NOTE_CHARS_MAX: usize = 300;
 
@@ -246,6 +246,16 @@ pub(super) async fn write(transaction: &DatabaseTransaction, changes: Vec<Suppre
          OR suppressions.lifted <> excluded.lifted OR suppressions.scope < excluded.scope)",
     )
     .await
+}
+
+/// A page of entries that were last changed before a version.
+pub(super) async fn before(
+    transaction: &DatabaseTransaction,
+    version: i64,
+    most: usize,
+) -> Result<Vec<Suppression>, DbErr> {
+    let sql = format!("SELECT {COLUMNS} FROM suppressions WHERE version < $1 ORDER BY version LIMIT {most}");
+    query(transaction, sql, vec![version.into()]).await?.iter().map(suppression).collect()
 }
 
 /// Takes out the entries that stand under ids whose numbers have become known; gives them back as those of the numbers, to

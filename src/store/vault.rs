@@ -1,7 +1,8 @@
 //! Secrets at rest: access tokens, passcodes and callback URLs are written to the database encrypted.
 //!
 //! One master key for the whole database, kept outside of it: in a setting, or in a file that the first
-//! start makes. A sealed secret is bound to its place (table and id): copied into another row it does
+//! start makes. A second key for the same database would make its secrets unreadable, so whether one may be made is decided
+//! by whoever has looked into the database (`app::opening`). A sealed secret is bound to its place (table and id): copied into another row it does
 //! not open. It begins with the number of its format, so that a later format can live beside this one.
 //!
 //! **A change of the key** must survive a crash at any point: the new key is in a file beside the old one before the database
@@ -97,17 +98,12 @@ pub enum MasterKeyError {
 }
 
 impl MasterKey {
-    /// The configured key, else the one in the file, else a new one, which is then in the file.
-    pub fn load_or_create(settings: &Security) -> Result<Self, MasterKeyError> {
+    /// Makes a new one in its file, for a database that has no secrets yet. When there is one, it is that.
+    pub fn make(settings: &Security) -> Result<Self, MasterKeyError> {
         let path = &settings.master_key_file;
-        match Self::load(settings)? {
-            Some(key) => Ok(key),
-            None => {
-                make_file(path).map_err(|source| MasterKeyError::NotMade(path.clone(), source))?;
-                // Read what is there now, also when another process was faster.
-                Self::read(path)?.ok_or_else(|| MasterKeyError::Unreadable(path.clone(), ErrorKind::NotFound.into()))
-            }
-        }
+        make_file(path).map_err(|source| MasterKeyError::NotMade(path.clone(), source))?;
+        // Read what is there now, also when another process was faster.
+        Self::read(path)?.ok_or_else(|| MasterKeyError::Unreadable(path.clone(), ErrorKind::NotFound.into()))
     }
 
     /// The configured key, else the one in the file; `None` when there is none yet. None is made.
@@ -295,14 +291,18 @@ mod tests {
         assert_eq!(vault.open_sealed(PLACE, &[2, 0]), Err(VaultError::UnknownFormat(PLACE.to_owned())));
     }
 
+    fn load_or_make(settings: &Security) -> Result<MasterKey, MasterKeyError> {
+        MasterKey::load(settings)?.map_or_else(|| MasterKey::make(settings), Ok)
+    }
+
     #[test]
     fn the_first_start_makes_a_key_file_and_the_next_one_uses_it() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let settings = security(folder.path());
 
-        let sealed = Vault::new(&MasterKey::load_or_create(&settings).expect("made")).seal(PLACE, b"a token");
+        let sealed = Vault::new(&load_or_make(&settings).expect("made")).seal(PLACE, b"a token");
         let made = fs::read(&settings.master_key_file).expect("the file");
-        let opened = Vault::new(&MasterKey::load_or_create(&settings).expect("read")).open_sealed(PLACE, &sealed);
+        let opened = Vault::new(&load_or_make(&settings).expect("read")).open_sealed(PLACE, &sealed);
 
         assert_eq!(opened, Ok(b"a token".to_vec()));
         assert_eq!(fs::read(&settings.master_key_file).expect("the file"), made);
@@ -316,7 +316,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let settings = security(folder.path());
 
-        MasterKey::load_or_create(&settings).expect("made");
+        load_or_make(&settings).expect("made");
 
         let mode = fs::metadata(&settings.master_key_file).expect("the file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -330,7 +330,7 @@ mod tests {
         for content in ["", "c2hvcnQ=", "not base64 at all", &"A".repeat(5000)] {
             fs::write(&settings.master_key_file, content).expect("written");
 
-            let error = MasterKey::load_or_create(&settings).err().expect("no key");
+            let error = load_or_make(&settings).err().expect("no key");
 
             assert!(error.to_string().contains("openssl rand -base64 32"), "{error}");
             assert_eq!(fs::read_to_string(&settings.master_key_file).expect("the file"), content);
@@ -343,11 +343,11 @@ mod tests {
         let mut settings = security(folder.path());
         settings.master_key = Some(BASE64.encode([7; KEY_BYTES]).into());
 
-        let key = MasterKey::load_or_create(&settings).expect("configured");
+        let key = load_or_make(&settings).expect("configured");
 
         assert_eq!(key.0.expose_secret(), &[7; KEY_BYTES]);
         assert!(!settings.master_key_file.exists());
         settings.master_key = Some("nonsense".into());
-        assert!(MasterKey::load_or_create(&settings).is_err());
+        assert!(load_or_make(&settings).is_err());
     }
 }

@@ -114,7 +114,47 @@ fn a_key_that_is_a_setting_is_replaced_by_one_from_the_environment() {
     assert_eq!(wabridge(new, &["status"]).0, Some(0));
 }
 
+async fn without_the_databases_key_no_command_writes_and_a_lost_one_can_be_replaced(database: Database) {
+    let mut app = TestApp::start_with(database, |options| {
+        options.as_process = true;
+        options.settings.instance.lease = std::time::Duration::from_secs(16);
+    })
+    .await;
+    works(&app, 1).await;
+    let key = app.path("master.key");
+    let whole = app.write_file("whole.toml", &app.configuration);
+    let part = app.write_file("part.toml", APPLIED);
+    std::fs::remove_file(&key).expect("it was there");
+
+    let (without, _) = app.command_ending(&["apply", &whole]).await;
+    assert_eq!(without, 1);
+    assert!(!key.exists(), "no second key is made beside a running server");
+    std::fs::write(&key, "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n").expect("writable");
+    let (wrong, _) = app.command_ending(&["apply", &whole]).await;
+    assert_eq!(wrong, 1, "a wrong key is refused");
+    std::fs::remove_file(&key).expect("it was there");
+    works(&app, 2).await;
+    let (running, _) = app.command_ending(&["apply", &whole, "--replace-secrets", "--yes"]).await;
+    assert_eq!(running, 1, "a running server would go on with the lost key");
+    assert!(!key.exists(), "a refused replacement makes no key");
+    app.process().terminate().await;
+    let (serving, _) = app.command_ending(&["serve"]).await;
+    assert_eq!((serving, key.exists()), (1, false), "not even the server makes a second key");
+
+    let (left_out, _) = app.command_ending(&["apply", &part, "--replace-secrets", "--yes"]).await;
+    assert_eq!((left_out, key.exists()), (1, false), "the account is left out");
+    let printed = app.command(&["apply", &whole, "--replace-secrets", "--yes"]).await;
+    app.reopen_store().await;
+    app.start_process().await;
+    works(&app, 3).await;
+
+    assert!(printed.contains("secrets are encrypted with the new key"), "{printed}");
+    assert_eq!(app.command_ending(&["apply", &whole, "--replace-secrets", "--yes"]).await.0, 1, "they can be read now");
+    app.finish().await;
+}
+
 on_each_database![
+    without_the_databases_key_no_command_writes_and_a_lost_one_can_be_replaced,
     the_key_is_changed_while_the_server_is_stopped,
     a_change_that_was_interrupted_harms_nobody_and_can_be_finished,
 ];

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use wabridge::simulator::{CallbackRule, Endpoint};
+use wabridge::simulator::{CallbackRule, Effect, Endpoint, Rule};
 
 use crate::harness::{BUSINESS_NUMBER, CONNECTION, Database, Message, TestApp, on_each_database, person};
 
@@ -78,7 +78,10 @@ async fn whoever_is_held_twice_has_the_second_reason(database: Database) {
     let app = TestApp::start(database).await;
     app.command(&["hold", CONNECTION, "--reason", "the invoice"]).await;
     let again = app.command(&["hold", CONNECTION, "--reason", "the bank"]).await;
-    app.until_held().await;
+    app.until("the hold is noticed", async || {
+        app.directory().snapshot().senders().any(|sender| sender.connection.hold.is_some())
+    })
+    .await;
     let message = Message::order_update(&person(1));
     app.accept(&message).await;
 
@@ -119,7 +122,8 @@ async fn a_paused_message_says_what_lets_it_go_on(database: Database) {
 
 async fn a_try_without_an_answer_is_one_line(database: Database) {
     let app = TestApp::start(database).await;
-    let message = Message::order_update("919876500012");
+    let message = Message::order_update(&person(12));
+    app.simulator.add_rule(Rule::everybody(Effect::LoseAnswer));
     app.accept(&message).await;
     app.settled().await;
 

@@ -6,12 +6,14 @@ use std::{collections::BTreeMap, fmt};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::{ApplyFile, ApplyProblem, Stated};
+use super::{ApplyFile, ApplyProblem, Reference, Stated};
 use crate::{
     domain::{
         account::{Account, Connection, Credentials, Sender},
         callback::{EventKind, Subscription},
+        phone::PhoneNumber,
     },
+    providers,
     store::configuration::{
         AccountRecord, Configuration, ConfigurationRecords, ConnectionRecord, SenderRecord, SubscriptionRecord,
     },
@@ -162,16 +164,7 @@ fn sender_details(stored: Option<&Sender>, wanted: &SenderRecord) -> Option<Vec<
 }
 
 fn subscription_change(stored: &Configuration, wanted: &SubscriptionRecord) -> Option<Change> {
-    let what = match wanted.kind {
-        EventKind::Status => "delivery reports",
-        EventKind::Inbound => "inbound messages",
-        EventKind::Notice => "notices",
-    };
-    let whose = match &wanted.sender {
-        Some(number) => format!("{} of account {}", number.as_e164(), wanted.account),
-        None => format!("account {}", wanted.account),
-    };
-    let subject = format!("callbacks with {what} of {whose}");
+    let subject = callbacks_name(wanted.kind, &wanted.account, wanted.sender.as_ref());
     match (find_subscription(stored, wanted), &wanted.url) {
         (None, None) => None,
         (None, Some(_)) => Some(Change { kind: ChangeKind::Added, subject, details: Vec::new() }),
@@ -180,6 +173,18 @@ fn subscription_change(stored: &Configuration, wanted: &SubscriptionRecord) -> O
         (Some(_), Some(_)) => {
             Some(Change { kind: ChangeKind::Changed, subject, details: vec!["URL changed".to_owned()] })
         }
+    }
+}
+
+pub(super) fn callbacks_name(kind: EventKind, account: &str, number: Option<&PhoneNumber>) -> String {
+    let what = match kind {
+        EventKind::Status => "delivery reports",
+        EventKind::Inbound => "inbound messages",
+        EventKind::Notice => "notices",
+    };
+    match number {
+        Some(number) => format!("callbacks with {what} of {} of account {account}", number.as_e164()),
+        None => format!("callbacks with {what} of account {account}"),
     }
 }
 
@@ -194,7 +199,7 @@ fn find_subscription<'a>(stored: &'a Configuration, wanted: &SubscriptionRecord)
 }
 
 /// What the file says that what is stored forbids.
-fn conflicts(stored: &Configuration, file: &ApplyFile) -> Vec<ApplyProblem> {
+pub(super) fn conflicts(stored: &Configuration, file: &ApplyFile) -> Vec<ApplyProblem> {
     let mut problems = Vec::new();
     let mut problem = |line: usize, field: &str, message: String| {
         problems.push(ApplyProblem { file: file.file_name.clone(), line, field: field.to_owned(), message });
@@ -217,15 +222,25 @@ fn conflicts(stored: &Configuration, file: &ApplyFile) -> Vec<ApplyProblem> {
             problem(*line, field, message);
         }
     }
+    for Reference { connection, ids } in &file.references {
+        let in_file = file.providers.get(&connection.what).map(Option::as_deref);
+        let in_database = || stored.connection(&connection.what).map(|connection| Some(connection.provider.as_str()));
+        let Some(provider) = in_file.or_else(in_database) else {
+            let message = format!("there is no connection {} in this file or in the database: add it", connection.what);
+            problem(connection.line, "accounts.senders.connection", message);
+            continue;
+        };
+        let Some(provider) = provider.and_then(providers::find) else { continue };
+        for (key, id) in ids {
+            if let Err(message) = provider.check_id(&id.what) {
+                problem(id.line, &format!("accounts.senders.{key}"), message);
+            }
+        }
+    }
     problems
 }
 
 fn sender_conflict(stored: &Configuration, file: &ApplyFile, wanted: &SenderRecord) -> Option<(&'static str, String)> {
-    let in_file = file.connections.iter().any(|stated| stated.what.id == wanted.connection);
-    if !in_file && stored.connection(&wanted.connection).is_none() {
-        let message = format!("there is no connection {} in this file or in the database: add it", wanted.connection);
-        return Some(("accounts.senders.connection", message));
-    }
     // One pacer and one log for a number; replies could not be told apart either.
     let elsewhere =
         |sender: &&Sender| stored.account(&wanted.account).is_none_or(|account| account.key != sender.account);
@@ -260,7 +275,14 @@ fn push_json_details(details: &mut Vec<String>, path: &str, old: &Value, new: &V
             push_json_details(details, &path, old.get(key).unwrap_or(&Value::Null), new_value);
         }
     } else if old != new {
-        details.push(format!("{path} {old} -> {new}"));
+        details.push(format!("{path} {} -> {}", shown(old), shown(new)));
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }
 }
 

@@ -1,8 +1,9 @@
 //! The parts of an account that are about people who want to be left in peace: for some hours, or for good. Pure.
 
 use super::{
-    parse::{Surroundings, web_url},
+    parse::Surroundings,
     reading::{Section, Text},
+    values::web_url,
 };
 use crate::domain::{
     account::{AccountPolicy, Credentials, SubscribeSync},
@@ -27,7 +28,7 @@ pub(super) fn parse_quiet_hours(mut section: Section<'_>) -> Option<QuietHours> 
 }
 
 fn quiet_categories(section: &mut Section<'_>) -> Option<Vec<QuietCategory>> {
-    let texts = section.texts("categories")?;
+    let texts = section.list("categories")?;
     if texts.is_empty() {
         section.problem(section.offset, "categories", "is empty: name marketing, utility or both");
         return None;

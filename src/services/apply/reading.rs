@@ -46,10 +46,6 @@ impl<'a> Reading<'a> {
         self.problems.borrow_mut().push(ApplyProblem { file, line, field, message: message.into() });
     }
 
-    pub(super) fn has_problems(&self) -> bool {
-        !self.problems.borrow().is_empty()
-    }
-
     /// In the order of the file.
     pub(super) fn into_problems(self) -> Vec<ApplyProblem> {
         let mut problems = self.problems.into_inner();
@@ -57,14 +53,22 @@ impl<'a> Reading<'a> {
         problems
     }
 
-    /// Puts the environment's values in the place of `${NAME}`.
+    /// Puts the environment's values in the place of `${NAME}`; `$${` stands for `${` itself.
     fn fill(&self, text: &str) -> Result<String, String> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${") {
-            let (name, after) = after.split_once('}').ok_or("has a ${ without its }: write ${NAME}")?;
+            if let Some(before) = before.strip_suffix('$') {
+                filled.push_str(before);
+                filled.push_str("${");
+                rest = after;
+                continue;
+            }
+            let (name, after) = after
+                .split_once('}')
+                .ok_or("has a ${ without its }: write ${NAME}, or $${ for the two signs themselves")?;
             if !is_variable_name(name) {
-                return Err("has a ${…} whose name is not one: use letters, digits and _".to_owned());
+                return Err("has a ${…} whose name is not one: use letters, digits and _, or write $${ for the two signs themselves".to_owned());
             }
             let value = (self.environment)(name).filter(|value| !value.is_empty());
             let value = value.ok_or_else(|| {
@@ -120,7 +124,15 @@ impl<'a> Section<'a> {
         self.reading.problem(offset, self.field(key), message);
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
+    /// Where the value of a key stands; the section's own line when it has none.
+    pub(super) fn line_of(&self, key: &str) -> usize {
+        let value = self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value);
+        self.reading.line(value.map_or(self.offset, |value| value.span().start))
+    }
+
+    /// Whether the key is there; it counts as one that is known.
+    pub(super) fn has(&mut self, key: &str) -> bool {
+        self.asked.insert(key.to_owned());
         self.table.keys().any(|name| name.get_ref() == key)
     }
 
@@ -131,7 +143,6 @@ impl<'a> Section<'a> {
 
     /// Notes a problem when the key is missing; `why` ends the sentence.
     pub(super) fn require(&mut self, key: &str, why: &str) {
-        self.asked.insert(key.to_owned());
         if !self.has(key) {
             self.problem(self.offset, key, format!("is missing: {why}"));
         }
@@ -158,6 +169,16 @@ impl<'a> Section<'a> {
         }
         let texts: Vec<_> = items.iter().map(|item| self.read_text(key, item)).collect();
         texts.into_iter().collect()
+    }
+
+    /// A list of texts, where a single text would be a mistake. `None` when the key is missing too.
+    pub(super) fn list(&mut self, key: &str) -> Option<Vec<Text>> {
+        let value = self.get(key)?;
+        if value.get_ref().as_array().is_none() {
+            self.problem(value.span().start, key, format!("must be a list, also of one: write {key} = [\"…\"]"));
+            return None;
+        }
+        self.texts(key)
     }
 
     pub(super) fn integer(&mut self, key: &str, allowed: RangeInclusive<i64>) -> Option<i64> {

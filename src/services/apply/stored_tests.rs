@@ -131,7 +131,7 @@ async fn only_what_differs_is_changed_and_secrets_are_not_shown() {
                 "~ account acme: allowed_addresses [\"203.0.113.0/24\",\"198.51.100.7/32\"] -> \
                  [\"203.0.113.0/24\",\"198.51.100.8/32\"], expire_after.marketing \"2h\" -> \"3h\", time_zone \"Asia/Kolkata\" -> \"Asia/Dubai\", \
                  bearer_token changed, x-api-key changed",
-                "~ sender +919876500001: messages_per_second 250 -> 40, location_name \"Acme\" -> null",
+                "~ sender +919876500001: messages_per_second 250 -> 40, location_name \"Acme\" -> none",
                 "~ callbacks with delivery reports of account acme: URL changed",
                 "- callbacks with inbound messages of account acme",
             ]

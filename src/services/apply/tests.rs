@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
-use super::{ApplyFile, ApplyProblem, Surroundings, difference::difference, parse};
+use super::{ApplyFile, ApplyProblem, Surroundings, all_problems, difference::difference, parse, read};
 use crate::{
     domain::{
         account::{ForbiddenWhiteSpace, RenderedBody, SenderPolicy, TestMessages},
@@ -16,7 +16,15 @@ use crate::{
 };
 
 const fn field(name: &'static str, secret: bool, required: bool, default: Option<&'static str>) -> SettingField {
-    SettingField { name, help: "copy it from the provider's console", secret, list: secret, required, default }
+    SettingField {
+        name,
+        help: "copy it from the provider's console",
+        secret,
+        list: secret,
+        required,
+        default,
+        check: None,
+    }
 }
 
 /// A provider that exists only here.
@@ -94,7 +102,7 @@ location_name = "Acme"
 location_address = "1 Hill Road, Mumbai"
 
 [[accounts.senders]]
-number = "919876500002"
+number = "+919876500002"
 connection = "main"
 phone_number_id = "100000000000002"
 waba_id = "200000000000001"
@@ -167,11 +175,12 @@ fn every_problem_is_told_at_once_with_its_line_and_field() {
         "wa.toml:13: accounts.senders.connection: is missing",
         "wa.toml:13: accounts.senders.phone_number_id: is missing",
         "wa.toml:13: accounts.senders.waba_id: is missing",
+        "wa.toml:14: accounts.senders.number: ",
         "wa.toml:15: accounts.senders.messages_per_second: ",
     ] {
         assert!(found.iter().any(|problem| problem.starts_with(start)), "{start} in {found:#?}");
     }
-    assert_eq!(found.len(), 10, "{found:#?}");
+    assert_eq!(found.len(), 11, "{found:#?}");
 }
 
 #[test]
@@ -214,6 +223,9 @@ fn each_value_is_checked() {
         ("allowed_addresses = [\"example.com\"]", "allowed_addresses", "203.0.113.0/24"),
         ("enabled = \"yes\"", "enabled", "true or false"),
         ("dummy_numbers = [\"+1\"]", "dummy_numbers", "+919876500001"),
+        ("dummy_numbers = \"+919876500001\"", "dummy_numbers", "must be a list"),
+        ("dummy_numbers = [\"919876500001\"]", "dummy_numbers", "must begin with +"),
+        ("dummy_numbers = [\"+9188801100\"]", "dummy_numbers", "is no number"),
         ("url_token = \"short\"", "url_token", "openssl"),
         ("url_token = \"../../0123456789abcdef\"", "url_token", "openssl"),
         ("basic_username = \"me\"", "basic_password", "goes with basic_username"),
@@ -248,6 +260,58 @@ fn each_value_is_checked() {
     );
 }
 
+/// With the real provider, whose checks these are.
+fn meta_problems(text: &str) -> Vec<String> {
+    let surroundings = Surroundings::new(&|_| None, false);
+    let (file, problems) = read(text, "wa.toml", &surroundings);
+    all_problems(&Configuration::default(), &file, problems).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_only_the_provider_knows_is_checked_by_it_and_all_in_one_round() {
+    let text = "[[connections]]\nid = \"main\"\nprovider = \"mta\"\naccess_token = \"t\"\napp_secret = \"s\"\n\
+                verify_token = \"v\"\napi_version = \"foo\"\nmarketing_endpoint = \"x\"\n\n\
+                [[accounts]]\nid = \"acme\"\nplatform = \"clevertab\"\nbearer_token = \"b\"\ntime_zone = \"IST5\"\n\n\
+                [[accounts.senders]]\nnumber = \"8880110044\"\nconnection = \"main\"\nphone_number_id = \"abc\"\nwaba_id = \"1\"\n\n\
+                [[accounts.senders]]\nnumber = \"+918880110044\"\nconnection = \"mian\"\nphone_number_id = \"2\"\nwaba_id = \"1\"\n";
+
+    let found = meta_problems(text);
+
+    for (start, mentions) in [
+        ("wa.toml:3: connections.provider: ", "meta"),
+        ("wa.toml:7: connections.api_version: ", "v26.0"),
+        ("wa.toml:8: connections.marketing_endpoint: ", "marketing_messages"),
+        ("wa.toml:12: accounts.platform: ", "clevertap"),
+        ("wa.toml:14: accounts.time_zone: ", "Asia/Kolkata"),
+        ("wa.toml:17: accounts.senders.number: ", "must begin with +"),
+        ("wa.toml:19: accounts.senders.phone_number_id: ", "digits only"),
+        ("wa.toml:24: accounts.senders.connection: ", "there is no connection mian"),
+    ] {
+        let told = found.iter().any(|problem| problem.starts_with(start) && problem.contains(mentions));
+        assert!(told, "{start} in {found:#?}");
+    }
+    assert_eq!(found.len(), 8, "{found:#?}");
+}
+
+#[test]
+fn keys_that_were_not_used_are_among_those_that_are_offered() {
+    assert_problem(&format!("{ACCOUNT}nmae = \"x\"\n"), "wa.toml:7: accounts.nmae: ", "dummy_numbers");
+    let sender = format!("{ACCOUNT}[[accounts.senders]]\nspeed = 1\n");
+    assert_problem(&sender, "wa.toml:8: accounts.senders.speed: ", "messages_per_second");
+    let hours = format!("{ACCOUNT}quiet_hours = {{ form = \"21:00\" }}\n");
+    assert_problem(&hours, "wa.toml:7: accounts.quiet_hours.form: ", "categories");
+}
+
+#[test]
+fn two_dollars_before_a_brace_stand_for_one() {
+    let name = |text: &str| {
+        let file = parse_with(&format!("{ACCOUNT}name = \"{text}\"\n"), false).expect("nothing is wrong");
+        file.accounts[0].what.name.clone()
+    };
+    assert_eq!(name("$${TOKEN} is ${TOKEN}"), "${TOKEN} is token-1");
+    assert_eq!(name("$$ $${"), "$$ ${");
+}
+
 #[test]
 fn http_is_for_trials() {
     let text = format!("{ACCOUNT}delivery_report_callback_url = \"http://127.0.0.1:9000/dlr\"\n");
@@ -265,7 +329,7 @@ fn nothing_may_be_stated_twice() {
             "[[accounts.senders]]\nnumber = \"{number}\"\nconnection = \"c\"\nphone_number_id = \"{id}\"\nwaba_id = \"w\"\n"
         )
     };
-    let twice = [sender("+919876500001", "1"), sender("919876500001", "2")].concat();
+    let twice = [sender("+919876500001", "1"), sender("+919876500001", "2")].concat();
     assert_problem(&format!("{ACCOUNT}{twice}"), "wa.toml:12: accounts.senders.number: ", "line 7");
     let twice = [sender("+919876500001", "1"), sender("+919876500002", "1")].concat();
     assert_problem(&format!("{ACCOUNT}{twice}"), "wa.toml:12: accounts.senders.phone_number_id: ", "line 7");
@@ -310,7 +374,7 @@ fn a_connection_that_exists_nowhere_is_named() {
     let found = difference(&Configuration::default(), &file).expect_err("it is not");
 
     assert_eq!(found.len(), 2);
-    assert!(found[0].to_string().starts_with("wa.toml:34: accounts.senders.connection: there is no connection mian"));
+    assert!(found[0].to_string().starts_with("wa.toml:36: accounts.senders.connection: there is no connection mian"));
 }
 
 proptest! {

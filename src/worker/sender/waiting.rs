@@ -26,6 +26,7 @@ impl Owner {
                 !late
             });
         }
+        self.parts.dispatcher.activity.expired(self.sender.key, expired.len());
         self.leave(expired);
     }
 

@@ -52,6 +52,8 @@ pub(crate) struct TestApp {
     /// A second opening of the bridge's database, as the command line has it.
     pub(crate) store: Store,
     pub(crate) settings: Settings,
+    /// The file that was applied before the start.
+    pub(crate) configuration: String,
     url: String,
     client: reqwest::Client,
     bridge: Bridge,
@@ -127,8 +129,10 @@ impl TestApp {
             _database: database,
             _stage: stage,
             settings: options.settings.clone(),
+            configuration: String::new(),
         };
-        app.apply(&options.configuration()).await;
+        app.configuration = options.configuration().replace("{simulator}", app.stand.url());
+        app.apply(&app.configuration).await;
         if options.as_process {
             app.start_process().await;
         } else {

@@ -1,0 +1,80 @@
+//! Connections in the apply file. What a provider wants to be given is the provider's to say. Pure.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+
+use super::{
+    ApplyFile, Stated,
+    parse::{Surroundings, only},
+    reading::Section,
+    values::{ROTATION_MAX, limited, slug, web_url},
+};
+use crate::{providers::SettingField, store::configuration::ConnectionRecord};
+
+pub(super) fn parse_connection(mut section: Section<'_>, surroundings: &Surroundings<'_>, file: &mut ApplyFile) {
+    let line = section.line();
+    let id = slug(&mut section, "id");
+    section.require("provider", "name the WhatsApp provider, for example \"meta\"");
+    let provider = section.checked("provider", |name| {
+        let found = surroundings.providers.iter().find(|(slug, _)| *slug == name);
+        found.copied().ok_or_else(|| {
+            let known = surroundings.providers.iter().map(|(slug, _)| *slug).collect::<Vec<_>>().join(", ");
+            format!("is not a provider that this build can talk to: use one of {known}")
+        })
+    });
+    // Which other keys there are depends on the provider. When it is wrong, the only one there is was meant.
+    let meant = provider.or(only(&surroundings.providers).copied());
+    file.providers.extend(id.clone().map(|id| (id, meant.map(|(slug, _)| slug.to_owned()))));
+    let Some((provider, fields)) = meant else { return };
+    let (mut settings, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+    for field in fields {
+        if field.required {
+            section.require(field.name, field.help);
+        }
+        if field.secret {
+            let values = secret_values(&mut section, field, surroundings);
+            secrets.extend(values.filter(|values| !values.is_empty()).map(|values| (field.name.to_owned(), values)));
+        } else {
+            let value = section.checked(field.name, |text| check_setting(field, text, surroundings));
+            let value = value.or(field.default.map(str::to_owned));
+            settings.extend(value.map(|value| (field.name.to_owned(), value)));
+        }
+    }
+    section.finish();
+    let what = id.map(|id| ConnectionRecord { id, provider: provider.to_owned(), settings, secrets });
+    file.connections.extend(what.map(|what| Stated { line, what }));
+}
+
+fn check_setting(field: &SettingField, text: &str, surroundings: &Surroundings<'_>) -> Result<String, String> {
+    if field.required && text.is_empty() {
+        return Err(format!("is empty: {}", field.help));
+    }
+    if field.name.ends_with("url") && !text.is_empty() {
+        return Ok(web_url(text, surroundings)?.trim_end_matches('/').to_owned());
+    }
+    if let Some(check) = field.check {
+        check(text)?;
+    }
+    Ok(text.to_owned())
+}
+
+fn secret_values(
+    section: &mut Section<'_>,
+    field: &SettingField,
+    surroundings: &Surroundings<'_>,
+) -> Option<Vec<SecretString>> {
+    let most = if field.list { ROTATION_MAX } else { 1 };
+    let texts = limited(section, field.name, most)?;
+    let mut secrets = Vec::new();
+    for text in texts {
+        match check_setting(field, &text.value, surroundings) {
+            Ok(value) if value.is_empty() => {
+                section.problem(text.offset, field.name, "is empty: fill it in, or leave it out")
+            }
+            Ok(value) => secrets.push(value.into()),
+            Err(message) => section.problem(text.offset, field.name, message),
+        }
+    }
+    Some(secrets)
+}
