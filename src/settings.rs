@@ -205,6 +205,8 @@ fn misspelt(names: impl IntoIterator<Item = String>) -> Option<SettingsError> {
 mod tests {
     use std::{error::Error, time::Duration};
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn environment<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
@@ -282,6 +284,17 @@ mod tests {
         let error = misspelt(["PATH", "WABRIDGE_SEND_TIMEOUT"].map(str::to_owned)).expect("it was meant");
         assert!(error.to_string().contains("write WABRIDGE__SEND__TIMEOUT"), "{error}");
         assert!(misspelt(["WABRIDGE__SEND__TIMEOUT", "WABRIDGE_TEST_POSTGRES"].map(str::to_owned)).is_none());
+    }
+
+    proptest! {
+        /// Whatever somebody writes there: it is read, or told what is wrong with it.
+        #[test]
+        fn any_text_can_be_read_as_a_settings_file(text in any::<String>(), key in "[a-z_.]{0,20}", value in any::<String>()) {
+            drop(Settings::from_text(&text).map_err(|error| error.to_string()));
+            drop(Settings::from_text(&format!("[send]\n{key} = {value:?}")).map_err(|error| error.to_string()));
+            let environment = [(format!("WABRIDGE__{}", key.to_uppercase()), value)];
+            drop(Settings::from_layers(Some(DEFAULTS), environment).map_err(|error| error.to_string()));
+        }
     }
 
     #[test]

@@ -78,6 +78,7 @@ mod tests {
     #[test]
     fn only_a_database_in_a_file_needs_room_here() {
         let mut settings = Settings::defaults();
+        settings.media.directory = "data/nothing/was/ever/copied".into();
         assert_eq!(directories(&settings), [PathBuf::from("data")]);
         settings.database.url = "postgres://db.example.com/wabridge".into();
         assert!(directories(&settings).is_empty());

@@ -39,6 +39,8 @@ pub struct SubscribeSync {
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// An answer that lists a whole batch as refused.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// After so many people refused one after the other it is something else that is refused.
+const REFUSED_ALONE_MAX: usize = 3;
 /// What is quoted of an answer that is no success.
 const QUOTED_CHARS_MAX: usize = 200;
 
@@ -48,11 +50,13 @@ struct Course {
     not_before: Instant,
     /// People in the next request, at most.
     people_max: usize,
+    /// Requests about one person that were refused since one was taken.
+    refused_alone: usize,
 }
 
 impl Default for Course {
     fn default() -> Self {
-        Self { failures: 0, not_before: Instant::now(), people_max: usize::MAX }
+        Self { failures: 0, not_before: Instant::now(), people_max: usize::MAX, refused_alone: 0 }
     }
 }
 
@@ -116,6 +120,7 @@ impl SubscribeSync {
             Ok(answer) => {
                 self.note_answer(account, &untold, &answer).await?;
                 course.failures = 0;
+                course.refused_alone = 0;
                 course.people_max = course.people_max.saturating_mul(2);
                 Ok(true)
             }
@@ -123,27 +128,44 @@ impl SubscribeSync {
                 course.people_max = untold.len() / 2;
                 Ok(true)
             }
+            // One after the other: it is not they who are refused.
+            Err(Failed::Refused { why }) if course.refused_alone >= REFUSED_ALONE_MAX => {
+                self.wait(account, course, untold.len(), &why, None).await?;
+                Ok(false)
+            }
             Err(Failed::Refused { why }) => {
+                course.refused_alone += 1;
                 let outcomes: Vec<_> =
                     untold.iter().map(|told| ToldOutcome { told, refused: Some(why.as_str()) }).collect();
                 self.store.note_told(account.key, &outcomes, clock::now()).await?;
                 Ok(true)
             }
             Err(Failed::Again { why, retry_after }) => {
-                course.failures += 1;
-                let wait = self.retries.wait_repeating(course.failures, retry_after, rand::random());
-                course.not_before = Instant::now() + wait;
-                tracing::warn!(
-                    account.id = account.id,
-                    "could not tell {}'s platform about {} people, trying again in {} s: {why}",
-                    account.id,
-                    untold.len(),
-                    wait.as_secs()
-                );
-                self.store.note_untold(account.key, &why, clock::now()).await?;
+                self.wait(account, course, untold.len(), &why, retry_after).await?;
                 Ok(false)
             }
         }
+    }
+
+    /// Notes that nobody could be told, and when to try again.
+    async fn wait(
+        &self,
+        account: &Account,
+        course: &mut Course,
+        people: usize,
+        why: &str,
+        retry_after: Option<Duration>,
+    ) -> Result<(), StoreError> {
+        course.failures += 1;
+        let wait = self.retries.wait_repeating(course.failures, retry_after, rand::random());
+        course.not_before = Instant::now() + wait;
+        tracing::warn!(
+            account.id = account.id,
+            "could not tell {}'s platform about {people} people, trying again in {} s: {why}",
+            account.id,
+            wait.as_secs()
+        );
+        self.store.note_untold(account.key, why, clock::now()).await
     }
 
     async fn ask(

@@ -31,6 +31,8 @@ fn settings(folder: &TempDir, more: &str) -> Settings {
         url = "sqlite://{path}/wabridge.db"
         [security]
         master_key_file = "{path}/master.key"
+        [media]
+        directory = "{path}/media"
         "#
     ))
     .expect("the settings fit together")
