@@ -68,6 +68,8 @@ async fn when_one_of_two_bridges_dies_the_other_takes_its_work_over() {
         assert!(answer.is_success(), "{answer:?}");
     }
     app.until_counted("the campaign is under way", |stats| stats.sends_received >= 50).await;
+    let reported = |message: &Message| app.told(message).last().is_some_and(|status| status == "read");
+    app.until("the other number's messages are through", async || theirs.iter().all(reported)).await;
     app.process().kill().await;
     // What WhatsApp has to say goes to whoever is there.
     let url = format!("http://{}/webhooks/meta/meta-main", other.address);

@@ -20,6 +20,8 @@ pub(super) struct Lines<'a> {
     input: Box<dyn BufRead>,
     country: Option<&'a str>,
     columns: Columns,
+    /// As the first line with something on it has them: a comma in a reason must not make another file of one line.
+    form: Option<Form>,
     line: u64,
     /// `None` when nobody knows how much there is.
     pub(super) bytes_total: Option<u64>,
@@ -47,6 +49,13 @@ pub(super) struct BadLine {
     pub(super) problem: String,
 }
 
+/// How lines are taken apart.
+#[derive(Clone, Copy)]
+struct Form {
+    separator: u8,
+    fields: usize,
+}
+
 /// Where what stands.
 struct Columns {
     phone: usize,
@@ -67,7 +76,7 @@ impl<'a> Lines<'a> {
 
     fn new(input: Box<dyn BufRead>, country: Option<&'a str>, bytes_total: Option<u64>) -> Self {
         let columns = Columns { phone: 0, scope: None, reason: None };
-        Self { input, country, columns, line: 0, bytes_total, bytes_read: 0 }
+        Self { input, country, columns, form: None, line: 0, bytes_total, bytes_read: 0 }
     }
 
     /// The next line with something on it; `None` at the end.
@@ -75,17 +84,38 @@ impl<'a> Lines<'a> {
         loop {
             let Some(line) = self.read_line()? else { return Ok(None) };
             let first = self.line == 1;
-            let read = line.and_then(|line| {
-                let fields = fields(if first { line.trim_start_matches('\u{feff}') } else { &line })?;
-                if fields.iter().all(String::is_empty) || (first && self.columns.read(&fields)) {
-                    return Ok(None);
-                }
-                self.columns.listed(&fields, self.country).map(Some)
-            });
+            let read =
+                line.and_then(|line| self.read_fields(if first { line.trim_start_matches('\u{feff}') } else { &line }));
             if let Some(read) = read.map_err(|problem| BadLine { line: self.line, problem }).transpose() {
                 return Ok(Some(read));
             }
         }
+    }
+
+    /// Whom a line names; `None` when it is empty, or names the columns.
+    fn read_fields(&mut self, line: &str) -> Result<Option<Listed>, String> {
+        if line.trim().is_empty() {
+            return Ok(None);
+        }
+        let separator = self.form.map_or_else(|| separator_of(line), |form| form.separator);
+        let fields = fields(line, separator)?;
+        let Some(form) = self.form else {
+            self.form = Some(Form { separator, fields: fields.len() });
+            let names_columns = self.columns.read(&fields);
+            return if names_columns { Ok(None) } else { self.columns.listed(&fields, self.country).map(Some) };
+        };
+        if fields.iter().all(String::is_empty) {
+            return Ok(None);
+        }
+        if fields.len() != form.fields {
+            return Err(format!(
+                "it has {} fields, and the first line has {}: put a text with a {:?} in it between double quotes",
+                fields.len(),
+                form.fields,
+                char::from(separator)
+            ));
+        }
+        self.columns.listed(&fields, self.country).map(Some)
     }
 
     fn read_line(&mut self) -> io::Result<Option<Result<String, String>>> {
@@ -119,9 +149,14 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// Spreadsheets of many countries write semicolons.
+fn separator_of(line: &str) -> u8 {
+    let count = |separator| line.matches(separator).count();
+    if count(';') > count(',') { b';' } else { b',' }
+}
+
 /// The fields of one line of CSV, without the white space around them.
-fn fields(line: &str) -> Result<Vec<String>, String> {
-    let separator = if line.contains(';') && !line.contains(',') { b';' } else { b',' };
+fn fields(line: &str, separator: u8) -> Result<Vec<String>, String> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .delimiter(separator)
@@ -196,6 +231,17 @@ mod tests {
         let first = read[0].as_ref().expect("a good line");
         assert_eq!((first.scope, first.reason.as_deref()), (Some(Scope::All), Some("by mail, twice")));
         assert_eq!(read[1], Ok(Listed::of(PhoneNumber::from_international("+919876500002").expect("a number"))));
+    }
+
+    #[test]
+    fn a_comma_in_a_text_does_not_change_what_the_columns_are() {
+        let read = read("name;mobile;scope;reason\nRavi;9876500114;marketing;see ticket, 9876500199\nA;1;2\n");
+
+        let listed = read[0].as_ref().expect("a good line");
+        assert_eq!((listed.phone.as_e164(), listed.scope), ("+919876500114", Some(Scope::Marketing)));
+        assert_eq!(listed.reason.as_deref(), Some("see ticket, 9876500199"));
+        let problem = &read[1].as_ref().expect_err("a column is missing").problem;
+        assert!(problem.contains("3 fields") && problem.contains("has 4"), "{problem}");
     }
 
     #[test]
