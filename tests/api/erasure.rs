@@ -109,10 +109,14 @@ async fn who_hides_the_number_is_found_by_the_id_and_forgotten_with_all_files(da
             .expect("the number exists");
     };
     // Once under both names, from then on under the id alone.
-    [&gone, &stays].map(|from| write(from, InboundContent::Text { body: "hello".to_owned() }));
+    for from in [&gone, &stays] {
+        write(from, InboundContent::Text { body: "hello".to_owned() });
+    }
     app.settled().await;
     app.simulator.change_knobs(|knobs| knobs.person_ids = PersonIds::UserId).expect("valid knobs");
-    [&gone, &stays].map(|from| write(from, InboundContent::Image(InboundMedia::default())));
+    for from in [&gone, &stays] {
+        write(from, InboundContent::Image(InboundMedia::default()));
+    }
     app.until("both are stored", async || app.store.count_media().await.expect("countable").stored == 2).await;
     app.settled().await;
 
