@@ -35,7 +35,16 @@ pub(crate) fn number(person: &str) -> Value {
 
 /// A new message each time: a repeat of one that was taken is taken, too.
 pub(crate) async fn until_refused_message(app: &TestApp, message: impl Fn() -> Message) {
-    app.until("it is refused", async || app.send(&message()).await.code() == 2003).await;
+    // Not too often: one person may be sent only so much.
+    const ASK_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_millis(250);
+    app.until("it is refused", async || {
+        let refused = app.send(&message()).await.code() == 2003;
+        if !refused {
+            tokio::time::sleep(ASK_AGAIN_AFTER).await;
+        }
+        refused
+    })
+    .await;
 }
 
 pub(crate) async fn until_refused(app: &TestApp, to: &str) {
