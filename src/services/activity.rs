@@ -9,7 +9,11 @@ use crate::{domain::ids::SenderKey, store::activity::Tally};
 
 /// What this instance's numbers did since it was last written down.
 #[derive(Default)]
-pub struct Activity(Mutex<BTreeMap<SenderKey, Tally>>);
+pub struct Activity {
+    tallies: Mutex<BTreeMap<SenderKey, Tally>>,
+    /// What people wrote and the number's owner has not taken into its pace yet.
+    received: Mutex<BTreeMap<SenderKey, u32>>,
+}
 
 impl Activity {
     /// The provider took a message.
@@ -29,9 +33,21 @@ impl Activity {
         self.add(sender, Tally { heard: 1, ..Tally::default() });
     }
 
+    /// Somebody wrote to the number: WhatsApp takes that out of the same allowance as what is sent.
+    pub fn received(&self, sender: SenderKey) {
+        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        let messages = received.entry(sender).or_default();
+        *messages = messages.saturating_add(1);
+    }
+
+    /// How many messages came to the number since this was last asked.
+    pub fn take_received(&self, sender: SenderKey) -> u32 {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).remove(&sender).unwrap_or(0)
+    }
+
     /// Takes what was counted; counting begins anew.
     pub fn take(&self) -> BTreeMap<SenderKey, Tally> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.tallies.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts back what could not be written down.
@@ -42,7 +58,7 @@ impl Activity {
     }
 
     fn add(&self, sender: SenderKey, more: Tally) {
-        let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         let tally = tallies.entry(sender).or_default();
         tally.sent += more.sent;
         tally.expired += more.expired;
@@ -68,5 +84,16 @@ mod tests {
         activity.put_back(taken);
         activity.sent(SenderKey(1));
         assert_eq!(activity.take()[&SenderKey(1)].sent, 2);
+    }
+
+    #[test]
+    fn what_came_to_a_number_is_asked_for_once() {
+        let activity = Activity::default();
+        activity.received(SenderKey(1));
+        activity.received(SenderKey(1));
+
+        assert_eq!(activity.take_received(SenderKey(2)), 0);
+        assert_eq!(activity.take_received(SenderKey(1)), 2);
+        assert_eq!(activity.take_received(SenderKey(1)), 0);
     }
 }

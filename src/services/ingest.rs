@@ -105,12 +105,15 @@ impl Ingestor {
         }
         for received in inbound {
             match owner(&received.provider_number_id) {
-                Some(sender) => ingest.inbound.push(ReceivedMessage {
-                    account: sender.account,
-                    sender: sender.key,
-                    message: received.message,
-                    entry: received.entry,
-                }),
+                Some(sender) => {
+                    self.activity.received(sender.key);
+                    ingest.inbound.push(ReceivedMessage {
+                        account: sender.account,
+                        sender: sender.key,
+                        message: received.message,
+                        entry: received.entry,
+                    });
+                }
                 None => ingest.skipped.push(unread("message", NOT_OURS, received.entry)),
             }
         }

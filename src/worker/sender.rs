@@ -186,6 +186,8 @@ impl Owner {
     }
 
     async fn run(mut self, bell: Arc<Notify>, stop: CancellationToken) {
+        // What came while nobody owned the number here is over.
+        self.parts.dispatcher.activity.take_received(self.sender.key);
         while !stop.is_cancelled() && self.lease.holds(Instant::now()) {
             // Asked to be woken before looking: what is accepted in between rings the bell.
             let woken = bell.notified();
@@ -386,6 +388,9 @@ impl Owner {
     /// Lets the next marked message go, and any further whose time has come.
     fn release(&mut self) {
         let mut now = Instant::now();
+        // Read here, where it decides: what people wrote a moment ago counts already.
+        let received = self.parts.dispatcher.activity.take_received(self.sender.key);
+        self.pace.give_way(now, received);
         while self.pace.ready_at() <= now
             && self.lease.holds(now)
             && self.flying.len() < self.parts.send.in_flight_per_number
