@@ -178,7 +178,11 @@ impl World {
     pub(super) fn stats(&self) -> Stats {
         let mut stats = {
             let tally = self.tally();
-            Stats { peak_sends_per_second: tally.peaks(), ..tally.stats.clone() }
+            Stats {
+                peak_sends_per_second: tally.peaks(),
+                webhook_answers: tally.webhook_answers(),
+                ..tally.stats.clone()
+            }
         };
         stats.updates_waiting = self.queue.waiting();
         stats.clevertap = self.callbacks().stats();

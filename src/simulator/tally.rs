@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use hdrhistogram::Histogram;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -19,6 +20,7 @@ const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 const PAIR_BURST: f64 = 45.0;
 const PAIR_REFILL_PER_S: f64 = 1.0 / 6.0;
 const ONE_SECOND: Duration = Duration::from_secs(1);
+const ANSWER_US_MAX: u64 = 600_000_000;
 const ONE_HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// What happened so far. Every number counts since the start or the last reset.
@@ -58,6 +60,8 @@ pub struct Stats {
     pub webhooks_taken: u64,
     /// Webhooks answered otherwise or not at all; each is posted again.
     pub webhooks_refused: u64,
+    /// How long the bridge took to answer webhooks with 200.
+    pub webhook_answers: AnswerTimes,
     /// Most updates in one webhook.
     pub peak_webhook_batch: u64,
     /// Statuses that the bridge has taken, by status.
@@ -70,6 +74,14 @@ pub struct Stats {
     pub updates_dropped: u64,
     /// What came to the CleverTap side.
     pub clevertap: CallbackStats,
+}
+
+/// How long answers took, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct AnswerTimes {
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    pub max_ms: f64,
 }
 
 /// An accepted or refused send, as it came.
@@ -101,6 +113,17 @@ pub(super) struct Tally {
     /// People who were messaged outside of a window, and when last.
     addressed: HashMap<u64, Instant>,
     management_calls: VecDeque<Instant>,
+    /// In microseconds.
+    webhook_answers: WebhookAnswers,
+}
+
+/// Two digits, and as long as anybody waits: a few kilobytes.
+struct WebhookAnswers(Histogram<u64>);
+
+impl Default for WebhookAnswers {
+    fn default() -> Self {
+        Self(Histogram::new_with_max(ANSWER_US_MAX, 2).expect("two digits up to ten minutes"))
+    }
 }
 
 /// The last second of one number.
@@ -114,6 +137,22 @@ struct Traffic {
 impl Tally {
     pub(super) fn new(sends_kept_max: usize) -> Self {
         Self { sends_kept_max, ..Self::default() }
+    }
+
+    /// The bridge took a webhook.
+    pub(super) fn time_webhook(&mut self, took: Duration) {
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(ANSWER_US_MAX);
+        self.webhook_answers.0.saturating_record(took_us);
+    }
+
+    pub(super) fn webhook_answers(&self) -> AnswerTimes {
+        let times = &self.webhook_answers.0;
+        let ms = |us: u64| us as f64 / 1000.0;
+        AnswerTimes {
+            p50_ms: ms(times.value_at_quantile(0.5)),
+            p99_ms: ms(times.value_at_quantile(0.99)),
+            max_ms: ms(times.max()),
+        }
     }
 
     /// Most sends of each number in any second.
@@ -280,6 +319,7 @@ impl Tally {
 
     pub(super) fn reset(&mut self) {
         self.stats = Stats::default();
+        self.webhook_answers.0.reset();
         self.callback_data_seen.clear();
         self.sends.clear();
         self.traffic.values_mut().for_each(|traffic| traffic.peak_per_second = 0);

@@ -75,8 +75,8 @@ pub(super) async fn dispatch(world: Arc<World>, stopped: CancellationToken) {
             }
         }
         tokio::select! {
-            Some((post, outcome)) = in_flight.next() => {
-                let retry_after = finish(&world, &knobs, post, outcome);
+            Some((post, outcome, took)) = in_flight.next() => {
+                let retry_after = finish(&world, &knobs, post, (outcome, took));
                 // Nobody is there: to ask for each of a hundred thousand would only heat the room.
                 if outcome == Outcome::Unreachable {
                     closed_until = Instant::now() + retry_after;
@@ -97,7 +97,11 @@ fn address(route: &Route, knobs: &Knobs) -> Option<String> {
     }
 }
 
-async fn post_once(client: reqwest::Client, url: String, timeout_ms: u64, post: Box<Post>) -> (Box<Post>, Outcome) {
+/// How a webhook fared, and how long that took.
+type Posted = (Box<Post>, Outcome, Duration);
+
+async fn post_once(client: reqwest::Client, url: String, timeout_ms: u64, post: Box<Post>) -> Posted {
+    let started = Instant::now();
     let request = client
         .post(url)
         .timeout(Duration::from_millis(timeout_ms))
@@ -114,7 +118,7 @@ async fn post_once(client: reqwest::Client, url: String, timeout_ms: u64, post: 
         Err(error) if error.is_connect() => Outcome::Unreachable,
         Err(_) => Outcome::Refused,
     };
-    (post, outcome)
+    (post, outcome, started.elapsed())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -136,9 +140,10 @@ async fn drain(mut answer: reqwest::Response) {
 }
 
 /// Settles the webhook or puts it back; gives back how long it then waits.
-fn finish(world: &World, knobs: &Knobs, mut post: Box<Post>, outcome: Outcome) -> Duration {
+fn finish(world: &World, knobs: &Knobs, mut post: Box<Post>, (outcome, took): (Outcome, Duration)) -> Duration {
     if outcome == Outcome::Taken {
         settle(world, &post);
+        world.tally().time_webhook(took);
         world.count(|stats| count_taken(stats, &post));
         return Duration::ZERO;
     }

@@ -71,6 +71,7 @@ mod tests;
 pub mod unrecognized;
 pub mod vault;
 pub mod wakeups;
+pub mod yardstick;
 
 /// The database, whichever it is. Cheap to clone.
 #[derive(Clone)]

@@ -1,16 +1,21 @@
 //! What the accepts are compared with: an actix-web server, set up like the bridge's, whose one handler
-//! reads the same body into typed structs with serde and says "success". It checks no credentials,
-//! knows no template and stores nothing: no server in this language and framework does less.
+//! reads the same body into typed structs with serde and says "success". It checks no credentials and
+//! knows no template.
+//!
+//! - *Bare*, it stores nothing: no server in this language and framework does less.
+//! - *Durable*, it answers when the body is committed, by group commit, as one row of one table in a database like the
+//!   bridge's: no server that keeps its word does less.
 
 use std::time::Duration;
 
 use actix_web::{
     App, HttpResponse, HttpServer,
     http::header::ContentType,
-    web::{self, Bytes},
+    web::{self, Bytes, Data},
 };
 use anyhow::Context as _;
 use serde::Deserialize;
+use wabridge::{settings, settings::Settings, store::yardstick::Yardstick};
 
 use super::super::answer;
 
@@ -62,20 +67,34 @@ struct Parameter {
     text: String,
 }
 
-async fn take(body: Bytes) -> HttpResponse {
+async fn take(store: Data<Option<Yardstick>>, body: Bytes) -> HttpResponse {
     match serde_json::from_slice::<Message>(&body) {
         Ok(message) => {
             drop(std::hint::black_box(message));
+            if let Some(store) = store.as_ref()
+                && !store.keep(body).await
+            {
+                return HttpResponse::InternalServerError().body("could not keep it");
+            }
             HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"status":"success"}"#)
         }
         Err(error) => HttpResponse::BadRequest().body(error.to_string()),
     }
 }
 
-/// Serves until it is ended.
-pub(super) async fn serve() -> anyhow::Result<()> {
+/// Serves until it is ended. With the URL of a database it is durable.
+pub(super) async fn serve(database: Option<&str>) -> anyhow::Result<()> {
+    let store = match database {
+        Some(url) => {
+            let database = settings::Database { url: url.to_owned().into(), ..Settings::defaults().database };
+            Some(Yardstick::start(&database).await?)
+        }
+        None => None,
+    };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let server = HttpServer::new(|| App::new().route("/clevertap/{account}/messages", web::post().to(take)))
+    let store = Data::new(store);
+    let route = "/clevertap/{account}/messages";
+    let server = HttpServer::new(move || App::new().app_data(store.clone()).route(route, web::post().to(take)))
         .workers(workers)
         .max_connections(CONNECTIONS_MAX)
         .keep_alive(KEEP_ALIVE)

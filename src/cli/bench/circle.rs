@@ -2,19 +2,27 @@
 //! own, and all three are relayed to the callback URL. The clock runs from the first request of the load
 //! until the callback receiver has the last `read`.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{load::LoadFigures, scene::Scene};
+use super::{
+    load::LoadFigures,
+    load_figures, phase,
+    scene::{FAST_NUMBER, Scene},
+    start_load,
+};
 
 /// Callers of the circle.
 pub(super) const CONNECTIONS: usize = 64;
 /// Sent through the circle before anything is measured: connections, statements and the template list are warm then.
-pub(super) const WARM_UP_MESSAGES: u64 = 300;
+const WARM_UP_MESSAGES: u64 = 300;
 /// How often the bar moves; the end itself is told by the simulator at once.
 const LOOK_EVERY_MS: u64 = 500;
 /// When nothing arrives for so long, nothing will.
@@ -30,6 +38,18 @@ pub(super) struct Counters {
     pub(super) commits: f64,
     pub(super) bridge_cpu: Option<Duration>,
     pub(super) simulator_cpu: Option<Duration>,
+    /// Of PostgreSQL's processes on this machine; nothing with SQLite, which works within the bridge.
+    pub(super) database_cpu: Option<Duration>,
+}
+
+/// What the bridge in memory did.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct RivalFigures {
+    pub(super) messages_per_second: f64,
+    /// Messages of which the callback URL heard something before what came earlier.
+    pub(super) statuses_out_of_order: u64,
+    pub(super) cpu_ms_per_message: Option<f64>,
+    pub(super) memory_peak_bytes: Option<u64>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -42,6 +62,7 @@ pub(super) struct CircleFigures {
     pub(super) commits: u64,
     pub(super) bridge_cpu_ms_per_message: Option<f64>,
     pub(super) simulator_cpu_ms_per_message: Option<f64>,
+    pub(super) database_cpu_ms_per_message: Option<f64>,
     pub(super) memory_peak_bytes: Option<u64>,
     pub(super) webhooks: u64,
     /// Webhooks that the bridge was too busy to take, and that came again.
@@ -52,6 +73,71 @@ pub(super) struct CircleFigures {
     pub(super) statuses_out_of_order: u64,
     pub(super) callbacks_misshapen: u64,
     pub(super) accepts: LoadFigures,
+}
+
+/// The bridge's circle.
+pub(super) async fn measure(scene: &Scene, messages: u64) -> anyhow::Result<CircleFigures> {
+    warm_up(scene, scene.bridge_address).await?;
+    let before = scene.counters().await?;
+    let round = go_round(scene, scene.bridge_address, "wabridge", messages).await?;
+    let after = scene.counters().await?;
+    Ok(figures(round, &before, &after, scene.bridge.memory_peak_bytes()))
+}
+
+/// The rival's circle. It has gone when this is over, and webhooks come to the bridge again.
+pub(super) async fn measure_rival(scene: &Scene, messages: u64) -> anyhow::Result<RivalFigures> {
+    let peers = scene.simulator_address.to_string();
+    let mut rival = scene.launcher.start("bridge in memory", &["bench", "rival", "--peers", &peers])?;
+    let address = rival.address().await?;
+    scene.send_webhooks_to(&format!("http://{address}/webhook")).await?;
+    warm_up(scene, address).await?;
+    let cpu_before = rival.cpu_time();
+    let round = go_round(scene, address, "the bridge in memory", messages).await?;
+    let cpu = rival.cpu_time().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
+    let messages = number(&round.stats, LAST_STATUS);
+    let figures = RivalFigures {
+        messages_per_second: messages as f64 / round.seconds,
+        statuses_out_of_order: number(&round.stats, "clevertap/out_of_order"),
+        cpu_ms_per_message: cpu.map(|cpu| cpu.as_secs_f64() * 1000.0 / (messages.max(1) as f64)),
+        memory_peak_bytes: rival.memory_peak_bytes(),
+    };
+    rival.end().await?;
+    scene.send_webhooks_to_bridge().await?;
+    Ok(figures)
+}
+
+/// What was seen of one circle.
+struct Round {
+    accepts: LoadFigures,
+    seconds: f64,
+    stats: Value,
+}
+
+async fn warm_up(scene: &Scene, address: SocketAddr) -> anyhow::Result<()> {
+    let bar = phase("warming up", WARM_UP_MESSAGES);
+    let load = start_load(&scene.launcher, address, FAST_NUMBER, "warm-up", CONNECTIONS, |load| {
+        load.extend(["--messages".to_owned(), WARM_UP_MESSAGES.to_string()]);
+    })?;
+    let warm = load_figures(load).await?;
+    ensure!(warm.not_successful == 0, "the first messages were refused: {}", warm.failure.unwrap_or_default());
+    come_round(scene, WARM_UP_MESSAGES, &bar).await?;
+    bar.finish_and_clear();
+    scene.control("POST", "/control/reset", "").await?;
+    Ok(())
+}
+
+async fn go_round(scene: &Scene, address: SocketAddr, who: &str, messages: u64) -> anyhow::Result<Round> {
+    let bar = phase(&format!("the whole circle, {who}, {messages} messages"), messages);
+    let load = start_load(&scene.launcher, address, FAST_NUMBER, "circle", CONNECTIONS, |load| {
+        load.extend(["--messages".to_owned(), messages.to_string()]);
+    })?;
+    let accepts = load_figures(load).await?;
+    let stats = come_round(scene, accepts.answers - accepts.not_successful, &bar).await?;
+    let ended_at = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
+    bar.finish_and_clear();
+    scene.control("POST", "/control/reset", "").await?;
+    let seconds = ended_at.saturating_sub(Duration::from_micros(accepts.first_request_unix_us)).as_secs_f64();
+    Ok(Round { accepts, seconds: seconds.max(1e-6), stats })
 }
 
 /// Waits until `messages` messages have come round.
@@ -74,30 +160,24 @@ pub(super) async fn come_round(scene: &Scene, messages: u64, bar: &ProgressBar) 
 }
 
 /// Puts the figures together.
-pub(super) fn figures(
-    accepts: LoadFigures,
-    ended_at: SystemTime,
-    stats: &Value,
-    before: &Counters,
-    after: &Counters,
-    memory_peak_bytes: Option<u64>,
-) -> anyhow::Result<CircleFigures> {
-    let ended_at = ended_at.duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
-    let seconds = ended_at.saturating_sub(Duration::from_micros(accepts.first_request_unix_us)).as_secs_f64();
+fn figures(round: Round, before: &Counters, after: &Counters, memory_peak_bytes: Option<u64>) -> CircleFigures {
+    let Round { accepts, seconds, stats } = round;
+    let stats = &stats;
     let messages = number(stats, LAST_STATUS);
     let each = |amount: f64| amount / (messages.max(1) as f64);
     let cpu = |before: Option<Duration>, after: Option<Duration>| {
         Some(each(after?.saturating_sub(before?).as_secs_f64() * 1000.0))
     };
-    Ok(CircleFigures {
+    CircleFigures {
         messages,
         seconds,
-        messages_per_second: messages as f64 / seconds.max(1e-6),
+        messages_per_second: messages as f64 / seconds,
         row_writes_per_message: each(after.rows_written - before.rows_written),
         statements_per_message: each(after.statements - before.statements),
         commits: (after.commits - before.commits) as u64,
         bridge_cpu_ms_per_message: cpu(before.bridge_cpu, after.bridge_cpu),
         simulator_cpu_ms_per_message: cpu(before.simulator_cpu, after.simulator_cpu),
+        database_cpu_ms_per_message: cpu(before.database_cpu, after.database_cpu),
         memory_peak_bytes,
         webhooks: number(stats, "webhooks_taken"),
         webhooks_refused: number(stats, "webhooks_refused"),
@@ -106,9 +186,9 @@ pub(super) fn figures(
         statuses_out_of_order: number(stats, "clevertap/out_of_order"),
         callbacks_misshapen: number(stats, "clevertap/violations"),
         accepts,
-    })
+    }
 }
 
-fn number(stats: &Value, counter: &str) -> u64 {
+pub(super) fn number(stats: &Value, counter: &str) -> u64 {
     stats.pointer(&format!("/{counter}")).and_then(Value::as_u64).unwrap_or(0)
 }

@@ -3,9 +3,11 @@
 //!
 //! It shares the machine with what it measures, so it does next to nothing: a request is a template of bytes
 //! in which the digits of the message's number are overwritten, an answer is read as far as its length and
-//! its verdict, and each thread drives its share of the connections alone, as `wrk` does. The loop is
-//! closed: when the server is slow, fewer requests are made, so the tail is what these callers saw and
-//! not what a crowd that does not wait would have seen.
+//! its verdict, and each thread drives its share of the connections alone, as `wrk` does.
+//!
+//! Without a rate the loop is *closed*: when the server is slow, fewer requests are made, so the tail is what these
+//! callers saw and not what a crowd that does not wait would have seen. With one it is *open*: each request has its time,
+//! whatever became of those before it, and its latency counts from that time, also while no connection is free.
 //!
 //! An answer counts as a success when its status is 200 and its body says `"success"`: CleverTap is refused
 //! with 200 too.
@@ -16,7 +18,7 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     sync::{
-        Arc, Barrier,
+        Arc, Barrier, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -58,6 +60,9 @@ pub(super) struct LoadArguments {
     /// Not measured
     #[arg(long, default_value_t = 0.0)]
     pub(super) warm_up_seconds: f64,
+    /// Requests a second, whether the server keeps up or not; without it, as many as are answered
+    #[arg(long)]
+    pub(super) rate: Option<f64>,
 }
 
 /// What the callers saw.
@@ -92,6 +97,8 @@ pub(super) fn run(arguments: &LoadArguments) -> anyhow::Result<String> {
         messages: arguments.messages,
         warm_up: Duration::try_from_secs_f64(arguments.warm_up_seconds).context("--warm-up-seconds")?,
         measured: Duration::try_from_secs_f64(arguments.seconds).context("--seconds")?,
+        between: arguments.rate.map(|rate| Duration::try_from_secs_f64(1.0 / rate)).transpose().context("--rate")?,
+        started: OnceLock::new(),
         ready: Barrier::new(threads),
     });
     let running: Vec<_> = (0..threads)
@@ -117,19 +124,22 @@ struct Shared {
     messages: u64,
     warm_up: Duration,
     measured: Duration,
+    /// Between two requests of an open loop.
+    between: Option<Duration>,
+    started: OnceLock<Instant>,
     /// Nobody starts before everybody is connected.
     ready: Barrier,
 }
 
 fn run_thread(shared: &Arc<Shared>, connections: usize) -> anyhow::Result<Tally> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let opened = runtime.block_on(open_all(shared.address, connections));
     // Waited for in any case: without it the others would wait for ever.
     shared.ready.wait();
     let opened = opened.with_context(|| format!("could not open {connections} connections to {}", shared.address))?;
 
     let tally = Rc::new(RefCell::new(Tally::new()));
-    let from = Instant::now() + shared.warm_up;
+    let from = *shared.started.get_or_init(Instant::now) + shared.warm_up;
     let window = Window { from, until: from + shared.measured };
     let callers = LocalSet::new();
     for connection in opened {
@@ -165,12 +175,15 @@ struct Caller {
 impl Caller {
     async fn call(mut self, mut connection: Connection) {
         loop {
-            let sent_at = Instant::now();
-            if sent_at >= self.window.until {
+            if Instant::now() >= self.window.until {
                 return;
             }
             let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
             if number >= self.shared.messages {
+                return;
+            }
+            let sent_at = self.time_of(number).await;
+            if sent_at >= self.window.until {
                 return;
             }
             self.tally.borrow_mut().start(sent_at);
@@ -189,6 +202,16 @@ impl Caller {
             };
             self.tally.borrow_mut().finish(self.window, sent_at, outcome);
         }
+    }
+}
+
+impl Caller {
+    /// When a request was to be made, which is now unless the loop is open.
+    async fn time_of(&self, number: u64) -> Instant {
+        let Some(between) = self.shared.between else { return Instant::now() };
+        let at = self.window.from - self.shared.warm_up + between.mul_f64(number as f64);
+        tokio::time::sleep_until(at.into()).await;
+        at
     }
 }
 

@@ -1,21 +1,23 @@
 //! `wabridge bench`: how fast is it here, and is that fast enough?
 //!
 //! Figures from somebody else's machine say little, and a rate alone says less. So everything is measured in one
-//! run on one machine, and accepting is told as a ratio to a *bare* handler: the same framework, the same body,
-//! nothing checked and nothing stored.
+//! run on one machine, and told as a ratio to something that does less: accepting to a *durable handler* ([`bare`]), the
+//! whole circle to a *bridge in memory* ([`rival`]).
 //!
 //! # The cast, each a process of its own
 //!
 //! - the bridge: `wabridge serve` with its defaults, a folder and a database of its own ([`scene`]);
 //! - the simulator: `wabridge simulator`, which answers at once and posts each status as a webhook of its own;
-//! - the bare handler ([`bare`]) and the load ([`load`]): hidden commands of this executable.
+//! - the handlers ([`bare`]), the rival ([`rival`]) and the load ([`load`]): hidden commands of this executable.
 //!
 //! # The phases
 //!
-//! 1. A few hundred messages go round, so that connections, statements and templates are warm.
-//! 2. The whole circle ([`circle`]), with the counts of the bridge's own metrics and of `/proc`.
-//! 3. Accepts, at few and at many connections, the bare handler's turn just before the bridge's. They go to a number
+//! 1. The whole circle ([`circle`]): the rival's turn, then the bridge's, with the counts of the bridge's own metrics and of
+//!    `/proc`. A few hundred messages go round before, so that connections, statements and templates are warm.
+//! 2. Accepts, at few and at many connections: the handlers' turns just before the bridge's. They go to a number
 //!    that is on hold: what is measured is accepting, not sending.
+//! 3. Accepts from callers who do not wait for each other, at 70 % of what phase 2 found.
+//! 4. Webhooks ([`webhooks`]): what a number at 1,000 messages a second has to tell, while it sends them.
 //!
 //! Everybody shares the machine's cores, as the targets say. A busy machine gives low figures; ratios suffer less.
 //! Figures are reported, not asserted: the command fails when something could not be run, and with `--strict` when
@@ -27,14 +29,16 @@ mod load;
 mod message;
 mod processes;
 mod report;
+mod rival;
 mod scene;
+mod webhooks;
 mod wire;
 
 use std::{
     io::{IsTerminal as _, Write as _},
     net::SocketAddr,
     path::Path,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -43,19 +47,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 use wabridge::{settings::Settings, store};
 
 use self::{
-    circle::CircleFigures,
     load::{LoadArguments, LoadFigures},
     processes::{Launcher, Process},
-    report::{AcceptFigures, Machine, Report},
-    scene::{FAST_NUMBER, HELD_NUMBER, Scene},
+    report::{AcceptFigures, Figures, Machine, OpenLoopFigures, Report},
+    scene::{HELD_NUMBER, Scene},
 };
 use super::answer;
 
 /// Measure this machine: accepts, the whole circle, and what they cost
 ///
 /// Starts a bridge, a simulator and the load as processes with a folder of their own (in TMPDIR; it should lie on
-/// the disk that matters), and compares with a handler that only reads the same body. Takes a minute or two, and all
-/// cores. Nothing of your settings and data is touched.
+/// the disk that matters), and compares with a handler that only stores the same body and with a bridge in memory. Takes
+/// about three minutes, and all cores. Nothing of your settings and data is touched.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArguments {
@@ -65,6 +68,9 @@ pub(crate) struct BenchArguments {
     /// How long accepting is measured, each time
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// How long webhooks come, 3,300 a second
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    webhook_seconds: u64,
     /// An empty PostgreSQL database (postgres://…) instead of an SQLite file; what is stored there stays there
     #[arg(long, value_name = "URL")]
     database: Option<String>,
@@ -84,7 +90,17 @@ enum Part {
     #[command(hide = true)]
     Load(LoadArguments),
     #[command(hide = true)]
-    Bare,
+    Bare {
+        /// Keep each body in this database before it is answered
+        #[arg(long)]
+        database: Option<String>,
+    },
+    #[command(hide = true)]
+    Rival {
+        /// Where WhatsApp and the callback URL are
+        #[arg(long)]
+        peers: SocketAddr,
+    },
 }
 
 /// Few callers, and many.
@@ -93,7 +109,10 @@ const ACCEPT_CONNECTIONS: [usize; 2] = [64, 1500];
 const OTHER_FILES: u64 = 1000;
 /// Before accepting is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
-const ACCEPT_PATIENCE: Duration = Duration::from_secs(60);
+/// Of what the bridge takes from callers who wait for each other, for those who do not.
+const OPEN_LOOP_SHARE: f64 = 0.7;
+const LOAD_PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often the disk is asked for an fsync.
 const FSYNCS: usize = 100;
 const FSYNC_BYTES: usize = 4096;
@@ -101,7 +120,8 @@ const FSYNC_BYTES: usize = 4096;
 pub(crate) async fn bench(arguments: &BenchArguments) -> anyhow::Result<()> {
     match &arguments.part {
         Some(Part::Load(load)) => answer(&load::run(load)?),
-        Some(Part::Bare) => bare::serve().await,
+        Some(Part::Bare { database }) => bare::serve(database.as_deref()).await,
+        Some(Part::Rival { peers }) => rival::serve(*peers).await,
         None => tokio::select! {
             done = measure(arguments) => done,
             // Coming back from here ends the processes and removes the folder.
@@ -124,16 +144,22 @@ async fn measure(arguments: &BenchArguments) -> anyhow::Result<()> {
     let fsync_ms = arguments.database.is_none().then(|| fsync_ms(scene.folder.path())).transpose()?;
     bar.finish_and_clear();
 
-    let circle = measure_circle(&scene, arguments.messages).await?;
+    let rival = circle::measure_rival(&scene, arguments.messages).await?;
+    let circle = circle::measure(&scene, arguments.messages).await?;
+    let time = Duration::from_secs(arguments.seconds);
     let mut accepts = Vec::with_capacity(ACCEPT_CONNECTIONS.len());
     for connections in ACCEPT_CONNECTIONS {
-        accepts.push(measure_accepts(&scene, connections, Duration::from_secs(arguments.seconds)).await?);
+        accepts.push(measure_accepts(&scene, connections, time).await?);
     }
+    let open_loop = measure_open_loop(&scene, &accepts, time).await?;
+    let webhooks = webhooks::measure(&scene, Duration::from_secs(arguments.webhook_seconds)).await?;
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let machine = Machine { cores, processor: processor(), fsync_ms };
     let database = if arguments.database.is_some() { "postgres" } else { "sqlite" };
-    let report = Report::new(machine, database, circle, accepts, scene.bridge.memory_peak_bytes());
+    let memory_peak_bytes = scene.bridge.memory_peak_bytes();
+    let figures = Figures { rival, circle, accepts, open_loop, webhooks, memory_peak_bytes };
+    let report = Report::new(machine, database, figures);
     if arguments.json {
         let json = serde_json::to_string_pretty(&report).context("could not write the figures")?;
         answer(&format!("{json}\n"))?;
@@ -159,70 +185,81 @@ async fn check_database(url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure_circle(scene: &Scene, messages: u64) -> anyhow::Result<CircleFigures> {
-    let connections = circle::CONNECTIONS;
-    let bar = phase("warming up", circle::WARM_UP_MESSAGES);
-    let load = start_load(&scene.launcher, scene.bridge_address, FAST_NUMBER, "warm-up", connections, |load| {
-        load.extend(["--messages".to_owned(), circle::WARM_UP_MESSAGES.to_string()]);
-    })?;
-    let warm = load_figures(load).await?;
-    ensure!(warm.not_successful == 0, "the first messages were refused: {}", warm.failure.unwrap_or_default());
-    circle::come_round(scene, circle::WARM_UP_MESSAGES, &bar).await?;
-    bar.finish_and_clear();
-    scene.control("POST", "/control/reset", "").await?;
-
-    let bar = phase(&format!("the whole circle, {messages} messages"), messages);
-    let before = scene.counters().await?;
-    let load = start_load(&scene.launcher, scene.bridge_address, FAST_NUMBER, "circle", connections, |load| {
-        load.extend(["--messages".to_owned(), messages.to_string()]);
-    })?;
-    let accepts = load_figures(load).await?;
-    let stats = circle::come_round(scene, accepts.answers - accepts.not_successful, &bar).await?;
-    let ended_at = SystemTime::now();
-    let after = scene.counters().await?;
-    bar.finish_and_clear();
-    circle::figures(accepts, ended_at, &stats, &before, &after, scene.bridge.memory_peak_bytes())
+/// The handlers' turns, then the bridge's.
+async fn measure_accepts(scene: &Scene, connections: usize, time: Duration) -> anyhow::Result<AcceptFigures> {
+    let bare = handler_accepts(scene, None, connections, time).await?;
+    let durable = handler_accepts(scene, Some(&scene.yardstick_database()), connections, time).await?;
+    let cpu_before = scene.bridge.cpu_time();
+    let bridge = accepts_at(scene, scene.bridge_address, "wabridge", (connections, None), time).await?;
+    let cpu = scene.bridge.cpu_time().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
+    Ok(AcceptFigures::new(connections, bare, durable, bridge, cpu))
 }
 
-/// The bare handler's turn, then the bridge's.
-async fn measure_accepts(scene: &Scene, connections: usize, time: Duration) -> anyhow::Result<AcceptFigures> {
-    let mut bare = scene.launcher.start("bare handler", &["bench", "bare"])?;
-    let address = bare.address().await?;
-    let bare_figures = accepts_at(scene, address, "the bare handler", connections, time).await?;
-    bare.end().await?;
-    ensure!(bare_figures.not_successful == 0, "the bare handler failed: {}", bare_figures.failure.unwrap_or_default());
+/// With a database, of the handler that keeps what it is told.
+async fn handler_accepts(
+    scene: &Scene,
+    database: Option<&str>,
+    connections: usize,
+    time: Duration,
+) -> anyhow::Result<LoadFigures> {
+    let (name, arguments) = match database {
+        Some(url) => ("durable handler", vec!["bench", "bare", "--database", url]),
+        None => ("bare handler", vec!["bench", "bare"]),
+    };
+    let mut handler = scene.launcher.start(name, &arguments)?;
+    let address = handler.address().await?;
+    let figures = accepts_at(scene, address, name, (connections, None), time).await?;
+    handler.end().await?;
+    let failure = figures.failure.as_deref().unwrap_or_default();
+    ensure!(figures.not_successful == 0, "the {name} failed: {failure}");
+    Ok(figures)
+}
 
-    let cpu_before = scene.bridge.cpu_time();
-    let figures = accepts_at(scene, scene.bridge_address, "accepts", connections, time).await?;
-    let cpu = scene.bridge.cpu_time().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
-    Ok(AcceptFigures::new(connections, bare_figures, figures, cpu.map(|cpu| cpu.as_secs_f64() * 1e6)))
+/// From callers who do not wait for each other.
+async fn measure_open_loop(
+    scene: &Scene,
+    accepts: &[AcceptFigures],
+    time: Duration,
+) -> anyhow::Result<OpenLoopFigures> {
+    let most = accepts.iter().max_by_key(|accepts| accepts.connections).context("accepts were measured")?;
+    let rate = most.bridge.requests_per_second * OPEN_LOOP_SHARE;
+    let load = accepts_at(scene, scene.bridge_address, "open loop", (most.connections, Some(rate)), time).await?;
+    Ok(OpenLoopFigures { wanted_per_second: rate, load })
 }
 
 async fn accepts_at(
     scene: &Scene,
     address: SocketAddr,
     what: &str,
-    connections: usize,
+    (connections, rate): (usize, Option<f64>),
     time: Duration,
 ) -> anyhow::Result<LoadFigures> {
     let whole = WARM_UP + time;
-    let bar = phase(&format!("{what}, {connections} connections"), whole.as_secs());
-    let series = format!("accepts-{connections}");
+    let bar = phase(&format!("accepts, {what}, {connections} connections"), whole.as_secs());
+    let series = format!("{what}-{connections}").replace(' ', "-");
     let load = start_load(&scene.launcher, address, HELD_NUMBER, &series, connections, |load| {
         load.extend(["--seconds".to_owned(), time.as_secs_f64().to_string()]);
         load.extend(["--warm-up-seconds".to_owned(), WARM_UP.as_secs_f64().to_string()]);
-    })?;
-    let started = Instant::now();
-    let figures = tokio::time::timeout(whole + ACCEPT_PATIENCE, load_figures(load));
-    tokio::pin!(figures);
-    let figures = loop {
-        tokio::select! {
-            figures = &mut figures => break figures.context("the load does not come to its end")??,
-            () = tokio::time::sleep(Duration::from_millis(500)) => bar.set_position(started.elapsed().as_secs()),
+        if let Some(rate) = rate {
+            load.extend(["--rate".to_owned(), rate.to_string()]);
         }
-    };
+    })?;
+    let figures = load_figures_within(load, whole, &bar).await?;
     bar.finish_and_clear();
     Ok(figures)
+}
+
+/// The figures of a load that runs for `time`.
+async fn load_figures_within(load: Process, time: Duration, bar: &ProgressBar) -> anyhow::Result<LoadFigures> {
+    let started = Instant::now();
+    let figures = tokio::time::timeout(time + LOAD_PATIENCE, load_figures(load));
+    tokio::pin!(figures);
+    loop {
+        tokio::select! {
+            figures = &mut figures => break figures.context("the load does not come to its end")?,
+            () = tokio::time::sleep(LOOK_EVERY) => bar.set_position(started.elapsed().as_secs()),
+        }
+    }
 }
 
 fn start_load(

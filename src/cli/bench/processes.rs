@@ -144,6 +144,16 @@ impl Process {
     }
 }
 
+/// Processor time so far of all processes here that are PostgreSQL's; `None` where there is none.
+pub(super) fn postgres_cpu_time() -> Option<Duration> {
+    let of_postgres = |process: std::fs::DirEntry| {
+        let name = std::fs::read_to_string(process.path().join("comm")).ok()?;
+        let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
+        if name.trim_end() == "postgres" { cpu_time(&stat) } else { None }
+    };
+    std::fs::read_dir("/proc").ok()?.flatten().filter_map(of_postgres).reduce(|sum, time| sum + time)
+}
+
 fn cpu_time(stat: &str) -> Option<Duration> {
     // The program's name stands in brackets and may hold anything.
     let (_, fields) = stat.rsplit_once(')')?;

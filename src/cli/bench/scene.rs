@@ -13,12 +13,14 @@ use tempfile::TempDir;
 use super::{
     circle::Counters,
     message::{ACCOUNT, PASSCODE, PLATFORM_ACCOUNT_ID},
-    processes::{Launcher, Process},
+    processes::{self, Launcher, Process},
     wire::ask,
 };
 
 /// The number that sends.
 pub(super) const FAST_NUMBER: &str = "+918880110022";
+/// By which its provider knows it.
+pub(super) const FAST_NUMBER_ID: &str = "100000000000001";
 /// The number that only accepts.
 pub(super) const HELD_NUMBER: &str = "+918880110033";
 /// The most that a number may be given.
@@ -26,7 +28,7 @@ const MESSAGES_PER_SECOND_MAX: u32 = 100_000;
 /// Webhooks that the simulator has in flight at once.
 const WEBHOOKS_IN_FLIGHT: u32 = 128;
 const CONNECTION: &str = "bench";
-const TOKEN: &str = "bench-access-token";
+pub(super) const TOKEN: &str = "bench-access-token";
 const APP_SECRET: &str = "bench-app-secret";
 
 pub(super) struct Scene {
@@ -34,7 +36,9 @@ pub(super) struct Scene {
     pub(super) bridge: Process,
     pub(super) simulator: Process,
     pub(super) bridge_address: SocketAddr,
-    simulator_address: SocketAddr,
+    pub(super) simulator_address: SocketAddr,
+    /// A PostgreSQL database, where it is not a file in the folder.
+    database: Option<String>,
     /// Goes last: the processes above have their files in it.
     pub(super) folder: TempDir,
 }
@@ -81,10 +85,29 @@ impl Scene {
 
         let mut bridge = launcher.start("bridge", &["serve"])?;
         let bridge_address = bridge.address().await?;
-        let scene = Self { launcher, bridge, simulator, bridge_address, simulator_address, folder };
-        let knobs = format!(r#"{{"webhook_url":"http://{bridge_address}/webhooks/meta/{CONNECTION}"}}"#);
-        scene.control("PATCH", "/control/knobs", &knobs).await?;
+        let database = database.map(str::to_owned);
+        let scene = Self { launcher, bridge, simulator, bridge_address, simulator_address, database, folder };
+        scene.send_webhooks_to_bridge().await?;
         Ok(scene)
+    }
+
+    pub(super) async fn send_webhooks_to_bridge(&self) -> anyhow::Result<()> {
+        self.send_webhooks_to(&format!("http://{}/webhooks/meta/{CONNECTION}", self.bridge_address)).await
+    }
+
+    pub(super) async fn send_webhooks_to(&self, url: &str) -> anyhow::Result<()> {
+        self.set_knobs(&format!(r#"{{"webhook_url":"{url}"}}"#)).await
+    }
+
+    /// What is named in `json` changes.
+    pub(super) async fn set_knobs(&self, json: &str) -> anyhow::Result<()> {
+        self.control("PATCH", "/control/knobs", json).await.map(drop)
+    }
+
+    /// Where the durable handler keeps its bodies: a file beside the bridge's, or a table beside the bridge's.
+    pub(super) fn yardstick_database(&self) -> String {
+        let file = || format!("sqlite://{}", self.folder.path().join("yardstick.db").display());
+        self.database.clone().unwrap_or_else(file)
     }
 
     /// Asks the simulator. `false` when it answers that the time is up.
@@ -106,6 +129,7 @@ impl Scene {
             commits: counter(&text, &format!("{}_count", wabridge::telemetry::COMMIT_SECONDS)),
             bridge_cpu: self.bridge.cpu_time(),
             simulator_cpu: self.simulator.cpu_time(),
+            database_cpu: self.database.is_some().then(processes::postgres_cpu_time).flatten(),
         })
     }
 }
@@ -122,7 +146,7 @@ fn environment(folder: &Path, database: Option<&str>) -> Vec<(&'static str, Stri
 }
 
 fn configuration(simulator: SocketAddr) -> String {
-    let senders: String = [(FAST_NUMBER, "100000000000001"), (HELD_NUMBER, "100000000000002")]
+    let senders: String = [(FAST_NUMBER, FAST_NUMBER_ID), (HELD_NUMBER, "100000000000002")]
         .map(|(number, id)| {
             format!(
                 "[[accounts.senders]]\nnumber = \"{number}\"\nconnection = \"{CONNECTION}\"\nphone_number_id = \"{id}\"\n\
