@@ -44,22 +44,27 @@ pub struct Parts {
 
 /// The URL map, but for the numbers when they have an address of their own.
 pub fn routes(config: &mut ServiceConfig, with_metrics: bool) {
+    // What comes most often stands first, and each kind in a scope of its own: a pattern is compared only when what stands
+    // before it fits.
+    let handshake_and_events = web::resource("/{provider}/{connection}")
+        .route(web::post().to(provider_webhooks::receive))
+        .route(web::get().to(provider_webhooks::handshake));
+    config.service(web::scope("/webhooks").service(handshake_and_events));
     for platform in platforms::ALL {
-        let slug = platform.slug();
-        config
-            .route(&format!("/{slug}/{{account}}/messages"), web::post().to(platform_api::send))
-            .route(&format!("/{slug}/{{account}}/{{url_token}}/messages"), web::post().to(platform_api::send_by_url))
-            .route(&format!("/{slug}/{{account}}/messages"), web::to(platform_api::post_only))
-            .route(&format!("/{slug}/{{account}}/{{url_token}}/messages"), web::to(platform_api::post_only))
-            .route(&format!("/{slug}/{{account}}/templates"), web::get().to(template_import::list))
-            .route(
-                &format!("/{slug}/{{account}}/{{url_token}}/templates"),
-                web::get().to(template_import::list_by_url),
-            );
+        let messages = web::resource("/{account}/messages")
+            .route(web::post().to(platform_api::send))
+            .route(web::to(platform_api::post_only));
+        let messages_by_url = web::resource("/{account}/{url_token}/messages")
+            .route(web::post().to(platform_api::send_by_url))
+            .route(web::to(platform_api::post_only));
+        let scope = web::scope(&format!("/{}", platform.slug()))
+            .service(messages)
+            .service(messages_by_url)
+            .route("/{account}/templates", web::get().to(template_import::list))
+            .route("/{account}/{url_token}/templates", web::get().to(template_import::list_by_url));
+        config.service(scope);
     }
     config
-        .route("/webhooks/{provider}/{connection}", web::get().to(provider_webhooks::handshake))
-        .route("/webhooks/{provider}/{connection}", web::post().to(provider_webhooks::receive))
         .route("/media/{token}", web::get().to(media::serve))
         .route("/media/{token}", web::head().to(media::serve))
         .route("/healthz", web::get().to(health::alive))
