@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, path::Path};
 use migrations::{Migrator, MigratorTrait};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr};
 
-use super::{Doing, Store, StoreError, execute, query, sqlite_options};
+use super::{Doing, READER_CACHE_KIB, Store, StoreError, execute, query, sqlite_options};
 use crate::{
     domain::{failure::FailureReason, time::UnixMillis},
     settings,
@@ -35,7 +35,8 @@ pub struct Copying {
 impl Copying {
     /// Opens a database as it is: nothing in it is brought up to date.
     pub async fn open(settings: &settings::Database) -> Result<Self, StoreError> {
-        let connection = Database::connect(sqlite_options(settings, 1)).await.doing("open the SQLite database")?;
+        let connection =
+            Database::connect(sqlite_options(settings, 1, READER_CACHE_KIB)).await.doing("open the SQLite database")?;
         Ok(Self { connection })
     }
 

@@ -121,8 +121,10 @@ impl Store {
                 // When it cannot be made, opening the file fails and says so.
                 drop(create_private_folder(folder));
             }
-            let writer = Database::connect(sqlite_options(settings, 1)).await.doing("open the SQLite database")?;
-            let reader = Database::connect(sqlite_options(settings, settings.read_connections))
+            let writer = Database::connect(sqlite_options(settings, 1, WRITER_CACHE_KIB))
+                .await
+                .doing("open the SQLite database")?;
+            let reader = Database::connect(sqlite_options(settings, settings.read_connections, READER_CACHE_KIB))
                 .await
                 .doing("open the SQLite database for reading")?;
             (writer, reader)
@@ -206,8 +208,13 @@ const STATEMENTS_KEPT: usize = 250;
 /// Rows that SQLite's thread may read ahead of whoever asked for them.
 const ROWS_HANDED_OVER_MAX: usize = 1000;
 
+/// Pages that a connection of SQLite keeps. The writer meets the same ones again and again; a reader seldom does, and what it
+/// misses the system has.
+const WRITER_CACHE_KIB: u32 = 16_000;
+const READER_CACHE_KIB: u32 = 4_000;
+
 /// Everything that makes SQLite both durable and fast beside readers.
-fn sqlite_options(settings: &settings::Database, connections: u32) -> ConnectOptions {
+fn sqlite_options(settings: &settings::Database, connections: u32, cache_kib: u32) -> ConnectOptions {
     let busy_timeout = settings.busy_timeout;
     let mut options = ConnectOptions::new(settings.url.to_string());
     options.max_connections(connections).min_connections(1).sqlx_logging(false).acquire_timeout(busy_timeout);
@@ -225,7 +232,7 @@ fn sqlite_options(settings: &settings::Database, connections: u32) -> ConnectOpt
             .pragma("synchronous", "FULL")
             // Usually nothing is left to do here: a checkpoint runs beside the writer each second.
             .pragma("wal_autocheckpoint", "16000")
-            .pragma("cache_size", "-16000")
+            .pragma("cache_size", format!("-{cache_kib}"))
             .pragma("temp_store", "MEMORY")
             // The rows of a batch are handed over at once, not in portions for each of which two threads wake each other.
             .row_buffer_size(ROWS_HANDED_OVER_MAX)

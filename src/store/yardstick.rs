@@ -5,7 +5,7 @@ use bytes::Bytes;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, TransactionTrait as _};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Doing as _, StoreError, execute, execute_rows, postgres_options, sqlite_options};
+use super::{Doing as _, StoreError, WRITER_CACHE_KIB, execute, execute_rows, postgres_options, sqlite_options};
 use crate::settings;
 
 /// Most rows of one transaction; the bridge's own default.
@@ -25,7 +25,7 @@ impl Yardstick {
     /// Makes the table where there is none, and starts the one task that writes.
     pub async fn start(settings: &settings::Database) -> Result<Self, StoreError> {
         let sqlite = settings.url.starts_with("sqlite:");
-        let options = if sqlite { sqlite_options(settings, 1) } else { postgres_options(settings) };
+        let options = if sqlite { sqlite_options(settings, 1, WRITER_CACHE_KIB) } else { postgres_options(settings) };
         let database = sea_orm::Database::connect(options).await.doing("open the database")?;
         let bytes = if sqlite { "BLOB" } else { "BYTEA" };
         let table = format!("CREATE TABLE IF NOT EXISTS yardstick (id BIGINT PRIMARY KEY, body {bytes} NOT NULL)");
