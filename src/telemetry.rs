@@ -23,10 +23,16 @@ pub enum TelemetryError {
     Metrics(#[from] BuildError),
 }
 
+/// Logs each certificate that it refuses, as an error; whoever made the request says it again, and with what helps.
+const CERTIFICATE_VERIFIER: &str = "rustls_platform_verifier";
+
 /// Sends log lines to standard error, so that what a command answers on standard output stays clean.
 pub fn start_logging(settings: &Log) -> Result<(), TelemetryError> {
     use tracing_subscriber::util::SubscriberInitExt as _;
-    let filter = EnvFilter::try_new(&settings.filter)?;
+    let mut filter = EnvFilter::try_new(&settings.filter)?;
+    if !settings.filter.contains(CERTIFICATE_VERIFIER) {
+        filter = filter.add_directive(format!("{CERTIFICATE_VERIFIER}=off").parse()?);
+    }
     let colours = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     match settings.format {

@@ -29,7 +29,7 @@ CREATE TABLE media (
     CHECK (state <> 2 OR reason IS NOT NULL)
 );
 
-CREATE INDEX media_due ON media (state, sender, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX media_due ON media (state, sender, due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX media_state ON media (state);
 CREATE INDEX media_person ON media (person) WHERE person IS NOT NULL;
 CREATE INDEX media_person_user_id ON media (person_user_id) WHERE person_user_id IS NOT NULL;

@@ -20,10 +20,23 @@ CREATE TABLE alarms (
 -- How many messages each number sent and how often it was heard of, minute by minute. Written once a minute by each
 -- instance for the numbers that did anything, so that nobody has to count messages.
 CREATE TABLE activity (
-    minute  BIGINT NOT NULL,
-    sender  INTEGER NOT NULL,
-    sent    BIGINT NOT NULL,
-    expired BIGINT NOT NULL,
-    heard   BIGINT NOT NULL,
+    minute   BIGINT NOT NULL,
+    sender   INTEGER NOT NULL,
+    sent     BIGINT NOT NULL,
+    expired  BIGINT NOT NULL,
+    heard    BIGINT NOT NULL,
+    -- When it was last heard of in this minute; none when it was not.
+    heard_at BIGINT NULL,
     PRIMARY KEY (minute, sender)
 ) {clustered};
+
+-- Messages that fell silent while nothing was heard of their numbers: looked at again when that changes. Empty as long as
+-- webhooks arrive.
+CREATE TABLE unheard_messages (
+    message {id} PRIMARY KEY,
+    sender  INTEGER NOT NULL,
+    -- The end of the message's time to live.
+    over_at BIGINT NOT NULL
+);
+
+CREATE INDEX unheard_messages_over ON unheard_messages (sender, over_at);

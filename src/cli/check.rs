@@ -22,8 +22,8 @@ use super::{answer, answer_json, exit};
 /// Test the configuration against the outside, and say what to mend
 ///
 /// Looks at the database and how durable it is, the master key, the disk and the clock; asks each provider about credentials,
-/// numbers, templates and webhooks; asks our own webhook URL about itself, through server.public_url; resolves the names of
-/// callback URLs. It sends no message and no callback, and works with a running server and without one.
+/// numbers, templates and webhooks; asks our own webhook URL about itself, through server.public_url; asks the
+/// servers of callback URLs for their front pages. It sends no message and no callback, and works with a running server and without one.
 ///
 /// ✓ is right, ! is doubtful, ✗ is wrong. Ends with 4 when something is wrong, else with 0.
 #[derive(Args)]

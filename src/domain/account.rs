@@ -167,8 +167,11 @@ pub enum ForbiddenWhiteSpace {
 #[serde(rename_all = "snake_case")]
 pub enum SilentMessages {
     /// Tell the platform that they failed: a journey may then go on by another channel. Later evidence is still relayed.
+    /// Waits until the number was heard of after the message's time: before that no webhook may have come through.
     #[default]
     ReportFailed,
+    /// The same, without waiting for that.
+    ReportFailedAlways,
     /// Say nothing.
     Leave,
 }

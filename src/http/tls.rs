@@ -97,3 +97,44 @@ fn read(chain: &Path, key: &Path, provider: &CryptoProvider) -> anyhow::Result<C
     CertifiedKey::from_der(certificates, private, provider)
         .with_context(|| format!("server.tls_key {} does not fit the certificate {}", key.display(), chain.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Writes a file as if it had been changed so many seconds after the first.
+    fn write(file: &Path, text: &str, seconds: u64) {
+        fs::write(file, text).expect("the folder can be written to");
+        let changed_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000 + seconds);
+        let opened = fs::File::options().write(true).open(file).expect("it was written just now");
+        opened.set_modified(changed_at).expect("the file system keeps times");
+    }
+
+    fn made() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate is made");
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    #[test]
+    fn half_a_renewal_leaves_the_old_certificate_in_use_until_it_is_whole() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+        let [first, second] = [made(), made()];
+        write(&chain, &first.0, 0);
+        write(&key, &first.1, 0);
+        let certificate = Certificate::load(&chain, &key).expect("they fit");
+        let shown = || certificate.current.load().cert.clone();
+        let before = shown();
+
+        for (second_of_change, half) in [(1, "nothing"), (2, second.0.as_str())] {
+            write(&chain, half, second_of_change);
+            certificate.refresh();
+            assert_eq!(shown(), before, "the key is still the other's");
+        }
+        write(&key, &second.1, 3);
+        certificate.refresh();
+        assert_ne!(shown(), before, "the renewal is whole");
+    }
+}

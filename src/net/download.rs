@@ -5,7 +5,8 @@ use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
 
 use super::{
-    exchange::{Answer, Exchange, NoAnswer, OutgoingRequest, classify},
+    exchange::{Answer, Exchange, NoAnswer, OutgoingRequest},
+    no_answer::classify,
     redact,
 };
 

@@ -10,6 +10,7 @@
 
 use std::{
     error::Error,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,7 +19,12 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{guard, redact};
+pub use super::no_answer::NoAnswer;
+use super::{
+    guard,
+    no_answer::{classify, reason},
+    redact,
+};
 use crate::domain::time::UnixMillis;
 
 /// One HTTP client with our limits: timeouts, size of answers, no redirects, no proxy unless set, no
@@ -26,10 +32,8 @@ use crate::domain::time::UnixMillis;
 #[derive(Clone)]
 pub struct Exchange {
     pub(super) client: reqwest::Client,
-    request_timeout: Duration,
+    pub(super) limits: Arc<ExchangeLimits>,
     answer_bytes_max: usize,
-    allow_private_networks: bool,
-    behind_proxy: bool,
 }
 
 /// The operator's part of the limits.
@@ -94,17 +98,6 @@ pub struct Answer {
     pub cut: bool,
 }
 
-/// No answer that can be read. The difference decides whether money may have been spent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoAnswer {
-    /// No connection was made, or it was not allowed: the other side has seen nothing.
-    #[error("could not reach the other side: {0}")]
-    NotSent(String),
-    /// The connection broke or the time was up after bytes had left.
-    #[error("no answer after the request was sent: {0}")]
-    MaybeSent(String),
-}
-
 /// A longer `Retry-After` is no advice but a mistake.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -116,39 +109,13 @@ const USER_AGENT: &str = concat!("wabridge/", env!("CARGO_PKG_VERSION"));
 
 impl Exchange {
     pub fn new(limits: ExchangeLimits) -> Result<Self, ExchangeError> {
-        let proxy = limits.proxy.as_deref().map(Proxy::parse).transpose()?;
-        let resolver = guard::GuardedResolver {
-            allow_private_networks: limits.allow_private_networks,
-            trusted_host: proxy.as_ref().map(|proxy| proxy.host.clone()),
-        };
-        let builder = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(limits.connect_timeout)
-            .pool_idle_timeout(CONNECTION_IDLE_MAX)
-            .pool_max_idle_per_host(limits.connections_idle_per_host_max)
-            .dns_resolver(resolver);
-        let behind_proxy = proxy.is_some();
-        let builder = match proxy {
-            Some(proxy) => builder.proxy(proxy.rule),
-            // The environment's HTTP_PROXY would lead around the guard.
-            None => builder.no_proxy(),
-        };
-        Ok(Self {
-            client: builder.build().map_err(ExchangeError::Client)?,
-            request_timeout: limits.request_timeout,
-            answer_bytes_max: limits.answer_bytes_max,
-            allow_private_networks: limits.allow_private_networks,
-            behind_proxy,
-        })
+        let client = client(&limits)?.build().map_err(ExchangeError::Client)?;
+        Ok(Self { client, answer_bytes_max: limits.answer_bytes_max, limits: Arc::new(limits) })
     }
 
     /// The timeout for a request that has no reason for another one.
     pub fn request_timeout(&self) -> Duration {
-        self.request_timeout
+        self.limits.request_timeout
     }
 
     /// The same door with another limit on answers, for those who ask for lists.
@@ -176,20 +143,6 @@ impl Exchange {
         self.read(response).await
     }
 
-    /// Whether a request to this URL could leave, as far as that can be told without making one: the URL can be used, its
-    /// name has an address, and the address may be reached. Behind a proxy names are the proxy's business.
-    pub async fn would_reach(&self, url: &str) -> Result<(), String> {
-        let url = url::Url::parse(url).map_err(|error| format!("the URL cannot be used: {error}"))?;
-        self.check_url(&url)?;
-        match url.host() {
-            Some(url::Host::Domain(name)) if !self.behind_proxy => {
-                guard::look_up(name, self.allow_private_networks, self.request_timeout).await
-            }
-            Some(url::Host::Domain(_) | url::Host::Ipv4(_) | url::Host::Ipv6(_)) => Ok(()),
-            None => Err("the URL names no host".to_owned()),
-        }
-    }
-
     /// Everything that can be wrong before a connection is made.
     pub(super) fn prepare(&self, request: OutgoingRequest<'_>) -> Result<reqwest::Request, NoAnswer> {
         let refuse = |why: String| NoAnswer::NotSent(why);
@@ -207,10 +160,10 @@ impl Exchange {
         builder.build().map_err(|error| refuse(reason(&error)))
     }
 
-    fn check_url(&self, url: &url::Url) -> Result<(), String> {
+    pub(super) fn check_url(&self, url: &url::Url) -> Result<(), String> {
         match url.scheme() {
             "https" => {}
-            "http" if self.allow_private_networks => {}
+            "http" if self.limits.allow_private_networks => {}
             "http" => {
                 return Err(
                     "the URL begins with http://, which shows credentials to everybody on the way; use https://, \
@@ -220,7 +173,7 @@ impl Exchange {
             }
             _ => return Err("the URL must begin with https://".to_owned()),
         }
-        if self.allow_private_networks {
+        if self.limits.allow_private_networks {
             return Ok(());
         }
         guard::check_literal(url).map_err(|forbidden| forbidden.to_string())
@@ -243,6 +196,30 @@ impl Exchange {
         }
         Ok(Answer { status, retry_after, date, body: body.freeze(), cut })
     }
+}
+
+/// A client with these limits, to be built.
+pub(super) fn client(limits: &ExchangeLimits) -> Result<reqwest::ClientBuilder, ExchangeError> {
+    let proxy = limits.proxy.as_deref().map(Proxy::parse).transpose()?;
+    let resolver = guard::GuardedResolver {
+        allow_private_networks: limits.allow_private_networks,
+        trusted_host: proxy.as_ref().map(|proxy| proxy.host.clone()),
+    };
+    let builder = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(limits.connect_timeout)
+        .pool_idle_timeout(CONNECTION_IDLE_MAX)
+        .pool_max_idle_per_host(limits.connections_idle_per_host_max)
+        .dns_resolver(resolver);
+    Ok(match proxy {
+        Some(proxy) => builder.proxy(proxy.rule),
+        // The environment's HTTP_PROXY would lead around the guard.
+        None => builder.no_proxy(),
+    })
 }
 
 /// A proxy of the operator's, taken apart.
@@ -272,22 +249,6 @@ fn headers(named: &[(&'static str, SecretString)]) -> Result<HeaderMap, NoAnswer
         headers.insert(name, value);
     }
     Ok(headers)
-}
-
-/// The client reports name, connection and TLS failures, and the connect timeout, as errors of connecting:
-/// then nothing has left. After everything else something may have.
-pub(super) fn classify(error: reqwest::Error) -> NoAnswer {
-    let why = if error.is_timeout() { "the time was up".to_owned() } else { reason(&error) };
-    if error.is_connect() { NoAnswer::NotSent(why) } else { NoAnswer::MaybeSent(why) }
-}
-
-/// The innermost cause says most: the layers above it only repeat that a request failed.
-fn reason(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    redact::text(&innermost.to_string())
 }
 
 /// Seconds, or a date.

@@ -3,6 +3,9 @@
 pub mod download;
 pub mod exchange;
 pub mod guard;
+mod issuer;
 pub mod mail;
+mod no_answer;
+mod reach;
 pub mod redact;
 pub mod signing;

@@ -1,8 +1,10 @@
-//! Meta itself: Graph's host and paths, the app's signature, the handshake, paging through lists.
+//! Meta itself: Graph's host and paths, the app's signature, the handshake.
 //! The shapes of requests, answers and webhooks are those of the [`cloud_api`](super::cloud_api).
 
 mod check;
 mod media;
+mod reading;
+mod settings;
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,14 +12,16 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
+use self::settings::{
+    APP_SECRET, MARKETING_MESSAGES, MESSAGES, SETTINGS, VERIFY_TOKEN, authorization, graph_url,
+    prefers_marketing_endpoint, usable,
+};
 use super::{
     BadSignature, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, SettingField, Unreadable,
     WebhookRequest,
     cloud_api::{
-        errors,
-        numbers::{FIELDS, FIELDS_EVERY_VERSION_HAS, read_number},
+        errors::INVALID_VALUE,
         send::{build_send, read_send},
-        templates::{TemplatePage, read_page},
         webhook,
     },
 };
@@ -40,102 +44,13 @@ use crate::{
 /// Meta's own Cloud API.
 pub struct MetaCloud;
 
-const SETTINGS: &[SettingField] = &[
-    SettingField {
-        name: "base_url",
-        help: "Where Graph lives; another address for a proxy or a simulator",
-        secret: false,
-        list: false,
-        required: false,
-        default: Some("https://graph.facebook.com"),
-        check: None,
-    },
-    SettingField {
-        name: "api_version",
-        help: "Graph's version in the path of every request; each lives about two years",
-        secret: false,
-        list: false,
-        required: false,
-        default: Some("v26.0"),
-        check: Some(check_api_version),
-    },
-    SettingField {
-        name: ACCESS_TOKEN,
-        help: "A token with whatsapp_business_messaging and whatsapp_business_management; the first is used",
-        secret: true,
-        list: true,
-        required: true,
-        default: None,
-        check: None,
-    },
-    SettingField {
-        name: APP_SECRET,
-        help: "The app's secret, which signs webhooks; several while it is being changed",
-        secret: true,
-        list: true,
-        required: true,
-        default: None,
-        check: None,
-    },
-    SettingField {
-        name: VERIFY_TOKEN,
-        help: "A word of your choice, to be given to Meta together with the webhook's URL",
-        secret: true,
-        list: false,
-        required: true,
-        default: None,
-        check: None,
-    },
-    SettingField {
-        name: "marketing_endpoint",
-        help: "Where marketing templates go first: messages or marketing_messages (the Marketing Messages API)",
-        secret: false,
-        list: false,
-        required: false,
-        default: Some(MESSAGES),
-        check: Some(check_marketing_endpoint),
-    },
-];
-
-const ACCESS_TOKEN: &str = "access_token";
-const APP_SECRET: &str = "app_secret";
-const VERIFY_TOKEN: &str = "verify_token";
-
-const MESSAGES: &str = "messages";
-const MARKETING_MESSAGES: &str = "marketing_messages";
-
 /// Graph's ids are numbers of some 15 digits.
 const ID_DIGITS_MAX: usize = 32;
-
-fn check_api_version(text: &str) -> Result<(), String> {
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    match text.strip_prefix('v').and_then(|version| version.split_once('.')) {
-        Some((major, minor)) if digits(major) && digits(minor) => Ok(()),
-        Some(_) | None => Err("must be a version of Graph, like v26.0".to_owned()),
-    }
-}
-
-fn check_marketing_endpoint(text: &str) -> Result<(), String> {
-    match text {
-        MESSAGES | MARKETING_MESSAGES => Ok(()),
-        _ => Err(format!("must be {MESSAGES} or {MARKETING_MESSAGES}")),
-    }
-}
 
 /// For so long WhatsApp tries to deliver a message whose template says nothing else, or -1.
 const TIME_TO_LIVE_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// And for so long an authentication template's.
 const TIME_TO_LIVE_OF_CODES: Duration = Duration::from_secs(600);
-
-/// Templates asked for at once. With carousels one takes some ten kilobytes.
-const TEMPLATES_PER_PAGE: usize = 100;
-/// What sending needs, and what a platform that imports templates wants to know besides.
-const TEMPLATE_FIELDS: &str = "id,name,language,status,category,components,parameter_format,message_send_ttl_seconds";
-const TEMPLATE_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// A business account has at most 6,000 templates.
-pub const TEMPLATE_PAGES_MAX: usize = 100;
-/// A full page takes Graph longer than a send does.
-const TEMPLATE_PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[async_trait]
 impl Provider for MetaCloud {
@@ -165,7 +80,8 @@ impl Provider for MetaCloud {
         swapped: bool,
     ) -> Result<Submitted, SendFailure> {
         let connection = &from.connection;
-        let url = send_url(connection, &from.provider_number_id, message, swapped);
+        let endpoint = endpoint_of(connection, message, swapped);
+        let url = graph_url(connection, &from.provider_number_id, endpoint);
         let request = OutgoingRequest {
             method: Method::Post,
             url: &url,
@@ -176,6 +92,7 @@ impl Provider for MetaCloud {
         let answer = via.send(request).await.result.map_err(unanswered)?;
         read_send(answer.status, &answer.body)
             .map_err(|failure| SendFailure { wait: failure.wait.max(answer.retry_after), ..failure })
+            .map_err(|failure| if endpoint == MARKETING_MESSAGES { perhaps_not_known_yet(failure) } else { failure })
     }
 
     fn time_to_live(&self, connection: &Connection, category: Category, listed_s: Option<i64>) -> Duration {
@@ -226,17 +143,7 @@ impl Provider for MetaCloud {
         from: &Sender,
         named: Option<&str>,
     ) -> Result<Vec<ListedTemplate>, FetchFailure> {
-        let via = via.reading_up_to(TEMPLATE_PAGE_BYTES_MAX);
-        // Names are lower-case at Meta, whatever a person typed.
-        let named = named.map(str::to_ascii_lowercase);
-        let mut templates = match list_templates(&via, from, named.as_deref()).await {
-            // Cursors live for a while only: from the beginning, once.
-            Err(ListFailure::CursorExpired) => list_templates(&via, from, named.as_deref()).await,
-            other => other,
-        }?;
-        // The filter of the listing may find names that only contain the one asked for.
-        templates.retain(|listed| named.as_deref().is_none_or(|name| listed.template.name == name));
-        Ok(templates)
+        reading::templates(via, from, named).await
     }
 
     async fn fetch_media(
@@ -249,13 +156,7 @@ impl Provider for MetaCloud {
     }
 
     async fn fetch_number(&self, via: &Exchange, sender: &Sender) -> Result<NumberState, FetchFailure> {
-        /// Graph's way to say that a field is not there, among other things.
-        const INVALID_PARAMETER: i64 = 100;
-        match fetch_number(via, sender, FIELDS).await {
-            Err((Some(INVALID_PARAMETER), _)) => fetch_number(via, sender, FIELDS_EVERY_VERSION_HAS).await,
-            other => other,
-        }
-        .map_err(|(_, text)| FetchFailure(text))
+        reading::number(via, sender).await
     }
 
     async fn check(
@@ -279,61 +180,25 @@ impl Provider for MetaCloud {
     }
 }
 
-/// The number's state; or Meta's code, when there is one, and what happened.
-async fn fetch_number(via: &Exchange, sender: &Sender, fields: &str) -> Result<NumberState, (Option<i64>, String)> {
-    let authorization =
-        authorization(&sender.connection).ok_or_else(|| (None, "the connection has no access_token".to_owned()))?;
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("fields", fields).finish();
-    let request = OutgoingRequest {
-        method: Method::Get,
-        url: &format!("{}?{query}", graph_object(&sender.connection, &sender.provider_number_id)),
-        headers: vec![authorization],
-        body: None,
-        timeout: via.request_timeout(),
-    };
-    let answer = via.send(request).await.result.map_err(|no_answer| (None, no_answer.to_string()))?;
-    if answer.status != 200 {
-        return Err(errors::describe(answer.status, &answer.body));
-    }
-    read_number(&answer.body).map_err(|reason| (None, format!("the number's state cannot be read: {reason}")))
-}
-
-/// The secrets that can prove anything: with an empty one anybody could sign.
-fn usable(secrets: &[SecretString]) -> impl Iterator<Item = &SecretString> {
-    secrets.iter().filter(|secret| !secret.expose_secret().is_empty())
-}
-
 /// Where a message goes: to the endpoint of its template's current category, or to the other one.
-fn send_url(connection: &Connection, number_id: &str, message: &OutboundMessage, swapped: bool) -> String {
+fn endpoint_of(connection: &Connection, message: &OutboundMessage, swapped: bool) -> &'static str {
     let marketing = match &message.body {
         SendBody::Template(filled) => filled.category == Category::Marketing,
         SendBody::Freeform(_) => false,
     };
     let by_marketing = marketing && prefers_marketing_endpoint(connection);
-    let endpoint = if by_marketing != swapped { MARKETING_MESSAGES } else { MESSAGES };
-    graph_url(connection, number_id, endpoint)
+    if by_marketing != swapped { MARKETING_MESSAGES } else { MESSAGES }
 }
 
-fn prefers_marketing_endpoint(connection: &Connection) -> bool {
-    connection.setting("marketing_endpoint") == MARKETING_MESSAGES
-}
-
-fn graph_url(connection: &Connection, id: &str, edge: &str) -> String {
-    format!("{}/{edge}", graph_object(connection, id))
-}
-
-fn graph_object(connection: &Connection, id: &str) -> String {
-    format!("{}/{id}", graph_base(connection))
-}
-
-fn graph_base(connection: &Connection) -> String {
-    let base = connection.setting("base_url").trim_end_matches('/');
-    format!("{base}/{}", connection.setting("api_version"))
-}
-
-fn authorization(connection: &Connection) -> Option<(&'static str, SecretString)> {
-    let token = usable(connection.secrets(ACCESS_TOKEN)).next()?;
-    Some(("authorization", SecretString::from(format!("Bearer {}", token.expose_secret()))))
+/// The marketing endpoint learns of a new template within ten minutes, and says until then, among other things, that a value
+/// is invalid. After that it is.
+fn perhaps_not_known_yet(failure: SendFailure) -> SendFailure {
+    const LEARNS_WITHIN: Duration = Duration::from_secs(600);
+    if failure.failure.code != Some(INVALID_VALUE) {
+        return failure;
+    }
+    let wait = failure.wait.max(Some(LEARNS_WITHIN));
+    SendFailure { class: FailureClass::Retry, scope: Scope::Message, wait, tries_max: Some(2), ..failure }
 }
 
 fn no_access_token() -> SendFailure {
@@ -356,91 +221,6 @@ fn unanswered(no_answer: NoAnswer) -> SendFailure {
     SendFailure { class, scope, wait: None, tries_max: None, failure }
 }
 
-enum ListFailure {
-    CursorExpired,
-    Other(FetchFailure),
-}
-
-impl From<ListFailure> for FetchFailure {
-    fn from(failure: ListFailure) -> Self {
-        match failure {
-            ListFailure::CursorExpired => Self("Graph's paging cursors expired twice in a row; try again".to_owned()),
-            ListFailure::Other(failure) => failure,
-        }
-    }
-}
-
-/// All pages. The address of the next one is always built here: Graph's own `next` holds the token.
-async fn list_templates(
-    via: &Exchange,
-    from: &Sender,
-    named: Option<&str>,
-) -> Result<Vec<ListedTemplate>, ListFailure> {
-    let mut templates = Vec::new();
-    let mut after = None;
-    for _ in 0..TEMPLATE_PAGES_MAX {
-        let page = fetch_page(via, from, named, after.as_deref()).await?;
-        for reason in &page.unreadable {
-            tracing::warn!(provider_account.id = from.provider_account_id, "skipped a template: {reason}");
-        }
-        templates.extend(page.templates);
-        match page.after {
-            Some(cursor) => after = Some(cursor),
-            None => return Ok(templates),
-        }
-    }
-    Err(fetch_failure(format!(
-        "the listing of {} has more than {TEMPLATE_PAGES_MAX} pages of {TEMPLATES_PER_PAGE} templates",
-        from.provider_account_id
-    )))
-}
-
-async fn fetch_page(
-    via: &Exchange,
-    from: &Sender,
-    named: Option<&str>,
-    after: Option<&str>,
-) -> Result<TemplatePage, ListFailure> {
-    let connection = &from.connection;
-    let authorization =
-        authorization(connection).ok_or_else(|| fetch_failure("the connection has no access_token".to_owned()))?;
-    let url = template_page_url(connection, &from.provider_account_id, named, after);
-    let request = OutgoingRequest {
-        method: Method::Get,
-        url: &url,
-        headers: vec![authorization],
-        body: None,
-        timeout: TEMPLATE_PAGE_TIMEOUT,
-    };
-    let answer = via.send(request).await.result.map_err(|no_answer| fetch_failure(no_answer.to_string()))?;
-    if answer.cut {
-        return Err(fetch_failure(format!("a page of templates is larger than {TEMPLATE_PAGE_BYTES_MAX} bytes")));
-    }
-    if answer.status != 200 {
-        return Err(match errors::describe(answer.status, &answer.body) {
-            (Some(errors::CURSOR_EXPIRED), _) => ListFailure::CursorExpired,
-            (_, text) => fetch_failure(text),
-        });
-    }
-    read_page(&answer.body).map_err(|reason| fetch_failure(format!("the listing cannot be read: {reason}")))
-}
-
-fn template_page_url(connection: &Connection, account_id: &str, named: Option<&str>, after: Option<&str>) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("fields", TEMPLATE_FIELDS);
-    query.append_pair("limit", &TEMPLATES_PER_PAGE.to_string());
-    for (name, value) in [("name", named), ("after", after)] {
-        if let Some(value) = value {
-            query.append_pair(name, value);
-        }
-    }
-    format!("{}?{}", graph_url(connection, account_id, "message_templates"), query.finish())
-}
-
-fn fetch_failure(text: String) -> ListFailure {
-    ListFailure::Other(FetchFailure(text))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -461,6 +241,19 @@ mod tests {
             ]),
             hold: None,
         }
+    }
+
+    #[test]
+    fn a_value_that_the_marketing_endpoint_finds_invalid_is_tried_once_more_when_it_must_know_the_template() {
+        let refused = |code| {
+            let body = format!(r#"{{"error":{{"message":"no","code":{code}}}}}"#);
+            perhaps_not_known_yet(read_send(400, body.as_bytes()).expect_err("it is a refusal"))
+        };
+
+        let invalid = refused(INVALID_VALUE);
+        assert_eq!((invalid.class, invalid.scope), (FailureClass::Retry, Scope::Message));
+        assert_eq!((invalid.wait, invalid.tries_max), (Some(Duration::from_secs(600)), Some(2)));
+        assert_eq!(refused(131_008).class, FailureClass::GiveUp, "another code");
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::{domain::ids::SenderKey, store::activity::Tally};
+use crate::{
+    domain::{ids::SenderKey, time::UnixMillis},
+    store::activity::Tally,
+};
 
 /// What this instance's numbers did since it was last written down.
 #[derive(Default)]
@@ -28,9 +31,9 @@ impl Activity {
         }
     }
 
-    /// The provider reported a status.
-    pub fn heard(&self, sender: SenderKey) {
-        self.add(sender, Tally { heard: 1, ..Tally::default() });
+    /// The provider reported a status, and it is stored.
+    pub fn heard(&self, sender: SenderKey, now: UnixMillis) {
+        self.add(sender, Tally { heard: 1, heard_at: Some(now), ..Tally::default() });
     }
 
     /// Somebody wrote to the number: WhatsApp takes that out of the same allowance as what is sent.
@@ -63,6 +66,7 @@ impl Activity {
         tally.sent += more.sent;
         tally.expired += more.expired;
         tally.heard += more.heard;
+        tally.heard_at = tally.heard_at.max(more.heard_at);
     }
 }
 
@@ -74,11 +78,14 @@ mod tests {
     fn what_was_counted_is_taken_once_and_can_be_put_back() {
         let activity = Activity::default();
         activity.sent(SenderKey(1));
-        activity.heard(SenderKey(1));
+        activity.heard(SenderKey(1), UnixMillis(7));
         activity.expired(SenderKey(2), 0);
 
         let taken = activity.take();
-        assert_eq!(taken, BTreeMap::from([(SenderKey(1), Tally { sent: 1, heard: 1, expired: 0 })]));
+        assert_eq!(
+            taken,
+            BTreeMap::from([(SenderKey(1), Tally { sent: 1, heard: 1, expired: 0, heard_at: Some(UnixMillis(7)) })])
+        );
         assert!(activity.take().is_empty());
 
         activity.put_back(taken);

@@ -2,7 +2,7 @@
 //!
 //! 1. The database, as it is and not as it was asked for; the master key, the disk, the servers that run.
 //! 2. Each connection: its provider is asked about everything that it needs, and our own webhook URL about itself.
-//! 3. Each account: numbers, callback URLs by the addresses of their names. Nothing is ever sent to those.
+//! 3. Each account: numbers, callback URLs by the front pages of their servers. Nothing is ever sent to the URLs themselves.
 //!
 //! What was found is told as it is found. It changes nothing; [`Checker::repair`] does what a finding offers, when asked.
 
@@ -167,11 +167,7 @@ impl Checker<'_> {
         let about = "server.public_url";
         let url = &self.settings.server.public_url;
         if url.is_empty() {
-            tell(Progress::Found(Finding::wrong(
-                about,
-                "it is not set, so nobody can tell where webhooks should go",
-                "set it to how the world reaches this server, such as https://whatsapp.example.com",
-            )));
+            tell(Progress::Found(self.no_public_url(about)));
             return;
         }
         if self.scope.offline {
@@ -187,6 +183,19 @@ impl Checker<'_> {
             Err(why) => Finding::wrong(about, format!("{url}: {why}"), "correct it, or the DNS entry of its name"),
         };
         tell(Progress::Found(finding));
+    }
+
+    /// In a trial webhooks come from a simulator, which was told where to send them.
+    fn no_public_url(&self, about: &str) -> Finding {
+        let remedy = "set it to how the world reaches this server, such as https://whatsapp.example.com";
+        if self.settings.security.allow_private_networks {
+            let text = format!(
+                "it is not set: right for a trial on this machine, where webhooks come to {} and nobody else needs it",
+                self.settings.public_url()
+            );
+            return Finding::doubtful(about, text, format!("before Meta or CleverTap are to reach it, {remedy}"));
+        }
+        Finding::wrong(about, "it is not set, so nobody can tell where webhooks should go", remedy)
     }
 
     /// Does what a finding offered. The error says what the provider said.

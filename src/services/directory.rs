@@ -19,7 +19,10 @@ use crate::{
         queue::QueueRules,
         template::Template,
     },
-    store::{Store, StoreError, configuration::Configuration, queue_rules::QUEUE_RULES, templates::TemplateOwner},
+    store::{
+        Store, StoreError, configuration::Configuration, people::PERSON_LINKS, queue_rules::QUEUE_RULES,
+        templates::TemplateOwner,
+    },
 };
 
 /// The current snapshots.
@@ -153,6 +156,11 @@ impl Directory {
     /// What operators have said about parts of the queues.
     pub fn queue_rules(&self) -> Arc<QueueRules> {
         self.queue_rules.load_full()
+    }
+
+    /// Grows when links of people are erased, here or by a command elsewhere; as far as this instance has heard.
+    pub fn links_erased(&self) -> i64 {
+        self.versions.lock().expect("no holder can panic").get(PERSON_LINKS).copied().unwrap_or_default()
     }
 
     /// Reads again what has changed in the database. `true` when the configuration did.

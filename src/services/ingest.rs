@@ -20,7 +20,7 @@ use crate::{
     clock,
     domain::{
         account::{Connection, Sender},
-        ids::AccountKey,
+        ids::{AccountKey, SenderKey},
         notice::{Notice, NoticeAbout},
         phone::PhoneNumber,
         template::TemplateStatus,
@@ -64,7 +64,8 @@ impl Ingestor {
 
     pub async fn ingest(&self, connection: &Connection, parsed: Parsed) -> Result<(), CommitError> {
         let snapshot = self.directory.snapshot();
-        let sorted = self.sort(&snapshot, connection, parsed);
+        let links_erased = self.directory.links_erased();
+        let sorted = self.sort(&snapshot, connection, parsed, links_erased);
         let Sorted { ingest, templates_changed, notices } = sorted;
         for provider_account_id in templates_changed {
             self.lookup.note_changed(TemplateOwner { connection: connection.key, provider_account_id });
@@ -74,8 +75,11 @@ impl Ingestor {
         }
         metrics::counter!(telemetry::INBOUND).increment(ingest.inbound.len() as u64);
         let links = ingest.links.clone();
+        let heard: Vec<SenderKey> = ingest.statuses.iter().map(|(sender, _)| *sender).collect();
         let taken = self.committer.ingest(ingest).await?;
-        self.links.note(&links);
+        let now = clock::now();
+        heard.into_iter().for_each(|sender| self.activity.heard(sender, now));
+        self.links.note(&links, links_erased, now);
         if taken.parked > 0 {
             tracing::debug!(
                 connection.id = connection.id,
@@ -90,16 +94,13 @@ impl Ingestor {
     }
 
     /// Gives every part to the number that it is about.
-    fn sort(&self, snapshot: &Snapshot, connection: &Connection, parsed: Parsed) -> Sorted {
+    fn sort(&self, snapshot: &Snapshot, connection: &Connection, parsed: Parsed, links_erased: i64) -> Sorted {
         let Parsed { statuses, inbound, preferences, links, notices, templates_changed, skipped } = parsed;
         let owner = |provider_number_id: &str| snapshot.sender_by_provider_id(connection.key, provider_number_id);
         let mut ingest = Ingest::of(connection.key);
         for update in statuses {
             match owner(&update.provider_number_id) {
-                Some(sender) => {
-                    self.activity.heard(sender.key);
-                    ingest.statuses.push((sender.key, update));
-                }
+                Some(sender) => ingest.statuses.push((sender.key, update)),
                 None => ingest.skipped.push(unread("status", NOT_OURS, update.entry)),
             }
         }
@@ -128,7 +129,7 @@ impl Ingestor {
             }
         }
         let links = links.into_iter().filter_map(|link| Some((owner(&link.provider_number_id)?.account, link)));
-        ingest.links = self.links.only_new(links, clock::now());
+        ingest.links = self.links.only_new(links, links_erased, clock::now());
         let mut told = Vec::new();
         for notice in notices {
             let senders = concerned(snapshot, connection, &notice);
@@ -237,25 +238,38 @@ fn unread(pointer: &str, reason: &str, entry: String) -> UnreadPart {
 
 /// Links that are in the database, so that the many webhooks about one person cost one row.
 #[derive(Default)]
-struct KnownLinks {
+struct KnownLinks(Mutex<Links>);
+
+#[derive(Default)]
+struct Links {
     /// Account and id to the number, and when it was written.
-    links: Mutex<HashMap<(AccountKey, String), (PhoneNumber, UnixMillis)>>,
+    known: HashMap<(AccountKey, String), (PhoneNumber, UnixMillis)>,
+    /// What [`Directory::links_erased`] said when the first of them was noted.
+    erased: i64,
 }
 
 /// Beyond so many everything is forgotten and learned anew.
 const LINKS_KNOWN_MAX: usize = 100_000;
 
 impl KnownLinks {
-    fn only_new(&self, links: impl Iterator<Item = (AccountKey, PersonLink)>, now: UnixMillis) -> Vec<ReceivedLink> {
+    /// Leaves out what was written lately. When links were erased since, nobody knows which are still there.
+    fn only_new(
+        &self,
+        links: impl Iterator<Item = (AccountKey, PersonLink)>,
+        erased: i64,
+        now: UnixMillis,
+    ) -> Vec<ReceivedLink> {
         let mut links = links.peekable();
         if links.peek().is_none() {
             return vec![];
         }
-        let known = self.links.lock().expect("no holder can panic");
+        let mut held = self.0.lock().expect("no holder can panic");
+        if held.erased < erased {
+            *held = Links { known: HashMap::new(), erased };
+        }
         let is_known = |link: &ReceivedLink| {
-            known
-                .get(&(link.account, link.user_id.clone()))
-                .is_some_and(|(phone, at)| *phone == link.phone && now.0 - at.0 < SEEN_AGAIN_AFTER_MS)
+            let known = held.known.get(&(link.account, link.user_id.clone()));
+            known.is_some_and(|(phone, at)| *phone == link.phone && now.0 - at.0 < SEEN_AGAIN_AFTER_MS)
         };
         let received = links.map(|(account, link)| ReceivedLink { account, user_id: link.user_id, phone: link.phone });
         let mut new: Vec<ReceivedLink> = received.filter(|link| !is_known(link)).collect();
@@ -264,15 +278,47 @@ impl KnownLinks {
         new
     }
 
-    fn note(&self, written: &[ReceivedLink]) {
+    /// Remembers what was written, unless links were erased since it was looked at: it may have been among them.
+    fn note(&self, written: &[ReceivedLink], erased: i64, now: UnixMillis) {
         if written.is_empty() {
             return;
         }
-        let now = clock::now();
-        let mut known = self.links.lock().expect("no holder can panic");
-        if known.len() + written.len() > LINKS_KNOWN_MAX {
-            known.clear();
+        let mut held = self.0.lock().expect("no holder can panic");
+        if held.erased != erased {
+            return;
         }
-        known.extend(written.iter().map(|link| ((link.account, link.user_id.clone()), (link.phone.clone(), now))));
+        if held.known.len() + written.len() > LINKS_KNOWN_MAX {
+            held.known.clear();
+        }
+        held.known.extend(written.iter().map(|link| ((link.account, link.user_id.clone()), (link.phone.clone(), now))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_written_once_a_week_and_again_after_links_were_erased() {
+        let phone = PhoneNumber::from_international("+919876500001").expect("a number");
+        let link = || {
+            let link =
+                PersonLink { provider_number_id: "1".to_owned(), user_id: "IN.1349".to_owned(), phone: phone.clone() };
+            std::iter::once((AccountKey(1), link))
+        };
+        let (known, now) = (KnownLinks::default(), UnixMillis::from_seconds(1_790_000_000));
+        let new = |erased, now| known.only_new(link(), erased, now);
+
+        let first = new(0, now);
+        assert_eq!(first.len(), 1);
+        known.note(&first, 0, now);
+        assert!(new(0, now).is_empty(), "it is known");
+        assert_eq!(new(0, UnixMillis(now.0 + SEEN_AGAIN_AFTER_MS)).len(), 1, "it must not be forgotten by its age");
+
+        assert_eq!(new(1, now).len(), 1, "somebody was forgotten");
+        known.note(&first, 0, now);
+        assert_eq!(new(1, now).len(), 1, "it was written before that");
+        known.note(&first, 1, now);
+        assert!(new(1, now).is_empty());
     }
 }

@@ -7,15 +7,18 @@
 //!
 //! 1. Which times to live are in use? Each has a walk of its own through the messages, in the order of their age, with a mark
 //!    that says how far it has come. A message is read once by each walk, and by none when no account wants it.
-//! 2. A message that the provider took, with no news or only `sent`, whose time to live is this walk's: is it over?
-//! 3. Nothing at all was heard of it, not even `sent`: that may be the fault of a webhook that does not reach us. It is closed
-//!    only if its number was heard of since.
+//! 2. A message that the provider took, with no news or only `sent`, whose time to live is this walk's: is its time over?
+//! 3. Silence may be the fault of a webhook that does not reach us. So it proves something only when the number was heard of
+//!    after the message's time was over, and when that was a buffer ago: after an outage the provider tells what is new
+//!    first. An account may want its messages closed all the same.
+//! 4. Messages whose silence proves nothing yet are noted, because the walk goes on. Once their number is heard of they
+//!    are read again by their notes, and nothing else is.
 //!
-//! Whoever was away has heard nothing, and the provider brings what it could not tell meanwhile a little later. So the first look
-//! comes when the buffer has passed since the start; and what was sent before a backup was put back is never closed.
+//! Whoever was away has heard nothing. So the first look comes when the buffer has passed since the start; and what was sent
+//! before a backup was put back is never closed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,7 +31,7 @@ use crate::{
     domain::{
         account::{Account, Sender, SilentMessages},
         failure::{Failure, FailureReason},
-        ids::{AccountKey, MessageId, SenderKey},
+        ids::{MessageId, SenderKey},
         outbound::{Category, SendState},
         progress::Finding,
         status::DeliveryStatus,
@@ -37,9 +40,9 @@ use crate::{
     providers,
     store::{
         Store, StoreError,
-        batch::{CommitError, Committer},
+        batch::Committer,
         outbound::Settlement,
-        silence::AgedMessage,
+        silence::{AgedMessage, Unheard},
     },
 };
 
@@ -66,6 +69,15 @@ const SLICE_PAUSE: Duration = Duration::from_millis(10);
 /// The times to live in use, and for each how long its messages may have waited before they were sent.
 type Walks = BTreeMap<Duration, Duration>;
 
+/// For each number the moment up to which silence proves something: a message whose time was over by then is closed.
+type Proofs = HashMap<SenderKey, UnixMillis>;
+
+/// A message that fell silent.
+struct Silent {
+    message: MessageId,
+    time_to_live: Duration,
+}
+
 impl SilenceKeeper {
     pub fn new(store: Store, directory: Arc<Directory>, committer: Committer, buffer: Duration) -> Self {
         Self { store, directory, committer, buffer, next_look: Instant::now() + buffer }
@@ -79,11 +91,29 @@ impl SilenceKeeper {
         }
         self.next_look = now + self.buffer.min(LOOK_EVERY_MAX);
         let snapshot = self.directory.snapshot();
+        let proofs = self.proofs(&snapshot).await?;
         let walks = self.walks(&snapshot);
         for (time_to_live, waited) in &walks {
-            self.walk(&snapshot, &walks, *time_to_live, *waited, may_go).await?;
+            self.walk(&snapshot, &walks, (*time_to_live, *waited), &proofs, may_go).await?;
+        }
+        for (sender, until) in &proofs {
+            self.look_again(&snapshot, *sender, *until, may_go).await?;
         }
         Ok(())
+    }
+
+    async fn proofs(&self, snapshot: &Snapshot) -> Result<Proofs, StoreError> {
+        let settled = clock::now().minus(self.buffer);
+        let heard = self.store.heard_until(settled).await?;
+        let proof = |sender: &Arc<Sender>| {
+            let until = match snapshot.account_by_key(sender.account)?.policy.silent_messages {
+                SilentMessages::ReportFailed => *heard.get(&sender.key)?,
+                SilentMessages::ReportFailedAlways => settled,
+                SilentMessages::Leave => return None,
+            };
+            Some((sender.key, until))
+        };
+        Ok(snapshot.senders().filter_map(proof).collect())
     }
 
     fn walks(&self, snapshot: &Snapshot) -> Walks {
@@ -108,12 +138,11 @@ impl SilenceKeeper {
         &self,
         snapshot: &Snapshot,
         walks: &Walks,
-        time_to_live: Duration,
-        waited: Duration,
+        (time_to_live, waited): (Duration, Duration),
+        proofs: &Proofs,
         may_go: &impl Fn() -> bool,
     ) -> Result<(), StoreError> {
-        let now = clock::now();
-        let before = MessageId::first_at(now.minus(time_to_live + self.buffer + waited));
+        let before = MessageId::first_at(clock::now().minus(time_to_live + self.buffer + waited));
         let mut after = self.store.silence_mark(time_to_live.as_secs()).await?;
         for _ in 0..SLICES_PER_LOOK {
             let messages = self.store.messages_between(after, before, SLICE_MESSAGES).await?;
@@ -121,15 +150,22 @@ impl SilenceKeeper {
             if !may_go() {
                 return Ok(());
             }
-            let silent = messages.iter().filter(|message| {
+            let of_walk = messages.iter().filter(|message| {
                 let own = time_to_live_of(&self.directory, snapshot, message);
-                own.is_some_and(|own| {
-                    walk_of(walks, own) == Some(time_to_live) && is_silent(message, own + self.buffer, now)
-                })
+                own.is_some_and(|own| walk_of(walks, own) == Some(time_to_live))
             });
-            if let Err(error) = self.close(silent.collect(), time_to_live).await? {
+            let (silent, unheard) = self.sort(snapshot, of_walk, |sender| proofs.get(&sender).copied());
+            if !unheard.is_empty() {
+                let messages = unheard.len();
+                tracing::info!(
+                    messages,
+                    "{messages} messages are silent, and so were their numbers since; they are looked at again when those are \
+                     heard of"
+                );
+            }
+            self.store.note_unheard(&unheard).await?;
+            if !self.close(silent).await {
                 // The mark stays, so that the next look finds them again.
-                tracing::warn!("could not close messages that fell silent: {error}");
                 return Ok(());
             }
             after = last.id;
@@ -142,53 +178,89 @@ impl SilenceKeeper {
         Ok(())
     }
 
-    /// Reports them as failed. The inner error says that this could not be written down.
-    async fn close(
+    /// Looks at what was noted of a number, as far as its silence proves something by now.
+    async fn look_again(
         &self,
-        silent: Vec<&AgedMessage>,
-        time_to_live: Duration,
-    ) -> Result<Result<(), CommitError>, StoreError> {
-        let mut heard_of: HashMap<AccountKey, HashMap<SenderKey, UnixMillis>> = HashMap::new();
-        let mut settlements = Vec::with_capacity(silent.len());
-        let mut unheard = 0;
-        for message in silent {
-            if let std::collections::hash_map::Entry::Vacant(entry) = heard_of.entry(message.account) {
-                entry.insert(self.store.heard_of(message.account).await?);
+        snapshot: &Snapshot,
+        sender: SenderKey,
+        until: UnixMillis,
+        may_go: &impl Fn() -> bool,
+    ) -> Result<(), StoreError> {
+        for _ in 0..SLICES_PER_LOOK {
+            let noted = self.store.unheard_until(sender, until, SLICE_MESSAGES).await?;
+            if noted.is_empty() || !may_go() {
+                return Ok(());
             }
-            let heard_at = heard_of[&message.account].get(&message.sender).copied();
-            if message.delivery.is_none() && heard_at < message.sent_at {
-                unheard += 1;
-                continue;
+            let messages = noted.iter().filter_map(|noted| noted.message.as_ref());
+            let (silent, unheard) = self.sort(snapshot, messages, |_| Some(until));
+            if !self.close(silent).await {
+                return Ok(());
             }
+            // Sent again since: its time is over later.
+            self.store.note_unheard(&unheard).await?;
+            let stays: BTreeSet<MessageId> = unheard.iter().map(|unheard| unheard.message).collect();
+            let done: Vec<MessageId> = noted.iter().map(|noted| noted.id).filter(|id| !stays.contains(id)).collect();
+            self.store.forget_unheard(&done).await?;
+            if noted.len() < SLICE_MESSAGES {
+                return Ok(());
+            }
+            tokio::time::sleep(SLICE_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Messages of which no end was reported: those whose silence proves something, and the others.
+    fn sort<'a>(
+        &self,
+        snapshot: &Snapshot,
+        messages: impl Iterator<Item = &'a AgedMessage>,
+        proven_until: impl Fn(SenderKey) -> Option<UnixMillis>,
+    ) -> (Vec<Silent>, Vec<Unheard>) {
+        let (mut silent, mut unheard) = (Vec::new(), Vec::new());
+        for message in messages {
+            let Some(time_to_live) = time_to_live_of(&self.directory, snapshot, message) else { continue };
+            let Some(over_at) = over_at(message, time_to_live) else { continue };
+            if proven_until(message.sender).is_some_and(|until| over_at <= until) {
+                silent.push(Silent { message: message.id, time_to_live });
+            } else {
+                unheard.push(Unheard { message: message.id, sender: message.sender, over_at });
+            }
+        }
+        (silent, unheard)
+    }
+
+    /// Reports them as failed. `false` when this could not be written down.
+    async fn close(&self, silent: Vec<Silent>) -> bool {
+        let messages = silent.len();
+        if messages == 0 {
+            return true;
+        }
+        let settlement = |Silent { message, time_to_live }| {
             let text = format!(
                 "WhatsApp took it and reported no delivery within its time to live of {}; it is presumed dropped",
                 format_duration(time_to_live)
             );
             let failure = Failure::new(FailureReason::Unreachable, None, &text);
-            let finding = Finding::Silent { failure };
-            settlements.push(Settlement { message: message.id, epoch: 0, finding, attempt: None });
+            Settlement { message, epoch: 0, finding: Finding::Silent { failure }, attempt: None }
+        };
+        match self.committer.settle(silent.into_iter().map(settlement).collect()).await {
+            Ok(_) => {
+                tracing::info!(messages, "closed {messages} messages that fell silent");
+                true
+            }
+            Err(error) => {
+                tracing::warn!("could not close messages that fell silent: {error}");
+                false
+            }
         }
-        if unheard > 0 {
-            tracing::warn!(
-                messages = unheard,
-                "nothing was heard of {unheard} messages, nor of their numbers since; they are left as they are. Does Meta \
-                 reach the webhook? See `wabridge status`"
-            );
-        }
-        let messages = settlements.len();
-        if messages == 0 {
-            return Ok(Ok(()));
-        }
-        let closed = self.committer.settle(settlements).await;
-        if closed.is_ok() {
-            tracing::info!(messages, "closed {messages} messages that fell silent");
-        }
-        Ok(closed)
     }
 }
 
 fn wants_report(account: &Arc<Account>) -> bool {
-    account.policy.silent_messages == SilentMessages::ReportFailed
+    match account.policy.silent_messages {
+        SilentMessages::ReportFailed | SilentMessages::ReportFailedAlways => true,
+        SilentMessages::Leave => false,
+    }
 }
 
 fn time_to_live(sender: &Sender, category: Category, listed_s: Option<i64>) -> Duration {
@@ -209,10 +281,11 @@ fn time_to_live_of(directory: &Directory, snapshot: &Snapshot, message: &AgedMes
     Some(time_to_live(sender, message.category, template.and_then(|template| template.time_to_live_s)))
 }
 
-fn is_silent(message: &AgedMessage, wait: Duration, now: UnixMillis) -> bool {
-    message.state == SendState::Submitted
-        && message.delivery.is_none_or(|delivery| delivery == DeliveryStatus::Sent)
-        && message.sent_at.is_some_and(|sent_at| sent_at.plus(wait) <= now)
+/// When the time of a message ended, or will end, of which no end was reported; `None` of all others.
+fn over_at(message: &AgedMessage, time_to_live: Duration) -> Option<UnixMillis> {
+    let is_open = message.state == SendState::Submitted
+        && message.delivery.is_none_or(|delivery| delivery == DeliveryStatus::Sent);
+    message.sent_at.filter(|_| is_open).map(|sent_at| sent_at.plus(time_to_live))
 }
 
 /// The walk that closes messages with this time to live: the shortest that is long enough.
@@ -236,6 +309,7 @@ fn merged(mut walks: Walks) -> Walks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::AccountKey;
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -255,17 +329,16 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_no_news_or_only_sent_for_longer_than_the_time_to_live() {
-        let at = |message: AgedMessage, second| is_silent(&message, seconds(600), UnixMillis::from_seconds(second));
+    fn silence_is_no_news_or_only_sent() {
+        let over = |state, delivery| over_at(&message(state, delivery), seconds(600));
         for delivery in [None, Some(DeliveryStatus::Sent)] {
-            assert!(at(message(SendState::Submitted, delivery), 1_600));
-            assert!(!at(message(SendState::Submitted, delivery), 1_599), "its time is not over");
+            assert_eq!(over(SendState::Submitted, delivery), Some(UnixMillis::from_seconds(1_600)));
         }
         for delivery in [DeliveryStatus::Failed, DeliveryStatus::Delivered, DeliveryStatus::Read] {
-            assert!(!at(message(SendState::Submitted, Some(delivery)), 9_999));
+            assert_eq!(over(SendState::Submitted, Some(delivery)), None);
         }
         for state in [SendState::Queued, SendState::Unknown, SendState::Expired, SendState::Cancelled] {
-            assert!(!at(message(state, None), 9_999));
+            assert_eq!(over(state, None), None);
         }
     }
 

@@ -5,14 +5,15 @@
 //! platform refuses are marked and shown. A batch that is refused as a whole is halved until the one stands alone.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio_util::sync::CancellationToken;
 
-use super::directory::Directory;
+use super::directory::{Directory, Snapshot};
 use crate::{
     clock,
     domain::{account::Account, ids::AccountKey, retry::Schedule},
@@ -44,6 +45,9 @@ const REFUSED_ALONE_MAX: usize = 3;
 /// What is quoted of an answer that is no success.
 const QUOTED_CHARS_MAX: usize = 200;
 
+/// Platforms that are told of at the same time. Each of them may take a whole timeout.
+const ACCOUNTS_AT_ONCE_MAX: usize = 16;
+
 /// How telling one account's platform goes.
 struct Course {
     failures: usize,
@@ -68,37 +72,48 @@ enum Failed {
     Refused { why: String },
 }
 
+/// The accounts whose time has come and of whom nobody is talking, those first that have waited longest.
+fn due(snapshot: &Snapshot, courses: &HashMap<AccountKey, Course>, talking: &HashSet<AccountKey>) -> Vec<Arc<Account>> {
+    let now = Instant::now();
+    let not_before = |account: &Arc<Account>| courses.get(&account.key).map(|course| course.not_before);
+    let wanting = snapshot.accounts().filter(|account| account.policy.subscribe_sync.enabled);
+    let mut due: Vec<Arc<Account>> = wanting
+        .filter(|account| !talking.contains(&account.key) && not_before(account) <= Some(now))
+        .cloned()
+        .collect();
+    due.sort_by_key(not_before);
+    due
+}
+
 impl SubscribeSync {
-    /// Tells what there is to tell until `stop`, as long as `goes_on`.
+    /// Tells what there is to tell until `stop`, as long as `goes_on`. Accounts wait for their own platforms only.
     pub async fn run(&self, stop: &CancellationToken, goes_on: impl Fn() -> bool) {
         let mut courses: HashMap<AccountKey, Course> = HashMap::new();
+        let mut talks = FuturesUnordered::new();
+        let mut talking: HashSet<AccountKey> = HashSet::new();
         while !stop.is_cancelled() && goes_on() {
             let snapshot = self.directory.snapshot();
-            let wanting: Vec<Arc<Account>> =
-                snapshot.accounts().filter(|account| account.policy.subscribe_sync.enabled).cloned().collect();
-            let due = wanting.into_iter().map(|account| {
+            courses.retain(|account, _| snapshot.account_by_key(*account).is_some());
+            let places = ACCOUNTS_AT_ONCE_MAX - talking.len();
+            for account in due(&snapshot, &courses, &talking).into_iter().take(places) {
                 let course = courses.remove(&account.key).unwrap_or_default();
-                self.tell_account(account, course)
-            });
-            let mut more = false;
-            for (account, course, went_on) in futures_util::future::join_all(due).await {
-                courses.insert(account, course);
-                more |= went_on;
+                talking.insert(account.key);
+                talks.push(self.tell_account(account, course));
             }
-            if !more {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(LOOK_EVERY) => {}
+            // What is cut off here is told again by whoever goes on: nothing was written down of it.
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some((account, course)) = talks.next() => {
+                    talking.remove(&account);
+                    courses.insert(account, course);
                 }
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
     }
 
-    /// One request for an account, when there is something to tell and the time has come. Says whether it may go on at once.
-    async fn tell_account(&self, account: Arc<Account>, mut course: Course) -> (AccountKey, Course, bool) {
-        if course.not_before > Instant::now() {
-            return (account.key, course, false);
-        }
+    /// One request for an account, when there is something to tell.
+    async fn tell_account(&self, account: Arc<Account>, mut course: Course) -> (AccountKey, Course) {
         let went_on = match self.tell(&account, &mut course).await {
             Ok(went_on) => went_on,
             Err(error) => {
@@ -106,7 +121,10 @@ impl SubscribeSync {
                 false
             }
         };
-        (account.key, course, went_on)
+        if !went_on {
+            course.not_before = course.not_before.max(Instant::now() + LOOK_EVERY);
+        }
+        (account.key, course)
     }
 
     async fn tell(&self, account: &Account, course: &mut Course) -> Result<bool, StoreError> {

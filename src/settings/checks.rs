@@ -342,6 +342,12 @@ fn check_alarms(settings: &Settings, findings: &mut Findings) {
             format_duration(ACTIVITY_KEPT)
         )
     });
+    findings.unless(settings.send.silence_buffer <= ACTIVITY_KEPT, || {
+        format!(
+            "send.silence_buffer must be {} or less: so long it is known when numbers were heard of",
+            format_duration(ACTIVITY_KEPT)
+        )
+    });
     findings.unless(alarms.disk_free_min < 100, || "alarms.disk_free_min must be less than 100".to_owned());
 }
 

@@ -17,6 +17,8 @@ pub struct Tally {
     pub expired: u64,
     /// Statuses that came for it.
     pub heard: u64,
+    /// When the last of them was written down.
+    pub heard_at: Option<UnixMillis>,
 }
 
 const MINUTE_MS: i64 = 60_000;
@@ -27,7 +29,7 @@ impl Store {
         let doing = "write down what numbers did";
         let minute = now.0.div_euclid(MINUTE_MS);
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let rows: Vec<[Value; 5]> = tallies
+        let rows: Vec<[Value; 6]> = tallies
             .iter()
             .map(|(sender, tally)| {
                 [
@@ -36,13 +38,16 @@ impl Store {
                     count(tally.sent).into(),
                     count(tally.expired).into(),
                     count(tally.heard).into(),
+                    tally.heard_at.map(|at| at.0).into(),
                 ]
             })
             .collect();
         let transaction = self.begin().await.doing("begin")?;
-        let head = "INSERT INTO activity (minute, sender, sent, expired, heard)";
+        let head = "INSERT INTO activity (minute, sender, sent, expired, heard, heard_at)";
         let tail = " ON CONFLICT (minute, sender) DO UPDATE SET sent = activity.sent + excluded.sent, \
-                    expired = activity.expired + excluded.expired, heard = activity.heard + excluded.heard";
+                    expired = activity.expired + excluded.expired, heard = activity.heard + excluded.heard, \
+                    heard_at = CASE WHEN activity.heard_at > excluded.heard_at OR excluded.heard_at IS NULL \
+                    THEN activity.heard_at ELSE excluded.heard_at END";
         execute_rows(&transaction, head, rows, tail).await.doing(doing)?;
         transaction.commit().await.doing(doing)
     }
@@ -50,14 +55,25 @@ impl Store {
     /// What each number did since then, whole minutes.
     pub async fn activity_since(&self, since: UnixMillis) -> Result<BTreeMap<SenderKey, Tally>, StoreError> {
         let sql = "SELECT sender, CAST(SUM(sent) AS BIGINT) AS sent, CAST(SUM(expired) AS BIGINT) AS expired, \
-                   CAST(SUM(heard) AS BIGINT) AS heard FROM activity WHERE minute > $1 GROUP BY sender";
+                   CAST(SUM(heard) AS BIGINT) AS heard, MAX(heard_at) AS heard_at FROM activity WHERE minute > $1 GROUP BY sender";
         let rows = query(self.reader(), sql, vec![since.0.div_euclid(MINUTE_MS).into()]).await;
         let read = |row: &QueryResult| -> Result<(SenderKey, Tally), DbErr> {
             let count = |column| row.try_get::<i64>("", column).map(|count| u64::try_from(count).unwrap_or(0));
-            let tally = Tally { sent: count("sent")?, expired: count("expired")?, heard: count("heard")? };
+            let heard_at = row.try_get::<Option<i64>>("", "heard_at")?.map(UnixMillis);
+            let tally = Tally { sent: count("sent")?, expired: count("expired")?, heard: count("heard")?, heard_at };
             Ok((SenderKey(row.try_get("", "sender")?), tally))
         };
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("read what numbers did")
+    }
+
+    /// When each number was last heard of, of what was heard until then. Of each minute only the last moment is known.
+    pub async fn heard_until(&self, until: UnixMillis) -> Result<BTreeMap<SenderKey, UnixMillis>, StoreError> {
+        let sql = "SELECT sender, MAX(heard_at) AS heard_at FROM activity WHERE heard_at <= $1 GROUP BY sender";
+        let rows = query(self.reader(), sql, vec![until.0.into()]).await;
+        let read = |row: &QueryResult| -> Result<(SenderKey, UnixMillis), DbErr> {
+            Ok((SenderKey(row.try_get("", "sender")?), UnixMillis(row.try_get("", "heard_at")?)))
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("read when numbers were heard of")
     }
 
     pub async fn forget_activity(&self, before: UnixMillis) -> Result<(), StoreError> {
@@ -79,17 +95,43 @@ mod tests {
     async fn what_instances_count_adds_up_and_is_forgotten() {
         on_each_database(async |store| {
             let at = |minute: i64| UnixMillis(minute * MINUTE_MS + 5_000);
-            let tally = |sent, heard| BTreeMap::from([(SenderKey(1), Tally { sent, heard, expired: 1 })]);
+            let tally =
+                |sent, heard| BTreeMap::from([(SenderKey(1), Tally { sent, heard, expired: 1, heard_at: None })]);
 
             for (counted, minute) in [(tally(10, 0), 100), (tally(5, 2), 100), (tally(1, 0), 103)] {
                 store.add_activity(&counted, at(minute)).await.expect("it is added");
             }
 
             let since = async |minute| store.activity_since(at(minute)).await.expect("it can be read");
-            assert_eq!(since(99).await[&SenderKey(1)], Tally { sent: 16, heard: 2, expired: 3 });
-            assert_eq!(since(100).await[&SenderKey(1)], Tally { sent: 1, heard: 0, expired: 1 });
+            assert_eq!(since(99).await[&SenderKey(1)], Tally { sent: 16, heard: 2, expired: 3, heard_at: None });
+            assert_eq!(since(100).await[&SenderKey(1)], Tally { sent: 1, heard: 0, expired: 1, heard_at: None });
             store.forget_activity(at(104)).await.expect("it is forgotten");
             assert!(since(0).await.is_empty());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn when_a_quiet_number_was_heard_of_is_known_beside_busy_ones() {
+        on_each_database(async |store| {
+            let at = |minute: i64, ms: i64| UnixMillis(minute * MINUTE_MS + ms);
+            let heard = |sender, heard_at| {
+                BTreeMap::from([(SenderKey(sender), Tally { heard: 1, heard_at: Some(heard_at), ..Tally::default() })])
+            };
+            store.add_activity(&heard(1, at(10, 500)), at(10, 900)).await.expect("it is added");
+            // Another instance writes down later what it heard before.
+            store.add_activity(&heard(1, at(10, 100)), at(10, 950)).await.expect("it is added");
+            let sent = BTreeMap::from([(SenderKey(1), Tally { sent: 9, ..Tally::default() })]);
+            store.add_activity(&sent, at(10, 990)).await.expect("it is added");
+            for minute in 11..200 {
+                let many = Tally { heard: 5_000, heard_at: Some(at(minute, 0)), ..Tally::default() };
+                store.add_activity(&BTreeMap::from([(SenderKey(2), many)]), at(minute, 1)).await.expect("it is added");
+            }
+
+            let until = async |moment| store.heard_until(moment).await.expect("it can be read");
+            let expected = BTreeMap::from([(SenderKey(1), at(10, 500)), (SenderKey(2), at(150, 0))]);
+            assert_eq!(until(at(150, 30_000)).await, expected);
+            assert_eq!(until(at(10, 499)).await, BTreeMap::new());
         })
         .await;
     }

@@ -155,7 +155,7 @@ async fn erase_messages(transaction: &DatabaseTransaction, asked: &[MessageId]) 
     if !all.is_empty() {
         execute_rows(transaction, "DELETE FROM message_keys WHERE (account, id_hash, message) IN (", keys, ")").await?;
         execute_rows(transaction, "DELETE FROM provider_ids WHERE hash IN (", hashes, ")").await?;
-        for table in ["send_attempts", "operator_notes"] {
+        for table in ["send_attempts", "operator_notes", "unheard_messages"] {
             let sql = format!("DELETE FROM {table} WHERE message IN ({})", id_list(&all));
             execute(transaction, sql, vec![]).await?;
         }

@@ -139,10 +139,22 @@ impl Store {
         per_number: usize,
         limit: usize,
     ) -> Result<Vec<MediaRow>, StoreError> {
+        // From number to number by the index, and of each only what is wanted: a number may have a hundred thousand waiting.
+        let of_number = format!(
+            "SELECT id FROM media WHERE state = 0 AND sender = n.sender AND due_at <= $1 ORDER BY due_at, id LIMIT {per_number}"
+        );
+        let firsts = if self.is_sqlite() {
+            format!("numbers AS n CROSS JOIN media AS m WHERE m.id IN ({of_number})")
+        } else {
+            format!("numbers AS n CROSS JOIN LATERAL ({of_number}) AS f CROSS JOIN media AS m WHERE m.id = f.id")
+        };
         let sql = format!(
-            "SELECT {COLUMNS} FROM (SELECT m.*, ROW_NUMBER() OVER (PARTITION BY sender ORDER BY due_at, id) AS turn \
-             FROM media AS m WHERE state = 0 AND due_at <= $1) AS waiting \
-             WHERE turn <= {per_number} ORDER BY turn, due_at, id LIMIT {limit}"
+            "WITH RECURSIVE numbers (sender) AS (\
+               SELECT MIN(sender) FROM media WHERE state = 0 AND due_at IS NOT NULL \
+               UNION ALL SELECT (SELECT MIN(sender) FROM media WHERE state = 0 AND due_at IS NOT NULL AND sender > n.sender) \
+               FROM numbers AS n WHERE n.sender IS NOT NULL) \
+             SELECT {COLUMNS} FROM (SELECT m.*, ROW_NUMBER() OVER (PARTITION BY m.sender ORDER BY m.due_at, m.id) AS turn \
+             FROM {firsts}) AS waiting ORDER BY turn, due_at, id LIMIT {limit}"
         );
         self.media(sql, vec![now.0.into()], "look for files to copy").await
     }

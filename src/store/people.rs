@@ -12,6 +12,7 @@ use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
 
 use super::{
     Doing, Store, StoreError, execute, execute_rows,
+    holds::bump,
     ingest::{Ingest, ReceivedMessage},
     outbound::provider_id_hash,
     query, query_rows,
@@ -41,6 +42,9 @@ pub struct PersonLinkRow {
 
 /// A link that is seen again is written again only after so long: it is what keeps it from being forgotten.
 pub const SEEN_AGAIN_AFTER_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// The name of the version that moves when links are erased.
+pub(crate) const PERSON_LINKS: &str = "person_links";
 
 /// Whom a batch of webhooks is about.
 #[derive(Default)]
@@ -183,7 +187,7 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("look up a person's ids")
     }
 
-    /// Erases links.
+    /// Erases links. Instances that remember them hear of it.
     pub async fn erase_links(&self, links: &[PersonLinkRow]) -> Result<u64, StoreError> {
         let doing = "erase a person's ids";
         let rows: Vec<[Value; 2]> =
@@ -191,6 +195,7 @@ impl Store {
         let transaction = self.begin().await.doing(doing)?;
         let head = "DELETE FROM person_links WHERE (account, user_id) IN (";
         let gone = execute_rows(&transaction, head, rows, ")").await.doing(doing)?;
+        bump(&transaction, PERSON_LINKS).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         Ok(gone)
     }

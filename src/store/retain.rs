@@ -177,6 +177,7 @@ async fn forget_messages(transaction: &DatabaseTransaction, before: UnixMillis, 
     execute_rows(transaction, "DELETE FROM provider_ids WHERE hash IN (", hashes, ")").await?;
     execute(transaction, format!("DELETE FROM send_attempts WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM operator_notes WHERE message IN ({list})"), vec![]).await?;
+    execute(transaction, format!("DELETE FROM unheard_messages WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM outbound_messages WHERE id IN ({list})"), vec![]).await?;
     Ok(messages.len())
 }
@@ -218,10 +219,11 @@ mod tests {
     use crate::store::testing::on_each_database;
 
     /// Tables that lose their rows by age, and the setting that says when.
-    const AGING: [(&str, &str); 20] = [
+    const AGING: [(&str, &str); 21] = [
         ("outbound_messages", "retention.messages"),
         ("send_attempts", "retention.messages"),
         ("operator_notes", "retention.messages"),
+        ("unheard_messages", "retention.messages"),
         ("provider_ids", "retention.messages"),
         ("message_keys", "repeats.window"),
         ("events", "retention.events"),

@@ -105,6 +105,17 @@ async fn everything_that_is_broken_is_found_with_what_to_do(database: Database) 
     app.finish().await;
 }
 
+async fn a_trial_without_a_public_url_is_told_why_it_does_not_matter(database: Database) {
+    let mut app = start(database).await;
+    app.settings.server.public_url = String::new();
+
+    let (_, findings, _) = check(&app, &[]).await;
+
+    assert!(has(&findings, "doubtful", "right for a trial on this machine"), "{findings:#?}");
+    assert!(!has(&findings, "wrong", ""), "{findings:#?}");
+    app.finish().await;
+}
+
 async fn a_token_that_is_refused_is_named_once(database: Database) {
     let app = start(database).await;
     app.simulator.change_knobs(|knobs| knobs.access_token = "a-new-token".to_owned()).expect("any token will do");
@@ -178,6 +189,7 @@ async fn a_check_makes_neither_database_nor_key() {
 on_each_database!(
     what_is_well_is_said_to_be_well,
     everything_that_is_broken_is_found_with_what_to_do,
+    a_trial_without_a_public_url_is_told_why_it_does_not_matter,
     a_token_that_is_refused_is_named_once,
     a_repair_brings_webhooks_here_and_is_asked_for_first,
     a_key_that_does_not_fit_is_found_and_makes_a_server_not_ready,

@@ -10,7 +10,7 @@ use wabridge::{
 use crate::{
     harness::{APP_SECRET, Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person, script},
     media::files_in,
-    suppressions::{choose, number, until_refused, until_refused_message},
+    suppressions::{choose, name_both, number, until_refused, until_refused_message},
 };
 
 const ALL: [&str; 3] = ["sent", "delivered", "read"];
@@ -146,6 +146,25 @@ async fn who_hides_the_number_is_found_by_the_id_and_forgotten_with_all_files(da
     app.finish().await;
 }
 
+async fn who_was_forgotten_and_writes_again_is_known_again(database: Database) {
+    let app = TestApp::start(database).await;
+    let (gone, stays) = (person(1), person(2));
+    for (phone, user_id) in [(&gone, "IN.1349A"), (&stays, "IN.1349B")] {
+        name_both(&app, phone, user_id).await;
+    }
+    assert_eq!((links_of(&app, &gone).await.len(), links_of(&app, &stays).await.len()), (1, 1));
+
+    app.command(&["forget", &gone, "--yes"]).await;
+    assert_eq!(links_of(&app, &gone).await, []);
+
+    app.until("the link is written down again", async || {
+        name_both(&app, &gone, "IN.1349A").await;
+        !links_of(&app, &gone).await.is_empty()
+    })
+    .await;
+    app.finish().await;
+}
+
 async fn what_is_reported_of_an_erased_message_is_told_and_leaves_no_trace_of_the_person(database: Database) {
     let app = TestApp::start(database).await;
     let rule =
@@ -190,5 +209,6 @@ on_each_database![
     a_persons_data_is_handed_over_and_erased,
     what_is_queued_for_an_erased_person_is_taken_back_and_reported,
     who_hides_the_number_is_found_by_the_id_and_forgotten_with_all_files,
+    who_was_forgotten_and_writes_again_is_known_again,
     what_is_reported_of_an_erased_message_is_told_and_leaves_no_trace_of_the_person,
 ];

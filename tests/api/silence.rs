@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wabridge::simulator::{Effect, Rule};
+use wabridge::{
+    domain::time::UnixMillis,
+    simulator::{Effect, Rule},
+};
 
 use crate::harness::{APP_SECRET, Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person, script};
 
@@ -15,6 +18,7 @@ const TIME_TO_LIVE_S: u64 = 2;
 async fn start(database: Database, account: &str) -> TestApp {
     let app = TestApp::start_with(database, |options| {
         options.settings.send.silence_buffer = Duration::from_secs(1);
+        options.settings.alarms.look_every = Duration::from_millis(200);
         options.account = format!("expire_after = {{ utility = \"4s\" }}\n{account}");
     })
     .await;
@@ -33,13 +37,24 @@ async fn start(database: Database, account: &str) -> TestApp {
     app
 }
 
-async fn a_message_without_news_is_reported_as_failed_when_its_time_is_over(database: Database) {
+/// Waits until the messages so far have been looked at.
+async fn until_looked_at(app: &TestApp, message: &Message) {
+    let id = app.stored(message).await.id;
+    app.until("it is looked at", async || app.store.silence_mark(TIME_TO_LIVE_S).await.expect("readable") >= id).await;
+}
+
+async fn a_message_without_news_is_reported_as_failed_once_its_number_is_heard_of_after_its_time(database: Database) {
     let app = start(database, "").await;
     app.simulator.add_rule(Rule::recipient(&person(1), Effect::Statuses(script("none"))));
     app.simulator.add_rule(Rule::recipient(&person(2), Effect::Statuses(script("sent@5"))));
     let [silent, sent, arrived] = [1, 2, 3].map(|number| Message::order_update(&person(number)));
     app.accept_all(&[silent.clone(), sent.clone()]).await;
     app.until_counted("both are taken", |stats| stats.sends_accepted == 2).await;
+    app.until("one is told of", async || app.told(&sent) == ["sent"]).await;
+    until_looked_at(&app, &silent).await;
+    until_looked_at(&app, &sent).await;
+    assert!(app.told(&silent).is_empty() && app.told(&sent) == ["sent"], "perhaps no webhook reaches us any more");
+
     app.accept(&arrived).await;
 
     app.until("the first is closed", async || app.told(&silent) == ["failed"]).await;
@@ -48,19 +63,40 @@ async fn a_message_without_news_is_reported_as_failed_when_its_time_is_over(data
     assert_eq!(app.told(&arrived), ALL);
 
     // It was not dropped after all.
-    let wamid = app.stored(&sent).await.provider_message_id.expect("it was taken");
-    let late = json!({"object": "whatsapp_business_account", "entry": [{"id": WABA_ID, "changes": [{
-        "field": "messages", "value": {"messaging_product": "whatsapp", "metadata": {"phone_number_id": NUMBER_ID},
-        "statuses": [{"id": wamid, "status": "delivered", "timestamp": "1890000123"}]}}]}]});
-    assert_eq!(app.post_webhook(late.to_string(), APP_SECRET).await, 200);
+    post_delivered(&app, &sent).await;
     app.until("it is told", async || app.told(&sent) == ["sent", "failed", "delivered"]).await;
     app.finish().await;
 }
 
-/// Waits until the messages so far have been looked at.
-async fn until_looked_at(app: &TestApp, message: &Message) {
-    let id = app.stored(message).await.id;
-    app.until("it is looked at", async || app.store.silence_mark(TIME_TO_LIVE_S).await.expect("readable") >= id).await;
+async fn post_delivered(app: &TestApp, message: &Message) {
+    let wamid = app.stored(message).await.provider_message_id.expect("it was taken");
+    let late = json!({"object": "whatsapp_business_account", "entry": [{"id": WABA_ID, "changes": [{
+        "field": "messages", "value": {"messaging_product": "whatsapp", "metadata": {"phone_number_id": NUMBER_ID},
+        "statuses": [{"id": wamid, "status": "delivered", "timestamp": "1890000123"}]}}]}]});
+    assert_eq!(app.post_webhook(late.to_string(), APP_SECRET).await, 200);
+}
+
+async fn what_arrived_during_an_outage_of_webhooks_is_not_reported_as_failed(database: Database) {
+    let app = start(database, "").await;
+    app.simulator.add_rule(Rule::everybody(Effect::Statuses(script("sent@5"))));
+    let message = Message::order_update(&person(1));
+    app.accept(&message).await;
+    app.until("it is told of", async || app.told(&message) == ["sent"]).await;
+    until_looked_at(&app, &message).await;
+    assert_eq!(noted(&app).await, 1);
+
+    post_delivered(&app, &message).await;
+
+    app.until("it is looked at again", async || noted(&app).await == 0).await;
+    app.settled().await;
+    assert_eq!(app.told(&message), ["sent", "delivered"]);
+    app.finish().await;
+}
+
+/// Messages that are to be looked at again.
+async fn noted(app: &TestApp) -> usize {
+    let sender = app.directory().snapshot().senders().next().expect("there is one number").key;
+    app.store.unheard_until(sender, UnixMillis(i64::MAX), 9).await.expect("readable").len()
 }
 
 async fn silence_of_a_number_that_is_not_heard_of_at_all_proves_nothing(database: Database) {
@@ -73,6 +109,18 @@ async fn silence_of_a_number_that_is_not_heard_of_at_all_proves_nothing(database
     until_looked_at(&app, &message).await;
 
     assert!(app.told(&message).is_empty(), "perhaps no webhook reaches us");
+    app.finish().await;
+}
+
+async fn an_account_may_want_silence_reported_whether_its_number_is_heard_of_or_not(database: Database) {
+    let app = start(database, "silent_messages = \"report_failed_always\"").await;
+    app.simulator.add_rule(Rule::everybody(Effect::Statuses(script("none"))));
+    let message = Message::order_update(&person(1));
+
+    app.accept(&message).await;
+
+    app.until("it is closed", async || app.told(&message) == ["failed"]).await;
+    assert_eq!(noted(&app).await, 0);
     app.finish().await;
 }
 
@@ -98,7 +146,9 @@ async fn an_account_may_want_silence_to_be_left(database: Database) {
 }
 
 on_each_database![
-    a_message_without_news_is_reported_as_failed_when_its_time_is_over,
+    a_message_without_news_is_reported_as_failed_once_its_number_is_heard_of_after_its_time,
+    what_arrived_during_an_outage_of_webhooks_is_not_reported_as_failed,
+    an_account_may_want_silence_reported_whether_its_number_is_heard_of_or_not,
     silence_of_a_number_that_is_not_heard_of_at_all_proves_nothing,
     an_account_may_want_silence_to_be_left,
 ];

@@ -11,7 +11,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::harness::{Database, TestApp, on_each_database, person};
+use crate::harness::{Database, PATIENCE, TestApp, on_each_database, person};
 
 /// CleverTap's API, as far as it is asked.
 #[derive(Clone, Default)]
@@ -160,9 +160,36 @@ async fn thousands_go_in_batches_and_survive_a_kill(database: Database) {
     app.finish().await;
 }
 
+async fn a_platform_that_never_answers_holds_up_no_other_account(database: Database) {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let silent_url = format!("http://{}", silent.local_addr().expect("it is bound"));
+    let api = SubscribeApi::default();
+    let url = api.start().await;
+    let app = TestApp::start_with(database, |options| {
+        options.settings.relay.timeout = PATIENCE * 2;
+        options.settings.instance.lease = PATIENCE * 4;
+        options.account = format!("subscribe_sync = {{ base_url = \"{silent_url}\" }}");
+    })
+    .await;
+    app.apply(&format!(
+        "[[accounts]]\nid = \"globex\"\nplatform = \"clevertap\"\nclevertap_account_id = \"TEST-ACC-2\"\n\
+         clevertap_passcode = \"globex-passcode\"\nsubscribe_sync = {{ base_url = \"{url}\" }}"
+    ))
+    .await;
+
+    app.command(&["suppress", "add", &person(1), "--account", "acme"]).await;
+    let (_held, _) = tokio::time::timeout(PATIENCE, silent.accept()).await.expect("it is asked").expect("it is taken");
+    app.command(&["suppress", "add", &person(2), "--account", "globex"]).await;
+    app.until("the other is told", async || api.told(&person(2)).len() == 1).await;
+    app.command(&["suppress", "remove", &person(2), "--account", "globex"]).await;
+    app.until("and told again", async || api.told(&person(2)).len() == 2).await;
+    app.finish().await;
+}
+
 on_each_database![
     clevertap_is_told_who_is_gone_and_who_is_back,
     a_failed_call_is_repeated_and_a_refused_person_is_shown,
     a_batch_that_is_refused_whole_is_halved_until_the_one_stands_alone,
     thousands_go_in_batches_and_survive_a_kill,
+    a_platform_that_never_answers_holds_up_no_other_account,
 ];

@@ -172,7 +172,7 @@ async fn a_person_who_hides_the_number_is_known_by_the_providers_id(database: Da
 }
 
 /// Meta names a person by both names, as it does in nearly every webhook.
-async fn name_both(app: &TestApp, person: &str, user_id: &str) {
+pub(crate) async fn name_both(app: &TestApp, person: &str, user_id: &str) {
     let contact = json!({"wa_id": person.trim_start_matches('+'), "user_id": user_id});
     said(app, json!({"contacts": [contact]})).await;
 }

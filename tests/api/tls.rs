@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use tempfile::TempDir;
-use wabridge::{app::App, settings::Settings};
+use wabridge::{
+    app::{App, provider_exchange},
+    settings::Settings,
+};
 
 use crate::harness::PATIENCE;
 
@@ -62,12 +65,23 @@ async fn it_speaks_tls_and_takes_a_renewed_certificate_without_a_restart() {
         }
     };
     tokio::time::timeout(PATIENCE, renewed).await.expect("the new certificate is used");
+    app.stop().await;
+}
 
-    // Half a renewal must not end the service.
-    std::fs::write(folder.path().join("chain.pem"), "nothing").expect("the file is written");
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-    let fresh = second.get(&url).header("connection", "close").send().await.expect("the old one stays in use");
-    assert_eq!(fresh.status(), 200);
+#[tokio::test]
+async fn a_certificate_that_nobody_trusts_is_told_in_plain_words() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    write_certificate(folder.path());
+    let app = App::start(with_tls(&folder)).await.expect("it starts");
+    let mut trial = settings(&folder, "");
+    trial.security.allow_private_networks = true;
+    let exchange = provider_exchange(&trial).expect("a client");
+    let url = format!("https://localhost:{}/clevertap/callback", app.address.port());
+
+    let why = exchange.would_be_received(&url).await.expect_err("nobody trusts it");
+
+    assert!(why.contains("issued by nobody whom this machine trusts") && why.contains("trust store"), "{why}");
+    assert!(why.ends_with("as its issuer: rcgen self signed cert"), "{why}");
     app.stop().await;
 }
 

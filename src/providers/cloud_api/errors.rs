@@ -57,7 +57,7 @@ pub static CODES: &[CodeRow] = &[
     give_up(130497, Reason::BlockedByProvider),
     retry(131000, Scope::Message, Reason::Other).at_most(6),
     hold(131005, Scope::Connection, Reason::Credentials),
-    give_up(131008, Reason::Template).to(131009),
+    give_up(131008, Reason::Template).to(INVALID_VALUE),
     retry(131016, Scope::Connection, Reason::Other),
     give_up(131020, Reason::Other),
     give_up(131021, Reason::InvalidNumber),
@@ -123,6 +123,9 @@ pub static CODES: &[CodeRow] = &[
 
 /// A paging cursor is used up: start the listing again.
 pub const CURSOR_EXPIRED: i64 = 131059;
+
+/// A value is invalid, or the marketing endpoint does not know the template yet.
+pub const INVALID_VALUE: i64 = 131009;
 
 /// The path names no number that this token may use.
 const WRONG_NUMBER_ID: CodeRow = hold(33, Scope::Number, Reason::Credentials);

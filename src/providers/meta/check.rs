@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::{
-    FetchFailure, MetaCloud, Provider as _, VERIFY_TOKEN, authorization, errors, graph_object, graph_url, usable,
+    FetchFailure, MetaCloud, Provider as _,
+    settings::{VERIFY_TOKEN, authorization, graph_object, graph_url, usable},
 };
 use crate::{
     clock,
@@ -30,6 +31,7 @@ use crate::{
         exchange::{Answer, Exchange, Method, OutgoingRequest},
         redact,
     },
+    providers::cloud_api::errors,
 };
 
 /// Numbers asked about at once.
@@ -365,7 +367,7 @@ async fn check_handshake(via: &Exchange, connection: &Connection, webhook_url: &
             return Finding::fine(about, format!("{webhook_url} answers Meta's question as it should"));
         }
         Ok(answer) => format!("answers Meta's question with HTTP {} and not with the challenge", answer.status),
-        Err(no_answer) => no_answer.to_string(),
+        Err(no_answer) => via.explain(webhook_url, &no_answer).await,
     };
     Finding::wrong(
         about,
@@ -435,8 +437,10 @@ async fn ask(
     let no_token = || Refused { answered: true, token: true, text: "the connection has no access_token".to_owned() };
     let headers = vec![authorization(connection).ok_or_else(no_token)?];
     let request = OutgoingRequest { method, url, headers, body, timeout: via.request_timeout() };
-    let result = via.send(request).await.result;
-    result.map_err(|no_answer| Refused { answered: false, token: false, text: no_answer.to_string() })
+    match via.send(request).await.result {
+        Ok(answer) => Ok(answer),
+        Err(no_answer) => Err(Refused { answered: false, token: false, text: via.explain(url, &no_answer).await }),
+    }
 }
 
 /// The JSON of a success.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-use super::{authorization, graph_base};
+use super::settings::{authorization, graph_base};
 use crate::{
     domain::account::{Connection, Sender},
     net::{

@@ -89,7 +89,8 @@ fn parse_policy(section: &mut Section<'_>, platform: &str, surroundings: &Surrou
         forbidden_white_space: word(section, "forbidden_white_space", "refuse or clean")
             .unwrap_or(defaults.forbidden_white_space),
         allowed_addresses: allowed_addresses(section).unwrap_or(defaults.allowed_addresses),
-        silent_messages: word(section, "silent_messages", "report_failed or leave").unwrap_or(defaults.silent_messages),
+        silent_messages: word(section, "silent_messages", "report_failed, report_failed_always or leave")
+            .unwrap_or(defaults.silent_messages),
         inbound_file_type: word(section, "inbound_file_type", "file, document or both")
             .unwrap_or(defaults.inbound_file_type),
         inbound_audio_type: word(section, "inbound_audio_type", "audio or voice")

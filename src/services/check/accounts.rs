@@ -74,7 +74,7 @@ impl Checker<'_> {
         findings
     }
 
-    /// By its name only: nothing is sent to it.
+    /// By its server only: nothing is sent to it.
     async fn check_callback_url(&self, about: &str, subscription: &Subscription) -> Vec<Finding> {
         let key = subscription.key;
         let what = match subscription.kind {
@@ -84,12 +84,12 @@ impl Checker<'_> {
         };
         let mut findings = Vec::new();
         if !self.scope.offline {
-            findings.push(match self.exchange.would_reach(subscription.url.expose_secret()).await {
-                Ok(()) => Finding::fine(about, format!("{what} ({key}) has an address that may be reached")),
+            findings.push(match self.exchange.would_be_received(subscription.url.expose_secret()).await {
+                Ok(()) => Finding::fine(about, format!("{what} ({key}) is on a server that answers")),
                 Err(why) => Finding::wrong(
                     about,
                     format!("{what} ({key}): {why}"),
-                    "compare it with the one that CleverTap shows, and apply it",
+                    "compare it with the one that CleverTap shows",
                 ),
             });
         }

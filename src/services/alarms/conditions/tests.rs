@@ -110,7 +110,7 @@ fn minutes(minutes: u64) -> Duration {
 }
 
 fn sent(sent: u64, heard: u64) -> BTreeMap<SenderKey, Tally> {
-    BTreeMap::from([(SENDER, Tally { sent, heard, expired: 0 })])
+    BTreeMap::from([(SENDER, Tally { sent, heard, ..Tally::default() })])
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_queue_is_late_when_it_waits_while_its_number_is_idle_and_not_while_it_sends
         let oldest_queued = Some(NOW.minus(minutes(waits)));
         scene.observed.queues.insert(SENDER, QueueOverview { queued: 9, oldest_queued, ..QueueOverview::default() });
         scene.observed.at_pace = sent(sent_at_pace, 1);
-        scene.observed.lately = BTreeMap::from([(SENDER, Tally { sent: 1, heard: 1, expired })]);
+        scene.observed.lately = BTreeMap::from([(SENDER, Tally { sent: 1, heard: 1, expired, ..Tally::default() })]);
         scene.kinds()
     };
 

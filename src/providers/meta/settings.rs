@@ -1,0 +1,111 @@
+//! What a connection to Meta is told in the apply file, and how it is read.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{domain::account::Connection, providers::SettingField};
+
+pub(super) const SETTINGS: &[SettingField] = &[
+    SettingField {
+        name: "base_url",
+        help: "Where Graph lives; another address for a proxy or a simulator",
+        secret: false,
+        list: false,
+        required: false,
+        default: Some("https://graph.facebook.com"),
+        check: None,
+    },
+    SettingField {
+        name: "api_version",
+        help: "Graph's version in the path of every request; each lives about two years",
+        secret: false,
+        list: false,
+        required: false,
+        default: Some("v26.0"),
+        check: Some(check_api_version),
+    },
+    SettingField {
+        name: ACCESS_TOKEN,
+        help: "A token with whatsapp_business_messaging and whatsapp_business_management; the first is used",
+        secret: true,
+        list: true,
+        required: true,
+        default: None,
+        check: None,
+    },
+    SettingField {
+        name: APP_SECRET,
+        help: "The app's secret, which signs webhooks; several while it is being changed",
+        secret: true,
+        list: true,
+        required: true,
+        default: None,
+        check: None,
+    },
+    SettingField {
+        name: VERIFY_TOKEN,
+        help: "A word of your choice, to be given to Meta together with the webhook's URL",
+        secret: true,
+        list: false,
+        required: true,
+        default: None,
+        check: None,
+    },
+    SettingField {
+        name: "marketing_endpoint",
+        help: "Where marketing templates go first: messages or marketing_messages (the Marketing Messages API)",
+        secret: false,
+        list: false,
+        required: false,
+        default: Some(MESSAGES),
+        check: Some(check_marketing_endpoint),
+    },
+];
+
+pub(super) const ACCESS_TOKEN: &str = "access_token";
+pub(super) const APP_SECRET: &str = "app_secret";
+pub(super) const VERIFY_TOKEN: &str = "verify_token";
+
+pub(super) const MESSAGES: &str = "messages";
+pub(super) const MARKETING_MESSAGES: &str = "marketing_messages";
+
+/// The secrets that can prove anything: with an empty one anybody could sign.
+pub(super) fn usable(secrets: &[SecretString]) -> impl Iterator<Item = &SecretString> {
+    secrets.iter().filter(|secret| !secret.expose_secret().is_empty())
+}
+
+pub(super) fn prefers_marketing_endpoint(connection: &Connection) -> bool {
+    connection.setting("marketing_endpoint") == MARKETING_MESSAGES
+}
+
+pub(super) fn graph_url(connection: &Connection, id: &str, edge: &str) -> String {
+    format!("{}/{edge}", graph_object(connection, id))
+}
+
+pub(super) fn graph_object(connection: &Connection, id: &str) -> String {
+    format!("{}/{id}", graph_base(connection))
+}
+
+pub(super) fn graph_base(connection: &Connection) -> String {
+    let base = connection.setting("base_url").trim_end_matches('/');
+    format!("{base}/{}", connection.setting("api_version"))
+}
+
+pub(super) fn authorization(connection: &Connection) -> Option<(&'static str, SecretString)> {
+    let token = usable(connection.secrets(ACCESS_TOKEN)).next()?;
+    Some(("authorization", SecretString::from(format!("Bearer {}", token.expose_secret()))))
+}
+
+fn check_api_version(text: &str) -> Result<(), String> {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.strip_prefix('v').and_then(|version| version.split_once('.')) {
+        Some((major, minor)) if digits(major) && digits(minor) => Ok(()),
+        Some(_) | None => Err("must be a version of Graph, like v26.0".to_owned()),
+    }
+}
+
+fn check_marketing_endpoint(text: &str) -> Result<(), String> {
+    match text {
+        MESSAGES | MARKETING_MESSAGES => Ok(()),
+        _ => Err(format!("must be {MESSAGES} or {MARKETING_MESSAGES}")),
+    }
+}
