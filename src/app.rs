@@ -18,6 +18,7 @@ use crate::{
     domain::{ids::MessageIds, phone::PhoneNumber, retry::Schedule},
     http::{Parts, body::BodyRoom, metrics_routes, routes, tls::Certificate},
     net::exchange::{Exchange, ExchangeLimits},
+    pulse::Health,
     services::{
         accept::Acceptor,
         activity::Activity,
@@ -36,17 +37,11 @@ use crate::{
     settings::Settings,
     store::{
         Store,
-        batch::{BatchLimits, Committer},
+        batch::{BATCH_TAKES_MAX, BatchLimits, Committer},
         files::Files,
         wakeups::Wakeups,
     },
-    worker::{
-        pauses::Pauses,
-        runner::{Health, Runner},
-        sender::SenderParts,
-        subscription::SubscriptionParts,
-        watch::Watch,
-    },
+    worker::{pauses::Pauses, runner::Runner, sender::SenderParts, subscription::SubscriptionParts, watch::Watch},
 };
 
 /// A running bridge.
@@ -86,7 +81,14 @@ impl App {
             queued_rows_max: settings.limits.commit_queue_rows,
             repeat_window: settings.repeats.window,
         };
-        let (committer, writer) = Committer::start(store.clone(), ids, wakeups.clone(), limits);
+        let health = Arc::new(Health::default());
+        let (committer, writer) = Committer::start(
+            store.clone(),
+            ids,
+            wakeups.clone(),
+            limits,
+            health.start("the writing of the database", BATCH_TAKES_MAX),
+        );
         let directory = Arc::new(Directory::load(store.clone()).await?);
         let exchange = provider_exchange(&settings)?;
         let lookup = Arc::new(TemplateLookup::new(
@@ -106,7 +108,6 @@ impl App {
             activity.clone(),
             AlarmWays::new(&settings, platform_exchange(&settings)?)?,
         );
-        let health = Arc::new(Health::default());
         let files = open_files(&settings)?;
         let links = Arc::new(MediaLinks::load(&store, &settings.public_url(), settings.retention.media).await?);
         let runner = Arc::new(Runner {

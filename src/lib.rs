@@ -3,6 +3,7 @@
 pub mod domain;
 
 pub mod clock;
+pub mod pulse;
 pub mod settings;
 pub mod telemetry;
 

@@ -121,6 +121,9 @@ enum Command {
         /// Print what every setting is for, with its default, as a page in Markdown
         #[arg(long)]
         reference: bool,
+        /// Print what every metric of /metrics is for, as a page in Markdown
+        #[arg(long, conflicts_with = "reference")]
+        metrics: bool,
     },
 }
 
@@ -172,8 +175,9 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Bench(_) if file.is_some() => anyhow::bail!("the bench has settings of its own: leave out --settings"),
         Command::Bench(arguments) => cli::bench::bench(&arguments).await,
         Command::Openapi => cli::answer(&openapi::render()),
-        Command::Settings { reference: true } => cli::answer(&reference::markdown()),
-        Command::Settings { reference: false } => cli::answer(&settings()?.render()),
+        Command::Settings { reference: true, .. } => cli::answer(&reference::markdown()),
+        Command::Settings { metrics: true, .. } => cli::answer(&telemetry::metrics_markdown()),
+        Command::Settings { reference: false, metrics: false } => cli::answer(&settings()?.render()),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

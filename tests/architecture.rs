@@ -11,7 +11,7 @@ use std::{
 const LAYERS: [&[&str]; 8] = [
     &["domain"],
     &["settings"],
-    &["clock", "telemetry"],
+    &["clock", "pulse", "telemetry"],
     &["net", "platforms", "store"],
     // A provider is a client of the outside world.
     &["providers"],
@@ -21,8 +21,7 @@ const LAYERS: [&[&str]; 8] = [
 ];
 
 /// Uses within a layer, or against the direction, that have a reason.
-const EXCEPTIONS: [(&str, &str, &str); 1] =
-    [("http", "worker", "`/readyz` says whether the workers live, which they tell by `worker::runner::Health`")];
+const EXCEPTIONS: [(&str, &str, &str); 0] = [];
 
 /// Crates that belong to a few modules.
 const CRATES: [(&str, &[&str]); 5] = [

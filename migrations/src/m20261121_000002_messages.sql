@@ -39,7 +39,8 @@ CREATE TABLE outbound_messages (
 -- The next work of a number costs the same behind ten million finished rows. The sum makes this index the only one in the
 -- order in which the queue is read: by the primary key PostgreSQL would go through all that is finished first.
 CREATE INDEX outbound_messages_queue ON outbound_messages (sender, class, (id + 0)) WHERE state = 0 AND due_at IS NULL;
-CREATE INDEX outbound_messages_due ON outbound_messages (sender, due_at) WHERE due_at IS NOT NULL;
+-- With the state, so that those that wait are counted without being read.
+CREATE INDEX outbound_messages_due ON outbound_messages (sender, due_at, state) WHERE due_at IS NOT NULL;
 CREATE INDEX outbound_messages_sending ON outbound_messages (sender) WHERE state = 1;
 
 -- What came before: account, hash of the platform's id, hash of recipient and content.

@@ -39,6 +39,19 @@ pub enum Scope {
     Connection,
 }
 
+impl Scope {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Pair => "pair",
+            Self::Number => "number",
+            Self::Template => "template",
+            Self::ProviderAccount => "provider_account",
+            Self::Connection => "connection",
+        }
+    }
+}
+
 /// The reason in terms that every platform can express.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureReason {

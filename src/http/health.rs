@@ -8,7 +8,13 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use std::time::Instant;
+
 use super::Parts;
+use crate::{
+    pulse::{Stopped, WhyStopped},
+    telemetry,
+};
 
 /// The process answers.
 #[utoipa::path(get, path = "/healthz", tag = "operation", operation_id = "alive", responses((status = 200, description = "Alive")))]
@@ -22,14 +28,20 @@ pub struct Readiness {
     ready: bool,
     /// The database can be read.
     database: bool,
-    /// Numbers and subscriptions are being worked on.
+    /// Numbers and subscriptions are being worked on, and no worker has stopped.
     workers: bool,
     /// The newest configuration is in use.
     configuration: bool,
     /// What to do, when not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<&'static str>,
+    advice: Option<String>,
+    /// Workers that have stopped, the first of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stopped: Vec<String>,
 }
+
+/// More are not named.
+const STOPPED_NAMED_MAX: usize = 20;
 
 /// The database and the configuration can be read, and the work behind the doors goes on.
 #[utoipa::path(
@@ -41,19 +53,35 @@ pub struct Readiness {
 )]
 pub async fn ready(parts: Data<Parts>) -> HttpResponse {
     let database = parts.store.ping().await.is_ok();
-    let workers = parts.health.since_beat().is_some_and(|since| since < parts.settings.instance.lease);
+    let leases = parts.health.since_leases_kept().is_some_and(|since| since < parts.settings.instance.lease);
+    let stopped = parts.health.stopped(Instant::now());
+    let workers = leases && stopped.is_empty();
     let configuration = parts.health.reads_configuration();
-    let advice = match (database, workers, configuration) {
-        (true, true, true) => None,
-        (false, ..) => Some("the database cannot be read: check database.url and the disk"),
-        (true, _, false) => Some(
-            "the configuration cannot be read: was it applied with another master key, or by a newer version? See the log",
+    let advice = match (database, configuration, leases, stopped.first()) {
+        (true, true, true, None) => None,
+        (false, ..) => Some("the database cannot be read: check database.url and the disk".to_owned()),
+        (true, false, ..) => Some(
+            "the configuration cannot be read: was it applied with another master key, or by a newer version? See the log"
+                .to_owned(),
         ),
-        (true, false, true) => Some("leases are not being renewed: see the log"),
+        (true, true, false, _) => Some("leases are not being renewed: see the log".to_owned()),
+        (true, true, true, Some(first)) => Some(format!(
+            "{} has stopped although requests are accepted: look for its errors in the log and mend what they name; \
+             restart this instance when there are none",
+            first.stream
+        )),
     };
+    let stopped = stopped.iter().take(STOPPED_NAMED_MAX).map(sentence).collect();
     let ready = database && workers && configuration;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    HttpResponse::build(status).json(Readiness { ready, database, workers, configuration, advice })
+    HttpResponse::build(status).json(Readiness { ready, database, workers, configuration, advice, stopped })
+}
+
+fn sentence(stopped: &Stopped) -> String {
+    match stopped.why {
+        WhyStopped::Silent(silent) => format!("{} has got nothing done for {} s", stopped.stream, silent.as_secs()),
+        WhyStopped::Broken => format!("{} ended with a panic", stopped.stream),
+    }
 }
 
 /// Counters and histograms in Prometheus' text format.
@@ -62,6 +90,7 @@ pub async fn ready(parts: Data<Parts>) -> HttpResponse {
     responses((status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain"))
 )]
 pub async fn metrics(parts: Data<Parts>) -> HttpResponse {
+    metrics::gauge!(telemetry::STREAMS_STOPPED).set(parts.health.stopped(Instant::now()).len() as f64);
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
         .body(parts.metrics.render())

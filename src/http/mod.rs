@@ -20,10 +20,10 @@ use actix_web::web::{self, ServiceConfig};
 
 use crate::{
     platforms,
+    pulse::Health,
     services::{accept::Acceptor, directory::Directory, ingest::Ingestor, media::Shelf},
     settings::Settings,
     store::Store,
-    worker::runner::Health,
 };
 
 /// What handlers need.

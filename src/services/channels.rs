@@ -92,7 +92,6 @@ impl Channels {
 
     async fn keep(&self, sender: &Sender, state: &NumberState) -> Result<(), StoreError> {
         let number = sender.number.as_e164();
-        metrics::gauge!(telemetry::NUMBER_QUALITY, "number" => number.to_owned()).set(f64::from(state.quality.score()));
         for warning in state.warnings() {
             tracing::warn!(sender.number = number, "{number}: {warning}");
         }

@@ -23,6 +23,7 @@ use crate::{
         Store, StoreError, configuration::Configuration, people::PERSON_LINKS, queue_rules::QUEUE_RULES,
         templates::TemplateOwner,
     },
+    telemetry,
 };
 
 /// The current snapshots.
@@ -46,6 +47,8 @@ pub struct Snapshot {
     senders_of_account: HashMap<AccountKey, Vec<Arc<Sender>>>,
     senders_by_provider_id: HashMap<(ConnectionKey, String), Arc<Sender>>,
     pub subscriptions: Vec<Arc<Subscription>>,
+    /// Numbers with larger keys have no series of their own among the metrics.
+    shown_up_to: Option<SenderKey>,
 }
 
 type TemplateLists = BTreeMap<TemplateOwner, Arc<Vec<Template>>>;
@@ -72,6 +75,9 @@ impl Snapshot {
             snapshot.senders.insert(sender.key, sender);
         }
         snapshot.subscriptions = configuration.subscriptions.into_iter().map(Arc::new).collect();
+        let mut keys: Vec<SenderKey> = snapshot.senders.keys().copied().collect();
+        keys.sort_unstable();
+        snapshot.shown_up_to = keys.get(telemetry::SUBJECTS_SHOWN_MAX - 1).copied();
         snapshot
     }
 
@@ -201,6 +207,12 @@ impl Directory {
         self.templates.store(Arc::new(lists));
         Ok(())
     }
+}
+
+/// What the label `number` says of a number: the number, or that it is one of too many.
+pub fn number_label(snapshot: &Snapshot, sender: &Sender) -> String {
+    let shown = snapshot.shown_up_to.is_none_or(|last| sender.key <= last);
+    if shown { sender.number.as_e164().to_owned() } else { telemetry::OTHERS.to_owned() }
 }
 
 /// Whose list of templates a number uses.

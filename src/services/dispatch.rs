@@ -128,16 +128,16 @@ impl Dispatcher {
 
     /// What keeps a message from being sent, before anybody was asked.
     fn obstructed(&self, queued: &QueuedMessage, obstacle: Obstacle) -> Dispatched {
-        let later = |wait: Duration, failure| {
-            count("later");
+        let later = |wait: Duration, failure, scope| {
+            count("later", scope);
             Finding::Retry { due_at: clock::now().plus(wait).min(queued.expires_at), failure }
         };
         match obstacle {
             Obstacle::Final(failure) => {
-                count("given_up");
+                count("given_up", Scope::Message);
                 Dispatched::of(Finding::GivenUp { failure })
             }
-            Obstacle::NotYet { wait, failure } => Dispatched::of(later(wait, failure)),
+            Obstacle::NotYet { wait, failure } => Dispatched::of(later(wait, failure, Scope::Message)),
             Obstacle::TemplateStopped(failure) => {
                 let consequence = Consequence {
                     class: ConsequenceClass::Hold,
@@ -145,7 +145,7 @@ impl Dispatcher {
                     wait: Duration::ZERO,
                     failure: failure.clone(),
                 };
-                let finding = later(TEMPLATE_STOPPED_WAIT, failure);
+                let finding = later(TEMPLATE_STOPPED_WAIT, failure, Scope::Template);
                 Dispatched { consequence: Some(consequence), ..Dispatched::of(finding) }
             }
         }
@@ -289,7 +289,7 @@ impl Dispatcher {
     ) -> Dispatched {
         let failure = match result {
             Ok(Submitted { provider_message_id }) => {
-                count("submitted");
+                count("submitted", Scope::Message);
                 let attempt = attempt(started_at, took, AttemptOutcome::Succeeded, "");
                 let finding = Finding::Submitted { provider_message_id };
                 return Dispatched { attempt: Some(attempt), ..Dispatched::of(finding) };
@@ -319,15 +319,14 @@ impl Dispatcher {
         match class {
             // Every message of the template would be told the same; they wait with it.
             FailureClass::Retry if scope == Scope::Template => {
-                count("retry");
+                count("retry", scope);
                 let wait = wait.unwrap_or(TEMPLATE_RETRY_WAIT).min(WAIT_MAX);
                 let consequence = consequence(ConsequenceClass::Slow, wait);
                 Dispatched { attempt, consequence, ..Dispatched::of(retry(failure, wait)) }
             }
             // Its own schedule, apart from that of other failures; the number's owner counts for the person.
             FailureClass::Slow if scope == Scope::Pair => {
-                count("slow");
-                metrics::counter!(telemetry::PAIR_REFUSALS).increment(1);
+                count("slow", scope);
                 let wait = wait.unwrap_or_default().min(WAIT_MAX);
                 let consequence = consequence(ConsequenceClass::Slow, wait);
                 let before = u32::try_from(queued.attempts).unwrap_or(0);
@@ -335,32 +334,32 @@ impl Dispatcher {
                 Dispatched { attempt, consequence, ..Dispatched::of(Finding::Retry { due_at, failure }) }
             }
             FailureClass::Retry => {
-                count("retry");
+                count("retry", scope);
                 let at_least = wait.unwrap_or_default().min(WAIT_MAX);
                 Dispatched { attempt, ..Dispatched::of(retry(failure, at_least)) }
             }
             FailureClass::Slow => {
-                count("slow");
+                count("slow", scope);
                 let wait = wait.unwrap_or(SLOW_WAIT).min(WAIT_MAX);
                 let consequence = consequence(ConsequenceClass::Slow, wait);
                 Dispatched { attempt, consequence, ..Dispatched::of(retry(failure, wait)) }
             }
             FailureClass::Hold if scope == Scope::Message => {
-                count("given_up");
+                count("given_up", scope);
                 Dispatched { attempt, ..Dispatched::of(Finding::GivenUp { failure }) }
             }
             FailureClass::Hold => {
-                count("hold");
+                count("hold", scope);
                 let consequence = consequence(ConsequenceClass::Hold, wait.unwrap_or_default());
                 Dispatched { attempt, consequence, ..Dispatched::of(retry(failure, Duration::ZERO)) }
             }
             // One endpoint sent it to the other, and that one sent it back: nobody takes it.
             FailureClass::Swap | FailureClass::GiveUp => {
-                count("given_up");
+                count("given_up", scope);
                 Dispatched { attempt, ..Dispatched::of(Finding::GivenUp { failure }) }
             }
             FailureClass::Unknown => {
-                count("unknown");
+                count("unknown", scope);
                 let settle_at = clock::now().plus(self.unknown_grace);
                 Dispatched { attempt, ..Dispatched::of(Finding::Unknown { settle_at, failure }) }
             }
@@ -378,7 +377,7 @@ impl Dispatcher {
 }
 
 fn given_up(reason: FailureReason, text: &str) -> Dispatched {
-    count("given_up");
+    count("given_up", Scope::Message);
     Dispatched::of(Finding::GivenUp { failure: Failure::new(reason, None, text) })
 }
 
@@ -386,6 +385,6 @@ fn attempt(started_at: UnixMillis, took: Duration, outcome: AttemptOutcome, note
     Attempt { started_at, took, outcome, http_status: None, note: note.to_owned() }
 }
 
-fn count(outcome: &'static str) {
-    metrics::counter!(telemetry::SENDS, "outcome" => outcome).increment(1);
+fn count(outcome: &'static str, scope: Scope) {
+    metrics::counter!(telemetry::SENDS, "outcome" => outcome, "scope" => scope.as_str()).increment(1);
 }

@@ -12,6 +12,7 @@ pub mod disk;
 pub mod dispatch;
 pub mod endpoints;
 pub mod export;
+pub mod gauges;
 pub mod ingest;
 pub mod lookup;
 pub mod media;

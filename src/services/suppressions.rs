@@ -19,6 +19,7 @@ use crate::{
         phone::PhoneNumber,
         suppression::{PersonHash, PersonHasher, Scope, Source, Suppression},
     },
+    pulse::Pulse,
     store::{
         Store, StoreError,
         suppressions::{Entry, Seen},
@@ -122,17 +123,21 @@ impl Suppressions {
     }
 
     /// Keeps the memory fresh until `stop`.
-    pub async fn follow(&self, wakeups: &Wakeups, stop: &CancellationToken) {
+    pub async fn follow(&self, wakeups: &Wakeups, stop: &CancellationToken, pulse: Pulse) {
         while !stop.is_cancelled() {
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = wakeups.of_suppressions().notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            if let Err(error) = self.refresh().await {
-                tracing::error!(error = %telemetry::Chain(&error), "could not look for changes of the suppression list");
+            match self.refresh().await {
+                Ok(()) => pulse.beat(),
+                Err(error) => {
+                    tracing::error!(error = %telemetry::Chain(&error), "could not look for changes of the suppression list");
+                }
             }
         }
+        pulse.end();
     }
 }
 

@@ -119,6 +119,14 @@ fn check_instance(settings: &Settings, findings: &mut Findings) {
             format_duration(instance.lease),
         )
     });
+    findings.unless(instance.worker_silence_max >= instance.lease, || {
+        format!(
+            "instance.worker_silence_max ({}) is shorter than instance.lease ({}), so that a slow exchange would pass for a \
+             worker that stopped: raise instance.worker_silence_max",
+            format_duration(instance.worker_silence_max),
+            format_duration(instance.lease),
+        )
+    });
     findings.unless(instance.id.chars().count() <= INSTANCE_ID_CHARS_MAX, || {
         format!("instance.id is longer than {INSTANCE_ID_CHARS_MAX} characters: choose a shorter name")
     });
@@ -376,6 +384,8 @@ mod tests {
         assert!(finding(|s| s.send.timeout = Duration::from_secs(15)).contains("instance.lease"));
         assert!(finding(|s| s.relay.timeout = Duration::from_secs(30)).contains("instance.lease"));
         assert!(finding(|s| s.instance.lease_renewal = Duration::from_secs(7)).contains("lease_renewal"));
+        let impatient = finding(|s| s.instance.worker_silence_max = Duration::from_secs(5));
+        assert!(impatient.contains("worker_silence_max"));
     }
 
     #[test]

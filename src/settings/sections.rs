@@ -75,6 +75,9 @@ pub struct Instance {
     pub lease: Duration,
     #[serde(with = "humantime_serde")]
     pub lease_renewal: Duration,
+    /// Until a worker that gets nothing done makes `/readyz` red.
+    #[serde(with = "humantime_serde")]
+    pub worker_silence_max: Duration,
 }
 
 /// Everything has a limit, and the limit has a name.

@@ -39,6 +39,7 @@ use crate::{
         ids::{AccountKey, MessageId, MessageIds, SenderKey},
         time::UnixMillis,
     },
+    pulse::Pulse,
     telemetry,
 };
 
@@ -156,11 +157,12 @@ impl Committer {
         ids: Arc<MessageIds>,
         wakeups: Arc<Wakeups>,
         limits: BatchLimits,
+        pulse: Pulse,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (jobs, queue) = mpsc::unbounded_channel();
         let load = Arc::new(Load::default());
         let writer = Writer { store, ids: ids.clone(), wakeups, limits, load: load.clone() };
-        (Self { jobs, load, ids, limits }, tokio::spawn(writer.run(queue)))
+        (Self { jobs, load, ids, limits }, tokio::spawn(writer.run(queue, pulse)))
     }
 
     /// A new message id.
@@ -278,14 +280,16 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(self, mut queue: mpsc::UnboundedReceiver<Job>) {
+    async fn run(self, mut queue: mpsc::UnboundedReceiver<Job>, pulse: Pulse) {
         // Not in the middle of a transaction: reading the key for the first time may write it.
         if let Err(error) = self.store.person_hasher().await {
             tracing::error!(error = %telemetry::Chain(&error), "could not read the key for people's hashes");
         }
         // Accepted by a commit that took too long for whoever waited: to be cancelled first of all.
         let mut withdrawn = Vec::new();
+        pulse.rest();
         while let Some(job) = queue.recv().await {
+            pulse.beat();
             let mut rows = job.write.rows();
             let mut jobs = vec![job];
             while rows < self.limits.rows_max {
@@ -302,7 +306,9 @@ impl Writer {
                     tokio::time::sleep(WITHDRAW_RETRY).await;
                 }
             }
+            pulse.rest();
         }
+        pulse.end();
     }
 
     async fn write(&self, jobs: Vec<Job>, withdrawn: &mut Vec<MessageId>) {
@@ -310,6 +316,9 @@ impl Writer {
         let together = self.commit(&jobs.iter().map(|job| &job.write).collect::<Vec<_>>(), withdrawn).await;
         let took = started.elapsed();
         self.note_duration(took, jobs.len());
+        if together.is_err() {
+            metrics::counter!(telemetry::COMMIT_FAILURES).increment(1);
+        }
         match together {
             Ok(answers) => {
                 withdrawn.clear();
@@ -447,6 +456,9 @@ impl Writer {
         self.load.commit_us.store(smoothed - smoothed / 4 + took_us / 4, Ordering::Relaxed);
     }
 }
+
+/// The committer works on one batch for no longer than this, or it hangs.
+pub const BATCH_TAKES_MAX: Duration = Duration::from_secs(60);
 
 /// When this many jobs have failed alone, one after the other, it is not them.
 const SINGLE_FAILURES_MAX: usize = 3;

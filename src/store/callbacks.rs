@@ -86,6 +86,14 @@ pub struct CursorState {
     pub trouble: Trouble,
 }
 
+/// From a cursor to the end of its log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Distance {
+    pub events: i64,
+    /// When the first of them was written to the log.
+    pub oldest: Option<UnixMillis>,
+}
+
 pub(super) async fn move_cursors(
     transaction: &DatabaseTransaction,
     moves: &[&CursorMove],
@@ -222,14 +230,28 @@ impl Store {
 
     /// How many events a subscription has yet to deliver, counted up to `limit`.
     pub async fn owed(&self, subscription: &Subscription, after: Place, limit: u64) -> Result<i64, StoreError> {
+        self.distance(subscription, after, limit).await.map(|distance| distance.events)
+    }
+
+    /// How far a cursor is from the end of its log, counted up to `limit` events.
+    pub async fn distance(
+        &self,
+        subscription: &Subscription,
+        after: Place,
+        limit: u64,
+    ) -> Result<Distance, StoreError> {
         let whose = whose_events(subscription);
         let sql = format!(
-            "SELECT COUNT(*) AS owed FROM (SELECT 1 FROM events \
-             WHERE account = $1 AND place > $2 AND kind = $3 AND {whose} LIMIT {limit}) AS e"
+            "SELECT COUNT(*) AS owed, MIN(recorded_at) AS oldest FROM (SELECT recorded_at FROM events \
+             WHERE account = $1 AND place > $2 AND kind = $3 AND {whose} ORDER BY place LIMIT {limit}) AS e"
         );
         let values = vec![subscription.account.0.into(), after.0.into(), subscription.kind.code().into()];
         let rows = query(self.reader(), sql, values).await;
-        rows.and_then(|rows| rows.first().map_or(Ok(0), |row| row.try_get("", "owed"))).doing("count what is owed")
+        let read = |row: &sea_orm::QueryResult| {
+            let oldest: Option<i64> = row.try_get("", "oldest")?;
+            Ok(Distance { events: row.try_get("", "owed")?, oldest: oldest.map(UnixMillis) })
+        };
+        rows.and_then(|rows| rows.first().map_or(Ok(Distance::default()), read)).doing("count what is owed")
     }
 }
 

@@ -116,6 +116,9 @@ pub struct QueuedMessage {
     pub request: String,
     pub expires_at: UnixMillis,
     pub attempts: i16,
+    /// Since when it might have left: its acceptance, or the time of its retry. Its owner knows better when something else
+    /// kept it.
+    pub due_since: UnixMillis,
 }
 
 /// Cancels what was stored for somebody who was told that it was not.
@@ -385,7 +388,7 @@ pub(crate) fn id_list(messages: &[MessageId]) -> String {
 }
 
 const QUEUED_COLUMNS: &str =
-    "id, category, campaign, recipient, template_name, template_language, request, expires_at, attempts";
+    "id, category, campaign, recipient, template_name, template_language, request, expires_at, attempts, due_at";
 
 impl Store {
     /// The next messages of one class at a number, in order of acceptance.
@@ -459,8 +462,10 @@ fn queued_message(row: &QueryResult) -> Result<QueuedMessage, DbErr> {
     let category: i16 = row.try_get("", "category")?;
     let name: Option<String> = row.try_get("", "template_name")?;
     let language: Option<String> = row.try_get("", "template_language")?;
+    let id = MessageId(row.try_get("", "id")?);
+    let due_at: Option<i64> = row.try_get("", "due_at")?;
     Ok(QueuedMessage {
-        id: MessageId(row.try_get("", "id")?),
+        id,
         category: Category::from_code(category).ok_or_else(|| odd_value("category"))?,
         campaign: row.try_get("", "campaign")?,
         recipient: PhoneNumber::from_international(&recipient).ok_or_else(|| odd_value("recipient"))?,
@@ -468,6 +473,7 @@ fn queued_message(row: &QueryResult) -> Result<QueuedMessage, DbErr> {
         request: row.try_get("", "request")?,
         expires_at: UnixMillis(row.try_get("", "expires_at")?),
         attempts: row.try_get("", "attempts")?,
+        due_since: due_at.map_or_else(|| id.made_at(), UnixMillis),
     })
 }
 

@@ -1,13 +1,13 @@
 //! How things stand: queues, owners, what could not be read. For `wabridge status`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use sea_orm::{DbErr, QueryResult};
 
 use super::{Doing, Store, StoreError, query};
 use crate::domain::{
     ids::{MessageId, SenderKey, SubscriptionKey},
-    outbound::SendState,
+    outbound::{Class, SendState},
     time::UnixMillis,
 };
 
@@ -17,6 +17,8 @@ pub struct QueueOverview {
     pub queued: i64,
     pub oldest_queued: Option<UnixMillis>,
     pub waiting_for_retry: i64,
+    /// When the first of those is, or was, due.
+    pub next_retry: Option<UnixMillis>,
     pub sending: i64,
     pub unknown: i64,
 }
@@ -33,6 +35,15 @@ pub struct DeadCallback {
     pub reason: String,
 }
 
+/// PostgreSQL's own housekeeping.
+#[derive(Clone, Debug, Default)]
+pub struct Upkeep {
+    /// No row that is dead since it began can be removed.
+    pub oldest_transaction: Duration,
+    /// By table.
+    pub dead_rows: BTreeMap<String, i64>,
+}
+
 /// Who owns a number or subscription.
 #[derive(Clone, Debug)]
 pub struct LeaseOverview {
@@ -46,31 +57,50 @@ impl Store {
     /// Open work by number.
     pub async fn queues(&self) -> Result<BTreeMap<SenderKey, QueueOverview>, StoreError> {
         // One statement, so that a message that moves meanwhile is counted once, and not never.
-        let sql = "SELECT sender, 0 AS waits, state, COUNT(*) AS messages, MIN(id) AS oldest FROM outbound_messages \
-                   WHERE state = 0 AND due_at IS NULL GROUP BY sender, state \
-                   UNION ALL SELECT sender, 1, state, COUNT(*), MIN(id) FROM outbound_messages \
-                   WHERE due_at IS NOT NULL GROUP BY sender, state \
-                   UNION ALL SELECT sender, 0, state, COUNT(*), MIN(id) FROM outbound_messages \
-                   WHERE state = 1 GROUP BY sender, state";
+        // Each part is answered by an index alone: a million rows are not read to be counted.
+        let heads: String = Class::ALL
+            .into_iter()
+            .map(|class| {
+                format!(
+                    " UNION ALL SELECT key, 2, 0, 0, (SELECT id FROM outbound_messages WHERE sender = senders.key \
+                     AND class = {} AND state = 0 AND due_at IS NULL ORDER BY id + 0 LIMIT 1) FROM senders",
+                    class.code()
+                )
+            })
+            .collect();
+        let sql = format!(
+            "SELECT sender, 0 AS part, 0 AS state, COUNT(*) AS messages, CAST(NULL AS BIGINT) AS oldest \
+             FROM outbound_messages WHERE state = 0 AND due_at IS NULL GROUP BY sender \
+             UNION ALL SELECT sender, 1, state, COUNT(*), MIN(due_at) FROM outbound_messages \
+             WHERE due_at IS NOT NULL GROUP BY sender, state \
+             UNION ALL SELECT sender, 0, 1, COUNT(*), NULL FROM outbound_messages WHERE state = 1 GROUP BY sender{heads}"
+        );
         let mut queues: BTreeMap<SenderKey, QueueOverview> = BTreeMap::new();
         for row in query(self.reader(), sql, vec![]).await.doing("count what is under way")? {
-            let read = |row: &QueryResult| -> Result<(i32, i32, i16, i64, i64), DbErr> {
+            let read = |row: &QueryResult| -> Result<(i32, i32, i32, i64, Option<i64>), DbErr> {
                 Ok((
                     row.try_get("", "sender")?,
-                    row.try_get("", "waits")?,
+                    row.try_get("", "part")?,
                     row.try_get("", "state")?,
                     row.try_get("", "messages")?,
                     row.try_get("", "oldest")?,
                 ))
             };
-            let (sender, waits, state, messages, oldest) = read(&row).doing("count what is under way")?;
+            let (sender, part, state, messages, oldest) = read(&row).doing("count what is under way")?;
+            if part == 2 && oldest.is_none() {
+                continue;
+            }
             let queue = queues.entry(SenderKey(sender)).or_default();
-            match (SendState::from_code(state), waits) {
-                (Some(SendState::Queued), 0) => {
-                    queue.queued = messages;
-                    queue.oldest_queued = Some(MessageId(oldest).made_at());
+            match (i16::try_from(state).ok().and_then(SendState::from_code), part) {
+                (Some(SendState::Queued), 0) => queue.queued = messages,
+                (Some(SendState::Queued), 2) => {
+                    let oldest = oldest.map(|id| MessageId(id).made_at());
+                    queue.oldest_queued = queue.oldest_queued.into_iter().chain(oldest).min();
                 }
-                (Some(SendState::Queued), _) => queue.waiting_for_retry = messages,
+                (Some(SendState::Queued), _) => {
+                    queue.waiting_for_retry = messages;
+                    queue.next_retry = oldest.map(UnixMillis);
+                }
                 (Some(SendState::Sending), _) => queue.sending = messages,
                 (Some(SendState::Unknown), _) => queue.unknown = messages,
                 (
@@ -106,6 +136,34 @@ impl Store {
             if kind == 1 { counts.0 = parts } else { counts.1 = parts }
         }
         Ok(counts)
+    }
+
+    /// Statuses that wait for their message, counted up to `limit`.
+    pub async fn count_parked(&self, limit: u64) -> Result<i64, StoreError> {
+        let sql = format!(
+            "SELECT COUNT(*) AS parked FROM (SELECT match_hash FROM unrecognized WHERE match_hash IS NOT NULL LIMIT {limit}) AS p"
+        );
+        let rows = query(self.reader(), sql, vec![]).await;
+        rows.and_then(|rows| rows.first().map_or(Ok(0), |row| row.try_get("", "parked"))).doing("count parked statuses")
+    }
+
+    /// What PostgreSQL says of its own upkeep; `None` for SQLite, which needs none.
+    pub async fn upkeep(&self) -> Result<Option<Upkeep>, StoreError> {
+        if self.is_sqlite() {
+            return Ok(None);
+        }
+        let doing = "read how PostgreSQL keeps itself";
+        // Of the transactions of other users only those with their permission are seen.
+        let sql = "SELECT CAST(COALESCE(EXTRACT(EPOCH FROM MAX(clock_timestamp() - xact_start)), 0) AS DOUBLE PRECISION) \
+                   AS seconds FROM pg_stat_activity WHERE datname = current_database()";
+        let rows = query(self.reader(), sql, vec![]).await.doing(doing)?;
+        let seconds: f64 = rows.first().map_or(Ok(0.0), |row| row.try_get("", "seconds")).doing(doing)?;
+        let sql = "SELECT CAST(relname AS TEXT) AS name, n_dead_tup AS dead FROM pg_stat_user_tables \
+                   WHERE schemaname = current_schema()";
+        let rows = query(self.reader(), sql, vec![]).await;
+        let read = |row: &QueryResult| Ok((row.try_get("", "name")?, row.try_get("", "dead")?));
+        let dead_rows = rows.and_then(|rows| rows.iter().map(read).collect()).doing(doing)?;
+        Ok(Some(Upkeep { oldest_transaction: Duration::try_from_secs_f64(seconds).unwrap_or_default(), dead_rows }))
     }
 
     /// The last that died for a subscription, the newest first.

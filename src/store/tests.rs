@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Store,
-    batch::{BatchLimits, CommitError, Committer},
+    batch::{BATCH_TAKES_MAX, BatchLimits, CommitError, Committer},
     ingest::{Ingest, ReceivedMessage, UnreadPart},
     leases::LeaseKind,
     outbound::{Acceptance, Mark, MessageKey, NewMessage, Settlement},
@@ -25,6 +25,7 @@ use crate::{
         status::{DeliveryStatus, StatusUpdate},
         time::UnixMillis,
     },
+    pulse::Pulse,
 };
 
 const ACCOUNT: AccountKey = AccountKey(1);
@@ -49,7 +50,8 @@ impl Bench {
     async fn with_node(store: Store, node: i32) -> Self {
         let limits = BatchLimits { rows_max: 500, queued_rows_max: 20_000, repeat_window: Duration::from_secs(3600) };
         let ids = Arc::new(MessageIds::new(node));
-        let (committer, _) = Committer::start(store.clone(), ids, Arc::new(Wakeups::default()), limits);
+        let (committer, _) =
+            Committer::start(store.clone(), ids, Arc::new(Wakeups::default()), limits, Pulse::new(BATCH_TAKES_MAX));
         let epoch = take_lease(&store, INSTANCE).await.expect("nobody has it");
         Self { store, committer, epoch }
     }

@@ -16,6 +16,7 @@ use super::Lease;
 use crate::{
     clock,
     domain::ids::{MessageId, SenderKey},
+    pulse::Pulse,
     services::media::Copier,
     store::{StoreError, media::MediaRow},
     telemetry,
@@ -25,11 +26,12 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Works until asked to stop, or until the lease is lost.
-pub async fn own_media(copier: Arc<Copier>, lease: Lease, bell: Arc<Notify>, stop: CancellationToken) {
+pub async fn own_media(copier: Arc<Copier>, lease: Lease, bell: Arc<Notify>, stop: CancellationToken, pulse: Pulse) {
     let mut owner = Owner { copier, running: JoinSet::new(), in_flight: BTreeMap::new() };
     while !stop.is_cancelled() && lease.holds(Instant::now()) {
-        if let Err(error) = owner.start_due().await {
-            tracing::error!(error = %telemetry::Chain(&error), "could not look for files to copy");
+        match owner.start_due().await {
+            Ok(()) => pulse.beat(),
+            Err(error) => tracing::error!(error = %telemetry::Chain(&error), "could not look for files to copy"),
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -40,6 +42,7 @@ pub async fn own_media(copier: Arc<Copier>, lease: Lease, bell: Arc<Notify>, sto
     }
     // What is under way is dropped: nothing of it is lost but the work, and the next owner begins it anew.
     owner.running.shutdown().await;
+    pulse.end();
 }
 
 struct Owner {

@@ -10,10 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio_util::sync::CancellationToken;
-
 use super::{
-    Lease,
     dead::warn_of_dead,
     subscription::{LOOK_EVERY, SubscriptionParts},
 };
@@ -73,9 +70,8 @@ impl Replaying {
         &mut self,
         parts: &Arc<SubscriptionParts>,
         subscription: &Subscription,
-        lease: &Lease,
         beside_news: bool,
-        stop: &CancellationToken,
+        may_go: &(dyn Fn() -> bool + Sync),
     ) -> Option<Replayed> {
         let replay = self.next(parts, subscription).await?;
         let limit = self.portion(parts, &replay, beside_news);
@@ -90,8 +86,7 @@ impl Replaying {
         };
         let events = parts.relay.read(portion.events);
         let open: Vec<Event> = events.iter().filter(|event| !self.told.contains(&event.place)).cloned().collect();
-        let may_go = || !stop.is_cancelled() && lease.holds(Instant::now());
-        let told = parts.relay.relay(subscription, &open, &may_go).await;
+        let told = parts.relay.relay(subscription, &open, may_go).await;
         if let Some(per_second) = replay.per_second {
             let paced = Duration::from_secs_f64(open.len() as f64 / f64::from(per_second.max(1)));
             self.not_before = started + paced;

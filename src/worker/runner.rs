@@ -2,10 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -25,6 +22,7 @@ use crate::{
         callback::Subscription,
         ids::{SenderKey, SubscriptionKey},
     },
+    pulse::{Health, Pulse},
     services::{
         channels::Channels,
         directory::Directory,
@@ -67,34 +65,6 @@ pub struct Runner {
     pub health: Arc<Health>,
 }
 
-/// Whether the work behind the doors goes on.
-#[derive(Default)]
-pub struct Health {
-    beaten_at: Mutex<Option<Instant>>,
-    configuration_unreadable: AtomicBool,
-}
-
-impl Health {
-    fn beat(&self) {
-        *self.beaten_at.lock().expect("no holder can panic") = Some(Instant::now());
-    }
-
-    /// Whether changes of the configuration can be read.
-    fn configuration(&self, readable: bool) {
-        self.configuration_unreadable.store(!readable, Ordering::Relaxed);
-    }
-
-    /// `false` while what was changed cannot be read: numbers and credentials may be out of date.
-    pub fn reads_configuration(&self) -> bool {
-        !self.configuration_unreadable.load(Ordering::Relaxed)
-    }
-
-    /// How long ago leases were last renewed; `None` before the first time.
-    pub fn since_beat(&self) -> Option<Duration> {
-        self.beaten_at.lock().expect("no holder can panic").map(|at| at.elapsed())
-    }
-}
-
 /// Looking whether the configuration has changed.
 const VERSIONS_EVERY: Duration = Duration::from_secs(1);
 /// An owner stops acting this long before its lease ends: clocks and schedulers are not exact.
@@ -105,6 +75,9 @@ const HOUSE_EVERY: Duration = Duration::from_secs(2);
 const HOUSEKEEPING_ITEM: i32 = 0;
 /// And so is the copying of files.
 const MEDIA_ITEM: i32 = 0;
+
+/// What a worker may take that fetches lists from providers, deletes what is old, or counts queues: each of it may take minutes.
+const SLOW_WORK_TAKES_MAX: Duration = Duration::from_secs(30 * 60);
 
 type LeaseItem = (LeaseKind, i32);
 
@@ -120,6 +93,8 @@ struct Running {
     held: HeldLease,
     stop: CancellationToken,
     task: JoinHandle<()>,
+    /// Its name for [`Health`].
+    stream: String,
     /// What a subscription's owner was started with: a changed one is started anew.
     subscription: Option<Arc<Subscription>>,
 }
@@ -127,12 +102,19 @@ struct Running {
 impl Runner {
     /// Runs until `stop`; then lets every owner finish and gives the leases back.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let watching = tokio::spawn(self.watch.clone().run(stop.clone()));
+        let watching = {
+            let pulse = self.health.start("the look at everything", SLOW_WORK_TAKES_MAX);
+            tokio::spawn(self.watch.clone().run(stop.clone(), pulse))
+        };
         // Webhooks arrive at any instance, so each fetches what it heard of.
-        let following = tokio::spawn(self.clone().follow_notices(stop.clone()));
+        let following = {
+            let pulse = self.health.start("the reading of what notices are about", SLOW_WORK_TAKES_MAX);
+            tokio::spawn(self.clone().follow_notices(stop.clone(), pulse))
+        };
         let suppressing = {
             let (runner, stop) = (self.clone(), stop.clone());
-            tokio::spawn(async move { runner.suppressions.follow(&runner.wakeups, &stop).await })
+            let pulse = self.health.start("the suppression list's memory", self.settings.instance.worker_silence_max);
+            tokio::spawn(async move { runner.suppressions.follow(&runner.wakeups, &stop, pulse).await })
         };
         let mut running: BTreeMap<LeaseItem, Running> = BTreeMap::new();
         let mut first = true;
@@ -154,7 +136,7 @@ impl Runner {
                 match self.keep_leases(&mut running, first, &stop).await {
                     Ok(Leases::Kept) => {
                         first = false;
-                        self.health.beat();
+                        self.health.keep_leases();
                     }
                     Ok(Leases::TakenOver) => {
                         self.replaced.cancel();
@@ -175,8 +157,9 @@ impl Runner {
         watching.abort();
     }
 
-    async fn follow_notices(self: Arc<Self>, stop: CancellationToken) {
+    async fn follow_notices(self: Arc<Self>, stop: CancellationToken, pulse: Pulse) {
         while !stop.is_cancelled() {
+            pulse.beat();
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(self.settings.templates.webhook_delay) => {
@@ -184,6 +167,7 @@ impl Runner {
                 }
             }
         }
+        pulse.end();
     }
 
     async fn keep_leases(
@@ -266,6 +250,7 @@ impl Runner {
             let finished = owner.task.is_finished();
             if finished {
                 ended.push(owner.held);
+                self.health.forget(&owner.stream);
                 if owner.lease.holds(Instant::now()) && !owner.stop.is_cancelled() {
                     tracing::warn!("the owner of {} {item} ended and will be started again", kind.as_str());
                 }
@@ -295,11 +280,14 @@ impl Runner {
     fn start(self: &Arc<Self>, held: HeldLease, lease: Lease, stop: &CancellationToken) -> Option<Running> {
         let stop = stop.child_token();
         let mut started_with = None;
+        let silent_max = self.settings.instance.worker_silence_max;
+        let stream = self.stream_name((held.kind, held.item));
+        let pulse = || self.health.start(&stream, silent_max);
         let task = match held.kind {
             LeaseKind::Sender => {
                 let key = SenderKey(held.item);
                 let bell = self.wakeups.of_sender(key);
-                tokio::spawn(own_sender(self.senders.clone(), key, lease.clone(), bell, stop.clone()))
+                tokio::spawn(own_sender(self.senders.clone(), key, lease.clone(), bell, (stop.clone(), pulse())))
             }
             LeaseKind::Subscription => {
                 let key = SubscriptionKey(held.item);
@@ -307,21 +295,41 @@ impl Runner {
                 let subscription = snapshot.subscriptions.iter().find(|subscription| subscription.key == key)?.clone();
                 started_with = Some(subscription.clone());
                 let bell = self.wakeups.of_log(subscription.account, key.0);
-                tokio::spawn(own_subscription(
-                    self.subscriptions.clone(),
-                    subscription,
-                    lease.clone(),
-                    bell,
-                    stop.clone(),
-                ))
+                let parts = self.subscriptions.clone();
+                tokio::spawn(own_subscription(parts, subscription, lease.clone(), bell, (stop.clone(), pulse())))
             }
-            LeaseKind::Housekeeping => tokio::spawn(self.clone().keep_house(lease.clone(), stop.clone())),
+            LeaseKind::Housekeeping => {
+                let pulses = ["ages and lists", "queues", "opt-outs told"].map(|part| {
+                    // Its parts go at their own pace; each shows a pulse.
+                    let silent_max = if part == "queues" { silent_max } else { SLOW_WORK_TAKES_MAX };
+                    self.health.start(&format!("{stream} ({part})"), silent_max)
+                });
+                tokio::spawn(self.clone().keep_house(lease.clone(), stop.clone(), pulses))
+            }
             LeaseKind::Media => {
                 let bell = self.wakeups.of_media();
-                tokio::spawn(own_media(self.copier.clone(), lease.clone(), bell, stop.clone()))
+                tokio::spawn(own_media(self.copier.clone(), lease.clone(), bell, stop.clone(), pulse()))
             }
         };
-        Some(Running { lease, held, stop, task, subscription: started_with })
+        Some(Running { lease, held, stop, task, stream, subscription: started_with })
+    }
+
+    /// What a stream is called where people read it.
+    fn stream_name(&self, (kind, item): LeaseItem) -> String {
+        let snapshot = self.directory.snapshot();
+        match kind {
+            LeaseKind::Sender => {
+                let number = snapshot.sender(SenderKey(item)).map(|sender| sender.number.as_e164().to_owned());
+                format!("the sending from number {}", number.unwrap_or_else(|| item.to_string()))
+            }
+            LeaseKind::Subscription => {
+                let found = snapshot.subscriptions.iter().find(|subscription| subscription.key.0 == item);
+                let account = found.and_then(|subscription| snapshot.account_by_key(subscription.account));
+                format!("the telling of callback URL {item} of {}", account.map_or("?", |account| account.id.as_str()))
+            }
+            LeaseKind::Housekeeping => "the housekeeping".to_owned(),
+            LeaseKind::Media => "the copying of files".to_owned(),
+        }
     }
 
     /// Lets every owner finish, and gives its lease to others as soon as it has.
@@ -341,19 +349,27 @@ impl Runner {
     }
 
     /// What one instance does for all. Each task at its own pace: a list of templates may take a minute to fetch.
-    async fn keep_house(self: Arc<Self>, lease: Lease, stop: CancellationToken) {
+    async fn keep_house(self: Arc<Self>, lease: Lease, stop: CancellationToken, pulses: [Pulse; 3]) {
         self.watch.keep_house(lease.clone());
-        let goes_on = || lease.holds(Instant::now());
+        let [ages, queues, told] = &pulses;
+        let goes_on = || {
+            told.beat();
+            lease.holds(Instant::now())
+        };
         tokio::join!(
-            self.keep_lists_and_ages(&lease, &stop),
-            self.keep_queues(&lease, &stop),
+            self.keep_lists_and_ages(&lease, &stop, ages),
+            self.keep_queues(&lease, &stop, queues),
             self.subscribe_sync.run(&stop, goes_on),
         );
+        pulses.into_iter().for_each(Pulse::end);
     }
 
     /// Ends rules of queues, and closes messages that fell silent.
-    async fn keep_queues(&self, lease: &Lease, stop: &CancellationToken) {
-        let may_go = || !stop.is_cancelled() && lease.holds(Instant::now());
+    async fn keep_queues(&self, lease: &Lease, stop: &CancellationToken, pulse: &Pulse) {
+        let may_go = || {
+            pulse.beat();
+            !stop.is_cancelled() && lease.holds(Instant::now())
+        };
         let mut queues = QueueKeeper {
             store: self.store.clone(),
             directory: self.directory.clone(),
@@ -381,9 +397,10 @@ impl Runner {
     }
 
     /// Syncs templates, reads how numbers stand, and forgets what is old.
-    async fn keep_lists_and_ages(&self, lease: &Lease, stop: &CancellationToken) {
+    async fn keep_lists_and_ages(&self, lease: &Lease, stop: &CancellationToken, pulse: &Pulse) {
         let mut forgot_at = Instant::now();
         while !stop.is_cancelled() && lease.holds(Instant::now()) {
+            pulse.beat();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.lookup.sync_outdated(self.settings.templates.sync_every) => {}

@@ -17,6 +17,7 @@
 //! **Limits.** Lanes, marked and flying messages are all counted; the tasks of those that fly are bounded by
 //! `in_flight_max`.
 
+mod lateness;
 mod rules;
 mod supply;
 mod waiting;
@@ -33,7 +34,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::supply::{Due, Head};
+use self::{
+    lateness::Lateness,
+    supply::{Due, Head},
+};
 use super::{
     Lease,
     pace::{Pace, Pairs},
@@ -50,8 +54,9 @@ use crate::{
         progress::Finding,
         queue::QueueRules,
     },
+    pulse::Pulse,
     services::{
-        directory::owner_of,
+        directory::{number_label, owner_of},
         dispatch::{Consequence, ConsequenceClass, Dispatched, Dispatcher},
     },
     settings,
@@ -81,6 +86,8 @@ const MARK_AHEAD_MAX: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(500);
 /// Marked messages that must wait for longer than this are queued again.
 const GIVE_BACK_AFTER: Duration = Duration::from_secs(2);
+/// What could not be marked is tried again sooner than this. When it is not, it was withdrawn, and nothing is wrong any more.
+const MARK_FAILURE_COUNTS: Duration = Duration::from_secs(5);
 /// Before an outcome that could not be written is tried again.
 const SETTLE_RETRY: Duration = Duration::from_millis(500);
 /// After another instance had the number: its last messages may still be counted.
@@ -94,11 +101,11 @@ pub async fn own_sender(
     key: SenderKey,
     lease: Lease,
     bell: Arc<Notify>,
-    stop: CancellationToken,
+    (stop, pulse): (CancellationToken, Pulse),
 ) {
-    let Some(sender) = parts.dispatcher.directory.snapshot().sender(key).cloned() else { return };
+    let Some(sender) = parts.dispatcher.directory.snapshot().sender(key).cloned() else { return pulse.end() };
     tracing::debug!(sender.number = %sender.number, epoch = lease.epoch, "owning {}", sender.number);
-    Owner::new(parts, sender, lease).run(bell, stop).await;
+    Owner::new(parts, sender, lease).run(bell, stop, pulse).await;
 }
 
 struct Owner {
@@ -137,6 +144,11 @@ struct Owner {
     ticked_at: Option<Instant>,
     /// What an earlier owner had marked is seen to.
     adopted: bool,
+    lateness: Lateness,
+    /// The queue could be read when that was last tried.
+    reads: bool,
+    /// When messages could not be marked; `None` since they could.
+    mark_failed_at: Option<Instant>,
 }
 
 struct Marked {
@@ -163,6 +175,9 @@ impl Owner {
             pairs: Pairs::new(send.pair_burst, send.pair_refill),
             rules: parts.dispatcher.directory.queue_rules(),
             leaving: JoinSet::new(),
+            lateness: Lateness::new(number_label(&parts.dispatcher.directory.snapshot(), &sender)),
+            reads: true,
+            mark_failed_at: None,
             parts,
             sender,
             lease,
@@ -185,10 +200,14 @@ impl Owner {
         }
     }
 
-    async fn run(mut self, bell: Arc<Notify>, stop: CancellationToken) {
+    async fn run(mut self, bell: Arc<Notify>, stop: CancellationToken, pulse: Pulse) {
         // What came while nobody owned the number here is over.
         self.parts.dispatcher.activity.take_received(self.sender.key);
         while !stop.is_cancelled() && self.lease.holds(Instant::now()) {
+            // A loop that turns and gets nothing done is no sign of life.
+            if self.reads && self.mark_failed_at.is_none_or(|at| at.elapsed() > MARK_FAILURE_COUNTS) {
+                pulse.beat();
+            }
             // Asked to be woken before looking: what is accepted in between rings the bell.
             let woken = bell.notified();
             tokio::pin!(woken);
@@ -210,7 +229,10 @@ impl Owner {
                 () = tokio::time::sleep(TICK) => {}
             }
         }
+        // What it still waits for has limits of its own.
+        pulse.rest();
         self.finish().await;
+        pulse.end();
     }
 
     /// Follows a configuration that was changed beside the running server.
@@ -249,10 +271,22 @@ impl Owner {
         self.start_looking();
         self.expire();
         self.postpone();
+        self.watch_pace(now);
         // Nothing would leave meanwhile, so this may be waited for.
         if self.is_silent() || self.pace.ready_at() > now + GIVE_BACK_AFTER {
             self.give_back_ready().await;
         }
+    }
+
+    /// Notes what keeps messages back beside the pace, and shows how far the number is behind it.
+    fn watch_pace(&mut self, now: Instant) {
+        let silent = self.is_silent();
+        for class in Class::ALL {
+            if silent || self.quiet.contains(&class) {
+                self.lateness.keep_back(class);
+            }
+        }
+        self.lateness.show(self.ready.front(), self.pace.ready_at(), now);
     }
 
     /// Marked messages that will not leave soon are queued again: a crash must not make them unknown.
@@ -330,7 +364,7 @@ impl Owner {
             }
             let mut place = 0;
             while chosen.len() < wanted && place < lane.len() {
-                let message = &lane[place];
+                let message = &mut lane[place];
                 let template_held =
                     message.template.as_ref().is_some_and(|name| self.held_templates.contains_key(name));
                 let may_go = message.expires_at > wall
@@ -341,6 +375,7 @@ impl Owner {
                     self.busy.insert(message.recipient.clone());
                     chosen.extend(lane.remove(place));
                 } else {
+                    message.due_since = wall;
                     place += 1;
                 }
             }
@@ -354,6 +389,7 @@ impl Owner {
         self.marking_takes = took.max((3 * self.marking_takes + took) / 4);
         match result {
             Ok(ids) => {
+                self.mark_failed_at = None;
                 let ids: HashSet<MessageId> = ids.into_iter().collect();
                 for message in asked {
                     if ids.contains(&message.id) {
@@ -365,6 +401,7 @@ impl Owner {
                 }
             }
             Err(error) => {
+                self.mark_failed_at = Some(Instant::now());
                 // Whether they are marked is not known.
                 tracing::warn!("could not mark messages of {}: {error}", self.sender.number);
                 for message in &asked {
@@ -396,6 +433,7 @@ impl Owner {
             && self.flying.len() < self.parts.send.in_flight_per_number
             && let Some(message) = self.ready.pop_front()
         {
+            self.lateness.note_departure(&message, self.pace.ready_at(), now);
             self.pace.depart(now);
             self.pairs.depart(&message.recipient, now);
             let (parts, sender) = (self.parts.clone(), self.sender.clone());

@@ -25,6 +25,7 @@ use crate::{
         retry::Schedule,
         time::UnixMillis,
     },
+    pulse::Pulse,
     services::relay::{Relay, Relayed},
     settings,
     store::{
@@ -57,7 +58,7 @@ pub async fn own_subscription(
     subscription: Arc<Subscription>,
     lease: Lease,
     bell: Arc<Notify>,
-    stop: CancellationToken,
+    (stop, pulse): (CancellationToken, Pulse),
 ) {
     let mut owner = Owner {
         parts,
@@ -69,6 +70,8 @@ pub async fn own_subscription(
         cursor_written: Place::default(),
         cursor_written_at: Instant::now(),
         replaying: Replaying::new(),
+        pulse,
+        writes: true,
     };
     while !stop.is_cancelled() && owner.lease.holds(Instant::now()) {
         match owner.parts.store.cursor_state(owner.subscription.key).await {
@@ -78,13 +81,14 @@ pub async fn own_subscription(
                 owner.trouble = state.trouble;
                 owner.run(&bell, &stop).await;
             }
-            Ok(None) => return,
+            Ok(None) => break,
             Err(error) => tracing::error!(error = %telemetry::Chain(&error), "could not read a cursor"),
         }
         if !stop.is_cancelled() {
             tokio::time::sleep(STORE_RETRY).await;
         }
     }
+    owner.pulse.end();
 }
 
 struct Owner {
@@ -99,6 +103,9 @@ struct Owner {
     cursor_written: Place,
     cursor_written_at: Instant,
     replaying: Replaying,
+    pulse: Pulse,
+    /// What was last to be written down was.
+    writes: bool,
 }
 
 /// A stretch of the log.
@@ -140,7 +147,10 @@ impl Owner {
                 }
                 // Somebody may have released it.
                 match self.parts.store.cursor_state(self.subscription.key).await {
-                    Ok(Some(state)) => self.trouble = state.trouble,
+                    Ok(Some(state)) => {
+                        self.pulse.beat();
+                        self.trouble = state.trouble;
+                    }
                     Ok(None) => return,
                     Err(_) => {}
                 }
@@ -168,6 +178,7 @@ impl Owner {
                 }
             };
             if !news && !replayed {
+                self.beat();
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = woken => {}
@@ -212,7 +223,14 @@ impl Owner {
             return Ok(false);
         }
         let (parts, subscription) = (self.parts.clone(), self.subscription.clone());
-        let told = self.replaying.tell_some(&parts, &subscription, &self.lease, beside_news, stop).await;
+        let (lease, pulse, writes) = (&self.lease, &self.pulse, self.writes);
+        let may_go = || {
+            if writes {
+                pulse.beat();
+            }
+            !stop.is_cancelled() && lease.holds(Instant::now())
+        };
+        let told = self.replaying.tell_some(&parts, &subscription, beside_news, &may_go).await;
         let Some(told) = told else { return Ok(false) };
         let moved = CursorMove { replay: Some(told.moved), ..self.move_of(told.attempts, told.care) };
         let written = self.commit(moved).await;
@@ -230,7 +248,10 @@ impl Owner {
         relayed.done.extend(old.iter().map(|event| event.place));
         relayed.care.extend(left_behind(&old));
         let open: Vec<Event> = fresh.into_iter().filter(|event| !self.told.contains(&event.place)).collect();
-        let may_go = || !stop.is_cancelled() && self.lease.holds(Instant::now());
+        let may_go = || {
+            self.beat();
+            !stop.is_cancelled() && self.lease.holds(Instant::now())
+        };
         let told = self.parts.relay.relay(&self.subscription, &open, &may_go).await;
         relayed.done.extend(told.done);
         relayed.attempts.extend(told.attempts);
@@ -327,6 +348,16 @@ impl Owner {
     async fn commit(&mut self, moved: CursorMove) -> Result<(), CommitError> {
         self.cursor_written_at = Instant::now();
         self.cursor_written = self.cursor;
-        self.parts.committer.move_cursor(moved).await
+        let written = self.parts.committer.move_cursor(moved).await;
+        self.writes = written.is_ok();
+        self.beat();
+        written
+    }
+
+    /// It goes on. Who tells the same again and again, because it cannot be written down, does not.
+    fn beat(&self) {
+        if self.writes {
+            self.pulse.beat();
+        }
     }
 }

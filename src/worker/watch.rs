@@ -12,6 +12,7 @@ use super::Lease;
 use crate::{
     clock,
     domain::{alarm::AlarmKind, ids::SenderKey, time::UnixMillis},
+    pulse::Pulse,
     services::{
         activity::Activity,
         alarms::{
@@ -19,7 +20,8 @@ use crate::{
             conditions::{Evidence, conditions, slow_numbers},
         },
         directory::Directory,
-        observe::{Gauges, Observed, observe},
+        gauges::Gauges,
+        observe::{Observed, observe},
     },
     settings::{Settings, checks::ACTIVITY_KEPT},
     store::{Store, StoreError},
@@ -65,9 +67,10 @@ impl Watch {
     }
 
     /// Looks again and again until `stop`.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut gauges = Gauges::default();
+    pub async fn run(self: Arc<Self>, stop: CancellationToken, pulse: Pulse) {
+        let mut gauges = Gauges::new(self.settings.instance_id());
         while !stop.is_cancelled() {
+            pulse.beat();
             let started = Instant::now();
             let looked = self.look().await;
             let rest = (started.elapsed() * REST_FACTOR).min(REST_MAX).max(self.settings.alarms.look_every);
@@ -78,6 +81,7 @@ impl Watch {
             if let Err(error) = acted {
                 tracing::error!(error = %telemetry::Chain(&error), "could not look how everything stands");
             }
+            pulse.rest();
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(rest) => {}
@@ -86,6 +90,7 @@ impl Watch {
         if let Err(error) = self.write_activity().await {
             tracing::debug!(error = %telemetry::Chain(&error), "what numbers did last is not written down");
         }
+        pulse.end();
     }
 
     async fn look(&self) -> Result<Observed, StoreError> {

@@ -245,7 +245,7 @@ fn subscriptions_refused(evidence: &Evidence<'_>) -> Vec<Condition> {
 
 fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Option<Condition> {
     let trouble = &evidence.observed.cursors.get(&subscription.key)?.trouble;
-    let owed = evidence.observed.owed.get(&subscription.key).copied().unwrap_or_default();
+    let owed = evidence.observed.owed.get(&subscription.key).copied().unwrap_or_default().events;
     let account = evidence.snapshot.account_by_key(subscription.account)?;
     let kind = match subscription.kind {
         EventKind::Status => "delivery reports",

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Instant};
 use super::{Owner, SenderParts};
 use crate::{
     clock,
-    domain::{account::Sender, ids::MessageId, outbound::Class, progress::Finding},
+    domain::{account::Sender, ids::MessageId, outbound::Class, progress::Finding, time::UnixMillis},
     store::{
         StoreError,
         outbound::{QueuedMessage, Settlement},
@@ -29,6 +29,7 @@ const HELD_READ_AHEADS_MAX: usize = 4;
 pub(super) struct Head {
     class: Class,
     limit: usize,
+    asked_at: UnixMillis,
     messages: Result<Vec<QueuedMessage>, StoreError>,
 }
 
@@ -70,7 +71,8 @@ impl Owner {
         self.reading = Some(tokio::spawn(async move {
             let mut heads = Vec::with_capacity(wanted.len());
             for (class, limit) in wanted {
-                heads.push(Head { class, limit, messages: store.queue_head(key, class, limit).await });
+                let asked_at = clock::now();
+                heads.push(Head { class, limit, asked_at, messages: store.queue_head(key, class, limit).await });
             }
             heads
         }));
@@ -82,16 +84,20 @@ impl Owner {
     }
 
     pub(super) fn take_heads(&mut self, heads: Option<Vec<Head>>) {
-        for Head { class, limit, messages } in heads.unwrap_or_default() {
+        for Head { class, limit, asked_at, messages } in heads.unwrap_or_default() {
             let lane = class as usize;
             match messages {
                 Ok(messages) => {
-                    self.more[lane] |= messages.len() == limit;
-                    let new = self.new_among(messages);
+                    self.reads = true;
+                    let full = messages.len() == limit;
+                    self.more[lane] |= full;
+                    let mut new = self.new_among(messages);
+                    self.lateness.see_read(class, &mut new, (asked_at, !full));
                     let free = self.sift(new);
                     self.lanes[lane].extend(free);
                 }
                 Err(error) => {
+                    self.reads = false;
                     tracing::error!(error = %telemetry::Chain(&error), "could not read the queue of {}", self.sender.number);
                 }
             }
