@@ -21,6 +21,7 @@ mod instances;
 mod keeping;
 mod log_order;
 mod media;
+mod metrics;
 mod notices;
 mod openapi;
 mod pace;
