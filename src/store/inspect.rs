@@ -16,11 +16,24 @@ pub struct DatabaseFacts {
     pub version: String,
     /// What decides whether a commit survives a power cut, by the database's own names.
     pub durability: Vec<(&'static str, String)>,
+    /// PostgreSQL: what decides whether a commit survives the loss of the server.
+    pub failover: Option<FailoverFacts>,
     /// Steps of the schema that this version knows and the database does not have.
     pub pending: Vec<String>,
     /// The other way round: a newer version was here.
     pub unknown: Vec<String>,
     pub now: UnixMillis,
+}
+
+/// How PostgreSQL stands to its standbys.
+#[derive(Clone, Debug, Default)]
+pub struct FailoverFacts {
+    /// `synchronous_standby_names`; empty: a commit waits for none.
+    pub standbys: String,
+    /// `synchronous_commit` for us.
+    pub commit: String,
+    /// It takes no writes: it is a standby itself.
+    pub read_only: bool,
 }
 
 /// A number's events at the end of its account's log that are looked at for the provider's last word.
@@ -43,7 +56,19 @@ impl Store {
         let now = query(&self.writer, format!("SELECT {} AS value", self.now_sql()), vec![]).await;
         let now = now.and_then(|rows| rows.first().map_or(Ok(0), |row| row.try_get("", "value"))).doing(doing)?;
         let version = self.one_text(version).await.doing(doing)?;
-        Ok(DatabaseFacts { version, durability, pending, unknown, now: UnixMillis(now) })
+        let failover = self.failover_facts().await.doing(doing)?;
+        Ok(DatabaseFacts { version, durability, failover, pending, unknown, now: UnixMillis(now) })
+    }
+
+    async fn failover_facts(&self) -> Result<Option<FailoverFacts>, DbErr> {
+        if self.is_sqlite() {
+            return Ok(None);
+        }
+        Ok(Some(FailoverFacts {
+            standbys: self.setting("synchronous_standby_names").await?,
+            commit: self.setting("synchronous_commit").await?,
+            read_only: self.setting("transaction_read_only").await? == "on",
+        }))
     }
 
     /// On the connection that commits: SQLite has these for each.
@@ -123,6 +148,7 @@ mod tests {
             if store.is_sqlite() {
                 assert!(facts.durability.iter().zip(expected).all(|((_, is), (_, wanted))| is == wanted), "{facts:?}");
             }
+            assert!(facts.failover.as_ref().is_none_or(|failover| !failover.read_only && failover.standbys.is_empty()));
             assert!(facts.pending.is_empty() && facts.unknown.is_empty(), "{facts:?}");
             assert!(facts.version.starts_with(if store.is_sqlite() { "SQLite 3" } else { "PostgreSQL 1" }));
             assert!(facts.now.0.abs_diff(clock::now().0) < 60_000);

@@ -14,7 +14,7 @@ use crate::{
     store::{
         Store,
         configuration::Configuration,
-        inspect::DatabaseFacts,
+        inspect::{DatabaseFacts, FailoverFacts},
         sqlite_path,
         vault::{MasterKey, Vault},
     },
@@ -125,6 +125,9 @@ fn check_facts(settings: &Settings, facts: &DatabaseFacts, found: &mut dyn FnMut
     for (name, value) in &facts.durability {
         found(check_durability(name, value));
     }
+    if let Some(failover) = &facts.failover {
+        found(check_failover(failover));
+    }
     let apart_ms = facts.now.0.abs_diff(clock::now().0);
     if sqlite_path(&settings.database.url).is_none() {
         found(if apart_ms <= CLOCKS_APART_MAX_MS {
@@ -178,6 +181,37 @@ fn check_durability(name: &str, value: &str) -> Finding {
     }
 }
 
+/// Settings without which an accepted message may be missing when another server takes over.
+fn check_failover(failover: &FailoverFacts) -> Finding {
+    let FailoverFacts { standbys, commit, read_only } = failover;
+    let about = "failover";
+    if *read_only {
+        let text = "this server takes no writes: it is a standby, or default_transaction_read_only is on";
+        return Finding::wrong(about, text, "let database.url lead to the primary");
+    }
+    if standbys.is_empty() {
+        let text = "no synchronous standby is named: should another server take over, the last that was accepted can be \
+                    missing there";
+        return Finding::fine(about, text);
+    }
+    let remedy = "set it to on, for the server or for this user (ALTER ROLE … SET synchronous_commit = on)";
+    match commit.as_str() {
+        "on" | "remote_apply" => Finding::fine(about, format!("each commit waits for a standby of {standbys}")),
+        "remote_write" => {
+            let text = "synchronous_commit is remote_write: what was accepted can be missing when the primary and the \
+                        standby's machine fail together";
+            Finding::doubtful(about, text, remedy)
+        }
+        _ => {
+            let text = format!(
+                "synchronous_commit is {commit}: no commit waits for the standbys that are named ({standbys}), and what \
+                 was accepted can be missing when one of them takes over"
+            );
+            Finding::wrong(about, text, remedy)
+        }
+    }
+}
+
 fn check_disks(settings: &Settings, found: &mut dyn FnMut(Finding)) {
     for directory in disk::directories(settings) {
         let about = format!("disk of {}", directory.display());
@@ -223,6 +257,24 @@ mod tests {
         ] {
             assert_eq!(check_durability(name, value).level, level, "{name} = {value}");
         }
+    }
+
+    #[test]
+    fn a_commit_that_waits_for_no_standby_is_told_where_standbys_are() {
+        for (standbys, commit, level) in [
+            ("", "on", Level::Fine),
+            ("", "local", Level::Fine),
+            ("ANY 1 (a, b)", "on", Level::Fine),
+            ("a", "remote_apply", Level::Fine),
+            ("a", "remote_write", Level::Doubtful),
+            ("a", "local", Level::Wrong),
+            ("a", "off", Level::Wrong),
+        ] {
+            let facts = FailoverFacts { standbys: standbys.to_owned(), commit: commit.to_owned(), read_only: false };
+            assert_eq!(check_failover(&facts).level, level, "{standbys:?}, {commit}");
+        }
+        let standby = FailoverFacts { read_only: true, ..FailoverFacts::default() };
+        assert_eq!(check_failover(&standby).level, Level::Wrong, "nothing can be accepted there");
     }
 
     #[test]
