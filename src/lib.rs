@@ -4,6 +4,7 @@ pub mod domain;
 
 pub mod clock;
 pub mod pulse;
+pub mod sabotage;
 pub mod settings;
 pub mod telemetry;
 

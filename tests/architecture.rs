@@ -11,7 +11,7 @@ use std::{
 const LAYERS: [&[&str]; 8] = [
     &["domain"],
     &["settings"],
-    &["clock", "pulse", "telemetry"],
+    &["clock", "pulse", "sabotage", "telemetry"],
     &["net", "platforms", "store"],
     // A provider is a client of the outside world.
     &["providers"],

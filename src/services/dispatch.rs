@@ -32,6 +32,7 @@ use crate::{
     },
     net::exchange::Exchange,
     platforms, providers,
+    sabotage::{Sabotage, breaks},
     store::outbound::QueuedMessage,
     telemetry,
 };
@@ -103,7 +104,13 @@ const TEMPLATE_RETRY_WAIT: Duration = Duration::from_secs(600);
 const SLOW_WAIT: Duration = Duration::from_secs(1);
 
 impl Dispatcher {
-    pub async fn dispatch(&self, sender: &Arc<Sender>, queued: &QueuedMessage) -> Dispatched {
+    /// `may_go` is asked when everything is ready to leave; without it the message is as if it had not been tried.
+    pub async fn dispatch(
+        &self,
+        sender: &Arc<Sender>,
+        queued: &QueuedMessage,
+        may_go: &(dyn Fn() -> bool + Sync),
+    ) -> Dispatched {
         let snapshot = self.directory.snapshot();
         let started_at = clock::now();
         let Some(account) = snapshot.account_by_key(sender.account) else {
@@ -115,6 +122,13 @@ impl Dispatcher {
         };
         if let Err(obstacle) = self.check_person(account, &message).await {
             return self.obstructed(queued, obstacle);
+        }
+        if breaks(Sabotage::ForgetsWork) && rand::random_ratio(1, 20) {
+            let provider_message_id = format!("wamid.forgotten-{}", queued.id);
+            return Dispatched::of(Finding::Submitted { provider_message_id });
+        }
+        if !may_go() {
+            return Dispatched::of(Finding::Returned);
         }
         let mut swapped = false;
         let result = self.send(sender, &message, &mut swapped).await;

@@ -30,7 +30,7 @@ use super::{
     Store, StoreError,
     callbacks::CursorMove,
     ingest::{Ingest, Ingested},
-    outbound::{Acceptance, Mark, NewMessage, Settlement},
+    outbound::{Acceptance, Fresh, Mark, NewMessage, Settlement},
     refused::RefusedRequest,
     wakeups::Wakeups,
 };
@@ -40,6 +40,7 @@ use crate::{
         time::UnixMillis,
     },
     pulse::Pulse,
+    sabotage::{Sabotage, breaks},
     telemetry,
 };
 
@@ -185,7 +186,11 @@ impl Committer {
     /// will not be sent.
     pub async fn accept(&self, message: NewMessage, wait_max: Duration) -> Result<Acceptance, CommitError> {
         let waiting = Arc::new(Waiting::default());
+        let id = message.id;
         let answer = self.submit(Write::Accept(Box::new(message), waiting.clone()))?;
+        if breaks(Sabotage::AnswersBeforeCommit) {
+            return Ok(Acceptance { message: id, repeat: false, odd: false, fresh: None });
+        }
         if wait_max.is_zero() && waiting.leave() {
             // The time was up before it came here. It is stored as cancelled, for a repeat to revive.
             return Err(CommitError::TooSlow);
@@ -297,6 +302,10 @@ impl Writer {
                 rows += next.write.rows();
                 jobs.push(next);
             }
+            if breaks(Sabotage::AnswersBeforeCommit) {
+                // As those do who write what they have every now and then.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             self.write(jobs, &mut withdrawn).await;
             self.load.queued_rows.fetch_sub(rows, Ordering::Relaxed);
             // Nobody else may come to withdraw them, so an idle moment must not leave them behind.
@@ -311,7 +320,7 @@ impl Writer {
         pulse.end();
     }
 
-    async fn write(&self, jobs: Vec<Job>, withdrawn: &mut Vec<MessageId>) {
+    async fn write(&self, jobs: Vec<Job>, withdrawn: &mut Vec<Fresh>) {
         let started = Instant::now();
         let together = self.commit(&jobs.iter().map(|job| &job.write).collect::<Vec<_>>(), withdrawn).await;
         let took = started.elapsed();
@@ -339,7 +348,7 @@ impl Writer {
 
     /// One bad job must not fail its neighbours. When several fail in a row the database itself is in
     /// trouble, and the rest is not made to wait for that.
-    async fn write_singly(&self, jobs: Vec<Job>, withdrawn: &mut Vec<MessageId>) {
+    async fn write_singly(&self, jobs: Vec<Job>, withdrawn: &mut Vec<Fresh>) {
         let mut failed_in_a_row = 0;
         for job in jobs {
             let result = match failed_in_a_row {
@@ -363,7 +372,7 @@ impl Writer {
         }
     }
 
-    async fn commit(&self, writes: &[&Write], withdrawn: &[MessageId]) -> Result<Vec<Answer>, BatchFailed> {
+    async fn commit(&self, writes: &[&Write], withdrawn: &[Fresh]) -> Result<Vec<Answer>, BatchFailed> {
         let not_written = |source| BatchFailed { doing: "could not write a batch", fresh: vec![], source };
         let transaction = self.store.begin().await.map_err(not_written)?;
         let (answers, effects) = match self.apply(&transaction, writes, withdrawn).await {
@@ -396,7 +405,7 @@ impl Writer {
         &self,
         transaction: &DatabaseTransaction,
         writes: &[&Write],
-        withdrawn: &[MessageId],
+        withdrawn: &[Fresh],
     ) -> Result<(Vec<Answer>, Effects), DbErr> {
         let now = self.store.now();
         let mut effects = Effects::default();
@@ -482,7 +491,7 @@ struct Sorted<'a> {
 struct BatchFailed {
     doing: &'static str,
     /// Messages that may be there to be sent although the commit failed.
-    fresh: Vec<MessageId>,
+    fresh: Vec<Fresh>,
     #[source]
     source: DbErr,
 }
@@ -493,7 +502,7 @@ fn failed(error: BatchFailed) -> CommitError {
 }
 
 /// Tells everybody who waits. A message that nobody who still waits was told of is noted for withdrawal.
-fn answer_all(jobs: Vec<Job>, answers: Vec<Answer>, withdrawn: &mut Vec<MessageId>) {
+fn answer_all(jobs: Vec<Job>, answers: Vec<Answer>, withdrawn: &mut Vec<Fresh>) {
     let mut told = HashSet::new();
     for (job, answer) in jobs.into_iter().zip(answers) {
         if let (Write::Accept(_, waiting), Answer::Accepted(acceptance)) = (&job.write, &answer) {
@@ -505,13 +514,13 @@ fn answer_all(jobs: Vec<Job>, answers: Vec<Answer>, withdrawn: &mut Vec<MessageI
         }
         drop(job.reply.send(Ok(answer)));
     }
-    withdrawn.retain(|message| !told.contains(message));
+    withdrawn.retain(|fresh| !told.contains(&fresh.message));
 }
 
 /// The message that is to be sent because of this answer's batch.
-fn fresh_message(answer: &Answer) -> Option<MessageId> {
+fn fresh_message(answer: &Answer) -> Option<Fresh> {
     match answer {
-        Answer::Accepted(acceptance) => acceptance.fresh.then_some(acceptance.message),
+        Answer::Accepted(acceptance) => acceptance.fresh,
         Answer::Marked(_) | Answer::Ingested(_) | Answer::Done => None,
     }
 }

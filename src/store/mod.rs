@@ -15,7 +15,7 @@ use std::{
 use migrations::{Migrator, MigratorTrait};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value, sqlx::Connection as _,
 };
 
 use tokio::sync::OnceCell;
@@ -238,6 +238,11 @@ fn sqlite_options(settings: &settings::Database, connections: u32, cache_kib: u3
             .row_buffer_size(ROWS_HANDED_OVER_MAX)
             .statement_cache_capacity(STATEMENTS_KEPT)
     });
+    // A commit that fails on a full disk is rolled back by SQLite itself, and the driver goes on counting an open
+    // transaction: whatever came after would be a part of that, seen by nobody and gone with the process.
+    options.map_sqlx_sqlite_pool_opts(|pool| {
+        pool.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+    });
     options
 }
 
@@ -245,6 +250,10 @@ fn sqlite_options(settings: &settings::Database, connections: u32, cache_kib: u3
 /// made while a table was small would go on reading all of it. Compiling a plan never pays for statements so short.
 const PLANS_BY_INDEX: [(&str, &str); 4] =
     [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
+
+/// An instance that is stopped between two statements holds locks on its rows, and others would wait for as long as it sleeps.
+/// A batch's statements follow each other within milliseconds.
+const IDLE_IN_TRANSACTION_MAX: &str = "5s";
 
 fn postgres_options(settings: &settings::Database) -> ConnectOptions {
     let mut options = ConnectOptions::new(settings.url.to_string());
@@ -256,7 +265,10 @@ fn postgres_options(settings: &settings::Database) -> ConnectOptions {
         .acquire_timeout(settings.busy_timeout)
         .statement_timeout(settings.statement_timeout)
         .set_application_name("wabridge")
-        .map_sqlx_postgres_opts(|options| options.statement_cache_capacity(STATEMENTS_KEPT).options(PLANS_BY_INDEX));
+        .map_sqlx_postgres_opts(|options| {
+            let options = options.statement_cache_capacity(STATEMENTS_KEPT).options(PLANS_BY_INDEX);
+            options.options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX)])
+        });
     options
 }
 

@@ -13,13 +13,16 @@ use super::{
     batch::{Effects, Waiting},
     execute, execute_rows, query, query_rows,
 };
-use crate::domain::{
-    attempt::Attempt,
-    ids::{AccountKey, MessageId, SenderKey},
-    outbound::{Category, Class, SendState},
-    phone::PhoneNumber,
-    progress::Finding,
-    time::UnixMillis,
+use crate::{
+    domain::{
+        attempt::Attempt,
+        ids::{AccountKey, MessageId, SenderKey},
+        outbound::{Category, Class, SendState},
+        phone::PhoneNumber,
+        progress::Finding,
+        time::UnixMillis,
+    },
+    sabotage::{Sabotage, breaks},
 };
 
 /// A message to be stored.
@@ -84,7 +87,15 @@ pub struct Acceptance {
     /// The same id came before with another recipient or other content.
     pub odd: bool,
     /// The message is to be sent because of this batch: its row is new, or was asked for again.
-    pub(crate) fresh: bool,
+    pub(crate) fresh: Option<Fresh>,
+}
+
+/// A message that a batch has put into its queue, and that may have to be withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fresh {
+    pub(crate) message: MessageId,
+    /// As it was written. See [`confirm`].
+    expires_at: UnixMillis,
 }
 
 /// Asks to mark messages as being sent, under a lease.
@@ -122,13 +133,32 @@ pub struct QueuedMessage {
 }
 
 /// Cancels what was stored for somebody who was told that it was not.
-pub(super) async fn withdraw(transaction: &DatabaseTransaction, messages: &[MessageId]) -> Result<(), DbErr> {
-    if messages.is_empty() {
-        return Ok(());
-    }
-    let list = id_list(messages);
-    let sql = format!("UPDATE outbound_messages SET state = 6, due_at = NULL WHERE state = 0 AND id IN ({list})");
-    execute(transaction, sql, vec![]).await.map(drop)
+///
+/// Unless somebody who asked again, perhaps at another instance, was told meanwhile that it was: see [`confirm`].
+pub(super) async fn withdraw(transaction: &DatabaseTransaction, messages: &[Fresh]) -> Result<(), DbErr> {
+    let rows = messages.iter().map(|fresh| [fresh.message.0.into(), fresh.expires_at.0.into()]).collect();
+    execute_rows::<2>(
+        transaction,
+        "UPDATE outbound_messages SET state = 6, due_at = NULL FROM (",
+        rows,
+        ") AS v WHERE outbound_messages.id = v.column1 AND outbound_messages.state = 0 \
+         AND outbound_messages.expires_at = v.column2",
+    )
+    .await
+    .map(drop)
+}
+
+/// Who asks again and is told yes makes the message one that its first caller's instance must not withdraw any more: it ends
+/// a millisecond later than that instance knows.
+async fn confirm(transaction: &DatabaseTransaction, told: Vec<[Value; 1]>) -> Result<(), DbErr> {
+    execute_rows::<1>(
+        transaction,
+        "UPDATE outbound_messages SET expires_at = outbound_messages.expires_at + 1 FROM (",
+        told,
+        ") AS v WHERE outbound_messages.id = v.column1 AND outbound_messages.state = 0",
+    )
+    .await
+    .map(drop)
 }
 
 /// Stores what is new and recognises what is not, one answer for each in their order.
@@ -146,6 +176,8 @@ pub(super) async fn accept(
     let mut answers = Vec::with_capacity(arrivals.len());
     let mut rows = Vec::new();
     let mut repeated = Vec::new();
+    let own: HashSet<MessageId> = arrivals.iter().map(|(message, _)| message.id).collect();
+    let mut confirmed = Vec::new();
     for (message, waiting) in arrivals {
         let claim = message.key.and_then(|key| known.get(&(message.account, key)));
         let first = claim.map_or(message.id, |claim| claim.message);
@@ -154,12 +186,16 @@ pub(super) async fn accept(
         let wanted = claim.map_or(!waiting.has_left(), |claim| claim.wanted);
         if repeat {
             repeated.push((first, message.expires_at, !waiting.has_left()));
+            if !own.contains(&first) && !waiting.has_left() {
+                confirmed.push([first.0.into()]);
+            }
         } else {
             rows.push(row_of(message, if wanted { SendState::Queued } else { SendState::Cancelled }));
             effects.senders.insert(message.sender);
         }
         let odd = claim.is_some_and(|claim| claim.odd);
-        answers.push(Acceptance { message: first, repeat, odd, fresh: !repeat && wanted });
+        let fresh = (!repeat && wanted).then_some(Fresh { message: first, expires_at: message.expires_at });
+        answers.push(Acceptance { message: first, repeat, odd, fresh });
     }
     execute_rows(
         transaction,
@@ -169,9 +205,10 @@ pub(super) async fn accept(
         "",
     )
     .await?;
+    confirm(transaction, confirmed).await?;
     let revived = revive(transaction, repeated, effects).await?;
     for answer in &mut answers {
-        answer.fresh |= revived.contains(&answer.message);
+        answer.fresh = answer.fresh.or_else(|| revived.get(&answer.message).copied());
     }
     Ok(answers)
 }
@@ -290,7 +327,7 @@ async fn revive(
     transaction: &DatabaseTransaction,
     repeated: Vec<(MessageId, UnixMillis, bool)>,
     effects: &mut Effects,
-) -> Result<HashSet<MessageId>, DbErr> {
+) -> Result<HashMap<MessageId, Fresh>, DbErr> {
     let rows: Vec<[Value; 2]> = repeated
         .into_iter()
         .filter(|(_, _, still_waiting)| *still_waiting)
@@ -301,13 +338,15 @@ async fn revive(
         "UPDATE outbound_messages SET state = 0, expires_at = v.column2 FROM (",
         rows,
         ") AS v WHERE outbound_messages.id = v.column1 AND outbound_messages.state = 6 \
-         AND outbound_messages.attempts = 0 AND outbound_messages.failure_reason IS NULL RETURNING outbound_messages.id AS id, outbound_messages.sender AS sender",
+         AND outbound_messages.attempts = 0 AND outbound_messages.failure_reason IS NULL RETURNING outbound_messages.id AS id, \
+         outbound_messages.sender AS sender, outbound_messages.expires_at AS expires_at",
     )
     .await?;
-    let mut ids = HashSet::with_capacity(revived.len());
+    let mut ids = HashMap::with_capacity(revived.len());
     for row in revived {
         effects.senders.insert(SenderKey(row.try_get("", "sender")?));
-        ids.insert(MessageId(row.try_get("", "id")?));
+        let message = MessageId(row.try_get("", "id")?);
+        ids.insert(message, Fresh { message, expires_at: UnixMillis(row.try_get("", "expires_at")?) });
     }
     Ok(ids)
 }
@@ -333,6 +372,10 @@ fn row_of(message: &NewMessage, state: SendState) -> [Value; 14] {
     ]
 }
 
+/// A mark counts under the lease that it names, and under no other.
+const OWNED_BY_MARK: &str = "AND EXISTS \
+    (SELECT 1 FROM leases WHERE kind = 1 AND item = v.column2 AND epoch = v.column3 AND owner IS NOT NULL)";
+
 /// Marks what may be sent, for each mark those of its messages that are its owner's to send.
 ///
 /// A message that is marked already under the same epoch counts: the answer to an earlier try was lost. One that its owner
@@ -354,16 +397,18 @@ pub(super) async fn mark_sending(
     // Only under a lease that is still this owner's: its row is read and, where rows can be locked,
     // kept from changing hands until the mark is committed.
     lock_leases(transaction, marks).await?;
+    let fence = if breaks(Sabotage::NoFencing) { "" } else { OWNED_BY_MARK };
     let marked = query_rows(
         transaction,
         "UPDATE outbound_messages SET state = 1, epoch = v.column3, sent_at = v.column4, due_at = NULL, \
          attempts = outbound_messages.attempts + CASE WHEN outbound_messages.state = 0 THEN 1 ELSE 0 END FROM (",
         rows,
-        ") AS v WHERE outbound_messages.id = v.column1 \
-         AND ((outbound_messages.state = 0 AND (outbound_messages.due_at IS NULL OR outbound_messages.due_at <= v.column4)) \
-         OR (outbound_messages.state = 1 AND outbound_messages.epoch = v.column3)) \
-         AND EXISTS (SELECT 1 FROM leases WHERE kind = 1 AND item = v.column2 AND epoch = v.column3 AND owner IS NOT NULL) \
-         RETURNING outbound_messages.id AS id",
+        &format!(
+            ") AS v WHERE outbound_messages.id = v.column1 \
+             AND ((outbound_messages.state = 0 AND (outbound_messages.due_at IS NULL OR outbound_messages.due_at <= v.column4)) \
+             OR (outbound_messages.state = 1 AND outbound_messages.epoch = v.column3)) {fence} \
+             RETURNING outbound_messages.id AS id"
+        ),
     )
     .await?;
     let marked: HashSet<MessageId> =

@@ -212,6 +212,15 @@ impl Runner {
                 }
             }
         }
+        // What this instance owned before a restart and has no room for now is for others.
+        let idle: Vec<HeldLease> = renewed
+            .iter()
+            .filter(|(item, _)| !running.contains_key(item))
+            .map(|(&(kind, item), &epoch)| HeldLease { kind, item, epoch })
+            .collect();
+        if !idle.is_empty() {
+            self.store.give_back_leases(&self.instance, &idle).await?;
+        }
         if first {
             tracing::info!(
                 instance.id = self.instance,

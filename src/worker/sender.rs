@@ -437,8 +437,8 @@ impl Owner {
             self.pace.depart(now);
             self.pairs.depart(&message.recipient, now);
             let (parts, sender) = (self.parts.clone(), self.sender.clone());
-            let epoch = self.lease.epoch;
-            self.flying.spawn(async move { fly(&parts, &sender, epoch, message).await });
+            let lease = self.lease.clone();
+            self.flying.spawn(async move { fly(&parts, &sender, &lease, message).await });
             now = Instant::now();
         }
     }
@@ -540,9 +540,12 @@ fn held_by(scope: Scope, sender: &Sender) -> (String, &str) {
 }
 
 /// One message on its way, until what came of it is committed.
-async fn fly(parts: &SenderParts, sender: &Arc<Sender>, epoch: i64, message: QueuedMessage) -> Landed {
-    let Dispatched { finding, attempt, consequence, swapped } = parts.dispatcher.dispatch(sender, &message).await;
-    let settlement = Settlement { message: message.id, epoch, finding, attempt };
+async fn fly(parts: &SenderParts, sender: &Arc<Sender>, lease: &Lease, message: QueuedMessage) -> Landed {
+    // The process may have slept since this message was released.
+    let may_go = || lease.holds(Instant::now());
+    let Dispatched { finding, attempt, consequence, swapped } =
+        parts.dispatcher.dispatch(sender, &message, &may_go).await;
+    let settlement = Settlement { message: message.id, epoch: lease.epoch, finding, attempt };
     loop {
         match parts.committer.settle(vec![settlement.clone()]).await {
             Ok(()) => break,

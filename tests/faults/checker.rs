@@ -1,0 +1,260 @@
+//! The judge: compares what was promised with what was seen, and knows nothing of the bridge.
+//!
+//! Three journals meet here. The load wrote down what was answered with success; the simulator wrote down which messages
+//! WhatsApp took and what CleverTap was told. Every message goes to a person of its own, so a person who got two messages
+//! is a message sent twice. [`check`] is pure, and [`check_itself`] shows that it sees each kind of fault.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+/// All that was seen of one run, when everything has come to rest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Evidence {
+    /// What was asked for, by the platform's id.
+    pub(crate) asked: BTreeMap<String, Asked>,
+    /// People to whom WhatsApp took a message, each as often as it did.
+    pub(crate) taken: Vec<String>,
+    /// What the platform was told of each message, in order.
+    pub(crate) told: BTreeMap<String, Vec<String>>,
+    /// Most sends of each number in any second.
+    pub(crate) peaks: BTreeMap<String, u64>,
+    /// Callbacks that had not the documented shape.
+    pub(crate) violations: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Asked {
+    /// Digits.
+    pub(crate) recipient: String,
+    pub(crate) successes: u32,
+    pub(crate) refusals: u32,
+    /// The connection broke, or nothing came in time.
+    pub(crate) unanswered: u32,
+}
+
+/// What the scenario allows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Allowed {
+    /// For each number, in a second.
+    pub(crate) messages_per_second: u64,
+    /// Messages of which nobody can know whether they went out: what was in flight at a fault.
+    pub(crate) unknown: usize,
+    /// Messages that may be sent twice: the policy says `resend`, and a process was stopped in the middle of writing.
+    pub(crate) sent_twice: usize,
+    /// Callbacks are told at least once: again only when a fault came between telling and noting it.
+    pub(crate) told_twice: usize,
+}
+
+/// One broken promise.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Finding {
+    /// Accepted, and neither sent nor reported as failed.
+    Lost {
+        message: String,
+    },
+    /// WhatsApp reported what was never told.
+    StatusLost {
+        message: String,
+        told: Vec<String>,
+    },
+    SentTwice {
+        message: String,
+        times: usize,
+    },
+    /// Nobody asked for it.
+    SentUnasked {
+        recipient: String,
+    },
+    ToldTwice {
+        messages: usize,
+    },
+    OutOfOrder {
+        message: String,
+        told: Vec<String>,
+    },
+    OverPace {
+        number: String,
+        peak: u64,
+    },
+    TooManyUnknown {
+        messages: usize,
+    },
+    WrongShape {
+        callbacks: u64,
+    },
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) accepted: usize,
+    pub(crate) refusals: u64,
+    pub(crate) unanswered: u64,
+    pub(crate) sent: usize,
+    pub(crate) sent_twice: usize,
+    pub(crate) unknown: usize,
+    pub(crate) told_again: usize,
+    pub(crate) peak_per_second: u64,
+}
+
+/// A process that had to wait sends what it has a little closer together than it meant to, and so does a simulator that
+/// had to. Two owners of one number send twice as fast.
+const PACE_TOLERANCE_PERCENT: u64 = 150;
+
+pub(crate) fn check(evidence: &Evidence, allowed: Allowed) -> Verdict {
+    let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+    for recipient in &evidence.taken {
+        *taken.entry(recipient).or_default() += 1;
+    }
+    let mut verdict = Verdict { sent: taken.len(), ..Verdict::default() };
+    let asked_for: BTreeSet<&str> = evidence.asked.values().map(|asked| asked.recipient.as_str()).collect();
+    for recipient in taken.keys().filter(|recipient| !asked_for.contains(**recipient)) {
+        verdict.findings.push(Finding::SentUnasked { recipient: (*recipient).to_owned() });
+    }
+    let mut twice = Vec::new();
+    for (message, asked) in &evidence.asked {
+        let told = evidence.told.get(message).map(Vec::as_slice).unwrap_or_default();
+        let times = taken.get(asked.recipient.as_str()).copied().unwrap_or(0);
+        verdict.accepted += usize::from(asked.successes > 0);
+        verdict.refusals += u64::from(asked.refusals);
+        verdict.unanswered += u64::from(asked.unanswered);
+        if times > 1 {
+            twice.push(Finding::SentTwice { message: message.clone(), times });
+        }
+        judge_story(message, asked, told, times, &mut verdict);
+    }
+    verdict.sent_twice = twice.len();
+    if twice.len() > allowed.sent_twice {
+        verdict.findings.append(&mut twice);
+    }
+    judge_totals(evidence, allowed, &mut verdict);
+    verdict
+}
+
+fn judge_story(message: &str, asked: &Asked, told: &[String], times: usize, verdict: &mut Verdict) {
+    let mut first_told: Vec<&str> = Vec::new();
+    for status in told {
+        if !first_told.contains(&status.as_str()) {
+            first_told.push(status);
+        }
+    }
+    verdict.told_again += told.len() - first_told.len();
+    let failed = first_told.contains(&"failed");
+    match times {
+        0 if failed => verdict.unknown += 1,
+        0 if asked.successes > 0 => verdict.findings.push(Finding::Lost { message: message.to_owned() }),
+        0 => {}
+        // The simulator reports everything up to `read` of all that it takes.
+        _ if !first_told.contains(&"read") => {
+            verdict.findings.push(Finding::StatusLost { message: message.to_owned(), told: told.to_vec() });
+        }
+        _ => {}
+    }
+    if !first_told.iter().map(|status| rank(status)).is_sorted() {
+        verdict.findings.push(Finding::OutOfOrder { message: message.to_owned(), told: told.to_vec() });
+    }
+}
+
+fn judge_totals(evidence: &Evidence, allowed: Allowed, verdict: &mut Verdict) {
+    if verdict.unknown > allowed.unknown {
+        verdict.findings.push(Finding::TooManyUnknown { messages: verdict.unknown });
+    }
+    if verdict.told_again > allowed.told_twice {
+        verdict.findings.push(Finding::ToldTwice { messages: verdict.told_again });
+    }
+    for (number, peak) in &evidence.peaks {
+        verdict.peak_per_second = verdict.peak_per_second.max(*peak);
+        if peak * 100 > allowed.messages_per_second * PACE_TOLERANCE_PERCENT {
+            verdict.findings.push(Finding::OverPace { number: number.clone(), peak: *peak });
+        }
+    }
+    if evidence.violations > 0 {
+        verdict.findings.push(Finding::WrongShape { callbacks: evidence.violations });
+    }
+}
+
+/// A failure that we told because nobody knew better may be followed by what WhatsApp knew.
+fn rank(status: &str) -> u8 {
+    match status {
+        "failed" => 0,
+        "sent" => 1,
+        "delivered" => 2,
+        "read" => 3,
+        _ => 4,
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { accepted, refusals, unanswered, sent, sent_twice, unknown, told_again, peak_per_second, findings } =
+            self;
+        write!(
+            out,
+            "accepted {accepted}, refused {refusals}, unanswered {unanswered}, sent {sent}, sent twice {sent_twice}, \
+             unknown {unknown}, told again {told_again}, at most {peak_per_second} a second: "
+        )?;
+        match findings.len() {
+            0 => out.write_str("clean"),
+            broken => write!(out, "{broken} promises broken"),
+        }
+    }
+}
+
+/// Breaks each promise in a made-up journal and looks whether the judge sees that one and no other.
+pub(crate) fn check_itself() -> Result<(), String> {
+    let allowed = Allowed { messages_per_second: 10, ..Allowed::default() };
+    let sound = sound_evidence();
+    let verdict = check(&sound, allowed);
+    if !verdict.findings.is_empty() || (verdict.accepted, verdict.sent) != (2, 2) {
+        return Err(format!("a sound journal was judged {verdict:?}"));
+    }
+    for (what, damage) in DAMAGES {
+        let mut damaged = sound.clone();
+        damage(&mut damaged);
+        let findings = check(&damaged, allowed).findings;
+        let [finding] = findings.as_slice() else { return Err(format!("{what}: the checker saw {findings:?}")) };
+        if !format!("{finding:?}").starts_with(what) {
+            return Err(format!("{what}: the checker took it for {finding:?}"));
+        }
+    }
+    Ok(())
+}
+
+type Damage = fn(&mut Evidence);
+
+const DAMAGES: [(&str, Damage); 10] = [
+    ("Lost", |seen| {
+        seen.taken.remove(0);
+        seen.told.remove("a");
+    }),
+    ("StatusLost", |seen| drop(seen.told.insert("a".into(), words("sent delivered")))),
+    ("StatusLost", |seen| drop(seen.told.insert("a".into(), words("failed")))),
+    ("SentTwice", |seen| seen.taken.push("1".into())),
+    ("SentUnasked", |seen| seen.taken.push("3".into())),
+    ("ToldTwice", |seen| drop(seen.told.insert("a".into(), words("sent delivered delivered read")))),
+    ("OutOfOrder", |seen| drop(seen.told.insert("a".into(), words("delivered sent read")))),
+    ("OverPace", |seen| seen.peaks.extend([("number".to_owned(), 16)])),
+    ("TooManyUnknown", |seen| {
+        seen.taken.remove(0);
+        seen.told.insert("a".into(), words("failed"));
+    }),
+    ("WrongShape", |seen| seen.violations = 1),
+];
+
+fn sound_evidence() -> Evidence {
+    let asked = |recipient: &str| Asked { recipient: recipient.into(), successes: 1, ..Asked::default() };
+    Evidence {
+        asked: [("a".to_owned(), asked("1")), ("b".to_owned(), asked("2"))].into(),
+        taken: words("1 2"),
+        told: [("a".to_owned(), words("sent delivered read")), ("b".to_owned(), words("sent read"))].into(),
+        peaks: [("number".to_owned(), 15)].into(),
+        violations: 0,
+    }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}

@@ -1,0 +1,204 @@
+//! The load: posts messages as CleverTap does, to any bridge that is there, and keeps a journal of the answers.
+//!
+//! What gets no success is asked for again under the same id until it does, as CleverTap does. Every message goes to a
+//! person of its own.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{
+    checker::Asked,
+    stage::{ACCOUNT, CREDENTIALS},
+};
+
+/// Where bridges listen now. Empty while there is none.
+pub(crate) type Doors = Arc<Mutex<Vec<String>>>;
+
+/// CleverTap gives up after so long.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Before what was not accepted is asked for again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+const POSTERS: usize = 12;
+
+/// What was asked, and what was answered.
+#[derive(Default)]
+pub(crate) struct Journal {
+    asked: Mutex<BTreeMap<String, Asked>>,
+    slowest: Mutex<Duration>,
+}
+
+/// What became of one request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Answer {
+    Success,
+    Refused,
+    Nothing,
+}
+
+impl Journal {
+    pub(crate) fn asked(&self) -> BTreeMap<String, Asked> {
+        self.lock().clone()
+    }
+
+    /// How many messages have a success.
+    pub(crate) fn accepted(&self) -> usize {
+        self.lock().values().filter(|asked| asked.successes > 0).count()
+    }
+
+    /// How often anything was refused.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.lock().values().map(|asked| u64::from(asked.refusals)).sum()
+    }
+
+    /// The longest that anybody waited for an answer of any kind.
+    pub(crate) fn slowest(&self) -> Duration {
+        *self.slowest.lock().expect("no holder can panic")
+    }
+
+    fn note(&self, message: &Message, answer: Answer, took: Duration) {
+        let mut book = self.lock();
+        let asked = book.entry(message.id.clone()).or_default();
+        message.recipient.trim_start_matches('+').clone_into(&mut asked.recipient);
+        match answer {
+            Answer::Success => asked.successes += 1,
+            Answer::Refused => asked.refusals += 1,
+            Answer::Nothing => asked.unanswered += 1,
+        }
+        drop(book);
+        if answer != Answer::Nothing {
+            let mut slowest = self.slowest.lock().expect("no holder can panic");
+            *slowest = took.max(*slowest);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Asked>> {
+        self.asked.lock().expect("no holder can panic")
+    }
+}
+
+/// A template for one person.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) id: String,
+    recipient: String,
+    business_number: String,
+}
+
+impl Message {
+    pub(crate) fn new(number: usize, business_number: &str) -> Self {
+        Self {
+            id: format!("{number}|1790000000|20261120|{number}|0"),
+            recipient: format!("+9198{:08}", 20_000_000 + number),
+            business_number: business_number.to_owned(),
+        }
+    }
+
+    fn body(&self) -> String {
+        let values = [json!({"type": "text", "text": "Asha"}), json!({"type": "text", "text": "A-17"})];
+        json!({
+            "payloadVersion": 0.1,
+            "to": self.recipient,
+            "wabaNumber": self.business_number,
+            "isTemplate": true,
+            "msgId": self.id,
+            "template": {"namespace": "order_update", "languageCode": "en"},
+            "components": [{"type": "body", "body": {"parameters": values}}],
+        })
+        .to_string()
+    }
+}
+
+/// Who posts. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    client: reqwest::Client,
+    doors: Doors,
+    journal: Arc<Journal>,
+}
+
+impl Caller {
+    pub(crate) fn new(doors: Doors, journal: Arc<Journal>) -> Self {
+        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_TIMEOUT).build().expect("a client");
+        Self { client, doors, journal }
+    }
+
+    /// Asks once, at one of the doors, and writes the answer down.
+    pub(crate) async fn ask(&self, message: &Message) -> Answer {
+        let started = Instant::now();
+        let answer = self.answer(message).await;
+        self.journal.note(message, answer, started.elapsed());
+        answer
+    }
+
+    /// Asks until the message is accepted, or nobody wants it any more.
+    async fn ask_until_accepted(&self, message: &Message, stop: &AtomicBool) {
+        while self.ask(message).await != Answer::Success && !stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(ASK_AGAIN_AFTER).await;
+        }
+    }
+
+    async fn answer(&self, message: &Message) -> Answer {
+        let Some(door) = self.any_door() else { return Answer::Nothing };
+        let mut request = self.client.post(format!("{door}/clevertap/{ACCOUNT}/messages")).body(message.body());
+        for (name, value) in CREDENTIALS {
+            request = request.header(name, value);
+        }
+        let Ok(answer) = request.send().await else { return Answer::Nothing };
+        let status = answer.status();
+        match answer.text().await {
+            Ok(text) if status == 200 && text.contains("success") => Answer::Success,
+            Ok(_) => Answer::Refused,
+            Err(_) => Answer::Nothing,
+        }
+    }
+
+    fn any_door(&self) -> Option<String> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let doors = self.doors.lock().expect("no holder can panic");
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        doors.get(next % doors.len().max(1)).cloned()
+    }
+}
+
+/// Messages without end, until it is stopped.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    posters: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Load {
+    pub(crate) fn start(caller: &Caller, business_numbers: &[String], per_second: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let counter = Arc::new(AtomicUsize::new(0));
+        let pause =
+            Duration::from_secs(1) * u32::try_from(POSTERS).unwrap_or(1) / u32::try_from(per_second).unwrap_or(1);
+        let posters = (0..POSTERS).map(|_| {
+            let (caller, stop, counter) = (caller.clone(), stop.clone(), counter.clone());
+            let business_numbers = business_numbers.to_vec();
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let number = counter.fetch_add(1, Ordering::Relaxed);
+                    let message = Message::new(number, &business_numbers[number % business_numbers.len()]);
+                    tokio::join!(caller.ask_until_accepted(&message, &stop), tokio::time::sleep(pause));
+                }
+            })
+        });
+        Self { posters: posters.collect(), stop }
+    }
+
+    /// Stops when what is being asked for now has its answer.
+    pub(crate) async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for poster in self.posters {
+            poster.await.expect("a poster does not panic");
+        }
+    }
+}

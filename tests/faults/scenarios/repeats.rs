@@ -1,0 +1,50 @@
+//! The same message a hundred times at once, across two instances and a `kill -9` of one of them.
+
+use futures_util::future::join_all;
+
+use crate::{
+    Course, DatabaseKind, Wish,
+    checker::{Allowed, Verdict},
+    load::{Answer, Message},
+    scenarios::{Scenario, kill::TOLD_AND_NOT_NOTED_MAX, until_some_moment},
+    stage::IN_FLIGHT_MAX,
+};
+
+pub(crate) const SCENARIO: Scenario = Scenario {
+    name: "repeats",
+    about: "the same message a hundred times at once, across two instances and a kill -9",
+    databases: &[DatabaseKind::Postgres],
+    rounds: 3,
+    run: |course| Box::pin(run(course)),
+};
+
+const TIMES: usize = 100;
+const PER_SECOND: u32 = 100;
+
+async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
+    let mut stage = course.stage(Wish { instances: 2, messages_per_second: PER_SECOND, ..Wish::default() }).await?;
+    let mut dice = course.dice();
+    for round in 0..course.rounds as usize {
+        let message = Message::new(round, &stage.numbers[0]);
+        let caller = stage.caller.clone();
+        let storm = join_all((0..TIMES).map(|_| caller.ask(&message)));
+        let kill = async {
+            until_some_moment(&mut dice, 5..60).await;
+            stage.kill(round % 2).await
+        };
+        let (_, killed) = tokio::join!(storm, kill);
+        killed?;
+        // After all that, the answer is what it was.
+        let answers = join_all((0..TIMES).map(|_| caller.ask(&message))).await;
+        anyhow::ensure!(answers.contains(&Answer::Success), "the instance that lives refuses a message: {answers:?}");
+        stage.start(round % 2).await?;
+    }
+    let kills = course.rounds as usize;
+    let allowed = Allowed {
+        messages_per_second: u64::from(PER_SECOND),
+        unknown: kills * IN_FLIGHT_MAX,
+        told_twice: kills * TOLD_AND_NOT_NOTED_MAX,
+        ..Allowed::default()
+    };
+    course.end(stage, allowed).await
+}

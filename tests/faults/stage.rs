@@ -1,0 +1,394 @@
+//! The stage: instances of the real program as processes, a database, and the simulator on both sides.
+
+use std::{
+    path::PathBuf,
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+use wabridge::{
+    app::open_store,
+    sabotage::{self, Sabotage},
+    services::apply::{self, Surroundings},
+    settings::Settings,
+    simulator::{Handle, Simulator, SimulatorSettings},
+    store::Store,
+};
+
+use crate::{
+    checker::Evidence,
+    load::{Caller, Doors, Journal, Load},
+};
+
+pub(crate) const ACCOUNT: &str = "acme";
+const CONNECTION: &str = "meta-main";
+const APP_SECRET: &str = "simulator-app-secret";
+pub(crate) const CREDENTIALS: [(&str, &str); 2] =
+    [("X-CleverTap-Account-Id", "TEST-ACC-1"), ("X-CleverTap-Passcode", "acme-passcode")];
+
+/// With nothing done for so long, it will not be done any more.
+const PATIENCE: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_secs(60);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// Of one number: marked and in flight together, and so what one `kill -9` may make unknown.
+pub(crate) const IN_FLIGHT_MAX: usize = 32;
+
+/// What a scenario wants to have.
+pub(crate) struct Plan {
+    pub(crate) database_url: Option<String>,
+    /// Where SQLite's file lies, when not in the stage's own folder.
+    pub(crate) database_folder: Option<PathBuf>,
+    pub(crate) numbers: usize,
+    pub(crate) messages_per_second: u32,
+    /// Lines for the section of the account.
+    pub(crate) account: String,
+    pub(crate) seed: u64,
+    pub(crate) keep: bool,
+    pub(crate) sabotage: Option<Sabotage>,
+}
+
+pub(crate) struct Stage {
+    pub(crate) simulator: Handle,
+    pub(crate) settings: Settings,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) caller: Caller,
+    pub(crate) numbers: Vec<String>,
+    instances: Vec<Instance>,
+    store: Store,
+    doors: Doors,
+    sabotage: Option<Sabotage>,
+    folder: TempDir,
+    stand: Simulator,
+}
+
+struct Instance {
+    name: String,
+    /// `None` while it is dead.
+    running: Option<Running>,
+    /// The system has stopped it.
+    asleep: bool,
+}
+
+struct Running {
+    child: Child,
+    url: String,
+}
+
+impl Stage {
+    pub(crate) async fn new(plan: Plan) -> anyhow::Result<Self> {
+        let mut folder = tempfile::tempdir()?;
+        folder.disable_cleanup(plan.keep);
+        let mut stand = SimulatorSettings { seed: plan.seed, ..SimulatorSettings::default() };
+        stand.sends_kept_max = 1_000_000;
+        stand.callbacks_kept_max = 3_000_000;
+        stand.knobs.suffix_rules = false;
+        stand.knobs.messages_per_second = 0;
+        stand.knobs.answer_delay_ms = 20;
+        stand.knobs.webhook_retry_ms = 50;
+        stand.knobs.webhook_retry_ms_max = 500;
+        stand.knobs.webhook_timeout_ms = 3_000;
+        let stand = Simulator::start(stand).await?;
+        let settings = settings(&plan, &folder);
+        let store = open_store(&settings).await?;
+        let numbers: Vec<String> = (0..plan.numbers).map(|number| format!("+91888011{number:04}")).collect();
+        let file = configuration(&plan, &numbers, stand.url());
+        let file = apply::parse(&file, "faults.toml", &Surroundings::new(&|_| None, true));
+        let file = file.map_err(|problems| anyhow::anyhow!("the configuration is wrong: {problems:#?}"))?;
+        apply::apply(&store, &file).await?;
+        let (doors, journal) = (Doors::default(), Arc::new(Journal::default()));
+        Ok(Self {
+            simulator: stand.handle(),
+            settings,
+            caller: Caller::new(doors.clone(), journal.clone()),
+            journal,
+            numbers,
+            instances: vec![],
+            store,
+            doors,
+            sabotage: plan.sabotage,
+            folder,
+            stand,
+        })
+    }
+
+    /// Starts one more instance; gives back its place.
+    pub(crate) async fn start_instance(&mut self) -> anyhow::Result<usize> {
+        let name = format!("instance-{}", self.instances.len() + 1);
+        self.instances.push(Instance { name, running: None, asleep: false });
+        let place = self.instances.len() - 1;
+        self.start(place).await?;
+        Ok(place)
+    }
+
+    /// Starts an instance that was killed.
+    pub(crate) async fn start(&mut self, place: usize) -> anyhow::Result<()> {
+        let name = self.instances[place].name.clone();
+        let mut child = self.program(&name)?.spawn().context("the program was built with the tests")?;
+        let mut lines = BufReader::new(child.stdout.take().context("its output is a pipe")?).lines();
+        let greeting =
+            tokio::time::timeout(START_MAX, lines.next_line()).await.context("it did not start in time")??;
+        let greeting =
+            greeting.with_context(|| format!("{name} ended before it listened; its log:\n{}", self.log_end(&name)))?;
+        let url = greeting.split_whitespace().find(|word| word.starts_with("http://"));
+        let url = url.context("it says where it listens")?.trim_end_matches(',').to_owned();
+        // Whoever closes the pipe stops a program that writes to it.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        self.instances[place].running = Some(Running { child, url });
+        self.show_doors();
+        Ok(())
+    }
+
+    fn program(&self, name: &str) -> anyhow::Result<Command> {
+        let mut settings = self.settings.clone();
+        settings.instance.id = name.to_owned();
+        let file = self.folder.path().join(format!("{name}.toml"));
+        std::fs::write(&file, settings.render())?;
+        let log = std::fs::File::options().create(true).append(true).open(self.log_path(name))?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wabridge"));
+        command.arg("--settings").arg(file).arg("serve");
+        // A rendered tree has its passwords blanked.
+        command.env("WABRIDGE__DATABASE__URL", settings.database.url.to_string());
+        if let Some(sabotage) = self.sabotage {
+            command.env(sabotage::VARIABLE, sabotage.name());
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        Ok(command)
+    }
+
+    fn log_path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+
+    fn log_end(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.log_path(name)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(8)..].join("\n")
+    }
+
+    /// `kill -9`
+    pub(crate) async fn kill(&mut self, place: usize) -> anyhow::Result<()> {
+        if let Some(mut running) = self.instances[place].running.take() {
+            running.child.kill().await?;
+        }
+        self.show_doors();
+        Ok(())
+    }
+
+    /// SIGSTOP: it does nothing any more, and does not know it.
+    pub(crate) async fn put_to_sleep(&mut self, place: usize) -> anyhow::Result<()> {
+        self.signal(place, "-STOP").await?;
+        self.instances[place].asleep = true;
+        self.show_doors();
+        Ok(())
+    }
+
+    /// SIGCONT
+    pub(crate) async fn wake(&mut self, place: usize) -> anyhow::Result<()> {
+        self.signal(place, "-CONT").await?;
+        self.instances[place].asleep = false;
+        self.show_doors();
+        Ok(())
+    }
+
+    async fn signal(&self, place: usize, signal: &str) -> anyhow::Result<()> {
+        let running = self.instances[place].running.as_ref().context("it runs")?;
+        let id = running.child.id().context("it has not ended")?;
+        let sent = Command::new("kill").args([signal, &id.to_string()]).status().await?;
+        if !sent.success() {
+            bail!("could not send {signal} to {}", self.instances[place].name);
+        }
+        Ok(())
+    }
+
+    /// Callers and webhooks go to whoever is awake, as with a load balancer.
+    fn show_doors(&self) {
+        let awake = self.instances.iter().filter(|instance| !instance.asleep);
+        let urls: Vec<String> = awake.filter_map(|instance| Some(instance.running.as_ref()?.url.clone())).collect();
+        if let Some(url) = urls.first() {
+            let webhooks = format!("{url}/webhooks/meta/{CONNECTION}");
+            self.simulator.change_knobs(|knobs| knobs.webhook_url = Some(webhooks)).expect("any URL will do");
+        }
+        *self.doors.lock().expect("no holder can panic") = urls;
+    }
+
+    /// Who owns the first number, when anybody does who runs.
+    pub(crate) async fn owner_of_a_number(&self) -> anyhow::Result<usize> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let leases = self.store.leases().await?;
+            let owner = leases.iter().find(|lease| lease.kind == NUMBER_LEASE).and_then(|lease| lease.owner.clone());
+            let place = self.instances.iter().position(|instance| Some(&instance.name) == owner.as_ref());
+            if let Some(place) = place {
+                return Ok(place);
+            }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+        bail!("nobody owns a number")
+    }
+
+    pub(crate) fn load(&self, per_second: usize) -> Load {
+        Load::start(&self.caller, &self.numbers, per_second)
+    }
+
+    /// Posts a webhook as the provider does; gives back the status of the answer.
+    pub(crate) async fn post_webhook(&self, body: String) -> anyhow::Result<u16> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(APP_SECRET.as_bytes()).expect("HMAC takes a key of any length");
+        mac.update(body.as_bytes());
+        let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+        let url = self.simulator.knobs().webhook_url.context("an instance runs")?;
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let answer = client.post(url).header("X-Hub-Signature-256", signature).body(body).send().await?;
+        Ok(answer.status().as_u16())
+    }
+
+    /// Waits until nothing is left to do: no message in a queue, no status to come, nothing to tell.
+    pub(crate) async fn settle(&self) -> anyhow::Result<()> {
+        let (mut last, mut since) = (String::new(), Instant::now());
+        loop {
+            let left = match self.left_to_do().await {
+                Ok(None) => return Ok(()),
+                Ok(Some(left)) => left,
+                Err(error) => format!("{error:#}"),
+            };
+            if left != last {
+                (last, since) = (left, Instant::now());
+            } else if since.elapsed() > PATIENCE {
+                bail!("nothing moves any more, and {last}; the instances' logs are in {}", self.kept().display());
+            }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+    }
+
+    async fn left_to_do(&self) -> anyhow::Result<Option<String>> {
+        let queues = self.store.queues().await?;
+        let open = |queue: &wabridge::store::overview::QueueOverview| {
+            queue.queued + queue.waiting_for_retry + queue.sending + queue.unknown
+        };
+        if queues.values().any(|queue| open(queue) > 0) {
+            return Ok(Some(format!("messages are on their way: {queues:?}")));
+        }
+        let waiting = self.simulator.stats().updates_waiting;
+        if waiting > 0 {
+            return Ok(Some(format!("{waiting} statuses are still to be taken")));
+        }
+        for subscription in self.store.load_configuration().await?.subscriptions {
+            let state = self.store.cursor_state(subscription.key).await?.context("the subscription exists")?;
+            let owed = self.store.owed(&subscription, state.cursor, 1_000).await?;
+            if owed > 0 {
+                return Ok(Some(format!("{owed} events are still to be told from {:?} on", state.cursor)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What was seen.
+    pub(crate) fn evidence(&self) -> Evidence {
+        let stats = self.simulator.stats();
+        let sends = self.simulator.sends(None).into_iter();
+        let mut evidence = Evidence {
+            asked: self.journal.asked(),
+            taken: sends.filter(|send| send.wamid.is_some()).map(|send| send.recipient).collect(),
+            peaks: stats.peak_sends_per_second,
+            violations: stats.clevertap.violations,
+            ..Evidence::default()
+        };
+        for record in self.simulator.callback_records(None) {
+            if let Some(message) = record.msg_id {
+                evidence.told.entry(message).or_default().push(record.kind);
+            }
+        }
+        evidence
+    }
+
+    /// The folder with the database and the logs, where it stays.
+    pub(crate) fn kept(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    pub(crate) fn keep(&mut self) {
+        self.folder.disable_cleanup(true);
+    }
+
+    pub(crate) async fn leave(mut self) -> anyhow::Result<()> {
+        for place in 0..self.instances.len() {
+            self.kill(place).await?;
+        }
+        self.store.close().await?;
+        self.stand.stop().await;
+        Ok(())
+    }
+}
+
+/// As the table of leases has it.
+const NUMBER_LEASE: i16 = 1;
+
+fn settings(plan: &Plan, folder: &TempDir) -> Settings {
+    let mut settings = Settings::defaults();
+    let place = plan.database_folder.clone().unwrap_or_else(|| folder.path().to_owned());
+    let sqlite = || format!("sqlite://{}", place.join("wabridge.db").display());
+    settings.server.bind = "127.0.0.1:0".parse().expect("an address");
+    settings.server.workers = 1;
+    settings.database.url = plan.database_url.clone().unwrap_or_else(sqlite).into();
+    settings.security.master_key_file = folder.path().join("master.key");
+    settings.security.allow_private_networks = true;
+    settings.media.directory = folder.path().join("media");
+    settings.alarms.disk_free_min = 0;
+    settings.instance.lease = Duration::from_secs(7);
+    settings.instance.lease_renewal = Duration::from_secs(1);
+    settings.send.timeout = Duration::from_millis(1_500);
+    settings.send.connect_timeout = Duration::from_secs(1);
+    settings.send.in_flight_per_number = IN_FLIGHT_MAX;
+    settings.send.unknown_grace = Duration::from_secs(4);
+    settings.send.retry_waits = [100, 200, 400].map(Duration::from_millis).to_vec();
+    settings.relay.timeout = Duration::from_millis(1_500);
+    settings.relay.connect_timeout = Duration::from_secs(1);
+    settings.relay.retry_waits = [50, 100, 200].map(Duration::from_millis).to_vec();
+    settings
+}
+
+fn configuration(plan: &Plan, numbers: &[String], simulator: &str) -> String {
+    let Plan { account, messages_per_second, .. } = plan;
+    let mut text = format!(
+        r#"
+        [[connections]]
+        id = "{CONNECTION}"
+        provider = "meta"
+        base_url = "{simulator}"
+        access_token = "simulator-access-token"
+        app_secret = "{APP_SECRET}"
+        verify_token = "verify-me"
+
+        [[accounts]]
+        id = "{ACCOUNT}"
+        platform = "clevertap"
+        clevertap_account_id = "TEST-ACC-1"
+        clevertap_passcode = "acme-passcode"
+        delivery_report_callback_url = "{simulator}/clevertap/delivery-reports/{ACCOUNT}"
+        inbound_message_callback_url = "{simulator}/clevertap/inbound/{ACCOUNT}"
+        default_country = "IN"
+        {account}
+        "#
+    );
+    for (place, number) in numbers.iter().enumerate() {
+        text.push_str(&format!(
+            r#"
+            [[accounts.senders]]
+            number = "{number}"
+            connection = "{CONNECTION}"
+            phone_number_id = "10000000000{place:04}"
+            waba_id = "200000000000001"
+            messages_per_second = {messages_per_second}
+            "#
+        ));
+    }
+    text
+}
