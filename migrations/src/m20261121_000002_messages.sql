@@ -30,6 +30,9 @@ CREATE TABLE outbound_messages (
     failure_reason      SMALLINT NULL,
     failure_code        BIGINT NULL,
     failure_text        TEXT NULL,
+    -- Sent again by an operator: how long the account's log was then, and how many tries were made before.
+    resent_after        BIGINT NULL,
+    attempts_before     SMALLINT NOT NULL DEFAULT 0,
     CHECK ((state = 1) = (epoch IS NOT NULL)),
     CHECK ((state = 2) = (provider_message_id IS NOT NULL)),
     CHECK (due_at IS NULL OR state IN (0, 4)),

@@ -12,8 +12,10 @@ CREATE TABLE queue_rules (
     reason            TEXT NOT NULL,
     created_at        BIGINT NOT NULL,
     ends_at           BIGINT NULL,
-    -- Released: what it kept back goes into the queues again, and then the row goes.
+    -- Released: what it kept back goes into the queues again.
     released_at       BIGINT NULL,
+    -- It is done with, and kept for a while for those who ask what was.
+    done_at           BIGINT NULL,
     CHECK (account IS NOT NULL OR sender IS NOT NULL OR campaign IS NOT NULL OR template_name IS NOT NULL),
     CHECK (template_language IS NULL OR template_name IS NOT NULL)
 );
@@ -24,4 +26,21 @@ CREATE TABLE operator_notes (
     at      BIGINT NOT NULL,
     note    TEXT NOT NULL,
     PRIMARY KEY (message, at)
+) {clustered};
+
+-- How a message stood before an operator sent it again: its row tells of the last send only.
+CREATE TABLE earlier_sends (
+    message             BIGINT NOT NULL,
+    ended_at            BIGINT NOT NULL,
+    state               SMALLINT NOT NULL CHECK (state BETWEEN 2 AND 6),
+    delivery            SMALLINT NULL CHECK (delivery BETWEEN 1 AND 4),
+    -- Tries up to then.
+    attempts            SMALLINT NOT NULL,
+    sent_at             BIGINT NULL,
+    took_ms             INTEGER NULL,
+    provider_message_id TEXT NULL,
+    failure_reason      SMALLINT NULL,
+    failure_code        BIGINT NULL,
+    failure_text        TEXT NULL,
+    PRIMARY KEY (message, ended_at)
 ) {clustered};

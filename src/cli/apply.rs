@@ -83,6 +83,11 @@ pub(crate) async fn apply_file(settings: &Settings, arguments: &ApplyArguments) 
     if arguments.replace_secrets {
         return replace_secrets(settings, arguments, &file).await;
     }
+    for account in &file.accounts {
+        for warning in account.what.policy.expires_in_quiet_hours() {
+            eprintln!("warning: account {}: {warning}", account.what.id);
+        }
+    }
     let store = open_store_to_configure(settings).await?;
     let (changes, what) = if arguments.dry_run {
         (apply::preview(&store, &file).await?, "to make; this was a dry run, so nothing is changed")

@@ -14,7 +14,7 @@ use wabridge::{
 
 use super::{
     answer,
-    queue::{Selection, add_pause, resume},
+    queue::{Selection, add_pause, resume, warn_of_doubt},
     status::ago,
 };
 
@@ -80,7 +80,9 @@ pub(crate) async fn hold(settings: &Settings, arguments: &HoldArguments) -> anyh
     let store = open_existing_store(settings).await?;
     let configuration = store.load_configuration().await?;
     if let Some(selection) = arguments.template.selection() {
-        add_pause(&store, &selection.filter(&configuration)?, &arguments.reason).await?;
+        let filter = selection.filter(&configuration)?;
+        add_pause(&store, &filter, &arguments.reason).await?;
+        warn_of_doubt(&store, &configuration, &filter).await?;
         let name = selection.template.unwrap_or_default();
         return answer(&format!("template {name} is on hold; its messages wait until they expire\n"));
     }

@@ -14,6 +14,7 @@ use wabridge::{
     app::open_existing_store,
     clock,
     domain::{
+        account::Sender,
         ids::SenderKey,
         phone::PhoneNumber,
         queue::{QueueFilter, QueueRule, RuleAction},
@@ -25,7 +26,7 @@ use wabridge::{
 
 use super::{answer, answer_json, confirm, exit};
 
-pub(crate) use tell::{RuleReport, moment, tell_rules};
+pub(crate) use tell::{RuleReport, moment, quiet_end, tell_rules};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -82,6 +83,9 @@ pub(crate) struct Selection {
 pub(crate) struct ListArguments {
     #[command(flatten)]
     selection: Selection,
+    /// Show also rules that ended within the last week, with what ended them
+    #[arg(long)]
+    all: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -214,6 +218,20 @@ pub(crate) async fn add_pause(store: &Store, filter: &QueueFilter, text: &str) -
     Ok(())
 }
 
+/// A word that nobody knows is more often mistyped than early.
+pub(crate) async fn warn_of_doubt(
+    store: &Store,
+    configuration: &Configuration,
+    filter: &QueueFilter,
+) -> anyhow::Result<()> {
+    let keys = scope(configuration, filter);
+    let senders: Vec<&Sender> = configuration.senders.iter().filter(|sender| keys.contains(&sender.key)).collect();
+    if let Some(doubt) = queue::doubt(store, &senders, filter).await? {
+        eprintln!("warning: {doubt}. The rule is made, and holds for what comes later");
+    }
+    Ok(())
+}
+
 async fn pause(store: &Store, configuration: &Configuration, arguments: &PauseArguments) -> anyhow::Result<ExitCode> {
     let filter = something(arguments.selection.filter(configuration)?)?;
     let what = tell::name(configuration, &filter);
@@ -228,9 +246,11 @@ async fn pause(store: &Store, configuration: &Configuration, arguments: &PauseAr
     }
     // Not counted: a stop waits for nothing, and while messages go aside a count would see some of them twice.
     add_pause(store, &filter, &arguments.reason).await?;
+    warn_of_doubt(store, configuration, &filter).await?;
     answer(&format!(
-        "{what} is paused; a running server notices within two seconds. Its messages expire all the same: `wabridge queue list` \
-         says when\n"
+        "{what} is {}; a running server notices within two seconds. Its messages expire all the same: `wabridge queue list` \
+         says when\n",
+        if filter.is_template() { "on hold" } else { "paused" }
     ))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -243,10 +263,11 @@ pub(crate) async fn resume(store: &Store, filter: &QueueFilter) -> anyhow::Resul
     let keys: Vec<i32> = ended.iter().map(|rule| rule.key).collect();
     let released = store.release_queue_rules(&keys, clock::now()).await?;
     if released == 0 {
-        answer("nothing like that is paused; `wabridge queue list` shows the rules\n")?;
+        answer("nothing like that is paused or on hold; `wabridge queue list` shows the rules\n")?;
         return Ok(ExitCode::from(exit::NOTHING_FOUND));
     }
-    answer(&format!("resumed ({released} rules ended); a running server puts what it kept back into the queues\n"))?;
+    let word = if filter.is_template() { "released" } else { "resumed" };
+    answer(&format!("{word} ({released} rules ended); a running server puts what it kept back into the queues\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -272,6 +293,7 @@ async fn cancel(store: &Store, configuration: &Configuration, arguments: &Cancel
         return Ok(ExitCode::FAILURE);
     }
     if arguments.and_new {
+        warn_of_doubt(store, configuration, &filter).await?;
         let ends_at = clock::now().plus(AND_NEW_LASTS);
         let added = store.add_queue_rule(RuleAction::Cancel, &filter, reason, clock::now(), Some(ends_at)).await?;
         ensure!(added, "there are {QUEUE_RULES_MAX} rules already: end some by `wabridge queue resume`");

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use humantime_serde::re::humantime::format_duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +10,9 @@ use super::{
     callback_style::{AudioType, FileType, NumberSpelling, TapType},
     ids::{AccountKey, ConnectionKey, SenderKey},
     network::Network,
-    outbound::Category,
+    outbound::{Category, Class},
     phone::PhoneNumber,
-    quiet::QuietHours,
+    quiet::{QuietCategory, QuietHours},
     time::UnixMillis,
 };
 
@@ -67,9 +68,40 @@ pub struct AccountPolicy {
 impl AccountPolicy {
     /// Whether messages of this category wait at this moment.
     pub fn is_quiet(&self, category: Category, now: UnixMillis) -> bool {
+        self.quiet_hours.as_ref().is_some_and(|hours| hours.hold_back(category, self.zone(), now))
+    }
+
+    /// Until when messages of this class wait for the end of quiet hours; `None` when they do not.
+    pub fn quiet_until(&self, class: Class, now: UnixMillis) -> Option<UnixMillis> {
+        let hours = self.quiet_hours.as_ref()?;
+        hours.categories.iter().find(|category| category.class() == class)?;
+        hours.end(self.zone(), now)
+    }
+
+    fn zone(&self) -> chrono_tz::Tz {
         // Checked when it was stored.
-        let zone = self.time_zone.parse().unwrap_or(chrono_tz::Tz::UTC);
-        self.quiet_hours.as_ref().is_some_and(|hours| hours.hold_back(category, zone, now))
+        self.time_zone.parse().unwrap_or(chrono_tz::Tz::UTC)
+    }
+
+    /// What expires while it waits for the end of quiet hours, in words.
+    pub fn expires_in_quiet_hours(&self) -> Vec<String> {
+        let Some(hours) = &self.quiet_hours else { return vec![] };
+        let too_short = |category: &QuietCategory| {
+            let after = match category {
+                QuietCategory::Marketing => self.expire_after.marketing,
+                QuietCategory::Utility => self.expire_after.utility,
+            };
+            (after < hours.length()).then(|| {
+                let (after, lasts) = (format_duration(after), format_duration(hours.length()));
+                format!(
+                    "quiet hours last {lasts}, and {} messages expire after {after}: what comes more than {after} before {} is \
+                     never sent",
+                    category.as_str(),
+                    hours.to
+                )
+            })
+        };
+        hours.categories.iter().filter_map(too_short).collect()
     }
 }
 

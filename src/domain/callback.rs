@@ -32,6 +32,8 @@ pub struct Event {
     pub message: Option<MessageId>,
     /// The platform's id of that message.
     pub platform_message_id: Option<String>,
+    /// A status that the platform heard of the message already, before an operator sent it again.
+    pub told_before: bool,
     /// Where our copy of the file of an inbound message can be fetched; none when there is no file.
     pub media_url: Option<String>,
     pub detail: EventDetail,
@@ -101,7 +103,7 @@ pub struct Renderings {
     pub requests: Vec<Rendered>,
     /// Events that this dialect has no words for, by index, with the reason: kept and shown.
     pub unspeakable: Vec<(usize, String)>,
-    /// Events that the platform must not hear of, by index (its own tests): passed over in silence.
+    /// Events that the platform must not hear of, by index (its own tests, what it has heard): passed over in silence.
     pub silent: Vec<usize>,
 }
 

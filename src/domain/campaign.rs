@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::{outbound::SendState, status::DeliveryStatus};
 
 /// How a platform groups messages, as far as their ids say so.
@@ -28,7 +30,7 @@ pub struct Counted {
 }
 
 /// How far the messages of a campaign came. Who read something had it delivered, and to whom it was delivered it was sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Funnel {
     pub accepted: u64,
     pub sent: u64,

@@ -21,7 +21,7 @@ pub struct Progress {
     pub due_at: Option<UnixMillis>,
     /// The lease under which it is being sent; `Some` exactly while sending.
     pub epoch: Option<i64>,
-    /// Tries that ended, or are under way.
+    /// Tries that ended, or are under way; of earlier sends too.
     pub attempts: i16,
     pub sent_at: Option<UnixMillis>,
     pub took_ms: Option<i32>,
@@ -63,7 +63,7 @@ pub enum Finding {
     Cancelled { reason: String },
     /// The provider took it, and its time to live is over without news.
     Silent { failure: Failure },
-    /// An operator sends it once more, whatever came of it before.
+    /// An operator sends it once more, whatever came of it before: what is known of it begins anew.
     SentAgain,
 }
 
@@ -174,7 +174,10 @@ impl Progress {
             Finding::Silent { failure } => Some(self.fail(failure.clone(), now)),
             Finding::SentAgain => {
                 self.state = SendState::Queued;
+                self.delivery = None;
                 self.provider_message_id = None;
+                self.took_ms = None;
+                self.failure = None;
                 Some(vec![])
             }
         }
@@ -201,18 +204,30 @@ impl Progress {
         self.epoch = None;
     }
 
-    /// Applies a report of the provider's. Any report is evidence that the message went out, whatever
-    /// we thought of it.
+    /// Applies a report about a send that an operator has followed up with another one; `before` is the best news that
+    /// came of it then.
     ///
-    /// A message that an operator sends again has a report behind it already, and a repeat of that one, or an older one,
-    /// says nothing about the send that is to come.
-    pub fn report(&mut self, update: &StatusUpdate) -> Vec<News> {
-        if self.is_open() && self.delivery.is_some() && advance(self.delivery, update.status).is_none() {
+    /// That it was sent, or failed, says nothing about the new one. That it arrived after all does: the person has
+    /// the message, so one that still waits need not go.
+    pub fn report_of_earlier(&mut self, before: Option<DeliveryStatus>, update: &StatusUpdate) -> Vec<News> {
+        let arrived = Some(DeliveryStatus::Delivered);
+        if Some(update.status) < arrived || before >= arrived {
             return vec![];
         }
+        if self.state == SendState::Sending { self.note(update) } else { self.report(update) }
+    }
+
+    /// Applies a report of the provider's. Any report is evidence that the message went out, whatever
+    /// we thought of it.
+    pub fn report(&mut self, update: &StatusUpdate) -> Vec<News> {
         if self.state != SendState::Submitted {
             self.prove_sent(&update.provider_message_id);
         }
+        self.note(update)
+    }
+
+    /// What WhatsApp says of it now, and what is news in that.
+    fn note(&mut self, update: &StatusUpdate) -> Vec<News> {
         let told = steps(self.delivery, update.status);
         if let Some(status) = advance(self.delivery, update.status) {
             self.delivery = Some(status);
@@ -327,22 +342,53 @@ mod tests {
         assert_eq!((told.reason, told.code), (FailureReason::TooManyToNumber, Some(130_429)));
     }
 
-    #[test]
-    fn what_was_sent_again_is_not_stopped_by_old_news_and_tells_only_what_is_better() {
+    /// A message that was taken, failed, and is sent again.
+    fn sent_again() -> Progress {
         let mut message = sending();
         message.apply(&Finding::Submitted { provider_message_id: "wamid.1".into() }, 7, NOW);
         message.report(&report(DeliveryStatus::Failed));
-
         assert_eq!(message.apply(&Finding::SentAgain, 0, NOW), Some(vec![]));
-        for old in [DeliveryStatus::Failed, DeliveryStatus::Sent] {
-            assert_eq!(message.report(&report(old)), []);
-            assert_eq!(message.state, SendState::Queued, "a repeat of the old report says nothing about the new send");
-        }
-        assert_eq!(message.apply(&Finding::SentAgain, 0, NOW), None, "it waits already");
-        let delivered = message.report(&report(DeliveryStatus::Delivered));
+        message
+    }
 
-        assert_eq!(delivered.iter().map(|news| news.status).collect::<Vec<_>>(), [DeliveryStatus::Delivered]);
-        assert_eq!(message.state, SendState::Submitted, "the first send arrived after all: there is nothing to send");
+    #[test]
+    fn what_was_sent_again_begins_anew_and_a_second_failure_is_told() {
+        let mut message = sent_again();
+        assert_eq!(message, Progress { attempts: 1, ..Progress::queued() });
+        assert_eq!(message.apply(&Finding::SentAgain, 0, NOW), None, "it waits already");
+
+        message.state = SendState::Sending;
+        message.epoch = Some(8);
+        let failed = message.apply(&Finding::GivenUp { failure: failure(FailureReason::Template) }, 8, NOW);
+
+        assert_eq!(failed.map(|news| news.len()), Some(1));
+        assert_eq!(message.failure, Some(failure(FailureReason::Template)));
+    }
+
+    #[test]
+    fn old_news_of_an_earlier_send_stops_nothing() {
+        let failed = Some(DeliveryStatus::Failed);
+        for old in [DeliveryStatus::Failed, DeliveryStatus::Sent] {
+            let mut message = sent_again();
+            assert_eq!(message.report_of_earlier(failed, &report(old)), []);
+            assert_eq!(message, sent_again(), "it says nothing about the new send");
+        }
+        let mut message = sent_again();
+        let read = message.report_of_earlier(Some(DeliveryStatus::Delivered), &report(DeliveryStatus::Read));
+        assert_eq!((read, message.state), (vec![], SendState::Queued), "somebody wanted it twice");
+    }
+
+    #[test]
+    fn an_earlier_send_that_arrives_after_all_leaves_nothing_to_send() {
+        let (failed, delivered) = (Some(DeliveryStatus::Failed), report(DeliveryStatus::Delivered));
+        let mut waits = sent_again();
+        let told = waits.report_of_earlier(failed, &delivered);
+        assert_eq!(told.last().map(|news| news.status), Some(DeliveryStatus::Delivered));
+        assert_eq!((waits.state, waits.delivery), (SendState::Submitted, Some(DeliveryStatus::Delivered)));
+
+        let mut leaving = Progress { state: SendState::Sending, epoch: Some(8), ..sent_again() };
+        assert!(!leaving.report_of_earlier(failed, &delivered).is_empty());
+        assert_eq!((leaving.state, leaving.epoch), (SendState::Sending, Some(8)), "its own answer is still to come");
     }
 
     #[test]
@@ -393,16 +439,20 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order: the row keeps the table's constraints, and what is told rises.
+        /// Whatever happens in whatever order: the row keeps the table's constraints, and what is told of one send rises.
         #[test]
         fn no_order_of_happenings_breaks_a_message(happenings in proptest::collection::vec(any_happening(), 0..20)) {
             let mut message = sending();
             let mut told = Vec::new();
             for happening in happenings {
+                let anew = matches!(happening, Happening::Found(Finding::SentAgain)) && !message.is_open();
                 let news = match happening {
                     Happening::Found(finding) => message.apply(&finding, 7, NOW).unwrap_or_default(),
                     Happening::Reported(update) => message.report(&update),
                 };
+                if anew {
+                    told.clear();
+                }
                 told.extend(news.into_iter().map(|news| news.status));
                 prop_assert_eq!(message.state == SendState::Sending, message.epoch.is_some());
                 prop_assert_eq!(message.state == SendState::Submitted, message.provider_message_id.is_some());

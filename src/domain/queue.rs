@@ -38,7 +38,7 @@ pub struct Waiting<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleAction {
-    /// They wait until the rule is released, or they expire.
+    /// They wait until they are resumed, or they expire.
     Pause,
     /// They are cancelled, and the platform is told so.
     Cancel,
@@ -54,9 +54,9 @@ pub struct QueueRule {
     pub filter: QueueFilter,
     pub reason: String,
     pub since: UnixMillis,
-    /// It ends by itself; `None` when a person must release it.
+    /// It ends by itself; `None` when a person must end it.
     pub ends_at: Option<UnixMillis>,
-    /// It holds no more, and what it kept back is on its way into the queues again.
+    /// A person ended it: it holds no more, and what it kept back is on its way into the queues again.
     pub released_at: Option<UnixMillis>,
 }
 
@@ -68,6 +68,11 @@ impl QueueFilter {
     /// Names nothing, so that everything is meant.
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// It is about a template, and not about one campaign of it.
+    pub fn is_template(&self) -> bool {
+        self.template.is_some() && self.campaign.is_none()
     }
 
     pub fn covers(&self, message: &Waiting<'_>) -> bool {
@@ -95,9 +100,30 @@ fn fits(wanted: Option<&str>, name: Option<&str>) -> bool {
     wanted.is_none_or(|wanted| name.is_some_and(|name| name.eq_ignore_ascii_case(wanted)))
 }
 
+/// What ended a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleEnd {
+    /// An operator let go on what it kept back.
+    Operator,
+    /// The time that it was made for was over.
+    Time,
+}
+
 impl QueueRule {
+    /// When and by what it ended; `None` while it is in force.
+    pub fn end(&self, now: UnixMillis) -> Option<(UnixMillis, RuleEnd)> {
+        let over = self.ends_at.filter(|end| *end <= now);
+        match (self.released_at, over) {
+            (Some(released), Some(over)) if over < released => Some((over, RuleEnd::Time)),
+            (Some(released), _) => Some((released, RuleEnd::Operator)),
+            (None, Some(over)) => Some((over, RuleEnd::Time)),
+            (None, None) => None,
+        }
+    }
+
     pub fn holds(&self, now: UnixMillis) -> bool {
-        self.released_at.is_none() && self.ends_at.is_none_or(|end| now < end)
+        self.end(now).is_none()
     }
 }
 
@@ -169,6 +195,22 @@ mod tests {
         assert!(campaign("1790000000").includes(&narrow));
         assert!(!narrow.includes(&campaign("1790000000")));
         assert!(QueueFilter::default().includes(&narrow));
+    }
+
+    #[test]
+    fn a_rule_is_ended_by_an_operator_or_by_its_time_whatever_comes_first() {
+        let ended = |released_at: Option<i64>, ends_at: Option<i64>| {
+            let at = |offset: i64| UnixMillis(NOW.0 + offset);
+            let pause = rule(RuleAction::Pause, campaign("1790000000"));
+            QueueRule { released_at: released_at.map(at), ends_at: ends_at.map(at), ..pause }
+                .end(NOW)
+                .map(|(at, end)| (at.0 - NOW.0, end))
+        };
+        assert_eq!(ended(None, None), None);
+        assert_eq!(ended(None, Some(1)), None);
+        assert_eq!(ended(None, Some(-5)), Some((-5, RuleEnd::Time)));
+        assert_eq!(ended(Some(-2), Some(5)), Some((-2, RuleEnd::Operator)));
+        assert_eq!(ended(Some(-2), Some(-5)), Some((-5, RuleEnd::Time)));
     }
 
     #[test]

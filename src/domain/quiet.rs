@@ -4,7 +4,7 @@
 //! itself. So a night in which the clock is changed is quiet for as long as the clock says, an hour more or
 //! less than other nights.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Timelike as _};
 use chrono_tz::Tz;
@@ -14,6 +14,11 @@ use super::{
     outbound::{Category, Class},
     time::UnixMillis,
 };
+
+const MINUTE_MS: i64 = 60_000;
+const DAY_MINUTES: u32 = 24 * 60;
+/// A day, and the hours by which clocks are put back.
+const LASTS_MINUTES_MAX: i64 = 27 * 60;
 
 /// From when to when which messages wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +57,21 @@ impl QuietHours {
     /// Whether messages of this category wait at this moment.
     pub fn hold_back(&self, category: Category, zone: Tz, now: UnixMillis) -> bool {
         self.categories.iter().any(|quiet| quiet.class() == category.class()) && self.are_now(zone, now)
+    }
+
+    /// When the quiet that is now ends; `None` when it is not quiet.
+    pub fn end(&self, zone: Tz, now: UnixMillis) -> Option<UnixMillis> {
+        if !self.are_now(zone, now) {
+            return None;
+        }
+        let minute = |ahead: i64| UnixMillis((now.0.div_euclid(MINUTE_MS) + ahead) * MINUTE_MS);
+        (1..=LASTS_MINUTES_MAX).map(minute).find(|moment| !self.are_now(zone, *moment))
+    }
+
+    /// How long they last when no clock is changed.
+    pub fn length(&self) -> Duration {
+        let minutes = (DAY_MINUTES + self.to.minutes - self.from.minutes) % DAY_MINUTES;
+        Duration::from_secs(u64::from(minutes) * 60)
     }
 
     /// Whether it is quiet at this moment.
@@ -153,6 +173,17 @@ mod tests {
         for loud in ["2026-11-20T15:29:59Z", "2026-11-21T03:30:00Z", "2026-11-21T12:00:00Z"] {
             assert!(!night.are_now(zone, at(loud)), "{loud}");
         }
+    }
+
+    #[test]
+    fn the_end_is_the_next_minute_that_is_not_quiet_by_the_clock_on_the_wall() {
+        let night = hours("21:00", "09:00");
+
+        assert_eq!(night.end(Tz::Asia__Kolkata, at("2026-11-20T18:30:12Z")), Some(at("2026-11-21T03:30:00Z")));
+        assert_eq!(night.end(Tz::Asia__Kolkata, at("2026-11-21T03:30:00Z")), None);
+        // The clock is put back in this night, which is an hour longer.
+        assert_eq!(night.end(Tz::Europe__Berlin, at("2026-10-24T19:00:00Z")), Some(at("2026-10-25T08:00:00Z")));
+        assert_eq!((night.length().as_secs(), hours("12:00", "14:30").length().as_secs()), (12 * 3600, 9000));
     }
 
     #[test]

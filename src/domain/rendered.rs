@@ -15,9 +15,11 @@ const SHOWN_CHARS: usize = 40;
 /// Shorter values could stand anywhere by chance, and tell nothing about anybody.
 const HIDDEN_VALUE_CHARS_MIN: usize = 2;
 
-/// Where two texts part. Values of parameters are left out: this goes into logs.
+/// Where two texts part, in words. Values of parameters are left out as far as they are known to be values: the words of
+/// the platform's text are for whoever looks at the message. Logs get [`Parting::measure`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parting {
+    pub measure: Measure,
     /// What both have in front of it.
     pub after: String,
     /// How the template goes on at WhatsApp.
@@ -26,9 +28,30 @@ pub struct Parting {
     pub rendered: String,
 }
 
+/// Where two texts part, in numbers: nothing of it tells what anybody was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// How many characters are the same.
+    pub same_chars: usize,
+    /// How many characters follow in the template's text, filled with the values …
+    pub template_chars: usize,
+    /// … and in the platform's.
+    pub rendered_chars: usize,
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { same_chars, template_chars, rendered_chars } = self;
+        write!(
+            f,
+            "they part after {same_chars} characters, where WhatsApp's has {template_chars} more and the other one {rendered_chars}"
+        )
+    }
+}
+
 impl fmt::Display for Parting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { after, template, rendered } = self;
+        let Self { after, template, rendered, measure: _ } = self;
         match after.as_str() {
             "" => write!(f, "WhatsApp's begins with {template:?}, the other one with {rendered:?}"),
             after => write!(f, "after {after:?} WhatsApp's has {template:?}, the other one {rendered:?}"),
@@ -64,11 +87,25 @@ pub fn compare(template: &TemplateText, values: &[String], rendered: &str) -> Op
         Some(TextPiece::Variable(_)) => "…".to_owned(),
         Some(TextPiece::Fixed(_)) | None => beginning_of(&without_values(&rendered[got..], values)),
     };
+    let whole: usize = pieces.iter().map(|piece| filled_chars(piece, filled)).sum();
+    let same_chars = rendered[..got].chars().count();
     Some(Parting {
+        measure: Measure {
+            same_chars,
+            template_chars: whole.saturating_sub(same_chars),
+            rendered_chars: rendered[got..].chars().count(),
+        },
         after: end_of(&format!("{before}{within}")),
         template: beginning_of(&shown(pieces.get(same..).unwrap_or_default())[within.len()..]),
         rendered: goes_on,
     })
+}
+
+fn filled_chars(piece: &TextPiece<'_>, value: impl Fn(&Variable) -> String) -> usize {
+    match piece {
+        TextPiece::Fixed(text) => text.chars().count(),
+        TextPiece::Variable(variable) => value(variable).chars().count(),
+    }
 }
 
 /// Walks both texts: how many pieces are the same, how many bytes of the next one, and where in `rendered`
@@ -224,5 +261,18 @@ mod tests {
             assert!(shown.starts_with(letter) && shown.chars().count() == SHOWN_CHARS + 1, "{shown}");
         }
         assert_eq!(parting.after, format!("…{}", "é".repeat(SHOWN_CHARS)));
+        assert_eq!(parting.measure, Measure { same_chars: 500, template_chars: 501, rendered_chars: 501 });
+    }
+
+    #[test]
+    fn what_logs_are_told_has_numbers_and_no_words() {
+        let values = ["Asha".to_owned(), "A-17".to_owned()];
+        let parting = compare(&TemplateText::parse(UPDATE.to_owned()), &values, "Hi *Asha*,\nyour parcel, Ravi")
+            .expect("another word");
+
+        assert_eq!(
+            parting.measure.to_string(),
+            "they part after 16 characters, where WhatsApp's has 25 more and the other one 12"
+        );
     }
 }

@@ -89,7 +89,10 @@ pub const MESSAGE_COLUMNS: [(&str, &str); 27] = [
     ("state", "our work: queued, sending, submitted, rejected, unknown, expired, cancelled"),
     ("delivery", "the best news of WhatsApp: sent, failed, delivered, read"),
     ("accepted_at", "when the platform got our yes"),
-    ("submitted_at", "when it was last handed to WhatsApp"),
+    (
+        "submitted_at",
+        "when it was last handed to WhatsApp; of a message that was sent again, all times are of the last send",
+    ),
     ("provider_message_id", "WhatsApp’s id, wamid.…"),
     ("attempts", "how often it was tried"),
     ("sent_at", "when WhatsApp says it was sent"),
@@ -112,16 +115,9 @@ pub struct CampaignRow {
     pub batch: String,
     pub first_accepted_at: String,
     pub last_accepted_at: String,
-    pub accepted: u64,
-    pub sent: u64,
-    pub delivered: u64,
-    pub read: u64,
-    pub failed: u64,
-    pub failed_by_code: BTreeMap<u16, u64>,
-    pub expired: u64,
-    pub cancelled: u64,
-    pub open: u64,
-    pub replies: u64,
+    /// Its counts are columns of their own.
+    #[serde(flatten)]
+    pub funnel: Funnel,
 }
 
 /// The columns of [`CampaignRow`], with what they hold.
@@ -367,15 +363,6 @@ fn campaign_row(names: &Names<'_>, account: AccountKey, campaign: String, batch:
         batch,
         first_accepted_at: first.made_at().to_string(),
         last_accepted_at: last.made_at().to_string(),
-        accepted: funnel.accepted,
-        sent: funnel.sent,
-        delivered: funnel.delivered,
-        read: funnel.read,
-        failed: funnel.failed,
-        failed_by_code: funnel.failed_by_code,
-        expired: funnel.expired,
-        cancelled: funnel.cancelled,
-        open: funnel.open,
-        replies: funnel.replies,
+        funnel,
     }
 }

@@ -5,7 +5,7 @@
 //! write each and is not looked at again before it expires or is let go on; what stands behind it in the queue moves up.
 //!
 //! Letting go on takes two steps, because an instance may not have heard of it yet and set more aside: the rule
-//! is marked as released, then a housekeeper puts back what it covers until all instances must have heard, and removes it.
+//! is marked as released, then a housekeeper puts back what it covers until all instances must have heard, and puts it away.
 //!
 //! Cancelling is done at once, in small steps, beside a running server: a message is cancelled in the table, and
 //! the owner that has it in memory cannot mark it as being sent any more.
@@ -16,12 +16,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::directory::Directory;
+use super::directory::{Directory, owner_of};
 use crate::{
     clock,
     domain::{
         account::Sender,
         ids::{AccountKey, MessageId, SenderKey},
+        outbound::Class,
         queue::{QueueFilter, QueueRule, QueueRules},
         time::UnixMillis,
     },
@@ -48,6 +49,7 @@ const RELEASE_HEARD_AFTER: Duration = Duration::from_secs(10);
 pub struct Alike {
     pub account: AccountKey,
     pub sender: SenderKey,
+    pub class: Class,
     pub campaign: Option<String>,
     pub template: Option<(String, String)>,
 }
@@ -98,8 +100,8 @@ pub async fn survey(
 fn count(groups: &mut BTreeMap<Alike, Tally>, message: WaitingMessage, rules: &QueueRules, now: UnixMillis) {
     let paused = message.is_aside() && rules.pauses(&message.facts(), now);
     let (queued, made_at, expires_at) = (message.due_at.is_none(), message.id.made_at(), message.expires_at);
-    let WaitingMessage { account, sender, campaign, template, .. } = message;
-    let tally = groups.entry(Alike { account, sender, campaign, template }).or_insert(Tally {
+    let WaitingMessage { account, sender, class, campaign, template, .. } = message;
+    let tally = groups.entry(Alike { account, sender, class, campaign, template }).or_insert(Tally {
         queued: 0,
         later: 0,
         paused: 0,
@@ -150,6 +152,45 @@ fn covered<'a>(messages: &'a [WaitingMessage], filter: &QueueFilter) -> impl Ite
     messages.iter().filter(move |message| filter.covers(&message.facts()))
 }
 
+/// Why a filter may mean something else than its writer thinks, in words: nothing is known of its template, or nothing of its
+/// campaign waits now. A rule for it is made all the same, because both may come later.
+pub async fn doubt(store: &Store, senders: &[&Sender], filter: &QueueFilter) -> Result<Option<String>, StoreError> {
+    if let Some(wanted) = &filter.template
+        && !is_listed(store, senders, wanted, filter.language.as_deref()).await?
+    {
+        let language = filter.language.as_ref().map_or_else(String::new, |language| format!(" ({language})"));
+        return Ok(Some(format!(
+            "no number that is meant has a template {wanted}{language}: look at its name at WhatsApp"
+        )));
+    }
+    let Some(campaign) = &filter.campaign else { return Ok(None) };
+    for sender in senders {
+        let mut place = Some(QueuePlace::START);
+        while let Some(from) = place {
+            let (messages, next) = store.waiting_slice(sender.key, from, SLICE_MESSAGES).await?;
+            if covered(&messages, filter).next().is_some() {
+                return Ok(None);
+            }
+            place = next;
+        }
+    }
+    Ok(Some(format!("nothing of campaign {campaign} waits now: it is the second part of CleverTap's msgId")))
+}
+
+async fn is_listed(
+    store: &Store,
+    senders: &[&Sender],
+    wanted: &str,
+    language: Option<&str>,
+) -> Result<bool, StoreError> {
+    let lists = store.load_templates().await?;
+    let mut templates = senders.iter().filter_map(|sender| lists.get(&owner_of(sender))).flatten();
+    Ok(templates.any(|template| {
+        template.name.eq_ignore_ascii_case(wanted)
+            && language.is_none_or(|language| template.language.eq_ignore_ascii_case(language))
+    }))
+}
+
 /// The numbers at which messages that a filter covers may wait.
 pub fn in_scope<'a>(senders: impl IntoIterator<Item = &'a Sender>, filter: &QueueFilter) -> Vec<SenderKey> {
     let fits = |sender: &&Sender| {
@@ -185,7 +226,7 @@ impl QueueKeeper {
                 done_with.push(rule.key);
             }
         }
-        self.store.forget_queue_rules(&done_with).await?;
+        self.store.put_away_queue_rules(&done_with, now).await?;
         self.released.retain(|key, _| rules.0.iter().any(|rule| rule.key == *key) && !done_with.contains(key));
         Ok(())
     }

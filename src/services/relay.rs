@@ -311,6 +311,7 @@ fn readable(snapshot: &Snapshot, links: &MediaLinks, logged: LoggedEvent) -> Eve
         recorded_at: logged.recorded_at,
         message: logged.message,
         platform_message_id: logged.platform_message_id,
+        told_before: logged.told_before,
         detail,
     }
 }

@@ -1,4 +1,5 @@
-//! The platform's text against ours, by the account's policy. The message keeps no note of it: the request and
+//! The platform's text against ours, by the account's policy. Neither logs nor answers (which are logged) quote the platform's
+//! text: it has people's names in it. The message keeps no note of it: the request and
 //! the template are both stored, so [`differs`] says the same to whoever looks at the message later.
 
 use super::per_minute::PerMinute;
@@ -31,9 +32,9 @@ pub fn check_rendered(
     metrics::counter!(telemetry::RENDERED_DIFFERENCES).increment(1);
     if policy == RenderedBody::Refuse {
         let message = format!(
-            "body: the text of the message is not that of template {} ({}): {parting}; save the template again with the \
-             text that WhatsApp has",
-            template.name, template.language
+            "body: the text of the message is not that of template {} ({}): {}; save the template again with the text that \
+             WhatsApp has",
+            template.name, template.language, parting.measure
         );
         return Err(Refusal::new(RefusalKind::Template, message));
     }
@@ -41,10 +42,11 @@ pub fn check_rendered(
         tracing::warn!(
             account.id = account.id,
             template.name = template.name,
-            "account {} was shown another text than template {} ({}) has: {parting}; the message is taken all the same",
+            "account {} was shown another text than template {} ({}) has: {}; the message is taken all the same",
             account.id,
             template.name,
-            template.language
+            template.language,
+            parting.measure
         );
     }
     Ok(())

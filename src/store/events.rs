@@ -44,6 +44,8 @@ pub struct LoggedEvent {
     pub message: Option<MessageId>,
     pub platform_message_id: Option<String>,
     pub status: Option<DeliveryStatus>,
+    /// The log has this status of the message already, of a send before an operator's.
+    pub told_before: bool,
     pub occurred_at: UnixMillis,
     pub recorded_at: UnixMillis,
     pub failure: Option<Failure>,
@@ -124,10 +126,19 @@ fn row_of(place: i64, event: NewEvent, now: UnixMillis) -> [Value; 14] {
     ]
 }
 
+/// Whether a status `e` of message `m` stands in the log already. Only that of a message which an operator sent again can;
+/// each failure is news of its own.
+pub(super) const TOLD_BEFORE: &str = "CASE WHEN m.resent_after IS NOT NULL AND e.kind = 1 AND e.status <> 2 AND EXISTS (\
+     SELECT 1 FROM events AS b WHERE b.message = e.message AND b.kind = 1 AND b.status = e.status AND b.place < e.place) \
+     THEN TRUE ELSE FALSE END AS told_before";
+
 /// What [`logged_event`] reads, of events `e` and their messages `m`.
-pub(super) const LOGGED_COLUMNS: &str = "e.place, e.kind, e.sender, e.message, e.status, e.occurred_at, e.recorded_at, \
-     e.failure_reason, e.failure_code, e.failure_text, e.person, CASE WHEN e.kind <> 1 THEN e.entry END AS entry, \
-     m.platform_message_id";
+pub(super) fn logged_columns() -> String {
+    format!(
+        "e.place, e.kind, e.sender, e.message, e.status, e.occurred_at, e.recorded_at, e.failure_reason, e.failure_code, \
+         e.failure_text, e.person, CASE WHEN e.kind <> 1 THEN e.entry END AS entry, m.platform_message_id, {TOLD_BEFORE}"
+    )
+}
 
 impl Store {
     /// Events of one kind after a place, in order, and the end of the log as it was before they were
@@ -144,8 +155,9 @@ impl Store {
             return Ok((vec![], end));
         }
         let sql = format!(
-            "SELECT {LOGGED_COLUMNS} FROM events AS e LEFT JOIN outbound_messages AS m ON m.id = e.message \
-             WHERE e.account = $1 AND e.place > $2 AND e.place <= $3 AND e.kind = $4 ORDER BY e.place LIMIT {limit}"
+            "SELECT {} FROM events AS e LEFT JOIN outbound_messages AS m ON m.id = e.message \
+             WHERE e.account = $1 AND e.place > $2 AND e.place <= $3 AND e.kind = $4 ORDER BY e.place LIMIT {limit}",
+            logged_columns()
         );
         let values = vec![account.0.into(), after.0.into(), end.0.into(), kind.code().into()];
         let rows = query(self.reader(), sql, values).await;
@@ -173,6 +185,7 @@ pub(crate) fn logged_event(row: &QueryResult) -> Result<LoggedEvent, DbErr> {
         message: message.map(MessageId),
         platform_message_id: row.try_get("", "platform_message_id")?,
         status: status.and_then(DeliveryStatus::from_code),
+        told_before: row.try_get("", "told_before")?,
         occurred_at: UnixMillis(row.try_get("", "occurred_at")?),
         recorded_at: UnixMillis(row.try_get("", "recorded_at")?),
         failure: failure(row)?,

@@ -44,7 +44,7 @@ pub struct MessagePage {
     pub after: Option<MessageId>,
 }
 
-/// What the log has about one message.
+/// What the log has about the last send of one message.
 #[derive(Clone, Debug, Default)]
 pub struct Reports {
     /// When each status happened, and why it failed.
@@ -109,27 +109,32 @@ impl Store {
         Ok(MessagePage { messages, after: more.then_some(MessageId(last)) })
     }
 
-    /// What the log has about these messages.
+    /// What the log has about these messages; of one that an operator sent again, about the last send.
     pub async fn reports_of(&self, messages: &[StoredMessage]) -> Result<HashMap<MessageId, Reports>, StoreError> {
         let doing = "read the statuses of messages to export";
         let ids: Vec<[Value; 1]> = messages.iter().map(|message| [message.id.0.into()]).collect();
         let rows = query_rows(
             self.reader(),
-            "SELECT e.message, e.kind, e.status, e.occurred_at, e.failure_reason, e.failure_code, e.failure_text FROM (",
+            "SELECT e.place, e.message, e.kind, e.status, e.occurred_at, e.failure_reason, e.failure_code, e.failure_text FROM (",
             ids,
             ") AS v CROSS JOIN events AS e WHERE e.message = v.column1",
         )
         .await
         .doing(doing)?;
+        let sent_again = messages.iter().filter_map(|message| Some((message.id, message.resent_after?.0)));
+        let begins: HashMap<MessageId, i64> = sent_again.collect();
         let mut reports: HashMap<MessageId, Reports> = HashMap::with_capacity(messages.len());
         for row in &rows {
             let mut read = || -> Result<(), DbErr> {
-                let of = reports.entry(MessageId(row.try_get("", "message")?)).or_default();
+                let message = MessageId(row.try_get("", "message")?);
+                let place: i64 = row.try_get("", "place")?;
+                let is_earlier = begins.get(&message).is_some_and(|begin| place <= *begin);
+                let of = reports.entry(message).or_default();
                 let status: Option<i16> = row.try_get("", "status")?;
                 match EventKind::from_code(row.try_get("", "kind")?) {
                     Some(EventKind::Inbound) => of.replies += 1,
                     Some(EventKind::Status | EventKind::Notice) | None => {
-                        if let Some(status) = status.and_then(DeliveryStatus::from_code) {
+                        if let Some(status) = status.and_then(DeliveryStatus::from_code).filter(|_| !is_earlier) {
                             of.statuses.push((status, UnixMillis(row.try_get("", "occurred_at")?), failure(row)?));
                         }
                     }

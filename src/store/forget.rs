@@ -11,6 +11,7 @@ use super::{
     outbound::{id_hash, id_list, provider_id_hash},
     person::InboundEntry,
     query,
+    retain::earlier_hashes,
     story::StoredMessage,
 };
 use crate::domain::{
@@ -153,9 +154,10 @@ async fn erase_messages(transaction: &DatabaseTransaction, asked: &[MessageId]) 
     }
     let all: Vec<MessageId> = told.iter().chain(&owed).copied().collect();
     if !all.is_empty() {
+        hashes.extend(earlier_hashes(transaction, &id_list(&all)).await?);
         execute_rows(transaction, "DELETE FROM message_keys WHERE (account, id_hash, message) IN (", keys, ")").await?;
         execute_rows(transaction, "DELETE FROM provider_ids WHERE hash IN (", hashes, ")").await?;
-        for table in ["send_attempts", "operator_notes", "unheard_messages"] {
+        for table in ["send_attempts", "operator_notes", "unheard_messages", "earlier_sends"] {
             let sql = format!("DELETE FROM {table} WHERE message IN ({})", id_list(&all));
             execute(transaction, sql, vec![]).await?;
         }

@@ -4,38 +4,39 @@
 //! back once, and appends all news to the logs at the end. Reports whose message is not known are
 //! parked: a report may overtake the answer to its send, and other systems may use the same number.
 
+mod parked;
+mod working;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
-use sea_orm::{DatabaseTransaction, DbBackend, DbErr, QueryResult, Value};
-use serde::{Deserialize, Serialize};
+use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
 
+pub(super) use self::parked::{insert_unrecognized, unrecognized_row};
+use self::{
+    parked::{keep_parked, keep_skipped, take_parked},
+    working::Working,
+};
 use super::{
     batch::Effects,
     events::{self, NewEvent},
-    execute_rows, forget, media,
+    media,
     notices::ReceivedNotice,
-    outbound::{Settlement, id_list, odd_value, provider_id_hash},
+    outbound::{Settlement, provider_id_hash},
     people::{People, ReceivedLink},
-    preferences::{self, ReceivedPreference, Unwelcome},
+    preferences::{self, ReceivedPreference},
     query_rows,
 };
-use crate::{
-    domain::{
-        attempt::AttemptOutcome,
-        callback::EventKind,
-        failure::{Failure, FailureReason},
-        ids::{AccountKey, ConnectionKey, MessageId, MessageIds, SenderKey},
-        inbound::InboundMessage,
-        outbound::SendState,
-        progress::{News, Progress},
-        status::{DeliveryStatus, StatusUpdate},
-        suppression::{PersonHasher, verdict_on_person},
-        time::UnixMillis,
-    },
-    telemetry,
+use crate::domain::{
+    callback::EventKind,
+    failure::{Failure, FailureReason},
+    ids::{AccountKey, ConnectionKey, MessageId, MessageIds, SenderKey},
+    inbound::InboundMessage,
+    status::StatusUpdate,
+    suppression::PersonHasher,
+    time::UnixMillis,
 };
 
 /// What one webhook said, with the numbers that it is about.
@@ -101,9 +102,6 @@ pub struct Ingested {
     /// Inbound messages that had come before.
     pub repeated: usize,
 }
-
-/// Why a status is kept without its message.
-const PARKED: &str = "no message with this id is known (yet)";
 
 pub(super) async fn apply(
     transaction: &DatabaseTransaction,
@@ -184,224 +182,6 @@ async fn find_by_provider_id(
     found.iter().map(|row| Ok((row.try_get("", "hash")?, MessageId(row.try_get("", "message")?)))).collect()
 }
 
-/// The messages that a batch touches.
-struct Working {
-    messages: HashMap<MessageId, Touched>,
-    news: Vec<NewEvent>,
-    /// Tries that did not end with the provider taking the message.
-    attempts: Vec<[Value; 7]>,
-    /// Numbers that have something to send again.
-    queued_again: BTreeSet<SenderKey>,
-    /// Refusals that tell something about the recipient.
-    unwelcome: Vec<Unwelcome>,
-}
-
-struct Touched {
-    account: AccountKey,
-    sender: SenderKey,
-    before: Progress,
-    now: Progress,
-    /// The person was forgotten: what comes is told, and nothing of it is kept that says who it was.
-    erased: bool,
-}
-
-impl Touched {
-    /// Takes out of news what tells about a person who was forgotten.
-    fn forget_again(&mut self, news: &mut [News]) {
-        if self.erased {
-            news.iter_mut().for_each(|one| one.entry = None);
-            self.now.provider_message_id =
-                self.now.provider_message_id.as_ref().map(|_| forget::NO_PROVIDER_ID.to_owned());
-        }
-    }
-}
-
-const PROGRESS_COLUMNS: &str = "id, account, sender, state, delivery, provider_message_id, due_at, epoch, attempts, sent_at, \
-     took_ms, failure_reason, failure_code, failure_text";
-
-impl Working {
-    async fn load(
-        transaction: &DatabaseTransaction,
-        settlements: &[&Settlement],
-        ingests: &[&Ingest],
-        by_provider_id: &HashMap<Vec<u8>, MessageId>,
-    ) -> Result<Self, DbErr> {
-        use sea_orm::ConnectionTrait as _;
-        let mut wanted: BTreeSet<MessageId> = settlements.iter().map(|settlement| settlement.message).collect();
-        wanted.extend(ingests.iter().flat_map(|ingest| &ingest.statuses).filter_map(|(_, update)| update.message));
-        wanted.extend(by_provider_id.values());
-        let mut messages = HashMap::with_capacity(wanted.len());
-        // Where rows can be locked, everybody locks them in the same order.
-        let tail = if transaction.get_database_backend() == DbBackend::Sqlite {
-            ") AS v CROSS JOIN outbound_messages AS m WHERE m.id = v.column1"
-        } else {
-            ") AS v CROSS JOIN outbound_messages AS m WHERE m.id = v.column1 ORDER BY m.id FOR UPDATE OF m"
-        };
-        let rows: Vec<[Value; 1]> = wanted.into_iter().map(|id| [id.0.into()]).collect();
-        let head = format!("SELECT {PROGRESS_COLUMNS}, recipient = '{}' AS erased FROM (", forget::NOBODY);
-        for row in query_rows(transaction, &head, rows, tail).await? {
-            let progress = progress(&row)?;
-            messages.insert(
-                MessageId(row.try_get("", "id")?),
-                Touched {
-                    account: AccountKey(row.try_get("", "account")?),
-                    sender: SenderKey(row.try_get("", "sender")?),
-                    before: progress.clone(),
-                    now: progress,
-                    erased: row.try_get("", "erased")?,
-                },
-            );
-        }
-        Ok(Self { messages, news: vec![], attempts: vec![], queued_again: BTreeSet::new(), unwelcome: vec![] })
-    }
-
-    /// Applies a finding. `false` when it comes too late.
-    fn settle(&mut self, settlement: &Settlement, now: UnixMillis) -> bool {
-        let Some(touched) = self.messages.get_mut(&settlement.message) else { return false };
-        let attempt_number = touched.now.attempts;
-        let Some(mut news) = touched.now.apply(&settlement.finding, settlement.epoch, now) else {
-            tracing::debug!(
-                message.id = %settlement.message,
-                "what our own work found out about {} counts no more: it was reported or settled before",
-                settlement.message
-            );
-            return false;
-        };
-        if let Some(attempt) = &settlement.attempt {
-            touched.now.took_ms = i32::try_from(attempt.took.as_millis()).ok();
-            if attempt.outcome != AttemptOutcome::Succeeded
-                && let Some(failure) = &touched.now.failure
-            {
-                self.attempts.push([
-                    settlement.message.0.into(),
-                    attempt_number.max(1).into(),
-                    attempt.started_at.0.into(),
-                    touched.now.took_ms.unwrap_or(i32::MAX).into(),
-                    failure.reason.code().into(),
-                    failure.code.into(),
-                    failure.text.clone().into(),
-                ]);
-            }
-        }
-        if touched.now.state == SendState::Queued {
-            self.queued_again.insert(touched.sender);
-        }
-        touched.forget_again(&mut news);
-        let (account, sender) = (touched.account, touched.sender);
-        self.note_unwelcome(settlement.message, &news);
-        self.tell(account, sender, settlement.message, news);
-        true
-    }
-
-    /// Applies a report. `false` when it is about no message that we know.
-    fn report(&mut self, sender: SenderKey, update: &StatusUpdate, known: Option<MessageId>) -> bool {
-        // Somebody else's system may send from the same number with ids that look like ours.
-        let Some((id, touched)) = update.message.or(known).and_then(|id| {
-            let touched = self.messages.get_mut(&id).filter(|touched| touched.sender == sender)?;
-            Some((id, touched))
-        }) else {
-            return false;
-        };
-        let mut news = touched.now.report(update);
-        touched.forget_again(&mut news);
-        let account = touched.account;
-        for told in &news {
-            metrics::counter!(telemetry::STATUSES, "status" => told.status.as_str()).increment(1);
-        }
-        self.note_unwelcome(id, &news);
-        self.tell(account, sender, id, news);
-        true
-    }
-
-    fn note_unwelcome(&mut self, message: MessageId, news: &[News]) {
-        if self.messages.get(&message).is_none_or(|touched| touched.erased) {
-            return;
-        }
-        self.unwelcome.extend(news.iter().filter_map(|news| {
-            let failure = news.failure.as_ref().filter(|failure| verdict_on_person(failure).is_some())?;
-            Some(Unwelcome { message, failure: failure.clone(), occurred_at: news.occurred_at })
-        }));
-    }
-
-    fn tell(&mut self, account: AccountKey, sender: SenderKey, message: MessageId, news: Vec<News>) {
-        self.news.extend(news.into_iter().map(|news| NewEvent {
-            account,
-            sender,
-            kind: EventKind::Status,
-            message: Some(message),
-            status: Some(news.status),
-            occurred_at: news.occurred_at,
-            failure: news.failure,
-            provider_message_id: None,
-            person: None,
-            entry: news.entry,
-        }));
-    }
-
-    /// Providers' ids that this batch learned: number, id, message.
-    fn new_provider_ids(&self) -> Vec<(SenderKey, String, MessageId)> {
-        let learned =
-            self.messages.iter().filter(|(_, touched)| touched.before.provider_message_id.is_none() && !touched.erased);
-        learned
-            .filter_map(|(id, touched)| Some((touched.sender, touched.now.provider_message_id.clone()?, *id)))
-            .collect()
-    }
-
-    async fn write(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        let ids: Vec<[Value; 2]> = self
-            .new_provider_ids()
-            .into_iter()
-            .map(|(sender, provider_id, message)| [provider_id_hash(sender, &provider_id).into(), message.0.into()])
-            .collect();
-        execute_rows(
-            transaction,
-            "INSERT INTO provider_ids (hash, message)",
-            ids,
-            " ON CONFLICT (hash) DO UPDATE SET message = excluded.message",
-        )
-        .await?;
-
-        let mut moved: Vec<_> = self.messages.iter().filter(|(_, touched)| touched.before != touched.now).collect();
-        moved.sort_unstable_by_key(|(id, _)| **id);
-        let rows = moved.into_iter().map(|(id, touched)| progress_row(*id, &touched.now)).collect();
-        execute_rows(
-            transaction,
-            "UPDATE outbound_messages SET state = v.column2, delivery = v.column3, provider_message_id = v.column4, \
-             due_at = v.column5, epoch = v.column6, attempts = v.column7, took_ms = v.column8, \
-             failure_reason = v.column9, failure_code = v.column10, failure_text = v.column11 FROM (",
-            rows,
-            ") AS v WHERE outbound_messages.id = v.column1",
-        )
-        .await?;
-        execute_rows(
-            transaction,
-            "INSERT INTO send_attempts (message, attempt, started_at, took_ms, failure_reason, failure_code, failure_text)",
-            self.attempts.clone(),
-            " ON CONFLICT (message, attempt) DO NOTHING",
-        )
-        .await
-        .map(drop)
-    }
-}
-
-fn progress(row: &QueryResult) -> Result<Progress, DbErr> {
-    let state: i16 = row.try_get("", "state")?;
-    let delivery: Option<i16> = row.try_get("", "delivery")?;
-    let due_at: Option<i64> = row.try_get("", "due_at")?;
-    let sent_at: Option<i64> = row.try_get("", "sent_at")?;
-    Ok(Progress {
-        state: SendState::from_code(state).ok_or_else(|| odd_value("state"))?,
-        delivery: delivery.and_then(DeliveryStatus::from_code),
-        provider_message_id: row.try_get("", "provider_message_id")?,
-        due_at: due_at.map(UnixMillis),
-        epoch: row.try_get("", "epoch")?,
-        attempts: row.try_get("", "attempts")?,
-        sent_at: sent_at.map(UnixMillis),
-        took_ms: row.try_get("", "took_ms")?,
-        failure: failure(row)?,
-    })
-}
-
 /// The failure in a row of messages, events or attempts.
 pub(crate) fn failure(row: &QueryResult) -> Result<Option<Failure>, DbErr> {
     let reason: Option<i16> = row.try_get("", "failure_reason")?;
@@ -412,23 +192,6 @@ pub(crate) fn failure(row: &QueryResult) -> Result<Option<Failure>, DbErr> {
         code,
         text,
     }))
-}
-
-fn progress_row(id: MessageId, progress: &Progress) -> [Value; 11] {
-    let (reason, code, text) = failure_values(progress.failure.as_ref());
-    [
-        id.0.into(),
-        progress.state.code().into(),
-        progress.delivery.map(DeliveryStatus::code).into(),
-        progress.provider_message_id.clone().into(),
-        progress.due_at.map(|due_at| due_at.0).into(),
-        progress.epoch.into(),
-        progress.attempts.into(),
-        progress.took_ms.into(),
-        reason,
-        code,
-        text,
-    ]
 }
 
 pub(crate) fn failure_values(failure: Option<&Failure>) -> (Value, Value, Value) {
@@ -526,130 +289,4 @@ fn new_files(
         media::row_of(ids.next(now), received.account, received.sender, person, message, now)
     };
     new.filter_map(row).collect()
-}
-
-async fn keep_parked(
-    transaction: &DatabaseTransaction,
-    parked: &[(ConnectionKey, SenderKey, &StatusUpdate)],
-    ids: &Arc<MessageIds>,
-    now: UnixMillis,
-) -> Result<(), DbErr> {
-    metrics::counter!(telemetry::PARKED).increment(parked.len() as u64);
-    let rows = parked
-        .iter()
-        .map(|(connection, sender, update)| {
-            let hash = provider_id_hash(*sender, &update.provider_message_id);
-            let pointer = parked_pointer(*sender, update);
-            unrecognized_row(ids.next(now), *connection, 2, Some(hash), pointer, PARKED, &update.entry)
-        })
-        .collect();
-    insert_unrecognized(transaction, rows).await
-}
-
-async fn keep_skipped(
-    transaction: &DatabaseTransaction,
-    ingests: &[&Ingest],
-    ids: &Arc<MessageIds>,
-    now: UnixMillis,
-) -> Result<(), DbErr> {
-    let mut rows = Vec::new();
-    for ingest in ingests {
-        for part in &ingest.skipped {
-            let pointer = part.pointer.clone();
-            rows.push(unrecognized_row(ids.next(now), ingest.connection, 1, None, pointer, &part.reason, &part.entry));
-        }
-    }
-    metrics::counter!(telemetry::UNRECOGNIZED).increment(rows.len() as u64);
-    insert_unrecognized(transaction, rows).await
-}
-
-pub(super) fn unrecognized_row(
-    id: MessageId,
-    connection: ConnectionKey,
-    kind: i16,
-    hash: Option<Vec<u8>>,
-    pointer: String,
-    reason: &str,
-    entry: &str,
-) -> [Value; 7] {
-    [id.0.into(), connection.0.into(), kind.into(), hash.into(), pointer.into(), reason.into(), entry.into()]
-}
-
-pub(super) async fn insert_unrecognized(transaction: &DatabaseTransaction, rows: Vec<[Value; 7]>) -> Result<(), DbErr> {
-    let head = "INSERT INTO unrecognized (id, connection, kind, match_hash, pointer, reason, entry)";
-    execute_rows(transaction, head, rows, "").await.map(drop)
-}
-
-/// A report in our words, beside the provider's own entry: it will be read by code that does not know
-/// which provider it came from.
-#[derive(Serialize, Deserialize)]
-struct ParkedStatus {
-    sender: i32,
-    provider_message_id: String,
-    status: i16,
-    occurred_at: UnixMillis,
-    failure: Option<(i16, Option<i64>, String)>,
-}
-
-fn parked_pointer(sender: SenderKey, update: &StatusUpdate) -> String {
-    let parked = ParkedStatus {
-        sender: sender.0,
-        provider_message_id: update.provider_message_id.clone(),
-        status: update.status.code(),
-        occurred_at: update.occurred_at,
-        failure: update.failure.as_ref().map(|failure| (failure.reason.code(), failure.code, failure.text.clone())),
-    };
-    serde_json::to_string(&parked).expect("numbers and texts can be written as JSON")
-}
-
-fn read_parked_pointer(pointer: &str, entry: String) -> Option<(SenderKey, StatusUpdate)> {
-    let parked: ParkedStatus = serde_json::from_str(pointer).ok()?;
-    let failure = parked.failure.map(|(reason, code, text)| Failure {
-        reason: FailureReason::from_code(reason).unwrap_or(FailureReason::Other),
-        code,
-        text,
-    });
-    let update = StatusUpdate {
-        provider_message_id: parked.provider_message_id,
-        message: None,
-        provider_number_id: String::new(),
-        status: DeliveryStatus::from_code(parked.status)?,
-        occurred_at: parked.occurred_at,
-        failure,
-        entry,
-    };
-    Some((SenderKey(parked.sender), update))
-}
-
-/// Takes out the parked reports of messages whose providers' ids have just become known.
-async fn take_parked(
-    transaction: &DatabaseTransaction,
-    learned: &[(SenderKey, String, MessageId)],
-) -> Result<Vec<(SenderKey, StatusUpdate)>, DbErr> {
-    let by_hash: BTreeMap<Vec<u8>, MessageId> =
-        learned.iter().map(|(sender, id, message)| (provider_id_hash(*sender, id), *message)).collect();
-    let rows: Vec<[Value; 1]> = by_hash.keys().map(|hash| [hash.clone().into()]).collect();
-    let found = query_rows(
-        transaction,
-        "SELECT u.id, u.match_hash, u.pointer, u.entry FROM (",
-        rows,
-        ") AS v CROSS JOIN unrecognized AS u WHERE u.match_hash = v.column1 ORDER BY u.id",
-    )
-    .await?;
-    let mut taken = Vec::with_capacity(found.len());
-    let mut updates = Vec::with_capacity(found.len());
-    for row in &found {
-        let hash: Vec<u8> = row.try_get("", "match_hash")?;
-        let pointer: String = row.try_get("", "pointer")?;
-        taken.push(MessageId(row.try_get("", "id")?));
-        if let Some((sender, mut update)) = read_parked_pointer(&pointer, row.try_get("", "entry")?) {
-            update.message = by_hash.get(&hash).copied();
-            updates.push((sender, update));
-        }
-    }
-    if !taken.is_empty() {
-        super::execute(transaction, format!("DELETE FROM unrecognized WHERE id IN ({})", id_list(&taken)), vec![])
-            .await?;
-    }
-    Ok(updates)
 }

@@ -126,6 +126,7 @@ pub struct QueuedMessage {
     pub template: Option<(String, String)>,
     pub request: String,
     pub expires_at: UnixMillis,
+    /// Tries that ended, since it was accepted or an operator sent it again.
     pub attempts: i16,
     /// Since when it might have left: its acceptance, or the time of its retry. Its owner knows better when something else
     /// kept it.
@@ -432,8 +433,8 @@ pub(crate) fn id_list(messages: &[MessageId]) -> String {
     messages.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(",")
 }
 
-const QUEUED_COLUMNS: &str =
-    "id, category, campaign, recipient, template_name, template_language, request, expires_at, attempts, due_at";
+const QUEUED_COLUMNS: &str = "id, category, campaign, recipient, template_name, template_language, request, expires_at, due_at, \
+     attempts - attempts_before AS attempts";
 
 impl Store {
     /// The next messages of one class at a number, in order of acceptance.

@@ -10,14 +10,16 @@ use super::{
     Doing, Store, StoreError,
     batch::Effects,
     execute, ingest,
-    outbound::{Settlement, id_list},
+    outbound::{Settlement, id_list, odd_value},
     query,
+    story::StoredMessage,
 };
 use crate::domain::{
     ids::{AccountKey, MessageId, MessageIds, SenderKey},
-    outbound::{Class, SendState},
+    outbound::Class,
     progress::Finding,
     queue::Waiting,
+    status::DeliveryStatus,
     time::UnixMillis,
 };
 
@@ -27,6 +29,7 @@ pub struct WaitingMessage {
     pub id: MessageId,
     pub account: AccountKey,
     pub sender: SenderKey,
+    pub class: Class,
     pub campaign: Option<String>,
     pub template: Option<(String, String)>,
     /// A retry, or set aside; `None` when it is in the queue.
@@ -76,7 +79,8 @@ impl QueuePlace {
     }
 }
 
-const WAITING_COLUMNS: &str = "id, account, sender, campaign, template_name, template_language, due_at, expires_at";
+const WAITING_COLUMNS: &str =
+    "id, account, sender, class, campaign, template_name, template_language, due_at, expires_at";
 
 /// Which rows of a part a slice takes, and in which order. Each is a range of one index.
 fn range(place: QueuePlace) -> (String, &'static str) {
@@ -172,30 +176,54 @@ impl Store {
         Ok(effects.settled)
     }
 
-    /// Puts a message whose way is at its end into the queue once more, and notes who wanted that. `false` when it has
-    /// moved meanwhile.
+    /// Puts a message whose way is at its end into the queue once more, keeps how it stood, and notes who wanted that.
+    /// `false` when it has moved since it was `seen`.
     pub async fn send_again(
         &self,
-        message: MessageId,
-        seen: SendState,
+        seen: &StoredMessage,
         expires_at: UnixMillis,
         note: &str,
     ) -> Result<bool, StoreError> {
         let doing = "send a message again";
         let transaction = self.begin().await.doing("begin")?;
-        // What the operator was shown must still be so. The row is locked by this.
-        let sql = "UPDATE outbound_messages SET expires_at = $1 WHERE id = $2 AND state = $3";
-        let values = vec![expires_at.0.into(), message.0.into(), seen.code().into()];
-        if execute(&transaction, sql, values).await.doing(doing)? == 0 {
+        let again = self.begin_anew(&transaction, seen, expires_at).await.doing(doing)?;
+        if !again {
             transaction.rollback().await.doing(doing)?;
             return Ok(false);
         }
-        let settled = self.settle(&transaction, vec![(message, Finding::SentAgain)]).await.doing(doing)?;
+        let settled = self.settle(&transaction, vec![(seen.id, Finding::SentAgain)]).await.doing(doing)?;
         let sql = "INSERT INTO operator_notes (message, at, note) VALUES ($1, $2, $3) \
                    ON CONFLICT (message, at) DO UPDATE SET note = excluded.note";
-        execute(&transaction, sql, vec![message.0.into(), self.now().0.into(), note.into()]).await.doing(doing)?;
+        execute(&transaction, sql, vec![seen.id.0.into(), self.now().0.into(), note.into()]).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         Ok(settled == 1)
+    }
+
+    /// Keeps how the message stands, and marks where its new send begins.
+    async fn begin_anew(
+        &self,
+        transaction: &DatabaseTransaction,
+        seen: &StoredMessage,
+        expires_at: UnixMillis,
+    ) -> Result<bool, DbErr> {
+        // What the operator was shown must still be so. The row is locked by this, before the log's length is read:
+        // whoever reports on the message needs the row too.
+        let sql =
+            "UPDATE outbound_messages SET expires_at = $1 WHERE id = $2 AND state = $3 AND COALESCE(delivery, 0) = $4";
+        let delivery = seen.delivery.map_or(0, DeliveryStatus::code);
+        let values = vec![expires_at.0.into(), seen.id.0.into(), seen.state.code().into(), delivery.into()];
+        if execute(transaction, sql, values).await? == 0 {
+            return Ok(false);
+        }
+        let sql = "INSERT INTO earlier_sends (message, ended_at, state, delivery, attempts, sent_at, took_ms, \
+                   provider_message_id, failure_reason, failure_code, failure_text) \
+                   SELECT id, CAST($1 AS BIGINT), state, delivery, attempts, sent_at, took_ms, provider_message_id, \
+                   failure_reason, failure_code, failure_text FROM outbound_messages WHERE id = $2";
+        execute(transaction, sql, vec![self.now().0.into(), seen.id.0.into()]).await?;
+        let sql = "UPDATE outbound_messages SET sent_at = NULL, attempts_before = attempts, resent_after = \
+                   COALESCE((SELECT last_place FROM logs WHERE account = $1), 0) WHERE id = $2";
+        execute(transaction, sql, vec![seen.account.0.into(), seen.id.0.into()]).await?;
+        Ok(true)
     }
 
     /// What operators decided about a message, in order.
@@ -213,6 +241,7 @@ fn waiting_message(row: &QueryResult) -> Result<WaitingMessage, DbErr> {
         id: MessageId(row.try_get("", "id")?),
         account: AccountKey(row.try_get("", "account")?),
         sender: SenderKey(row.try_get("", "sender")?),
+        class: Class::from_code(row.try_get("", "class")?).ok_or_else(|| odd_value("class"))?,
         campaign: row.try_get("", "campaign")?,
         template: template(row)?,
         due_at: due_at.map(UnixMillis),

@@ -1,6 +1,8 @@
 //! What operators say about parts of the queues. A handful of rows: every instance keeps them all in memory, and reads them
 //! again when their version moves.
 
+use std::time::Duration;
+
 use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{Doing, Store, StoreError, execute, holds::bump, outbound::odd_value, query};
@@ -15,16 +17,30 @@ pub(crate) const QUEUE_RULES: &str = "queue_rules";
 
 /// Each message that is taken in or read is held against all of them.
 pub const QUEUE_RULES_MAX: usize = 1_000;
+/// Rules that are done with are kept so long, for those who ask what was …
+const DONE_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// … and so many of them are shown, the newest.
+const DONE_SHOWN_MAX: usize = 200;
 
 const COLUMNS: &str = "key, action, account, sender, campaign, template_name, template_language, reason, created_at, \
      ends_at, released_at";
 
 impl Store {
     pub async fn queue_rules(&self) -> Result<QueueRules, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM queue_rules ORDER BY key LIMIT {QUEUE_RULES_MAX}");
+        let sql =
+            format!("SELECT {COLUMNS} FROM queue_rules WHERE done_at IS NULL ORDER BY key LIMIT {QUEUE_RULES_MAX}");
         let rows = query(self.reader(), sql, vec![]).await;
         let rules = rows.and_then(|rows| rows.iter().map(rule).collect()).doing("read the rules of queues")?;
         Ok(QueueRules(rules))
+    }
+
+    /// Rules that are done with, the newest first.
+    pub async fn done_queue_rules(&self) -> Result<Vec<QueueRule>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM queue_rules WHERE done_at IS NOT NULL ORDER BY key DESC LIMIT {DONE_SHOWN_MAX}"
+        );
+        let rows = query(self.reader(), sql, vec![]).await;
+        rows.and_then(|rows| rows.iter().map(rule).collect()).doing("read rules of queues that ended")
     }
 
     /// Writes a rule down. One that says the same of the same part is replaced: the last word counts.
@@ -39,15 +55,18 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let doing = "write down a rule of queues";
         let transaction = self.begin().await.doing("begin")?;
-        let sql = format!("SELECT {COLUMNS} FROM queue_rules ORDER BY key");
+        let sql = format!("SELECT {COLUMNS} FROM queue_rules WHERE done_at IS NULL ORDER BY key");
         let rows = query(&transaction, sql, vec![]).await.doing(doing)?;
         let known: Vec<QueueRule> = rows.iter().map(rule).collect::<Result<_, _>>().doing(doing)?;
-        for same in known.iter().filter(|rule| rule.action == action && rule.filter == *filter) {
-            let sql = "DELETE FROM queue_rules WHERE key = $1";
-            execute(&transaction, sql, vec![same.key.into()]).await.doing(doing)?;
-        }
-        if known.len() >= QUEUE_RULES_MAX {
+        let (same, others): (Vec<_>, Vec<_>) =
+            known.iter().partition(|rule| rule.action == action && rule.filter == *filter);
+        if others.len() >= QUEUE_RULES_MAX {
+            transaction.rollback().await.doing(doing)?;
             return Ok(false);
+        }
+        for replaced in same {
+            let sql = "DELETE FROM queue_rules WHERE key = $1";
+            execute(&transaction, sql, vec![replaced.key.into()]).await.doing(doing)?;
         }
         let sql = "INSERT INTO queue_rules (action, account, sender, campaign, template_name, template_language, reason, \
                    created_at, ends_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -74,9 +93,17 @@ impl Store {
         self.change_rules(sql, keys, vec![now.0.into()]).await
     }
 
-    /// Removes rules that are done with.
-    pub async fn forget_queue_rules(&self, keys: &[i32]) -> Result<u64, StoreError> {
-        self.change_rules("DELETE FROM queue_rules WHERE key IN", keys, vec![]).await
+    /// Puts away rules that are done with, and forgets those that were put away long ago.
+    pub async fn put_away_queue_rules(&self, keys: &[i32], now: UnixMillis) -> Result<u64, StoreError> {
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let sql = "DELETE FROM queue_rules WHERE done_at < $1";
+        let transaction = self.begin().await.doing("begin")?;
+        let long_ago = now.minus(DONE_KEPT_FOR).0.into();
+        execute(&transaction, sql, vec![long_ago]).await.doing("forget rules of queues")?;
+        transaction.commit().await.doing("forget rules of queues")?;
+        self.change_rules("UPDATE queue_rules SET done_at = $1 WHERE key IN", keys, vec![now.0.into()]).await
     }
 
     async fn change_rules(&self, sql: &str, keys: &[i32], values: Vec<Value>) -> Result<u64, StoreError> {
@@ -110,4 +137,40 @@ fn rule(row: &QueryResult) -> Result<QueueRule, DbErr> {
         ends_at: millis("ends_at")?,
         released_at: millis("released_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::on_each_database;
+
+    #[tokio::test]
+    async fn a_rule_that_is_said_again_finds_room_where_a_new_one_does_not() {
+        on_each_database(|store| async move {
+            let many = (1..QUEUE_RULES_MAX).map(|number| format!("(1, 'c{number}', 'why', 1)")).collect::<Vec<_>>();
+            let sql =
+                format!("INSERT INTO queue_rules (action, campaign, reason, created_at) VALUES {}", many.join(","));
+            let transaction = store.begin().await.expect("a transaction begins");
+            execute(&transaction, sql, vec![]).await.expect("rules can be written");
+            transaction.commit().await.expect("they can be committed");
+            let add = async |campaign: &str| {
+                let filter = QueueFilter { campaign: Some(campaign.to_owned()), ..QueueFilter::default() };
+                store
+                    .add_queue_rule(RuleAction::Pause, &filter, "again", UnixMillis(2), None)
+                    .await
+                    .expect("it is asked")
+            };
+
+            assert!(add("the last").await);
+            assert!(!add("one more").await);
+            assert!(add("c7").await, "it takes the place of the one that says the same");
+
+            let rules = store.queue_rules().await.expect("rules can be read").0;
+            assert_eq!(rules.len(), QUEUE_RULES_MAX);
+            store.put_away_queue_rules(&[rules[0].key], UnixMillis(3)).await.expect("it can be put away");
+            assert!(add("one more").await, "what is done with takes no room");
+            assert_eq!(store.done_queue_rules().await.expect("readable").len(), 1);
+        })
+        .await;
+    }
 }

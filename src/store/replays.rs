@@ -10,7 +10,7 @@ use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
 use super::{
     Doing, Store, StoreError,
     callbacks::{CallbackState, whose_events},
-    events::{LOGGED_COLUMNS, LoggedEvent, logged_event},
+    events::{LoggedEvent, logged_columns, logged_event},
     execute, execute_rows,
     outbound::odd_value,
     query, query_rows,
@@ -284,7 +284,7 @@ impl Store {
                 return Ok(Portion { events: vec![], next: after.max(from) });
             }
             let mut text = Text::default();
-            text.push("SELECT ").push(LOGGED_COLUMNS);
+            text.push("SELECT ").push(&logged_columns());
             let order = selected(&mut text, subscription, selection, (from, end));
             text.push(" ORDER BY ").push(order).push(" LIMIT ").bind(i64::try_from(limit).unwrap_or(i64::MAX));
             let rows = query(self.reader(), text.sql, text.values).await.doing(doing)?;

@@ -1,6 +1,6 @@
 //! Forgetting, in small steps: each is a short transaction, so that nobody waits for it.
 
-use sea_orm::{DatabaseTransaction, DbErr, Value};
+use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
 
 use super::{
     Doing, Store, StoreError, execute, execute_rows,
@@ -174,12 +174,27 @@ async fn forget_messages(transaction: &DatabaseTransaction, before: UnixMillis, 
         return Ok(0);
     }
     let list = id_list(&messages);
+    hashes.extend(earlier_hashes(transaction, &list).await?);
     execute_rows(transaction, "DELETE FROM provider_ids WHERE hash IN (", hashes, ")").await?;
     execute(transaction, format!("DELETE FROM send_attempts WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM operator_notes WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM unheard_messages WHERE message IN ({list})"), vec![]).await?;
+    execute(transaction, format!("DELETE FROM earlier_sends WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM outbound_messages WHERE id IN ({list})"), vec![]).await?;
     Ok(messages.len())
+}
+
+/// Under which earlier sends of these messages are found.
+pub(super) async fn earlier_hashes(transaction: &DatabaseTransaction, list: &str) -> Result<Vec<[Value; 1]>, DbErr> {
+    let sql = format!(
+        "SELECT m.sender, s.provider_message_id FROM earlier_sends AS s JOIN outbound_messages AS m ON m.id = s.message \
+         WHERE s.message IN ({list}) AND s.provider_message_id IS NOT NULL"
+    );
+    let hash = |row: &QueryResult| -> Result<[Value; 1], DbErr> {
+        let provider_id: String = row.try_get("", "provider_message_id")?;
+        Ok([provider_id_hash(SenderKey(row.try_get("", "sender")?), &provider_id).into()])
+    };
+    query(transaction, sql, vec![]).await?.iter().map(hash).collect()
 }
 
 async fn forget_events(
@@ -219,11 +234,12 @@ mod tests {
     use crate::store::testing::on_each_database;
 
     /// Tables that lose their rows by age, and the setting that says when.
-    const AGING: [(&str, &str); 21] = [
+    const AGING: [(&str, &str); 22] = [
         ("outbound_messages", "retention.messages"),
         ("send_attempts", "retention.messages"),
         ("operator_notes", "retention.messages"),
         ("unheard_messages", "retention.messages"),
+        ("earlier_sends", "retention.messages"),
         ("provider_ids", "retention.messages"),
         ("message_keys", "repeats.window"),
         ("events", "retention.events"),
@@ -236,7 +252,7 @@ mod tests {
         ("replays", "retention.attempts"),
         ("unrecognized", "retention.unrecognized, retention.parked_statuses"),
         ("refused_requests", "retention.refused"),
-        ("queue_rules", "when an operator releases them, or at their end; at most QUEUE_RULES_MAX"),
+        ("queue_rules", "a week after an operator or their time has ended them; at most QUEUE_RULES_MAX are in force"),
         ("activity", "a day"),
         ("alarms", "alarms.every after they were over"),
         ("instances", "a day after they were last seen"),

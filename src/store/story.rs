@@ -4,7 +4,7 @@ use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
     Doing, Store, StoreError,
-    events::{LoggedEvent, logged_event},
+    events::{LoggedEvent, TOLD_BEFORE, logged_event},
     ingest::failure,
     outbound::{id_hash, odd_value, provider_id_hash},
     query,
@@ -33,6 +33,22 @@ pub struct StoredMessage {
     pub request: String,
     pub expires_at: UnixMillis,
     pub due_at: Option<UnixMillis>,
+    pub attempts: i16,
+    pub sent_at: Option<UnixMillis>,
+    pub took_ms: Option<i32>,
+    pub provider_message_id: Option<String>,
+    pub failure: Option<Failure>,
+    /// An operator sent it again when the log was so long: what stands above is of that send.
+    pub resent_after: Option<Place>,
+}
+
+/// How a message stood when an operator sent it again.
+#[derive(Clone, Debug)]
+pub struct EarlierSend {
+    pub ended_at: UnixMillis,
+    pub state: SendState,
+    pub delivery: Option<DeliveryStatus>,
+    /// Tries up to then.
     pub attempts: i16,
     pub sent_at: Option<UnixMillis>,
     pub took_ms: Option<i32>,
@@ -74,7 +90,7 @@ pub struct Refused {
 
 pub(super) const MESSAGE_COLUMNS: &str = "id, account, sender, category, state, delivery, platform_message_id, recipient, \
      template_name, template_language, request, expires_at, due_at, attempts, sent_at, took_ms, provider_message_id, \
-     failure_reason, failure_code, failure_text";
+     failure_reason, failure_code, failure_text, resent_after";
 
 /// At most this many messages are found under one id.
 const FOUND_MAX: usize = 20;
@@ -154,11 +170,36 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("read a message's attempts")
     }
 
+    /// The sends of a message before the last one, in order.
+    pub async fn earlier_sends(&self, id: MessageId) -> Result<Vec<EarlierSend>, StoreError> {
+        let sql = "SELECT ended_at, state, delivery, attempts, sent_at, took_ms, provider_message_id, failure_reason, \
+                   failure_code, failure_text FROM earlier_sends WHERE message = $1 ORDER BY ended_at";
+        let rows = query(self.reader(), sql, vec![id.0.into()]).await;
+        let read = |row: &QueryResult| -> Result<EarlierSend, DbErr> {
+            let delivery: Option<i16> = row.try_get("", "delivery")?;
+            let sent_at: Option<i64> = row.try_get("", "sent_at")?;
+            Ok(EarlierSend {
+                ended_at: UnixMillis(row.try_get("", "ended_at")?),
+                state: SendState::from_code(row.try_get("", "state")?).ok_or_else(|| odd_value("state"))?,
+                delivery: delivery.and_then(DeliveryStatus::from_code),
+                attempts: row.try_get("", "attempts")?,
+                sent_at: sent_at.map(UnixMillis),
+                took_ms: row.try_get("", "took_ms")?,
+                provider_message_id: row.try_get("", "provider_message_id")?,
+                failure: failure(row)?,
+            })
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("read a message's earlier sends")
+    }
+
     /// Everything in the log that is about this message: its statuses, and replies that quote it.
     pub async fn events_of(&self, message: &StoredMessage) -> Result<Vec<LoggedEvent>, StoreError> {
-        let sql = "SELECT e.place, e.kind, e.sender, e.message, e.status, e.occurred_at, e.recorded_at, \
-                   e.failure_reason, e.failure_code, e.failure_text, e.person, e.entry, NULL AS platform_message_id \
-                   FROM events AS e WHERE e.message = $1 ORDER BY e.place LIMIT 200";
+        let sql = format!(
+            "SELECT e.place, e.kind, e.sender, e.message, e.status, e.occurred_at, e.recorded_at, e.failure_reason, \
+             e.failure_code, e.failure_text, e.person, e.entry, NULL AS platform_message_id, {TOLD_BEFORE} \
+             FROM events AS e JOIN outbound_messages AS m ON m.id = e.message WHERE e.message = $1 \
+             ORDER BY e.place LIMIT 200"
+        );
         let rows = query(self.reader(), sql, vec![message.id.0.into()]).await;
         rows.and_then(|rows| rows.iter().map(logged_event).collect()).doing("read a message's events")
     }
@@ -238,5 +279,6 @@ pub(super) fn stored_message(row: &QueryResult) -> Result<StoredMessage, DbErr> 
         took_ms: row.try_get("", "took_ms")?,
         provider_message_id: row.try_get("", "provider_message_id")?,
         failure: failure(row)?,
+        resent_after: row.try_get::<Option<i64>>("", "resent_after")?.map(Place),
     })
 }

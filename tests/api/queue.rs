@@ -69,11 +69,17 @@ async fn a_paused_campaign_waits_and_the_rest_of_the_queue_goes_on(database: Dat
     assert_eq!(app.simulator.stats().sends_received, 30);
 
     app.command(&["queue", "resume", "--campaign", CAMPAIGN]).await;
+    let (list, all) = (listed(&app).await, app.command(&["queue", "list", "--all"]).await);
+    assert_eq!(list["rules"], serde_json::json!([]), "only what is in force");
+    assert!(all.contains("ENDED") && all.contains("resumed by an operator"), "{all}");
     app.settled().await;
     for message in stopped.iter().chain(&new) {
         assert_eq!(app.told(message), ALL);
     }
     app.until("the rule is gone", async || app.store.queue_rules().await.expect("readable").0.is_empty()).await;
+    let all = app.command(&["queue", "list", "--all", "--json"]).await;
+    let all: Value = serde_json::from_str(&all).expect("it is JSON");
+    assert_eq!((&all["rules"][0]["in_force"], &all["rules"][0]["ended_by"]), (&false.into(), &"operator".into()));
     app.finish().await;
 }
 
@@ -217,6 +223,8 @@ async fn a_template_on_hold_keeps_its_messages_back_and_no_others(database: Data
     app.accept_all(&[held.clone(), other.clone()]).await;
     app.until("the other one is told", async || app.told(&other) == ALL).await;
     assert_eq!(app.open_messages().await, 1);
+    let story = app.command(&["message", held.msg_id()]).await;
+    assert!(story.contains("its template is on hold") && story.contains("wabridge release --"), "{story}");
     app.command(&["release", "--template", "product_tour"]).await;
     app.settled().await;
 

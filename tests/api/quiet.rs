@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use wabridge::{
     clock,
     simulator::{Effect, Refusal, Rule},
@@ -29,6 +30,13 @@ async fn marketing_waits_for_the_end_of_quiet_hours_and_nothing_else_does(databa
     app.accept(&utility).await;
     app.until("the other is told", async || app.told(&utility) == ALL).await;
     let waiting = app.stored(&marketing).await;
+    let list = app.command(&["queue", "list"]).await;
+    assert!(list.contains("waits for the end of quiet hours, until "), "{list}");
+    let list: Value = serde_json::from_str(&app.command(&["queue", "list", "--json"]).await).expect("it is JSON");
+    let until = list["numbers"][0]["groups"][0]["quiet_until"].as_str().unwrap_or_default();
+    assert!(until.ends_with(":00.000Z"), "{list:#}");
+    let story = app.command(&["message", marketing.msg_id()]).await;
+    assert!(story.contains("waits: until ") && story.contains("for the end of quiet hours\n"), "{story}");
     app.apply(&account_with(&window(6))).await;
     app.settled().await;
 
@@ -43,8 +51,16 @@ async fn a_message_expires_also_in_quiet_hours(database: Database) {
     })
     .await;
     let marketing = Message::marketing(&person(1));
+    let checked = app.command_ending(&["check", "--offline"]).await.1;
+    assert!(checked.contains("quiet hours last 3h") && checked.contains("expire after 2s"), "{checked}");
 
     app.accept(&marketing).await;
+    let (story, list) = (app.command(&["message", marketing.msg_id()]).await, app.command(&["queue", "list"]).await);
+    // It may be over before anybody looks.
+    if story.contains("waits:") {
+        assert!(story.contains("it expires before that"), "{story}");
+    }
+    assert!(!list.contains("quiet hours") || list.contains("expires before that"), "{list}");
     app.until("it is told", async || app.told(&marketing) == ["failed"]).await;
 
     assert_eq!(app.told_failure(&marketing), Some(1009));

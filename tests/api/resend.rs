@@ -1,5 +1,7 @@
 //! An operator sends one message again.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use wabridge::simulator::{Effect, Refusal, Rule};
 
@@ -23,13 +25,61 @@ async fn a_message_that_was_refused_is_sent_again_under_the_same_id(database: Da
     assert!(said.contains("waits to be sent again"), "{said}");
     app.settled().await;
 
-    assert_eq!(app.told(&message), ["failed", "delivered", "read"]);
+    assert_eq!(app.told(&message), ["failed", "sent", "delivered", "read"]);
     let story = story(&app, &message).await;
     assert_eq!((&story["state"], &story["delivery"]), (&"submitted".into(), &"read".into()));
     let note = story["notes"][0]["note"].as_str().unwrap_or_default();
     assert!(note.contains("added to the list") && note.contains("rejected"), "{story:#}");
     assert!(app.command(&["message", message.msg_id()]).await.contains("added to the list"));
-    app.finish().await;
+    // The simulator counts a `sent` after a `failed`: the second send's is meant.
+    app.leave().await;
+}
+
+async fn each_send_of_a_message_is_told_shown_and_exported_as_what_came_of_it(database: Database) {
+    let app = TestApp::start(database).await;
+    app.simulator.add_rule(Rule::next(1, Effect::Refuse(Refusal::code(131030))));
+    let message = Message::order_update(&person(1));
+    app.accept(&message).await;
+    app.settled().await;
+
+    app.simulator.add_rule(Rule::next(1, Effect::Statuses(script("sent@0,failed:131047@20"))));
+    app.command(&["message", "resend", message.msg_id(), "--reason", "first"]).await;
+    app.until("the second failure is told", async || app.told(&message) == ["failed", "sent", "failed"]).await;
+
+    let records = app.simulator.callback_records(Some(message.msg_id()));
+    let codes: Vec<_> = records.iter().filter_map(|record| record.entry["error"]["code"].as_u64()).collect();
+    assert_eq!(codes, [1005, 1008], "each failure with its own reason");
+    let failed_again = story(&app, &message).await;
+    assert_eq!(failed_again["failure"]["code"], 131_047);
+    assert_eq!(failed_again["earlier_sends"][0]["failure"]["code"], 131_030);
+    let text = app.command(&["message", message.msg_id()]).await;
+    assert!(text.contains("try 1") && text.contains("(try 2)") && text.contains("131047"), "{text}");
+    let row = exported(&app).await;
+    assert_eq!((row["failure_code"].as_str(), row["platform_code"].as_str()), ("131047", "1008"));
+    let second = |column: &str| row[column][..19].to_owned();
+    assert!(second("submitted_at") <= second("failed_at"), "both are of the second send: {row:?}");
+
+    app.command(&["message", "resend", message.msg_id(), "--reason", "second"]).await;
+    let all = ["failed", "sent", "failed", "delivered", "read"];
+    app.until("it arrives", async || app.told(&message) == all).await;
+    app.settled().await;
+
+    let arrived = story(&app, &message).await;
+    assert_eq!((&arrived["delivery"], &arrived["failure"]), (&"read".into(), &Value::Null));
+    assert_eq!(arrived["earlier_sends"].as_array().map(Vec::len), Some(2));
+    let text = app.command(&["message", message.msg_id()]).await;
+    assert!(text.contains("(try 2)") && text.contains("(try 3)") && text.contains("not told again"), "{text}");
+    let row = exported(&app).await;
+    assert_eq!((row["failed_at"].as_str(), row["failure_code"].as_str(), row["attempts"].as_str()), ("", "", "3"));
+    assert!(!row["sent_at"].is_empty() && !row["delivered_at"].is_empty(), "{row:?}");
+    app.leave().await;
+}
+
+/// The only message, as it is exported.
+async fn exported(app: &TestApp) -> BTreeMap<String, String> {
+    let printed = app.command(&["export", "messages"]).await;
+    let mut reader = csv::Reader::from_reader(printed.as_bytes());
+    reader.deserialize().next().expect("there is a row").expect("each row has every column")
 }
 
 async fn a_message_that_failed_later_is_sent_again_and_old_reports_do_not_stop_it(database: Database) {
@@ -100,13 +150,14 @@ async fn a_cancelled_and_an_expired_message_go_out_when_they_are_sent_again(data
 
     for message in [&cancelled, &expired] {
         app.command(&["message", "resend", message.msg_id()]).await;
-        app.until("it arrives", async || app.told(message) == ["failed", "delivered", "read"]).await;
+        app.until("it arrives", async || app.told(message) == ["failed", "sent", "delivered", "read"]).await;
     }
-    app.finish().await;
+    app.leave().await;
 }
 
 on_each_database![
     a_message_that_was_refused_is_sent_again_under_the_same_id,
+    each_send_of_a_message_is_told_shown_and_exported_as_what_came_of_it,
     a_message_that_failed_later_is_sent_again_and_old_reports_do_not_stop_it,
     what_waits_or_has_arrived_is_not_sent_again_by_mistake,
     a_cancelled_and_an_expired_message_go_out_when_they_are_sent_again,

@@ -157,6 +157,7 @@ impl Noted {
             recorded_at: occurred_at,
             message: None,
             platform_message_id: self.message.clone().or(self.quotes.clone()),
+            told_before: false,
             media_url: self.media_url.clone(),
             detail: self.into_detail(occurred_at),
         }

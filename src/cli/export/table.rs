@@ -101,16 +101,10 @@ mod tests {
             batch: String::new(),
             first_accepted_at: String::new(),
             last_accepted_at: String::new(),
-            accepted: 0,
-            sent: 0,
-            delivered: 0,
-            read: 0,
-            failed: 0,
-            failed_by_code: [(1005, 1)].into(),
-            expired: 0,
-            cancelled: 0,
-            open: 0,
-            replies: 0,
+            funnel: wabridge::domain::campaign::Funnel {
+                failed_by_code: [(1005, 1)].into(),
+                ..wabridge::domain::campaign::Funnel::default()
+            },
         };
         let Ok(Value::Object(values)) = serde_json::to_value(row) else { panic!("a row is an object") };
         let described: BTreeSet<&str> =

@@ -9,7 +9,7 @@ use wabridge::{
         callbacks::CallbackState,
         configuration::Configuration,
         events::LoggedEvent,
-        story::{Refused, StoredMessage},
+        story::{EarlierSend, Refused, StoredMessage},
     },
 };
 
@@ -65,6 +65,7 @@ pub(super) async fn story(
         "sent_at": message.sent_at.map(|at| at.to_string()),
         "took_ms": message.took_ms,
         "failed_tries": tries,
+        "earlier_sends": store.earlier_sends(message.id).await?.iter().map(earlier).collect::<Vec<_>>(),
         "notes": notes.iter().map(|(at, note)| json!({"at": at.to_string(), "note": note})).collect::<Vec<_>>(),
         "events": events,
     });
@@ -102,6 +103,7 @@ async fn event(
         "place": event.place.0,
         "kind": event.kind.as_str(),
         "status": event.status.map(|status| status.as_str()),
+        "told_before": event.told_before,
         "failure": event.failure.as_ref().map(failure),
         "occurred_at": event.occurred_at.to_string(),
         "recorded_at": event.recorded_at.to_string(),
@@ -125,6 +127,19 @@ pub(super) fn refused(configuration: &Configuration, refused: &Refused, full: bo
         told["request"] = json!(refused.request);
     }
     told
+}
+
+fn earlier(send: &EarlierSend) -> Value {
+    json!({
+        "state": send.state.as_str(),
+        "delivery": send.delivery.map(|delivery| delivery.as_str()),
+        "failure": send.failure.as_ref().map(failure),
+        "attempts": send.attempts,
+        "sent_at": send.sent_at.map(|at| at.to_string()),
+        "took_ms": send.took_ms,
+        "provider_message_id": send.provider_message_id,
+        "ended_at": send.ended_at.to_string(),
+    })
 }
 
 fn failure(failure: &Failure) -> Value {

@@ -20,10 +20,10 @@ use crate::cli::answer;
 
 /// Send a message again that failed, expired or was cancelled
 ///
-/// It is the same message: it waits in its number’s queue with a fresh time to expire, and what WhatsApp says of it is reported
-/// under the same msgId. CleverTap has heard `failed` of it already, so it hears `delivered` and `read`, and no second `failed`.
-/// The message’s story keeps who decided what. What waits or is being sent is refused; what may arrive twice, or is not
-/// wanted, needs --force.
+/// It is the same message, and begins anew: it waits in its number’s queue with a fresh time to expire, and what comes of it is
+/// reported under the same msgId. CleverTap hears `sent`, `delivered` and `read` once, whatever number of sends it took, and
+/// `failed` of each send that failed. The message’s story keeps the earlier sends, and who decided what. What waits or is being
+/// sent is refused; what may arrive twice, or is not wanted, needs --force.
 #[derive(Args)]
 pub(crate) struct ResendArguments {
     /// Our id (msg_…), the platform’s msgId, or the provider’s id (wamid.…)
@@ -60,22 +60,20 @@ pub(crate) async fn resend(settings: &Settings, arguments: &ResendArguments) -> 
     let account = account.with_context(|| format!("the account of {} does not exist any more", message.id))?;
     let expires_at = clock::now().plus(account.policy.expire_after.of(message.category));
     let note = format!("sent again by an operator ({}); it was {}", arguments.reason, standing(message));
-    if !store.send_again(message.id, state, expires_at, &note).await? {
+    if !store.send_again(message, expires_at, &note).await? {
         bail!("{} has moved in this moment; look at `wabridge message {}` and try again", message.id, message.id);
     }
     let told = match delivery {
-        Some(DeliveryStatus::Failed) => "; failed was reported, delivered and read will be",
+        Some(DeliveryStatus::Failed) => "; its failure was reported, and what comes of it now will be too",
         Some(DeliveryStatus::Sent | DeliveryStatus::Delivered | DeliveryStatus::Read) | None => "",
     };
     answer(&format!("{} waits to be sent again, before {expires_at}{told}\n", message.id))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// How it stood, for the story: the row forgets it.
+/// How it stood, in words.
 fn standing(message: &StoredMessage) -> String {
     let delivery = message.delivery.map_or_else(String::new, |delivery| format!(", {}", delivery.as_str()));
-    let theirs = message.provider_message_id.as_ref().map_or_else(String::new, |id| format!(", as {id}"));
-    let sent = message.sent_at.map_or_else(String::new, |at| format!(", sent {at}"));
     let failure = message.failure.as_ref().map_or_else(String::new, |failure| format!(": {}", failure.text));
-    format!("{}{delivery}{theirs}{sent}{failure}", message.state.as_str())
+    format!("{}{delivery}{failure}", message.state.as_str())
 }

@@ -13,7 +13,7 @@ use wabridge::{
         callbacks::CallbackState,
         configuration::Configuration,
         events::LoggedEvent,
-        story::{CallbackTry, FailedTry, StoredMessage},
+        story::{CallbackTry, EarlierSend, FailedTry, StoredMessage},
     },
 };
 
@@ -47,7 +47,8 @@ pub(super) async fn tell(
 ) -> anyhow::Result<()> {
     let accepted = format!("accepted; to be sent before {}", message.expires_at);
     let mut lines = vec![Line::new(message.id.made_at(), accepted)];
-    lines.extend(tries(message, &store.failed_tries(message.id).await?));
+    let earlier = store.earlier_sends(message.id).await?;
+    lines.extend(tries(&sends(message, &earlier), &store.failed_tries(message.id).await?));
     lines.extend(store.operator_notes(message.id).await?.into_iter().map(|(at, note)| Line::new(at, note)));
     for event in store.events_of(message).await? {
         lines.push(event_line(store, configuration, message, &event, full).await?);
@@ -60,36 +61,67 @@ pub(super) async fn tell(
     Ok(())
 }
 
+/// One send: the message as it stands, or as it stood when an operator sent it again.
+struct Send<'a> {
+    state: SendState,
+    attempts: i16,
+    sent_at: Option<UnixMillis>,
+    took_ms: Option<i32>,
+    provider_message_id: Option<&'a String>,
+}
+
+fn sends<'a>(message: &'a StoredMessage, earlier: &'a [EarlierSend]) -> Vec<Send<'a>> {
+    let mut sends: Vec<Send<'_>> = earlier
+        .iter()
+        .map(|send| Send {
+            state: send.state,
+            attempts: send.attempts,
+            sent_at: send.sent_at,
+            took_ms: send.took_ms,
+            provider_message_id: send.provider_message_id.as_ref(),
+        })
+        .collect();
+    sends.push(Send {
+        state: message.state,
+        attempts: message.attempts,
+        sent_at: message.sent_at,
+        took_ms: message.took_ms,
+        provider_message_id: message.provider_message_id.as_ref(),
+    });
+    sends
+}
+
 /// A line for each try, whatever came of it.
-fn tries(message: &StoredMessage, failed: &[FailedTry]) -> Vec<Line> {
-    let taken_as = message.provider_message_id.as_ref().map(|id| format!("taken as {id}"));
+fn tries(sends: &[Send<'_>], failed: &[FailedTry]) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for tried in failed {
-        let of_last = tried.attempt == message.attempts && message.state == SendState::Submitted;
-        let after_all = taken_as.as_ref().filter(|_| of_last).map(|taken| format!("; it was {taken} all the same"));
+        let taken = sends.iter().find(|send| send.attempts == tried.attempt && send.state == SendState::Submitted);
+        let taken = taken.and_then(|send| send.provider_message_id);
+        let after_all = taken.map_or_else(String::new, |id| format!("; it was taken as {id} all the same"));
         let FailedTry { attempt, took_ms, failure, .. } = tried;
-        let what = format!("try {attempt}, {took_ms} ms: {}{}", failure.text, after_all.unwrap_or_default());
-        lines.push(Line::new(tried.started_at, what));
+        lines.push(Line::new(tried.started_at, format!("try {attempt}, {took_ms} ms: {}{after_all}", failure.text)));
     }
-    let last_is_told = failed.iter().any(|tried| tried.attempt == message.attempts);
-    if let Some(sent_at) = message.sent_at.filter(|_| !last_is_told) {
-        let attempt = message.attempts;
-        match message.state {
-            SendState::Submitted => {
-                let answered = message.took_ms.map(|took| format!("answered after {took} ms"));
-                let parts: Vec<String> =
-                    [Some(format!("sent (try {attempt})")), answered, taken_as].into_iter().flatten().collect();
-                lines.push(Line::new(sent_at, parts.join(", ")));
-            }
-            SendState::Sending => lines.push(Line::new(sent_at, format!("being sent (try {attempt})"))),
-            SendState::Unknown => {
-                lines.push(Line::new(sent_at, format!("try {attempt}: the server stopped before an answer came")));
-            }
-            // It was its turn, and it did not leave: what is told of it says why.
-            SendState::Queued | SendState::Rejected | SendState::Expired | SendState::Cancelled => {}
-        }
-    }
+    let last_tries = sends.iter().filter(|send| failed.iter().all(|tried| tried.attempt != send.attempts));
+    lines.extend(last_tries.filter_map(last_try));
     lines
+}
+
+/// The last try of a send, when it did not fail.
+fn last_try(send: &Send<'_>) -> Option<Line> {
+    let (attempt, sent_at) = (send.attempts, send.sent_at?);
+    let what = match send.state {
+        SendState::Submitted => {
+            let answered = send.took_ms.map(|took| format!("answered after {took} ms"));
+            let taken = send.provider_message_id.map(|id| format!("taken as {id}"));
+            let parts = [Some(format!("sent (try {attempt})")), answered, taken];
+            parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+        }
+        SendState::Sending => format!("being sent (try {attempt})"),
+        SendState::Unknown => format!("try {attempt}: the server stopped before an answer came"),
+        // It was its turn, and it did not leave: what is told of it says why.
+        SendState::Queued | SendState::Rejected | SendState::Expired | SendState::Cancelled => return None,
+    };
+    Some(Line::new(sent_at, what))
 }
 
 async fn event_line(
@@ -114,6 +146,9 @@ async fn event_line(
     }
     if let Some(file) = store.media_of_event(message.account, event.place).await? {
         line.below.push(format!("with {}", described(&file, full)));
+    }
+    if event.told_before {
+        line.below.push("not told again: it was told of an earlier send".to_owned());
     }
     for subscription in configuration.subscriptions.iter().filter(|subscription| hears(subscription, message, event)) {
         line.below.extend(telling(store, configuration, subscription, event).await?);

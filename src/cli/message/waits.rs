@@ -15,7 +15,7 @@ use wabridge::{
 };
 
 use crate::cli::{
-    queue::{RuleReport, moment},
+    queue::{RuleReport, moment, quiet_end},
     status::ago,
 };
 
@@ -67,11 +67,7 @@ async fn in_the_queue(
     let paused_aside = ruled.is_some();
     reasons.extend(ruled);
     reasons.extend(stopped_template(store, sender, message).await?);
-    if account.policy.is_quiet(message.category, now)
-        && let Some(hours) = &account.policy.quiet_hours
-    {
-        reasons.push(format!("quiet hours until {} ({})", hours.to, account.policy.time_zone));
-    }
+    reasons.extend(quiet(account, message, now));
     if let Some(due_at) = message.due_at.filter(|due_at| *due_at > now && !paused_aside) {
         reasons.push(format!("next try at {}: {}", moment(due_at), why_later(message)));
     }
@@ -94,6 +90,16 @@ async fn in_the_queue(
     Ok(reasons)
 }
 
+fn quiet(account: &Account, message: &StoredMessage, now: UnixMillis) -> Option<String> {
+    let until = account.policy.quiet_until(message.category.class(), now)?;
+    let too_late = if message.expires_at <= until {
+        format!("; it expires before that, at {}, and is then reported as failed", moment(message.expires_at))
+    } else {
+        String::new()
+    };
+    Some(format!("{} for the end of quiet hours{too_late}", quiet_end(account, until)))
+}
+
 /// The rule of an operator that keeps it back.
 async fn rule(
     store: &Store,
@@ -112,8 +118,9 @@ async fn rule(
     };
     let rules = store.queue_rules().await?;
     Ok(rules.verdict(&waiting, now).map(|rule| {
-        let report = RuleReport::of(configuration, rule);
+        let report = RuleReport::of(configuration, rule, now);
         let word = match rule.action {
+            RuleAction::Pause if rule.filter.is_template() => "its template is on hold",
             RuleAction::Pause => "paused",
             RuleAction::Cancel => "about to be cancelled, by a rule",
         };

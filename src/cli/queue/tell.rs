@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use wabridge::{
     clock,
     domain::{
-        account::Sender,
-        queue::{QueueFilter, QueueRule, QueueRules, RuleAction, Waiting},
+        account::{Account, Sender},
+        ids::AccountKey,
+        queue::{QueueFilter, QueueRule, QueueRules, RuleAction, RuleEnd, Waiting},
         time::UnixMillis,
     },
     services::queue::{Alike, Tally},
@@ -28,7 +29,15 @@ pub(super) async fn list(
     let filter = arguments.selection.filter(configuration)?;
     let groups = survey(store, configuration, &filter).await?;
     let rules = store.queue_rules().await?;
-    let view = View { configuration, groups, rules, pace_share: settings.send.pace_share, now: clock::now() };
+    let now = clock::now();
+    // Those that ended may not have been put away yet.
+    let (shown, ended): (Vec<_>, Vec<_>) = rules.0.iter().cloned().partition(|rule| rule.holds(now));
+    let mut shown = shown;
+    if arguments.all {
+        shown.extend(ended);
+        shown.extend(store.done_queue_rules().await?);
+    }
+    let view = View { configuration, groups, rules, shown, pace_share: settings.send.pace_share, now };
     if arguments.json {
         answer_json(&view.json())?;
     } else {
@@ -41,6 +50,8 @@ struct View<'a> {
     configuration: &'a Configuration,
     groups: Groups,
     rules: QueueRules,
+    /// Those to list.
+    shown: Vec<QueueRule>,
     pace_share: f64,
     now: UnixMillis,
 }
@@ -72,6 +83,18 @@ impl View<'_> {
         let template = alike.template.as_ref().map(|(name, language)| (name.as_str(), language.as_str()));
         let campaign = alike.campaign.as_deref();
         self.rules.verdict(&Waiting { account: alike.account, sender: alike.sender, campaign, template }, self.now)
+    }
+
+    fn quiet_until(&self, alike: &Alike) -> Option<UnixMillis> {
+        self.account(alike.account)?.policy.quiet_until(alike.class, self.now)
+    }
+
+    fn account(&self, key: AccountKey) -> Option<&Account> {
+        self.configuration.accounts.iter().find(|account| account.key == key)
+    }
+
+    fn wall_clock(&self, alike: &Alike, until: UnixMillis) -> String {
+        self.account(alike.account).map_or_else(|| moment(until), |account| quiet_end(account, until))
     }
 
     fn text(&self) -> anyhow::Result<String> {
@@ -116,8 +139,13 @@ impl View<'_> {
             "now".to_owned()
         };
         writeln!(text, "    oldest {} ago, the first expires {expiry}", ago(tally.oldest, self.now))?;
+        if let Some(until) = self.quiet_until(alike) {
+            let too_late = if tally.first_expiry <= until { "; the first expires before that" } else { "" };
+            writeln!(text, "    waits for the end of quiet hours, {}{too_late}", self.wall_clock(alike, until))?;
+        }
         if let Some(rule) = self.verdict(alike) {
             let word = match rule.action {
+                RuleAction::Pause if rule.filter.is_template() => "ON HOLD",
                 RuleAction::Pause => "PAUSED",
                 RuleAction::Cancel => "CANCELLED",
             };
@@ -148,7 +176,7 @@ impl View<'_> {
     }
 
     fn rule_reports(&self) -> Vec<RuleReport> {
-        self.rules.0.iter().map(|rule| RuleReport::of(self.configuration, rule)).collect()
+        self.shown.iter().map(|rule| RuleReport::of(self.configuration, rule, self.now)).collect()
     }
 
     fn json_group(&self, sender: &Sender, alike: &Alike, tally: &Tally) -> Value {
@@ -164,6 +192,7 @@ impl View<'_> {
             "seconds_left": self.seconds(sender, tally.queued),
             "oldest": tally.oldest.to_string(),
             "first_expiry": tally.first_expiry.to_string(),
+            "quiet_until": self.quiet_until(alike).map(|until| until.to_string()),
             "rule": self.verdict(alike).map(|rule| rule.action),
         })
     }
@@ -183,12 +212,16 @@ pub(crate) struct RuleReport {
     reason: String,
     since: Moment,
     ends_at: Option<Moment>,
-    released_at: Option<Moment>,
+    in_force: bool,
+    ended_at: Option<Moment>,
+    /// What ended it.
+    ended_by: Option<RuleEnd>,
 }
 
 impl RuleReport {
-    pub(crate) fn of(configuration: &Configuration, rule: &QueueRule) -> Self {
+    pub(crate) fn of(configuration: &Configuration, rule: &QueueRule, now: UnixMillis) -> Self {
         let filter = &rule.filter;
+        let (ended_at, ended_by) = rule.end(now).unzip();
         let account = configuration.accounts.iter().find(|account| Some(account.key) == filter.account);
         let sender = configuration.senders.iter().find(|sender| Some(sender.key) == filter.sender);
         Self {
@@ -202,7 +235,9 @@ impl RuleReport {
             reason: rule.reason.clone(),
             since: Moment(rule.since),
             ends_at: rule.ends_at.map(Moment),
-            released_at: rule.released_at.map(Moment),
+            in_force: ended_at.is_none(),
+            ended_at: ended_at.map(Moment),
+            ended_by,
         }
     }
 }
@@ -219,25 +254,55 @@ impl RuleReport {
         ];
         let options: String =
             parts.into_iter().filter_map(|(option, value)| Some(format!(" --{option} {}", value.as_ref()?))).collect();
-        format!("wabridge queue resume{options}")
+        let command = if self.is_template() { "release" } else { "queue resume" };
+        format!("wabridge {command}{options}")
+    }
+
+    /// Templates are on hold and released, parts of queues paused and resumed.
+    fn is_template(&self) -> bool {
+        self.template.is_some() && self.campaign.is_none()
+    }
+
+    fn state(&self) -> &'static str {
+        match self.action {
+            RuleAction::Pause if self.is_template() => "on hold",
+            RuleAction::Pause => "paused",
+            RuleAction::Cancel => "what arrives is cancelled",
+        }
     }
 }
 
-/// The rules that stand, each as a line; nothing when there are none.
+/// Rules, each as a line; nothing when there are none.
 pub(crate) fn tell_rules(rules: &[RuleReport], now: UnixMillis, text: &mut String) -> std::fmt::Result {
     if !rules.is_empty() {
         writeln!(text, "\nRULES OF QUEUES")?;
     }
     for rule in rules {
-        let state = match (rule.action, rule.released_at) {
-            (RuleAction::Pause, None) => "paused",
-            (RuleAction::Cancel, None) => "what arrives is cancelled",
-            (RuleAction::Pause | RuleAction::Cancel, Some(_)) => "resumed, being put back into the queues",
-        };
-        let end = rule.ends_at.map_or_else(String::new, |at| format!(", for {} more", ago(now, at.0)));
-        writeln!(text, "  {}: {state} since {} ago{end}: {}", rule.of, ago(rule.since.0, now), rule.reason)?;
+        let (of, state, reason) = (&rule.of, rule.state(), &rule.reason);
+        match (&rule.ended_at, rule.ended_by) {
+            (Some(ended), Some(by)) => {
+                let by = match by {
+                    RuleEnd::Operator if rule.is_template() => "released by an operator",
+                    RuleEnd::Operator => "resumed by an operator",
+                    RuleEnd::Time => "its time was over",
+                };
+                let (lasted, since) = (ago(rule.since.0, ended.0), ago(ended.0, now));
+                writeln!(text, "  {of}: ENDED {since} ago ({by}); {state} for {lasted}: {reason}")?;
+            }
+            (_, _) => {
+                let end = rule.ends_at.as_ref().map_or_else(String::new, |at| format!(", for {} more", ago(now, at.0)));
+                writeln!(text, "  {of}: {state} since {} ago{end}: {reason}", ago(rule.since.0, now))?;
+            }
+        }
     }
     Ok(())
+}
+
+/// `until 09:00 (Asia/Kolkata), 2026-11-21T03:30:00Z`
+pub(crate) fn quiet_end(account: &Account, until: UnixMillis) -> String {
+    let policy = &account.policy;
+    let wall = policy.quiet_hours.as_ref().map_or_else(String::new, |hours| format!("{} ", hours.to));
+    format!("until {wall}({}), {}", policy.time_zone, moment(until))
 }
 
 /// What a filter means, in words.

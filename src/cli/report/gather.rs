@@ -240,7 +240,9 @@ async fn notices(
 }
 
 async fn queue_rules(store: &Store, configuration: &Configuration) -> Result<Vec<RuleReport>, StoreError> {
-    Ok(store.queue_rules().await?.0.iter().map(|rule| RuleReport::of(configuration, rule)).collect())
+    let (rules, now) = (store.queue_rules().await?, wabridge::clock::now());
+    let in_force = rules.0.iter().filter(|rule| rule.holds(now));
+    Ok(in_force.map(|rule| RuleReport::of(configuration, rule, now)).collect())
 }
 
 async fn files(store: &Store) -> Result<FilesReport, StoreError> {

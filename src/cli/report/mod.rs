@@ -36,7 +36,7 @@ pub(super) const FIELDS: &str = "\
                  failing_since, failures, next_try_at, replay { id, wanted, told, refused, passed, since, note }
   notices        at, account, severity (info, warning, critical), kind, text: of the last week, the newest first
   queue_rules    action (pause, cancel), of, account, number, campaign, template, language, reason, since, ends_at,
-                 released_at
+                 in_force, ended_at, ended_by: those in force
   files          stored, stored_bytes, pending, failed, newest_failed [{ at, kind, reason }]
   kept_aside     unread_parts, parked_statuses
 

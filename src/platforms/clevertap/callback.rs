@@ -98,7 +98,8 @@ fn speak_status(event: &Event, status: DeliveryStatus, failure: Option<&Failure>
     let Some(msg_id) = event.platform_message_id.as_deref() else {
         return Words::None("the message is unknown to CleverTap: it was not sent for it".to_owned());
     };
-    if is_test_id(msg_id) {
+    // CleverTap hears each status of a message once; a failure of a second send is another one.
+    if is_test_id(msg_id) || event.told_before {
         return Words::Silence;
     }
     let error = (status == DeliveryStatus::Failed).then(|| CallbackError::from(failure));
@@ -190,6 +191,7 @@ mod tests {
             recorded_at: UnixMillis(1_790_000_124_000),
             message: None,
             platform_message_id: Some("7|1790000000|20261120|7|0".to_owned()),
+            told_before: false,
             media_url: None,
             detail: EventDetail::Status {
                 status: DeliveryStatus::Failed,

@@ -46,6 +46,10 @@ impl Checker<'_> {
             )),
             numbers => findings.push(Finding::fine(&about, format!("sender numbers: {numbers}"))),
         }
+        for conflict in account.policy.expires_in_quiet_hours() {
+            let remedy = "apply a longer expire_after, or shorter quiet_hours";
+            findings.push(Finding::doubtful(&about, conflict, remedy));
+        }
         for sender in senders {
             if let Some(hold) = &sender.hold {
                 findings.push(Finding::wrong(

@@ -1,0 +1,153 @@
+//! What is kept beside the logs: reports whose message nobody knows (yet), and parts of webhooks that nobody could read.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use sea_orm::{DatabaseTransaction, DbErr, Value};
+use serde::{Deserialize, Serialize};
+
+use super::Ingest;
+use crate::{
+    domain::{
+        failure::{Failure, FailureReason},
+        ids::{ConnectionKey, MessageId, MessageIds, SenderKey},
+        status::{DeliveryStatus, StatusUpdate},
+        time::UnixMillis,
+    },
+    store::{
+        execute, execute_rows,
+        outbound::{id_list, provider_id_hash},
+        query_rows,
+    },
+    telemetry,
+};
+
+/// Why a status is kept without its message.
+const PARKED: &str = "no message with this id is known (yet)";
+
+pub(super) async fn keep_parked(
+    transaction: &DatabaseTransaction,
+    parked: &[(ConnectionKey, SenderKey, &StatusUpdate)],
+    ids: &Arc<MessageIds>,
+    now: UnixMillis,
+) -> Result<(), DbErr> {
+    metrics::counter!(telemetry::PARKED).increment(parked.len() as u64);
+    let rows = parked
+        .iter()
+        .map(|(connection, sender, update)| {
+            let hash = provider_id_hash(*sender, &update.provider_message_id);
+            let pointer = parked_pointer(*sender, update);
+            unrecognized_row(ids.next(now), *connection, 2, Some(hash), pointer, PARKED, &update.entry)
+        })
+        .collect();
+    insert_unrecognized(transaction, rows).await
+}
+
+pub(super) async fn keep_skipped(
+    transaction: &DatabaseTransaction,
+    ingests: &[&Ingest],
+    ids: &Arc<MessageIds>,
+    now: UnixMillis,
+) -> Result<(), DbErr> {
+    let mut rows = Vec::new();
+    for ingest in ingests {
+        for part in &ingest.skipped {
+            let pointer = part.pointer.clone();
+            rows.push(unrecognized_row(ids.next(now), ingest.connection, 1, None, pointer, &part.reason, &part.entry));
+        }
+    }
+    metrics::counter!(telemetry::UNRECOGNIZED).increment(rows.len() as u64);
+    insert_unrecognized(transaction, rows).await
+}
+
+pub(in crate::store) fn unrecognized_row(
+    id: MessageId,
+    connection: ConnectionKey,
+    kind: i16,
+    hash: Option<Vec<u8>>,
+    pointer: String,
+    reason: &str,
+    entry: &str,
+) -> [Value; 7] {
+    [id.0.into(), connection.0.into(), kind.into(), hash.into(), pointer.into(), reason.into(), entry.into()]
+}
+
+pub(in crate::store) async fn insert_unrecognized(
+    transaction: &DatabaseTransaction,
+    rows: Vec<[Value; 7]>,
+) -> Result<(), DbErr> {
+    let head = "INSERT INTO unrecognized (id, connection, kind, match_hash, pointer, reason, entry)";
+    execute_rows(transaction, head, rows, "").await.map(drop)
+}
+
+/// A report in our words, beside the provider's own entry: it will be read by code that does not know
+/// which provider it came from.
+#[derive(Serialize, Deserialize)]
+struct ParkedStatus {
+    sender: i32,
+    provider_message_id: String,
+    status: i16,
+    occurred_at: UnixMillis,
+    failure: Option<(i16, Option<i64>, String)>,
+}
+
+fn parked_pointer(sender: SenderKey, update: &StatusUpdate) -> String {
+    let parked = ParkedStatus {
+        sender: sender.0,
+        provider_message_id: update.provider_message_id.clone(),
+        status: update.status.code(),
+        occurred_at: update.occurred_at,
+        failure: update.failure.as_ref().map(|failure| (failure.reason.code(), failure.code, failure.text.clone())),
+    };
+    serde_json::to_string(&parked).expect("numbers and texts can be written as JSON")
+}
+
+fn read_parked_pointer(pointer: &str, entry: String) -> Option<(SenderKey, StatusUpdate)> {
+    let parked: ParkedStatus = serde_json::from_str(pointer).ok()?;
+    let failure = parked.failure.map(|(reason, code, text)| Failure {
+        reason: FailureReason::from_code(reason).unwrap_or(FailureReason::Other),
+        code,
+        text,
+    });
+    let update = StatusUpdate {
+        provider_message_id: parked.provider_message_id,
+        message: None,
+        provider_number_id: String::new(),
+        status: DeliveryStatus::from_code(parked.status)?,
+        occurred_at: parked.occurred_at,
+        failure,
+        entry,
+    };
+    Some((SenderKey(parked.sender), update))
+}
+
+/// Takes out the parked reports of messages whose providers' ids have just become known.
+pub(super) async fn take_parked(
+    transaction: &DatabaseTransaction,
+    learned: &[(SenderKey, String, MessageId)],
+) -> Result<Vec<(SenderKey, StatusUpdate)>, DbErr> {
+    let by_hash: BTreeMap<Vec<u8>, MessageId> =
+        learned.iter().map(|(sender, id, message)| (provider_id_hash(*sender, id), *message)).collect();
+    let rows: Vec<[Value; 1]> = by_hash.keys().map(|hash| [hash.clone().into()]).collect();
+    let found = query_rows(
+        transaction,
+        "SELECT u.id, u.match_hash, u.pointer, u.entry FROM (",
+        rows,
+        ") AS v CROSS JOIN unrecognized AS u WHERE u.match_hash = v.column1 ORDER BY u.id",
+    )
+    .await?;
+    let mut taken = Vec::with_capacity(found.len());
+    let mut updates = Vec::with_capacity(found.len());
+    for row in &found {
+        let hash: Vec<u8> = row.try_get("", "match_hash")?;
+        let pointer: String = row.try_get("", "pointer")?;
+        taken.push(MessageId(row.try_get("", "id")?));
+        if let Some((sender, mut update)) = read_parked_pointer(&pointer, row.try_get("", "entry")?) {
+            update.message = by_hash.get(&hash).copied();
+            updates.push((sender, update));
+        }
+    }
+    if !taken.is_empty() {
+        execute(transaction, format!("DELETE FROM unrecognized WHERE id IN ({})", id_list(&taken)), vec![]).await?;
+    }
+    Ok(updates)
+}

@@ -1,0 +1,304 @@
+//! The messages that a batch touches, in memory: each is read once, moved by whatever the batch says of it, and written once.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sea_orm::{DatabaseTransaction, DbBackend, DbErr, QueryResult, Value};
+
+use super::{Ingest, failure, failure_values};
+use crate::{
+    domain::{
+        attempt::AttemptOutcome,
+        callback::EventKind,
+        ids::{AccountKey, MessageId, SenderKey},
+        outbound::SendState,
+        progress::{News, Progress},
+        status::{DeliveryStatus, StatusUpdate},
+        suppression::verdict_on_person,
+        time::UnixMillis,
+    },
+    store::{
+        events::NewEvent,
+        execute_rows, forget,
+        outbound::{Settlement, odd_value, provider_id_hash},
+        preferences::Unwelcome,
+        query_rows,
+    },
+    telemetry,
+};
+
+/// The messages that a batch touches.
+pub(super) struct Working {
+    messages: HashMap<MessageId, Touched>,
+    pub(super) news: Vec<NewEvent>,
+    /// Tries that did not end with the provider taking the message.
+    attempts: Vec<[Value; 7]>,
+    /// Numbers that have something to send again.
+    pub(super) queued_again: BTreeSet<SenderKey>,
+    /// Refusals that tell something about the recipient.
+    pub(super) unwelcome: Vec<Unwelcome>,
+}
+
+struct Touched {
+    account: AccountKey,
+    sender: SenderKey,
+    before: Progress,
+    now: Progress,
+    /// Sends before that of an operator: the provider's id, and the best news of it then.
+    earlier: Vec<(String, Option<DeliveryStatus>)>,
+    /// The person was forgotten: what comes is told, and nothing of it is kept that says who it was.
+    erased: bool,
+}
+
+impl Touched {
+    /// Applies a report, of the last send or of an earlier one.
+    fn report(&mut self, update: &StatusUpdate) -> Vec<News> {
+        let id = &update.provider_message_id;
+        let is_current = self.now.provider_message_id.as_ref() == Some(id);
+        match self.earlier.iter().find(|(earlier, _)| earlier == id) {
+            Some((_, before)) if !is_current => self.now.report_of_earlier(*before, update),
+            Some(_) | None => self.now.report(update),
+        }
+    }
+
+    /// Takes out of news what tells about a person who was forgotten.
+    fn forget_again(&mut self, news: &mut [News]) {
+        if self.erased {
+            news.iter_mut().for_each(|one| one.entry = None);
+            self.now.provider_message_id =
+                self.now.provider_message_id.as_ref().map(|_| forget::NO_PROVIDER_ID.to_owned());
+        }
+    }
+}
+
+const PROGRESS_COLUMNS: &str = "id, account, sender, state, delivery, provider_message_id, due_at, epoch, attempts, sent_at, \
+     took_ms, failure_reason, failure_code, failure_text, resent_after";
+
+impl Working {
+    pub(super) async fn load(
+        transaction: &DatabaseTransaction,
+        settlements: &[&Settlement],
+        ingests: &[&Ingest],
+        by_provider_id: &HashMap<Vec<u8>, MessageId>,
+    ) -> Result<Self, DbErr> {
+        use sea_orm::ConnectionTrait as _;
+        let mut wanted: BTreeSet<MessageId> = settlements.iter().map(|settlement| settlement.message).collect();
+        wanted.extend(ingests.iter().flat_map(|ingest| &ingest.statuses).filter_map(|(_, update)| update.message));
+        wanted.extend(by_provider_id.values());
+        let mut messages = HashMap::with_capacity(wanted.len());
+        // Where rows can be locked, everybody locks them in the same order.
+        let tail = if transaction.get_database_backend() == DbBackend::Sqlite {
+            ") AS v CROSS JOIN outbound_messages AS m WHERE m.id = v.column1"
+        } else {
+            ") AS v CROSS JOIN outbound_messages AS m WHERE m.id = v.column1 ORDER BY m.id FOR UPDATE OF m"
+        };
+        let rows: Vec<[Value; 1]> = wanted.into_iter().map(|id| [id.0.into()]).collect();
+        let head = format!("SELECT {PROGRESS_COLUMNS}, recipient = '{}' AS erased FROM (", forget::NOBODY);
+        let mut sent_again: Vec<[Value; 1]> = Vec::new();
+        for row in query_rows(transaction, &head, rows, tail).await? {
+            let progress = progress(&row)?;
+            let id = MessageId(row.try_get("", "id")?);
+            if row.try_get::<Option<i64>>("", "resent_after")?.is_some() {
+                sent_again.push([id.0.into()]);
+            }
+            messages.insert(
+                id,
+                Touched {
+                    account: AccountKey(row.try_get("", "account")?),
+                    sender: SenderKey(row.try_get("", "sender")?),
+                    before: progress.clone(),
+                    now: progress,
+                    earlier: vec![],
+                    erased: row.try_get("", "erased")?,
+                },
+            );
+        }
+        load_earlier(transaction, &mut messages, sent_again).await?;
+        Ok(Self { messages, news: vec![], attempts: vec![], queued_again: BTreeSet::new(), unwelcome: vec![] })
+    }
+
+    /// Applies a finding. `false` when it comes too late.
+    pub(super) fn settle(&mut self, settlement: &Settlement, now: UnixMillis) -> bool {
+        let Some(touched) = self.messages.get_mut(&settlement.message) else { return false };
+        let attempt_number = touched.now.attempts;
+        let Some(mut news) = touched.now.apply(&settlement.finding, settlement.epoch, now) else {
+            tracing::debug!(
+                message.id = %settlement.message,
+                "what our own work found out about {} counts no more: it was reported or settled before",
+                settlement.message
+            );
+            return false;
+        };
+        if let Some(attempt) = &settlement.attempt {
+            touched.now.took_ms = i32::try_from(attempt.took.as_millis()).ok();
+            if attempt.outcome != AttemptOutcome::Succeeded
+                && let Some(failure) = &touched.now.failure
+            {
+                self.attempts.push([
+                    settlement.message.0.into(),
+                    attempt_number.max(1).into(),
+                    attempt.started_at.0.into(),
+                    touched.now.took_ms.unwrap_or(i32::MAX).into(),
+                    failure.reason.code().into(),
+                    failure.code.into(),
+                    failure.text.clone().into(),
+                ]);
+            }
+        }
+        if touched.now.state == SendState::Queued {
+            self.queued_again.insert(touched.sender);
+        }
+        touched.forget_again(&mut news);
+        let (account, sender) = (touched.account, touched.sender);
+        self.note_unwelcome(settlement.message, &news);
+        self.tell(account, sender, settlement.message, news);
+        true
+    }
+
+    /// Applies a report. `false` when it is about no message that we know.
+    pub(super) fn report(&mut self, sender: SenderKey, update: &StatusUpdate, known: Option<MessageId>) -> bool {
+        // Somebody else's system may send from the same number with ids that look like ours.
+        let Some((id, touched)) = update.message.or(known).and_then(|id| {
+            let touched = self.messages.get_mut(&id).filter(|touched| touched.sender == sender)?;
+            Some((id, touched))
+        }) else {
+            return false;
+        };
+        let mut news = touched.report(update);
+        touched.forget_again(&mut news);
+        let account = touched.account;
+        for told in &news {
+            metrics::counter!(telemetry::STATUSES, "status" => told.status.as_str()).increment(1);
+        }
+        self.note_unwelcome(id, &news);
+        self.tell(account, sender, id, news);
+        true
+    }
+
+    fn note_unwelcome(&mut self, message: MessageId, news: &[News]) {
+        if self.messages.get(&message).is_none_or(|touched| touched.erased) {
+            return;
+        }
+        self.unwelcome.extend(news.iter().filter_map(|news| {
+            let failure = news.failure.as_ref().filter(|failure| verdict_on_person(failure).is_some())?;
+            Some(Unwelcome { message, failure: failure.clone(), occurred_at: news.occurred_at })
+        }));
+    }
+
+    fn tell(&mut self, account: AccountKey, sender: SenderKey, message: MessageId, news: Vec<News>) {
+        self.news.extend(news.into_iter().map(|news| NewEvent {
+            account,
+            sender,
+            kind: EventKind::Status,
+            message: Some(message),
+            status: Some(news.status),
+            occurred_at: news.occurred_at,
+            failure: news.failure,
+            provider_message_id: None,
+            person: None,
+            entry: news.entry,
+        }));
+    }
+
+    /// Providers' ids that this batch learned: number, id, message.
+    pub(super) fn new_provider_ids(&self) -> Vec<(SenderKey, String, MessageId)> {
+        let learned =
+            self.messages.iter().filter(|(_, touched)| touched.before.provider_message_id.is_none() && !touched.erased);
+        learned
+            .filter_map(|(id, touched)| Some((touched.sender, touched.now.provider_message_id.clone()?, *id)))
+            .collect()
+    }
+
+    pub(super) async fn write(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        let ids: Vec<[Value; 2]> = self
+            .new_provider_ids()
+            .into_iter()
+            .map(|(sender, provider_id, message)| [provider_id_hash(sender, &provider_id).into(), message.0.into()])
+            .collect();
+        execute_rows(
+            transaction,
+            "INSERT INTO provider_ids (hash, message)",
+            ids,
+            " ON CONFLICT (hash) DO UPDATE SET message = excluded.message",
+        )
+        .await?;
+
+        let mut moved: Vec<_> = self.messages.iter().filter(|(_, touched)| touched.before != touched.now).collect();
+        moved.sort_unstable_by_key(|(id, _)| **id);
+        let rows = moved.into_iter().map(|(id, touched)| progress_row(*id, &touched.now)).collect();
+        execute_rows(
+            transaction,
+            "UPDATE outbound_messages SET state = v.column2, delivery = v.column3, provider_message_id = v.column4, \
+             due_at = v.column5, epoch = v.column6, attempts = v.column7, took_ms = v.column8, \
+             failure_reason = v.column9, failure_code = v.column10, failure_text = v.column11 FROM (",
+            rows,
+            ") AS v WHERE outbound_messages.id = v.column1",
+        )
+        .await?;
+        execute_rows(
+            transaction,
+            "INSERT INTO send_attempts (message, attempt, started_at, took_ms, failure_reason, failure_code, failure_text)",
+            self.attempts.clone(),
+            " ON CONFLICT (message, attempt) DO NOTHING",
+        )
+        .await
+        .map(drop)
+    }
+}
+
+/// Hardly any batch has a message that an operator sent again; the others ask nothing here.
+async fn load_earlier(
+    transaction: &DatabaseTransaction,
+    messages: &mut HashMap<MessageId, Touched>,
+    sent_again: Vec<[Value; 1]>,
+) -> Result<(), DbErr> {
+    let rows = query_rows(
+        transaction,
+        "SELECT s.message, s.provider_message_id, s.delivery FROM (",
+        sent_again,
+        ") AS v CROSS JOIN earlier_sends AS s WHERE s.message = v.column1 AND s.provider_message_id IS NOT NULL",
+    )
+    .await?;
+    for row in &rows {
+        let delivery: Option<i16> = row.try_get("", "delivery")?;
+        if let Some(touched) = messages.get_mut(&MessageId(row.try_get("", "message")?)) {
+            let id = row.try_get("", "provider_message_id")?;
+            touched.earlier.push((id, delivery.and_then(DeliveryStatus::from_code)));
+        }
+    }
+    Ok(())
+}
+
+fn progress(row: &QueryResult) -> Result<Progress, DbErr> {
+    let state: i16 = row.try_get("", "state")?;
+    let delivery: Option<i16> = row.try_get("", "delivery")?;
+    let due_at: Option<i64> = row.try_get("", "due_at")?;
+    let sent_at: Option<i64> = row.try_get("", "sent_at")?;
+    Ok(Progress {
+        state: SendState::from_code(state).ok_or_else(|| odd_value("state"))?,
+        delivery: delivery.and_then(DeliveryStatus::from_code),
+        provider_message_id: row.try_get("", "provider_message_id")?,
+        due_at: due_at.map(UnixMillis),
+        epoch: row.try_get("", "epoch")?,
+        attempts: row.try_get("", "attempts")?,
+        sent_at: sent_at.map(UnixMillis),
+        took_ms: row.try_get("", "took_ms")?,
+        failure: failure(row)?,
+    })
+}
+
+fn progress_row(id: MessageId, progress: &Progress) -> [Value; 11] {
+    let (reason, code, text) = failure_values(progress.failure.as_ref());
+    [
+        id.0.into(),
+        progress.state.code().into(),
+        progress.delivery.map(DeliveryStatus::code).into(),
+        progress.provider_message_id.clone().into(),
+        progress.due_at.map(|due_at| due_at.0).into(),
+        progress.epoch.into(),
+        progress.attempts.into(),
+        progress.took_ms.into(),
+        reason,
+        code,
+        text,
+    ]
+}
