@@ -25,6 +25,8 @@ CREATE TABLE suppressions (
 
 CREATE INDEX suppressions_version ON suppressions (version, account, person, source);
 CREATE INDEX suppressions_untold ON suppressions (account, version, person) WHERE told = 0 AND phone IS NOT NULL;
+-- To show the list, the newest first.
+CREATE INDEX suppressions_newest ON suppressions (account, occurred_at, person, source) WHERE NOT lifted;
 CREATE INDEX suppressions_lifted ON suppressions (occurred_at) WHERE lifted;
 
 -- How the last exchange with each account's platform about them went.

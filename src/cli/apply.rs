@@ -7,9 +7,12 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use serde_json::{Value, json};
 use wabridge::{
     app::{lock_database, open_existing_store, open_store_to_configure, open_store_whose_key_is_lost},
-    services::apply::{self, APPLY_FILE_BYTES_MAX, ApplyError, ApplyFile, ApplyProblem, Change, Surroundings},
+    services::apply::{
+        self, APPLY_FILE_BYTES_MAX, ApplyError, ApplyFile, ApplyProblem, Change, ChangeKind, Surroundings,
+    },
     settings::Settings,
     store::{
         configuration::Configuration,
@@ -18,7 +21,7 @@ use wabridge::{
     },
 };
 
-use super::{answer, confirm};
+use super::{confirm, counted, report};
 
 /// Create and update connections, accounts and sender numbers from a file
 ///
@@ -32,6 +35,14 @@ use super::{answer, confirm};
 /// Before the first start it makes database and key, where the database is a file; on PostgreSQL start the server first.
 #[derive(Args)]
 #[command(after_help = "\
+Examples:
+  wabridge apply customers.toml --dry-run        what would change, one line each: + added, ~ changed, - removed
+  META_TOKEN=… wabridge apply customers.toml     change it, with a secret from the environment
+  wabridge apply customers.toml --dry-run --json | jq '.changes | length'
+
+Exit codes: 0 applied, or nothing to change; 1 the file is wrong or could not be applied, and nothing is changed.
+--json prints: done, dry_run, and for each of the changes: kind (added, changed, removed), subject, details.
+
 Example of a file:
   [[connections]]
   id = \"meta-main\"
@@ -67,6 +78,9 @@ pub(crate) struct ApplyArguments {
     /// Do not ask
     #[arg(long, short, requires = "replace_secrets")]
     yes: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) async fn apply_file(settings: &Settings, arguments: &ApplyArguments) -> anyhow::Result<()> {
@@ -78,7 +92,8 @@ pub(crate) async fn apply_file(settings: &Settings, arguments: &ApplyArguments) 
         return Err(ApplyError::Problems(with_stored(settings, &file, problems).await).into());
     }
     if file.is_empty() {
-        return answer("The file states nothing: it has no [[connections]] and no [[accounts]]. Nothing is changed.\n");
+        let text = "The file states nothing: it has no [[connections]] and no [[accounts]]. Nothing is changed.\n";
+        return report(arguments.json, text, &as_json(arguments, &[]));
     }
     if arguments.replace_secrets {
         return replace_secrets(settings, arguments, &file).await;
@@ -94,7 +109,20 @@ pub(crate) async fn apply_file(settings: &Settings, arguments: &ApplyArguments) 
     } else {
         (apply::apply(&store, &file).await?, "made; a running server takes them over within seconds")
     };
-    answer(&summary(&changes, what))
+    report(arguments.json, &summary(&changes, what), &as_json(arguments, &changes))
+}
+
+fn as_json(arguments: &ApplyArguments, changes: &[Change]) -> Value {
+    let change = |change: &Change| {
+        let kind = match change.kind {
+            ChangeKind::Added => "added",
+            ChangeKind::Changed => "changed",
+            ChangeKind::Removed => "removed",
+        };
+        json!({"kind": kind, "subject": change.subject, "details": change.details})
+    };
+    let changes: Vec<Value> = changes.iter().map(change).collect();
+    json!({"done": !arguments.dry_run && !changes.is_empty(), "dry_run": arguments.dry_run, "changes": changes})
 }
 
 /// What is stored shows more mistakes, where it can be read.
@@ -126,7 +154,8 @@ async fn replace_secrets(settings: &Settings, arguments: &ApplyArguments, file: 
     }
     let planned = apply::preview_replacement(&store, file).await?;
     if arguments.dry_run {
-        return answer(&summary(&planned, "to make; this was a dry run, so nothing is changed"));
+        let text = summary(&planned, "to make; this was a dry run, so nothing is changed");
+        return report(arguments.json, &text, &as_json(arguments, &planned));
     }
     eprint!("{REPLACING}");
     if !arguments.yes && !confirm("Replace them?")? {
@@ -136,13 +165,25 @@ async fn replace_secrets(settings: &Settings, arguments: &ApplyArguments, file: 
     let done = apply::replace(&store, file, settings.instance.lease).await?;
     let forgotten = match done.forgotten {
         0 => String::new(),
-        lost => format!("{lost} entries of the suppression list are lost: those of people who were erased.\n"),
+        lost => {
+            let entries = counted(
+                lost,
+                "entry of the suppression list is lost: it was",
+                "entries of the suppression list are lost: those",
+            );
+            format!("{entries} of people who were erased.\n")
+        }
     };
-    answer(&format!(
-        "{}{} secrets are encrypted with the new key.\n{forgotten}Next: keep a copy of the key apart from the database, and start the server.\n",
+    let secrets = counted(done.secrets, "secret is", "secrets are");
+    let text = format!(
+        "{}{secrets} encrypted with the new key.\n{forgotten}Next: keep a copy of the key apart from the database, and start the server.\n",
         summary(&done.changes, "made"),
-        done.secrets
-    ))
+    );
+    let mut value = as_json(arguments, &done.changes);
+    value["done"] = json!(true);
+    value["secrets_replaced"] = json!(done.secrets);
+    value["suppressions_lost"] = json!(done.forgotten);
+    report(arguments.json, &text, &value)
 }
 
 fn summary(changes: &[Change], what: &str) -> String {
@@ -150,8 +191,7 @@ fn summary(changes: &[Change], what: &str) -> String {
         return "Everything is as the file says: nothing to change.\n".to_owned();
     }
     let lines: String = changes.iter().map(|change| format!("{change}\n")).collect();
-    let count = changes.len();
-    format!("{lines}\n{count} {} {what}.\n", if count == 1 { "change" } else { "changes" })
+    format!("{lines}\n{} {what}.\n", counted(changes.len(), "change", "changes"))
 }
 
 fn read_apply_file(path: &Path) -> anyhow::Result<String> {

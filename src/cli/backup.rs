@@ -22,8 +22,9 @@ use super::{answer, answer_json, exit};
 /// does it, and ends with 4.
 #[derive(Args)]
 #[command(after_help = "\
-Example:
-  wabridge backup /backups/wabridge-$(date +%F).db
+Examples:
+  wabridge backup /backups/wabridge-$(date +%F).db                  a copy with the day in its name, for cron
+  wabridge backup /backups/wabridge.db --settings /etc/wabridge.toml  of the server with these settings
 
 Exit codes: 0 it is made; 1 it failed, and there is no file; 4 it was not made, because PostgreSQL has tools of its own.
 --json prints: done, file, bytes, master_key, command.")]
@@ -60,8 +61,8 @@ pub(crate) async fn backup(settings: &Settings, arguments: &BackupArguments) -> 
     };
     ensure!(
         database.exists(),
-        "there is no database at {}; name the server's settings with --settings FILE",
-        database.display()
+        "there is no database at {}; run this in the server's folder, or with its settings (--settings FILE)",
+        whole(&database).display()
     );
     let bar = ProgressBar::new(0);
     let style = ProgressStyle::with_template("{bar:40} {bytes} of about {total_bytes}");
@@ -90,11 +91,20 @@ fn report(arguments: &BackupArguments, text: &str, report: &Report<'_>) -> anyho
 fn place_of_key(settings: &Settings) -> String {
     match &settings.security.master_key {
         Some(_) => "the setting security.master_key".to_owned(),
-        None => {
-            let file = &settings.security.master_key_file;
-            std::path::absolute(file).unwrap_or_else(|_| file.clone()).display().to_string()
-        }
+        None => whole(&settings.security.master_key_file).display().to_string(),
     }
+}
+
+/// Where a relative path leads depends on the folder, which is the usual mistake.
+pub(super) fn whole(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// What a command works with that must be run in the right place.
+pub(super) fn place(settings: &Settings) -> String {
+    let database = sqlite_path(&settings.database.url)
+        .map_or_else(|| "the PostgreSQL of database.url".to_owned(), |path| whole(&path).display().to_string());
+    format!("the database is {database}, the master key is {}", place_of_key(settings))
 }
 
 fn dump_command(url: &str, file: &Path) -> anyhow::Result<String> {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -17,7 +17,7 @@ use wabridge::{
     settings::Settings,
 };
 
-use super::{answer, answer_json, exit};
+use super::{answer, answer_json, exit, not_found};
 
 /// Test the configuration against the outside, and say what to mend
 ///
@@ -33,7 +33,10 @@ Examples:
   wabridge check --account acme         one account, with its numbers and their connections
   wabridge check --offline              only this machine and the database
   wabridge check --repair               offer to send webhooks here, then check again
-  wabridge check --json | jq '.findings[] | select(.level == \"wrong\")'")]
+  wabridge check --json | jq '.findings[] | select(.level == \"wrong\")'
+
+Exit codes: 0 nothing is wrong; 3 there is no such account or connection; 4 something is wrong.
+--json prints: wrong, doubtful (counts), findings (level, about, text, remedy), repaired (what, failure).")]
 pub(crate) struct CheckArguments {
     /// Only this account, its numbers and their connections
     #[arg(long, value_name = "ID")]
@@ -116,8 +119,8 @@ fn ensure_known<'a>(
     mut known: impl Iterator<Item = &'a String>,
 ) -> anyhow::Result<()> {
     let Some(wanted) = wanted else { return Ok(()) };
-    ensure!(known.any(|id| id == wanted), "there is no {what} {wanted}; `wabridge status` lists them");
-    Ok(())
+    let missing = || not_found(format!("there is no {what} {wanted}; `wabridge status` lists them"));
+    if known.any(|id| id == wanted) { Ok(()) } else { Err(missing()) }
 }
 
 /// Asks on the terminal.

@@ -10,7 +10,7 @@ use wabridge::{
     settings::Settings,
 };
 
-use super::{answer, answer_json, confirm, exit, person, progress};
+use super::{answer, answer_json, confirm, counted, exit, person, progress};
 
 /// Erase what is stored about one person, in small steps beside a running server
 ///
@@ -23,10 +23,12 @@ use super::{answer, answer_json, confirm, exit, person, progress};
 #[command(after_help = "\
 Examples:
   wabridge forget +919876500001
-  wabridge forget +919876500001 --yes --suppress
+  wabridge forget +919876500001 --yes --suppress     and send this person nothing any more
 
-Ends with 3 when nothing was stored, and with 4 when a message was being sent at that moment: try again in a
-minute.")]
+Exit codes: 0 erased; 1 not confirmed; 2 it is no telephone number; 3 nothing was stored, or there is no such account; 4 a
+message was being sent at that moment: try again in a minute.
+--json prints: done, and counts of what was erased: cancelled, messages_deleted, messages_emptied, messages_being_sent, inbound,
+refused_requests, webhook_parts, files, ids, suppressions.")]
 pub(crate) struct ForgetArguments {
     /// The telephone number, like +919876500001
     phone: String,
@@ -82,7 +84,7 @@ fn is_nothing(erased: &Erased) -> bool {
 fn as_json(erased: &Erased) -> serde_json::Value {
     let Erased { cancelled, messages, inbound, refused, kept_parts, files, links, suppressions } = erased;
     json!({
-        "cancelled": cancelled, "messages_deleted": messages.deleted, "messages_emptied": messages.emptied,
+        "done": !is_nothing(erased) || *suppressions > 0, "cancelled": cancelled, "messages_deleted": messages.deleted, "messages_emptied": messages.emptied,
         "messages_being_sent": messages.busy, "inbound": inbound, "refused_requests": refused,
         "webhook_parts": kept_parts, "files": files, "ids": links, "suppressions": suppressions,
     })
@@ -90,19 +92,26 @@ fn as_json(erased: &Erased) -> serde_json::Value {
 
 fn summary(erased: &Erased) -> String {
     let Erased { cancelled, messages, inbound, refused, kept_parts, files, links, suppressions } = erased;
+    if is_nothing(erased) && *suppressions == 0 && messages.busy == 0 {
+        return "nothing was stored\n".to_owned();
+    }
     let mut text = format!(
-        "erased {} messages ({cancelled} of them taken back from the queue), {inbound} inbound messages, {files} files, \
-         {refused} refused requests, {kept_parts} parts of webhooks, {links} ids; {suppressions} entries of the suppression list are hashes now, or gone\n",
-        messages.deleted + messages.emptied
+        "erased {} ({cancelled} taken back from the queue), {}, {}, {}, {}, {}; {} now, or gone\n",
+        counted(messages.deleted + messages.emptied, "message", "messages"),
+        counted(*inbound, "inbound message", "inbound messages"),
+        counted(*files, "file", "files"),
+        counted(*refused, "refused request", "refused requests"),
+        counted(*kept_parts, "part of webhooks", "parts of webhooks"),
+        counted(*links, "id", "ids"),
+        counted(*suppressions, "entry of the suppression list is a hash", "entries of the suppression list are hashes"),
     );
     if messages.emptied > 0 {
-        let emptied = messages.emptied;
-        text.push_str(&format!(
-            "{emptied} messages stay as empty shells: a callback URL is still owed their reports\n"
-        ));
+        let emptied = counted(messages.emptied, "message stays as an empty shell", "messages stay as empty shells");
+        text.push_str(&format!("{emptied}: a callback URL is still owed the reports\n"));
     }
     if messages.busy > 0 {
-        text.push_str(&format!("{} messages are being sent at this moment: try again in a minute\n", messages.busy));
+        let busy = counted(messages.busy, "message is", "messages are");
+        text.push_str(&format!("{busy} being sent at this moment: try again in a minute\n"));
     }
     text
 }

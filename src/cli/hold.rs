@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
 use clap::Args;
+use serde_json::json;
 use wabridge::{
     app::open_existing_store,
     clock,
@@ -13,8 +13,9 @@ use wabridge::{
 };
 
 use super::{
-    answer,
+    misused, not_found,
     queue::{Selection, add_pause, resume, warn_of_doubt},
+    report,
     status::ago,
 };
 
@@ -23,6 +24,16 @@ use super::{
 /// Messages are still accepted; they stay queued until the hold is released or they grow too old. A running
 /// server notices within seconds. A template’s hold is the same as `wabridge queue pause --template`.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  wabridge hold +918880110022 --reason 'quality is yellow'   nothing leaves this number; others go on
+  wabridge hold meta-main                                    nothing leaves through this connection
+  wabridge hold --template winter_sale                       nothing of this template is sent, at any number
+
+`wabridge status` shows what is on hold, since when, and the reason. `wabridge release` ends it.
+
+Exit codes: 0 it is on hold now; 2 nothing was named, or a callback URL; 3 there is no such thing.
+--json prints: done, what, reason, held_before (it was on hold already, and has the new reason now).")]
 pub(crate) struct HoldArguments {
     /// A sender number such as +918880110022, or a connection’s id
     #[arg(required_unless_present = "template", conflicts_with = "template")]
@@ -32,17 +43,36 @@ pub(crate) struct HoldArguments {
     /// Why, for those who look at the status later
     #[arg(long, default_value = "held by an operator")]
     reason: String,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Let a number, a connection, a template, or a callback URL on hold go on
+///
+/// Mend first what `wabridge status` gives as the reason: what is still wrong puts it on hold again. What waits is sent, or told,
+/// in its order, at the usual pace.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  wabridge release +918880110022             the number sends again
+  wabridge release meta-main                 a new token is applied: the connection and its numbers go on
+  wabridge release 3                         try callback URL 3 now, and not at its next probe
+  wabridge release --template winter_sale    its messages that did not expire meanwhile are sent
+
+Exit codes: 0 nothing holds it any more, also when nothing did; 2 nothing was named; 3 there is no such thing, or no rule
+about this template.
+--json prints: done (something was on hold), what; of a template: done, rules_ended.")]
 pub(crate) struct ReleaseArguments {
     /// A sender number such as +918880110022, a connection’s id (which releases its numbers too), or
-    /// the number of a subscription as `wabridge status` shows it
+    /// the number of a callback URL as `wabridge status` shows it
     #[arg(required_unless_present = "template", conflicts_with = "template")]
     what: Option<String>,
     #[command(flatten)]
     template: TemplateHold,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -84,7 +114,10 @@ pub(crate) async fn hold(settings: &Settings, arguments: &HoldArguments) -> anyh
         add_pause(&store, &filter, &arguments.reason).await?;
         warn_of_doubt(&store, &configuration, &filter).await?;
         let name = selection.template.unwrap_or_default();
-        return answer(&format!("template {name} is on hold; its messages wait until they expire\n"));
+        let what = format!("template {name}");
+        let text = format!("{what} is on hold; its messages wait until they expire\n");
+        let value = json!({"done": true, "what": what, "reason": arguments.reason, "held_before": false});
+        return report(arguments.json, &text, &value);
     }
     let what = arguments.what.as_deref().unwrap_or_default();
     let hold = Hold { since: clock::now(), reason: arguments.reason.clone() };
@@ -94,46 +127,51 @@ pub(crate) async fn hold(settings: &Settings, arguments: &HoldArguments) -> anyh
         } else {
             store.hold_connection(connection.key, &hold).await?;
         }
-        return answer(&told(&format!("connection {}", connection.id), connection.hold.as_ref(), &hold));
+        return tell(arguments.json, &format!("connection {}", connection.id), connection.hold.as_ref(), &hold);
     }
     if configuration.subscriptions.iter().any(|subscription| subscription.key.to_string() == what) {
-        bail!(
+        return Err(misused(format!(
             "callback URL {what} cannot be held: what happens is told in order, and kept while the URL does not take it. \
              To stop sending, hold a number or a connection; to stop telling, take the URL out of the apply file"
-        );
+        )));
     }
     let number = PhoneNumber::from_international(what);
     let sender = configuration.senders.iter().find(|sender| Some(&sender.number) == number.as_ref());
-    let sender = sender.with_context(|| nothing_like(what))?;
+    let sender = sender.ok_or_else(|| nothing_like(what))?;
     if sender.hold.is_some() {
         store.explain_sender_hold(sender.key, &hold.reason).await?;
     } else {
         store.hold_sender(sender.key, &hold).await?;
     }
-    answer(&told(&format!("number {}", sender.number.as_e164()), sender.hold.as_ref(), &hold))
+    tell(arguments.json, &format!("number {}", sender.number.as_e164()), sender.hold.as_ref(), &hold)
 }
 
-fn told(what: &str, before: Option<&Hold>, hold: &Hold) -> String {
-    match before {
+fn tell(json: bool, what: &str, before: Option<&Hold>, hold: &Hold) -> anyhow::Result<()> {
+    let text = match before {
         Some(before) => {
             let (since, reason) = (ago(before.since, hold.since), &before.reason);
             format!("{what} was on hold already, for {since} ({reason}); its reason is now: {}\n", hold.reason)
         }
         None => format!("{what} is on hold\n"),
-    }
+    };
+    let value = json!({"done": true, "what": what, "reason": hold.reason, "held_before": before.is_some()});
+    report(json, &text, &value)
 }
 
 pub(crate) async fn release(settings: &Settings, arguments: &ReleaseArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
     let configuration = store.load_configuration().await?;
     if let Some(selection) = arguments.template.selection() {
-        return resume(&store, &selection.filter(&configuration)?).await;
+        return resume(&store, &selection.filter(&configuration)?, arguments.json).await;
     }
     let what = arguments.what.as_deref().unwrap_or_default();
-    match release_named(&store, &configuration, what).await? {
-        0 => answer(&format!("{what} was not on hold\n"))?,
-        _ => answer(&format!("{what} is released; a running server goes on within seconds\n"))?,
-    }
+    let done = release_named(&store, &configuration, what).await? > 0;
+    let text = if done {
+        format!("{what} is released; a running server goes on within seconds\n")
+    } else {
+        format!("{what} was not on hold\n")
+    };
+    report(arguments.json, &text, &json!({"done": done, "what": what}))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -148,10 +186,10 @@ async fn release_named(store: &Store, configuration: &Configuration, what: &str)
     {
         store.release_subscription(subscription.key).await?
     } else {
-        bail!(nothing_like(what));
+        return Err(nothing_like(what));
     })
 }
 
-fn nothing_like(what: &str) -> String {
-    format!("there is no number, connection or subscription {what}; `wabridge status` lists them")
+fn nothing_like(what: &str) -> anyhow::Error {
+    not_found(format!("there is no number, connection or callback URL {what}; `wabridge status` lists them"))
 }

@@ -26,7 +26,7 @@ use wabridge::{
 };
 
 use self::resend::ResendArguments;
-use super::{answer, answer_json, exit};
+use super::{answer, answer_json, counted, exit, report};
 
 /// Tell one message’s whole story, or send it again
 #[derive(Args)]
@@ -43,7 +43,11 @@ Examples:
   wabridge message '7|1790000000|20261120|7|0'          its story; by CleverTap’s msgId
   wabridge message msg_06xtcv2j80000 --full             by our id, with numbers and contents
   wabridge message wamid.HBgM… --json                   by WhatsApp’s id, for scripts
-  wabridge message resend msg_06xtcv2j80000 --reason 'the phone was off'";
+  wabridge message resend msg_06xtcv2j80000 --reason 'the phone was off'
+
+A story says when it was accepted, what it waits for, each try to send it, what WhatsApp reported, and whether CleverTap was told.
+Exit codes: 0 found; 3 no such message. --json prints: messages (with events, and below each the callbacks about it) and
+refused (requests with this id that were not accepted).";
 
 #[derive(Subcommand)]
 enum MessageCommand {
@@ -53,6 +57,7 @@ enum MessageCommand {
 
 /// Tell one message’s whole story: what was asked, what was sent, what WhatsApp said, who was told
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 struct ShowArguments {
     /// Our id (msg_…), the platform’s msgId, or the provider’s id (wamid.…)
     #[arg(required = true)]
@@ -80,7 +85,7 @@ async fn show(settings: &Settings, arguments: &ShowArguments) -> anyhow::Result<
     let messages = find(&store, &configuration, id).await?;
     let refused = store.refused_with(id).await?;
     if messages.is_empty() && refused.is_empty() {
-        return nothing_known(id);
+        return nothing_known(id, arguments.json);
     }
     if arguments.json {
         let mut stories = Vec::new();
@@ -102,10 +107,11 @@ async fn show(settings: &Settings, arguments: &ShowArguments) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-fn nothing_known(id: &str) -> anyhow::Result<ExitCode> {
-    answer(&format!(
+fn nothing_known(id: &str, json: bool) -> anyhow::Result<ExitCode> {
+    let text = format!(
         "no message {id} is known: it never arrived, was refused before its id could be read, or is older than the retention\n"
-    ))?;
+    );
+    report(json, &text, &json!({"done": false, "messages": [], "refused": []}))?;
     Ok(ExitCode::from(exit::NOTHING_FOUND))
 }
 
@@ -210,7 +216,8 @@ fn described(file: &MediaRow, full: bool) -> String {
     let mime_type = file.mime_type.as_deref().unwrap_or("of no known type");
     let state = match (file.state, &file.reason, file.due_at) {
         (MediaState::Pending, Some(reason), Some(due_at)) => {
-            format!("not copied yet, tried {} times, again at {due_at}: {reason}", file.attempts)
+            let times = counted(file.attempts, "time", "times");
+            format!("not copied yet, tried {times}, again at {due_at}: {reason}")
         }
         (MediaState::Pending, _, _) => "not copied yet".to_owned(),
         (MediaState::Failed, reason, _) => {

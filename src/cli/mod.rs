@@ -25,16 +25,70 @@ pub(crate) mod sync;
 pub(crate) mod unrecognized;
 mod when;
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::{
+    fmt::Display,
+    io::{BufRead as _, IsTerminal as _, Write as _},
+};
 
 use anyhow::Context as _;
+use wabridge::{
+    domain::{
+        account::{Account, Sender},
+        phone::PhoneNumber,
+    },
+    store::configuration::Configuration,
+};
 
-/// How commands end, for scripts. clap ends with 2 when the command line is wrong.
+/// How commands end, for scripts.
 pub(crate) mod exit {
+    /// The command line is wrong: what clap ends with, too.
+    pub(crate) const USAGE: u8 = 2;
     /// What was asked for does not exist, or nothing matched.
     pub(crate) const NOTHING_FOUND: u8 = 3;
     /// It was looked at, and something needs a person.
     pub(crate) const NEEDS_ATTENTION: u8 = 4;
+}
+
+/// An error that scripts can tell from others by how the command ends.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Refusal {
+    pub(crate) code: u8,
+    text: String,
+}
+
+/// Somebody named what does not exist.
+pub(crate) fn not_found(text: impl Into<String>) -> anyhow::Error {
+    Refusal { code: exit::NOTHING_FOUND, text: text.into() }.into()
+}
+
+/// What must be said was left out, or cannot be meant.
+pub(crate) fn misused(text: impl Into<String>) -> anyhow::Error {
+    Refusal { code: exit::USAGE, text: text.into() }.into()
+}
+
+/// An account by the id that somebody gave.
+pub(crate) fn known_account<'a>(configuration: &'a Configuration, id: &str) -> anyhow::Result<&'a Account> {
+    let account = configuration.account(id);
+    account.ok_or_else(|| not_found(format!("there is no account {id}; `wabridge status` lists them")))
+}
+
+/// A business number as somebody gave it.
+pub(crate) fn known_number<'a>(configuration: &'a Configuration, text: &str) -> anyhow::Result<&'a Sender> {
+    let number = PhoneNumber::from_international(text);
+    let sender = number.and_then(|number| configuration.sender(&number));
+    sender.ok_or_else(|| not_found(format!("there is no number {text}; `wabridge status` lists them")))
+}
+
+/// `1 message`, `2 messages`.
+pub(crate) fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
+    let noun = if count == N::from(1) { one } else { many };
+    format!("{count} {noun}")
+}
+
+/// What a command did or found: a sentence for people, or one document for programs.
+pub(crate) fn report(json: bool, text: &str, value: &impl serde::Serialize) -> anyhow::Result<()> {
+    if json { answer_json(value) } else { answer(text) }
 }
 
 /// What was asked for with `--json`, as one document on standard output.

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use wabridge::{
@@ -27,7 +27,7 @@ use wabridge::{
     },
 };
 
-use super::{exit, json::JsonWriter, progress};
+use super::{exit, json::JsonWriter, misused, not_found, progress};
 
 /// Hand over what is stored about one person: messages, statuses, replies, files, suppressions, refused requests
 ///
@@ -39,7 +39,9 @@ Examples:
   wabridge person +919876500001
   wabridge person +919876500001 --json > asha.json
 
-Ends with 3 when nothing is stored.")]
+Exit codes: 0 something is stored; 2 it is no telephone number; 3 nothing is stored, or there is no such account.
+--json prints: phone, suppressions, ids, files, inbound, messages (with request and events), refused_requests,
+webhook_parts.")]
 pub(crate) struct PersonArguments {
     /// The telephone number, like +919876500001
     phone: String,
@@ -73,11 +75,14 @@ pub(super) async fn find(store: Store, phone: &str, account: Option<&str>) -> an
     let snapshot: Arc<Snapshot> = Directory::load(store.clone()).await?.snapshot();
     let accounts: Vec<Arc<Account>> = match account {
         None => snapshot.accounts().cloned().collect(),
-        Some(id) => vec![snapshot.account(id).cloned().with_context(|| format!("there is no account {id}"))?],
+        Some(id) => {
+            let missing = || not_found(format!("there is no account {id}; `wabridge status` lists them"));
+            vec![snapshot.account(id).cloned().ok_or_else(missing)?]
+        }
     };
     let country = accounts.iter().find_map(|account| account.policy.default_country.as_deref());
     let Ok(phone) = PhoneNumber::parse(phone, country) else {
-        bail!("{phone} is not a telephone number; write it with + and country code");
+        return Err(misused(format!("{phone} is not a telephone number; write it with + and country code")));
     };
     Ok(Person::find(store, snapshot, phone, accounts).await?)
 }

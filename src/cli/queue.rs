@@ -7,16 +7,16 @@ mod tell;
 
 use std::{process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use wabridge::{
     app::open_existing_store,
     clock,
     domain::{
         account::Sender,
         ids::SenderKey,
-        phone::PhoneNumber,
         queue::{QueueFilter, QueueRule, RuleAction},
     },
     services::queue::{self, Alike, Tally},
@@ -24,7 +24,7 @@ use wabridge::{
     store::{Store, configuration::Configuration, queue_rules::QUEUE_RULES_MAX},
 };
 
-use super::{answer, answer_json, confirm, exit};
+use super::{answer, answer_json, confirm, counted, exit, known_account, known_number, misused, report};
 
 pub(crate) use tell::{RuleReport, moment, quiet_end, tell_rules};
 
@@ -37,7 +37,43 @@ Examples:
   wabridge queue cancel --campaign 1790000000 --reason 'wrong price' --and-new
   wabridge queue cancel --template winter_sale --number +918880110022 --yes
 
-Filters combine: only what fits all of them is meant.";
+Filters combine: only what fits all of them is meant. A pause keeps messages for later, and they may expire; what is
+cancelled is gone, and reported as failed.";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  wabridge queue list                          everything that waits, and the rules that stand
+  wabridge queue list --account acme           of one account
+  wabridge queue list --json | jq '.numbers[] | {number, queued, seconds_left}'
+
+--json prints: numbers (number, account, messages_per_second, on_hold, queued, seconds_left, groups) and rules.";
+
+const PAUSE_EXAMPLES: &str = "\
+Examples:
+  wabridge queue pause --campaign 1790000000 --reason 'typing error'   the rest of this campaign waits
+  wabridge queue pause --template winter_sale --number +918880110022   this template, at this number only
+  wabridge queue pause --account acme --dry-run                        how many messages would that be?
+
+Exit codes: 0 paused (or counted); 2 no filter was given; 3 there is no such account or number.
+--json prints: done, dry_run, of, waiting and first_expiry (both by --dry-run only).";
+
+const RESUME_EXAMPLES: &str = "\
+Examples:
+  wabridge queue resume --campaign 1790000000    what waits of it goes back into its queues, in order
+  wabridge queue resume --all                    end every rule that `wabridge queue list` shows
+
+Exit codes: 0 resumed; 2 nothing was named; 3 no rule fits, or there is no such account or number.
+--json prints: done, rules_ended.";
+
+const CANCEL_EXAMPLES: &str = "\
+Examples:
+  wabridge queue cancel --campaign 1790000000 --dry-run       how many messages would that be?
+  wabridge queue cancel --campaign 1790000000 --reason 'wrong price' --and-new
+                                                              those that wait, and those that still arrive within a day
+  wabridge queue cancel --number +918880110022 --yes          all that waits at a number, without a question
+
+Exit codes: 0 cancelled (or counted); 1 not confirmed; 2 no filter was given; 3 nothing waits, or there is no such account or
+number. --json prints: done, dry_run, of, waiting, cancelled, and_new.";
 
 /// Look at what waits to be sent, and pause, resume or cancel a part of it
 #[derive(Args)]
@@ -80,6 +116,7 @@ pub(crate) struct Selection {
 /// The time is what the number’s pace allows when nothing else is in its way. Messages that wait for a retry or for a
 /// stopped template are counted as later.
 #[derive(Args)]
+#[command(after_help = LIST_EXAMPLES)]
 pub(crate) struct ListArguments {
     #[command(flatten)]
     selection: Selection,
@@ -96,6 +133,7 @@ pub(crate) struct ListArguments {
 /// CleverTap still gets a success for what arrives. Messages expire all the same, by the account’s expire_after, and are
 /// then reported as failed. A running server notices within two seconds; what the rest of the number’s queue holds goes on.
 #[derive(Args)]
+#[command(after_help = PAUSE_EXAMPLES)]
 pub(crate) struct PauseArguments {
     #[command(flatten)]
     selection: Selection,
@@ -105,18 +143,25 @@ pub(crate) struct PauseArguments {
     /// Only say how many messages wait that would be paused
     #[arg(long)]
     dry_run: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Let paused messages go on, and take new ones of what was cancelled with --and-new
 ///
 /// Ends every rule that names what is given here: --campaign 1790000000 also ends the pause of that campaign at one number.
 #[derive(Args)]
+#[command(after_help = RESUME_EXAMPLES)]
 pub(crate) struct ResumeArguments {
     #[command(flatten)]
     selection: Selection,
     /// End every rule
     #[arg(long, conflicts_with_all = ["account", "number", "campaign", "template"])]
     all: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Cancel messages that wait: they are never sent, and reported as failed
@@ -124,6 +169,7 @@ pub(crate) struct ResumeArguments {
 /// CleverTap is told code 1009 with the reason. What is being sent at this moment is not stopped. This can be done beside a running
 /// server and without one, and again when it was interrupted.
 #[derive(Args)]
+#[command(after_help = CANCEL_EXAMPLES)]
 pub(crate) struct CancelArguments {
     #[command(flatten)]
     selection: Selection,
@@ -139,6 +185,9 @@ pub(crate) struct CancelArguments {
     /// Only say how many messages that would be
     #[arg(long)]
     dry_run: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Whoever cancels a campaign while it is still being handed over means the rest of it too. A platform is done with that within a day.
@@ -153,11 +202,12 @@ pub(crate) async fn queue(settings: &Settings, arguments: &QueueArguments) -> an
         QueueCommand::Pause(arguments) => pause(&store, &configuration, arguments).await,
         QueueCommand::Resume(arguments) => {
             let filter = arguments.selection.filter(&configuration)?;
-            ensure!(
-                arguments.all || !filter.is_everything(),
-                "say what to resume (--campaign, --template, --number, --account), or --all; `wabridge queue list` shows the rules"
-            );
-            resume(&store, &filter).await
+            if !arguments.all && filter.is_everything() {
+                return Err(misused(
+                    "say what to resume (--campaign, --template, --number, --account), or --all; `wabridge queue list` shows the rules",
+                ));
+            }
+            resume(&store, &filter, arguments.json).await
         }
         QueueCommand::Cancel(arguments) => cancel(&store, &configuration, arguments).await,
     }
@@ -166,19 +216,8 @@ pub(crate) async fn queue(settings: &Settings, arguments: &QueueArguments) -> an
 impl Selection {
     /// What is meant, in the terms of the tables.
     pub(crate) fn filter(&self, configuration: &Configuration) -> anyhow::Result<QueueFilter> {
-        let account = self.account.as_deref().map(|id| {
-            let account = configuration.accounts.iter().find(|account| account.id == id);
-            account
-                .map(|account| account.key)
-                .with_context(|| format!("there is no account {id}; `wabridge status` lists them"))
-        });
-        let sender = self.number.as_deref().map(|text| {
-            let number = PhoneNumber::from_international(text);
-            let sender = configuration.senders.iter().find(|sender| Some(&sender.number) == number.as_ref());
-            sender
-                .map(|sender| sender.key)
-                .with_context(|| format!("there is no number {text}; `wabridge status` lists them"))
-        });
+        let account = self.account.as_deref().map(|id| known_account(configuration, id).map(|account| account.key));
+        let sender = self.number.as_deref().map(|text| known_number(configuration, text).map(|sender| sender.key));
         Ok(QueueFilter {
             account: account.transpose()?,
             sender: sender.transpose()?,
@@ -196,18 +235,18 @@ fn campaign(text: &str) -> String {
 }
 
 fn something(filter: QueueFilter) -> anyhow::Result<QueueFilter> {
-    ensure!(
-        !filter.is_everything(),
-        "say which messages: --campaign, --template, --number or --account; `wabridge queue list` shows what waits"
-    );
+    if filter.is_everything() {
+        return Err(misused(
+            "say which messages: --campaign, --template, --number or --account; `wabridge queue list` shows what waits",
+        ));
+    }
     Ok(filter)
 }
 
 fn reason(text: &str) -> anyhow::Result<&str> {
-    ensure!(
-        text.chars().count() <= REASON_CHARS_MAX,
-        "--reason is longer than {REASON_CHARS_MAX} characters: shorten it"
-    );
+    if text.chars().count() > REASON_CHARS_MAX {
+        return Err(misused(format!("--reason is longer than {REASON_CHARS_MAX} characters: shorten it")));
+    }
     Ok(text)
 }
 
@@ -241,55 +280,71 @@ async fn pause(store: &Store, configuration: &Configuration, arguments: &PauseAr
             format!("; the first of them expires at {}", tell::moment(tally.first_expiry))
         });
         let messages = waiting.map_or(0, |tally| tally.messages());
-        answer(&format!("{what} would be paused: {messages} messages wait{expiry}\n"))?;
+        let first_expiry = waiting.map(|tally| tally.first_expiry.to_string());
+        let value =
+            json!({"done": false, "dry_run": true, "of": what, "waiting": messages, "first_expiry": first_expiry});
+        let wait = counted(messages, "message waits", "messages wait");
+        report(arguments.json, &format!("{what} would be paused: {wait}{expiry}\n"), &value)?;
         return Ok(ExitCode::SUCCESS);
     }
     // Not counted: a stop waits for nothing, and while messages go aside a count would see some of them twice.
     add_pause(store, &filter, &arguments.reason).await?;
     warn_of_doubt(store, configuration, &filter).await?;
-    answer(&format!(
-        "{what} is {}; a running server notices within two seconds. Its messages expire all the same: `wabridge queue list` \
-         says when\n",
-        if filter.is_template() { "on hold" } else { "paused" }
-    ))?;
+    let stopped = if filter.is_template() { "on hold" } else { "paused" };
+    let text = format!(
+        "{what} is {stopped}; a running server notices within two seconds. Its messages expire all the same: `wabridge queue \
+         list` says when\n"
+    );
+    report(arguments.json, &text, &json!({"done": true, "dry_run": false, "of": what}))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Ends the rules that a filter includes.
-pub(crate) async fn resume(store: &Store, filter: &QueueFilter) -> anyhow::Result<ExitCode> {
+pub(crate) async fn resume(store: &Store, filter: &QueueFilter, json: bool) -> anyhow::Result<ExitCode> {
     let rules = store.queue_rules().await?;
     let ended: Vec<&QueueRule> =
         rules.0.iter().filter(|rule| rule.released_at.is_none() && filter.includes(&rule.filter)).collect();
     let keys: Vec<i32> = ended.iter().map(|rule| rule.key).collect();
     let released = store.release_queue_rules(&keys, clock::now()).await?;
+    let value = json!({"done": released > 0, "rules_ended": released});
     if released == 0 {
-        answer("nothing like that is paused or on hold; `wabridge queue list` shows the rules\n")?;
+        report(json, "nothing like that is paused or on hold; `wabridge queue list` shows the rules\n", &value)?;
         return Ok(ExitCode::from(exit::NOTHING_FOUND));
     }
     let word = if filter.is_template() { "released" } else { "resumed" };
-    answer(&format!("{word} ({released} rules ended); a running server puts what it kept back into the queues\n"))?;
+    let rules = counted(released, "rule", "rules");
+    let text = format!("{word} ({rules} ended); a running server puts what it kept back into the queues\n");
+    report(json, &text, &value)?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn cancel(store: &Store, configuration: &Configuration, arguments: &CancelArguments) -> anyhow::Result<ExitCode> {
     let filter = something(arguments.selection.filter(configuration)?)?;
     let reason = reason(&arguments.reason)?;
-    ensure!(
-        !arguments.and_new || filter.campaign.is_some() || filter.template.is_some(),
-        "--and-new needs a --campaign or a --template: to stop a number use `wabridge hold`"
-    );
+    if arguments.and_new && filter.campaign.is_none() && filter.template.is_none() {
+        return Err(misused("--and-new needs a --campaign or a --template: to stop a number use `wabridge hold`"));
+    }
     let what = tell::name(configuration, &filter);
     let waiting = total(&survey(store, configuration, &filter).await?).map_or(0, |tally| tally.messages());
+    let messages = counted(waiting, "message", "messages");
+    let value = |cancelled: Option<u64>| {
+        let done = cancelled.is_some_and(|cancelled| cancelled > 0 || arguments.and_new);
+        let (dry_run, and_new) = (arguments.dry_run, arguments.and_new);
+        json!({
+            "done": done, "dry_run": dry_run, "of": what, "waiting": waiting, "cancelled": cancelled.unwrap_or(0),
+            "and_new": and_new,
+        })
+    };
     if arguments.dry_run {
-        answer(&format!("{what}: {waiting} messages would be cancelled\n"))?;
+        report(arguments.json, &format!("{what}: {messages} would be cancelled\n"), &value(None))?;
         return Ok(ExitCode::SUCCESS);
     }
     if waiting == 0 && !arguments.and_new {
-        answer(&format!("{what}: nothing waits\n"))?;
+        report(arguments.json, &format!("{what}: nothing waits\n"), &value(None))?;
         return Ok(ExitCode::from(exit::NOTHING_FOUND));
     }
-    if !arguments.yes && !confirm(&format!("Cancel {waiting} messages of {what}, and report them as failed?"))? {
-        answer("nothing was changed\n")?;
+    if !arguments.yes && !confirm(&format!("Cancel {messages} of {what}, and report as failed?"))? {
+        report(arguments.json, "nothing was changed\n", &value(None))?;
         return Ok(ExitCode::FAILURE);
     }
     if arguments.and_new {
@@ -309,7 +364,9 @@ async fn cancel(store: &Store, configuration: &Configuration, arguments: &Cancel
     } else {
         ""
     };
-    answer(&format!("{what}: {cancelled} messages are cancelled and will be reported as failed{new}\n"))?;
+    let messages = counted(cancelled, "message is", "messages are");
+    let text = format!("{what}: {messages} cancelled and will be reported as failed{new}\n");
+    report(arguments.json, &text, &value(Some(cancelled)))?;
     Ok(ExitCode::SUCCESS)
 }
 

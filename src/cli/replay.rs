@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use serde_json::json;
 use wabridge::{
     app::open_existing_store,
     domain::{
@@ -19,7 +20,9 @@ use wabridge::{
     store::{Store, configuration::Configuration, replays::Replay},
 };
 
-use super::{answer, answer_json, confirm, exit, message::find, when};
+use super::{
+    answer, answer_json, confirm, counted, exit, known_account, message::find, misused, not_found, report as tell, when,
+};
 
 /// Tell callbacks again: what CleverTap refused, what grew too old, or what it lost
 ///
@@ -37,7 +40,8 @@ Examples:
   wabridge replay --message '7|1790000000|20261120|7|0'    everything about one message
   wabridge replay --stop 12                                end a replay early
 
-Exit codes: 0 all were taken; 3 nothing matches; 4 some were refused again, or the URL kept failing.
+Exit codes: 0 all were taken; 2 it was not said whose; 3 nothing matches, or there is no such account, URL or replay; 4 some
+were refused again, the URL kept failing, or it was taken out of the configuration meanwhile.
 --json prints: dry_run, events, and for each of the replays: id, account, callback_url (as `wabridge status` numbers
 them), kind, wanted, told, refused, passed (tests, and what the platform has no words for), finished, note.")]
 pub(crate) struct ReplayArguments {
@@ -78,7 +82,8 @@ pub(crate) struct ReplayArguments {
     #[arg(long)]
     detach: bool,
     /// End a replay early
-    #[arg(long, value_name = "REPLAY", exclusive = true)]
+    #[arg(long, value_name = "REPLAY", conflicts_with_all = ["account", "subscription", "message", "place", "all", "state", "since",
+        "until", "rate", "dry_run", "yes", "detach"])]
     stop: Option<i32>,
     /// Print the result as JSON
     #[arg(long)]
@@ -110,7 +115,7 @@ impl StateArgument {
 pub(crate) async fn replay(settings: &Settings, arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
     if let Some(id) = arguments.stop {
-        return stop(&store, id).await;
+        return stop(&store, id, arguments.json).await;
     }
     let configuration = store.load_configuration().await?;
     let wish = wish(&store, &configuration, arguments).await?;
@@ -132,7 +137,7 @@ pub(crate) async fn replay(settings: &Settings, arguments: &ReplayArguments) -> 
             "no server runs on this database, and it is the server that tells: start one, or leave the replay for its start with --detach"
         );
     }
-    if !arguments.yes && !confirm(&format!("{list}Tell these {events} again?"))? {
+    if !arguments.yes && !confirm(&format!("{list}Tell {} again?", counted(events, "event", "events")))? {
         bail!("nothing is told: it was not confirmed (--yes does so without a question)");
     }
     let ids = ask(&store, &planned, arguments.rate).await?;
@@ -151,18 +156,22 @@ pub(crate) async fn replay(settings: &Settings, arguments: &ReplayArguments) -> 
 async fn wish(store: &Store, configuration: &Configuration, arguments: &ReplayArguments) -> anyhow::Result<Wish> {
     let named = arguments.account.is_some() || arguments.subscription.is_some() || arguments.message.is_some();
     if arguments.place.is_some() && arguments.account.is_none() && arguments.subscription.is_none() {
-        bail!("a place belongs to the log of an account: name it with --account or --subscription");
+        return Err(misused("a place belongs to the log of an account: name it with --account or --subscription"));
     }
     if !named && !arguments.all {
-        bail!("what shall be told again? Name it with --account, --subscription or --message, or say --all");
+        return Err(misused(
+            "what shall be told again? Name it with --account, --subscription or --message, or say --all",
+        ));
     }
     let account = match &arguments.account {
-        Some(id) => Some(configuration.account(id).with_context(|| format!("there is no account {id}"))?.key),
+        Some(id) => Some(known_account(configuration, id)?.key),
         None => None,
     };
     if let Some(number) = arguments.subscription {
         let known = configuration.subscriptions.iter().any(|subscription| subscription.key.0 == number);
-        anyhow::ensure!(known, "there is no callback URL {number}; `wabridge status` lists them");
+        if !known {
+            return Err(not_found(format!("there is no callback URL {number}; `wabridge status` lists them")));
+        }
     }
     let messages = match &arguments.message {
         Some(id) => {
@@ -183,17 +192,21 @@ async fn wish(store: &Store, configuration: &Configuration, arguments: &ReplayAr
     })
 }
 
-async fn stop(store: &Store, id: i32) -> anyhow::Result<ExitCode> {
-    if store.stop_replay(id, "ended early by an operator").await? {
-        answer(&format!("replay {id} is ended; what is in flight is still finished\n"))?;
+async fn stop(store: &Store, id: i32, json: bool) -> anyhow::Result<ExitCode> {
+    let done = store.stop_replay(id, "ended early by an operator").await?;
+    let value = json!({"done": done, "id": id});
+    if done {
+        tell(json, &format!("replay {id} is ended; what is in flight is still finished\n"), &value)?;
         return Ok(ExitCode::SUCCESS);
     }
-    answer(&format!("no replay {id} is under way\n"))?;
+    tell(json, &format!("no replay {id} is under way\n"), &value)?;
     Ok(ExitCode::from(exit::NOTHING_FOUND))
 }
 
 /// Between two looks at how far it has come.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// Why a replay ends that nobody would work off any more.
+const URL_IS_GONE: &str = "ended: its callback URL was taken out of the configuration";
 
 /// Waits until all are finished, and shows how far they are.
 async fn watch(store: &Store, ids: &[i32], events: i64) -> anyhow::Result<Vec<Replay>> {
@@ -209,6 +222,7 @@ async fn watch(store: &Store, ids: &[i32], events: i64) -> anyhow::Result<Vec<Re
             bar.finish_and_clear();
             return Ok(replays);
         }
+        end_abandoned(store, &open).await?;
         bar.set_message(open.iter().find_map(|replay| replay.note.clone()).unwrap_or_default());
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -221,11 +235,23 @@ async fn watch(store: &Store, ids: &[i32], events: i64) -> anyhow::Result<Vec<Re
     }
 }
 
+/// A callback URL that was taken out, or switched off, has no owner who would go on with its replays.
+async fn end_abandoned(store: &Store, open: &[&Replay]) -> anyhow::Result<()> {
+    let known = store.load_configuration().await?.subscriptions;
+    for replay in open {
+        if !known.iter().any(|subscription| subscription.key == replay.subscription) {
+            store.stop_replay(replay.id, URL_IS_GONE).await?;
+        }
+    }
+    Ok(())
+}
+
 fn listed(configuration: &Configuration, planned: &[Planned], of: ReplayOf) -> String {
     let mut text = String::new();
     for part in planned {
         let url = name_of(configuration, part.subscription.key);
-        writeln!(text, "  {url}: {} events ({})", part.events, of.as_str()).expect("writing to a String cannot fail");
+        writeln!(text, "  {url}: {} ({})", counted(part.events, "event", "events"), of.as_str())
+            .expect("writing to a String cannot fail");
     }
     text
 }

@@ -1,8 +1,11 @@
 //! `wabridge restore`: a backup, put in the place of the database.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde::Serialize;
 use wabridge::{
@@ -14,8 +17,8 @@ use wabridge::{
 
 use super::{
     answer, answer_json,
-    backup::{quoted, without_password},
-    confirm, exit,
+    backup::{place, quoted, whole, without_password},
+    confirm, counted, exit,
 };
 
 /// Put a backup in the place of the SQLite database
@@ -67,8 +70,6 @@ struct Report {
 }
 
 pub(crate) async fn restore(settings: &Settings, arguments: &RestoreArguments) -> anyhow::Result<ExitCode> {
-    // Held until the end: no server may start in between.
-    let _lock = lock_database(&settings.database.url)?;
     let Some(file) = &arguments.file else { return hold_back(settings, arguments).await };
     let Some(database) = sqlite_path(&settings.database.url) else {
         let url = quoted(&without_password(&settings.database.url)?);
@@ -81,6 +82,26 @@ pub(crate) async fn restore(settings: &Settings, arguments: &RestoreArguments) -
         report(arguments, &text, &Report { command: Some(command), ..Report::default() })?;
         return Ok(ExitCode::from(exit::NEEDS_ATTENTION));
     };
+    ensure!(file.is_file(), "there is no backup {}: name the file that `wabridge backup` made", whole(file).display());
+    let traces = Traces::before(&database);
+    // Held until the end: no server may start in between.
+    let lock = lock_database(&settings.database.url)?;
+    let done = put_back(settings, arguments, file, &database).await;
+    if done.is_err() {
+        traces.remove();
+    }
+    drop(lock);
+    let done = done?;
+    report(arguments, &told(&done, arguments.resend_queued), &as_report(&done))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn put_back(
+    settings: &Settings,
+    arguments: &RestoreArguments,
+    file: &Path,
+    database: &Path,
+) -> anyhow::Result<Restored> {
     if arguments.replace && database.exists() && !arguments.yes {
         let question = format!("Put {} in the place of {}?", file.display(), database.display());
         if !confirm(&question)? {
@@ -88,21 +109,49 @@ pub(crate) async fn restore(settings: &Settings, arguments: &RestoreArguments) -
         }
     }
     let how = Restoring { replace: arguments.replace, resend_queued: arguments.resend_queued };
-    let done = backup::restore(settings, file, how).await?;
-    report(arguments, &told(&done, arguments.resend_queued), &as_report(&done))?;
-    Ok(ExitCode::SUCCESS)
+    let not_done = || {
+        format!(
+            "nothing is restored; with the settings of this folder {} (else name them by --settings FILE)",
+            place(settings)
+        )
+    };
+    backup::restore(settings, file, how).await.with_context(not_done)
+}
+
+/// What the lock leaves behind, for a command that was run in the wrong folder and has done nothing there.
+struct Traces {
+    lock: Option<PathBuf>,
+    folder: Option<PathBuf>,
+}
+
+impl Traces {
+    fn before(database: &Path) -> Self {
+        let new = |path: PathBuf| Some(path).filter(|path| !path.exists());
+        let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Self { lock: new(database.with_extension("lock")), folder: folder.map(Path::to_owned).and_then(new) }
+    }
+
+    /// What cannot be removed does no harm. A folder with something in it stays.
+    fn remove(self) {
+        drop(self.lock.map(std::fs::remove_file));
+        drop(self.folder.map(std::fs::remove_dir));
+    }
 }
 
 async fn hold_back(settings: &Settings, arguments: &RestoreArguments) -> anyhow::Result<ExitCode> {
+    // Opened first: in the wrong folder there is nothing to lock.
     let store = open_existing_store(settings).await?;
+    let _lock = lock_database(&settings.database.url)?;
     let running = store.instances_running(settings.instance.lease).await?;
     ensure!(
         store.is_sqlite() || running == 0,
-        "{running} instances work on this database: stop them, wait for instance.lease, and try again"
+        "{} on this database: stop them all, wait for instance.lease, and try again",
+        counted(running, "instance works", "instances work")
     );
     let held_back = backup::hold_back(&store).await?;
     let text = format!(
-        "{held_back} messages that were waiting are held back: a status of WhatsApp’s settles them, the others are reported as failed in an hour.\n"
+        "{} held back: a status of WhatsApp’s settles it, else it is reported as failed in an hour.\n",
+        counted(held_back, "message that was waiting is", "messages that were waiting are")
     );
     report(arguments, &text, &Report { done: true, held_back: Some(held_back), ..Report::default() })?;
     Ok(ExitCode::SUCCESS)
@@ -117,9 +166,9 @@ fn told(done: &Restored, resend_queued: bool) -> String {
         "What was waiting when the backup was made is sent when the server starts.\n".to_owned()
     } else {
         format!(
-            "{} messages were waiting when it was made; they are not sent. A status of WhatsApp’s settles them, the others are \
-             reported as failed in an hour.\n",
-            done.held_back
+            "{} waiting when it was made, and not sent. A status of WhatsApp’s settles each, else it is reported as failed in an \
+             hour.\n",
+            counted(done.held_back, "message was", "messages were")
         )
     };
     format!("The backup is in place: {}.\n{aside}{waiting}Next: start the server.\n", done.database.display())

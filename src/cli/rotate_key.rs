@@ -21,7 +21,7 @@ use wabridge::{
     },
 };
 
-use super::{answer, answer_json};
+use super::{answer, answer_json, backup::whole, counted, misused};
 
 /// Encrypt all secrets in the database with a new master key
 ///
@@ -39,6 +39,11 @@ database need a copy. Where it is a setting (security.master_key), give the new 
   NEW_KEY=$(openssl rand -base64 32) wabridge rotate-key --to-key-env NEW_KEY
 
 and set security.master_key to it before the next start.
+
+Example:
+  wabridge rotate-key          the server is stopped, and the key is in a file
+
+Exit codes: 0 changed; 1 it failed, and the former key is still the database's; 2 --to-key-env is needed.
 --json prints: secrets, key_file, old_key_file, finished_earlier.")]
 pub(crate) struct RotateKeyArguments {
     /// Take the new key from this environment variable: 32 bytes in base64
@@ -62,14 +67,20 @@ struct Report {
 pub(crate) async fn rotate_key(settings: &Settings, arguments: &RotateKeyArguments) -> anyhow::Result<ExitCode> {
     let given = match &arguments.to_key_env {
         Some(name) => Some(key_from(name)?),
-        None if settings.security.master_key.is_some() => bail!(
-            "the key is the setting security.master_key, which only you can change: make a new one with `openssl rand -base64 32`, \
-             give it in an environment variable, and name that with --to-key-env"
-        ),
+        None if settings.security.master_key.is_some() => {
+            return Err(misused(
+                "the key is the setting security.master_key, which only you can change: make a new one with `openssl rand -base64 32`, \
+             give it in an environment variable, and name that with --to-key-env",
+            ));
+        }
         None => None,
     };
     if let Some(path) = sqlite_path(&settings.database.url) {
-        anyhow::ensure!(path.exists(), "there is no database at {}; name the server's settings", path.display());
+        anyhow::ensure!(
+            path.exists(),
+            "there is no database at {}; run this in the server's folder, or with its settings (--settings FILE)",
+            whole(&path).display()
+        );
     }
     // Held until the end: no server may start in between.
     let _lock = lock_database(&settings.database.url)?;
@@ -138,7 +149,7 @@ fn told(report: &Report) -> String {
     let what = if report.finished_earlier {
         "A change of the key that was interrupted is finished.\n".to_owned()
     } else {
-        format!("{} secrets are encrypted with the new key.\n", report.secrets)
+        format!("{} encrypted with the new key.\n", counted(report.secrets, "secret is", "secrets are"))
     };
     match (&report.key_file, &report.old_key_file) {
         (Some(file), Some(old)) => format!(

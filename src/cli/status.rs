@@ -6,11 +6,11 @@ use clap::Args;
 use wabridge::{app::open_existing_store, clock, domain::time::UnixMillis, settings::Settings};
 
 use super::{
-    answer, answer_json, exit,
+    answer, answer_json, counted, exit,
     queue::tell_rules,
     report::{
         self, AccountReport, CallbackUrlReport, ChannelReport, FilesReport, HoldReport, Moment, NumberReport, Report,
-        SubscribeSyncReport, counted,
+        SubscribeSyncReport,
     },
 };
 
@@ -194,7 +194,7 @@ fn tell_callback_url(url: &CallbackUrlReport, now: UnixMillis, text: &mut String
             Some(_) => "; next try now".to_owned(),
             None => String::new(),
         };
-        let times = counted(url.failures.into(), "time", "times");
+        let times = counted(url.failures, "time", "times");
         writeln!(text, "    failing for {}, {times} in a row{next}", ago(since.0, now))?;
     }
     if let Some(replay) = &url.replay {

@@ -16,7 +16,7 @@ use wabridge::{
     },
 };
 
-use super::{answer, answer_json, exit};
+use super::{answer, answer_json, exit, not_found};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -118,7 +118,7 @@ fn filter(configuration: &Configuration, arguments: &UnrecognizedArguments) -> a
         let connection = configuration.connections.iter().find(|connection| connection.id == *id);
         connection
             .map(|connection| connection.key)
-            .with_context(|| format!("there is no connection {id}; `wabridge status` lists them"))
+            .ok_or_else(|| not_found(format!("there is no connection {id}; `wabridge status` lists them")))
     };
     Ok(KeptFilter {
         since: arguments.since.map(|age| clock::now().minus(age)),

@@ -29,7 +29,7 @@ use crate::store::{
     configuration::{AccountRecord, Configuration, ConnectionRecord, SenderRecord, SubscriptionRecord},
 };
 
-pub use difference::{Change, Difference};
+pub use difference::{Change, ChangeKind, Difference};
 pub use parse::{Surroundings, parse, read};
 pub use replace::{Replacement, preview_replacement, replace};
 

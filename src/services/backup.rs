@@ -8,6 +8,7 @@
 use std::{
     fs,
     io::ErrorKind,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -212,13 +213,20 @@ async fn move_aside(settings: &Settings, database: &Path) -> Result<PathBuf, Bac
     let io = |error| BackupError::Io("move aside", database.to_owned(), error);
     // Where files cannot have two names it is moved.
     fs::hard_link(database, &aside).or_else(|_| fs::rename(database, &aside)).map_err(io)?;
+    // Whoever made it may have made it readable to others; nobody looks after it from now on.
+    for_owner_alone(&aside).map_err(io)?;
     sync_folder(&aside).map_err(io)?;
     for (from, to) in companions(database).into_iter().zip(companions(&aside)) {
         if from.exists() {
             fs::rename(&from, &to).map_err(io)?;
+            for_owner_alone(&to).map_err(io)?;
         }
     }
     Ok(aside)
+}
+
+fn for_owner_alone(file: &Path) -> std::io::Result<()> {
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600))
 }
 
 /// A moment as a part of a file's name: `20261120T101500Z`.

@@ -207,7 +207,7 @@ impl Store {
     /// Exchanges of a subscription whose range covers a place.
     pub async fn callback_tries(&self, subscription: i32, place: Place) -> Result<Vec<CallbackTry>, StoreError> {
         let sql = "SELECT subscription, events, started_at, took_ms, http_status, note, replay FROM callback_attempts \
-                   WHERE subscription = $1 AND last_place >= $2 AND first_place <= $2 ORDER BY last_place, id LIMIT 20";
+                   WHERE subscription = $1 AND last_place >= $2 AND first_place <= $2 ORDER BY started_at, id LIMIT 20";
         let rows = query(self.reader(), sql, vec![subscription.into(), place.0.into()]).await;
         let read = |row: &QueryResult| -> Result<CallbackTry, DbErr> {
             Ok(CallbackTry {

@@ -133,19 +133,22 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(suppression).collect()).doing("read the suppression list")
     }
 
-    /// A page of an account's list in the order of the hashes, after the one given.
+    /// A page of an account's list, the newest first, after the one given.
     pub async fn suppressions_page(
         &self,
         account: AccountKey,
-        after: Option<(PersonHash, Source)>,
+        after: Option<(UnixMillis, PersonHash, Source)>,
         limit: usize,
     ) -> Result<Vec<Suppression>, StoreError> {
-        let (person, source) = after.map_or((vec![], 0), |(person, source)| (person.0.to_vec(), source.code()));
+        let (occurred_at, person, source) = after.map_or((i64::MAX, vec![], 0), |(occurred_at, person, source)| {
+            (occurred_at.0, person.0.to_vec(), source.code())
+        });
         let sql = format!(
-            "SELECT {COLUMNS} FROM suppressions WHERE account = $1 AND (person, source) > ($2, $3) AND NOT lifted \
-             ORDER BY person, source LIMIT {limit}"
+            "SELECT {COLUMNS} FROM suppressions WHERE account = $1 AND (occurred_at, person, source) < ($2, $3, $4) \
+             AND NOT lifted ORDER BY occurred_at DESC, person DESC, source DESC LIMIT {limit}"
         );
-        let rows = query(self.reader(), sql, vec![account.0.into(), person.into(), source.into()]).await;
+        let values = vec![account.0.into(), occurred_at.into(), person.into(), source.into()];
+        let rows = query(self.reader(), sql, values).await;
         rows.and_then(|rows| rows.iter().map(suppression).collect()).doing("read the suppression list")
     }
 
@@ -177,7 +180,7 @@ impl Store {
         let kept = execute_rows(
             &transaction,
             "UPDATE suppressions SET phone = NULL, user_id = NULL, reason = 'kept for a person who was forgotten', \
-             told_note = NULL WHERE (account, person) IN (",
+             told_note = NULL WHERE (phone IS NOT NULL OR user_id IS NOT NULL) AND (account, person) IN (",
             rows(),
             ")",
         )

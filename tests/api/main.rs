@@ -11,6 +11,7 @@ mod alarms;
 mod budget;
 mod callbacks;
 mod check;
+mod command_line;
 mod crash;
 mod endpoints;
 mod erasure;

@@ -104,7 +104,7 @@ fn a_key_that_is_a_setting_is_replaced_by_one_from_the_environment() {
     assert_eq!(applied.0, Some(0), "{}", String::from_utf8_lossy(&applied.1));
 
     let (without, why) = wabridge(old, &["rotate-key"]);
-    assert_eq!(without, Some(1));
+    assert_eq!(without, Some(2));
     assert!(String::from_utf8_lossy(&why).contains("--to-key-env"), "it says how");
     let (done, printed) = wabridge(old, &["rotate-key", "--to-key-env", "NEW_KEY"]);
 

@@ -1,6 +1,6 @@
 //! `wabridge export`: messages and campaigns, for spreadsheets and other programs.
 
-mod table;
+pub(super) mod table;
 
 use std::{
     fs::OpenOptions,
@@ -15,14 +15,14 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use wabridge::{
     app::open_existing_store,
-    domain::{ids::MessageId, outbound::SendState, phone::PhoneNumber, status::DeliveryStatus, time::UnixMillis},
+    domain::{ids::MessageId, outbound::SendState, status::DeliveryStatus, time::UnixMillis},
     services::export::{self, CAMPAIGN_COLUMNS, ExportError, MESSAGE_COLUMNS, Wanted},
     settings::Settings,
     store::{Store, configuration::Configuration, export::MessageFilter},
 };
 
 use self::table::Table;
-use super::{answer, exit, when};
+use super::{answer, counted, exit, known_account, known_number, when};
 
 /// Write messages or campaigns as CSV or JSON lines
 ///
@@ -35,7 +35,7 @@ Examples:
   wabridge export messages --campaign 1790000000 --state failed --full --output failed.csv
   wabridge export campaigns --since 30d --json | jq .
 
-Exit codes: 0 written; 1 failed; 3 nothing matched (the header is written all the same).
+Exit codes: 0 written; 1 failed; 3 nothing matched (the header is written all the same), or there is no such account or number.
 The columns are in the help of each: `wabridge export messages --help`.")]
 pub(crate) struct ExportArguments {
     #[command(subcommand)]
@@ -139,22 +139,19 @@ pub(crate) async fn export(settings: &Settings, arguments: &ExportArguments) -> 
         written => written?,
     };
     if let Some(file) = &filters.output {
-        answer(&format!("{count} rows are in {}\n", file.display()))?;
+        let rows = counted(count, "row is", "rows are");
+        answer(&format!("{rows} in {}\n", file.display()))?;
     }
     Ok(if count == 0 { ExitCode::from(exit::NOTHING_FOUND) } else { ExitCode::SUCCESS })
 }
 
 fn wanted(configuration: &Configuration, filters: &Filters) -> anyhow::Result<Wanted> {
     let account = match &filters.account {
-        Some(id) => Some(configuration.account(id).with_context(|| format!("there is no account {id}"))?.key),
+        Some(id) => Some(known_account(configuration, id)?.key),
         None => None,
     };
     let sender = match &filters.number {
-        Some(text) => {
-            let number = PhoneNumber::from_international(text);
-            let sender = number.and_then(|number| configuration.sender(&number));
-            Some(sender.with_context(|| format!("there is no number {text}; `wabridge status` lists them"))?.key)
-        }
+        Some(text) => Some(known_number(configuration, text)?.key),
         None => None,
     };
     let (state, delivery) = match filters.state {

@@ -69,7 +69,7 @@ fn cell(value: &Value) -> String {
 }
 
 /// A text that a spreadsheet would run as a formula, with an apostrophe in front: then it is shown as it is.
-fn harmless(text: &str) -> Cow<'_, str> {
+pub(in crate::cli) fn harmless(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{text}").into() } else { text.into() }
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use serde_json::json;
 use wabridge::{
     app::open_existing_store,
     clock,
@@ -16,7 +17,7 @@ use wabridge::{
 };
 
 use super::{find, nothing_known};
-use crate::cli::answer;
+use crate::cli::{misused, report};
 
 /// Send a message again that failed, expired or was cancelled
 ///
@@ -25,6 +26,13 @@ use crate::cli::answer;
 /// `failed` of each send that failed. The message’s story keeps the earlier sends, and who decided what. What waits or is being
 /// sent is refused; what may arrive twice, or is not wanted, needs --force.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  wabridge message resend '7|1790000000|20261120|7|0' --reason 'the template is mended'
+  wabridge message resend msg_06xtcv2j80000 --force      its outcome is unknown, and a second copy would do no harm
+
+Exit codes: 0 it waits to be sent; 1 it may not be sent again, the text says why; 2 the id names several messages;
+3 no such message. --json prints: done, id, expires_at.")]
 pub(crate) struct ResendArguments {
     /// Our id (msg_…), the platform’s msgId, or the provider’s id (wamid.…)
     id: String,
@@ -34,6 +42,9 @@ pub(crate) struct ResendArguments {
     /// Why, for the message’s story
     #[arg(long, default_value = "no reason was given")]
     reason: String,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) async fn resend(settings: &Settings, arguments: &ResendArguments) -> anyhow::Result<ExitCode> {
@@ -41,11 +52,12 @@ pub(crate) async fn resend(settings: &Settings, arguments: &ResendArguments) -> 
     let configuration = store.load_configuration().await?;
     let found = find(&store, &configuration, &arguments.id).await?;
     let message = match found.as_slice() {
-        [] => return nothing_known(&arguments.id),
+        [] => return nothing_known(&arguments.id, arguments.json),
         [one] => one,
         [_, _, ..] => {
             let ids: Vec<String> = found.iter().map(|message| message.id.to_string()).collect();
-            bail!("{} names {} messages; say which: {}", arguments.id, ids.len(), ids.join(", "));
+            let problem = format!("{} names {} messages; say which: {}", arguments.id, ids.len(), ids.join(", "));
+            return Err(misused(problem));
         }
     };
     let (state, delivery) = (message.state, message.delivery);
@@ -67,7 +79,9 @@ pub(crate) async fn resend(settings: &Settings, arguments: &ResendArguments) -> 
         Some(DeliveryStatus::Failed) => "; its failure was reported, and what comes of it now will be too",
         Some(DeliveryStatus::Sent | DeliveryStatus::Delivered | DeliveryStatus::Read) | None => "",
     };
-    answer(&format!("{} waits to be sent again, before {expires_at}{told}\n", message.id))?;
+    let text = format!("{} waits to be sent again, before {expires_at}{told}\n", message.id);
+    let value = json!({"done": true, "id": message.id.to_string(), "expires_at": expires_at.to_string()});
+    report(arguments.json, &text, &value)?;
     Ok(ExitCode::SUCCESS)
 }
 

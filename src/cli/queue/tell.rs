@@ -18,7 +18,7 @@ use wabridge::{
 };
 
 use super::{Groups, ListArguments, answer, answer_json, survey};
-use crate::cli::{report::Moment, status::ago};
+use crate::cli::{counted, report::Moment, status::ago};
 
 pub(super) async fn list(
     settings: &Settings,
@@ -125,7 +125,7 @@ impl View<'_> {
     }
 
     fn tell_group(&self, sender: &Sender, alike: &Alike, tally: &Tally, text: &mut String) -> anyhow::Result<()> {
-        write!(text, "  {}: {} messages", group_name(alike), tally.messages())?;
+        write!(text, "  {}: {}", group_name(alike), counted(tally.messages(), "message", "messages"))?;
         let parts = [
             (tally.queued, format!("{} to send, {}", tally.queued, lasts(self.seconds(sender, tally.queued)))),
             (tally.later, format!("{} later", tally.later)),

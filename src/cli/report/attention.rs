@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use wabridge::domain::notice::Severity;
 
+use crate::cli::counted;
+
 use super::{CallbackUrlReport, Moment, NumberReport, Report};
 
 /// What cannot be mended, or said to be seen, is worth an alarm for this long.
@@ -73,7 +75,7 @@ fn number_trouble(number: &NumberReport, found: &mut Vec<String>) {
 
 fn callback_trouble(url: &CallbackUrlReport, found: &mut Vec<String>) {
     if url.failing_since.is_some() && url.hold.is_none() {
-        let times = counted(url.failures.into(), "time", "times");
+        let times = counted(url.failures, "time", "times");
         found.push(format!("callback URL {} failed {times} in a row", url.key));
     }
     if url.dead > 0 {
@@ -85,9 +87,4 @@ fn callback_trouble(url: &CallbackUrlReport, found: &mut Vec<String>) {
     {
         found.push(format!("replay {} to callback URL {}: {note}", replay.id, url.key));
     }
-}
-
-/// `1 event`, `2 events`.
-pub(in crate::cli) fn counted(count: i64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -16,11 +16,16 @@ use wabridge::{
     store::configuration::Configuration,
 };
 
-pub(super) use self::{attention::counted, gather::gather};
+pub(super) use self::gather::gather;
 use super::queue::RuleReport;
 
 /// For `--help`.
 pub(super) const FIELDS: &str = "\
+Examples:
+  wabridge status                                  everything, for people
+  wabridge status --exit-code > /dev/null || page  for monitoring: ends with 4 when something needs a person
+  wabridge status --json | jq -r '.needs_attention[]'
+
 --json prints (times are UTC; null: none):
   at, needs_attention (texts)
   connections    id, provider, hold { since, reason }

@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use wabridge::{
@@ -23,13 +23,20 @@ use wabridge::{
 };
 
 use self::lines::{BadLine, Lines, Listed};
-use super::{answer, answer_json, exit, json::JsonWriter, progress};
+use super::{
+    answer, answer_json, counted, exit, export::table::harmless, json::JsonWriter, known_account, misused, not_found,
+    progress, report,
+};
 
 /// Who must not be sent marketing messages, or any: add, remove, list, import, export
 ///
 /// A request for a message to somebody on the list is refused with CleverTap's code 2003, and what was queued before
 /// is reported as failed. A running server follows within seconds. People who stop marketing messages in
 /// WhatsApp get onto the list by themselves, and off it when they resume them.
+///
+/// An entry has a scope: marketing (order updates and one-time passwords still arrive) or all (nothing does). It has a source:
+/// the person, the number's block list at WhatsApp, or an operator. Each source has an entry of its own, and a person is
+/// suppressed for as long as one of them stands.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -42,7 +49,8 @@ Examples:
 A file has one number a line, or is a CSV whose first column is the number; with a line of names at the top the columns
 phone, scope (marketing or all) and reason are found by it. What `export` writes can be imported.
 
-Ends with 3 when `remove` finds nobody, and with 4 when lines of a file could not be read.")]
+Exit codes: 0 done; 2 which account, or no telephone number; 3 `remove` found nobody, or there is no such account; 4 lines of
+a file could not be read, the others are on the list.")]
 pub(crate) struct SuppressArguments {
     #[command(subcommand)]
     what: What,
@@ -57,6 +65,15 @@ pub(crate) struct SuppressArguments {
 #[derive(Subcommand)]
 enum What {
     /// Put people on the list
+    ///
+    /// They get no marketing messages from now on, or with --all-messages none at all. Who is on it already gets the
+    /// new reason.
+    #[command(after_help = "\
+Examples:
+  wabridge suppress add +919876500001 --reason 'asked by mail'
+  wabridge suppress add +919876500001 +919876500002 --all-messages --account acme
+
+--json prints: done, account, read, added (new or changed), unchanged, bad_lines, bad_lines_shown.")]
     Add {
         /// Telephone numbers, like +919876500001
         #[arg(required = true, value_name = "PHONE")]
@@ -65,6 +82,13 @@ enum What {
         entry: EntryArguments,
     },
     /// Take people off the list, whoever put them there
+    ///
+    /// Also who asked for it in WhatsApp: do it only when the person wants messages again.
+    #[command(after_help = "\
+Example:
+  wabridge suppress remove +919876500001 --reason 'wrote on 20 November that news is welcome'
+
+Ends with 3 when nobody of them was on the list. --json prints: done, account, given, removed.")]
     Remove {
         /// Telephone numbers, like +919876500001
         #[arg(required = true, value_name = "PHONE")]
@@ -73,20 +97,42 @@ enum What {
         #[arg(long, default_value = "removed by an operator")]
         reason: String,
     },
-    /// Show who is on the list
+    /// Show who is on the list, the newest first
+    #[command(after_help = "\
+Examples:
+  wabridge suppress list --account acme | head     who came onto it last
+  wabridge suppress list --full --json             everything, for scripts
+
+A line is: who, scope, source, since when, the reason. (forgotten) is a person whose data was erased, and of whom only a
+hash was kept. --json prints a list, of each: phone, user_id, scope, source, reason, since.")]
     List {
         /// Show telephone numbers in full
         #[arg(long)]
         full: bool,
     },
     /// Put the people in a file on the list
+    #[command(after_help = "\
+Examples:
+  wabridge suppress import optouts.csv --account acme
+  mysql … | wabridge suppress import - --reason 'opted out in the shop'
+
+Lines that name nobody are told with their number, and stop nothing: the command ends with 4 then.
+--json prints: done, account, read, added (new or changed), unchanged, bad_lines, bad_lines_shown.")]
     Import {
         /// The file; - reads standard input
         file: String,
         #[command(flatten)]
         entry: EntryArguments,
     },
-    /// Print the list as CSV
+    /// Print the list as CSV, the newest first
+    ///
+    /// With whole telephone numbers. A reason that a spreadsheet would take for a formula gets an apostrophe in front.
+    #[command(after_help = "\
+Example:
+  wabridge suppress export --account acme > list.csv
+
+People whose number is not known are not in it; how many those are is said on standard error.
+As JSON: `wabridge suppress list --full --json`.")]
     Export,
 }
 
@@ -119,16 +165,15 @@ pub(crate) async fn suppress(settings: &Settings, arguments: &SuppressArguments)
 }
 
 async fn account(store: &Store, wanted: Option<&str>) -> anyhow::Result<Account> {
-    let mut accounts = store.load_configuration().await?.accounts;
-    let known = accounts.iter().map(|account| account.id.as_str()).collect::<Vec<_>>().join(", ");
-    match wanted {
-        Some(id) => {
-            let found = accounts.into_iter().find(|account| account.id == id);
-            found.with_context(|| format!("there is no account {id}; there are: {known}"))
+    let configuration = store.load_configuration().await?;
+    match (wanted, configuration.accounts.as_slice()) {
+        (Some(id), _) => known_account(&configuration, id).cloned(),
+        (None, [only]) => Ok(only.clone()),
+        (None, []) => Err(not_found("there is no account yet; see `wabridge apply --help`")),
+        (None, accounts) => {
+            let known = accounts.iter().map(|account| account.id.as_str()).collect::<Vec<_>>().join(", ");
+            Err(misused(format!("say which account by --account: {known}")))
         }
-        None if accounts.len() == 1 => Ok(accounts.remove(0)),
-        None if accounts.is_empty() => bail!("there is no account yet; see `wabridge apply --help`"),
-        None => bail!("say which account by --account: {known}"),
     }
 }
 
@@ -161,16 +206,16 @@ impl List {
         let people: Vec<PersonHash> = self.phones(phones)?.iter().map(|phone| hashes.of_phone(phone)).collect();
         let lift = Lift { account: self.account.key, people: &people, reason, at: clock::now() };
         let removed = self.store.lift_suppressions(lift).await?;
-        if self.json {
-            let given = phones.len();
-            answer_json(&json!({"account": self.account.id, "given": given, "removed": removed}))?;
-        } else {
-            answer(&format!(
-                "{removed} of {} taken off the list of {}; a running server follows within seconds\n",
-                phones.len(),
-                self.account.id
-            ))?;
-        }
+        let (account, given) = (&self.account.id, phones.len());
+        let text = match removed {
+            0 => format!("none of them is on the list of {account}: nothing is changed\n"),
+            _ => {
+                let entries = counted(removed, "entry is", "entries are");
+                format!("{entries} taken off the list of {account}; a running server follows within seconds\n")
+            }
+        };
+        let value = json!({"done": removed > 0, "account": account, "given": given, "removed": removed});
+        report(self.json, &text, &value)?;
         Ok(if removed == 0 { ExitCode::from(exit::NOTHING_FOUND) } else { ExitCode::SUCCESS })
     }
 
@@ -227,7 +272,7 @@ impl List {
             let shown: Vec<Value> =
                 bad_shown.iter().map(|bad| json!({"line": bad.line, "problem": bad.problem})).collect();
             answer_json(&json!({
-                "account": self.account.id, "read": read, "added": added, "unchanged": unchanged,
+                "done": true, "account": self.account.id, "read": read, "added": added, "unchanged": unchanged,
                 "bad_lines": bad, "bad_lines_shown": shown,
             }))?;
         } else {
@@ -235,13 +280,18 @@ impl List {
                 eprintln!("line {}: {}", bad.line, bad.problem);
             }
             if bad > bad_shown.len() as u64 {
-                eprintln!("… and {} more lines that could not be read", bad - bad_shown.len() as u64);
+                let more = counted(bad - bad_shown.len() as u64, "more line", "more lines");
+                eprintln!("… and {more} that could not be read");
             }
-            let left_out = if bad > 0 { format!("; {bad} lines could not be read") } else { String::new() };
-            answer(&format!(
-                "{added} put on the list of {}, {unchanged} were on it already{left_out}\n",
-                self.account.id
-            ))?;
+            let left_out =
+                if bad > 0 { format!("; {} could not be read", counted(bad, "line", "lines")) } else { String::new() };
+            let people = counted(added, "person is", "people are");
+            let already = match unchanged {
+                0 => String::new(),
+                _ => format!("; {} on it already, for the same reason", counted(unchanged, "was", "were")),
+            };
+            let account = &self.account.id;
+            answer(&format!("{people} on the list of {account} now, or with another reason{already}{left_out}\n"))?;
         }
         Ok(if bad > 0 { ExitCode::from(exit::NEEDS_ATTENTION) } else { ExitCode::SUCCESS })
     }
@@ -278,13 +328,16 @@ impl List {
             })
             .await?;
             out.flush().context("could not write the answer")?;
-            eprintln!("{shown} entries in the list of {}", self.account.id);
+            eprintln!("{} on the list of {}, the newest first", counted(shown, "entry", "entries"), self.account.id);
         }
         Ok(ExitCode::SUCCESS)
     }
 
     async fn export(&self) -> anyhow::Result<ExitCode> {
-        ensure!(!self.json, "an export is CSV; `wabridge suppress list --full --json` prints JSON");
+        if self.json {
+            return Err(misused("an export is CSV; `wabridge suppress list --full --json` prints JSON"));
+        }
+        let mut written = 0_u64;
         let mut writer = csv::Writer::from_writer(BufWriter::new(std::io::stdout()));
         writer.write_record(["phone", "scope", "reason", "source", "since"])?;
         let mut nameless = 0_u64;
@@ -293,15 +346,17 @@ impl List {
                 nameless += 1;
                 return Ok(());
             };
-            let since = entry.occurred_at.to_string();
-            let record =
-                [phone.as_e164(), entry.scope.as_str(), entry.reason.as_str(), entry.source.as_str(), since.as_str()];
+            written += 1;
+            let (since, reason) = (entry.occurred_at.to_string(), harmless(&entry.reason));
+            let record = [phone.as_e164(), entry.scope.as_str(), &reason, entry.source.as_str(), since.as_str()];
             writer.write_record(record).context("could not write the answer")
         })
         .await?;
         writer.flush().context("could not write the answer")?;
+        eprintln!("{} of the list of {}, the newest first", counted(written, "entry", "entries"), self.account.id);
         if nameless > 0 {
-            eprintln!("{nameless} entries are not in it: their numbers are not known");
+            let entries = counted(nameless, "entry is", "entries are");
+            eprintln!("{entries} not in it: only hashes or ids of these people are known, not their numbers");
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -312,7 +367,7 @@ impl List {
         loop {
             let page = self.store.suppressions_page(self.account.key, after, PEOPLE_PER_STEP).await?;
             let ended = page.len() < PEOPLE_PER_STEP;
-            after = page.last().map(|last| (last.person, last.source));
+            after = page.last().map(|last| (last.occurred_at, last.person, last.source));
             page.into_iter().try_for_each(&mut show)?;
             if ended {
                 return Ok(());
@@ -324,7 +379,10 @@ impl List {
         let country = self.account.policy.default_country.as_deref();
         texts
             .iter()
-            .map(|text| PhoneNumber::parse(text, country).with_context(|| format!("{text}: no number")))
+            .map(|text| {
+                let parsed = PhoneNumber::parse(text, country);
+                parsed.map_err(|_| misused(format!("{text} is no telephone number; write it with + and country code")))
+            })
             .collect()
     }
 }
@@ -344,6 +402,5 @@ fn phone_text(phone: &PhoneNumber, full: bool) -> String {
 
 fn check_reason(reason: &str) -> anyhow::Result<()> {
     let fits = !reason.trim().is_empty() && reason.chars().count() <= REASON_CHARS_MAX;
-    ensure!(fits, "--reason must have 1 to {REASON_CHARS_MAX} characters");
-    Ok(())
+    if fits { Ok(()) } else { Err(misused(format!("--reason must have 1 to {REASON_CHARS_MAX} characters"))) }
 }

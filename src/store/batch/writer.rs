@@ -54,7 +54,7 @@ impl Writer {
             }
             if breaks(Sabotage::AnswersBeforeCommit) {
                 // As those do who write what they have every now and then.
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
             self.write(jobs, &mut withdrawn).await;
             self.load.queued_rows.fetch_sub(rows, Ordering::Relaxed);
