@@ -15,7 +15,7 @@ use std::{
 use migrations::{Migrator, MigratorTrait};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value, sqlx::Connection as _,
+    RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value, sqlx::Connection as _,
 };
 
 use tokio::sync::OnceCell;
@@ -91,7 +91,25 @@ pub struct Store {
 pub struct StoreError {
     doing: String,
     #[source]
-    source: DbErr,
+    source: DatabaseSaid,
+}
+
+/// The database's own words, without those of the layers between it and us.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct DatabaseSaid(String);
+
+impl From<DbErr> for DatabaseSaid {
+    fn from(error: DbErr) -> Self {
+        if let DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) = &error
+        {
+            let words = error.as_database_error().map(|error| error.message().to_owned());
+            return Self(words.unwrap_or_else(|| error.to_string()));
+        }
+        if let DbErr::Custom(words) = error { Self(words) } else { Self(error.to_string()) }
+    }
 }
 
 /// Says what was tried when the database failed.
@@ -101,7 +119,7 @@ trait Doing<T> {
 
 impl<T> Doing<T> for Result<T, DbErr> {
     fn doing(self, what: &str) -> Result<T, StoreError> {
-        self.map_err(|source| StoreError { doing: format!("could not {what}"), source })
+        self.map_err(|error| StoreError { doing: format!("could not {what}"), source: error.into() })
     }
 }
 

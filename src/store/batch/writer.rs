@@ -245,7 +245,7 @@ struct BatchFailed {
 
 fn failed(error: BatchFailed) -> CommitError {
     tracing::error!(error = %telemetry::Chain(&error), "could not write to the database");
-    CommitError::Failed(Arc::new(StoreError { doing: error.doing.to_owned(), source: error.source }))
+    CommitError::Failed(Arc::new(StoreError { doing: error.doing.to_owned(), source: error.source.into() }))
 }
 
 /// Tells everybody who waits. A message that nobody who still waits was told of is noted for withdrawal.
