@@ -94,7 +94,7 @@ async fn whoever_is_held_twice_has_the_second_reason(database: Database) {
     assert!(status.contains("the bank") && status.contains("(its connection is on hold)"), "{status}");
     let why = format!("waits: connection {CONNECTION} is on hold for ");
     assert!(story.contains(&why) && story.contains(&format!("the bank; `wabridge release {CONNECTION}`")), "{story}");
-    assert_eq!(code, 1, "a callback URL cannot be held: {refusal}");
+    assert_eq!(code, 2, "a callback URL cannot be held: {refusal}");
     app.finish().await;
 }
 
@@ -107,11 +107,11 @@ async fn a_paused_message_says_what_lets_it_go_on(database: Database) {
 
     let story = app.command(&["message", message.msg_id()]).await;
     let printed = app.command(&["message", message.msg_id(), "--json"]).await;
-    app.command(&["queue", "resume", "--template", "order_update"]).await;
+    app.command(&["release", "--template", "order_update"]).await;
     app.settled().await;
     let sent = app.command(&["message", message.msg_id()]).await;
 
-    assert!(story.contains("typing error; `wabridge queue resume --template order_update`"), "{story}");
+    assert!(story.contains("typing error; `wabridge release --template order_update`"), "{story}");
     let read: Value = serde_json::from_str(&printed).expect("JSON");
     assert_eq!(read["messages"][0]["waits"].as_array().map(Vec::len), Some(1), "{printed}");
     assert!(!sent.contains("waits:"), "{sent}");

@@ -168,6 +168,7 @@ async fn a_platform_that_never_answers_holds_up_no_other_account(database: Datab
     let app = TestApp::start_with(database, |options| {
         options.settings.relay.timeout = PATIENCE * 2;
         options.settings.instance.lease = PATIENCE * 4;
+        options.settings.instance.worker_silence_max = PATIENCE * 4;
         options.account = format!("subscribe_sync = {{ base_url = \"{silent_url}\" }}");
     })
     .await;
