@@ -14,7 +14,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     name: "repeats",
     about: "the same message a hundred times at once, across two instances and a kill -9",
     databases: &[DatabaseKind::Postgres],
-    rounds: 3,
+    rounds: 6,
     run: |course| Box::pin(run(course)),
 };
 
@@ -29,7 +29,8 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
         let caller = stage.caller.clone();
         let storm = join_all((0..TIMES).map(|_| caller.ask(&message)));
         let kill = async {
-            until_some_moment(&mut dice, 5..60).await;
+            // Before, while and after it is sent.
+            until_some_moment(&mut dice, 5..300).await;
             stage.kill(round % 2).await
         };
         let (_, killed) = tokio::join!(storm, kill);
