@@ -102,6 +102,8 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 const TEMPLATE_RETRY_WAIT: Duration = Duration::from_secs(600);
 /// When a provider throttles without saying for how long.
 const SLOW_WAIT: Duration = Duration::from_secs(1);
+/// The same, when it is about one number: its owner goes slower afterwards.
+const NUMBER_SLOW_WAIT: Duration = Duration::from_millis(200);
 
 impl Dispatcher {
     /// `may_go` is asked when everything is ready to leave; without it the message is as if it had not been tried.
@@ -354,7 +356,8 @@ impl Dispatcher {
             }
             FailureClass::Slow => {
                 count("slow", scope);
-                let wait = wait.unwrap_or(SLOW_WAIT).min(WAIT_MAX);
+                let usual = if scope == Scope::Number { NUMBER_SLOW_WAIT } else { SLOW_WAIT };
+                let wait = wait.unwrap_or(usual).min(WAIT_MAX);
                 let consequence = consequence(ConsequenceClass::Slow, wait);
                 Dispatched { attempt, consequence, ..Dispatched::of(retry(failure, wait)) }
             }

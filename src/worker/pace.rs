@@ -4,9 +4,9 @@
 //! likes. So departures are spaced evenly (GCRA), at a share of the allowance and with a burst of
 //! at most two. What people write to the number comes out of the same allowance, so departures give way to it.
 //!
-//! When the provider throttles all the same, the pace halves. It comes back quickly to a little below where it was
-//! throttled, and slowly from there: one crowded second costs a few, and an allowance that is smaller than we were told is
-//! found and kept to with few refusals.
+//! When the provider throttles all the same, once may be a crowded moment: the pace gives way a little. When it throttles
+//! again soon, the allowance is smaller than we were told: the pace drops by a third, comes back quickly to a little below where it
+//! was throttled, and slowly from there, so that it is found and kept to with few refusals.
 //!
 //! Towards one person there is a second limit: a bucket that refills slowly. Only people written to
 //! lately are remembered.
@@ -39,6 +39,10 @@ pub struct Pace {
 const FACTOR_MIN: f64 = 0.05;
 /// A throttled answer within this time of the last one is about the same crowd.
 const SLOW_DOWN_EVERY: Duration = Duration::from_secs(1);
+/// Throttled again within this time, it is more than a crowded moment.
+const CROWDED_FOR: Duration = Duration::from_secs(10);
+/// What is left of the pace then.
+const SLOWER: f64 = 0.7;
 /// Without being throttled the pace rises this often, by one of these shares of the allowance.
 const SPEED_UP_EVERY: Duration = Duration::from_secs(1);
 const SPEED_UP_QUICKLY_BY: f64 = 0.1;
@@ -94,9 +98,12 @@ impl Pace {
 
     /// The provider says: too fast. `wait` is how long it asks for silence.
     pub fn slow_down(&mut self, now: Instant, wait: Duration) {
-        if self.slowed_at.is_none_or(|at| now.duration_since(at) >= SLOW_DOWN_EVERY) {
+        let since = self.slowed_at.map(|at| now.duration_since(at));
+        if since.is_none_or(|since| since >= SLOW_DOWN_EVERY) {
             self.careful_from = self.factor * BELIEVED_SHARE;
-            self.factor = (self.factor / 2.0).max(FACTOR_MIN);
+            let again = since.is_some_and(|since| since < CROWDED_FOR);
+            let slower = if again { self.factor * SLOWER } else { self.careful_from };
+            self.factor = slower.max(FACTOR_MIN);
             self.slowed_at = Some(now);
             self.changed = now;
         }
@@ -281,22 +288,41 @@ mod tests {
         }
     }
 
+    fn per_second(pace: &Pace) -> u32 {
+        (1.0 / pace.interval_now().as_secs_f64()).round() as u32
+    }
+
     #[test]
-    fn a_throttled_number_goes_slower_and_comes_back() {
+    fn a_crowded_moment_costs_little() {
         let start = Instant::now();
         let mut pace = Pace::new(100, 1.0, 1, start);
+        let wait = Duration::from_millis(200);
 
-        pace.slow_down(start, Duration::from_secs(1));
+        pace.slow_down(start, wait);
 
-        assert!(pace.ready_at() >= start + Duration::from_secs(1));
-        let a_second = Duration::from_secs(1);
-        let per_second = |pace: &Pace| (1.0 / pace.interval_now().as_secs_f64()).round() as u32;
-        assert_eq!(per_second(&pace), 50);
-        let paces = (1..=10).map(|step| {
-            pace.recover(start + a_second * step);
+        assert_eq!(pace.ready_at(), start + wait);
+        let paces = (0..=6).map(|second| {
+            pace.recover(start + Duration::from_secs(second));
             per_second(&pace)
         });
-        assert_eq!(paces.collect::<Vec<_>>(), [60, 70, 80, 90, 92, 94, 96, 98, 100, 100]);
+        assert_eq!(paces.collect::<Vec<_>>(), [90, 92, 94, 96, 98, 100, 100]);
+    }
+
+    #[test]
+    fn a_number_that_is_throttled_again_and_again_goes_much_slower_and_comes_back() {
+        let start = Instant::now();
+        let mut pace = Pace::new(100, 1.0, 1, start);
+        pace.slow_down(start, Duration::ZERO);
+
+        let again = start + Duration::from_secs(2);
+        pace.slow_down(again, Duration::from_secs(3));
+
+        assert_eq!(pace.ready_at(), again + Duration::from_secs(3), "what the provider asks for is kept");
+        let paces = (0..=11).map(|second| {
+            pace.recover(again + Duration::from_secs(second));
+            per_second(&pace)
+        });
+        assert_eq!(paces.collect::<Vec<_>>(), [63, 73, 81, 83, 85, 87, 89, 91, 93, 95, 97, 99]);
     }
 
     #[test]
@@ -317,7 +343,7 @@ mod tests {
                 times.push(now);
             } else {
                 refused += 1;
-                pace.slow_down(now, Duration::ZERO);
+                pace.slow_down(now, Duration::from_millis(200));
             }
         }
 
