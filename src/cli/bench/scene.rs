@@ -7,6 +7,7 @@
 use std::{net::SocketAddr, path::Path};
 
 use anyhow::{Context as _, ensure};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -27,6 +28,8 @@ pub(super) const HELD_NUMBER: &str = "+918880110033";
 const MESSAGES_PER_SECOND_MAX: u32 = 100_000;
 /// Webhooks that the simulator has in flight at once.
 const WEBHOOKS_IN_FLIGHT: u32 = 128;
+/// Of a master key.
+const KEY_BYTES: usize = 32;
 const CONNECTION: &str = "bench";
 pub(super) const TOKEN: &str = "bench-access-token";
 const APP_SECRET: &str = "bench-app-secret";
@@ -139,7 +142,8 @@ fn environment(folder: &Path, database: Option<&str>) -> Vec<(&'static str, Stri
     vec![
         ("WABRIDGE__SERVER__BIND", "127.0.0.1:0".to_owned()),
         ("WABRIDGE__DATABASE__URL", database),
-        ("WABRIDGE__SECURITY__MASTER_KEY_FILE", folder.join("master.key").display().to_string()),
+        // A key of its own from the start: `apply` makes none for a database that others may share.
+        ("WABRIDGE__SECURITY__MASTER_KEY", BASE64.encode(rand::random::<[u8; KEY_BYTES]>())),
         ("WABRIDGE__SECURITY__ALLOW_PRIVATE_NETWORKS", "true".to_owned()),
         ("WABRIDGE__INSTANCE__ID", "bench".to_owned()),
     ]
