@@ -13,8 +13,9 @@ use wabridge::{
     services::apply::{
         self, APPLY_FILE_BYTES_MAX, ApplyError, ApplyFile, ApplyProblem, Change, ChangeKind, Surroundings,
     },
-    settings::Settings,
+    settings::{self, Settings},
     store::{
+        Store,
         configuration::Configuration,
         sqlite_path,
         vault::{MasterKey, Vault},
@@ -103,13 +104,32 @@ pub(crate) async fn apply_file(settings: &Settings, arguments: &ApplyArguments) 
             eprintln!("warning: account {}: {warning}", account.what.id);
         }
     }
-    let store = open_store_to_configure(settings).await?;
     let (changes, what) = if arguments.dry_run {
-        (apply::preview(&store, &file).await?, "to make; this was a dry run, so nothing is changed")
+        (preview(settings, &file).await?, "to make; this was a dry run, so nothing is changed")
     } else {
+        let store = open_store_to_configure(settings).await?;
         (apply::apply(&store, &file).await?, "made; a running server takes them over within seconds")
     };
     report(arguments.json, &summary(&changes, what), &as_json(arguments, &changes))
+}
+
+/// What would change. Where there is no database none is made: all is new, which one that is thrown away shows as well.
+async fn preview(settings: &Settings, file: &ApplyFile) -> anyhow::Result<Vec<Change>> {
+    if !is_new(settings) {
+        return Ok(apply::preview(&open_store_to_configure(settings).await?, file).await?);
+    }
+    let folder = tempfile::tempdir().context("could not make a temporary folder")?;
+    let url = format!("sqlite://{}", folder.path().join("preview.db").display());
+    let database = settings::Database { url: url.into(), ..settings.database.clone() };
+    let store = Store::open(&database, Vault::new(&MasterKey::random())).await?;
+    let changes = apply::preview(&store, file).await?;
+    store.close().await?;
+    Ok(changes)
+}
+
+/// Whether the database is a file that does not exist yet.
+fn is_new(settings: &Settings) -> bool {
+    sqlite_path(&settings.database.url).is_some_and(|path| !path.exists())
 }
 
 fn as_json(arguments: &ApplyArguments, changes: &[Change]) -> Value {
@@ -127,9 +147,8 @@ fn as_json(arguments: &ApplyArguments, changes: &[Change]) -> Value {
 
 /// What is stored shows more mistakes, where it can be read.
 async fn with_stored(settings: &Settings, file: &ApplyFile, problems: Vec<ApplyProblem>) -> Vec<ApplyProblem> {
-    let is_new = sqlite_path(&settings.database.url).is_some_and(|path| !path.exists());
     let stored = match open_existing_store(settings).await {
-        _ if is_new => Some(Configuration::default()),
+        _ if is_new(settings) => Some(Configuration::default()),
         Ok(store) => store.load_configuration().await.ok(),
         Err(_) => None,
     };

@@ -115,7 +115,9 @@ pub(crate) async fn hold(settings: &Settings, arguments: &HoldArguments) -> anyh
         warn_of_doubt(&store, &configuration, &filter).await?;
         let name = selection.template.unwrap_or_default();
         let what = format!("template {name}");
-        let text = format!("{what} is on hold; its messages wait until they expire\n");
+        let text = format!(
+            "{what} is on hold; a running server notices within two seconds. Its messages wait until they expire\n"
+        );
         let value = json!({"done": true, "what": what, "reason": arguments.reason, "held_before": false});
         return report(arguments.json, &text, &value);
     }
@@ -152,7 +154,9 @@ fn tell(json: bool, what: &str, before: Option<&Hold>, hold: &Hold) -> anyhow::R
             let (since, reason) = (ago(before.since, hold.since), &before.reason);
             format!("{what} was on hold already, for {since} ({reason}); its reason is now: {}\n", hold.reason)
         }
-        None => format!("{what} is on hold\n"),
+        None => format!(
+            "{what} is on hold; a running server notices within two seconds. Its messages wait until they expire\n"
+        ),
     };
     let value = json!({"done": true, "what": what, "reason": hold.reason, "held_before": before.is_some()});
     report(json, &text, &value)

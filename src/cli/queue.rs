@@ -358,9 +358,10 @@ async fn cancel(store: &Store, configuration: &Configuration, arguments: &Cancel
     let cancelled = queue::cancel(store, &scope, &filter, reason, |done| bar.inc(done)).await?;
     bar.finish_and_clear();
     let new = if arguments.and_new {
-        "; what arrives of it within a day is cancelled too, until `wabridge queue resume`"
+        "; what arrives of it within a day is cancelled too, until `wabridge queue resume`; a running server notices that within \
+         two seconds"
     } else if filter.campaign.is_some() {
-        "; what arrives of it from now on is sent (--and-new cancels it too)"
+        "; what arrives of it from now on is sent, unless a rule in `wabridge queue list` says otherwise (--and-new makes one)"
     } else {
         ""
     };

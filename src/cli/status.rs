@@ -33,18 +33,18 @@ pub(crate) async fn status(settings: &Settings, arguments: &StatusArguments) -> 
     if arguments.json {
         answer_json(&report)?;
     } else {
-        answer(&told(&report, arguments.exit_code)?)?;
+        answer(&told(&report)?)?;
     }
     let needs_attention = arguments.exit_code && !report.needs_attention.is_empty();
     Ok(if needs_attention { ExitCode::from(exit::NEEDS_ATTENTION) } else { ExitCode::SUCCESS })
 }
 
-/// What needs attention stands among the rest, and before it where the exit code wants to be explained.
-fn told(report: &Report, with_attention: bool) -> anyhow::Result<String> {
+/// What needs attention stands first, and once more where it belongs.
+fn told(report: &Report) -> anyhow::Result<String> {
     let Report { at: Moment(now), connections, accounts, numbers, callback_urls, notices, .. } = report;
     let now = *now;
     let mut text = String::new();
-    if with_attention && !report.needs_attention.is_empty() {
+    if !report.needs_attention.is_empty() {
         writeln!(text, "NEEDS ATTENTION")?;
         report.needs_attention.iter().try_for_each(|what| writeln!(text, "  {what}"))?;
         writeln!(text)?;

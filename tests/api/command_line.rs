@@ -202,6 +202,22 @@ async fn a_command_in_the_wrong_folder_leaves_nothing_there_and_says_where_it_lo
 }
 
 #[tokio::test]
+async fn a_dry_run_of_the_first_file_makes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("apply.toml");
+    fs::write(
+        &file,
+        "[[accounts]]\nid = \"acme\"\nplatform = \"clevertap\"\nurl_token = \"a-token-that-is-long-enough\"\n",
+    )
+    .expect("the folder can be written");
+
+    let (code, said) = in_folder(folder.path(), &["apply", "apply.toml", "--dry-run"]).await;
+
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 1, "only the file");
+}
+
+#[tokio::test]
 async fn what_a_restore_keeps_is_for_its_owner_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let apply = folder.path().join("apply.toml");
