@@ -288,7 +288,14 @@ impl Dispatcher {
     async fn look_up(&self, sender: &Arc<Sender>, content: &TemplateContent, why_not: &str) -> Obstacle {
         let failure = Failure::new(FailureReason::Template, None, why_not);
         match self.lookup.look_up(sender, &content.name).await {
-            LookedUp::NoAnswer => Obstacle::NotYet { wait: SILENCE_GOOD_FOR, failure },
+            // Whether there is such a template is not known: nothing may be said about it.
+            LookedUp::NoAnswer => {
+                let text = format!(
+                    "template {}: the template list could not be read at WhatsApp, so it waits; `wabridge check` says why",
+                    content.name
+                );
+                Obstacle::NotYet { wait: SILENCE_GOOD_FOR, failure: Failure::new(FailureReason::Template, None, &text) }
+            }
             LookedUp::Fresh if resolve(&self.directory.templates(sender), &content.name, &content.language).is_ok() => {
                 Obstacle::NotYet { wait: Duration::ZERO, failure }
             }
