@@ -7,7 +7,7 @@ CREATE TABLE outbound_messages (
     account             INTEGER NOT NULL,
     sender              INTEGER NOT NULL,
     class               SMALLINT NOT NULL CHECK (class BETWEEN 0 AND 2),
-    category            SMALLINT NOT NULL CHECK (category BETWEEN 0 AND 3),
+    category            SMALLINT NOT NULL CHECK (category BETWEEN 0 AND 4),
     state               SMALLINT NOT NULL CHECK (state BETWEEN 0 AND 6),
     delivery            SMALLINT NULL CHECK (delivery BETWEEN 1 AND 4),
     platform_message_id TEXT NOT NULL,

@@ -241,6 +241,8 @@ impl ExpireAfter {
             Category::Authentication => self.authentication,
             Category::Utility => self.utility,
             Category::Marketing => self.marketing,
+            // As long as it may turn out to be worth sending. What it turns out to be then counts from its acceptance.
+            Category::NotKnownYet => self.marketing.max(self.utility).max(self.authentication),
         }
     }
 }

@@ -90,13 +90,17 @@ pub enum Category {
     Authentication,
     Utility,
     Marketing,
+    /// Of a template that could not be looked up in time when the message was accepted. What it is decides its template,
+    /// which is looked up before anything is sent; nothing leaves while it is this.
+    NotKnownYet,
 }
 
 impl Category {
     pub fn class(self) -> Class {
         match self {
             Self::Freeform | Self::Authentication => Class::Prompt,
-            Self::Utility => Class::Utility,
+            // Not before those of whom it is known that somebody waits for them.
+            Self::Utility | Self::NotKnownYet => Class::Utility,
             Self::Marketing => Class::Marketing,
         }
     }
@@ -156,7 +160,13 @@ macro_rules! stored {
 }
 pub(crate) use stored;
 
-stored!(Category { Freeform = 0 "freeform", Authentication = 1 "authentication", Utility = 2 "utility", Marketing = 3 "marketing" });
+stored!(Category {
+    Freeform = 0 "freeform",
+    Authentication = 1 "authentication",
+    Utility = 2 "utility",
+    Marketing = 3 "marketing",
+    NotKnownYet = 4 "not_known_yet",
+});
 stored!(Class { Prompt = 0 "prompt", Utility = 1 "utility", Marketing = 2 "marketing" });
 stored!(SendState {
     Queued = 0 "queued",

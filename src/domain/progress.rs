@@ -6,7 +6,7 @@
 
 use super::{
     failure::{Failure, FailureReason},
-    outbound::SendState,
+    outbound::{Category, SendState},
     status::{DeliveryStatus, StatusUpdate, advance, steps},
     time::UnixMillis,
 };
@@ -21,7 +21,8 @@ pub struct Progress {
     pub due_at: Option<UnixMillis>,
     /// The lease under which it is being sent; `Some` exactly while sending.
     pub epoch: Option<i64>,
-    /// Tries that ended, or are under way; of earlier sends too.
+    /// Tries that ended, or are under way; of earlier sends too. A try is a request to the provider: a turn that came to
+    /// nothing before anybody was asked is none.
     pub attempts: i16,
     pub sent_at: Option<UnixMillis>,
     pub took_ms: Option<i32>,
@@ -47,6 +48,10 @@ pub enum Finding {
     Retry { due_at: UnixMillis, failure: Failure },
     /// It did not leave us: the number, its connection or we stopped. It keeps its turn.
     Returned,
+    /// It did not leave, because something keeps it back: again from this time on.
+    KeptBack { due_at: UnixMillis, failure: Failure },
+    /// It did not leave, because it is known only now what it is: it waits for another turn, as that.
+    TemplateKnown(KnownTemplate),
     /// The provider has judged, or there is nothing that could be sent.
     GivenUp { failure: Failure },
     /// It may have gone out; the account's policy decides at this time unless evidence comes first.
@@ -65,6 +70,16 @@ pub enum Finding {
     Silent { failure: Failure },
     /// An operator sends it once more, whatever came of it before: what is known of it begins anew.
     SentAgain,
+}
+
+/// What a message is, now that its template was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownTemplate {
+    /// As the provider spells it.
+    pub name: String,
+    pub language: String,
+    pub category: Category,
+    pub expires_at: UnixMillis,
 }
 
 impl Progress {
@@ -98,6 +113,8 @@ impl Progress {
             Finding::Submitted { .. }
             | Finding::Retry { .. }
             | Finding::Returned
+            | Finding::KeptBack { .. }
+            | Finding::TemplateKnown(_)
             | Finding::GivenUp { .. }
             | Finding::Unknown { .. } => (SendState::Sending, Some(epoch)),
             Finding::Postponed { .. } | Finding::Expired | Finding::Cancelled { .. } => (SendState::Queued, None),
@@ -125,6 +142,19 @@ impl Progress {
                 self.attempts -= 1;
                 Some(vec![])
             }
+            Finding::KeptBack { due_at, failure } => {
+                self.state = SendState::Queued;
+                self.attempts -= 1;
+                self.due_at = Some(*due_at);
+                self.failure = Some(failure.clone());
+                Some(vec![])
+            }
+            Finding::TemplateKnown(_) => {
+                self.state = SendState::Queued;
+                self.attempts -= 1;
+                self.failure = None;
+                Some(vec![])
+            }
             Finding::GivenUp { failure } => {
                 self.state = SendState::Rejected;
                 Some(self.fail(failure.clone(), now))
@@ -150,7 +180,7 @@ impl Progress {
                             FailureReason::Expired
                         },
                         last.code,
-                        &format!("too late to be worth sending; the last try failed: {}", last.text),
+                        &format!("too late to be worth sending; what kept it: {}", last.text),
                     ),
                     None => Failure::new(FailureReason::Expired, None, "waited too long to be worth sending"),
                 };
@@ -280,6 +310,29 @@ mod tests {
 
         assert_eq!(message.apply(&Finding::Returned, 6, NOW), None);
         assert_eq!(message, sending());
+    }
+
+    fn known_template() -> KnownTemplate {
+        KnownTemplate {
+            name: "winter_sale".to_owned(),
+            language: "en".to_owned(),
+            category: Category::Marketing,
+            expires_at: NOW,
+        }
+    }
+
+    #[test]
+    fn a_turn_in_which_nobody_was_asked_is_no_try() {
+        let kept = Finding::KeptBack { due_at: NOW, failure: failure(FailureReason::Other) };
+        let mut message = sending();
+
+        assert_eq!(message.apply(&kept, 7, NOW), Some(vec![]));
+        assert_eq!((message.state, message.attempts, message.due_at), (SendState::Queued, 0, Some(NOW)));
+        assert_eq!(message.failure, Some(failure(FailureReason::Other)), "its story says what keeps it back");
+
+        let mut message = Progress { failure: message.failure, ..sending() };
+        assert_eq!(message.apply(&Finding::TemplateKnown(known_template()), 7, NOW), Some(vec![]));
+        assert_eq!(message, Progress::queued(), "nothing keeps it back any more");
     }
 
     #[test]
@@ -421,6 +474,8 @@ mod tests {
             Finding::Submitted { provider_message_id: "wamid.1".into() },
             Finding::Retry { due_at: NOW, failure: failure(FailureReason::Other) },
             Finding::Returned,
+            Finding::KeptBack { due_at: NOW, failure: failure(FailureReason::Other) },
+            Finding::TemplateKnown(known_template()),
             Finding::GivenUp { failure: failure(FailureReason::Template) },
             Finding::Unknown { settle_at: NOW, failure: failure(FailureReason::UnknownOutcome) },
             Finding::Postponed { due_at: NOW },

@@ -30,7 +30,7 @@ pub struct Waiting<'a> {
     pub account: AccountKey,
     pub sender: SenderKey,
     pub campaign: Option<&'a str>,
-    /// Name and language; `None` when freeform or not yet looked up.
+    /// Name and language, as they were asked for while it is not looked up yet; `None` when freeform.
     pub template: Option<(&'a str, &'a str)>,
 }
 

@@ -121,15 +121,16 @@ impl Suppression {
         }
     }
 
-    /// What becomes of a message to this person that was accepted before.
+    /// What becomes of a message to this person that was accepted: before that was known, or before it was known what kind
+    /// of message it is.
     pub fn failure(&self) -> Failure {
         let Self { occurred_at, reason, .. } = self;
         let (because, text) = match self.source {
-            Source::Person => (FailureReason::OptedOut, "the person stopped marketing messages"),
+            Source::Person => (FailureReason::OptedOut, "the person wants no marketing messages"),
             Source::BlockList => (FailureReason::Blocklisted, "the business number has blocked the person"),
             Source::Operator => (FailureReason::OptedOut, "the person is on the suppression list"),
         };
-        Failure::new(because, None, &format!("{text} on {occurred_at}, after this was accepted: {reason}"))
+        Failure::new(because, None, &format!("{text} since {occurred_at}: {reason}"))
     }
 }
 

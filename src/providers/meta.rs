@@ -98,7 +98,7 @@ impl Provider for MetaCloud {
     fn time_to_live(&self, connection: &Connection, category: Category, listed_s: Option<i64>) -> Duration {
         let own = match category {
             Category::Authentication => TIME_TO_LIVE_OF_CODES,
-            Category::Freeform | Category::Utility | Category::Marketing => TIME_TO_LIVE_MAX,
+            Category::Freeform | Category::Utility | Category::Marketing | Category::NotKnownYet => TIME_TO_LIVE_MAX,
         };
         // A marketing template's own time counts at the marketing endpoint only.
         let honoured = category != Category::Marketing || prefers_marketing_endpoint(connection);

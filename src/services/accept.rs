@@ -21,7 +21,6 @@ use super::{
     directory::{Directory, Snapshot},
     lookup::{LookedUp, TemplateLookup},
     per_minute::PerMinute,
-    rendered::check_rendered,
     suppressions::Suppressions,
 };
 use crate::{
@@ -29,12 +28,11 @@ use crate::{
     domain::{
         account::{Account, Sender, TestMessages},
         failure::{Refusal, RefusalKind},
-        fill::{FillRules, fill},
         ids::MessageId,
         outbound::{Category, Content, Purpose, SendRequest},
         phone::PhoneNumber,
         queue::Waiting,
-        template::{Resolved, TemplateContent, resolve},
+        template::TemplateContent,
     },
     platforms::{Accepted, Platform},
     settings::Limits,
@@ -59,7 +57,6 @@ pub struct Acceptor {
     kept: PerMinute,
     strangers_kept: PerMinute,
     strangers_told: PerMinute,
-    renderings_told: PerMinute,
 }
 
 /// Calls without the right credentials that are kept.
@@ -76,7 +73,7 @@ struct Checked {
     sender: Arc<Sender>,
     recipient: PhoneNumber,
     category: Category,
-    /// Name and language as the provider spells them, when they are known.
+    /// Name and language as the provider spells them, or as they were asked for when nothing is known of it.
     template: Option<(String, String)>,
     send: bool,
 }
@@ -121,7 +118,6 @@ impl Acceptor {
             kept: PerMinute::default(),
             strangers_kept: PerMinute::default(),
             strangers_told: PerMinute::default(),
-            renderings_told: PerMinute::default(),
         }
     }
 
@@ -248,11 +244,7 @@ impl Acceptor {
         match self.lookup.look_up(sender, &content.name).await {
             LookedUp::Fresh => self.check_against_list(account, sender, content, purpose),
             // Known, and it does not fit: nothing says that the list is wrong.
-            LookedUp::NoAnswer
-                if resolve(&self.directory.templates(sender), &content.name, &content.language).is_ok() =>
-            {
-                Err(cached)
-            }
+            LookedUp::NoAnswer if self.lookup.is_listed(sender, content) => Err(cached),
             LookedUp::NoAnswer if tolerant => {
                 let message = format!(
                     "template: {} is not in our list and the provider did not answer in time; the list is still syncing, try again in a minute",
@@ -261,7 +253,9 @@ impl Acceptor {
                 Err(Refusal::new(RefusalKind::Template, message))
             }
             // Better late than never: it is looked up again when its turn comes.
-            LookedUp::NoAnswer => Ok((Category::Utility, None)),
+            LookedUp::NoAnswer => {
+                Ok((Category::NotKnownYet, Some((content.name.trim().to_owned(), content.language.trim().to_owned()))))
+            }
         }
     }
 
@@ -273,17 +267,7 @@ impl Acceptor {
         content: &TemplateContent,
         purpose: Purpose,
     ) -> Result<(Category, Option<(String, String)>), Refusal> {
-        let templates = self.directory.templates(sender);
-        let Resolved { template, substituted } = resolve(&templates, &content.name, &content.language)?;
-        let filled = fill(template, content, FillRules::new(&account.policy, &sender.policy, purpose))?;
-        check_rendered(&self.renderings_told, account, template, content)?;
-        if substituted {
-            tracing::info!(
-                sender.number = %sender.number,
-                "template {} was asked for in {} and is sent in {}, its only approved translation of that language",
-                filled.name, content.language, filled.language
-            );
-        }
+        let filled = self.lookup.check(account, sender, content, purpose)?;
         Ok((filled.category, Some((filled.name, filled.language))))
     }
 

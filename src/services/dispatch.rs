@@ -1,7 +1,8 @@
 //! Sending one message.
 //!
 //! 1. The request is read again, as it came: it is the one stored copy of what was asked.
-//! 2. A template is filled from the list as it is now; one that was not known at acceptance is looked up.
+//! 2. A template is filled from the list as it is now. One that was not known at acceptance is looked up, and the message takes
+//!    another turn as what it turns out to be.
 //! 3. One exchange with the provider; once more by its other endpoint when it says so, which is then remembered.
 //! 4. What came of it is a [`Finding`] for the message, and a consequence for its number, template or connection.
 
@@ -25,9 +26,10 @@ use crate::{
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
         fill::{FillRules, fill},
         outbound::{Category, Class, Content, OutboundMessage, Purpose, SendBody},
-        progress::Finding,
+        phone::PhoneNumber,
+        progress::{Finding, KnownTemplate},
         retry::{Schedule, after_pair_refusals},
-        template::{TemplateContent, Unresolved, resolve},
+        template::{FilledTemplate, TemplateContent, Unresolved, resolve},
         time::UnixMillis,
     },
     net::exchange::Exchange,
@@ -73,6 +75,8 @@ enum Obstacle {
     },
     /// All messages of its template wait with it.
     TemplateStopped(Failure),
+    /// What it is was not known until now.
+    NotKnownBefore(KnownTemplate),
 }
 
 /// What a failure means for more than its message.
@@ -146,7 +150,7 @@ impl Dispatcher {
     fn obstructed(&self, queued: &QueuedMessage, obstacle: Obstacle) -> Dispatched {
         let later = |wait: Duration, failure, scope| {
             count("later", scope);
-            Finding::Retry { due_at: clock::now().plus(wait).min(queued.expires_at), failure }
+            Finding::KeptBack { due_at: clock::now().plus(wait).min(queued.expires_at), failure }
         };
         match obstacle {
             Obstacle::Final(failure) => {
@@ -164,6 +168,10 @@ impl Dispatcher {
                 let finding = later(TEMPLATE_STOPPED_WAIT, failure, Scope::Template);
                 Dispatched { consequence: Some(consequence), ..Dispatched::of(finding) }
             }
+            Obstacle::NotKnownBefore(template) => {
+                count("later", Scope::Message);
+                Dispatched::of(Finding::TemplateKnown(template))
+            }
         }
     }
 
@@ -173,21 +181,26 @@ impl Dispatcher {
             SendBody::Template(filled) => filled.category,
             SendBody::Freeform(_) => Category::Freeform,
         };
-        match self.suppressions.find(account.key, &message.to, category).await {
-            Ok(None) => {}
-            Ok(Some(suppression)) => return Err(Obstacle::Final(suppression.failure())),
-            Err(error) => {
-                tracing::error!(error = %telemetry::Chain(&error), "could not look into the suppression list");
-                let failure = Failure::new(FailureReason::Other, None, "the suppression list could not be read");
-                return Err(Obstacle::NotYet { wait: SUPPRESSIONS_UNREAD_WAIT, failure });
-            }
-        }
-        // Its number's owner keeps the hours. This one was not known to be of such a category.
+        self.check_welcome(account, &message.to, category).await?;
+        // Its number's owner keeps the hours. WhatsApp may have put the template into another category since.
         if account.policy.is_quiet(category, clock::now()) {
             let failure = Failure::new(FailureReason::Other, None, "it waits for the end of the account's quiet hours");
             return Err(Obstacle::NotYet { wait: QUIET_WAIT, failure });
         }
         Ok(())
+    }
+
+    /// Whether the person wants messages of this kind, or may be sent any.
+    async fn check_welcome(&self, account: &Account, to: &PhoneNumber, category: Category) -> Result<(), Obstacle> {
+        match self.suppressions.find(account.key, to, category).await {
+            Ok(None) => Ok(()),
+            Ok(Some(suppression)) => Err(Obstacle::Final(suppression.failure())),
+            Err(error) => {
+                tracing::error!(error = %telemetry::Chain(&error), "could not look into the suppression list");
+                let failure = Failure::new(FailureReason::Other, None, "the suppression list could not be read");
+                Err(Obstacle::NotYet { wait: SUPPRESSIONS_UNREAD_WAIT, failure })
+            }
+        }
     }
 
     /// Classes of a number whose messages wait for the end of quiet hours.
@@ -245,61 +258,79 @@ impl Dispatcher {
             platform.parse_send(account, queued.request.as_bytes()).map_err(|refusal| unreadable(&refusal.message))?;
         let body = match request.content {
             Content::Freeform(freeform) => SendBody::Freeform(freeform),
-            Content::Template(content) => self.fill(account, sender, queued, content, request.purpose).await?,
+            Content::Template(content) if queued.category == Category::NotKnownYet => {
+                return Err(self.look_up(account, sender, queued, &content, request.purpose).await);
+            }
+            Content::Template(content) => self.fill(account, sender, queued, &content, request.purpose)?,
         };
         Ok(OutboundMessage { id: queued.id, to: queued.recipient.clone(), body })
     }
 
-    async fn fill(
+    fn fill(
         &self,
         account: &Account,
-        sender: &Arc<Sender>,
+        sender: &Sender,
         queued: &QueuedMessage,
-        content: TemplateContent,
+        content: &TemplateContent,
         purpose: Purpose,
     ) -> Result<SendBody, Obstacle> {
         let (name, language) = match &queued.template {
             Some((name, language)) => (name.as_str(), language.as_str()),
             None => (content.name.as_str(), content.language.as_str()),
         };
-        let template_failure = |text: &str| Failure::new(FailureReason::Template, None, text);
         let templates = self.directory.templates(sender);
-        let resolved = match resolve(&templates, name, language) {
-            Ok(resolved) => resolved,
+        let resolved = resolve(&templates, name, language).map_err(|unresolved| match unresolved {
             // It was approved when it was accepted. A pause ends by itself.
-            Err(Unresolved::NotApproved { .. }) if queued.template.is_some() => {
-                return Err(Obstacle::TemplateStopped(template_failure(&format!(
-                    "template {name} is stopped at WhatsApp"
-                ))));
+            Unresolved::NotApproved { .. } => {
+                Obstacle::TemplateStopped(template_failure(&format!("template {name} is stopped at WhatsApp")))
             }
-            Err(unresolved) if queued.template.is_some() => {
-                return Err(Obstacle::Final(template_failure(&unresolved.to_string())));
+            Unresolved::UnknownName { .. } | Unresolved::UnknownLanguage { .. } => {
+                Obstacle::Final(template_failure(&unresolved.to_string()))
             }
-            // It was accepted without having been seen.
-            Err(unresolved) => return Err(self.look_up(sender, &content, &unresolved.to_string()).await),
-        };
-        let filled = fill(resolved.template, &content, FillRules::new(&account.policy, &sender.policy, purpose))
+        })?;
+        let filled = fill(resolved.template, content, FillRules::new(&account.policy, &sender.policy, purpose))
             .map_err(|refusal| Obstacle::Final(template_failure(&refusal.message)))?;
         Ok(SendBody::Template(filled))
     }
 
-    /// Looks a template up that nobody has seen yet. Also when it is found the message takes another turn:
-    /// the moment that the pace gave it has passed.
-    async fn look_up(&self, sender: &Arc<Sender>, content: &TemplateContent, why_not: &str) -> Obstacle {
-        let failure = Failure::new(FailureReason::Template, None, why_not);
-        match self.lookup.look_up(sender, &content.name).await {
+    /// Looks a template up that nobody had seen when the message was accepted, and checks what could not be checked then.
+    ///
+    /// Also when all is well the message does not leave now. As what it is it may be too late already, or has to wait for
+    /// its hours; who sees to that for all others sees to it when it is read from the queue again.
+    async fn look_up(
+        &self,
+        account: &Account,
+        sender: &Arc<Sender>,
+        queued: &QueuedMessage,
+        content: &TemplateContent,
+        purpose: Purpose,
+    ) -> Obstacle {
+        let mut checked = self.lookup.check(account, sender, content, purpose);
+        if checked.is_err() {
+            let looked_up = self.lookup.look_up(sender, &content.name).await;
             // Whether there is such a template is not known: nothing may be said about it.
-            LookedUp::NoAnswer => {
+            if looked_up == LookedUp::NoAnswer && !self.lookup.is_listed(sender, content) {
                 let text = format!(
                     "template {}: the template list could not be read at WhatsApp, so it waits; `wabridge check` says why",
                     content.name
                 );
-                Obstacle::NotYet { wait: SILENCE_GOOD_FOR, failure: Failure::new(FailureReason::Template, None, &text) }
+                let failure = Failure::new(FailureReason::Other, None, &text);
+                return Obstacle::NotYet { wait: SILENCE_GOOD_FOR, failure };
             }
-            LookedUp::Fresh if resolve(&self.directory.templates(sender), &content.name, &content.language).is_ok() => {
-                Obstacle::NotYet { wait: Duration::ZERO, failure }
+            checked = self.lookup.check(account, sender, content, purpose);
+        }
+        match checked {
+            Ok(FilledTemplate { name, language, category, .. }) => {
+                if let Err(obstacle) = self.check_welcome(account, &queued.recipient, category).await {
+                    return obstacle;
+                }
+                // Both count from the same moment.
+                let expire_after = &account.policy.expire_after;
+                let accepted_at = queued.expires_at.minus(expire_after.of(queued.category));
+                let expires_at = accepted_at.plus(expire_after.of(category));
+                Obstacle::NotKnownBefore(KnownTemplate { name, language, category, expires_at })
             }
-            LookedUp::Fresh => Obstacle::Final(failure),
+            Err(refusal) => Obstacle::Final(template_failure(&refusal.message)),
         }
     }
 
@@ -398,6 +429,10 @@ impl Dispatcher {
             Some(UnknownOutcome::ReportFailed) | None => Finding::NoEvidence,
         }
     }
+}
+
+fn template_failure(text: &str) -> Failure {
+    Failure::new(FailureReason::Template, None, text)
 }
 
 fn given_up(reason: FailureReason, text: &str) -> Dispatched {

@@ -85,7 +85,10 @@ pub const MESSAGE_COLUMNS: [(&str, &str); 27] = [
     ("recipient", "digits only; masked unless --full"),
     ("template", "its name; empty for freeform messages"),
     ("language", "the template’s language"),
-    ("category", "freeform, authentication, utility, marketing"),
+    (
+        "category",
+        "freeform, authentication, utility, marketing, not_known_yet (its template could not be looked up yet)",
+    ),
     ("state", "our work: queued, sending, submitted, rejected, unknown, expired, cancelled"),
     ("delivery", "the best news of WhatsApp: sent, failed, delivered, read"),
     ("accepted_at", "when the platform got our yes"),

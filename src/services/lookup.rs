@@ -15,10 +15,20 @@ use std::{
 
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
-use super::directory::{Directory, owner_of};
+use super::{
+    directory::{Directory, owner_of},
+    per_minute::PerMinute,
+    rendered::check_rendered,
+};
 use crate::{
     clock,
-    domain::{account::Sender, template::TemplateStatus},
+    domain::{
+        account::{Account, Sender},
+        failure::Refusal,
+        fill::{FillRules, fill},
+        outbound::Purpose,
+        template::{FilledTemplate, Resolved, TemplateContent, TemplateStatus, resolve},
+    },
     net::exchange::Exchange,
     providers,
     store::{Store, templates::TemplateOwner},
@@ -37,6 +47,7 @@ pub struct TemplateLookup {
     changed: Mutex<BTreeSet<TemplateOwner>>,
     /// Lists that were fetched whole, or tried to be.
     fetched: Mutex<HashMap<TemplateOwner, Fetched>>,
+    renderings_told: PerMinute,
 }
 
 #[derive(Clone, Copy)]
@@ -82,7 +93,35 @@ impl TemplateLookup {
             fetches: Semaphore::new(FETCHES_MAX),
             changed: Mutex::default(),
             fetched: Mutex::default(),
+            renderings_told: PerMinute::default(),
         }
+    }
+
+    /// What a platform asks for, held against the list as it is now: the template, filled, or why it is not taken.
+    pub fn check(
+        &self,
+        account: &Account,
+        sender: &Sender,
+        content: &TemplateContent,
+        purpose: Purpose,
+    ) -> Result<FilledTemplate, Refusal> {
+        let templates = self.directory.templates(sender);
+        let Resolved { template, substituted } = resolve(&templates, &content.name, &content.language)?;
+        let filled = fill(template, content, FillRules::new(&account.policy, &sender.policy, purpose))?;
+        check_rendered(&self.renderings_told, account, template, content)?;
+        if substituted {
+            tracing::info!(
+                sender.number = %sender.number,
+                "template {} was asked for in {} and is sent in {}, its only approved translation of that language",
+                filled.name, content.language, filled.language
+            );
+        }
+        Ok(filled)
+    }
+
+    /// Whether the list as it is now has the template that is meant, and it can be sent.
+    pub fn is_listed(&self, sender: &Sender, content: &TemplateContent) -> bool {
+        resolve(&self.directory.templates(sender), &content.name, &content.language).is_ok()
     }
 
     /// Makes sure that the list's entry for this name is fresh, waiting for it no longer than a request may.

@@ -57,7 +57,7 @@ pub fn check_rendered(
 pub fn differs(template: &Template, content: &TemplateContent) -> Option<Parting> {
     match template.category.category() {
         Category::Authentication => None,
-        Category::Utility | Category::Marketing | Category::Freeform => {
+        Category::Utility | Category::Marketing | Category::Freeform | Category::NotKnownYet => {
             compare(&template.components.body, &content.body, content.body_text.as_deref()?)
         }
     }

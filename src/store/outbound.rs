@@ -36,7 +36,8 @@ pub struct NewMessage {
     /// The platform's campaign, where its id names one.
     pub campaign: Option<String>,
     pub recipient: PhoneNumber,
-    /// Name and language as the provider spells them; `None` when freeform or not yet looked up.
+    /// Name and language as the provider spells them; as they were asked for while its category is not known yet; `None` when
+    /// freeform.
     pub template: Option<(String, String)>,
     /// As it came.
     pub request: String,

@@ -13,7 +13,7 @@ use crate::harness::{ACCOUNT, Database, Message, TestApp, on_each_database, pers
 const ALL: [&str; 3] = ["sent", "delivered", "read"];
 
 /// A window in UTC that begins so many hours from now and lasts for three.
-fn window(begins_in_hours: i64) -> String {
+pub(crate) fn window(begins_in_hours: i64) -> String {
     let time = |hours: i64| {
         let minutes = clock::now().as_seconds() / 60 + hours * 60;
         format!("{:02}:{:02}", minutes.div_euclid(60).rem_euclid(24), minutes.rem_euclid(60))
@@ -98,7 +98,7 @@ async fn a_queue_that_waits_holds_up_no_retry_of_another_kind(database: Database
 }
 
 /// The account as the harness makes it, with one more line.
-fn account_with(line: &str) -> String {
+pub(crate) fn account_with(line: &str) -> String {
     format!(
         "[[accounts]]\nid = \"{ACCOUNT}\"\nplatform = \"clevertap\"\nclevertap_account_id = \"TEST-ACC-1\"\n\
          clevertap_passcode = \"acme-passcode\"\ndefault_country = \"IN\"\n\

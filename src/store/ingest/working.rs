@@ -11,7 +11,7 @@ use crate::{
         callback::EventKind,
         ids::{AccountKey, MessageId, SenderKey},
         outbound::SendState,
-        progress::{News, Progress},
+        progress::{Finding, KnownTemplate, News, Progress},
         status::{DeliveryStatus, StatusUpdate},
         suppression::verdict_on_person,
         time::UnixMillis,
@@ -32,6 +32,8 @@ pub(super) struct Working {
     pub(super) news: Vec<NewEvent>,
     /// Tries that did not end with the provider taking the message.
     attempts: Vec<[Value; 7]>,
+    /// Messages of which it was not known what they are.
+    known_templates: Vec<[Value; 6]>,
     /// Numbers that have something to send again.
     pub(super) queued_again: BTreeSet<SenderKey>,
     /// Refusals that tell something about the recipient.
@@ -113,7 +115,14 @@ impl Working {
             );
         }
         load_earlier(transaction, &mut messages, sent_again).await?;
-        Ok(Self { messages, news: vec![], attempts: vec![], queued_again: BTreeSet::new(), unwelcome: vec![] })
+        Ok(Self {
+            messages,
+            news: vec![],
+            attempts: vec![],
+            known_templates: vec![],
+            queued_again: BTreeSet::new(),
+            unwelcome: vec![],
+        })
     }
 
     /// Applies a finding. `false` when it comes too late.
@@ -143,6 +152,9 @@ impl Working {
                     failure.text.clone().into(),
                 ]);
             }
+        }
+        if let Finding::TemplateKnown(template) = &settlement.finding {
+            self.known_templates.push(known_template_row(settlement.message, template));
         }
         if touched.now.state == SendState::Queued {
             self.queued_again.insert(touched.sender);
@@ -240,6 +252,14 @@ impl Working {
             self.attempts.clone(),
             " ON CONFLICT (message, attempt) DO NOTHING",
         )
+        .await?;
+        execute_rows(
+            transaction,
+            "UPDATE outbound_messages SET class = v.column2, category = v.column3, template_name = v.column4, \
+             template_language = v.column5, expires_at = v.column6 FROM (",
+            self.known_templates.clone(),
+            ") AS v WHERE outbound_messages.id = v.column1",
+        )
         .await
         .map(drop)
     }
@@ -284,6 +304,18 @@ fn progress(row: &QueryResult) -> Result<Progress, DbErr> {
         took_ms: row.try_get("", "took_ms")?,
         failure: failure(row)?,
     })
+}
+
+fn known_template_row(id: MessageId, template: &KnownTemplate) -> [Value; 6] {
+    let KnownTemplate { name, language, category, expires_at } = template;
+    [
+        id.0.into(),
+        category.class().code().into(),
+        category.code().into(),
+        name.clone().into(),
+        language.clone().into(),
+        expires_at.0.into(),
+    ]
 }
 
 fn progress_row(id: MessageId, progress: &Progress) -> [Value; 11] {
