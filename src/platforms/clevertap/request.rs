@@ -23,6 +23,8 @@ use crate::domain::{
 pub const MESSAGE_ID_CHARS_MAX: usize = 250;
 /// WhatsApp's limit for the name of a template.
 const TEMPLATE_NAME_CHARS_MAX: usize = 512;
+/// No language has a longer code. It is stored as it came when the template could not be looked up.
+const LANGUAGE_CHARS_MAX: usize = 64;
 
 /// The template that CleverTap "sends" when a provider is saved, to see whether the credentials are right.
 const VERIFY_TEMPLATE: &str = "whatsapp:hsm:technology:generic:verify";
@@ -99,7 +101,7 @@ fn template(envelope: Envelope) -> Result<TemplateContent, Refusal> {
     let named = envelope.template.unwrap_or_default();
     let mut content = TemplateContent {
         name: template_name(&named.namespace)?.to_owned(),
-        language: named.language_code,
+        language: language(named.language_code)?,
         ..TemplateContent::default()
     };
     // Their order is not guaranteed, and neither is their number.
@@ -144,6 +146,17 @@ fn template_name(namespace: &str) -> Result<&str, Refusal> {
         return Err(Refusal::new(RefusalKind::Template, message));
     }
     Ok(name)
+}
+
+fn language(code: String) -> Result<String, Refusal> {
+    if code.chars().nth(LANGUAGE_CHARS_MAX).is_some() || code.contains(char::is_control) {
+        let message = format!(
+            "language: template.languageCode is no code of a language, which has at most {LANGUAGE_CHARS_MAX} characters, \
+             like en_US; correct it"
+        );
+        return Err(Refusal::new(RefusalKind::Template, message));
+    }
+    Ok(code)
 }
 
 /// Whether there is such a template, the list of the number's business account tells.
