@@ -4,7 +4,7 @@ use wabridge::{
     domain::{
         account::{Account, Hold, Sender, UnknownOutcome},
         failure::FailureReason,
-        outbound::SendState,
+        outbound::{Category, SendState},
         queue::{RuleAction, Waiting},
         template::{TemplateStatus, Unresolved, resolve},
         time::UnixMillis,
@@ -69,7 +69,9 @@ async fn in_the_queue(
     reasons.extend(stopped_template(store, sender, message).await?);
     reasons.extend(quiet(account, message, now));
     if let Some(due_at) = message.due_at.filter(|due_at| *due_at > now && !paused_aside) {
-        reasons.push(format!("next try at {}: {}", moment(due_at), why_later(message)));
+        let what =
+            if message.category == Category::NotKnownYet { "its template is looked up again" } else { "next try" };
+        reasons.push(format!("{what} at {}: {}", moment(due_at), why_later(message)));
     }
     let leases = store.leases().await?;
     let owned = leases
