@@ -2,7 +2,15 @@
 
 mod opening;
 
-use std::{fs::TryLockError, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fs::{OpenOptions, TryLockError},
+    io::{Read as _, Write as _},
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{App as ActixApp, HttpServer, dev::ServerHandle, web::Data};
 use anyhow::Context as _;
@@ -263,15 +271,33 @@ pub fn lock_database(url: &str) -> anyhow::Result<Option<std::fs::File>> {
             .with_context(|| format!("could not create {}", folder.display()))?;
     }
     let path = path.with_extension("lock");
-    let file = std::fs::File::create(&path).with_context(|| format!("could not create {}", path.display()))?;
+    // Not emptied before it is ours: it says whose it is.
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let mut file = opened.with_context(|| format!("could not create {}", path.display()))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => anyhow::bail!(
-            "another wabridge works on this database ({} is locked); stop it, or use PostgreSQL for more than one instance",
-            path.display()
-        ),
+        Ok(()) => {
+            // For people only, so what cannot be written does no harm.
+            drop(file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())));
+            Ok(Some(file))
+        }
+        Err(TryLockError::WouldBlock) => anyhow::bail!(in_use(file, &path)),
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("could not lock {}", path.display())),
     }
+}
+
+/// Who has the lock, and what to do.
+fn in_use(file: std::fs::File, lock: &Path) -> String {
+    const DIGITS_MAX: u64 = 20;
+    let mut owner = String::new();
+    // What cannot be read is not said.
+    drop(file.take(DIGITS_MAX).read_to_string(&mut owner));
+    let process = owner.trim().parse::<u32>().map_or_else(|_| String::new(), |id| format!(" (process {id})"));
+    let lock = std::path::absolute(lock).unwrap_or_else(|_| lock.to_owned());
+    format!(
+        "another wabridge{process} works on the database of this folder and holds {}: a server, or a command that changes the \
+         database as a whole. Stop it, or wait for its end, and try again. Nothing is changed",
+        lock.display()
+    )
 }
 
 /// The door to providers.

@@ -4,7 +4,7 @@ mod cli;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, value_parser};
 use wabridge::{
     http::openapi,
     settings::{Settings, reference},
@@ -137,13 +137,29 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(CommandLine::parse()).await {
+    match run(command_line()).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", telemetry::Chain(error.as_ref()));
             error.downcast_ref::<cli::Refusal>().map_or(ExitCode::FAILURE, |refusal| ExitCode::from(refusal.code))
         }
     }
+}
+
+/// What does not look at anybody's settings.
+const WITHOUT_SETTINGS: [&str; 3] = ["demo", "bench", "openapi"];
+
+/// Reads the command line. Where a settings file has no effect, `--help` does not offer it.
+fn command_line() -> CommandLine {
+    let hidden = |command: clap::Command| {
+        let settings = Arg::new("settings").long("settings").value_parser(value_parser!(PathBuf));
+        command.arg(settings.hide(true))
+    };
+    let mut command = CommandLine::command();
+    for name in WITHOUT_SETTINGS {
+        command = command.mut_subcommand(name, hidden);
+    }
+    CommandLine::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {

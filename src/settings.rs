@@ -61,8 +61,9 @@ impl Settings {
         let environment: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        if let Some(misspelt) = misspelt(environment.iter().map(|(name, _)| name.clone())) {
-            return Err(misspelt);
+        let names = || environment.iter().map(|(name, _)| name.as_str());
+        if let Some(problem) = misspelt(names()).or_else(|| unknown_variable(names())) {
+            return Err(problem);
         }
         let settings = Self::from_layers(text.as_deref(), environment)
             .map_err(|problem| SettingsError::Unreadable { file, problem: Box::new(problem) })?;
@@ -165,6 +166,15 @@ pub enum SettingsError {
         "the environment variable {0} does nothing: write {1}, with two underscores after WABRIDGE and after the section"
     )]
     Misspelt(String, String),
+    #[error(
+        "the environment variable {variable} is a whole section, and no setting: write a variable for each of its settings, such \
+         as {example}"
+    )]
+    SectionVariable { variable: String, example: String },
+    #[error(
+        "the environment variable {0} names no setting: check its spelling; `wabridge settings --reference` has them all"
+    )]
+    UnknownVariable(String),
     /// Every one of them, so that they can be mended in one go.
     #[error("the settings do not fit together:\n- {}", .0.join("\n- "))]
     Contradictions(Vec<String>),
@@ -183,6 +193,8 @@ fn advice(error: &ConfigError) -> String {
         ""
     };
     let key = text.split("for key `").nth(1).and_then(|rest| rest.split('`').next());
+    // A section cannot be given by a variable.
+    let key = key.filter(|key| reference::keys().any(|known| known == *key));
     let variable = key.map(variable_of).map_or_else(String::new, |variable| format!(" (as a variable {variable})"));
     format!("{variable}{form}")
 }
@@ -193,11 +205,23 @@ fn variable_of(key: &str) -> String {
 }
 
 /// A variable that was meant to be a setting, but has single underscores.
-fn misspelt(names: impl IntoIterator<Item = String>) -> Option<SettingsError> {
+fn misspelt<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<SettingsError> {
     let known: Vec<String> = reference::keys().map(|key| variable_of(&key)).collect();
     names.into_iter().filter(|name| !name.starts_with(ENVIRONMENT_PREFIX)).find_map(|name| {
         let meant = known.iter().find(|variable| variable.replace("__", "_") == name)?;
-        Some(SettingsError::Misspelt(name, meant.clone()))
+        Some(SettingsError::Misspelt(name.to_owned(), meant.clone()))
+    })
+}
+
+/// A variable of ours that is none of the settings.
+fn unknown_variable<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<SettingsError> {
+    let known: Vec<String> = reference::keys().map(|key| variable_of(&key)).collect();
+    let unknown = |name: &&str| name.starts_with(ENVIRONMENT_PREFIX) && !known.contains(&name.to_uppercase());
+    let name = names.into_iter().find(unknown)?;
+    let within = format!("{}__", name.to_uppercase());
+    Some(match known.iter().find(|variable| variable.starts_with(&within)) {
+        Some(example) => SettingsError::SectionVariable { variable: name.to_owned(), example: example.clone() },
+        None => SettingsError::UnknownVariable(name.to_owned()),
     })
 }
 
@@ -281,9 +305,23 @@ mod tests {
 
     #[test]
     fn a_variable_with_single_underscores_is_told_and_not_ignored() {
-        let error = misspelt(["PATH", "WABRIDGE_SEND_TIMEOUT"].map(str::to_owned)).expect("it was meant");
+        let error = misspelt(["PATH", "WABRIDGE_SEND_TIMEOUT"]).expect("it was meant");
         assert!(error.to_string().contains("write WABRIDGE__SEND__TIMEOUT"), "{error}");
-        assert!(misspelt(["WABRIDGE__SEND__TIMEOUT", "WABRIDGE_TEST_POSTGRES"].map(str::to_owned)).is_none());
+        assert!(misspelt(["WABRIDGE__SEND__TIMEOUT", "WABRIDGE_TEST_POSTGRES"]).is_none());
+    }
+
+    #[test]
+    fn a_variable_that_is_no_setting_is_named_as_it_was_written() {
+        let told = |name| unknown_variable(["PATH", "WABRIDGE_TEST_POSTGRES", name]).map(|error| error.to_string());
+
+        assert_eq!(told("WABRIDGE__SEND__TIMEOUT"), None);
+        assert_eq!(told("WABRIDGE__SECURITY__MASTER_KEY"), None, "one without a default is a setting too");
+        let misspelt = told("WABRIDGE__SEND__TIMEUOT").expect("nobody knows it");
+        assert!(misspelt.contains("WABRIDGE__SEND__TIMEUOT names no setting"), "{misspelt}");
+        let section = told("WABRIDGE__SEND").expect("it is a section");
+        assert!(section.contains("a whole section") && section.contains("WABRIDGE__SEND__TIMEOUT"), "{section}");
+        let file = Settings::from_text("[send]\ntimeuot = \"1s\"").expect_err("nobody knows the key").to_string();
+        assert!(!file.contains("WABRIDGE__SEND"), "a section has no variable: {file}");
     }
 
     proptest! {

@@ -14,6 +14,8 @@ fn a_small_demo_adds_up_and_leaves_nothing_behind() {
         let found = text.lines().any(|line| words(line).starts_with(row));
         assert!(found, "{row:?} is missing from:\n{text}");
     }
+    let alarming = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!alarming.contains(" WARN ") && !alarming.contains("ERROR"), "all is as planned: {alarming}");
     let left = folder.path().read_dir().expect("the folder is there").count();
     assert_eq!(left, 0, "the temporary folder of the demo should be gone");
 }

@@ -12,18 +12,22 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use wabridge::{
     app::provider_exchange,
+    clock,
     domain::finding::{Finding, Level, Repair},
     services::check::{Checker, Progress, Scope, check_machine, repairs},
     settings::Settings,
 };
 
-use super::{answer, answer_json, exit, not_found};
+use super::{answer, answer_json, counted, exit, not_found, report};
 
 /// Test the configuration against the outside, and say what to mend
 ///
 /// Looks at the database and how durable it is, the master key, the disk and the clock; asks each provider about credentials,
 /// numbers, templates and webhooks; asks our own webhook URL about itself, through server.public_url; asks the
 /// servers of callback URLs for their front pages. It sends no message and no callback, and works with a running server and without one.
+///
+/// It is about what was set up. What happened to messages and callbacks since (dead callbacks, paused templates, notices) is the
+/// matter of `wabridge status --exit-code`; check only says when there is something of that.
 ///
 /// ✓ is right, ! is doubtful, ✗ is wrong. Ends with 4 when something is wrong, else with 0.
 #[derive(Args)]
@@ -110,7 +114,31 @@ pub(crate) async fn check(settings: &Settings, arguments: &CheckArguments) -> an
             checker.run(&mut |progress| teller.tell(progress)).await;
         }
     }
+    if arguments.account.is_none() && arguments.connection.is_none() {
+        let status = report::gather(&store, &checker.configuration, clock::now()).await?;
+        teller.tell(Progress::Found(of_status(&status.needs_attention)));
+    }
     teller.finish(repaired)
+}
+
+/// Of what `wabridge status` would have a person look at.
+const ATTENTION_SHOWN_MAX: usize = 3;
+
+/// What the other command finds is told here, and judged there.
+fn of_status(needs_attention: &[String]) -> Finding {
+    match needs_attention {
+        [] => Finding::fine("status", "nothing needs a person"),
+        [_, ..] => {
+            let things = counted(needs_attention.len(), "thing needs", "things need");
+            let some = needs_attention.iter().take(ATTENTION_SHOWN_MAX).cloned().collect::<Vec<_>>().join("; ");
+            let text = format!("{things} a person, such as: {some}");
+            Finding::doubtful(
+                "status",
+                text,
+                "look at `wabridge status`, which ends with 4 by --exit-code for as long as it is so",
+            )
+        }
+    }
 }
 
 fn ensure_known<'a>(

@@ -14,7 +14,7 @@ use wabridge::{
 
 use super::{
     misused, not_found,
-    queue::{Selection, add_pause, resume, warn_of_doubt},
+    queue::{Resuming, Selection, add_pause, resume, tell_pause, warn_of_doubt},
     report,
     status::ago,
 };
@@ -33,7 +33,8 @@ Examples:
 `wabridge status` shows what is on hold, since when, and the reason. `wabridge release` ends it.
 
 Exit codes: 0 it is on hold now; 2 nothing was named, or a callback URL; 3 there is no such thing.
---json prints: done, what, reason, held_before (it was on hold already, and has the new reason now).")]
+--json prints: done (false: it was on hold for this reason already), what, reason, held_before (it was on hold already, and has
+the new reason now).")]
 pub(crate) struct HoldArguments {
     /// A sender number such as +918880110022, or a connection’s id
     #[arg(required_unless_present = "template", conflicts_with = "template")]
@@ -111,14 +112,13 @@ pub(crate) async fn hold(settings: &Settings, arguments: &HoldArguments) -> anyh
     let configuration = store.load_configuration().await?;
     if let Some(selection) = arguments.template.selection() {
         let filter = selection.filter(&configuration)?;
-        add_pause(&store, &filter, &arguments.reason).await?;
+        let before = add_pause(&store, &filter, &arguments.reason).await?;
         warn_of_doubt(&store, &configuration, &filter).await?;
         let name = selection.template.unwrap_or_default();
         let what = format!("template {name}");
-        let text = format!(
-            "{what} is on hold; a running server notices within two seconds. Its messages wait until they expire\n"
-        );
-        let value = json!({"done": true, "what": what, "reason": arguments.reason, "held_before": false});
+        let text = tell_pause(&what, "on hold", before.as_ref(), &arguments.reason);
+        let done = before.as_ref().is_none_or(|before| before.reason != arguments.reason);
+        let value = json!({"done": done, "what": what, "reason": arguments.reason, "held_before": before.is_some()});
         return report(arguments.json, &text, &value);
     }
     let what = arguments.what.as_deref().unwrap_or_default();
@@ -158,7 +158,8 @@ fn tell(json: bool, what: &str, before: Option<&Hold>, hold: &Hold) -> anyhow::R
             "{what} is on hold; a running server notices within two seconds. Its messages wait until they expire\n"
         ),
     };
-    let value = json!({"done": true, "what": what, "reason": hold.reason, "held_before": before.is_some()});
+    let done = before.is_none_or(|before| before.reason != hold.reason);
+    let value = json!({"done": done, "what": what, "reason": hold.reason, "held_before": before.is_some()});
     report(json, &text, &value)
 }
 
@@ -166,7 +167,8 @@ pub(crate) async fn release(settings: &Settings, arguments: &ReleaseArguments) -
     let store = open_existing_store(settings).await?;
     let configuration = store.load_configuration().await?;
     if let Some(selection) = arguments.template.selection() {
-        return resume(&store, &selection.filter(&configuration)?, arguments.json).await;
+        let how = Resuming { dry_run: false, json: arguments.json };
+        return resume(&store, &configuration, &selection.filter(&configuration)?, how).await;
     }
     let what = arguments.what.as_deref().unwrap_or_default();
     let done = release_named(&store, &configuration, what).await? > 0;

@@ -17,6 +17,7 @@ use wabridge::{
     domain::{
         account::Sender,
         ids::SenderKey,
+        progress::Finding,
         queue::{QueueFilter, QueueRule, RuleAction},
     },
     services::queue::{self, Alike, Tally},
@@ -24,9 +25,9 @@ use wabridge::{
     store::{Store, configuration::Configuration, queue_rules::QUEUE_RULES_MAX},
 };
 
-use super::{answer, answer_json, confirm, counted, exit, known_account, known_number, misused, report};
+use super::{answer, answer_json, confirm, counted, exit, known_account, known_number, misused, report, status::ago};
 
-pub(crate) use tell::{RuleReport, moment, quiet_end, tell_rules};
+pub(crate) use tell::{RuleReport, moment, tell_rules};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,16 +55,18 @@ Examples:
   wabridge queue pause --template winter_sale --number +918880110022   this template, at this number only
   wabridge queue pause --account acme --dry-run                        how many messages would that be?
 
-Exit codes: 0 paused (or counted); 2 no filter was given; 3 there is no such account or number.
---json prints: done, dry_run, of, waiting and first_expiry (both by --dry-run only).";
+Exit codes: 0 paused (or counted); 2 no filter was given; 3 there is no such account or number, and with --dry-run: nothing
+waits that would be paused. --json prints: done (false: it was paused for this reason already), dry_run, of, reason, paused_before
+(since when), waiting and first_expiry (both by --dry-run only).";
 
 const RESUME_EXAMPLES: &str = "\
 Examples:
   wabridge queue resume --campaign 1790000000    what waits of it goes back into its queues, in order
   wabridge queue resume --all                    end every rule that `wabridge queue list` shows
+  wabridge queue resume --account acme --dry-run which rules would that end?
 
-Exit codes: 0 resumed; 2 nothing was named; 3 no rule fits, or there is no such account or number.
---json prints: done, rules_ended.";
+Exit codes: 0 resumed (or counted); 2 nothing was named; 3 no rule fits, or there is no such account or number.
+--json prints: done, dry_run, rules_ended (with --dry-run: that would be).";
 
 const CANCEL_EXAMPLES: &str = "\
 Examples:
@@ -72,8 +75,9 @@ Examples:
                                                               those that wait, and those that still arrive within a day
   wabridge queue cancel --number +918880110022 --yes          all that waits at a number, without a question
 
-Exit codes: 0 cancelled (or counted); 1 not confirmed; 2 no filter was given; 3 nothing waits, or there is no such account or
-number. --json prints: done, dry_run, of, waiting, cancelled, and_new.";
+Exit codes: 0 cancelled (or counted); 1 not confirmed; 2 no filter was given; 3 nothing waits (0 with --and-new, which makes a
+rule), or there is no such account or number. --json prints: done, dry_run, of, waiting, cancelled, and_new, reported (what
+CleverTap is told of each).";
 
 /// Look at what waits to be sent, and pause, resume or cancel a part of it
 #[derive(Args)]
@@ -159,6 +163,9 @@ pub(crate) struct ResumeArguments {
     /// End every rule
     #[arg(long, conflicts_with_all = ["account", "number", "campaign", "template"])]
     all: bool,
+    /// Only say which rules would end
+    #[arg(long)]
+    dry_run: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -166,7 +173,7 @@ pub(crate) struct ResumeArguments {
 
 /// Cancel messages that wait: they are never sent, and reported as failed
 ///
-/// CleverTap is told code 1009 with the reason. What is being sent at this moment is not stopped. This can be done beside a running
+/// CleverTap is told code 1009, that an operator cancelled it, and the reason. What is being sent at this moment is not stopped. This can be done beside a running
 /// server and without one, and again when it was interrupted.
 #[derive(Args)]
 #[command(after_help = CANCEL_EXAMPLES)]
@@ -207,7 +214,8 @@ pub(crate) async fn queue(settings: &Settings, arguments: &QueueArguments) -> an
                     "say what to resume (--campaign, --template, --number, --account), or --all; `wabridge queue list` shows the rules",
                 ));
             }
-            resume(&store, &filter, arguments.json).await
+            let how = Resuming { dry_run: arguments.dry_run, json: arguments.json };
+            resume(&store, &configuration, &filter, how).await
         }
         QueueCommand::Cancel(arguments) => cancel(&store, &configuration, arguments).await,
     }
@@ -250,11 +258,36 @@ fn reason(text: &str) -> anyhow::Result<&str> {
     Ok(text)
 }
 
-/// Keeps back what a filter covers: the rule of `queue pause`, and of `hold --template`.
-pub(crate) async fn add_pause(store: &Store, filter: &QueueFilter, text: &str) -> anyhow::Result<()> {
-    let added = store.add_queue_rule(RuleAction::Pause, filter, reason(text)?, clock::now(), None).await?;
-    ensure!(added, "there are {QUEUE_RULES_MAX} rules already: end some by `wabridge queue resume`");
-    Ok(())
+/// Keeps back what a filter covers: the rule of `queue pause`, and of `hold --template`. Gives back the same rule when it stood
+/// already: it goes on, with the new reason.
+pub(crate) async fn add_pause(store: &Store, filter: &QueueFilter, text: &str) -> anyhow::Result<Option<QueueRule>> {
+    let (text, now) = (reason(text)?, clock::now());
+    let same = |rule: &QueueRule| rule.action == RuleAction::Pause && rule.filter == *filter && rule.holds(now);
+    let before = store.queue_rules().await?.0.into_iter().find(same);
+    if before.as_ref().is_none_or(|before| before.reason != text) {
+        let since = before.as_ref().map_or(now, |before| before.since);
+        let added = store.add_queue_rule(RuleAction::Pause, filter, text, since, None).await?;
+        ensure!(added, "there are {QUEUE_RULES_MAX} rules already: end some by `wabridge queue resume`");
+    }
+    Ok(before)
+}
+
+/// What is said of a pause: that it stands now, or that it stood before. `state` is `paused` or `on hold`.
+pub(crate) fn tell_pause(what: &str, state: &str, before: Option<&QueueRule>, reason: &str) -> String {
+    match before {
+        Some(before) if before.reason == reason => {
+            let since = ago(before.since, clock::now());
+            format!("{what} was {state} already, for {since}, for the same reason ({reason}); nothing is changed\n")
+        }
+        Some(before) => {
+            let since = ago(before.since, clock::now());
+            format!("{what} was {state} already, for {since} ({}); its reason is now: {reason}\n", before.reason)
+        }
+        None => format!(
+            "{what} is {state}; a running server notices within two seconds. Its messages expire all the same: `wabridge queue \
+             list` says when\n"
+        ),
+    }
 }
 
 /// A word that nobody knows is more often mistyped than early.
@@ -285,28 +318,55 @@ async fn pause(store: &Store, configuration: &Configuration, arguments: &PauseAr
             json!({"done": false, "dry_run": true, "of": what, "waiting": messages, "first_expiry": first_expiry});
         let wait = counted(messages, "message waits", "messages wait");
         report(arguments.json, &format!("{what} would be paused: {wait}{expiry}\n"), &value)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(found(messages > 0));
     }
     // Not counted: a stop waits for nothing, and while messages go aside a count would see some of them twice.
-    add_pause(store, &filter, &arguments.reason).await?;
+    let before = add_pause(store, &filter, &arguments.reason).await?;
     warn_of_doubt(store, configuration, &filter).await?;
     let stopped = if filter.is_template() { "on hold" } else { "paused" };
-    let text = format!(
-        "{what} is {stopped}; a running server notices within two seconds. Its messages expire all the same: `wabridge queue \
-         list` says when\n"
-    );
-    report(arguments.json, &text, &json!({"done": true, "dry_run": false, "of": what}))?;
+    let text = tell_pause(&what, stopped, before.as_ref(), &arguments.reason);
+    let value = json!({
+        "done": before.as_ref().is_none_or(|before| before.reason != arguments.reason), "dry_run": false, "of": what,
+        "reason": arguments.reason, "paused_before": before.map(|before| before.since.to_string()),
+    });
+    report(arguments.json, &text, &value)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// How a command ends that looked for something.
+fn found(something: bool) -> ExitCode {
+    if something { ExitCode::SUCCESS } else { ExitCode::from(exit::NOTHING_FOUND) }
+}
+
+/// How rules are to be ended, and the end told.
+#[derive(Clone, Copy)]
+pub(crate) struct Resuming {
+    pub(crate) dry_run: bool,
+    pub(crate) json: bool,
+}
+
 /// Ends the rules that a filter includes.
-pub(crate) async fn resume(store: &Store, filter: &QueueFilter, json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn resume(
+    store: &Store,
+    configuration: &Configuration,
+    filter: &QueueFilter,
+    how: Resuming,
+) -> anyhow::Result<ExitCode> {
+    let Resuming { dry_run, json } = how;
     let rules = store.queue_rules().await?;
     let ended: Vec<&QueueRule> =
         rules.0.iter().filter(|rule| rule.released_at.is_none() && filter.includes(&rule.filter)).collect();
+    if dry_run {
+        let names: String =
+            ended.iter().map(|rule| format!("  {}\n", tell::name(configuration, &rule.filter))).collect();
+        let rules = counted(ended.len(), "rule", "rules");
+        let value = json!({"done": false, "dry_run": true, "rules_ended": ended.len()});
+        report(json, &format!("{rules} would be ended\n{names}"), &value)?;
+        return Ok(found(!ended.is_empty()));
+    }
     let keys: Vec<i32> = ended.iter().map(|rule| rule.key).collect();
     let released = store.release_queue_rules(&keys, clock::now()).await?;
-    let value = json!({"done": released > 0, "rules_ended": released});
+    let value = json!({"done": released > 0, "dry_run": false, "rules_ended": released});
     if released == 0 {
         report(json, "nothing like that is paused or on hold; `wabridge queue list` shows the rules\n", &value)?;
         return Ok(ExitCode::from(exit::NOTHING_FOUND));
@@ -327,23 +387,25 @@ async fn cancel(store: &Store, configuration: &Configuration, arguments: &Cancel
     let what = tell::name(configuration, &filter);
     let waiting = total(&survey(store, configuration, &filter).await?).map_or(0, |tally| tally.messages());
     let messages = counted(waiting, "message", "messages");
+    let reported = Finding::cancelled_text(reason);
     let value = |cancelled: Option<u64>| {
         let done = cancelled.is_some_and(|cancelled| cancelled > 0 || arguments.and_new);
         let (dry_run, and_new) = (arguments.dry_run, arguments.and_new);
         json!({
             "done": done, "dry_run": dry_run, "of": what, "waiting": waiting, "cancelled": cancelled.unwrap_or(0),
-            "and_new": and_new,
+            "and_new": and_new, "reported": reported,
         })
     };
     if arguments.dry_run {
-        report(arguments.json, &format!("{what}: {messages} would be cancelled\n"), &value(None))?;
-        return Ok(ExitCode::SUCCESS);
+        let text = format!("{what}: {messages} would be cancelled, and reported as failed (1009): {reported}\n");
+        report(arguments.json, &text, &value(None))?;
+        return Ok(found(waiting > 0 || arguments.and_new));
     }
     if waiting == 0 && !arguments.and_new {
         report(arguments.json, &format!("{what}: nothing waits\n"), &value(None))?;
         return Ok(ExitCode::from(exit::NOTHING_FOUND));
     }
-    if !arguments.yes && !confirm(&format!("Cancel {messages} of {what}, and report as failed?"))? {
+    if !arguments.yes && !confirm(&format!("Cancel {messages} of {what}? CleverTap is told: {reported}"))? {
         report(arguments.json, "nothing was changed\n", &value(None))?;
         return Ok(ExitCode::FAILURE);
     }
@@ -358,15 +420,15 @@ async fn cancel(store: &Store, configuration: &Configuration, arguments: &Cancel
     let cancelled = queue::cancel(store, &scope, &filter, reason, |done| bar.inc(done)).await?;
     bar.finish_and_clear();
     let new = if arguments.and_new {
-        "; what arrives of it within a day is cancelled too, until `wabridge queue resume`; a running server notices that within \
+        "\nWhat arrives of it within a day is cancelled too, until `wabridge queue resume`; a running server notices that within \
          two seconds"
     } else if filter.campaign.is_some() {
-        "; what arrives of it from now on is sent, unless a rule in `wabridge queue list` says otherwise (--and-new makes one)"
+        "\nWhat arrives of it from now on is sent, unless a rule in `wabridge queue list` says otherwise (--and-new makes one)"
     } else {
         ""
     };
     let messages = counted(cancelled, "message is", "messages are");
-    let text = format!("{what}: {messages} cancelled and will be reported as failed{new}\n");
+    let text = format!("{what}: {messages} cancelled and will be reported as failed (1009): {reported}{new}\n");
     report(arguments.json, &text, &value(Some(cancelled)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -42,7 +42,7 @@ Examples:
 
 Exit codes: 0 all were taken; 2 it was not said whose; 3 nothing matches, or there is no such account, URL or replay; 4 some
 were refused again, the URL kept failing, or it was taken out of the configuration meanwhile.
---json prints: dry_run, events, and for each of the replays: id, account, callback_url (as `wabridge status` numbers
+--json prints: done (a replay was asked for), dry_run, events, and for each of the replays: id, account, callback_url (as `wabridge status` numbers
 them), kind, wanted, told, refused, passed (tests, and what the platform has no words for), finished, note.")]
 pub(crate) struct ReplayArguments {
     /// Only of this account
@@ -294,6 +294,8 @@ fn account_of(configuration: &Configuration, key: SubscriptionKey) -> &str {
 
 #[derive(Serialize)]
 struct Report<'a> {
+    /// A replay was asked for, whatever came of it.
+    done: bool,
     dry_run: bool,
     events: i64,
     replays: Vec<ReplayReport<'a>>,
@@ -324,6 +326,7 @@ fn report(
         return answer(text);
     }
     let of = |replay: &Replay| configuration.subscriptions.iter().find(|known| known.key == replay.subscription);
+    let done = !replays.is_empty();
     let replays = replays.iter().map(|replay| ReplayReport {
         id: replay.id,
         account: account_of(configuration, replay.subscription),
@@ -336,5 +339,5 @@ fn report(
         finished: replay.finished_at.is_some(),
         note: replay.note.as_deref(),
     });
-    answer_json(&Report { dry_run: arguments.dry_run, events, replays: replays.collect() })
+    answer_json(&Report { done, dry_run: arguments.dry_run, events, replays: replays.collect() })
 }

@@ -23,8 +23,8 @@ use super::{
 
 /// Put a backup in the place of the SQLite database
 ///
-/// The server must be stopped. The file is checked first, and that the master key opens its secrets; a database that is
-/// there is moved aside, never overwritten.
+/// The server must be stopped. The file is checked first, and that the master key opens its secrets; then it is asked whether
+/// to replace a database that is there, which is moved aside and never overwritten.
 ///
 /// Messages that were waiting when the backup was made may have been sent since, so they are NOT sent: a status from
 /// WhatsApp within an hour of the restore settles them, the others are reported as failed (1009). With --resend-queued they
@@ -33,10 +33,11 @@ use super::{
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  wabridge restore /backups/wabridge-2026-11-20.db --replace
+  wabridge restore /backups/wabridge-2026-11-20.db --replace          checks the file, asks, and does it
+  wabridge restore /backups/wabridge-2026-11-20.db --replace --yes    the same without a question
   wabridge restore --held-only           after pg_restore: only hold back what was waiting
 
-Exit codes: 0 it is in place; 1 it failed, and nothing is changed; 4 not done, because PostgreSQL has tools of its own.
+Exit codes: 0 it is in place; 1 it failed or was not confirmed, and nothing is changed; 4 not done, because PostgreSQL has tools of its own.
 --json prints: done, database, moved_aside, held_back, command.")]
 pub(crate) struct RestoreArguments {
     /// The backup, as `wabridge backup` made it
@@ -102,12 +103,6 @@ async fn put_back(
     file: &Path,
     database: &Path,
 ) -> anyhow::Result<Restored> {
-    if arguments.replace && database.exists() && !arguments.yes {
-        let question = format!("Put {} in the place of {}?", file.display(), database.display());
-        if !confirm(&question)? {
-            bail!("nothing is changed: it was not confirmed (--yes does so without a question)");
-        }
-    }
     let how = Restoring { replace: arguments.replace, resend_queued: arguments.resend_queued };
     let not_done = || {
         format!(
@@ -115,7 +110,15 @@ async fn put_back(
             place(settings)
         )
     };
-    backup::restore(settings, file, how).await.with_context(not_done)
+    // Looked at first: nobody should be asked about what cannot be done.
+    let ready = backup::make_ready(settings, file, how).await.with_context(not_done)?;
+    if database.exists() && !arguments.yes {
+        let question = format!("{} is sound. Put it in the place of {}?", file.display(), database.display());
+        if !confirm(&question)? {
+            bail!("nothing is changed: it was not confirmed (--yes does so without a question)");
+        }
+    }
+    ready.put_in_place(settings).await.with_context(not_done)
 }
 
 /// What the lock leaves behind, for a command that was run in the wrong folder and has done nothing there.

@@ -44,7 +44,7 @@ Example:
   wabridge rotate-key          the server is stopped, and the key is in a file
 
 Exit codes: 0 changed; 1 it failed, and the former key is still the database's; 2 --to-key-env is needed.
---json prints: secrets, key_file, old_key_file, finished_earlier.")]
+--json prints: done, secrets, key_file, old_key_file, finished_earlier.")]
 pub(crate) struct RotateKeyArguments {
     /// Take the new key from this environment variable: 32 bytes in base64
     #[arg(long, value_name = "NAME")]
@@ -56,6 +56,8 @@ pub(crate) struct RotateKeyArguments {
 
 #[derive(Serialize)]
 struct Report {
+    /// Always so: what cannot be done is an error.
+    done: bool,
     /// How many secrets were sealed anew.
     secrets: usize,
     key_file: Option<PathBuf>,
@@ -92,7 +94,7 @@ pub(crate) async fn rotate_key(settings: &Settings, arguments: &RotateKeyArgumen
         None => {
             let key = given.context("a key that is a setting is replaced by one that was given")?;
             let secrets = reseal(&store, settings, &key).await?;
-            Report { secrets, key_file: None, old_key_file: None, finished_earlier: false }
+            Report { done: true, secrets, key_file: None, old_key_file: None, finished_earlier: false }
         }
     };
     if arguments.json {
@@ -132,7 +134,13 @@ fn taken_over(file: &Path, secrets: usize) -> anyhow::Result<Report> {
             file.display()
         )
     })?;
-    Ok(Report { secrets, key_file: Some(file.to_owned()), old_key_file: Some(old), finished_earlier: false })
+    Ok(Report {
+        done: true,
+        secrets,
+        key_file: Some(file.to_owned()),
+        old_key_file: Some(old),
+        finished_earlier: false,
+    })
 }
 
 async fn reseal(store: &Store, settings: &Settings, key: &MasterKey) -> anyhow::Result<usize> {

@@ -82,6 +82,13 @@ pub struct KnownTemplate {
     pub expires_at: UnixMillis,
 }
 
+impl Finding {
+    /// What the platform is told of a message that an operator cancelled.
+    pub fn cancelled_text(reason: &str) -> String {
+        format!("cancelled by an operator before it was sent: {reason}")
+    }
+}
+
 impl Progress {
     /// A message as it is accepted.
     pub fn queued() -> Self {
@@ -196,7 +203,7 @@ impl Progress {
             }
             Finding::Cancelled { reason } => {
                 self.state = SendState::Cancelled;
-                let text = format!("cancelled by an operator before it was sent: {reason}");
+                let text = Finding::cancelled_text(reason);
                 Some(self.fail(Failure::new(FailureReason::Cancelled, None, &text), now))
             }
             // Better news may have come meanwhile.

@@ -32,6 +32,8 @@ pub const RESTORED_GRACE: Duration = Duration::from_secs(3600);
 pub enum BackupError {
     #[error("{} exists already: choose another name, or move it away", .0.display())]
     Exists(PathBuf),
+    #[error("there is no folder {}: make it, or name a file in another", .0.display())]
+    NoFolder(PathBuf),
     #[error("there is a database at {} already: --replace moves it aside", .0.display())]
     DatabaseExists(PathBuf),
     #[error("{file} is damaged ({why}): use another backup", file = .0.display(), why = .1)]
@@ -74,8 +76,12 @@ pub async fn back_up(settings: &Settings, to: &Path, watching: Watching<'_>) -> 
     if to.exists() {
         return Err(BackupError::Exists(to.to_owned()));
     }
+    let folder = folder_of(to);
+    if !folder.is_dir() {
+        return Err(BackupError::NoFolder(std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())));
+    }
     // For its owner alone (mode 0600), and gone when anything fails.
-    let copy = tempfile::NamedTempFile::new_in(folder_of(to)).map_err(io("create"))?;
+    let copy = tempfile::NamedTempFile::new_in(folder).map_err(io("create"))?;
     let copying = Copying::open(&settings.database).await?;
     let bytes = copying.size().await?;
     let look = async {
@@ -120,26 +126,42 @@ pub struct Restored {
     pub held_back: u64,
 }
 
-/// Puts a backup in the place of the SQLite database. The caller holds the database's lock.
-pub async fn restore(settings: &Settings, from: &Path, how: Restoring) -> Result<Restored, BackupError> {
+/// A copy of a backup that was found to be sound, and waits beside the database to take its place. Dropped, it is gone.
+pub struct Ready {
+    copy: tempfile::NamedTempFile,
+    database: PathBuf,
+    held_back: u64,
+}
+
+/// Looks whether a backup can take the place of the SQLite database, and makes a copy ready for it. The caller holds the
+/// database's lock.
+pub async fn make_ready(settings: &Settings, from: &Path, how: Restoring) -> Result<Ready, BackupError> {
     let database = sqlite_path(&settings.database.url).unwrap_or_default();
     if database.exists() && !how.replace {
         return Err(BackupError::DatabaseExists(database));
     }
     let copy = copy_of(from, &database)?;
     accept(inspect(copy.path()).await?, from)?;
-    let held_back = make_ready(settings, from, copy.path(), how).await?;
-    let moved_aside = if database.exists() { Some(move_aside(settings, &database).await?) } else { None };
-    // Of a database that somebody removed by hand; with a new one it would make nonsense.
-    for rest in companions(&database) {
-        remove(&rest)?;
+    let held_back = bring_up_to_date(settings, from, copy.path(), how).await?;
+    Ok(Ready { copy, database, held_back })
+}
+
+impl Ready {
+    /// Puts the copy in the place of the database; the caller still holds the lock.
+    pub async fn put_in_place(self, settings: &Settings) -> Result<Restored, BackupError> {
+        let Self { copy, database, held_back } = self;
+        let moved_aside = if database.exists() { Some(move_aside(settings, &database).await?) } else { None };
+        // Of a database that somebody removed by hand; with a new one it would make nonsense.
+        for rest in companions(&database) {
+            remove(&rest)?;
+        }
+        let io = |error| BackupError::Io("write", database.clone(), error);
+        copy.as_file().sync_all().map_err(io)?;
+        let persisted = if moved_aside.is_some() { copy.persist(&database) } else { copy.persist_noclobber(&database) };
+        persisted.map_err(|error| io(error.error))?;
+        sync_folder(&database).map_err(io)?;
+        Ok(Restored { database, moved_aside, held_back })
     }
-    let io = |error| BackupError::Io("write", database.clone(), error);
-    copy.as_file().sync_all().map_err(io)?;
-    let persisted = if moved_aside.is_some() { copy.persist(&database) } else { copy.persist_noclobber(&database) };
-    persisted.map_err(|error| io(error.error))?;
-    sync_folder(&database).map_err(io)?;
-    Ok(Restored { database, moved_aside, held_back })
 }
 
 /// For a database that was put back by other means: holds back what was waiting in it. Says how many messages that are.
@@ -179,7 +201,7 @@ fn copy_of(from: &Path, database: &Path) -> Result<tempfile::NamedTempFile, Back
 }
 
 /// Brings the copy up to date and holds back what was waiting; refuses when its secrets cannot be read.
-async fn make_ready(settings: &Settings, from: &Path, copy: &Path, how: Restoring) -> Result<u64, BackupError> {
+async fn bring_up_to_date(settings: &Settings, from: &Path, copy: &Path, how: Restoring) -> Result<u64, BackupError> {
     // Not made anew: a new key would open nothing.
     let key = MasterKey::load(&settings.security)?;
     let vault = Vault::new(&key.unwrap_or_else(MasterKey::random));

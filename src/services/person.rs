@@ -74,7 +74,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const TELLING_MAX: Duration = Duration::from_secs(10);
 const TELLING_LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Told to the platform of messages that were taken back.
-const CANCELLED: &str = "cancelled: the person's data was erased";
+const CANCELLED: &str = "the person's data was erased";
 
 impl Person {
     /// Looks the person up; nothing is walked through yet.

@@ -11,7 +11,7 @@
 //! the owner that has it in memory cannot mark it as being sent any more.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -43,6 +43,9 @@ const STEP_PAUSE: Duration = Duration::from_millis(5);
 const CANCEL_WALKS_MAX: usize = 5;
 /// After this time every instance has heard of a released rule: they look each second.
 const RELEASE_HEARD_AFTER: Duration = Duration::from_secs(10);
+
+/// Templates that are named to somebody who named another.
+const TEMPLATES_NAMED_MAX: usize = 20;
 
 /// Messages that wait alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,13 +158,11 @@ fn covered<'a>(messages: &'a [WaitingMessage], filter: &QueueFilter) -> impl Ite
 /// Why a filter may mean something else than its writer thinks, in words: nothing is known of its template, or nothing of its
 /// campaign waits now. A rule for it is made all the same, because both may come later.
 pub async fn doubt(store: &Store, senders: &[&Sender], filter: &QueueFilter) -> Result<Option<String>, StoreError> {
-    if let Some(wanted) = &filter.template
-        && !is_listed(store, senders, wanted, filter.language.as_deref()).await?
-    {
-        let language = filter.language.as_ref().map_or_else(String::new, |language| format!(" ({language})"));
-        return Ok(Some(format!(
-            "no number that is meant has a template {wanted}{language}: look at its name at WhatsApp"
-        )));
+    if let Some(wanted) = &filter.template {
+        let listed = listed(store, senders).await?;
+        if !is_listed(&listed, wanted, filter.language.as_deref()) {
+            return Ok(Some(not_listed(&listed, wanted, filter.language.as_deref())));
+        }
     }
     let Some(campaign) = &filter.campaign else { return Ok(None) };
     for sender in senders {
@@ -177,18 +178,37 @@ pub async fn doubt(store: &Store, senders: &[&Sender], filter: &QueueFilter) -> 
     Ok(Some(format!("nothing of campaign {campaign} waits now: it is the second part of CleverTap's msgId")))
 }
 
-async fn is_listed(
-    store: &Store,
-    senders: &[&Sender],
-    wanted: &str,
-    language: Option<&str>,
-) -> Result<bool, StoreError> {
+/// Names and languages of the templates at these numbers, each once.
+async fn listed(store: &Store, senders: &[&Sender]) -> Result<BTreeSet<(String, String)>, StoreError> {
     let lists = store.load_templates().await?;
-    let mut templates = senders.iter().filter_map(|sender| lists.get(&owner_of(sender))).flatten();
-    Ok(templates.any(|template| {
-        template.name.eq_ignore_ascii_case(wanted)
-            && language.is_none_or(|language| template.language.eq_ignore_ascii_case(language))
-    }))
+    let templates = senders.iter().filter_map(|sender| lists.get(&owner_of(sender))).flatten();
+    Ok(templates.map(|template| (template.name.clone(), template.language.clone())).collect())
+}
+
+fn is_listed(listed: &BTreeSet<(String, String)>, wanted: &str, language: Option<&str>) -> bool {
+    listed.iter().any(|(name, spelling)| {
+        name.eq_ignore_ascii_case(wanted) && language.is_none_or(|language| spelling.eq_ignore_ascii_case(language))
+    })
+}
+
+/// Says what is in the lists instead: of a template that is there in other languages these, else the names.
+fn not_listed(listed: &BTreeSet<(String, String)>, wanted: &str, language: Option<&str>) -> String {
+    let spelling = language.map_or_else(String::new, |language| format!(" ({language})"));
+    let same = listed.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    let others: BTreeSet<&str> = match is_listed(listed, wanted, None) {
+        true => same.map(|(_, language)| language.as_str()).collect(),
+        false => listed.iter().map(|(name, _)| name.as_str()).collect(),
+    };
+    let shown = others.iter().take(TEMPLATES_NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    let more = match others.len().saturating_sub(TEMPLATES_NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let there = if others.is_empty() { "they are empty".to_owned() } else { format!("there are {shown}{more}") };
+    format!(
+        "{wanted}{spelling} is not in the template lists that were read from WhatsApp for the numbers that are meant; {there} \
+         (`wabridge sync` reads them again)"
+    )
 }
 
 /// The numbers at which messages that a filter covers may wait.

@@ -143,7 +143,7 @@ impl Simulator {
         scenario.rules.clone_from(&rules);
         let client = webhooks::client().map_err(StartError::Client)?;
 
-        let address = format!("{}:{}", settings.bind, settings.port);
+        let address = (settings.bind.clone(), settings.port);
         let workers = settings.workers.max(1);
         let world = Arc::new(World::new(settings, templates, rules, client));
         let shared = web::Data::from(Arc::clone(&world));
@@ -161,7 +161,7 @@ impl Simulator {
         .workers(workers)
         .disable_signals()
         .bind(&address)
-        .map_err(|source| StartError::Bind { address: address.clone(), source })?;
+        .map_err(|source| StartError::Bind { address: format!("{}, port {}", address.0, address.1), source })?;
         let bound = *server.addrs().first().expect("bind succeeded, so there is at least one address");
         let server = server.run();
         let handle = server.handle();
@@ -205,13 +205,23 @@ impl Drop for Simulator {
     }
 }
 
+/// An address or a host's name.
+fn address(text: &str) -> Result<String, String> {
+    let is_address = text.parse::<std::net::IpAddr>().is_ok();
+    if is_address || (!text.is_empty() && !text.contains([':', '/', '['])) {
+        return Ok(text.to_owned());
+    }
+    Err("write an address without a port, such as 127.0.0.1 or ::1; the port is --port".to_owned())
+}
+
 /// How a simulator starts. The knobs can be turned later, the rest cannot.
 ///
 /// The defaults are those of the command line, except that [`Default`] takes any free port: tests run side by side.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SimulatorSettings {
-    /// Address to listen on. There is no access control under /control: keep it on the loopback address.
-    #[arg(long, default_value = "127.0.0.1")]
+    /// Address to listen on, without a port, which is --port. There is no access control under /control: keep it on the
+    /// loopback address.
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS", value_parser = address)]
     pub bind: String,
 
     /// Port to listen on; 0 takes any free one.
@@ -317,7 +327,7 @@ impl FromStr for SimulatedSender {
 /// Why a simulator did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("could not listen on {address}: choose another --port, or stop what uses it")]
+    #[error("could not listen on {address}: choose another --port or --bind, or stop what uses it")]
     Bind { address: String, source: io::Error },
     #[error("could not read {}", path.display())]
     Read { path: PathBuf, source: io::Error },

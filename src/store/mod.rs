@@ -135,9 +135,10 @@ impl Store {
     pub async fn connect(settings: &settings::Database, vault: Vault) -> Result<Self, StoreError> {
         let url: &str = &settings.url;
         let (writer, reader) = if url.starts_with("sqlite:") {
-            if let Some(folder) = sqlite_path(url).as_deref().and_then(Path::parent) {
-                // When it cannot be made, opening the file fails and says so.
-                drop(create_private_folder(folder));
+            if let Some(file) = sqlite_path(url) {
+                // When they cannot be made, opening the file fails and says so.
+                drop(file.parent().map(create_private_folder));
+                drop(create_private_file(&file));
             }
             let writer = Database::connect(sqlite_options(settings, 1, WRITER_CACHE_KIB))
                 .await
@@ -331,6 +332,12 @@ pub fn sqlite_path(url: &str) -> Option<PathBuf> {
 pub fn create_private_folder(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// The same for a file. SQLite gives its write-ahead log and index the mode of the database.
+fn create_private_file(file: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
 }
 
 /// Runs a query and gives back its rows.

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use wabridge::simulator::CallbackRule;
+
 use crate::harness::{Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person};
 
 /// Runs the check as a script would; its exit code, its findings as `level about: text`, and all that it printed. That a
@@ -61,6 +63,20 @@ async fn what_is_well_is_said_to_be_well(database: Database) {
         assert!(has(&findings, "fine", part), "{part} is missing in {findings:#?}");
     }
     app.finish().await;
+}
+
+async fn what_happened_is_judged_by_status_and_mentioned_by_check(database: Database) {
+    let app = start(database).await;
+    app.simulator.add_callback_rule(CallbackRule { answer_status: 400, ..CallbackRule::default() });
+    app.accept(&Message::order_update(&person(1))).await;
+    app.settled().await;
+
+    let (code, findings, _) = check(&app, &[]).await;
+    let (status, _) = app.command_ending(&["status", "--exit-code"]).await;
+
+    assert_eq!((code, status), (0, 4), "{findings:#?}");
+    assert!(has(&findings, "doubtful", "callback URL 1 has 3 dead events"), "{findings:#?}");
+    app.leave().await;
 }
 
 async fn everything_that_is_broken_is_found_with_what_to_do(database: Database) {
@@ -188,6 +204,7 @@ async fn a_check_makes_neither_database_nor_key() {
 
 on_each_database!(
     what_is_well_is_said_to_be_well,
+    what_happened_is_judged_by_status_and_mentioned_by_check,
     everything_that_is_broken_is_found_with_what_to_do,
     a_trial_without_a_public_url_is_told_why_it_does_not_matter,
     a_token_that_is_refused_is_named_once,

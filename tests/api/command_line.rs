@@ -32,6 +32,10 @@ const ENDINGS: &[(&[&str], i32)] = &[
     (&["queue", "resume", "--campaign", "1799999999"], 3),
     (&["queue", "cancel", "--number", NOBODY, "--yes"], 3),
     (&["queue", "cancel", "--campaign", "1799999999", "--yes"], 3),
+    (&["queue", "cancel", "--campaign", "1799999999", "--dry-run"], 3),
+    (&["queue", "cancel", "--campaign", "1799999999", "--and-new", "--dry-run"], 0),
+    (&["queue", "pause", "--campaign", "1799999999", "--dry-run"], 3),
+    (&["queue", "resume", "--campaign", "1799999999", "--dry-run"], 3),
     (&["hold"], 2),
     (&["hold", "nothing-like-it"], 3),
     (&["hold", "--template", "product_tour", "--account", "nobody"], 3),
@@ -84,23 +88,34 @@ async fn what_is_done_is_told_to_scripts_in_one_document(database: Database) {
     let message = Message::order_update(&person(1));
     let apply = app.write_file("empty.toml", "");
     let phone = person(7);
+    let list = app.write_file("optouts.csv", &format!("{phone}\n"));
     let done: &[(&[&str], bool)] = &[
         (&["hold", BUSINESS_NUMBER, "--json"], true),
+        (&["hold", BUSINESS_NUMBER, "--json"], false),
+        (&["hold", BUSINESS_NUMBER, "--reason", "another", "--json"], true),
         (&["queue", "pause", "--campaign", "1790000000", "--json"], true),
+        (&["queue", "pause", "--campaign", "1790000000", "--json"], false),
+        (&["queue", "pause", "--campaign", "1790000000", "--reason", "another", "--json"], true),
         (&["queue", "pause", "--campaign", "1790000000", "--dry-run", "--json"], false),
         (&["queue", "cancel", "--template", "order_update", "--dry-run", "--json"], false),
+        (&["queue", "resume", "--all", "--dry-run", "--json"], false),
         (&["queue", "resume", "--all", "--json"], true),
         (&["release", BUSINESS_NUMBER, "--json"], true),
         (&["release", BUSINESS_NUMBER, "--json"], false),
         (&["hold", "--template", "order_update", "--json"], true),
+        (&["hold", "--template", "order_update", "--json"], false),
         (&["release", "--template", "order_update", "--json"], true),
         (&["sync", "--json"], true),
         (&["apply", &apply, "--dry-run", "--json"], false),
         (&["suppress", "add", &phone, "--json"], true),
+        (&["suppress", "add", &phone, "--reason", "another", "--json"], false),
+        (&["suppress", "import", &list, "--json"], false),
+        (&["suppress", "import", &list, "--all-messages", "--json"], true),
         (&["suppress", "remove", &phone, "--json"], true),
         (&["alarm", "test", "--json"], false),
         (&["message", message.msg_id(), "--json"], false),
         (&["replay", "--stop", "4711", "--json"], false),
+        (&["replay", "--all", "--dry-run", "--json"], false),
     ];
 
     for (arguments, expected) in done {
@@ -127,6 +142,13 @@ async fn the_suppression_list_begins_with_the_newest_and_runs_no_formula(databas
     let newest_first: Vec<&str> = people.iter().rev().map(String::as_str).collect();
     assert_eq!(listed, newest_first);
     assert_eq!(exported.matches("'=1+1").count(), 3, "{exported}");
+    let file = app.path("list.csv");
+    let to_file = ["suppress", "export", "--output", &file.display().to_string()];
+    assert_eq!(app.command(&to_file).await, "", "what is written goes into the file");
+    assert_eq!(fs::read_to_string(&file).expect("it was written"), exported);
+    assert_eq!(app.command_ending(&to_file).await.0, 1, "a file is never written over");
+    let (_, _, said) = app.command_saying(&["suppress", "export", "--output", "nowhere/list.csv"]).await;
+    assert!(said.contains("there is no folder for nowhere/list.csv: make it"), "{said}");
     app.leave().await;
 }
 
@@ -139,7 +161,40 @@ async fn who_is_forgotten_twice_was_not_there_the_second_time(database: Database
     let second = app.command_ending(&["forget", &phone, "--yes"]).await.0;
 
     assert_eq!((first, second), (0, 3));
+    let other = person(6);
+    let mut endings = Vec::new();
+    for _ in 0..2 {
+        endings.push(app.command_ending(&["forget", &other, "--yes", "--suppress"]).await.0);
+    }
+    assert_eq!(endings, [0, 3], "to be put on the list is something, to be on it already is not");
     app.leave().await;
+}
+
+async fn what_is_odd_and_done_all_the_same_is_told_on_standard_error(database: Database) {
+    let app = TestApp::start(database).await;
+    let quiet = "quiet_hours = { from = \"21:00\", to = \"09:00\" }\nexpire_after = { marketing = \"2h\" }\n";
+    let file = app.write_file("quiet.toml", &format!("{WITHOUT_CALLBACK_URLS}{quiet}"));
+
+    let (code, printed, said) = app.command_saying(&["hold", "--template", "nosuch", "--json"]).await;
+    assert_eq!((code, document(&printed)["done"].as_bool()), (0, Some(true)), "{printed}");
+    assert!(said.starts_with("warning: nosuch is not in the template lists"), "{said}");
+    assert!(said.contains("order_update") && said.contains("wabridge sync"), "it says what there is: {said}");
+    let other = ["hold", "--template", "order_update", "--language", "xx"];
+    let (_, _, said) = app.command_saying(&other).await;
+    assert!(said.contains("order_update (xx) is not in") && said.contains("there are en"), "{said}");
+    let (_, _, said) = app.command_saying(&["hold", "--template", "order_update"]).await;
+    assert_eq!(said, "", "nothing is odd about it");
+
+    let (code, printed, said) = app.command_saying(&["apply", &file, "--json"]).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.starts_with("warning: account acme: quiet hours last 12h, and marketing messages expire"), "{said}");
+    let details = document(&printed)["changes"][0]["details"].to_string();
+    assert!(details.contains("quiet_hours none -> { from = "), "as the file spells it: {details}");
+    app.leave().await;
+}
+
+fn document(printed: &str) -> Value {
+    serde_json::from_str(printed).unwrap_or_else(|error| panic!("{printed:?} is one document: {error}"))
 }
 
 async fn a_replay_ends_when_its_url_is_taken_out(database: Database) {
@@ -166,6 +221,7 @@ on_each_database![
     what_is_done_is_told_to_scripts_in_one_document,
     the_suppression_list_begins_with_the_newest_and_runs_no_formula,
     who_is_forgotten_twice_was_not_there_the_second_time,
+    what_is_odd_and_done_all_the_same_is_told_on_standard_error,
     a_replay_ends_when_its_url_is_taken_out,
 ];
 
@@ -217,14 +273,66 @@ async fn a_dry_run_of_the_first_file_makes_nothing() {
     assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 1, "only the file");
 }
 
-#[tokio::test]
-async fn what_a_restore_keeps_is_for_its_owner_alone() {
+/// A folder with a database that holds a connection.
+async fn folder_with_database() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let apply = folder.path().join("apply.toml");
     fs::write(&apply, "[[connections]]\nid = \"c\"\nprovider = \"meta\"\naccess_token = \"a\"\napp_secret = \"b\"\nverify_token = \"c\"\n")
         .expect("the folder can be written");
     let (code, said) = in_folder(folder.path(), &["apply", "apply.toml"]).await;
     assert_eq!(code, 0, "{said}");
+    folder
+}
+
+#[tokio::test]
+async fn a_backup_is_looked_at_before_anybody_is_asked_whether_to_restore_it() {
+    let folder = folder_with_database().await;
+    let (code, said) = in_folder(folder.path(), &["backup", "nowhere/copy.db"]).await;
+    assert_eq!(code, 1);
+    assert!(said.contains("there is no folder") && said.contains("nowhere: make it"), "{said}");
+    assert_eq!(in_folder(folder.path(), &["backup", "copy.db"]).await.0, 0);
+    fs::write(folder.path().join("broken.db"), "no database").expect("the folder can be written");
+    let before = fs::read(folder.path().join("data/wabridge.db")).expect("it is there");
+
+    let (no_such_file, missing) = in_folder(folder.path(), &["restore", "no-such-file.db", "--replace"]).await;
+    let (damaged, broken) = in_folder(folder.path(), &["restore", "broken.db", "--replace"]).await;
+    let (unconfirmed, sound) = in_folder(folder.path(), &["restore", "copy.db", "--replace"]).await;
+
+    assert_eq!((no_such_file, damaged, unconfirmed), (1, 1, 1));
+    assert!(missing.contains("there is no backup"), "{missing}");
+    assert!(broken.contains("is damaged") && !broken.contains("--yes"), "{broken}");
+    assert!(sound.contains("--yes") && !sound.contains("damaged"), "nobody is there to be asked: {sound}");
+    assert_eq!(fs::read(folder.path().join("data/wabridge.db")).expect("it is there"), before);
+    let left = fs::read_dir(folder.path().join("data")).expect("it is there").flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    assert!(
+        left.iter().all(|name| ["wabridge.db", "wabridge.lock", "master.key"].contains(&name.as_str())),
+        "{left:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_command_says_what_it_takes_and_offers_nothing_that_has_no_effect() {
+    let folder = tempfile::tempdir().expect("a folder");
+
+    let (code, said) = in_folder(folder.path(), &["simulator", "--bind", "127.0.0.1:9999"]).await;
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("without a port") && said.contains("--port"), "{said}");
+    for command in ["demo", "bench", "openapi"] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_wabridge"));
+        let help = program.args([command, "--help"]).output().await.expect("the program was built with the tests");
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        assert!(help.contains("Usage:") && !help.contains("--settings"), "{help}");
+    }
+    let (code, said) = in_folder(folder.path(), &["demo", "--settings", "mine.toml"]).await;
+    assert!(code == 1 && said.contains("leave out --settings"), "{said}");
+    let (code, said) = in_folder(folder.path(), &["--settings", "mine.toml", "status"]).await;
+    assert!(code == 1 && said.contains("no settings file mine.toml"), "{said}");
+}
+
+#[tokio::test]
+async fn what_a_restore_keeps_is_for_its_owner_alone() {
+    let folder = folder_with_database().await;
     let (code, said) = in_folder(folder.path(), &["backup", "copy.db"]).await;
     assert_eq!(code, 0, "{said}");
     fs::set_permissions(folder.path().join("data/wabridge.db"), fs::Permissions::from_mode(0o644)).expect("it is ours");

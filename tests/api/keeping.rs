@@ -44,6 +44,10 @@ async fn a_copy_is_made_beside_a_running_server_and_is_for_its_owner_alone() {
     let messages = messages(40);
     app.accept_all(&messages).await;
     let file = app.path("copy.db");
+    for name in ["wabridge.db", "wabridge.db-wal", "wabridge.db-shm", "wabridge.lock"] {
+        let mode = std::fs::metadata(app.path(name)).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name} is for its owner alone, whatever its folder");
+    }
 
     let printed = app.command(&["backup", &text(&file), "--json"]).await;
     let (code, _) = app.command_ending(&["backup", &text(&file)]).await;
@@ -74,8 +78,12 @@ async fn what_waited_at_the_time_of_the_backup_is_not_sent_twice() {
     app.command(&["release", BUSINESS_NUMBER]).await;
     app.until_counted("all are sent", |stats| stats.sends_accepted == 6).await;
 
-    let (running, _) = app.command_ending(&["restore", &file, "--replace", "--yes"]).await;
+    let server = app.process().id();
+    let (running, _, said) = app.command_saying(&["restore", &file, "--replace", "--yes"]).await;
     assert_eq!(running, 1, "not while a server works on it");
+    let lock = text(&app.path("wabridge.lock"));
+    assert!(said.contains(&format!("(process {server})")) && said.contains(&lock), "it says what holds it: {said}");
+    assert!(said.contains("Stop it") && !said.contains("PostgreSQL"), "{said}");
     app.process().terminate().await;
     app.close_store().await;
     let (there, _) = app.command_ending(&["restore", &file]).await;

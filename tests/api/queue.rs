@@ -118,12 +118,14 @@ async fn a_cancelled_campaign_is_never_sent_and_reported_with_its_reason(databas
 
     let count = app.command(&["queue", "cancel", "--campaign", CAMPAIGN, "--dry-run"]).await;
     assert!(count.contains("40 messages would be cancelled"), "{count}");
+    assert!(count.contains("cancelled by an operator before it was sent: no reason was given"), "{count}");
     assert_eq!(app.open_messages().await, 45);
     let (code, _) = app.command_ending(&["queue", "cancel", "--campaign", CAMPAIGN]).await;
     assert_eq!((code, app.open_messages().await), (1, 45), "nobody is there to say yes");
     let arguments = ["queue", "cancel", "--campaign", CAMPAIGN, "--reason", "wrong price", "--yes"];
     let said = app.command(&arguments).await;
     assert!(said.contains("40 messages are cancelled"), "{said}");
+    assert!(said.contains("(1009): cancelled by an operator before it was sent: wrong price\n"), "{said}");
     let (code, _) = app.command_ending(&arguments).await;
     assert_eq!(code, 3, "nothing is left");
     // A repeat gets its first answer, and wakes nobody.

@@ -35,6 +35,24 @@ async fn a_message_that_was_refused_is_sent_again_under_the_same_id(database: Da
     app.leave().await;
 }
 
+async fn what_was_never_accepted_is_for_its_sender_to_send_again(database: Database) {
+    let app = TestApp::start(database).await;
+    let message = Message::template(&person(1), "nosuch", "en");
+    let answer = app.send(&message).await;
+    assert_eq!(answer.code(), 2001, "{answer:?}");
+    app.until("the refusal is kept", async || {
+        !app.store.refused_with(message.msg_id()).await.expect("readable").is_empty()
+    })
+    .await;
+
+    let (code, printed, said) = app.command_saying(&["message", "resend", message.msg_id(), "--json"]).await;
+
+    assert_eq!((code, printed.as_str()), (1, ""), "{said}");
+    assert!(said.contains("was refused at") && said.contains("never accepted"), "{said}");
+    assert!(said.contains(answer.message()) && said.contains("let CleverTap send it again"), "{said}");
+    app.leave().await;
+}
+
 async fn each_send_of_a_message_is_told_shown_and_exported_as_what_came_of_it(database: Database) {
     let app = TestApp::start(database).await;
     app.simulator.add_rule(Rule::next(1, Effect::Refuse(Refusal::code(131030))));
@@ -157,6 +175,7 @@ async fn a_cancelled_and_an_expired_message_go_out_when_they_are_sent_again(data
 
 on_each_database![
     a_message_that_was_refused_is_sent_again_under_the_same_id,
+    what_was_never_accepted_is_for_its_sender_to_send_again,
     each_send_of_a_message_is_told_shown_and_exported_as_what_came_of_it,
     a_message_that_failed_later_is_sent_again_and_old_reports_do_not_stop_it,
     what_waits_or_has_arrived_is_not_sent_again_by_mistake,

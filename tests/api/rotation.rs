@@ -73,7 +73,7 @@ async fn a_change_that_was_interrupted_harms_nobody_and_can_be_finished(database
     app.start_process().await;
     works(&app, 3).await;
 
-    assert!(finished.contains("\"finished_earlier\": true"), "{finished}");
+    assert!(finished.contains("\"finished_earlier\": true") && finished.contains("\"done\": true"), "{finished}");
     assert_eq!(app.read_file("master.key"), changed);
     assert!(!app.path("master.key.new").exists());
     app.finish().await;

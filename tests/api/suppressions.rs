@@ -279,11 +279,13 @@ async fn an_operator_keeps_a_list_by_hand_and_by_file(database: Database) {
     let file = app.write_file("list.csv", &format!("name,phone\nAsha,{}\n?,nobody\nRao,{}\n", person(2), person(3)));
 
     let added = app.command(&["suppress", "add", &person(1), "--all-messages", "--reason", "by mail"]).await;
+    let twice = app.command(&["suppress", "add", &person(1), "--reason", "by phone"]).await;
     let (bad, imported) = app.command_ending(&["suppress", "import", &file, "--json"]).await;
     let (again, unchanged) = app.command_ending(&["suppress", "import", &file, "--json"]).await;
     until_refused(&app, &person(3)).await;
 
-    assert!(added.contains("1 person is on the list"), "{added}");
+    assert!(added.contains("1 person is added to the list"), "{added}");
+    assert!(twice.contains("0 people are added") && twice.contains("; 1 was on it already, unchanged"), "{twice}");
     let (imported, unchanged): (Value, Value) =
         (serde_json::from_str(&imported).expect("JSON"), serde_json::from_str(&unchanged).expect("JSON"));
     assert_eq!((bad, again), (4, 4), "a line needs a person's look");

@@ -188,7 +188,7 @@ unknown_grace = "{UNKNOWN_GRACE_S}s"
 
 [log]
 # The campaign calls with a wrong passcode on purpose, and the simulator breaks off connections on purpose.
-filter = "warn,wabridge::http::platform_api=error,actix_http::h1=off"
+filter = "warn,wabridge::services::accept=error,actix_http::h1=off"
 "#
     )
 }

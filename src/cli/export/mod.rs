@@ -119,7 +119,7 @@ pub(crate) async fn export(settings: &Settings, arguments: &ExportArguments) -> 
     let wanted = wanted(&configuration, filters)?;
     let bar = bar(&store, filters).await?;
     let watch = |last: MessageId| bar.set_position(last.made_at().0.unsigned_abs());
-    let mut table = Table::new(open(filters.output.as_deref())?, columns, filters.json);
+    let mut table = Table::new(new_file_or_output(filters.output.as_deref())?, columns, filters.json);
     let written = match table.head() {
         Err(error) => Err(ExportError::Writing(error)),
         Ok(()) => match &arguments.what {
@@ -185,12 +185,15 @@ async fn bar(store: &Store, filters: &Filters) -> anyhow::Result<ProgressBar> {
 }
 
 /// A new file for its owner alone, or standard output.
-fn open(file: Option<&Path>) -> anyhow::Result<Box<dyn Write + Send>> {
+pub(super) fn new_file_or_output(file: Option<&Path>) -> anyhow::Result<Box<dyn Write + Send>> {
     let Some(path) = file else { return Ok(Box::new(BufWriter::new(std::io::stdout()))) };
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => Ok(Box::new(BufWriter::new(file))),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             bail!("{} exists already: choose another name, or move it away", path.display())
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            bail!("there is no folder for {}: make it, or name a file in another", path.display())
         }
         Err(error) => Err(error).with_context(|| format!("could not create {}", path.display())),
     }

@@ -13,7 +13,7 @@ use wabridge::{
         status::DeliveryStatus,
     },
     settings::Settings,
-    store::story::StoredMessage,
+    store::{Store, configuration::Configuration, story::StoredMessage},
 };
 
 use super::{find, nothing_known};
@@ -31,7 +31,7 @@ Examples:
   wabridge message resend '7|1790000000|20261120|7|0' --reason 'the template is mended'
   wabridge message resend msg_06xtcv2j80000 --force      its outcome is unknown, and a second copy would do no harm
 
-Exit codes: 0 it waits to be sent; 1 it may not be sent again, the text says why; 2 the id names several messages;
+Exit codes: 0 it waits to be sent; 1 it may not be sent again, or was refused and never accepted: the text says why; 2 the id names several messages;
 3 no such message. --json prints: done, id, expires_at.")]
 pub(crate) struct ResendArguments {
     /// Our id (msg_…), the platform’s msgId, or the provider’s id (wamid.…)
@@ -52,7 +52,10 @@ pub(crate) async fn resend(settings: &Settings, arguments: &ResendArguments) -> 
     let configuration = store.load_configuration().await?;
     let found = find(&store, &configuration, &arguments.id).await?;
     let message = match found.as_slice() {
-        [] => return nothing_known(&arguments.id, arguments.json),
+        [] => {
+            ensure_not_refused(&store, &configuration, &arguments.id).await?;
+            return nothing_known(&arguments.id, arguments.json);
+        }
         [one] => one,
         [_, _, ..] => {
             let ids: Vec<String> = found.iter().map(|message| message.id.to_string()).collect();
@@ -83,6 +86,21 @@ pub(crate) async fn resend(settings: &Settings, arguments: &ResendArguments) -> 
     let value = json!({"done": true, "id": message.id.to_string(), "expires_at": expires_at.to_string()});
     report(arguments.json, &text, &value)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Of a request that was refused nothing waits here: only its sender can send it again.
+async fn ensure_not_refused(store: &Store, configuration: &Configuration, id: &str) -> anyhow::Result<()> {
+    let refused = store.refused_with(id).await?;
+    let Some(newest) = refused.first() else { return Ok(()) };
+    let account = configuration.accounts.iter().find(|account| account.key == newest.account);
+    bail!(
+        "{id} was refused at {} for account {} ({}), so it was never accepted and cannot be sent from here: {}. Mend that, then \
+         let CleverTap send it again",
+        newest.at,
+        account.map_or("?", |account| account.id.as_str()),
+        newest.kind,
+        newest.answer
+    )
 }
 
 /// How it stood, in words.

@@ -15,7 +15,7 @@ use wabridge::{
 };
 
 use crate::cli::{
-    queue::{RuleReport, moment, quiet_end},
+    queue::{RuleReport, moment},
     status::ago,
 };
 
@@ -99,7 +99,7 @@ fn quiet(account: &Account, message: &StoredMessage, now: UnixMillis) -> Option<
     } else {
         String::new()
     };
-    Some(format!("{} for the end of quiet hours{too_late}", quiet_end(account, until)))
+    Some(format!("for the end of quiet hours at {}{too_late}", moment(until)))
 }
 
 /// The rule of an operator that keeps it back.

@@ -93,10 +93,6 @@ impl View<'_> {
         self.configuration.accounts.iter().find(|account| account.key == key)
     }
 
-    fn wall_clock(&self, alike: &Alike, until: UnixMillis) -> String {
-        self.account(alike.account).map_or_else(|| moment(until), |account| quiet_end(account, until))
-    }
-
     fn text(&self) -> anyhow::Result<String> {
         let mut text = String::new();
         let numbers = self.by_number();
@@ -141,7 +137,7 @@ impl View<'_> {
         writeln!(text, "    oldest {} ago, the first expires {expiry}", ago(tally.oldest, self.now))?;
         if let Some(until) = self.quiet_until(alike) {
             let too_late = if tally.first_expiry <= until { "; the first expires before that" } else { "" };
-            writeln!(text, "    waits for the end of quiet hours, {}{too_late}", self.wall_clock(alike, until))?;
+            writeln!(text, "    waits for the end of quiet hours at {}{too_late}", moment(until))?;
         }
         if let Some(rule) = self.verdict(alike) {
             let word = match rule.action {
@@ -296,13 +292,6 @@ pub(crate) fn tell_rules(rules: &[RuleReport], now: UnixMillis, text: &mut Strin
         }
     }
     Ok(())
-}
-
-/// `until 09:00 (Asia/Kolkata), 2026-11-21T03:30:00Z`
-pub(crate) fn quiet_end(account: &Account, until: UnixMillis) -> String {
-    let policy = &account.policy;
-    let wall = policy.quiet_hours.as_ref().map_or_else(String::new, |hours| format!("{} ", hours.to));
-    format!("until {wall}({}), {}", policy.time_zone, moment(until))
 }
 
 /// What a filter means, in words.

@@ -47,7 +47,8 @@ Examples:
 
 Exit codes: 0; with --exit-code 4 when needs_attention is not empty: a hold, a callback URL that fails, dead callbacks, a
 replay in trouble, a template that is paused, a list that cannot be read, a number of bad quality or that no server works
-on, subscribers that the platform refused, and for a day a critical notice or a file that could not be copied.";
+on, subscribers that the platform refused, and for a day a critical notice or a file that could not be copied. Whether what was
+set up is right (webhooks, callback URLs, tokens, disks) is the matter of `wabridge check`.";
 
 #[derive(Serialize)]
 pub(super) struct Report {

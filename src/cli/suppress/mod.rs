@@ -4,6 +4,7 @@ mod lines;
 
 use std::{
     io::{BufWriter, Write as _},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -24,8 +25,10 @@ use wabridge::{
 
 use self::lines::{BadLine, Lines, Listed};
 use super::{
-    answer, answer_json, counted, exit, export::table::harmless, json::JsonWriter, known_account, misused, not_found,
-    progress, report,
+    answer, answer_json, counted, exit,
+    export::{new_file_or_output, table::harmless},
+    json::JsonWriter,
+    known_account, misused, not_found, progress, report,
 };
 
 /// Who must not be sent marketing messages, or any: add, remove, list, import, export
@@ -66,14 +69,15 @@ pub(crate) struct SuppressArguments {
 enum What {
     /// Put people on the list
     ///
-    /// They get no marketing messages from now on, or with --all-messages none at all. Who is on it already gets the
-    /// new reason.
+    /// They get no marketing messages from now on, or with --all-messages none at all. Whom an operator put on it before keeps
+    /// the first date and reason, unless --all-messages says more now.
     #[command(after_help = "\
 Examples:
   wabridge suppress add +919876500001 --reason 'asked by mail'
   wabridge suppress add +919876500001 +919876500002 --all-messages --account acme
 
---json prints: done, account, read, added (new or changed), unchanged, bad_lines, bad_lines_shown.")]
+--json prints: done (somebody was added), account, read, added (new, or for more messages than before), unchanged (on it
+already), bad_lines, bad_lines_shown.")]
     Add {
         /// Telephone numbers, like +919876500001
         #[arg(required = true, value_name = "PHONE")]
@@ -117,7 +121,8 @@ Examples:
   mysql … | wabridge suppress import - --reason 'opted out in the shop'
 
 Lines that name nobody are told with their number, and stop nothing: the command ends with 4 then.
---json prints: done, account, read, added (new or changed), unchanged, bad_lines, bad_lines_shown.")]
+--json prints: done (somebody was added), account, read, added (new, or for more messages than before), unchanged (on it
+already), bad_lines, bad_lines_shown.")]
     Import {
         /// The file; - reads standard input
         file: String,
@@ -128,12 +133,17 @@ Lines that name nobody are told with their number, and stop nothing: the command
     ///
     /// With whole telephone numbers. A reason that a spreadsheet would take for a formula gets an apostrophe in front.
     #[command(after_help = "\
-Example:
+Examples:
   wabridge suppress export --account acme > list.csv
+  wabridge suppress export --output list.csv          a new file, for its owner alone
 
 People whose number is not known are not in it; how many those are is said on standard error.
 As JSON: `wabridge suppress list --full --json`.")]
-    Export,
+    Export {
+        /// Write to this file, which must not exist [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -160,7 +170,7 @@ pub(crate) async fn suppress(settings: &Settings, arguments: &SuppressArguments)
         What::Remove { phones, reason } => list.remove(phones, reason).await,
         What::List { full } => list.show(*full).await,
         What::Import { file, entry } => list.import(file, entry).await,
-        What::Export => list.export().await,
+        What::Export { output } => list.export(output.as_deref()).await,
     }
 }
 
@@ -272,7 +282,7 @@ impl List {
             let shown: Vec<Value> =
                 bad_shown.iter().map(|bad| json!({"line": bad.line, "problem": bad.problem})).collect();
             answer_json(&json!({
-                "done": true, "account": self.account.id, "read": read, "added": added, "unchanged": unchanged,
+                "done": added > 0, "account": self.account.id, "read": read, "added": added, "unchanged": unchanged,
                 "bad_lines": bad, "bad_lines_shown": shown,
             }))?;
         } else {
@@ -285,13 +295,12 @@ impl List {
             }
             let left_out =
                 if bad > 0 { format!("; {} could not be read", counted(bad, "line", "lines")) } else { String::new() };
-            let people = counted(added, "person is", "people are");
             let already = match unchanged {
                 0 => String::new(),
-                _ => format!("; {} on it already, for the same reason", counted(unchanged, "was", "were")),
+                _ => format!("; {} on it already, unchanged", counted(unchanged, "was", "were")),
             };
-            let account = &self.account.id;
-            answer(&format!("{people} on the list of {account} now, or with another reason{already}{left_out}\n"))?;
+            let (people, account) = (counted(added, "person is", "people are"), &self.account.id);
+            answer(&format!("{people} added to the list of {account}{already}{left_out}\n"))?;
         }
         Ok(if bad > 0 { ExitCode::from(exit::NEEDS_ATTENTION) } else { ExitCode::SUCCESS })
     }
@@ -333,12 +342,12 @@ impl List {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn export(&self) -> anyhow::Result<ExitCode> {
+    async fn export(&self, output: Option<&Path>) -> anyhow::Result<ExitCode> {
         if self.json {
             return Err(misused("an export is CSV; `wabridge suppress list --full --json` prints JSON"));
         }
         let mut written = 0_u64;
-        let mut writer = csv::Writer::from_writer(BufWriter::new(std::io::stdout()));
+        let mut writer = csv::Writer::from_writer(new_file_or_output(output)?);
         writer.write_record(["phone", "scope", "reason", "source", "since"])?;
         let mut nameless = 0_u64;
         self.each(|entry| {
@@ -353,7 +362,9 @@ impl List {
         })
         .await?;
         writer.flush().context("could not write the answer")?;
-        eprintln!("{} of the list of {}, the newest first", counted(written, "entry", "entries"), self.account.id);
+        let place = output.map_or_else(String::new, |file| format!(", in {}", file.display()));
+        let entries = counted(written, "entry", "entries");
+        eprintln!("{entries} of the list of {}, the newest first{place}", self.account.id);
         if nameless > 0 {
             let entries = counted(nameless, "entry is", "entries are");
             eprintln!("{entries} not in it: only hashes or ids of these people are known, not their numbers");

@@ -4,12 +4,13 @@
 use std::{collections::BTreeMap, fmt};
 
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde::Serialize;
+use toml::{Table, Value};
 
 use super::{ApplyFile, ApplyProblem, Reference, Stated};
 use crate::{
     domain::{
-        account::{Account, Connection, Credentials, Sender},
+        account::{Account, AccountPolicy, Connection, Credentials, Sender},
         callback::{EventKind, Subscription},
         phone::PhoneNumber,
     },
@@ -124,23 +125,45 @@ fn account_details(stored: Option<&Account>, wanted: &AccountRecord) -> Option<V
     let mut details = Vec::new();
     push_detail(&mut details, "name", &stored.name, &wanted.name);
     push_detail(&mut details, "enabled", &stored.enabled, &wanted.enabled);
-    let json = |policy| serde_json::to_value(policy).expect("a policy is plain data");
-    push_json_details(&mut details, "", &json(&stored.policy), &json(&wanted.policy));
-    details.extend(credential_details(&stored.credentials, &wanted.credentials));
+    let spelt = |policy| as_the_file_spells(policy, &wanted.platform);
+    push_table_details(&mut details, "", &spelt(&stored.policy), &spelt(&wanted.policy));
+    details.extend(credential_details(&stored.credentials, wanted));
     Some(details)
 }
 
-fn credential_details(stored: &Credentials, wanted: &Credentials) -> Vec<String> {
+/// A policy under the names that it has in the file, without what is off.
+fn as_the_file_spells(policy: &AccountPolicy, platform: &str) -> Table {
+    let mut fields = table(policy);
+    for name in ["account_id", "region"] {
+        if let Some(value) = fields.remove(&format!("platform_{name}")) {
+            fields.insert(format!("{platform}_{name}"), value);
+        }
+    }
+    if let Some(sync) = fields.get_mut("subscribe_sync").and_then(Value::as_table_mut) {
+        sync.remove("enabled");
+    }
+    if !policy.subscribe_sync.enabled {
+        fields.remove("subscribe_sync");
+    }
+    fields
+}
+
+fn table(policy: &impl Serialize) -> Table {
+    Table::try_from(policy).expect("a policy is plain data")
+}
+
+fn credential_details(stored: &Credentials, record: &AccountRecord) -> Vec<String> {
+    let (wanted, platform) = (&record.credentials, &record.platform);
     let basic_name = |credentials: &Credentials| credentials.basic.as_ref().map(|(name, _)| name.clone());
     let basic_password = |credentials: &Credentials| credentials.basic.as_ref().map(|(_, password)| password.clone());
     let mut details = Vec::new();
     for (name, same) in [
-        ("passcode", same_secrets(&stored.passcodes, &wanted.passcodes)),
-        ("basic_username", basic_name(stored) == basic_name(wanted)),
-        ("basic_password", same_secret(basic_password(stored).as_ref(), basic_password(wanted).as_ref())),
-        ("bearer_token", same_secret(stored.bearer_token.as_ref(), wanted.bearer_token.as_ref())),
-        ("api_passcode", same_secret(stored.api_passcode.as_ref(), wanted.api_passcode.as_ref())),
-        ("url_token", same_secret(stored.url_token.as_ref(), wanted.url_token.as_ref())),
+        (format!("{platform}_passcode"), same_secrets(&stored.passcodes, &wanted.passcodes)),
+        ("basic_username".to_owned(), basic_name(stored) == basic_name(wanted)),
+        ("basic_password".to_owned(), same_secret(basic_password(stored).as_ref(), basic_password(wanted).as_ref())),
+        ("bearer_token".to_owned(), same_secret(stored.bearer_token.as_ref(), wanted.bearer_token.as_ref())),
+        (format!("{platform}_api_passcode"), same_secret(stored.api_passcode.as_ref(), wanted.api_passcode.as_ref())),
+        ("url_token".to_owned(), same_secret(stored.url_token.as_ref(), wanted.url_token.as_ref())),
     ] {
         if !same {
             details.push(format!("{name} changed"));
@@ -158,8 +181,7 @@ fn sender_details(stored: Option<&Sender>, wanted: &SenderRecord) -> Option<Vec<
     push_detail(&mut details, "phone_number_id", &stored.provider_number_id, &wanted.provider_number_id);
     push_detail(&mut details, "waba_id", &stored.provider_account_id, &wanted.provider_account_id);
     push_detail(&mut details, "messages_per_second", &stored.messages_per_second, &wanted.messages_per_second);
-    let json = |policy| serde_json::to_value(policy).expect("a policy is plain data");
-    push_json_details(&mut details, "", &json(&stored.policy), &json(&wanted.policy));
+    push_table_details(&mut details, "", &table(&stored.policy), &table(&wanted.policy));
     Some(details)
 }
 
@@ -268,22 +290,20 @@ fn push_detail<T: PartialEq + fmt::Display>(details: &mut Vec<String>, name: &st
 }
 
 /// Field by field, tables within tables too.
-fn push_json_details(details: &mut Vec<String>, path: &str, old: &Value, new: &Value) {
-    if let (Value::Object(old), Value::Object(new)) = (old, new) {
-        for (key, new_value) in new {
-            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            push_json_details(details, &path, old.get(key).unwrap_or(&Value::Null), new_value);
+fn push_table_details(details: &mut Vec<String>, path: &str, old: &Table, new: &Table) {
+    let gone = old.keys().filter(|key| !new.contains_key(*key));
+    for key in new.keys().chain(gone) {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match (old.get(key), new.get(key)) {
+            (Some(Value::Table(old)), Some(Value::Table(new))) => push_table_details(details, &path, old, new),
+            (old, new) if old == new => {}
+            (old, new) => details.push(format!("{path} {} -> {}", shown(old), shown(new))),
         }
-    } else if old != new {
-        details.push(format!("{path} {} -> {}", shown(old), shown(new)));
     }
 }
 
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "none".to_owned(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    }
+fn shown(value: Option<&Value>) -> String {
+    value.map_or_else(|| "none".to_owned(), ToString::to_string)
 }
 
 fn map_details<T>(

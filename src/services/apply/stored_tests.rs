@@ -128,8 +128,8 @@ async fn only_what_differs_is_changed_and_secrets_are_not_shown() {
             changes,
             [
                 "~ connection main: app_secret changed",
-                "~ account acme: allowed_addresses [\"203.0.113.0/24\",\"198.51.100.7/32\"] -> \
-                 [\"203.0.113.0/24\",\"198.51.100.8/32\"], expire_after.marketing \"2h\" -> \"3h\", time_zone \"Asia/Kolkata\" -> \"Asia/Dubai\", \
+                "~ account acme: time_zone \"Asia/Kolkata\" -> \"Asia/Dubai\", expire_after.marketing \"2h\" -> \"3h\", \
+                 allowed_addresses [\"203.0.113.0/24\", \"198.51.100.7/32\"] -> [\"203.0.113.0/24\", \"198.51.100.8/32\"], \
                  bearer_token changed, x-api-key changed",
                 "~ sender +919876500001: messages_per_second 250 -> 40, location_name \"Acme\" -> none",
                 "~ callbacks with delivery reports of account acme: URL changed",
@@ -270,6 +270,34 @@ async fn a_secret_copied_into_another_row_does_not_open() {
 
         let text = crate::telemetry::Chain(&error).to_string();
         assert!(text.contains("connections/other") && text.contains("security.master_key"), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_changes_is_told_as_the_file_spells_it() {
+    on_each_database(|store| async move {
+        let account = |lines: &str| {
+            format!(
+                "[[accounts]]\nid = \"acme\"\nplatform = \"clevertap\"\nbearer_token = \"b\"\nclevertap_region = \"in1\"\n\
+                 clevertap_account_id = \"TEST-ACC-1\"\nclevertap_passcode = \"pass\"\n{lines}"
+            )
+        };
+        apply_text(&store, &account("")).await;
+
+        let quiet = "quiet_hours = { from = \"21:00\", to = \"09:00\" }\nallowed_addresses = [\"203.0.113.0/24\"]\n";
+        let changes = apply_text(&store, &account(quiet)).await;
+        assert_eq!(
+            changes,
+            ["~ account acme: allowed_addresses [] -> [\"203.0.113.0/24\"], quiet_hours none -> { from = \"21:00\", \
+              to = \"09:00\", categories = [\"marketing\"] }"]
+        );
+        let changes = apply_text(&store, &account("subscribe_sync = { type = \"sms\" }\n")).await;
+        assert!(changes[0].contains("subscribe_sync none -> { path = \"/1/subscribe\", type = \"sms\" }"), "{changes:?}");
+        let changes = apply_text(&store, &account("").replace("in1", "sg1").replace("\"pass\"", "\"word\"")).await;
+        for part in ["subscribe_sync { path", "clevertap_region \"in1\" -> \"sg1\"", "clevertap_passcode changed"] {
+            assert!(changes[0].contains(part), "{part} is missing in {changes:?}");
+        }
     })
     .await;
 }

@@ -190,6 +190,11 @@ impl TestApp {
         process::command_ending(&self.settings, self.folder.path(), arguments).await
     }
 
+    /// The same with what it says on standard error, where warnings and errors are.
+    pub(crate) async fn command_saying(&self, arguments: &[&str]) -> (i32, String, String) {
+        process::command_saying(&self.settings, self.folder.path(), arguments).await
+    }
+
     /// Closes the second opening of the database: for what replaces the file.
     pub(crate) async fn close_store(&self) {
         self.store.clone().close().await.expect("it was open");

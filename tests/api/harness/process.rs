@@ -30,6 +30,11 @@ impl Process {
         Self { child, url }
     }
 
+    /// Of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// `kill -9`
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("it was running");
@@ -60,6 +65,14 @@ pub(super) async fn command_ending(settings: &Settings, folder: &Path, arguments
     output.read_to_string(&mut printed).await.expect("it prints text");
     let ended = child.wait().await.expect("it is our child");
     (ended.code().unwrap_or(-1), printed)
+}
+
+/// The same, with what it says on standard error.
+pub(super) async fn command_saying(settings: &Settings, folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let ended = program(settings, folder, arguments).stderr(Stdio::piped()).output().await;
+    let ended = ended.expect("the program was built with the tests");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (ended.status.code().unwrap_or(-1), text(&ended.stdout), text(&ended.stderr))
 }
 
 fn program(settings: &Settings, folder: &Path, arguments: &[&str]) -> Command {
