@@ -9,8 +9,10 @@ CREATE TABLE alarms (
     raised_at  BIGINT NOT NULL,
     -- When it was over; none while it lasts.
     over_at    BIGINT NULL,
-    -- When operators last heard of it; none when they never did.
+    -- When it was last told, be it to the log alone; none when it never was.
     told_at    BIGINT NULL,
+    -- The ways that took it then, such as "webhook, e-mail"; empty when none is set up.
+    told_by    TEXT NOT NULL DEFAULT '',
     -- Whether they heard of it since it was last raised.
     told       BOOLEAN NOT NULL,
     PRIMARY KEY (kind, subject),

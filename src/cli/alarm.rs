@@ -8,8 +8,9 @@ use serde_json::json;
 use wabridge::{
     app::{open_existing_store, platform_exchange},
     clock,
-    services::alarms::{AlarmWays, letter::Letter},
+    services::alarms::{AlarmWays, WAYS_JOINED_BY, letter::Letter},
     settings::Settings,
+    store::{Store, StoreError, alarms::AlarmRecord},
 };
 
 use super::{answer, answer_json, exit, report};
@@ -36,7 +37,8 @@ Examples:
   wabridge alarm list || page-somebody
   wabridge alarm list --json | jq -r '.[].text'
 
---json prints a list, of each: kind, subject, text, since, told.")]
+--json prints a list, of each: kind, subject, text, since, told (when; null: nobody was), told_by (the ways that took it),
+untold (why nobody was told; null: somebody was).")]
     List {
         /// Print one JSON document
         #[arg(long)]
@@ -59,14 +61,60 @@ answered with success; look there whether it arrived.
     },
 }
 
+/// Something that is wrong now.
 #[derive(Serialize)]
-struct Active {
-    kind: &'static str,
-    subject: String,
-    text: String,
+pub(super) struct Active {
+    pub(super) kind: &'static str,
+    pub(super) subject: String,
+    pub(super) text: String,
     since: String,
     /// When operators last heard of it.
     told: Option<String>,
+    /// The ways that took it then.
+    told_by: Vec<String>,
+    /// Why nobody was told.
+    untold: Option<&'static str>,
+}
+
+/// No way was set up when it was raised: only the server's log has it.
+const NO_WAY: &str = "no way is set up, see `wabridge alarm test`";
+/// The server has not come to it, or every way failed.
+const NOT_TAKEN: &str = "no way has taken it yet; `wabridge alarm test` tries them";
+
+impl Active {
+    fn of(record: AlarmRecord) -> Self {
+        let told_by: Vec<String> =
+            record.told_by.split(WAYS_JOINED_BY).filter(|way| !way.is_empty()).map(str::to_owned).collect();
+        let untold = match record.told_at {
+            None => Some(NOT_TAKEN),
+            Some(_) => told_by.is_empty().then_some(NO_WAY),
+        };
+        Self {
+            kind: record.kind.as_str(),
+            subject: record.subject,
+            text: record.text,
+            since: record.raised_at.to_string(),
+            told: record.told_at.filter(|_| untold.is_none()).map(|at| at.to_string()),
+            told_by,
+            untold,
+        }
+    }
+
+    /// Since when, and who knows.
+    pub(super) fn told(&self) -> String {
+        let told = match (&self.told, self.untold) {
+            (Some(at), _) => format!("told by {} at {at}", self.told_by.join(" and ")),
+            (None, Some(why)) => format!("nobody was told: {why}"),
+            (None, None) => "nobody was told".to_owned(),
+        };
+        format!("since {}, {told}", self.since)
+    }
+}
+
+/// What is wrong now, as the server last wrote it down.
+pub(super) async fn active(store: &Store) -> Result<Vec<Active>, StoreError> {
+    let records = store.alarms().await?.into_iter().filter(|record| record.over_at.is_none());
+    Ok(records.map(Active::of).collect())
 }
 
 pub(crate) async fn alarm(settings: &Settings, arguments: &AlarmArguments) -> anyhow::Result<ExitCode> {
@@ -78,26 +126,13 @@ pub(crate) async fn alarm(settings: &Settings, arguments: &AlarmArguments) -> an
 
 async fn list(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
-    let active: Vec<Active> = store
-        .alarms()
-        .await?
-        .into_iter()
-        .filter(|record| record.over_at.is_none())
-        .map(|record| Active {
-            kind: record.kind.as_str(),
-            subject: record.subject,
-            text: record.text,
-            since: record.raised_at.to_string(),
-            told: record.told_at.map(|at| at.to_string()),
-        })
-        .collect();
+    let active = active(&store).await?;
     if json {
         answer_json(&active)?;
     } else {
         let mut text = String::new();
         for alarm in &active {
-            let told = alarm.told.as_deref().unwrap_or("nobody yet");
-            writeln!(text, "{} {}: {}\n    since {}, told {told}", alarm.kind, alarm.subject, alarm.text, alarm.since)?;
+            writeln!(text, "{} {}: {}\n    {}", alarm.kind, alarm.subject, alarm.text, alarm.told())?;
         }
         answer(if active.is_empty() { "nothing is wrong\n" } else { &text })?;
     }
@@ -124,4 +159,36 @@ async fn test(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
     }
     report(json, &text, &json!({"done": !failed, "ways": ways}))?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+#[cfg(test)]
+mod tests {
+    use wabridge::domain::{alarm::AlarmKind, time::UnixMillis};
+
+    use super::*;
+
+    fn told(told_at: Option<i64>, told_by: &str) -> (Option<String>, String) {
+        let record = AlarmRecord {
+            kind: AlarmKind::DiskFull,
+            subject: "disk of data".to_owned(),
+            text: "only 0.1 GB are free".to_owned(),
+            raised_at: UnixMillis(0),
+            over_at: None,
+            told_at: told_at.map(UnixMillis),
+            told_by: told_by.to_owned(),
+            told: told_at.is_some(),
+        };
+        let active = Active::of(record);
+        (active.told.clone(), active.told())
+    }
+
+    #[test]
+    fn who_was_told_is_said_and_the_log_is_nobody() {
+        let (at, words) = told(Some(0), "webhook, e-mail");
+        assert!(at.is_some() && words.contains("told by webhook and e-mail at 1970"), "{words}");
+        let (at, words) = told(Some(0), "");
+        assert!(at.is_none() && words.contains("nobody was told: no way is set up"), "{words}");
+        let (at, words) = told(None, "");
+        assert!(at.is_none() && words.contains("nobody was told: no way has taken it yet"), "{words}");
+    }
 }

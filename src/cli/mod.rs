@@ -25,12 +25,10 @@ pub(crate) mod sync;
 pub(crate) mod unrecognized;
 mod when;
 
-use std::{
-    fmt::Display,
-    io::{BufRead as _, IsTerminal as _, Write as _},
-};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
+pub(crate) use wabridge::domain::words::counted;
 use wabridge::{
     domain::{
         account::{Account, Sender},
@@ -78,12 +76,6 @@ pub(crate) fn known_number<'a>(configuration: &'a Configuration, text: &str) -> 
     let number = PhoneNumber::from_international(text);
     let sender = number.and_then(|number| configuration.sender(&number));
     sender.ok_or_else(|| not_found(format!("there is no number {text}; `wabridge status` lists them")))
-}
-
-/// `1 message`, `2 messages`.
-pub(crate) fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
-    let noun = if count == N::from(1) { one } else { many };
-    format!("{count} {noun}")
 }
 
 /// What a command did or found: a sentence for people, or one document for programs.

@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde_json::json;
 use wabridge::{
     app::open_existing_store,
+    clock,
     domain::{
         callback::EventKind,
-        ids::{Place, SubscriptionKey},
+        ids::{AccountKey, Place, SubscriptionKey},
         replay::ReplayOf,
         time::UnixMillis,
     },
@@ -38,12 +39,14 @@ Examples:
   wabridge replay --subscription 3 --state delivered --since 6h --rate 50
                                                            CleverTap lost what it took in the last six hours
   wabridge replay --message '7|1790000000|20261120|7|0'    everything about one message
+  wabridge replay --list                                   those under way, and those that ended within a week
   wabridge replay --stop 12                                end a replay early
 
 Exit codes: 0 all were taken; 2 it was not said whose; 3 nothing matches, or there is no such account, URL or replay; 4 some
 were refused again, the URL kept failing, or it was taken out of the configuration meanwhile.
---json prints: done (a replay was asked for), dry_run, events, and for each of the replays: id, account, callback_url (as `wabridge status` numbers
-them), kind, wanted, told, refused, passed (tests, and what the platform has no words for), finished, note.")]
+--json prints: done (a replay was asked for), dry_run, events, and for each of the replays: id, account, callback_url (as `wabridge
+status` numbers them), kind, wanted, told, refused, passed (tests, and what the platform has no words for), finished, note (the
+trouble that it is in, or why it ended early).")]
 pub(crate) struct ReplayArguments {
     /// Only of this account
     #[arg(long, value_name = "ID")]
@@ -81,6 +84,10 @@ pub(crate) struct ReplayArguments {
     /// Do not wait for the end
     #[arg(long)]
     detach: bool,
+    /// Say how replays stand: those under way, and those that ended within a week
+    #[arg(long, conflicts_with_all = ["account", "subscription", "message", "place", "all", "state", "since", "until", "rate",
+        "dry_run", "yes", "detach", "stop"])]
+    list: bool,
     /// End a replay early
     #[arg(long, value_name = "REPLAY", conflicts_with_all = ["account", "subscription", "message", "place", "all", "state", "since",
         "until", "rate", "dry_run", "yes", "detach"])]
@@ -118,6 +125,9 @@ pub(crate) async fn replay(settings: &Settings, arguments: &ReplayArguments) -> 
         return stop(&store, id, arguments.json).await;
     }
     let configuration = store.load_configuration().await?;
+    if arguments.list {
+        return list(&store, &configuration, arguments).await;
+    }
     let wish = wish(&store, &configuration, arguments).await?;
     let planned = plan(&store, &configuration, &wish).await?;
     let events: i64 = planned.iter().map(|part| part.events).sum();
@@ -143,7 +153,9 @@ pub(crate) async fn replay(settings: &Settings, arguments: &ReplayArguments) -> 
     let ids = ask(&store, &planned, arguments.rate).await?;
     if arguments.detach {
         let numbers = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let text = format!("Asked for: replay {numbers}. `wabridge replay --stop N` ends one.\n");
+        let text = format!(
+            "Asked for: replay {numbers}. `wabridge replay --list` says how they stand, `--stop N` ends one.\n"
+        );
         report(arguments, &configuration, &store.replays(&ids).await?, &text, events)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -192,6 +204,21 @@ async fn wish(store: &Store, configuration: &Configuration, arguments: &ReplayAr
     })
 }
 
+/// So many are listed at most.
+const LISTED_MAX: usize = 100;
+const LISTED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+async fn list(store: &Store, configuration: &Configuration, arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
+    let replays = store.replays_since(clock::now().minus(LISTED_FOR), LISTED_MAX).await?;
+    let text = match replays.is_empty() {
+        true => "No replay is under way, and none ended within a week.\n".to_owned(),
+        false => summary(configuration, &replays),
+    };
+    let events = replays.iter().map(|replay| replay.wanted).sum();
+    report(arguments, configuration, &replays, &text, events)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn stop(store: &Store, id: i32, json: bool) -> anyhow::Result<ExitCode> {
     let done = store.stop_replay(id, "ended early by an operator").await?;
     let value = json!({"done": done, "id": id});
@@ -205,8 +232,6 @@ async fn stop(store: &Store, id: i32, json: bool) -> anyhow::Result<ExitCode> {
 
 /// Between two looks at how far it has come.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
-/// Why a replay ends that nobody would work off any more.
-const URL_IS_GONE: &str = "ended: its callback URL was taken out of the configuration";
 
 /// Waits until all are finished, and shows how far they are.
 async fn watch(store: &Store, ids: &[i32], events: i64) -> anyhow::Result<Vec<Replay>> {
@@ -222,7 +247,6 @@ async fn watch(store: &Store, ids: &[i32], events: i64) -> anyhow::Result<Vec<Re
             bar.finish_and_clear();
             return Ok(replays);
         }
-        end_abandoned(store, &open).await?;
         bar.set_message(open.iter().find_map(|replay| replay.note.clone()).unwrap_or_default());
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -233,17 +257,6 @@ async fn watch(store: &Store, ids: &[i32], events: i64) -> anyhow::Result<Vec<Re
             }
         }
     }
-}
-
-/// A callback URL that was taken out, or switched off, has no owner who would go on with its replays.
-async fn end_abandoned(store: &Store, open: &[&Replay]) -> anyhow::Result<()> {
-    let known = store.load_configuration().await?.subscriptions;
-    for replay in open {
-        if !known.iter().any(|subscription| subscription.key == replay.subscription) {
-            store.stop_replay(replay.id, URL_IS_GONE).await?;
-        }
-    }
-    Ok(())
 }
 
 fn listed(configuration: &Configuration, planned: &[Planned], of: ReplayOf) -> String {
@@ -261,20 +274,22 @@ fn summary(configuration: &Configuration, replays: &[Replay]) -> String {
     for replay in replays {
         let note = replay.note.as_ref().map_or_else(String::new, |note| format!("; {note}"));
         let url = name_of(configuration, replay.subscription);
-        writeln!(
-            text,
-            "{url}: told {} again, refused {}, passed over {}{note}",
-            replay.told, replay.refused, replay.passed
-        )
-        .expect("writing to a String cannot fail");
+        let Replay { id, told, refused, passed, .. } = replay;
+        let state = if replay.finished_at.is_none() { ", under way" } else { "" };
+        writeln!(text, "replay {id} to {url}{state}: told {told} again, refused {refused}, passed over {passed}{note}")
+            .expect("writing to a String cannot fail");
     }
     text
 }
 
 fn name_of(configuration: &Configuration, key: SubscriptionKey) -> String {
-    let subscription = configuration.subscriptions.iter().find(|subscription| subscription.key == key);
-    let kind = subscription.map_or("callbacks", |subscription| kind_of(subscription.kind));
-    format!("callback URL {key} ({kind} of {})", account_of(configuration, key))
+    match configuration.subscriptions.iter().find(|subscription| subscription.key == key) {
+        Some(subscription) => {
+            let account = account_of(configuration, subscription.account);
+            format!("callback URL {key} ({} of {account})", kind_of(subscription.kind))
+        }
+        None => format!("callback URL {key} (taken out)"),
+    }
 }
 
 fn kind_of(kind: EventKind) -> &'static str {
@@ -285,10 +300,8 @@ fn kind_of(kind: EventKind) -> &'static str {
     }
 }
 
-fn account_of(configuration: &Configuration, key: SubscriptionKey) -> &str {
-    let subscription = configuration.subscriptions.iter().find(|subscription| subscription.key == key);
-    let account = subscription
-        .and_then(|subscription| configuration.accounts.iter().find(|account| account.key == subscription.account));
+fn account_of(configuration: &Configuration, key: AccountKey) -> &str {
+    let account = configuration.accounts.iter().find(|account| account.key == key);
     account.map_or("?", |account| account.id.as_str())
 }
 
@@ -329,7 +342,7 @@ fn report(
     let done = !replays.is_empty();
     let replays = replays.iter().map(|replay| ReplayReport {
         id: replay.id,
-        account: account_of(configuration, replay.subscription),
+        account: account_of(configuration, replay.account),
         callback_url: replay.subscription.0,
         kind: of(replay).map(|subscription| subscription.kind.as_str()),
         wanted: replay.wanted,

@@ -9,8 +9,8 @@ use super::{
     answer, answer_json, counted, exit,
     queue::tell_rules,
     report::{
-        self, AccountReport, CallbackUrlReport, ChannelReport, FilesReport, HoldReport, Moment, NumberReport, Report,
-        SubscribeSyncReport,
+        self, AccountReport, CallbackUrlReport, ChannelReport, EndedReplayReport, FilesReport, HoldReport, Moment,
+        NumberReport, Report, SubscribeSyncReport,
     },
 };
 
@@ -59,12 +59,19 @@ fn told(report: &Report) -> anyhow::Result<String> {
     numbers.iter().try_for_each(|number| tell_number(number, now, &mut text))?;
     heading("\nCALLBACK URLS", callback_urls, &mut text)?;
     callback_urls.iter().try_for_each(|url| tell_callback_url(url, now, &mut text))?;
+    tell_ended_replays(&report.replays_ended, now, &mut text)?;
     if !notices.is_empty() {
         writeln!(text, "\nNOTICES OF THE LAST WEEK, the newest first")?;
     }
     for notice in notices {
         let (since, severity) = (ago(notice.at.0, now), notice.severity.as_str());
         writeln!(text, "  {since} ago, {} ({severity}): {}", notice.account, notice.text)?;
+    }
+    if !report.alarms.is_empty() {
+        writeln!(text, "\nALARMS")?;
+    }
+    for alarm in &report.alarms {
+        writeln!(text, "  {}: {}\n    {}", alarm.subject, alarm.text, alarm.told())?;
     }
     tell_rules(&report.queue_rules, now, &mut text)?;
     tell_files(&report.files, &mut text)?;
@@ -205,6 +212,25 @@ fn tell_callback_url(url: &CallbackUrlReport, now: UnixMillis, text: &mut String
             text,
             "    replay {id} since {since} ago: {done} of {}, refused {}{note}",
             replay.wanted, replay.refused
+        )?;
+    }
+    Ok(())
+}
+
+/// Also those to callback URLs that are there no more, which stand nowhere else.
+fn tell_ended_replays(ended: &[EndedReplayReport], now: UnixMillis, text: &mut String) -> std::fmt::Result {
+    if !ended.is_empty() {
+        writeln!(text, "\nREPLAYS THAT ENDED WITHIN A DAY, the newest first")?;
+    }
+    for replay in ended {
+        let EndedReplayReport { id, callback_url, told, refused, passed, .. } = replay;
+        let note = replay.note.as_ref().map_or_else(String::new, |note| format!("; {note}"));
+        let since = ago(replay.ended_at.0, now);
+        writeln!(
+            text,
+            "  replay {id} to callback URL {callback_url} of {}, {since} ago: told {told}, refused {refused}, passed over \
+             {passed}{note}",
+            replay.account
         )?;
     }
     Ok(())

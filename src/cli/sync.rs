@@ -1,4 +1,4 @@
-//! `wabridge sync`: templates, now.
+//! `wabridge sync`: templates, and how numbers are seen, now.
 
 use std::{fmt::Write as _, process::ExitCode, sync::Arc, time::Duration};
 
@@ -6,13 +6,19 @@ use clap::Args;
 use serde::Serialize;
 use wabridge::{
     app::{open_existing_store, provider_exchange},
-    services::{directory::Directory, lookup::TemplateLookup},
+    domain::account::Sender,
+    services::{
+        channels::Channels,
+        directory::{Directory, Snapshot},
+        lookup::TemplateLookup,
+    },
     settings::Settings,
+    store::Store,
 };
 
 use super::{counted, exit, report};
 
-/// Fetch the templates of every number now
+/// Fetch the templates of every number now, and how the provider sees it
 ///
 /// The bridge does so by itself at the start, every few minutes, and when a provider says that one changed. A
 /// running server takes over what this fetches within seconds.
@@ -22,9 +28,11 @@ Examples:
   wabridge sync            a template was approved just now: fetch it, and do not wait for the next round
   wabridge sync --json     the same for scripts
 
-Each line is a business account at WhatsApp (WABA), and how many templates it has in any state.
-Exit codes: 0 all lists are fetched; 1 some could not be, and the old ones stay in use; 3 there is no number yet.
---json prints: done, and for each of the lists: waba, connection, templates, failure.")]
+First a line for each business account at WhatsApp (WABA): how many templates it has in any state. Then one for each number:
+its quality and its limit, which `wabridge status` shows from then on.
+Exit codes: 0 all is fetched; 1 some could not be, and what was known stays in use; 3 there is no number yet.
+--json prints: done; lists, of each: waba, connection, templates, failure; numbers, of each: number, quality, messaging_limit,
+failure.")]
 pub(crate) struct SyncArguments {
     /// Print the result as JSON
     #[arg(long)]
@@ -33,9 +41,10 @@ pub(crate) struct SyncArguments {
 
 #[derive(Serialize)]
 struct Report {
-    /// All lists are fetched.
+    /// All is fetched.
     done: bool,
     lists: Vec<ListReport>,
+    numbers: Vec<NumberReport>,
 }
 
 #[derive(Serialize)]
@@ -47,13 +56,24 @@ struct ListReport {
     failure: Option<String>,
 }
 
+#[derive(Serialize)]
+struct NumberReport {
+    number: String,
+    /// As it is known now, also when it could not be read.
+    quality: &'static str,
+    messaging_limit: Option<String>,
+    failure: Option<String>,
+}
+
 pub(crate) async fn sync(settings: &Settings, arguments: &SyncArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
     let directory = Arc::new(Directory::load(store.clone()).await?);
     let exchange = provider_exchange(settings)?;
     let wait_max = settings.send.template_lookup;
+    let channels = Channels::new(store.clone(), directory.clone(), exchange.clone());
     let lookup = Arc::new(TemplateLookup::new(store.clone(), directory.clone(), exchange, wait_max));
     lookup.sync_outdated(Duration::ZERO).await;
+    channels.read_outdated(Duration::ZERO).await;
 
     let lists = store.load_templates().await?;
     let snapshot = directory.snapshot();
@@ -68,17 +88,34 @@ pub(crate) async fn sync(settings: &Settings, arguments: &SyncArguments) -> anyh
         }
     };
     let lists: Vec<ListReport> = store.template_syncs().await?.into_iter().map(of).collect();
-    let failed = lists.iter().filter(|list| list.failure.is_some()).count();
-    let told = Report { done: failed == 0 && !lists.is_empty(), lists };
-    report(arguments.json, &text(&told, failed)?, &told)?;
-    Ok(match (told.lists.len(), failed) {
+    let numbers = numbers(&store, &snapshot).await?;
+    let read = |failure: &Option<String>| failure.is_none();
+    let well = lists.iter().all(|list| read(&list.failure)) && numbers.iter().all(|number| read(&number.failure));
+    let told = Report { done: well && !lists.is_empty(), lists, numbers };
+    report(arguments.json, &text(&told)?, &told)?;
+    Ok(match (told.lists.len(), well) {
         (0, _) => ExitCode::from(exit::NOTHING_FOUND),
-        (_, 0) => ExitCode::SUCCESS,
-        (_, _) => ExitCode::FAILURE,
+        (_, true) => ExitCode::SUCCESS,
+        (_, false) => ExitCode::FAILURE,
     })
 }
 
-fn text(told: &Report, failed: usize) -> Result<String, std::fmt::Error> {
+async fn numbers(store: &Store, snapshot: &Snapshot) -> anyhow::Result<Vec<NumberReport>> {
+    let mut channels = store.channels().await?;
+    let of = |sender: &Arc<Sender>| {
+        let channel = channels.remove(&sender.key).unwrap_or_default();
+        let state = channel.state.map(|(_, state)| state).unwrap_or_default();
+        NumberReport {
+            number: sender.number.as_e164().to_owned(),
+            quality: state.quality.as_str(),
+            messaging_limit: state.messaging_limit.as_ref().map(ToString::to_string),
+            failure: channel.failure.map(|(_, why)| why),
+        }
+    };
+    Ok(snapshot.senders().map(of).collect())
+}
+
+fn text(told: &Report) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     for ListReport { waba, connection, templates, failure } in &told.lists {
         match failure {
@@ -89,9 +126,15 @@ fn text(told: &Report, failed: usize) -> Result<String, std::fmt::Error> {
     if told.lists.is_empty() {
         text.push_str("there is no number yet whose templates could be fetched; see `wabridge apply --help`\n");
     }
-    if failed > 0 {
-        let lists = counted(failed, "list", "lists");
-        writeln!(text, "{lists} could not be fetched; the old ones stay in use. `wabridge check` says more")?;
+    for NumberReport { number, quality, messaging_limit, failure } in &told.numbers {
+        let limit = messaging_limit.as_ref().map_or_else(String::new, |limit| format!(", {limit}"));
+        match failure {
+            Some(why) => writeln!(text, "{number}: failed: {why}")?,
+            None => writeln!(text, "{number}: quality {quality}{limit}")?,
+        }
+    }
+    if !told.done && !told.lists.is_empty() {
+        writeln!(text, "what could not be fetched stays as it was known. `wabridge check` says more")?;
     }
     Ok(text)
 }

@@ -19,8 +19,8 @@ use super::{
     outbound::{Freeform, Location, MediaKind, Purpose},
     template::{
         ButtonContent, ButtonContentKind, CardContent, FilledButton, FilledComponent, FilledHeader, FilledTemplate,
-        FilledText, HeaderContent, Template, TemplateButton, TemplateButtonKind, TemplateCard, TemplateContent,
-        TemplateHeader, TemplateText, Variable, holds_placeholder,
+        FilledText, HeaderContent, Template, TemplateButton, TemplateButtonKind, TemplateCard, TemplateComponents,
+        TemplateContent, TemplateHeader, TemplateText, Variable, holds_placeholder,
     },
 };
 
@@ -70,6 +70,32 @@ pub fn fill(template: &Template, content: &TemplateContent, rules: FillRules<'_>
         category: template.category.category(),
         components,
     })
+}
+
+/// Whether [`fill`] can ever be content. A product, a list of products, an order or a header of an unknown kind takes data
+/// that no platform gives.
+pub fn can_be_filled(needs: &TemplateComponents) -> bool {
+    let fits = |header: Option<&TemplateHeader>, buttons: &[TemplateButton]| {
+        let header_fits = match header {
+            Some(TemplateHeader::Other(_)) => false,
+            Some(TemplateHeader::Text(_) | TemplateHeader::Media(_) | TemplateHeader::Location) | None => true,
+        };
+        header_fits && !buttons.iter().any(|button| takes_unknown_data(&button.kind))
+    };
+    let mut cards = needs.carousel.iter().flatten();
+    fits(needs.header.as_ref(), &needs.buttons) && cards.all(|card| fits(card.header.as_ref(), &card.buttons))
+}
+
+fn takes_unknown_data(button: &TemplateButtonKind) -> bool {
+    match button {
+        TemplateButtonKind::Other { word } => needs_more_than_a_text(word),
+        TemplateButtonKind::DynamicUrl { .. }
+        | TemplateButtonKind::StaticUrl { .. }
+        | TemplateButtonKind::CallPhone { .. }
+        | TemplateButtonKind::QuickReply
+        | TemplateButtonKind::CopyCode
+        | TemplateButtonKind::OneTimePassword => false,
+    }
 }
 
 /// The same for a message in an open conversation, which fills nothing but has limits of its own.

@@ -29,3 +29,4 @@ pub mod status;
 pub mod suppression;
 pub mod template;
 pub mod time;
+pub mod words;

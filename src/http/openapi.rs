@@ -56,7 +56,7 @@ pub struct SendError {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "the dialect of the platform reads the query; this only describes it")]
 pub struct TemplateListQuery {
-    /// Templates a page, 50 to 500; another number is moved to the nearer one.
+    /// Templates a page, 1 to 500; without it, or with what is no number, 50. More than 500 gives 500.
     limit: Option<usize>,
     /// The `after` of the page before.
     after: Option<String>,

@@ -17,8 +17,8 @@ use self::settings::{
     prefers_marketing_endpoint, usable,
 };
 use super::{
-    BadSignature, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, SettingField, Unreadable,
-    WebhookRequest,
+    BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, SettingField,
+    Unreadable, WebhookRequest,
     cloud_api::{
         errors::INVALID_VALUE,
         send::{build_send, read_send},
@@ -30,7 +30,7 @@ use crate::{
         account::{Connection, Sender},
         channel::NumberState,
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
-        finding::{Finding, Repair},
+        finding::Repair,
         inbound::InboundMessage,
         outbound::{Category, OutboundMessage, SendBody},
         template::ListedTemplate,
@@ -165,7 +165,7 @@ impl Provider for MetaCloud {
         connection: &Connection,
         senders: &[Arc<Sender>],
         webhook_url: Option<&str>,
-    ) -> Vec<Finding> {
+    ) -> Checked {
         check::check(via, connection, senders, webhook_url).await
     }
 

@@ -17,6 +17,7 @@ use crate::{
         channel::NumberState,
         failure::{SendFailure, Submitted},
         finding::{Finding, Repair},
+        ids::SenderKey,
         inbound::InboundMessage,
         notice::Notice,
         outbound::{Category, OutboundMessage},
@@ -97,7 +98,7 @@ pub trait Provider: Send + Sync {
         connection: &Connection,
         senders: &[Arc<Sender>],
         webhook_url: Option<&str>,
-    ) -> Vec<Finding>;
+    ) -> Checked;
 
     /// Does what a finding of [`Self::check`] offered.
     async fn repair(
@@ -107,6 +108,21 @@ pub trait Provider: Send + Sync {
         repair: &Repair,
         webhook_url: &str,
     ) -> Result<(), FetchFailure>;
+}
+
+/// What a provider said of a connection.
+#[derive(Debug, Default)]
+pub struct Checked {
+    pub findings: Vec<Finding>,
+    /// How it sees the numbers that it was asked about.
+    pub numbers: Vec<(SenderKey, Result<NumberState, FetchFailure>)>,
+}
+
+impl Checked {
+    fn extend(&mut self, more: Self) {
+        self.findings.extend(more.findings);
+        self.numbers.extend(more.numbers);
+    }
 }
 
 /// Every provider this build can talk to. Adding one is a file and a line here.

@@ -4,7 +4,7 @@
 //! 2. [`plan`] compares it with what operators were told before: who hears of what now. Each kind and subject is told at
 //!    most once in `alarms.every`, and once more when it is over.
 //! 3. Everything that is due goes out in one letter, by each way that is set up. When at least one of them took it, that is
-//!    written down; otherwise the next round tries again.
+//!    written down, with its name; otherwise the next round tries again. Where no way is set up the log is told, and nobody else.
 
 pub mod conditions;
 pub mod letter;
@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use self::{
     letter::Letter,
-    plan::{Plan, plan},
+    plan::{Plan, Telling, plan},
 };
 use crate::{
     domain::{alarm::Condition, time::UnixMillis},
@@ -28,6 +28,9 @@ use crate::{
     settings::Settings,
     store::{Store, StoreError, alarms::AlarmRecord},
 };
+
+/// Between the ways that took an alarm, as they are written down.
+pub const WAYS_JOINED_BY: &str = ", ";
 
 /// The ways to operators.
 pub struct AlarmWays {
@@ -61,9 +64,10 @@ impl AlarmWays {
         now: UnixMillis,
     ) -> Result<Vec<AlarmRecord>, StoreError> {
         let before = store.alarms().await?;
-        let plan = plan(&before, wrong, self.every, now);
-        let told = self.tell_plan(&plan, now).await;
-        let after = plan.after(told, now);
+        let reaches_people = self.webhook.is_some() || self.mailer.is_some();
+        let plan = plan(&before, wrong, Telling { every: self.every, reaches_people }, now);
+        let told_by = self.tell_plan(&plan, now).await;
+        let after = plan.after(told_by.as_deref(), now);
         let changed: Vec<AlarmRecord> = after.iter().filter(|record| !before.contains(record)).cloned().collect();
         if !changed.is_empty() || !plan.gone.is_empty() {
             store.change_alarms(&changed, &plan.gone).await?;
@@ -71,10 +75,10 @@ impl AlarmWays {
         Ok(after.into_iter().filter(|record| record.over_at.is_none()).collect())
     }
 
-    /// Whether somebody heard of it, in the log at least when no way is set up.
-    async fn tell_plan(&self, plan: &Plan, now: UnixMillis) -> bool {
+    /// The ways that took it: none of them when none is set up, because the log has it. `None` when nobody heard of it.
+    async fn tell_plan(&self, plan: &Plan, now: UnixMillis) -> Option<String> {
         if plan.tell.is_empty() {
-            return false;
+            return None;
         }
         for line in &plan.tell {
             tracing::warn!(alarm = line.kind.as_str(), "{}", line.sentence());
@@ -85,7 +89,8 @@ impl AlarmWays {
                 tracing::error!("could not send an alarm by {}: {why}; `wabridge alarm test` tries it", failed.way);
             }
         }
-        told.is_empty() || told.iter().any(|told| told.result.is_ok())
+        let took: Vec<&str> = told.iter().filter(|told| told.result.is_ok()).map(|told| told.way).collect();
+        (told.is_empty() || !took.is_empty()).then(|| took.join(WAYS_JOINED_BY))
     }
 
     /// Sends a letter by every way.

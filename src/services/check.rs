@@ -4,7 +4,7 @@
 //! 2. Each connection: its provider is asked about everything that it needs, and our own webhook URL about itself.
 //! 3. Each account: numbers, callback URLs by the front pages of their servers. Nothing is ever sent to the URLs themselves.
 //!
-//! What was found is told as it is found. It changes nothing; [`Checker::repair`] does what a finding offers, when asked.
+//! What was found is told as it is found. It changes nothing, and keeps what the provider said of numbers; [`Checker::repair`] does what a finding offers, when asked.
 
 mod accounts;
 mod machine;
@@ -15,12 +15,15 @@ use futures_util::StreamExt as _;
 
 pub use self::machine::check_machine;
 use crate::{
+    clock,
     domain::{
         account::{Connection, Sender},
+        channel::NumberState,
         finding::{Finding, Repair},
+        ids::SenderKey,
     },
     net::exchange::Exchange,
-    providers,
+    providers::{self, FetchFailure},
     settings::Settings,
     store::{Store, configuration::Configuration},
 };
@@ -128,9 +131,26 @@ impl Checker<'_> {
             return findings;
         };
         let url = self.webhook_url(connection);
-        findings.extend(provider.check(&self.exchange, connection, senders, url.as_deref()).await);
+        let checked = provider.check(&self.exchange, connection, senders, url.as_deref()).await;
+        findings.extend(checked.findings);
+        findings.extend(self.keep_numbers(&checked.numbers).await);
         findings.push(self.check_webhooks(&about, senders).await);
         findings
+    }
+
+    /// What was said of the numbers replaces what a server may have read long ago. A finding only when it cannot be kept.
+    async fn keep_numbers(&self, numbers: &[(SenderKey, Result<NumberState, FetchFailure>)]) -> Option<Finding> {
+        for (sender, read) in numbers {
+            let kept = match read {
+                Ok(state) => self.store.keep_channel(*sender, state, clock::now()).await,
+                Err(failure) => self.store.note_channel_failure(*sender, &failure.0, clock::now()).await,
+            };
+            if let Err(error) = kept {
+                let text = format!("the state of numbers cannot be kept: {}", crate::telemetry::Chain(&error));
+                return Some(Finding::wrong("database", text, "see what was found about the database"));
+            }
+        }
+        None
     }
 
     /// What signs webhooks cannot be asked about; a webhook that was taken is the proof.

@@ -16,7 +16,7 @@ use crate::{
     store::{
         Store, StoreError,
         configuration::Configuration,
-        replays::{NewReplay, REPLAYS_OPEN_MAX},
+        replays::{AskedReplay, NewReplay, REPLAYS_OPEN_MAX},
     },
 };
 
@@ -52,6 +52,10 @@ pub enum ReplayError {
         "{REPLAYS_OPEN_MAX} replays of callback URL {0} wait already: let them end, or end some by `wabridge replay --stop N`"
     )]
     TooMany(SubscriptionKey),
+    #[error(
+        "callback URL {0} was taken out of the configuration in this moment: `wabridge status` lists those that there are"
+    )]
+    NoSuchUrl(SubscriptionKey),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -94,8 +98,11 @@ pub async fn ask(store: &Store, planned: &[Planned], per_second: Option<i32>) ->
             per_second,
             wanted: part.events,
         };
-        let id = store.ask_for_replay(&replay).await?;
-        ids.push(id.ok_or(ReplayError::TooMany(part.subscription.key))?);
+        ids.push(match store.ask_for_replay(&replay).await? {
+            AskedReplay::Waits(id) => id,
+            AskedReplay::TooMany => return Err(ReplayError::TooMany(replay.subscription)),
+            AskedReplay::NoSuchUrl => return Err(ReplayError::NoSuchUrl(replay.subscription)),
+        });
     }
     Ok(ids)
 }

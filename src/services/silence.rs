@@ -12,7 +12,8 @@
 //!    after the message's time was over, and when that was a buffer ago: after an outage the provider tells what is new
 //!    first. An account may want its messages closed all the same.
 //! 4. Messages whose silence proves nothing yet are noted, because the walk goes on. Once their number is heard of they
-//!    are read again by their notes, and nothing else is.
+//!    are read again by their notes, and nothing else is. What an operator sends again is noted when that is decided: the
+//!    walks have passed it. Its note stays for as long as it waits to be sent.
 //!
 //! Whoever was away has heard nothing. So the first look comes when the buffer has passed since the start; and what was sent
 //! before a backup was put back is never closed.
@@ -196,7 +197,12 @@ impl SilenceKeeper {
             if !self.close(silent).await {
                 return Ok(());
             }
-            // Sent again since: its time is over later.
+            // Sent again since: its time is over later, or begins only when it leaves.
+            let waiting =
+                noted.iter().filter_map(|noted| noted.message.as_ref()).filter(|message| is_on_its_way(message));
+            let now = clock::now();
+            let wait = |message: &AgedMessage| Unheard { message: message.id, sender: message.sender, over_at: now };
+            let unheard: Vec<Unheard> = unheard.into_iter().chain(waiting.map(wait)).collect();
             self.store.note_unheard(&unheard).await?;
             let stays: BTreeSet<MessageId> = unheard.iter().map(|unheard| unheard.message).collect();
             let done: Vec<MessageId> = noted.iter().map(|noted| noted.id).filter(|id| !stays.contains(id)).collect();
@@ -286,6 +292,15 @@ fn over_at(message: &AgedMessage, time_to_live: Duration) -> Option<UnixMillis> 
     let is_open = message.state == SendState::Submitted
         && message.delivery.is_none_or(|delivery| delivery == DeliveryStatus::Sent);
     message.sent_at.filter(|_| is_open).map(|sent_at| sent_at.plus(time_to_live))
+}
+
+/// It may still come to be sent.
+fn is_on_its_way(message: &AgedMessage) -> bool {
+    message.delivery.is_none()
+        && match message.state {
+            SendState::Queued | SendState::Sending | SendState::Unknown => true,
+            SendState::Submitted | SendState::Rejected | SendState::Expired | SendState::Cancelled => false,
+        }
 }
 
 /// The walk that closes messages with this time to live: the shortest that is long enough.

@@ -2,7 +2,8 @@
 //!
 //! 1. Which business accounts: that of the number that was asked for, else those of all numbers.
 //! 2. A list that was never read is no empty list: an import replaces what the platform has.
-//! 3. What can be sent, or could until a pause that ends by itself; named variables the platform cannot fill.
+//! 3. What can be sent, or could until a pause that ends by itself; named variables the platform cannot fill, and what takes
+//!    products nobody here can.
 //! 4. From the cursor on, in the order of name and language, each of them once.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,9 @@ use crate::{
     domain::{
         account::{Account, Sender},
         failure::{Refusal, RefusalKind},
+        fill::can_be_filled,
         template::{ListedTemplate, Template, TemplateStatus},
+        words::counted,
     },
     platforms::{TemplateKey, TemplatePage, TemplateQuery},
     store::{Store, templates::TemplateOwner},
@@ -102,12 +105,16 @@ fn choose<'a>(
     query: &TemplateQuery,
 ) -> BTreeMap<TemplateKey, (&'a TemplateOwner, &'a Template)> {
     let mut chosen: BTreeMap<TemplateKey, (&TemplateOwner, &Template)> = BTreeMap::new();
-    let mut named = BTreeSet::new();
+    let (mut named, mut unfillable) = (BTreeSet::new(), BTreeSet::new());
     for (owner, templates) in lists {
         for template in templates.iter().filter(|template| can_be_sent_again(template) && query.wants(template)) {
             let key = TemplateKey::of(template);
             if template.has_names() {
                 named.insert(key);
+                continue;
+            }
+            if !can_be_filled(&template.components) {
+                unfillable.insert(key);
                 continue;
             }
             let better = chosen.get(&key).is_none_or(|(_, other)| {
@@ -118,20 +125,26 @@ fn choose<'a>(
             }
         }
     }
-    if !named.is_empty() && query.after.is_none() {
-        tracing::info!(
-            account.id = account.id,
-            "the import of account {} goes without the templates with named parameters ({} of them, such as {}): enter \
-             them by hand",
-            account.id,
-            named.len(),
-            named.first().map_or("", |key| key.name.as_str())
-        );
+    if query.after.is_none() {
+        note_left_out(account, &named, "have named parameters: enter them by hand");
+        note_left_out(account, &unfillable, "take products or other data that cannot be sent from here");
     }
     if let Some(after) = &query.after {
         chosen.retain(|key, _| key > after);
     }
     chosen
+}
+
+/// Said once for an import, with its first page.
+fn note_left_out(account: &Account, left_out: &BTreeSet<TemplateKey>, why: &str) {
+    let Some(first) = left_out.first() else { return };
+    tracing::info!(
+        account.id = account.id,
+        "the import of account {} goes without {}, such as {}, which {why}",
+        account.id,
+        counted(left_out.len() as u64, "template", "templates"),
+        first.name
+    );
 }
 
 /// A pause ends by itself; to leave such a template out would delete it at the platform.

@@ -14,8 +14,10 @@ pub struct AlarmRecord {
     pub raised_at: UnixMillis,
     /// `None` while it lasts.
     pub over_at: Option<UnixMillis>,
-    /// When operators last heard of it.
+    /// When it was last told, be it to the log alone.
     pub told_at: Option<UnixMillis>,
+    /// The ways that took it then; empty when none was set up, and only the log has it.
+    pub told_by: String,
     /// Whether they heard of it since it was last raised.
     pub told: bool,
 }
@@ -23,7 +25,8 @@ pub struct AlarmRecord {
 impl Store {
     /// Everything that is wrong or was lately; a few rows.
     pub async fn alarms(&self) -> Result<Vec<AlarmRecord>, StoreError> {
-        let sql = "SELECT kind, subject, text, raised_at, over_at, told_at, told FROM alarms ORDER BY raised_at, kind, subject";
+        let sql = "SELECT kind, subject, text, raised_at, over_at, told_at, told_by, told FROM alarms \
+                   ORDER BY raised_at, kind, subject";
         let rows = query(self.reader(), sql, vec![]).await;
         let read = |row: &QueryResult| -> Result<Option<AlarmRecord>, DbErr> {
             let kind: String = row.try_get("", "kind")?;
@@ -37,6 +40,7 @@ impl Store {
                 raised_at: millis("raised_at")?.ok_or_else(|| odd_value("raised_at"))?,
                 over_at: millis("over_at")?,
                 told_at: millis("told_at")?,
+                told_by: row.try_get("", "told_by")?,
                 told: row.try_get("", "told")?,
             }))
         };
@@ -48,10 +52,10 @@ impl Store {
         let doing = "write down alarms";
         let transaction = self.begin().await.doing("begin")?;
         for record in changed {
-            let sql = "INSERT INTO alarms (kind, subject, text, raised_at, over_at, told_at, told) \
-                       VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (kind, subject) DO UPDATE SET \
+            let sql = "INSERT INTO alarms (kind, subject, text, raised_at, over_at, told_at, told_by, told) \
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (kind, subject) DO UPDATE SET \
                        text = excluded.text, raised_at = excluded.raised_at, over_at = excluded.over_at, \
-                       told_at = excluded.told_at, told = excluded.told";
+                       told_at = excluded.told_at, told_by = excluded.told_by, told = excluded.told";
             let values: Vec<Value> = vec![
                 record.kind.as_str().into(),
                 record.subject.as_str().into(),
@@ -59,6 +63,7 @@ impl Store {
                 record.raised_at.0.into(),
                 record.over_at.map(|at| at.0).into(),
                 record.told_at.map(|at| at.0).into(),
+                record.told_by.as_str().into(),
                 record.told.into(),
             ];
             execute(&transaction, sql, values).await.doing(doing)?;
@@ -87,9 +92,11 @@ mod tests {
                 raised_at: UnixMillis(1_000),
                 over_at: None,
                 told_at: None,
+                told_by: String::new(),
                 told: false,
             };
-            let told = AlarmRecord { told_at: Some(UnixMillis(2_000)), told: true, ..raised.clone() };
+            let (told_at, told_by) = (Some(UnixMillis(2_000)), "webhook".to_owned());
+            let told = AlarmRecord { told_at, told_by, told: true, ..raised.clone() };
 
             store.change_alarms(&[raised], &[]).await.expect("it is new");
             store.change_alarms(std::slice::from_ref(&told), &[]).await.expect("it is changed");

@@ -24,6 +24,7 @@ use super::{
     Doing, Store, StoreError,
     holds::{CONFIGURATION, bump},
     query,
+    replays::end_abandoned,
     vault::Vault,
 };
 use crate::domain::{
@@ -143,6 +144,7 @@ impl Store {
         match &decided {
             Ok((records, _)) if !records.is_empty() => {
                 save(&transaction, self.vault(), records, self.now()).await.doing(doing)?;
+                end_abandoned(&transaction, self.now()).await.doing(doing)?;
                 transaction.commit().await.doing(doing)?;
             }
             Ok(_) | Err(_) => transaction.rollback().await.doing(doing)?,

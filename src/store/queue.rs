@@ -12,6 +12,7 @@ use super::{
     execute, ingest,
     outbound::{Settlement, id_list, odd_value},
     query,
+    silence::{Unheard, note_unheard},
     story::StoredMessage,
 };
 use crate::domain::{
@@ -223,6 +224,9 @@ impl Store {
         let sql = "UPDATE outbound_messages SET sent_at = NULL, attempts_before = attempts, resent_after = \
                    COALESCE((SELECT last_place FROM logs WHERE account = $1), 0) WHERE id = $2";
         execute(transaction, sql, vec![seen.account.0.into(), seen.id.0.into()]).await?;
+        // The walks that look for silence have passed it, or pass it while it waits.
+        let noted = Unheard { message: seen.id, sender: seen.sender, over_at: self.now() };
+        note_unheard(transaction, &[noted]).await?;
         Ok(true)
     }
 

@@ -3,13 +3,15 @@
 //! A replay is one row, however many events it is about; the subscription's owner works it off in portions. Everything
 //! that a portion changes is committed together, under the owner's lease.
 
+mod selection;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
 
+use self::selection::{Text, end_of_read, selected};
 use super::{
     Doing, Store, StoreError,
-    callbacks::{CallbackState, whose_events},
     events::{LoggedEvent, logged_columns, logged_event},
     execute, execute_rows,
     outbound::odd_value,
@@ -24,8 +26,8 @@ use crate::domain::{
 
 /// Replays of one subscription that may wait at the same time.
 pub const REPLAYS_OPEN_MAX: i64 = 100;
-/// One statement looks through so many places of a log.
-const PLACES_PER_READ: i64 = 50_000;
+/// Why a replay ends that nobody would work off any more.
+const URL_IS_GONE: &str = "ended: its callback URL was taken out of the configuration";
 
 /// A replay to be stored.
 #[derive(Clone, Debug)]
@@ -37,6 +39,17 @@ pub struct NewReplay {
     pub per_second: Option<i32>,
     /// How many events it is about now.
     pub wanted: i64,
+}
+
+/// What came of asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedReplay {
+    /// Under this number.
+    Waits(i32),
+    /// Too many do already.
+    TooMany,
+    /// It was taken out of the configuration.
+    NoSuchUrl,
 }
 
 /// A replay as it stands.
@@ -79,6 +92,13 @@ pub struct Portion {
     pub events: Vec<LoggedEvent>,
     /// Where to look on when all of them are done.
     pub next: Place,
+}
+
+/// Ends replays to callback URLs that were taken out: they have no owner who would go on with them.
+pub(super) async fn end_abandoned(transaction: &DatabaseTransaction, now: UnixMillis) -> Result<(), DbErr> {
+    let sql = "UPDATE replays SET finished_at = $1, note = $2 WHERE finished_at IS NULL AND NOT EXISTS \
+               (SELECT 1 FROM subscriptions AS s WHERE s.key = replays.subscription AND s.enabled)";
+    execute(transaction, sql, vec![now.0.into(), URL_IS_GONE.into()]).await.map(drop)
 }
 
 /// Writes down a portion: its events leave the ranges of what was left behind, and the replay moves on.
@@ -148,101 +168,6 @@ async fn take_out(
     }
     let head = "INSERT INTO callbacks (subscription, first_place, last_place, account, state, reason, created_at)";
     execute_rows(transaction, head, rest, "").await.map(drop)
-}
-
-/// A statement's text with its values, numbered as they come.
-#[derive(Default)]
-struct Text {
-    sql: String,
-    values: Vec<Value>,
-}
-
-impl Text {
-    fn push(&mut self, sql: &str) -> &mut Self {
-        self.sql.push_str(sql);
-        self
-    }
-
-    fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
-        self.values.push(value.into());
-        let number = self.values.len().to_string();
-        self.sql.push('$');
-        self.sql.push_str(&number);
-        self
-    }
-}
-
-/// `FROM … WHERE …` for the selected events `e` of a subscription between two places, and the columns that put them in order.
-fn selected(
-    text: &mut Text,
-    subscription: &Subscription,
-    selection: &ReplaySelection,
-    (first, last): (Place, Place),
-) -> &'static str {
-    let left_behind = match selection.of {
-        ReplayOf::Dead => Some(CallbackState::Dead),
-        ReplayOf::NotRelayed => Some(CallbackState::NotRelayed),
-        ReplayOf::Delivered | ReplayOf::All => None,
-    };
-    let order = if let Some(state) = left_behind {
-        // From the ranges to their events: there may be few among very many.
-        text.push(" FROM callbacks AS c CROSS JOIN events AS e LEFT JOIN outbound_messages AS m ON m.id = e.message")
-            .push(" WHERE c.subscription = ")
-            .bind(subscription.key.0)
-            .push(" AND c.state = ")
-            .bind(state.code())
-            .push(" AND c.first_place <= ")
-            .bind(last.0)
-            .push(" AND c.last_place >= ")
-            .bind(first.0)
-            .push(
-                " AND c.first_place >= COALESCE((SELECT MAX(h.first_place) FROM callbacks AS h WHERE h.subscription = ",
-            )
-            .bind(subscription.key.0)
-            .push(" AND h.first_place <= ")
-            .bind(first.0)
-            .push("), 0) AND e.place >= c.first_place AND e.place <= c.last_place AND e.account = ")
-            .bind(subscription.account.0);
-        "c.first_place, e.place"
-    } else {
-        text.push(" FROM events AS e LEFT JOIN outbound_messages AS m ON m.id = e.message WHERE ")
-            // A message has few events, an account has many.
-            .push(if selection.message.is_some() { "(e.account + 0) = " } else { "e.account = " })
-            .bind(subscription.account.0)
-            .push(" AND e.kind = ")
-            .bind(subscription.kind.code())
-            .push(" AND e.")
-            .push(&whose_events(subscription));
-        if selection.of == ReplayOf::Delivered {
-            text.push(
-                " AND NOT EXISTS (SELECT 1 FROM callbacks AS c WHERE c.last_place >= e.place AND c.subscription = ",
-            )
-            .bind(subscription.key.0)
-            .push(" AND c.first_place = (SELECT MAX(h.first_place) FROM callbacks AS h WHERE h.subscription = ")
-            .bind(subscription.key.0)
-            .push(" AND h.first_place <= e.place))");
-        }
-        "e.place"
-    };
-    let place = if selection.message.is_some() { "(e.place + 0)" } else { "e.place" };
-    text.push(" AND ").push(place).push(" >= ").bind(first.0);
-    text.push(" AND ").push(place).push(" <= ").bind(last.0);
-    if let Some(message) = selection.message {
-        text.push(" AND e.message = ").bind(message.0);
-    }
-    if let Some(since) = selection.since {
-        text.push(" AND e.recorded_at >= ").bind(since.0);
-    }
-    if let Some(until) = selection.until {
-        text.push(" AND e.recorded_at < ").bind(until.0);
-    }
-    order
-}
-
-/// Where one statement stops looking.
-fn end_of_read(selection: &ReplaySelection, from: Place) -> Place {
-    let end = if selection.message.is_some() { i64::MAX } else { from.0.saturating_add(PLACES_PER_READ - 1) };
-    Place(end.min(selection.last.0))
 }
 
 impl Store {
@@ -328,15 +253,20 @@ impl Store {
         Ok(Place(low))
     }
 
-    /// Asks the owner of the subscription to tell events again. `None` when too many replays wait already.
-    pub async fn ask_for_replay(&self, replay: &NewReplay) -> Result<Option<i32>, StoreError> {
+    /// Asks the owner of the subscription to tell events again.
+    pub async fn ask_for_replay(&self, replay: &NewReplay) -> Result<AskedReplay, StoreError> {
         let doing = "ask for a replay";
         let transaction = self.begin().await.doing(doing)?;
+        // The row is locked by this: whoever takes the URL out comes before, or ends what is asked for here.
+        let sql = "UPDATE subscriptions SET updated_at = updated_at WHERE key = $1 AND enabled";
+        if execute(&transaction, sql, vec![replay.subscription.0.into()]).await.doing(doing)? == 0 {
+            return Ok(AskedReplay::NoSuchUrl);
+        }
         let sql = "SELECT COUNT(*) AS waiting FROM replays WHERE subscription = $1 AND finished_at IS NULL";
         let rows = query(&transaction, sql, vec![replay.subscription.0.into()]).await.doing(doing)?;
         let waiting: i64 = rows.first().map_or(Ok(0), |row| row.try_get("", "waiting")).doing(doing)?;
         if waiting >= REPLAYS_OPEN_MAX {
-            return Ok(None);
+            return Ok(AskedReplay::TooMany);
         }
         let selection = &replay.selection;
         let sql = "INSERT INTO replays (subscription, account, selection, message, next_place, last_place, recorded_from, \
@@ -356,9 +286,9 @@ impl Store {
             self.now().0.into(),
         ];
         let rows = query(&transaction, sql, values).await.doing(doing)?;
-        let id = rows.first().map(|row| row.try_get("", "id")).transpose().doing(doing)?;
+        let id = rows.first().ok_or_else(|| odd_value("id")).and_then(|row| row.try_get("", "id")).doing(doing)?;
         transaction.commit().await.doing(doing)?;
-        Ok(id)
+        Ok(AskedReplay::Waits(id))
     }
 
     /// The replay that the owner of a subscription works on: the oldest that is not finished.
@@ -374,6 +304,12 @@ impl Store {
         }
         let list = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         self.read_replays(&format!("id IN ({list})"), "id", vec![]).await
+    }
+
+    /// Replays that are under way, or that came to an end since `since`; the newest first.
+    pub async fn replays_since(&self, since: UnixMillis, limit: usize) -> Result<Vec<Replay>, StoreError> {
+        let which = "finished_at IS NULL OR finished_at >= $1";
+        self.read_replays(which, &format!("id DESC LIMIT {limit}"), vec![since.0.into()]).await
     }
 
     /// Ends a replay early; `false` when it had ended, or never was. A portion under way is still finished.

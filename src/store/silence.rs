@@ -3,9 +3,10 @@
 //! Ids carry time, so a stretch of ids is a stretch of time and one range of the table's own key. A mark for each walk says how
 //! far it has come. No index is kept for this: it would cost every message two writes, to find a few.
 //!
-//! What a walk cannot judge yet gets a row of its own: none as long as webhooks arrive and numbers are busy.
+//! What a walk cannot judge yet gets a row of its own: none as long as webhooks arrive and numbers are busy. So does what an
+//! operator sends again, which the walks have passed.
 
-use sea_orm::{DbErr, QueryResult, Value};
+use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
 
 use super::{
     Doing, Store, StoreError, execute, execute_rows,
@@ -32,12 +33,13 @@ pub struct AgedMessage {
     pub sent_at: Option<UnixMillis>,
 }
 
-/// A message whose silence proves nothing, before its number is heard of after its time is over.
+/// A message whose silence proves nothing, before its number is heard of after its time is over; or one that is sent again,
+/// of which that time is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unheard {
     pub message: MessageId,
     pub sender: SenderKey,
-    /// The end of its time to live.
+    /// The end of its time to live; of one that is still to be sent, when it is to be looked at next.
     pub over_at: UnixMillis,
 }
 
@@ -78,12 +80,8 @@ impl Store {
             return Ok(());
         }
         let doing = "note messages whose numbers were not heard of";
-        let row = |one: &Unheard| [one.message.0.into(), one.sender.0.into(), one.over_at.0.into()];
-        let rows: Vec<[Value; 3]> = unheard.iter().map(row).collect();
         let transaction = self.begin().await.doing(doing)?;
-        let head = "INSERT INTO unheard_messages (message, sender, over_at)";
-        let tail = " ON CONFLICT (message) DO UPDATE SET sender = excluded.sender, over_at = excluded.over_at";
-        execute_rows(&transaction, head, rows, tail).await.doing(doing)?;
+        note_unheard(&transaction, unheard).await.doing(doing)?;
         transaction.commit().await.doing(doing)
     }
 
@@ -149,6 +147,14 @@ impl Store {
         execute(&transaction, sql, vec![name.into(), message.0.into()]).await.doing("set a mark")?;
         transaction.commit().await.doing("set a mark")
     }
+}
+
+pub(super) async fn note_unheard(transaction: &DatabaseTransaction, unheard: &[Unheard]) -> Result<(), DbErr> {
+    let row = |one: &Unheard| [one.message.0.into(), one.sender.0.into(), one.over_at.0.into()];
+    let rows: Vec<[Value; 3]> = unheard.iter().map(row).collect();
+    let head = "INSERT INTO unheard_messages (message, sender, over_at)";
+    let tail = " ON CONFLICT (message) DO UPDATE SET sender = excluded.sender, over_at = excluded.over_at";
+    execute_rows(transaction, head, rows, tail).await.map(drop)
 }
 
 fn aged_message(row: &QueryResult) -> Result<AgedMessage, DbErr> {

@@ -408,6 +408,9 @@ impl Runner {
     /// Syncs templates, reads how numbers stand, and forgets what is old.
     async fn keep_lists_and_ages(&self, lease: &Lease, stop: &CancellationToken, pulse: &Pulse) {
         let mut forgot_at = Instant::now();
+        if let Err(error) = self.count_media().await {
+            tracing::error!(error = %telemetry::Chain(&error), "could not count files");
+        }
         while !stop.is_cancelled() && lease.holds(Instant::now()) {
             pulse.beat();
             tokio::select! {
@@ -446,6 +449,10 @@ impl Runner {
             step: ages.rows_per_step,
         };
         deletion.delete_old(ages.media).await?;
+        self.count_media().await
+    }
+
+    async fn count_media(&self) -> Result<(), StoreError> {
         let MediaOverview { pending, stored, failed, stored_bytes } = self.store.count_media().await?;
         for (state, files) in [("pending", pending), ("stored", stored), ("failed", failed)] {
             metrics::gauge!(telemetry::MEDIA_FILES, "state" => state).set(files as f64);

@@ -24,6 +24,7 @@ use crate::{
         ids::Place,
         retry::Schedule,
         time::UnixMillis,
+        words::counted,
     },
     pulse::Pulse,
     services::relay::{Relay, Relayed},
@@ -312,8 +313,9 @@ impl Owner {
             subscription.id = self.subscription.key.0,
             failures,
             hold = failure.hold,
-            "callback URL {} failed {failures} times in a row: {}",
+            "callback URL {} failed {} in a row: {}",
             self.subscription.key,
+            counted(failures, "time", "times"),
             failure.note
         );
         let hold = failure.hold.then(|| {

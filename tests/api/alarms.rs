@@ -212,7 +212,7 @@ async fn a_restart_tells_nothing_twice(database: Database) {
         let exchange = platform_exchange(&settings).expect("a client");
         let ways = AlarmWays::new(&settings, exchange).expect("both ways are set up");
         let raised = ways.round(&app.store, &wrong, clock::now()).await.expect("it can be written down");
-        assert_eq!(raised.len(), 1);
+        assert_eq!((raised.len(), raised[0].told_by.as_str()), (1, "webhook, e-mail"));
     }
 
     assert_eq!(operator.told(), ["raised disk_full"]);
@@ -251,6 +251,8 @@ async fn the_metrics_say_what_waits_and_what_is_held(database: Database) {
         format!("wabridge_queued{{number=\"{BUSINESS_NUMBER}\"}} 0"),
         "wabridge_alarms{kind=\"number_held\"} 1".to_owned(),
         "wabridge_held{what=\"connection meta-main\"} 0".to_owned(),
+        "wabridge_media_files{state=\"stored\"} 0".to_owned(),
+        "wabridge_media_stored_bytes 0".to_owned(),
     ];
     app.until("the gauges show it", async || {
         let (_, metrics) = app.get("/metrics").await;
@@ -260,6 +262,13 @@ async fn the_metrics_say_what_waits_and_what_is_held(database: Database) {
 
     let (code, listed) = app.command_ending(&["alarm", "list"]).await;
     assert!(code == 4 && listed.contains("number_held number +918880110022"), "{listed}");
+    assert!(listed.contains("nobody was told: no way is set up"), "the log is nobody: {listed}");
+    let (_, listed) = app.command_ending(&["alarm", "list", "--json"]).await;
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    let held = listed.as_array().expect("a list").iter().find(|it| it["kind"] == "number_held").expect("it is listed");
+    assert_eq!((&held["told"], &held["told_by"]), (&Value::Null, &serde_json::json!([])), "{held}");
+    let status = app.command(&["status"]).await;
+    assert!(status.contains("ALARMS") && status.contains("nobody was told: no way is set up"), "{status}");
     assert_eq!(app.command_ending(&["alarm", "test"]).await.0, 3, "no way is set up");
     app.leave().await;
 }

@@ -188,6 +188,37 @@ async fn a_key_that_does_not_fit_is_found_and_makes_a_server_not_ready(database:
     app.leave().await;
 }
 
+async fn what_a_check_or_a_sync_reads_of_a_number_is_what_status_says(database: Database) {
+    let app = start(database).await;
+    let channel = async || {
+        let status: Value = serde_json::from_str(&app.command(&["status", "--json"]).await).expect("JSON");
+        let channel = &status["numbers"][0]["channel"];
+        (channel["quality"].clone(), channel["failure"].is_string())
+    };
+    let key = app.store.load_configuration().await.expect("it can be read").senders[0].key;
+    app.until("the server has read it", async || app.store.channels().await.expect("readable").contains_key(&key))
+        .await;
+    let failed =
+        async || app.store.note_channel_failure(key, "HTTP 500", wabridge::clock::now()).await.expect("written");
+    let quality = |word: &str| {
+        let node = json!({ "quality_rating": word });
+        app.simulator.change_node(NUMBER_ID, node.as_object().expect("an object").clone());
+    };
+    failed().await;
+    assert!(channel().await.1);
+
+    quality("YELLOW");
+    check(&app, &[]).await;
+    assert_eq!(channel().await, (json!("yellow"), false));
+
+    failed().await;
+    quality("GREEN");
+    let synced = app.command(&["sync"]).await;
+    assert!(synced.contains("+918880110022: quality green"), "{synced}");
+    assert_eq!(channel().await, (json!("green"), false));
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_makes_neither_database_nor_key() {
     let mut app = start(Database::sqlite().await).await;
@@ -205,6 +236,7 @@ async fn a_check_makes_neither_database_nor_key() {
 on_each_database!(
     what_is_well_is_said_to_be_well,
     what_happened_is_judged_by_status_and_mentioned_by_check,
+    what_a_check_or_a_sync_reads_of_a_number_is_what_status_says,
     everything_that_is_broken_is_found_with_what_to_do,
     a_trial_without_a_public_url_is_told_why_it_does_not_matter,
     a_token_that_is_refused_is_named_once,

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use crate::harness::{
-    CREDENTIALS, Database, Message, OTHER_ACCOUNT, OTHER_NUMBER, OTHER_SENDER, PATIENCE, TestApp, person,
+    CREDENTIALS, Database, Message, OTHER_ACCOUNT, OTHER_NUMBER, OTHER_SENDER, PATIENCE, TestApp, arrivals, person,
 };
 
 const ALL: [&str; 3] = ["sent", "delivered", "read"];
+/// Of the number whose bridge dies.
+const PER_SECOND: u32 = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_bridge_on_one_sqlite_file_is_kept_out() {
@@ -46,7 +48,7 @@ async fn when_one_of_two_bridges_dies_the_other_takes_its_work_over() {
     let mut app = TestApp::start_with(Database::postgres().await, |options| {
         options.as_process = true;
         options.more = format!("{OTHER_ACCOUNT}\n{OTHER_SENDER}");
-        options.messages_per_second = 40;
+        options.messages_per_second = PER_SECOND;
         options.settings.send.timeout = Duration::from_secs(1);
         options.settings.send.connect_timeout = Duration::from_secs(1);
         options.settings.send.unknown_grace = Duration::from_secs(2);
@@ -57,20 +59,21 @@ async fn when_one_of_two_bridges_dies_the_other_takes_its_work_over() {
     })
     .await;
     let other = app.start_another("test-2").await.expect("PostgreSQL takes several");
-    let ours: Vec<Message> = (0..120).map(|number| Message::order_update(&person(number))).collect();
-    let theirs: Vec<Message> = (200..220)
+    let ours: Vec<Message> = (0..200).map(|number| Message::order_update(&person(number))).collect();
+    let theirs: Vec<Message> = (300..320)
         .map(|number| Message::order_update(&person(number)).with("wabaNumber", OTHER_NUMBER.into()))
         .collect();
 
-    app.accept_all(&ours).await;
     for message in &theirs {
         let answer = app.post("/clevertap/globex/messages", &CREDENTIALS, message.body.to_string()).await;
         assert!(answer.is_success(), "{answer:?}");
     }
-    app.until_counted("the campaign is under way", |stats| stats.sends_received >= 50).await;
     let reported = |message: &Message| app.told(message).last().is_some_and(|status| status == "read");
     app.until("the other number's messages are through", async || theirs.iter().all(reported)).await;
+    app.accept_all(&ours).await;
+    app.until_counted("the campaign is under way", |stats| stats.sends_received >= 20 + 50).await;
     app.process().kill().await;
+    let sent_by_both = app.simulator.stats().sends_received;
     // What WhatsApp has to say goes to whoever is there.
     let url = format!("http://{}/webhooks/meta/meta-main", other.address);
     app.simulator.change_knobs(|knobs| knobs.webhook_url = Some(url)).expect("any URL will do");
@@ -83,9 +86,15 @@ async fn when_one_of_two_bridges_dies_the_other_takes_its_work_over() {
         let told = app.told(message);
         assert!(told.ends_with(&["read".to_owned()]) || told == ["failed"], "{told:?}");
     }
-    let unsettled = ours.iter().filter(|message| app.told(message) == ["failed"]).count();
-    assert!(unsettled <= 10, "{unsettled} messages were in flight when it died, at 40 a second");
-    assert!(ours.iter().filter(|message| app.told(message) == ALL).count() > 60);
+    // What had left has statuses, which prove it. What had not was marked as being sent: what the pace lets go in a second
+    // at most, and how slow commits are decides how much of it.
+    let arrived = arrivals(&app);
+    let failed: Vec<&Message> = ours.iter().filter(|message| app.told(message) == ["failed"]).collect();
+    let of = |message: &&&Message| message.body["to"].as_str().unwrap_or_default().trim_start_matches('+').to_owned();
+    let lost = failed.iter().filter(|message| arrived.contains_key(&of(message))).count();
+    assert_eq!(lost, 0, "what WhatsApp has got is not reported as failed");
+    assert!(failed.len() <= 2 * PER_SECOND as usize, "{} messages are reported as failed", failed.len());
+    assert!(app.simulator.stats().sends_received > sent_by_both, "the other goes on with the campaign");
     let stats = app.simulator.stats();
     assert_eq!((stats.sends_accepted_twice, stats.clevertap.gaps), (0, 0));
     other.stop().await;

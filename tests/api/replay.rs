@@ -151,10 +151,12 @@ async fn a_url_that_fails_while_it_is_told_again_delays_only_the_replay(database
     let news = Message::order_update(&person(50));
     app.accept(&news).await;
     app.until("the dead are told", async || app.told(&messages[0]) == ALL).await;
+    // They are told before it is written down that they were.
+    app.until("they are dead no more", async || dead(&app).await == 0).await;
     app.settled().await;
 
     assert_eq!(app.told(&news), ALL);
-    assert_eq!(dead(&app).await, 0);
+    assert_eq!(app.told(&messages[0]), ALL, "each of them once");
     app.finish().await;
 }
 
@@ -220,6 +222,32 @@ async fn a_replay_can_be_ended_early(database: Database) {
     app.leave().await;
 }
 
+async fn a_replay_ends_when_its_callback_url_is_taken_out(database: Database) {
+    let app = TestApp::start(database).await;
+    app.accept_all(&messages(10)).await;
+    app.settled().await;
+    let again = ["replay", "--all", "--state", "delivered", "--rate", "1", "--yes", "--detach", "--json"];
+    let asked = json(&app.command(&again).await);
+    let id = i32::try_from(asked["replays"][0]["id"].as_i64().expect("a number")).expect("a small one");
+    let listed = app.command(&["replay", "--list"]).await;
+    assert!(listed.contains(&format!("replay {id} to callback URL")) && listed.contains("under way"), "{listed}");
+
+    let kept = app.configuration.lines().filter(|line| !line.contains("delivery_report_callback_url"));
+    app.apply(&kept.collect::<Vec<_>>().join("\n")).await;
+
+    let ended = app.store.replays(&[id]).await.expect("readable").remove(0);
+    assert!(ended.finished_at.is_some());
+    for command in [["replay", "--list"], ["status", "--exit-code"]] {
+        let (_, printed) = app.command_ending(&command).await;
+        assert!(printed.contains("its callback URL was taken out of the configuration"), "{printed}");
+    }
+    let listed = json(&app.command(&["replay", "--list", "--json"]).await);
+    assert_eq!((&listed["replays"][0]["finished"], &listed["replays"][0]["account"]), (&true.into(), &"acme".into()));
+    let status = json(&app.command(&["status", "--json"]).await);
+    assert_eq!(status["replays_ended"][0]["id"].as_i64(), Some(i64::from(id)), "{status:#}");
+    app.leave().await;
+}
+
 on_each_database![
     what_was_dead_is_told_in_order_and_is_dead_no_more,
     one_that_is_refused_again_is_dead_for_the_new_reason,
@@ -229,4 +257,5 @@ on_each_database![
     a_url_that_keeps_failing_ends_the_replay_and_holds_up_nobody,
     a_replay_goes_on_after_a_crash,
     a_replay_can_be_ended_early,
+    a_replay_ends_when_its_callback_url_is_taken_out,
 ];

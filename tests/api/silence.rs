@@ -124,6 +124,30 @@ async fn an_account_may_want_silence_reported_whether_its_number_is_heard_of_or_
     app.finish().await;
 }
 
+async fn a_message_that_was_sent_again_and_waited_is_closed_too(database: Database) {
+    let app = start(database, "silent_messages = \"report_failed_always\"").await;
+    app.simulator.add_rule(Rule::everybody(Effect::Statuses(script("none"))));
+    let message = Message::order_update(&person(1));
+    app.accept(&message).await;
+    app.until("it is closed", async || app.told(&message) == ["failed"]).await;
+
+    // It has time to wait, however busy the machine is.
+    app.apply(&app.configuration.replace("\"4s\"", "\"1h\"")).await;
+    app.command(&["queue", "pause", "--account", "acme"]).await;
+    app.command(&["message", "resend", message.msg_id(), "--force"]).await;
+    let (sender, decided_at) = (app.stored(&message).await.sender, wabridge::clock::now());
+    let looked = async || {
+        let due = app.store.unheard_until(sender, decided_at, 9).await.expect("readable");
+        due.is_empty() && noted(&app).await == 1
+    };
+    app.until("it is looked at while it waits, and kept in mind", looked).await;
+    app.command(&["queue", "resume", "--all"]).await;
+
+    app.until("the second send is closed", async || app.told(&message) == ["failed", "failed"]).await;
+    app.until("nothing is kept in mind", async || noted(&app).await == 0).await;
+    app.finish().await;
+}
+
 async fn an_account_may_want_silence_to_be_left(database: Database) {
     let app = start(database, "silent_messages = \"leave\"").await;
     app.simulator.add_rule(Rule::recipient(&person(1), Effect::Statuses(script("sent@5"))));
@@ -150,5 +174,6 @@ on_each_database![
     what_arrived_during_an_outage_of_webhooks_is_not_reported_as_failed,
     an_account_may_want_silence_reported_whether_its_number_is_heard_of_or_not,
     silence_of_a_number_that_is_not_heard_of_at_all_proves_nothing,
+    a_message_that_was_sent_again_and_waited_is_closed_too,
     an_account_may_want_silence_to_be_left,
 ];

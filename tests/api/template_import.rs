@@ -16,6 +16,27 @@ fn text_template(name: &str, status: &str) -> Value {
     })
 }
 
+/// What takes products: in a header, behind a button, on the cards of a carousel.
+fn products() -> Vec<Value> {
+    let body = || json!({"type": "BODY", "text": "Have a look."});
+    let buttons = |kind: &str| json!({"type": "BUTTONS", "buttons": [{"type": kind, "text": "View"}]});
+    let header = || json!({"type": "HEADER", "format": "PRODUCT"});
+    let card = || json!({"components": [header(), buttons("SPM")]});
+    let cards = json!({"type": "CAROUSEL", "cards": [card(), card()]});
+    let of = |name: &str, components: Vec<Value>| {
+        json!({
+            "id": "700000000000901", "name": name, "language": "en", "status": "APPROVED", "category": "MARKETING",
+            "components": components,
+        })
+    };
+    vec![
+        of("one_product", vec![header(), body(), buttons("SPM")]),
+        of("many_products", vec![body(), buttons("MPM")]),
+        of("order", vec![body(), buttons("ORDER_DETAILS")]),
+        of("product_cards", vec![body(), cards]),
+    ]
+}
+
 /// The templates of a page as `name (language)`.
 fn names(page: &Value) -> Vec<String> {
     let entries = page["data"].as_array().expect("a page has data");
@@ -48,6 +69,7 @@ async fn an_import_gets_what_can_be_sent_as_meta_lists_it(database: Database) {
     let app = TestApp::start(database).await;
     let mut templates = app.simulator.templates();
     templates.push(text_template("gone", "REJECTED"));
+    templates.extend(products());
     with_templates(&app, templates).await;
 
     let page = page(&app, PATH).await;
@@ -60,6 +82,11 @@ async fn an_import_gets_what_can_be_sent_as_meta_lists_it(database: Database) {
     );
     assert!(!names.contains(&"appointment (en_GB)".to_owned()), "names of variables mean nothing to CleverTap");
     assert!(!names.contains(&"gone (en)".to_owned()), "what was rejected cannot be sent");
+    for product in products() {
+        let name = text(&product, "name");
+        assert!(!names.contains(&format!("{name} (en)")), "{name} is imported and cannot be sent");
+        assert_eq!(app.send(&Message::template(&person(1), name, "en")).await.code(), 2001, "{name}");
+    }
     let listed = app.simulator.templates();
     let of = |list: &[Value], name: &str| list.iter().find(|entry| entry["name"] == name).cloned().expect("listed");
     let ours = of(page["data"].as_array().expect("data"), "login_code");
@@ -88,16 +115,19 @@ async fn pages_follow_each_other_and_each_template_comes_once(database: Database
 
     let first = page(&app, &format!("{PATH}?limit=1")).await;
     let after = text(&first["paging"]["cursors"], "after").to_owned();
-    let expected = format!("https://wa.example/bridge{PATH}?limit=50&after={after}");
-    assert_eq!(first["paging"]["next"], expected, "50 is the least");
+    let expected = format!("https://wa.example/bridge{PATH}?limit=1&after={after}");
+    assert_eq!(first["paging"]["next"], expected);
     // As in the samples: a quote behind a value, and a query behind a query.
     let second = page(&app, &format!("{PATH}?number=918880110033?limit=50%22&after={after}%22")).await;
     let after = text(&second["paging"]["cursors"], "after").to_owned();
     assert!(text(&second["paging"], "next").contains("number=918880110033"), "{second}");
-    let last = page(&app, &format!("{PATH}?limit=50&after={after}")).await;
+    let third = page(&app, &format!("{PATH}?limit=2&after={after}")).await;
+    assert_eq!(names(&third).len(), 2, "whoever asks for two gets two");
+    let after = text(&third["paging"]["cursors"], "after").to_owned();
+    let last = page(&app, &format!("{PATH}?limit=100000&after={after}")).await;
 
     assert!(last["paging"].get("next").is_none() && last["paging"]["cursors"].get("after").is_none(), "{last}");
-    let all: Vec<String> = [first, second, last].iter().flat_map(names).collect();
+    let all: Vec<String> = [first, second, third, last].iter().flat_map(names).collect();
     let expected: Vec<String> = (0..120).map(|number| format!("{} (en)", name(number))).collect();
     assert_eq!(all, expected);
     app.finish().await;

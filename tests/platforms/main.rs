@@ -12,6 +12,7 @@
 //! too, except those whose name begins with `quirk_`: in these the platform leaves its own rules.
 
 mod events;
+mod shapes;
 
 use std::{
     fs,

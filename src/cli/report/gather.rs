@@ -17,11 +17,11 @@ use wabridge::{
 };
 
 use super::{
-    AccountReport, CallbackUrlReport, ChannelReport, ConnectionReport, DeadReport, FailedFileReport, FilesReport,
-    HoldReport, KeptAside, Moment, NoticeReport, NumberReport, QuietHoursReport, RefusedReport, ReplayReport, Report,
-    SubscribeSyncReport, TemplatesReport, account, attention::needing_attention,
+    AccountReport, CallbackUrlReport, ChannelReport, ConnectionReport, DeadReport, EndedReplayReport, FailedFileReport,
+    FilesReport, HoldReport, KeptAside, Moment, NoticeReport, NumberReport, QuietHoursReport, RefusedReport,
+    ReplayReport, Report, SubscribeSyncReport, TemplatesReport, account, attention::needing_attention,
 };
-use crate::cli::queue::RuleReport;
+use crate::cli::{alarm::active, queue::RuleReport};
 
 /// Counting what is owed stops here: more is “many”.
 const OWED_COUNTED_MAX: u64 = 1_000_000;
@@ -31,6 +31,8 @@ const REFUSED_SHOWN_MAX: usize = 10;
 const DEAD_SHOWN_MAX: usize = 3;
 const NOTICES_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const NOTICES_SHOWN_MAX: usize = 20;
+const ENDED_REPLAYS_SHOWN_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+const ENDED_REPLAYS_SHOWN_MAX: usize = 20;
 const FAILED_FILES_SHOWN_MAX: usize = 5;
 
 pub(crate) async fn gather(
@@ -51,7 +53,9 @@ pub(crate) async fn gather(
         accounts: accounts(store, configuration, now).await?,
         numbers: numbers(store, configuration).await?,
         callback_urls: callback_urls(store, configuration).await?,
+        replays_ended: replays_ended(store, configuration, now).await?,
         notices: notices(store, configuration, now).await?,
+        alarms: active(store).await?,
         queue_rules: queue_rules(store, configuration).await?,
         files: files(store).await?,
         kept_aside: KeptAside { unread_parts, parked_statuses },
@@ -208,6 +212,28 @@ async fn newest_dead(store: &Store, subscription: &Subscription) -> Result<Vec<D
         reason: dead.reason,
     };
     Ok(dead.into_iter().map(report).collect())
+}
+
+async fn replays_ended(
+    store: &Store,
+    configuration: &Configuration,
+    now: UnixMillis,
+) -> Result<Vec<EndedReplayReport>, StoreError> {
+    let replays = store.replays_since(now.minus(ENDED_REPLAYS_SHOWN_FOR), ENDED_REPLAYS_SHOWN_MAX).await?;
+    let ended = replays.into_iter().filter_map(|replay| {
+        Some(EndedReplayReport {
+            id: replay.id,
+            account: account(configuration, replay.account).0,
+            callback_url: replay.subscription.0,
+            wanted: replay.wanted,
+            told: replay.told,
+            refused: replay.refused,
+            passed: replay.passed,
+            ended_at: Moment(replay.finished_at?),
+            note: replay.note,
+        })
+    });
+    Ok(ended.collect())
 }
 
 async fn replay(store: &Store, subscription: &Subscription) -> Result<Option<ReplayReport>, StoreError> {

@@ -17,7 +17,7 @@ use wabridge::{
 };
 
 pub(super) use self::gather::gather;
-use super::queue::RuleReport;
+use super::{alarm::Active, queue::RuleReport};
 
 /// For `--help`.
 pub(super) const FIELDS: &str = "\
@@ -39,7 +39,9 @@ Examples:
   callback_urls  key, account, account_enabled, kind (status, inbound, notice), number, hold, owed (counted up to
                  1,000,000), dead, newest_dead [{ at, events, message, platform_message_id, reason }], not_relayed,
                  failing_since, failures, next_try_at, replay { id, wanted, told, refused, passed, since, note }
+  replays_ended  id, account, callback_url, wanted, told, refused, passed, ended_at, note: of the last day
   notices        at, account, severity (info, warning, critical), kind, text: of the last week, the newest first
+  alarms         kind, subject, text, since, told, told_by, untold: as `wabridge alarm list --json` has them
   queue_rules    action (pause, cancel), of, account, number, campaign, template, language, reason, since, ends_at,
                  in_force, ended_at, ended_by: those in force
   files          stored, stored_bytes, pending, failed, newest_failed [{ at, kind, reason }]
@@ -58,7 +60,9 @@ pub(super) struct Report {
     pub(super) accounts: Vec<AccountReport>,
     pub(super) numbers: Vec<NumberReport>,
     pub(super) callback_urls: Vec<CallbackUrlReport>,
+    pub(super) replays_ended: Vec<EndedReplayReport>,
     pub(super) notices: Vec<NoticeReport>,
+    pub(super) alarms: Vec<Active>,
     pub(super) queue_rules: Vec<RuleReport>,
     pub(super) files: FilesReport,
     pub(super) kept_aside: KeptAside,
@@ -224,6 +228,21 @@ pub(super) struct ReplayReport {
     pub(super) refused: i64,
     pub(super) passed: i64,
     pub(super) since: Moment,
+    pub(super) note: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct EndedReplayReport {
+    pub(super) id: i32,
+    pub(super) account: String,
+    /// It may have been taken out since.
+    pub(super) callback_url: i32,
+    pub(super) wanted: i64,
+    pub(super) told: i64,
+    pub(super) refused: i64,
+    pub(super) passed: i64,
+    pub(super) ended_at: Moment,
+    /// Why it ended before its time.
     pub(super) note: Option<String>,
 }
 

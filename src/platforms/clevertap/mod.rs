@@ -9,6 +9,7 @@
 //! documented.
 
 mod callback;
+mod complaint;
 mod credentials;
 mod grouping;
 mod inbound;
@@ -16,6 +17,7 @@ mod reply;
 mod request;
 mod subscribe;
 mod templates;
+mod tolerant;
 mod wire;
 
 use super::{

@@ -15,12 +15,13 @@ use crate::domain::{
     template::{ListedTemplate, TemplateCategory, TemplateStatus},
 };
 
-/// What CleverTap asks for lies between these; another number is moved to the nearer one.
-const TEMPLATES_PER_PAGE_MIN: usize = 50;
+/// A page without a `limit`, or with one that is no number: the least that CleverTap asks for.
+pub(super) const TEMPLATES_PER_PAGE: usize = 50;
+/// The most that CleverTap asks for; more is cut down to it. There is no least: whoever asks for two gets two.
 pub const TEMPLATES_PER_PAGE_MAX: usize = 500;
 
 pub(super) fn read_query(query: &str) -> Result<TemplateQuery, Refusal> {
-    let mut read = TemplateQuery { limit: TEMPLATES_PER_PAGE_MIN, ..TemplateQuery::default() };
+    let mut read = TemplateQuery { limit: TEMPLATES_PER_PAGE, ..TemplateQuery::default() };
     for (name, value) in parts(query) {
         let value = without_stray_quotes(&value).to_owned();
         if value.is_empty() {
@@ -54,7 +55,10 @@ fn without_stray_quotes(value: &str) -> &str {
 }
 
 fn limit(value: &str) -> usize {
-    value.parse().unwrap_or(TEMPLATES_PER_PAGE_MIN).clamp(TEMPLATES_PER_PAGE_MIN, TEMPLATES_PER_PAGE_MAX)
+    match value.parse() {
+        Ok(0) | Err(_) => TEMPLATES_PER_PAGE,
+        Ok(asked) => TEMPLATES_PER_PAGE_MAX.min(asked),
+    }
 }
 
 pub(super) fn write_page(query: &TemplateQuery, page: &TemplatePage, own_url: &str) -> Reply {
@@ -201,11 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_moved_to_what_clevertap_asks_for() {
+    fn a_limit_is_kept_to_up_to_what_clevertap_asks_for() {
         for (query, limit) in [
             ("", 50),
             ("limit=", 50),
-            ("limit=1", 50),
+            ("limit=1", 1),
+            ("limit=2", 2),
+            ("limit=0", 50),
             ("limit=50%22", 50),
             ("limit=200\"", 200),
             ("limit=100000", 500),

@@ -3,31 +3,24 @@
 //! the other way round.
 //!
 //! This runs for every message, so the bytes go straight into these types; words are recognised without
-//! being copied.
+//! being copied. Each says by an example what it looks like, for those who sent something else.
 
-use std::{fmt, marker::PhantomData};
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, Visitor},
+use super::{
+    complaint::complaint,
+    tolerant::{FromWord, list, pick, text, truth, whole_number, word},
 };
-use serde_json::{Value, error::Category, value::RawValue};
-
 use crate::domain::{
     failure::{Refusal, RefusalKind},
     outbound::Location,
     template::ButtonContentKind,
 };
 
-/// More of a parser's complaint only repeats the document.
-const COMPLAINT_CHARS_MAX: usize = 200;
-
-/// Beyond it a number that is not whole, or does not fit into 64 bits, loses digits.
-const EXACT_NUMBER_MAX: f64 = 9_007_199_254_740_992.0;
-
 /// One message. `payloadVersion`, however it is spelled, has only ever been 0.1 and is not looked at.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", expecting = "one JSON object with to, wabaNumber and msgId")]
 pub(super) struct Envelope {
     /// The message itself, when it came wrapped.
     pub body: Option<Box<RawValue>>,
@@ -75,16 +68,8 @@ impl Envelope {
             let message = "request: a list; send each message in a request of its own, as one JSON object";
             return Err(Refusal::new(RefusalKind::Other, message));
         }
-        serde_json::from_str(text).map_err(|error| {
-            let trouble = match error.classify() {
-                Category::Io | Category::Syntax | Category::Eof => {
-                    "not JSON; send one JSON document with to, wabaNumber and msgId"
-                }
-                Category::Data => "a part of the message has an unexpected shape; correct it",
-            };
-            let complaint: String = error.to_string().chars().take(COMPLAINT_CHARS_MAX).collect();
-            Refusal::new(RefusalKind::Other, format!("request: {trouble} ({complaint})"))
-        })
+        serde_json::from_str(text)
+            .map_err(|error| Refusal::new(RefusalKind::Other, format!("request: {}", complaint(text, &error))))
     }
 }
 
@@ -101,7 +86,11 @@ impl Envelope {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(
+    default,
+    rename_all = "camelCase",
+    expecting = r#"an object such as {"namespace":"order_update","languageCode":"en"}"#
+)]
 pub(super) struct TemplateName {
     #[serde(deserialize_with = "text")]
     pub namespace: String,
@@ -115,7 +104,11 @@ pub(super) struct TemplateName {
 /// An element of `components`. One type for all of them: which keys are filled depends on `type`, and
 /// `customProps` comes without any.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(
+    default,
+    rename_all = "camelCase",
+    expecting = r#"an object such as {"type":"body","body":{"parameters":[{"type":"text","text":"Asha"}]}}"#
+)]
 pub(super) struct Component {
     #[serde(rename = "type", deserialize_with = "word")]
     pub kind: ComponentKind,
@@ -165,7 +158,10 @@ fn as_text(value: &Value) -> String {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(
+    default,
+    expecting = r#"an object such as {"type":"text","text":{"parameters":[{"type":"text","text":"Asha"}]}}"#
+)]
 pub(super) struct Header {
     #[serde(rename = "type", deserialize_with = "word")]
     pub kind: HeaderKind,
@@ -178,7 +174,7 @@ pub(super) struct Header {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = r#"an object such as {"text":"Hi Asha","parameters":[{"type":"text","text":"Asha"}]}"#)]
 pub(super) struct TextBlock {
     /// As CleverTap rendered it.
     #[serde(deserialize_with = "text")]
@@ -188,7 +184,7 @@ pub(super) struct TextBlock {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = r#"an object such as {"mediaURL":"https://example.com/file.png"}"#)]
 pub(super) struct Media {
     #[serde(rename = "mediaURL", alias = "mediaUrl", deserialize_with = "text")]
     pub media_url: String,
@@ -199,7 +195,7 @@ pub(super) struct Media {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = r#"an object such as {"latitude":"19.0760","longitude":"72.8777"}"#)]
 pub(super) struct Place {
     #[serde(deserialize_with = "text")]
     latitude: String,
@@ -225,7 +221,7 @@ impl From<Place> for Location {
 
 /// One parameter of any component. Its `type` says which key holds the value; there is never more than one.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = r#"an object such as {"type":"text","text":"Asha"}"#)]
 pub(super) struct Parameter {
     #[serde(deserialize_with = "text")]
     pub text: String,
@@ -244,21 +240,21 @@ impl Parameter {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = r#"an object such as {"expiration_time_ms":1790000000000}"#)]
 pub(super) struct Offer {
     #[serde(deserialize_with = "whole_number")]
     pub expiration_time_ms: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = r#"an object such as {"components":[{"type":"body","body":{"parameters":[]}}]}"#)]
 pub(super) struct Card {
     #[serde(deserialize_with = "list")]
     pub components: Vec<Component>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = r#"an object such as {"body":"Hi Asha"}"#)]
 pub(super) struct FreeformText {
     #[serde(deserialize_with = "text")]
     pub body: String,
@@ -376,101 +372,4 @@ impl Default for ButtonWord {
     fn default() -> Self {
         Self::from_word("")
     }
-}
-
-/// Something that stands as a word in the document.
-trait FromWord {
-    fn from_word(word: &str) -> Self;
-}
-
-/// The meaning of a word without regard to case and separators: `copy_code` and `quickReply` stand side by
-/// side in one sample.
-fn pick<T, const N: usize>(word: &str, known: [(&str, T); N]) -> Option<T> {
-    let plain = || word.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
-    known.into_iter().find(|(name, _)| plain().eq(name.bytes())).map(|(_, meaning)| meaning)
-}
-
-fn word<'de, D: Deserializer<'de>, T: FromWord>(deserializer: D) -> Result<T, D::Error> {
-    struct WordVisitor<T>(PhantomData<T>);
-
-    impl<T: FromWord> Visitor<'_> for WordVisitor<T> {
-        type Value = T;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a word")
-        }
-
-        fn visit_str<E: Error>(self, word: &str) -> Result<T, E> {
-            Ok(T::from_word(word))
-        }
-
-        fn visit_unit<E: Error>(self) -> Result<T, E> {
-            Ok(T::from_word(""))
-        }
-    }
-
-    deserializer.deserialize_any(WordVisitor(PhantomData))
-}
-
-/// Text, also where a number or a truth value stands in its place; `null` is nothing.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    struct TextVisitor;
-
-    impl Visitor<'_> for TextVisitor {
-        type Value = String;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("text or a number")
-        }
-
-        fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
-            Ok(text.to_owned())
-        }
-
-        fn visit_string<E: Error>(self, text: String) -> Result<String, E> {
-            Ok(text)
-        }
-
-        fn visit_bool<E: Error>(self, value: bool) -> Result<String, E> {
-            Ok(value.to_string())
-        }
-
-        fn visit_i64<E: Error>(self, value: i64) -> Result<String, E> {
-            Ok(value.to_string())
-        }
-
-        fn visit_u64<E: Error>(self, value: u64) -> Result<String, E> {
-            Ok(value.to_string())
-        }
-
-        fn visit_f64<E: Error>(self, value: f64) -> Result<String, E> {
-            if value.abs() > EXACT_NUMBER_MAX {
-                return Err(E::custom("a number with so many digits is not kept exactly; send it as text"));
-            }
-            Ok(value.to_string())
-        }
-
-        fn visit_unit<E: Error>(self) -> Result<String, E> {
-            Ok(String::new())
-        }
-    }
-
-    deserializer.deserialize_any(TextVisitor)
-}
-
-/// `None` when there is no whole number.
-fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    Ok(text(deserializer)?.trim().parse().ok())
-}
-
-/// `None` when nothing is said.
-fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
-    let text = text(deserializer)?;
-    let text = text.trim();
-    Ok((!text.is_empty()).then(|| text.eq_ignore_ascii_case("true") || text == "1"))
-}
-
-/// `null` is an empty list.
-fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

@@ -31,7 +31,7 @@ use crate::{
         exchange::{Answer, Exchange, Method, OutgoingRequest},
         redact,
     },
-    providers::cloud_api::errors,
+    providers::{Checked, cloud_api::errors},
 };
 
 /// Numbers asked about at once.
@@ -57,22 +57,23 @@ pub(super) async fn check(
     connection: &Connection,
     senders: &[Arc<Sender>],
     webhook_url: Option<&str>,
-) -> Vec<Finding> {
+) -> Checked {
     let about = format!("connection {}", connection.id);
-    let (mut findings, usable_token) = check_token(via, connection, &about).await;
+    let (findings, usable_token) = check_token(via, connection, &about).await;
+    let mut checked = Checked { findings, numbers: vec![] };
     if usable_token {
         let mut accounts: BTreeMap<&str, Vec<&Arc<Sender>>> = BTreeMap::new();
         for sender in senders {
             accounts.entry(&sender.provider_account_id).or_default().push(sender);
         }
         for (account, senders) in accounts {
-            findings.extend(check_account(via, connection, account, &senders, webhook_url).await);
+            checked.extend(check_account(via, connection, account, &senders, webhook_url).await);
         }
     }
     if let Some(url) = webhook_url {
-        findings.push(check_handshake(via, connection, url, &about).await);
+        checked.findings.push(check_handshake(via, connection, url, &about).await);
     }
-    findings
+    checked
 }
 
 /// What is known of the token, and whether it is of any use.
@@ -130,7 +131,7 @@ async fn check_account(
     account: &str,
     senders: &[&Arc<Sender>],
     webhook_url: Option<&str>,
-) -> Vec<Finding> {
+) -> Checked {
     let about = format!("business account {account}");
     let subscriptions_url = graph_url(connection, account, "subscribed_apps");
     let (members, subscription, templates) = tokio::join!(
@@ -158,10 +159,11 @@ async fn check_account(
         asked.push(check_number(via, connection, sender, member, webhook_url));
     }
     let mut numbers = futures_util::stream::iter(asked).buffered(AT_ONCE_MAX);
+    let mut checked = Checked { findings, numbers: vec![] };
     while let Some(found) = numbers.next().await {
-        findings.extend(found);
+        checked.extend(found);
     }
-    findings
+    checked
 }
 
 async fn check_templates(via: &Exchange, sender: &Sender, about: &str) -> Finding {
@@ -230,11 +232,25 @@ async fn check_number(
     sender: &Sender,
     member: Option<bool>,
     webhook_url: Option<&str>,
+) -> Checked {
+    let state = MetaCloud.fetch_number(via, sender).await;
+    let findings = check_seen(via, connection, sender, &state, member, webhook_url).await;
+    Checked { findings, numbers: vec![(sender.key, state)] }
+}
+
+/// A number, as far as it is what the apply file says, and its webhooks come here.
+async fn check_seen(
+    via: &Exchange,
+    connection: &Connection,
+    sender: &Sender,
+    state: &Result<NumberState, FetchFailure>,
+    member: Option<bool>,
+    webhook_url: Option<&str>,
 ) -> Vec<Finding> {
     let about = format!("number {}", sender.number.as_e164());
     let mut findings = Vec::new();
-    match MetaCloud.fetch_number(via, sender).await {
-        Ok(state) => findings.extend(check_state(sender, &state, &about)),
+    match state {
+        Ok(state) => findings.extend(check_state(sender, state, &about)),
         Err(failure) => {
             findings.push(Finding::wrong(
                 &about,

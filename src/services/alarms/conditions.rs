@@ -16,6 +16,7 @@ use crate::{
         ids::SenderKey,
         template::Template,
         time::UnixMillis,
+        words::counted,
     },
     net::redact,
     services::{
@@ -195,8 +196,8 @@ fn queue_late(evidence: &Evidence<'_>, sender: &Sender) -> Option<Condition> {
     if slow_since.is_some_and(|since| observed.at.since(*since) >= PACE_WINDOW) {
         let queue = observed.queues.get(&sender.key).cloned().unwrap_or_default();
         text.push(format!(
-            "{} messages wait, the oldest for {} min, and the number sends {} a minute of the {} that it may",
-            queue.queued,
+            "{}, the oldest for {} min, and the number sends {} a minute of the {} that it may",
+            counted(queue.queued, "message waits", "messages wait"),
             queue.oldest_queued.map_or(0, |oldest| observed.at.since(oldest).as_secs() / 60),
             sent_at_pace(observed, sender) * 60 / COUNTED_SECONDS,
             u64::from(sender.messages_per_second) * 60,
@@ -205,7 +206,8 @@ fn queue_late(evidence: &Evidence<'_>, sender: &Sender) -> Option<Condition> {
     let expired = observed.lately.get(&sender.key).map_or(0, |tally| tally.expired);
     if expired > 0 {
         let lately = format_duration(evidence.thresholds.webhooks_silent_for);
-        text.push(format!("{expired} messages expired in the queue within {lately}"));
+        let expired = counted(expired, "message", "messages");
+        text.push(format!("{expired} expired in the queue within {lately}"));
     }
     (!text.is_empty()).then(|| {
         condition(
@@ -225,7 +227,8 @@ fn subscriptions_refused(evidence: &Evidence<'_>) -> Vec<Condition> {
         let Some(account) = evidence.snapshot.account_by_key(*key) else { continue };
         let mut text = Vec::new();
         if informed.refused > 0 {
-            text.push(format!("the platform refused to hear of {} people who opted out", informed.refused));
+            let people = counted(informed.refused, "person who opted out", "people who opted out");
+            text.push(format!("the platform refused to hear of {people}"));
         }
         if let Some((since, why)) = &informed.failure {
             text.push(format!("it could not be told of opt-outs at {since}: {why}"));
@@ -246,6 +249,7 @@ fn subscriptions_refused(evidence: &Evidence<'_>) -> Vec<Condition> {
 fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Option<Condition> {
     let trouble = &evidence.observed.cursors.get(&subscription.key)?.trouble;
     let owed = evidence.observed.owed.get(&subscription.key).copied().unwrap_or_default().events;
+    let waiting = counted(owed, "event waits", "events wait");
     let account = evidence.snapshot.account_by_key(subscription.account)?;
     let kind = match subscription.kind {
         EventKind::Status => "delivery reports",
@@ -258,7 +262,7 @@ fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Op
             "compare the URL with the one that CleverTap shows, apply it, or run `wabridge release {}`",
             subscription.key
         );
-        let text = format!("it is on hold since {}: {}; {owed} events wait", hold.since, hold.reason);
+        let text = format!("it is on hold since {}: {}; {waiting}", hold.since, hold.reason);
         return Some(condition(AlarmKind::CallbacksFailing, subject, text, &remedy));
     }
     let since: UnixMillis = trouble.failing_since?;
@@ -266,7 +270,7 @@ fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Op
         condition(
             AlarmKind::CallbacksFailing,
             subject,
-            format!("it fails since {since}, {} times in a row; {owed} events wait", trouble.failures),
+            format!("it fails since {since}, {} in a row; {waiting}", counted(trouble.failures, "time", "times")),
             "it is tried again by itself; when it lasts, ask CleverTap, or check the URL",
         )
     })

@@ -22,13 +22,21 @@ pub struct Plan {
     pub gone: Vec<AlarmRecord>,
 }
 
+/// How often to tell, and whether there is anybody to tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Telling {
+    pub every: Duration,
+    /// A way is set up. Else it goes to the log alone.
+    pub reaches_people: bool,
+}
+
 /// Compares what is wrong with what operators know.
-pub fn plan(before: &[AlarmRecord], wrong: &[Condition], every: Duration, now: UnixMillis) -> Plan {
+pub fn plan(before: &[AlarmRecord], wrong: &[Condition], telling: Telling, now: UnixMillis) -> Plan {
     let mut plan = Plan::default();
     for condition in wrong {
         let known = before.iter().find(|record| is_about(record, condition.kind, &condition.subject));
         let record = raised(known, condition, now);
-        if is_due(&record, every, now) {
+        if is_due(&record, telling, now) {
             plan.tell.push(Line {
                 state: if record.told { LineState::Lasts } else { LineState::Raised },
                 kind: record.kind,
@@ -53,7 +61,7 @@ pub fn plan(before: &[AlarmRecord], wrong: &[Condition], every: Duration, now: U
                 text: format!("it is over; it was: {}", record.text),
                 remedy: None,
             });
-        } else if record.told_at.is_none_or(|told_at| now.since(told_at) >= every) {
+        } else if record.told_at.is_none_or(|told_at| now.since(told_at) >= telling.every) {
             plan.gone.push(record);
             continue;
         }
@@ -63,14 +71,16 @@ pub fn plan(before: &[AlarmRecord], wrong: &[Condition], every: Duration, now: U
 }
 
 impl Plan {
-    /// How everything stands when the letter was taken, or was not.
-    pub fn after(&self, told: bool, now: UnixMillis) -> Vec<AlarmRecord> {
+    /// How everything stands after these ways took the letter; `None`: nobody did.
+    pub fn after(&self, told_by: Option<&str>, now: UnixMillis) -> Vec<AlarmRecord> {
         let mut records = self.records.clone();
-        for line in self.tell.iter().filter(|_| told) {
+        let Some(told_by) = told_by else { return records };
+        for line in &self.tell {
             for record in records.iter_mut().filter(|record| is_about(record, line.kind, &line.subject)) {
                 match line.state {
                     LineState::Raised | LineState::Lasts => {
                         record.told_at = Some(now);
+                        told_by.clone_into(&mut record.told_by);
                         record.told = true;
                     }
                     LineState::Over => record.told = false,
@@ -96,14 +106,17 @@ fn raised(known: Option<&AlarmRecord>, condition: &Condition, now: UnixMillis) -
         raised_at: lasts.map_or(now, |record| record.raised_at),
         over_at: None,
         told_at: known.and_then(|record| record.told_at),
+        told_by: known.map(|record| record.told_by.clone()).unwrap_or_default(),
         told: known.is_some_and(|record| record.told),
     }
 }
 
-fn is_due(record: &AlarmRecord, every: Duration, now: UnixMillis) -> bool {
+/// What only the log was told is news for people as soon as there is a way to them.
+fn is_due(record: &AlarmRecord, telling: Telling, now: UnixMillis) -> bool {
     match record.told_at {
         None => true,
-        Some(told_at) => (!record.told || record.kind.reminds()) && now.since(told_at) >= every,
+        Some(_) if record.told_by.is_empty() && telling.reaches_people => true,
+        Some(told_at) => (!record.told || record.kind.reminds()) && now.since(told_at) >= telling.every,
     }
 }
 
@@ -111,7 +124,8 @@ fn is_due(record: &AlarmRecord, every: Duration, now: UnixMillis) -> bool {
 mod tests {
     use super::*;
 
-    const EVERY: Duration = Duration::from_secs(6 * 3600);
+    const TELLING: Telling = Telling { every: Duration::from_secs(6 * 3600), reaches_people: true };
+    const BY_MAIL: Option<&str> = Some("e-mail");
 
     fn at(minutes: i64) -> UnixMillis {
         UnixMillis(minutes * 60_000)
@@ -127,14 +141,18 @@ mod tests {
     }
 
     /// Looks at these minutes, when it is wrong or well; what was told, with the minute.
-    fn told(kind: AlarmKind, looks: impl IntoIterator<Item = (i64, bool)>, taken: bool) -> Vec<(i64, LineState)> {
+    fn told(
+        kind: AlarmKind,
+        looks: impl IntoIterator<Item = (i64, bool)>,
+        taken_by: Option<&str>,
+    ) -> Vec<(i64, LineState)> {
         let mut records = Vec::new();
         let mut told = Vec::new();
         for (minute, wrong) in looks {
             let wrong: Vec<Condition> = wrong.then(|| Condition { kind, ..held() }).into_iter().collect();
-            let plan = plan(&records, &wrong, EVERY, at(minute));
+            let plan = plan(&records, &wrong, TELLING, at(minute));
             told.extend(plan.tell.iter().map(|line| (minute, line.state)));
-            records = plan.after(taken, at(minute));
+            records = plan.after(taken_by, at(minute));
         }
         told
     }
@@ -143,16 +161,16 @@ mod tests {
     fn what_lasts_is_told_once_in_each_period() {
         let looks = (0..=800).map(|minute| (minute, true));
         assert_eq!(
-            told(AlarmKind::NumberHeld, looks.clone(), true),
+            told(AlarmKind::NumberHeld, looks.clone(), BY_MAIL),
             [(0, LineState::Raised), (360, LineState::Lasts), (720, LineState::Lasts)]
         );
-        assert_eq!(told(AlarmKind::TemplateStopped, looks, true), [(0, LineState::Raised)], "it may last for ever");
+        assert_eq!(told(AlarmKind::TemplateStopped, looks, BY_MAIL), [(0, LineState::Raised)], "it may last for ever");
     }
 
     #[test]
     fn the_end_is_told_once() {
         assert_eq!(
-            told(AlarmKind::NumberHeld, [(0, true), (1, false), (2, false), (400, false)], true),
+            told(AlarmKind::NumberHeld, [(0, true), (1, false), (2, false), (400, false)], BY_MAIL),
             [(0, LineState::Raised), (1, LineState::Over)]
         );
     }
@@ -161,7 +179,7 @@ mod tests {
     fn what_comes_and_goes_is_not_told_each_time() {
         let looks = (0..=400).map(|minute| (minute, minute % 2 == 0));
         assert_eq!(
-            told(AlarmKind::NumberHeld, looks, true),
+            told(AlarmKind::NumberHeld, looks, BY_MAIL),
             [(0, LineState::Raised), (1, LineState::Over), (360, LineState::Raised), (361, LineState::Over)]
         );
     }
@@ -169,19 +187,34 @@ mod tests {
     #[test]
     fn what_nobody_took_is_told_again_and_its_end_is_no_news() {
         assert_eq!(
-            told(AlarmKind::NumberHeld, [(0, true), (1, true), (2, false)], false),
+            told(AlarmKind::NumberHeld, [(0, true), (1, true), (2, false)], None),
             [(0, LineState::Raised), (1, LineState::Raised)]
         );
     }
 
     #[test]
     fn what_is_long_over_is_forgotten() {
-        let first = plan(&[], &[held()], EVERY, at(0)).after(true, at(0));
-        let over = plan(&first, &[], EVERY, at(1)).after(true, at(1));
+        let first = plan(&[], &[held()], TELLING, at(0)).after(BY_MAIL, at(0));
+        let over = plan(&first, &[], TELLING, at(1)).after(BY_MAIL, at(1));
         assert_eq!(over.len(), 1, "it is remembered for the period");
 
-        let later = plan(&over, &[], EVERY, at(361));
+        let later = plan(&over, &[], TELLING, at(361));
 
-        assert_eq!((later.gone.len(), later.after(true, at(361)).len()), (1, 0));
+        assert_eq!((later.gone.len(), later.after(BY_MAIL, at(361)).len()), (1, 0));
+    }
+
+    #[test]
+    fn what_only_the_log_was_told_is_told_to_people_once_there_is_a_way() {
+        let alone = Telling { reaches_people: false, ..TELLING };
+        let logged = plan(&[], &[held()], alone, at(0)).after(Some(""), at(0));
+        assert_eq!((logged[0].told_at, logged[0].told_by.as_str()), (Some(at(0)), ""));
+        assert!(plan(&logged, &[held()], alone, at(1)).tell.is_empty(), "the log need not have it each minute");
+
+        let then = plan(&logged, &[held()], TELLING, at(2));
+
+        assert_eq!(then.tell.len(), 1);
+        let told = then.after(BY_MAIL, at(2));
+        assert_eq!(told[0].told_by, "e-mail");
+        assert!(plan(&told, &[held()], TELLING, at(3)).tell.is_empty());
     }
 }

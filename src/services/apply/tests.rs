@@ -113,6 +113,27 @@ delivery_report_callback_url = "https://reports.example.com/second"
 const ACCOUNT: &str = "[[accounts]]\nid = \"a\"\nplatform = \"clevertap\"\nbearer_token = \"b\"\n\n\n";
 const CONNECTION: &str = "[[connections]]\nid = \"c\"\nprovider = \"carrier\"\naccess_token = \"t\"\n\n\n";
 
+/// Whatever stands in the place of a value, it is told in the words of the file.
+#[test]
+fn a_value_of_the_wrong_shape_is_told_without_our_types() {
+    let ours = ["struct", "enum", "variant", "untagged", "tuple", "expected a", "borrowed", "invalid type"];
+    let mut told = 0;
+    for (at, line) in WHOLE.lines().enumerate() {
+        let Some((key, _)) = line.split_once(" = ") else { continue };
+        for wrong in ["5", "true", "[[1]]", "{ x = 1 }", "\"?\"", "1979-05-27", "[{ x = [] }]", "-0.5"] {
+            let mut lines: Vec<&str> = WHOLE.lines().collect();
+            let broken = format!("{key} = {wrong}");
+            lines[at] = &broken;
+            let found = parse_with(&lines.join("\n"), false).err().unwrap_or_default();
+            for problem in found.iter().map(ToString::to_string) {
+                assert!(!ours.iter().any(|word| problem.contains(word)), "{broken}: {problem}");
+                told += 1;
+            }
+        }
+    }
+    assert!(told > 150, "only {told} problems");
+}
+
 #[test]
 fn a_whole_file_is_understood() {
     let file = parse_with(WHOLE, false).expect("nothing is wrong");

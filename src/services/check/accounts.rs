@@ -7,6 +7,7 @@ use crate::domain::{
     account::Account,
     callback::{EventKind, Subscription},
     finding::Finding,
+    words::counted,
 };
 
 impl Checker<'_> {
@@ -108,7 +109,7 @@ impl Checker<'_> {
         } else if let Some(since) = trouble.failing_since {
             findings.push(Finding::doubtful(
                 about,
-                format!("{what} ({key}) fails since {since}, {} times in a row", trouble.failures),
+                format!("{what} ({key}) fails since {since}, {} in a row", counted(trouble.failures, "time", "times")),
                 "it is tried again by itself; when it lasts, ask CleverTap",
             ));
         }

@@ -149,6 +149,7 @@ fn webhooks_are_silent_when_messages_were_sent_and_nothing_was_heard_until_somet
                 raised_at: NOW,
                 over_at: None,
                 told_at: None,
+                told_by: String::new(),
                 told: false,
             })
             .into_iter()
