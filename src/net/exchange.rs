@@ -126,14 +126,22 @@ impl Exchange {
     /// Makes one request and reads its answer. Takes at most the request's timeout.
     pub async fn send(&self, request: OutgoingRequest<'_>) -> Exchanged {
         let (started_at, start) = (UnixMillis(Utc::now().timestamp_millis()), Instant::now());
-        let shown_url = redact::url(request.url);
+        let url = request.url;
         let result = self.exchange(request).await;
         let took = start.elapsed();
-        let outcome = match &result {
-            Ok(answer) => answer.status.to_string(),
-            Err(no_answer) => no_answer.to_string(),
-        };
-        tracing::debug!(url = shown_url, took_ms = took.as_millis(), outcome, "exchange with {shown_url}: {outcome}");
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let shown_url = redact::url(url);
+            let outcome = match &result {
+                Ok(answer) => answer.status.to_string(),
+                Err(no_answer) => no_answer.to_string(),
+            };
+            tracing::debug!(
+                url = shown_url,
+                took_ms = took.as_millis(),
+                outcome,
+                "exchange with {shown_url}: {outcome}"
+            );
+        }
         Exchanged { started_at, took, result }
     }
 
