@@ -38,6 +38,7 @@ use crate::{
         ingest::Ingestor,
         lookup::TemplateLookup,
         media::{Copier, Shelf, links::MediaLinks},
+        messaging_limit::MessagingLimits,
         relay::Relay,
         subscribe_sync::SubscribeSync,
         suppressions::Suppressions,
@@ -59,6 +60,7 @@ pub struct App {
     pub metrics_address: Option<SocketAddr>,
     pub store: Store,
     pub directory: Arc<Directory>,
+    pub messaging_limits: Arc<MessagingLimits>,
     server: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
     metrics_server: Option<JoinHandle<std::io::Result<()>>>,
@@ -92,7 +94,7 @@ impl App {
         let health = Arc::new(Health::default());
         let (committer, writer) = Committer::start(
             store.clone(),
-            ids,
+            ids.clone(),
             wakeups.clone(),
             limits,
             health.start("the writing of the database", BATCH_TAKES_MAX),
@@ -109,6 +111,7 @@ impl App {
         let in_memory = settings.limits.suppressions_in_memory;
         let suppressions = Arc::new(Suppressions::load(store.clone(), in_memory).await?);
         let activity = Arc::new(Activity::default());
+        let messaging_limits = Arc::new(MessagingLimits::load(store.clone(), directory.clone(), ids).await?);
         let watch = Watch::new(
             store.clone(),
             directory.clone(),
@@ -127,6 +130,7 @@ impl App {
             lookup: lookup.clone(),
             channels: channels.clone(),
             suppressions: suppressions.clone(),
+            messaging_limits: messaging_limits.clone(),
             subscribe_sync: Arc::new(SubscribeSync {
                 store: store.clone(),
                 directory: directory.clone(),
@@ -140,7 +144,7 @@ impl App {
                 &committer,
                 &directory,
                 &exchange,
-                (&lookup, &suppressions, &activity),
+                (&lookup, &suppressions, &activity, &messaging_limits),
             ),
             subscriptions: subscription_parts(&settings, &store, &committer, &directory, &links)?,
             copier: Arc::new(Copier {
@@ -167,7 +171,13 @@ impl App {
                 suppressions,
                 (settings.limits.clone(), settings.repeats.window),
             ),
-            ingestor: Ingestor::new(directory.clone(), committer, lookup, channels, activity),
+            ingestor: Ingestor::new(
+                directory.clone(),
+                committer,
+                lookup,
+                channels,
+                (activity, messaging_limits.clone()),
+            ),
             media: Shelf {
                 store: store.clone(),
                 files,
@@ -194,6 +204,7 @@ impl App {
             metrics_server: metrics_server.map(tokio::spawn),
             store: store.clone(),
             directory,
+            messaging_limits,
             server: handle,
             serving: tokio::spawn(server),
             runner: tokio::spawn(runner.run(stop.clone())),
@@ -328,7 +339,12 @@ fn sender_parts(
     committer: &Committer,
     directory: &Arc<Directory>,
     exchange: &Exchange,
-    (lookup, suppressions, activity): (&Arc<TemplateLookup>, &Arc<Suppressions>, &Arc<Activity>),
+    (lookup, suppressions, activity, limits): (
+        &Arc<TemplateLookup>,
+        &Arc<Suppressions>,
+        &Arc<Activity>,
+        &Arc<MessagingLimits>,
+    ),
 ) -> Arc<SenderParts> {
     let dispatcher = Dispatcher {
         directory: directory.clone(),
@@ -345,6 +361,7 @@ fn sender_parts(
         committer: committer.clone(),
         dispatcher: Arc::new(dispatcher),
         pauses: Arc::new(Pauses::default()),
+        limits: limits.clone(),
         send: settings.send.clone(),
         read_ahead: settings.limits.read_ahead_messages,
     })

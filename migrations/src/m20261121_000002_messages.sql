@@ -44,6 +44,9 @@ CREATE TABLE outbound_messages (
 CREATE INDEX outbound_messages_queue ON outbound_messages (sender, class, (id + 0)) WHERE state = 0 AND due_at IS NULL;
 -- With the state, so that those that wait are counted without being read.
 CREATE INDEX outbound_messages_due ON outbound_messages (sender, due_at, state) WHERE due_at IS NOT NULL;
+-- Those that wait for a place within the messaging limit: due a millisecond before they expire. With all that is asked of them, so
+-- that they, too, are counted without being read.
+CREATE INDEX outbound_messages_beyond_limit ON outbound_messages (sender, due_at, expires_at, state) WHERE state = 0 AND due_at = expires_at - 1;
 CREATE INDEX outbound_messages_sending ON outbound_messages (sender) WHERE state = 1;
 
 -- What came before: account, hash of the platform's id, hash of recipient and content.

@@ -13,6 +13,17 @@ CREATE TABLE channels (
     CHECK ((failed_at IS NULL) = (failure IS NULL))
 );
 
+-- Whom a number wrote to first, and who wrote to it, within a day: what a messaging limit is counted by. A row holds all that one
+-- instance noted within a moment, and its id says when; numbers without a limit have none.
+CREATE TABLE recent_people (
+    id     {id} PRIMARY KEY,
+    sender INTEGER NOT NULL,
+    -- 1 the business wrote, 2 the person wrote.
+    kind   SMALLINT NOT NULL CHECK (kind IN (1, 2)),
+    -- Eight bytes of each person's keyed hash.
+    people {bytes} NOT NULL
+);
+
 -- Which telephone number belongs to a provider's id of a person, as one account's messages showed it. Who hides the number
 -- writes under the id alone.
 CREATE TABLE person_links (

@@ -453,6 +453,7 @@ fn total(groups: &Groups) -> Option<Tally> {
         queued: one.queued + other.queued,
         later: one.later + other.later,
         paused: one.paused + other.paused,
+        beyond_limit: one.beyond_limit + other.beyond_limit,
         oldest: one.oldest.min(other.oldest),
         first_expiry: one.first_expiry.min(other.first_expiry),
     })

@@ -152,9 +152,10 @@ fn tell_number(number: &NumberReport, now: UnixMillis, text: &mut String) -> std
         writeln!(text, "    location headers without name or address get: {location}")?;
     }
     match &number.channel {
-        Some(channel) => tell_channel(channel, now, text),
-        None => writeln!(text, "    quality not read yet"),
+        Some(channel) => tell_channel(channel, now, text)?,
+        None => writeln!(text, "    quality not read yet")?,
     }
+    number.messaging_limit.iter().try_for_each(|limit| writeln!(text, "    {}", limit.told))
 }
 
 /// How the provider sees a number, and what a person should do about it.

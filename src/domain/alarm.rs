@@ -11,6 +11,7 @@ pub enum AlarmKind {
     TokenRefused,
     TemplateStopped,
     QualityRed,
+    LimitReached,
     CallbacksFailing,
     SubscriptionsRefused,
     WebhooksSilent,
@@ -19,12 +20,13 @@ pub enum AlarmKind {
 }
 
 impl AlarmKind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ConnectionHeld,
         Self::NumberHeld,
         Self::TokenRefused,
         Self::TemplateStopped,
         Self::QualityRed,
+        Self::LimitReached,
         Self::CallbacksFailing,
         Self::SubscriptionsRefused,
         Self::WebhooksSilent,
@@ -39,6 +41,7 @@ impl AlarmKind {
             Self::TokenRefused => "token_refused",
             Self::TemplateStopped => "template_stopped",
             Self::QualityRed => "quality_red",
+            Self::LimitReached => "limit_reached",
             Self::CallbacksFailing => "callbacks_failing",
             Self::SubscriptionsRefused => "subscriptions_refused",
             Self::WebhooksSilent => "webhooks_silent",
@@ -59,6 +62,7 @@ impl AlarmKind {
             Self::ConnectionHeld
             | Self::NumberHeld
             | Self::TokenRefused
+            | Self::LimitReached
             | Self::CallbacksFailing
             | Self::SubscriptionsRefused
             | Self::WebhooksSilent

@@ -13,6 +13,7 @@ pub mod fill;
 pub mod finding;
 pub mod ids;
 pub mod inbound;
+pub mod messaging_limit;
 pub mod network;
 pub mod notice;
 pub mod outbound;

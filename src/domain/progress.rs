@@ -87,6 +87,25 @@ impl Finding {
     pub fn cancelled_text(reason: &str) -> String {
         format!("cancelled by an operator before it was sent: {reason}")
     }
+
+    /// Whether the message went out now, as far as anybody knows.
+    pub fn may_have_gone(&self) -> bool {
+        match self {
+            Self::Submitted { .. } | Self::Unknown { .. } => true,
+            Self::Retry { .. }
+            | Self::KeptBack { .. }
+            | Self::TemplateKnown { .. }
+            | Self::Returned
+            | Self::GivenUp { .. }
+            | Self::Postponed { .. }
+            | Self::Expired
+            | Self::NoEvidence
+            | Self::Resend
+            | Self::Cancelled { .. }
+            | Self::Silent { .. }
+            | Self::SentAgain => false,
+        }
+    }
 }
 
 impl Progress {

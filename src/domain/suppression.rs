@@ -170,10 +170,15 @@ pub struct PersonHash(pub [u8; 16]);
 impl PersonHash {
     /// Eight bytes for a place in memory: the person at an account.
     pub fn at(self, account: AccountKey) -> u64 {
+        // Odd, so that no two accounts meet.
+        self.half() ^ u64::from(account.0.unsigned_abs()).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Eight bytes for a place in memory: the person, whoever the account.
+    pub fn half(self) -> u64 {
         let mut half = [0; 8];
         half.copy_from_slice(&self.0[..8]);
-        // Odd, so that no two accounts meet.
-        u64::from_le_bytes(half) ^ u64::from(account.0.unsigned_abs()).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        u64::from_le_bytes(half)
     }
 }
 

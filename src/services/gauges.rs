@@ -89,6 +89,10 @@ impl Gauges {
         self.add(telemetry::RETRYING, labels(), queue.waiting_for_retry as f64);
         self.add(telemetry::UNKNOWN_OUTCOME, labels(), queue.unknown as f64);
         self.at_least(telemetry::OLDEST_DUE, labels(), seconds(due));
+        let limit = observed.limits.get(&sender.key);
+        self.add(telemetry::LIMIT_WAITING, labels(), limit.map_or(0.0, |limit| limit.waiting as f64));
+        self.at_least(telemetry::LIMIT_PEOPLE, labels(), limit.map_or(0.0, |limit| limit.people as f64));
+        self.at_least(telemetry::LIMIT_PEOPLE_MAX, labels(), limit.map_or(0.0, |limit| limit.people_max as f64));
         if number != OTHERS {
             let score = quality.map_or(0.0, |(_, state)| f64::from(state.quality.score()));
             self.add(telemetry::NUMBER_QUALITY, labels(), score);

@@ -15,6 +15,7 @@ use super::{
     channels::Channels,
     directory::{Directory, Snapshot, owner_of},
     lookup::TemplateLookup,
+    messaging_limit::MessagingLimits,
 };
 use crate::{
     clock,
@@ -44,6 +45,7 @@ pub struct Ingestor {
     lookup: Arc<TemplateLookup>,
     channels: Arc<Channels>,
     activity: Arc<Activity>,
+    limits: Arc<MessagingLimits>,
     links: KnownLinks,
 }
 
@@ -57,9 +59,9 @@ impl Ingestor {
         committer: Committer,
         lookup: Arc<TemplateLookup>,
         channels: Arc<Channels>,
-        activity: Arc<Activity>,
+        (activity, limits): (Arc<Activity>, Arc<MessagingLimits>),
     ) -> Self {
-        Self { directory, committer, lookup, channels, activity, links: KnownLinks::default() }
+        Self { directory, committer, lookup, channels, activity, limits, links: KnownLinks::default() }
     }
 
     pub async fn ingest(&self, connection: &Connection, parsed: Parsed) -> Result<(), CommitError> {
@@ -76,8 +78,10 @@ impl Ingestor {
         metrics::counter!(telemetry::INBOUND).increment(ingest.inbound.len() as u64);
         let links = ingest.links.clone();
         let heard: Vec<SenderKey> = ingest.statuses.iter().map(|(sender, _)| *sender).collect();
+        let wrote: Vec<(SenderKey, PhoneNumber)> = self.writers(&ingest.inbound);
         let taken = self.committer.ingest(ingest).await?;
         let now = clock::now();
+        wrote.iter().for_each(|(sender, person)| self.limits.person_wrote(*sender, person, now));
         heard.into_iter().for_each(|sender| self.activity.heard(sender, now));
         self.links.note(&links, links_erased, now);
         if taken.parked > 0 {
@@ -91,6 +95,12 @@ impl Ingestor {
             self.act_on(connection, &notice, &senders).await;
         }
         Ok(())
+    }
+
+    /// Who wrote to numbers with a messaging limit, by the number that messages to them go to.
+    fn writers(&self, inbound: &[ReceivedMessage]) -> Vec<(SenderKey, PhoneNumber)> {
+        let limited = inbound.iter().filter(|received| self.limits.applies_to(received.sender));
+        limited.filter_map(|received| Some((received.sender, received.message.from.clone()?))).collect()
     }
 
     /// Gives every part to the number that it is about.

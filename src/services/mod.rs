@@ -16,6 +16,7 @@ pub mod gauges;
 pub mod ingest;
 pub mod lookup;
 pub mod media;
+pub mod messaging_limit;
 pub mod observe;
 pub mod per_minute;
 pub mod person;

@@ -3,9 +3,13 @@
 //! Read on a schedule and never for each scrape. All of it lies in small tables, but for the queues and what is owed, which
 //! are counted by their index; whoever asks rests in proportion to how long that took.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{directory::Directory, disk};
+use super::{
+    directory::Directory,
+    disk,
+    messaging_limit::{LimitUse, limit_use},
+};
 use crate::{
     domain::{
         ids::{AccountKey, SenderKey, SubscriptionKey},
@@ -34,6 +38,8 @@ pub struct Observed {
     /// Dead callbacks, and those without words.
     pub callbacks: BTreeMap<i32, (i64, i64)>,
     pub channels: BTreeMap<SenderKey, Channel>,
+    /// How numbers stand whose messaging limit is counted.
+    pub limits: BTreeMap<SenderKey, LimitUse>,
     /// How platforms are kept informed of opt-outs, of accounts that want it.
     pub informed: BTreeMap<AccountKey, SyncOverview>,
     pub syncs: BTreeMap<TemplateOwner, TemplateSync>,
@@ -76,13 +82,16 @@ pub async fn observe(
     for account in directory.snapshot().accounts().filter(|account| account.policy.subscribe_sync.enabled) {
         informed.insert(account.key, store.sync_overview(account.key).await?);
     }
+    let channels = store.channels().await?;
+    let snapshot = directory.snapshot();
     Ok(Observed {
         at: now,
+        limits: limit_use(store, snapshot.senders().map(Arc::as_ref), &channels, now).await?,
         queues: store.queues().await?,
         cursors,
         owed,
         callbacks: store.count_callbacks().await?,
-        channels: store.channels().await?,
+        channels,
         informed,
         syncs: store.template_syncs().await?,
         lately: store.activity_since(now.minus(settings.alarms.webhooks_silent_for)).await?,

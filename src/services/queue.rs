@@ -22,6 +22,7 @@ use crate::{
     domain::{
         account::Sender,
         ids::{AccountKey, MessageId, SenderKey},
+        messaging_limit::waits_for_place,
         outbound::Class,
         queue::{QueueFilter, QueueRule, QueueRules},
         time::UnixMillis,
@@ -66,13 +67,15 @@ pub struct Tally {
     pub later: u64,
     /// Set aside until they expire, because somebody paused them.
     pub paused: u64,
+    /// Waiting for a place within the messaging limit.
+    pub beyond_limit: u64,
     pub oldest: UnixMillis,
     pub first_expiry: UnixMillis,
 }
 
 impl Tally {
     pub fn messages(&self) -> u64 {
-        self.queued + self.later + self.paused
+        self.queued + self.later + self.paused + self.beyond_limit
     }
 }
 
@@ -102,18 +105,21 @@ pub async fn survey(
 
 fn count(groups: &mut BTreeMap<Alike, Tally>, message: WaitingMessage, rules: &QueueRules, now: UnixMillis) {
     let paused = message.is_aside() && rules.pauses(&message.facts(), now);
+    let beyond_limit = waits_for_place(message.due_at, message.expires_at);
     let (queued, made_at, expires_at) = (message.due_at.is_none(), message.id.made_at(), message.expires_at);
     let WaitingMessage { account, sender, class, campaign, template, .. } = message;
     let tally = groups.entry(Alike { account, sender, class, campaign, template }).or_insert(Tally {
         queued: 0,
         later: 0,
         paused: 0,
+        beyond_limit: 0,
         oldest: made_at,
         first_expiry: expires_at,
     });
     tally.queued += u64::from(queued);
     tally.paused += u64::from(paused);
-    tally.later += u64::from(!queued && !paused);
+    tally.beyond_limit += u64::from(beyond_limit);
+    tally.later += u64::from(!queued && !paused && !beyond_limit);
     tally.oldest = tally.oldest.min(made_at);
     tally.first_expiry = tally.first_expiry.min(expires_at);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::directory::Directory;
 use crate::{
     clock,
+    domain::messaging_limit::DAY,
     settings::Retention,
     store::{Store, StoreError, retain::Aging},
 };
@@ -14,6 +15,9 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(20);
 /// Steps in which an SQLite file gives back freed space, in one round.
 const SPACE_STEPS_MAX: usize = 200;
+
+/// A day is what counts; the rest is for clocks that differ.
+const RECENT_PEOPLE_KEPT: Duration = DAY.saturating_add(Duration::from_secs(60 * 60));
 
 /// Forgets everything whose time is over.
 pub async fn forget_old(
@@ -44,6 +48,7 @@ pub async fn forget_old(
         (Aging::CallbackAttempts, ages.attempts),
         (Aging::UnreadParts, ages.unrecognized),
         (Aging::ParkedStatuses, ages.parked_statuses),
+        (Aging::RecentPeople, RECENT_PEOPLE_KEPT),
     ];
     for (what, age) in aged {
         let gone = repeat(step, || store.forget_aged(what, now.minus(age), step)).await?;

@@ -39,6 +39,8 @@ pub struct Stats {
     pub connections_dropped: u64,
     /// Sends whose `to` had no `+`: Meta may take these for numbers of the sender's own country.
     pub sends_without_plus: u64,
+    /// Different people who were messaged outside of a window while the messaging limit was enforced, within 24 hours.
+    pub people_messaged_first: u64,
     pub messages_marked_read: u64,
     /// Most sends of each phone number id in any sliding second, refused ones included.
     pub peak_sends_per_second: BTreeMap<String, u64>,
@@ -252,6 +254,7 @@ impl Tally {
             }
         }
         self.addressed.insert(person, now);
+        self.stats.people_messaged_first = self.addressed.len() as u64;
         true
     }
 

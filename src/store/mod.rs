@@ -52,6 +52,7 @@ pub mod person;
 pub mod preferences;
 pub mod queue;
 pub mod queue_rules;
+pub mod recent_people;
 pub mod refused;
 pub mod replace;
 pub mod replays;

@@ -138,11 +138,13 @@ pub(super) async fn withdraw(transaction: &DatabaseTransaction, messages: &[Fres
 }
 
 /// Who asks again and is told yes makes the message one that its first caller's instance must not withdraw any more: it ends
-/// a millisecond later than that instance knows.
+/// a millisecond later than that instance knows. What is set aside until it expires, or nearly, stays aside until then.
 async fn confirm(transaction: &DatabaseTransaction, told: Vec<[Value; 1]>) -> Result<(), DbErr> {
     execute_rows::<1>(
         transaction,
-        "UPDATE outbound_messages SET expires_at = outbound_messages.expires_at + 1 FROM (",
+        "UPDATE outbound_messages SET expires_at = outbound_messages.expires_at + 1, due_at = CASE WHEN \
+         outbound_messages.due_at >= outbound_messages.expires_at - 1 THEN outbound_messages.due_at + 1 \
+         ELSE outbound_messages.due_at END FROM (",
         told,
         ") AS v WHERE outbound_messages.id = v.column1 AND outbound_messages.state = 0",
     )

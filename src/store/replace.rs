@@ -78,6 +78,8 @@ async fn hash_again(transaction: &DatabaseTransaction, people: &PersonHasher) ->
     let version = suppressions::next_version(transaction).await?;
     let sql = "DELETE FROM suppressions WHERE phone IS NULL AND user_id IS NULL AND NOT lifted";
     let forgotten = execute(transaction, sql, vec![]).await?;
+    // Of a day, and nobody can say any more whom they mean.
+    execute(transaction, "DELETE FROM recent_people", vec![]).await?;
     loop {
         let old = suppressions::before(transaction, version, ENTRIES_AT_ONCE).await?;
         if old.is_empty() {

@@ -19,6 +19,7 @@ pub enum Aging {
     CallbackAttempts,
     UnreadParts,
     ParkedStatuses,
+    RecentPeople,
 }
 
 impl Aging {
@@ -28,6 +29,7 @@ impl Aging {
             Self::CallbackAttempts => ("callback_attempts", "true"),
             Self::UnreadParts => ("unrecognized", "kind = 1"),
             Self::ParkedStatuses => ("unrecognized", "kind = 2"),
+            Self::RecentPeople => ("recent_people", "true"),
         }
     }
 }
@@ -234,7 +236,7 @@ mod tests {
     use crate::store::testing::on_each_database;
 
     /// Tables that lose their rows by age, and the setting that says when.
-    const AGING: [(&str, &str); 22] = [
+    const AGING: [(&str, &str); 23] = [
         ("outbound_messages", "retention.messages"),
         ("send_attempts", "retention.messages"),
         ("operator_notes", "retention.messages"),
@@ -254,6 +256,7 @@ mod tests {
         ("refused_requests", "retention.refused"),
         ("queue_rules", "a week after an operator or their time has ended them; at most QUEUE_RULES_MAX are in force"),
         ("activity", "a day"),
+        ("recent_people", "a day, and what the housekeeping takes to come round"),
         ("alarms", "alarms.every after they were over"),
         ("instances", "a day after they were last seen"),
         ("seaql_migrations", "never: one row for each step of the schema"),

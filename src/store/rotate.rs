@@ -191,13 +191,14 @@ mod tests {
     use crate::store::{testing::on_each_database, vault::MasterKey};
 
     /// Columns of bytes that hold hashes, or what somebody sent: nothing that the master key seals.
-    const NOT_SEALED: [(&str, &str); 7] = [
+    const NOT_SEALED: [(&str, &str); 8] = [
         ("message_keys", "content_hash"),
         ("provider_ids", "hash"),
         ("inbound_keys", "hash"),
         ("unrecognized", "match_hash"),
         ("media", "hash"),
         ("suppressions", "person"),
+        ("recent_people", "people"),
         ("refused_requests", "request"),
     ];
     const SEALED: [(&str, &str); 4] =

@@ -91,7 +91,10 @@ metric_list! {
     gauge PACE_BEHIND = "wabridge_pace_behind_seconds" [each("number", NUMBERS)] "How late a message is now that is due and allowed to leave; 0 while the pace, a hold, or quiet hours are what it waits for";
     gauge QUEUED = "wabridge_queued" [each("number", NUMBERS)] "Messages that wait for their turn";
     gauge OLDEST_DUE = "wabridge_oldest_due_seconds" [each("number", NUMBERS)] "For how long the oldest of those that wait for their turn, and of the retries whose time has come, has been due";
-    gauge RETRYING = "wabridge_retrying" [each("number", NUMBERS)] "Messages that wait for another try, or are paused";
+    gauge RETRYING = "wabridge_retrying" [each("number", NUMBERS)] "Messages that wait for another try or for a place within the messaging limit, or are paused";
+    gauge LIMIT_WAITING = "wabridge_messaging_limit_waiting" [each("number", NUMBERS)] "Of those, messages to new people that wait for a place within the messaging limit";
+    gauge LIMIT_PEOPLE = "wabridge_messaging_limit_people" [each("number", NUMBERS)] "People whom the number, or another of its portfolio, wrote to first within 24 hours; 0 while the limit is not counted";
+    gauge LIMIT_PEOPLE_MAX = "wabridge_messaging_limit_people_max" [each("number", NUMBERS)] "To how many it may; 0 while the limit is not counted: unlimited, not known, or switched off";
     gauge UNKNOWN_OUTCOME = "wabridge_unknown_outcome" [each("number", NUMBERS)] "Messages of which nobody knows whether they went out";
     counter STATUSES = "wabridge_statuses_total" [one_of("status", &["sent", "delivered", "read", "failed"])] "Delivery statuses written to the log";
     counter INBOUND = "wabridge_inbound_total" [] "Messages from people written to the log";

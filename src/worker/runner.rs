@@ -28,6 +28,7 @@ use crate::{
         directory::Directory,
         lookup::TemplateLookup,
         media::{Copier, deletion::Deletion},
+        messaging_limit::MessagingLimits,
         queue::QueueKeeper,
         retain::forget_old,
         silence::SilenceKeeper,
@@ -56,6 +57,7 @@ pub struct Runner {
     pub lookup: Arc<TemplateLookup>,
     pub channels: Arc<Channels>,
     pub suppressions: Arc<Suppressions>,
+    pub messaging_limits: Arc<MessagingLimits>,
     pub subscribe_sync: Arc<SubscribeSync>,
     pub wakeups: Arc<Wakeups>,
     pub senders: Arc<SenderParts>,
@@ -116,6 +118,12 @@ impl Runner {
             let pulse = self.health.start("the suppression list's memory", self.settings.instance.worker_silence_max);
             tokio::spawn(async move { runner.suppressions.follow(&runner.wakeups, &stop, pulse).await })
         };
+        let counting = {
+            let (limits, stop) = (self.messaging_limits.clone(), stop.clone());
+            let pulse =
+                self.health.start("the counting of messaging limits", self.settings.instance.worker_silence_max);
+            tokio::spawn(async move { limits.follow(&stop, pulse).await })
+        };
         let mut running: BTreeMap<LeaseItem, Running> = BTreeMap::new();
         let mut first = true;
         let mut renewed_at = Instant::now();
@@ -151,6 +159,11 @@ impl Runner {
             }
         }
         self.stop_all(running).await;
+        // What was sent last is counted at the next start, too.
+        drop(counting.await);
+        if let Err(error) = self.messaging_limits.write().await {
+            tracing::warn!(error = %telemetry::Chain(&error), "who was written to last will not be counted");
+        }
         // It may be waiting for a provider; what it would have fetched is fetched at the next start.
         following.abort();
         suppressing.abort();

@@ -14,11 +14,14 @@
 //! **Quiet hours.** Messages of a class that waits lie in their lane as on hold: read, expiring, not chosen. Nothing
 //! is written for it, and the other classes go on.
 //!
+//! **The messaging limit.** What is chosen takes a place for its person; what finds none is set aside ([`places`]).
+//!
 //! **Limits.** Lanes, marked and flying messages are all counted; the tasks of those that fly are bounded by
 //! `in_flight_max`.
 
 mod landing;
 mod lateness;
+mod places;
 mod rules;
 mod supply;
 mod waiting;
@@ -37,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     lateness::Lateness,
+    places::Aside,
     supply::{Due, Head},
 };
 use super::{
@@ -58,6 +62,7 @@ use crate::{
     services::{
         directory::number_label,
         dispatch::{Consequence, Dispatched, Dispatcher},
+        messaging_limit::MessagingLimits,
     },
     settings,
     store::{
@@ -73,6 +78,7 @@ pub struct SenderParts {
     pub committer: Committer,
     pub dispatcher: Arc<Dispatcher>,
     pub pauses: Arc<Pauses>,
+    pub limits: Arc<MessagingLimits>,
     pub send: settings::Send,
     pub read_ahead: usize,
 }
@@ -136,6 +142,8 @@ struct Owner {
     held_templates: HashMap<(String, String), Instant>,
     /// Classes whose messages wait for the end of quiet hours. They are read and expire, but are not chosen.
     quiet: Vec<Class>,
+    /// Messages that wait for a place within the messaging limit.
+    aside: Aside,
     looked_at: Instant,
     /// `None` before the first tick.
     ticked_at: Option<Instant>,
@@ -191,6 +199,7 @@ impl Owner {
             more: [true; 3],
             held_templates: HashMap::new(),
             quiet: vec![],
+            aside: Aside::new(),
             looked_at: now,
             ticked_at: None,
             adopted: false,
@@ -222,6 +231,7 @@ impl Owner {
                 heads = join(&mut self.reading), if self.reading.is_some() => self.take_heads(heads),
                 due = join(&mut self.looking), if self.looking.is_some() => self.take_due(due),
                 Some(gone) = self.leaving.join_next(), if !self.leaving.is_empty() => self.forget(&gone.unwrap_or_default()),
+                back = self.aside.returned() => self.take_returned(back),
                 () = woken => self.more = [true; 3],
                 () = tokio::time::sleep(TICK) => {}
             }
@@ -268,6 +278,7 @@ impl Owner {
         self.start_looking();
         self.expire();
         self.postpone();
+        self.start_trying_places();
         self.watch_pace(now);
         // Nothing would leave meanwhile, so this may be waited for.
         if self.is_silent() || self.pace.ready_at() > now + GIVE_BACK_AFTER {
@@ -355,6 +366,8 @@ impl Owner {
     fn choose(&mut self, wanted: usize) -> Vec<QueuedMessage> {
         let (now, wall) = (Instant::now(), clock::now());
         let mut chosen = Vec::new();
+        let (limits, limited) = (&self.parts.limits, self.parts.limits.applies_to(self.sender.key));
+        let mut without_place = Vec::new();
         for (lane, class) in self.lanes.iter_mut().zip(Class::ALL) {
             if self.quiet.contains(&class) {
                 continue;
@@ -368,7 +381,9 @@ impl Owner {
                     && !self.busy.contains(&message.recipient)
                     && !template_held
                     && self.pairs.wait(&message.recipient, now).is_zero();
-                if may_go {
+                if may_go && limited && !limits.admit(self.sender.key, message, wall) {
+                    without_place.extend(lane.remove(place));
+                } else if may_go {
                     self.busy.insert(message.recipient.clone());
                     chosen.extend(lane.remove(place));
                 } else {
@@ -377,6 +392,7 @@ impl Owner {
                 }
             }
         }
+        self.set_aside(without_place);
         chosen
     }
 
@@ -412,6 +428,7 @@ impl Owner {
     fn let_go(&mut self, message: &QueuedMessage) {
         self.no_longer_hold(message.id);
         self.busy.remove(&message.recipient);
+        self.parts.limits.let_go(self.sender.key, message.id);
     }
 
     fn release_at(&self) -> Option<Instant> {
@@ -448,7 +465,9 @@ impl Owner {
             self.take_marked(Some(marked)).await;
         }
         self.give_back_ready().await;
-        while self.flying.join_next().await.is_some() {}
+        while let Some(landed) = self.flying.join_next().await {
+            landed.iter().for_each(|landed| self.let_go(&landed.message));
+        }
         while self.leaving.join_next().await.is_some() {}
         join(&mut self.looking).await;
     }
@@ -460,6 +479,9 @@ async fn fly(parts: &SenderParts, sender: &Arc<Sender>, lease: &Lease, message: 
     let may_go = || lease.holds(Instant::now());
     let Dispatched { finding, attempt, consequence, swapped } =
         parts.dispatcher.dispatch(sender, &message, &may_go).await;
+    if finding.may_have_gone() {
+        parts.limits.sent(sender.key, &message, clock::now());
+    }
     let settlement = Settlement { message: message.id, epoch: lease.epoch, finding, attempt };
     loop {
         match parts.committer.settle(vec![settlement.clone()]).await {

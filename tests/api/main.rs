@@ -22,6 +22,7 @@ mod instances;
 mod keeping;
 mod log_order;
 mod media;
+mod messaging_limit;
 mod metrics;
 mod notices;
 mod openapi;

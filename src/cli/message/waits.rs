@@ -4,13 +4,17 @@ use wabridge::{
     domain::{
         account::{Account, Hold, Sender, UnknownOutcome},
         failure::FailureReason,
+        messaging_limit::waits_for_place,
         outbound::{Category, SendState},
         queue::{RuleAction, Waiting},
         template::{TemplateStatus, Unresolved, resolve},
         time::UnixMillis,
     },
     platforms,
-    services::directory::owner_of,
+    services::{
+        directory::owner_of,
+        messaging_limit::{LimitUse, limit_use},
+    },
     store::{Store, StoreError, configuration::Configuration, leases::LeaseKind, story::StoredMessage},
 };
 
@@ -68,7 +72,11 @@ async fn in_the_queue(
     reasons.extend(ruled);
     reasons.extend(stopped_template(store, sender, message).await?);
     reasons.extend(quiet(account, message, now));
-    if let Some(due_at) = message.due_at.filter(|due_at| *due_at > now && !paused_aside) {
+    let for_place = waits_for_place(message.due_at, message.expires_at);
+    if for_place {
+        reasons.push(place(store, configuration, sender, now).await?);
+    }
+    if let Some(due_at) = message.due_at.filter(|due_at| *due_at > now && !paused_aside && !for_place) {
         let what =
             if message.category == Category::NotKnownYet { "its template is looked up again" } else { "next try" };
         reasons.push(format!("{what} at {}: {}", moment(due_at), why_later(message)));
@@ -100,6 +108,18 @@ fn quiet(account: &Account, message: &StoredMessage, now: UnixMillis) -> Option<
         String::new()
     };
     Some(format!("for the end of quiet hours at {}{too_late}", moment(until)))
+}
+
+/// A new person, and the number has written to as many as it may.
+async fn place(
+    store: &Store,
+    configuration: &Configuration,
+    sender: &Sender,
+    now: UnixMillis,
+) -> Result<String, StoreError> {
+    let limits = limit_use(store, configuration.senders.iter(), &store.channels().await?, now).await?;
+    let limit = limits.get(&sender.key).map_or_else(|| "it was lifted".to_owned(), LimitUse::told);
+    Ok(format!("for a place within the messaging limit of its number: {limit}"))
 }
 
 /// The rule of an operator that keeps it back.

@@ -8,11 +8,14 @@ use wabridge::{
     clock,
     domain::{
         account::{Account, Sender},
-        ids::AccountKey,
+        ids::{AccountKey, SenderKey},
         queue::{QueueFilter, QueueRule, QueueRules, RuleAction, RuleEnd, Waiting},
         time::UnixMillis,
     },
-    services::queue::{Alike, Tally},
+    services::{
+        messaging_limit::{LimitUse, limit_use},
+        queue::{Alike, Tally},
+    },
     settings::Settings,
     store::{Store, configuration::Configuration},
 };
@@ -37,7 +40,8 @@ pub(super) async fn list(
         shown.extend(ended);
         shown.extend(store.done_queue_rules().await?);
     }
-    let view = View { configuration, groups, rules, shown, pace_share: settings.send.pace_share, now };
+    let limits = limit_use(store, configuration.senders.iter(), &store.channels().await?, now).await?;
+    let view = View { configuration, groups, rules, shown, limits, pace_share: settings.send.pace_share, now };
     if arguments.json {
         answer_json(&view.json())?;
     } else {
@@ -52,6 +56,8 @@ struct View<'a> {
     rules: QueueRules,
     /// Those to list.
     shown: Vec<QueueRule>,
+    /// How the numbers stand whose messaging limit is counted.
+    limits: BTreeMap<SenderKey, LimitUse>,
     pace_share: f64,
     now: UnixMillis,
 }
@@ -126,6 +132,7 @@ impl View<'_> {
             (tally.queued, format!("{} to send, {}", tally.queued, lasts(self.seconds(sender, tally.queued)))),
             (tally.later, format!("{} later", tally.later)),
             (tally.paused, format!("{} paused", tally.paused)),
+            (tally.beyond_limit, format!("{} beyond the messaging limit", tally.beyond_limit)),
         ];
         let parts: Vec<String> = parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, part)| part).collect();
         writeln!(text, " ({})", parts.join("; "))?;
@@ -138,6 +145,11 @@ impl View<'_> {
         if let Some(until) = self.quiet_until(alike) {
             let too_late = if tally.first_expiry <= until { "; the first expires before that" } else { "" };
             writeln!(text, "    waits for the end of quiet hours at {}{too_late}", moment(until))?;
+        }
+        if tally.beyond_limit > 0
+            && let Some(limit) = self.limits.get(&alike.sender)
+        {
+            writeln!(text, "    {}", limit.told())?;
         }
         if let Some(rule) = self.verdict(alike) {
             let word = match rule.action {
@@ -185,6 +197,7 @@ impl View<'_> {
             "queued": tally.queued,
             "later": tally.later,
             "paused": tally.paused,
+            "beyond_limit": tally.beyond_limit,
             "seconds_left": self.seconds(sender, tally.queued),
             "oldest": tally.oldest.to_string(),
             "first_expiry": tally.first_expiry.to_string(),

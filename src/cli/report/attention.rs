@@ -64,6 +64,9 @@ fn number_trouble(number: &NumberReport, found: &mut Vec<String>) {
     if !number.templates.paused.is_empty() {
         found.push(format!("WhatsApp paused templates of number {name}: {}", number.templates.paused.join(", ")));
     }
+    if let Some(limit) = number.messaging_limit.as_ref().filter(|limit| limit.holds_back) {
+        found.push(format!("number {name}: {}", limit.told));
+    }
     let Some(channel) = &number.channel else { return };
     if !channel.warnings.is_empty() {
         found.push(format!("number {name}: {}", channel.warnings.join("; ")));

@@ -9,7 +9,7 @@ use wabridge::{
         template::{Template, TemplateStatus},
         time::UnixMillis,
     },
-    services::directory::owner_of,
+    services::{directory::owner_of, messaging_limit::limit_use},
     store::{
         Store, StoreError, callbacks::CursorState, channels::Channel, configuration::Configuration, leases::LeaseKind,
         media::MediaOverview, overview::DeadCallback, templates::TemplateSync,
@@ -18,8 +18,8 @@ use wabridge::{
 
 use super::{
     AccountReport, CallbackUrlReport, ChannelReport, ConnectionReport, DeadReport, EndedReplayReport, FailedFileReport,
-    FilesReport, HoldReport, KeptAside, Moment, NoticeReport, NumberReport, QuietHoursReport, RefusedReport,
-    ReplayReport, Report, SubscribeSyncReport, TemplatesReport, account, attention::needing_attention,
+    FilesReport, HoldReport, KeptAside, LimitReport, Moment, NoticeReport, NumberReport, QuietHoursReport,
+    RefusedReport, ReplayReport, Report, SubscribeSyncReport, TemplatesReport, account, attention::needing_attention,
 };
 use crate::cli::{alarm::active, queue::RuleReport};
 
@@ -51,7 +51,7 @@ pub(crate) async fn gather(
         needs_attention: vec![],
         connections: connections.collect(),
         accounts: accounts(store, configuration, now).await?,
-        numbers: numbers(store, configuration).await?,
+        numbers: numbers(store, configuration, now).await?,
         callback_urls: callback_urls(store, configuration).await?,
         replays_ended: replays_ended(store, configuration, now).await?,
         notices: notices(store, configuration, now).await?,
@@ -108,12 +108,17 @@ async fn subscribe_sync(store: &Store, account: &Account) -> Result<Option<Subsc
     }))
 }
 
-async fn numbers(store: &Store, configuration: &Configuration) -> Result<Vec<NumberReport>, StoreError> {
+async fn numbers(
+    store: &Store,
+    configuration: &Configuration,
+    now: UnixMillis,
+) -> Result<Vec<NumberReport>, StoreError> {
     let queues = store.queues().await?;
     let leases = store.leases().await?;
     let mut syncs = store.template_syncs().await?;
     let templates = store.load_templates().await?;
     let mut channels = store.channels().await?;
+    let limits = limit_use(store, configuration.senders.iter(), &channels, now).await?;
     let of = |sender: &Sender| {
         let (account, account_enabled) = account(configuration, sender.account);
         let queue = queues.get(&sender.key).cloned().unwrap_or_default();
@@ -140,6 +145,14 @@ async fn numbers(store: &Store, configuration: &Configuration) -> Result<Vec<Num
                 syncs.entry(owner_of(sender)).or_default(),
             ),
             channel: channels.remove(&sender.key).map(|channel| channel_report(channel, sender.messages_per_second)),
+            messaging_limit: limits.get(&sender.key).map(|limit| LimitReport {
+                people: limit.people,
+                people_max: limit.people_max,
+                waiting: limit.waiting,
+                next_free_at: limit.next_free_at.map(Moment),
+                told: limit.told(),
+                holds_back: limit.holds_back(),
+            }),
         }
     };
     Ok(configuration.senders.iter().map(of).collect())

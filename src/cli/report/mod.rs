@@ -35,7 +35,7 @@ Examples:
                  oldest_queued_at, waiting_for_retry, sending, unknown, owner, location,
                  templates { count, paused, synced_at, failed_at, failure },
                  channel { quality, messaging_limit, throughput, name, read_at, warnings, advice, failed_at,
-                 failure }
+                 failure }, messaging_limit { people, people_max, waiting, next_free_at } (null: not counted)
   callback_urls  key, account, account_enabled, kind (status, inbound, notice), number, hold, owed (counted up to
                  1,000,000), dead, newest_dead [{ at, events, message, platform_message_id, reason }], not_relayed,
                  failing_since, failures, next_try_at, replay { id, wanted, told, refused, passed, since, note }
@@ -49,8 +49,9 @@ Examples:
 
 Exit codes: 0; with --exit-code 4 when needs_attention is not empty: a hold, a callback URL that fails, dead callbacks, a
 replay in trouble, a template that is paused, a list that cannot be read, a number of bad quality or that no server works
-on, subscribers that the platform refused, and for a day a critical notice or a file that could not be copied. Whether what was
-set up is right (webhooks, callback URLs, tokens, disks) is the matter of `wabridge check`.";
+on, a messaging limit for which messages wait, subscribers that the platform refused, and for a day a critical notice or a file
+that could not be copied. Whether what was set up is right (webhooks, callback URLs, tokens, disks) is the matter of `wabridge
+check`.";
 
 #[derive(Serialize)]
 pub(super) struct Report {
@@ -150,6 +151,23 @@ pub(super) struct NumberReport {
     pub(super) templates: TemplatesReport,
     /// How the provider sees the number; none before it was asked.
     pub(super) channel: Option<ChannelReport>,
+    /// How many new people it has written to; none when that is not counted.
+    pub(super) messaging_limit: Option<LimitReport>,
+}
+
+#[derive(Serialize)]
+pub(super) struct LimitReport {
+    /// By all numbers of the portfolio, within 24 hours.
+    pub(super) people: u64,
+    pub(super) people_max: u64,
+    /// Messages of this number.
+    pub(super) waiting: i64,
+    /// None: a place is free.
+    pub(super) next_free_at: Option<Moment>,
+    #[serde(skip)]
+    pub(super) told: String,
+    #[serde(skip)]
+    pub(super) holds_back: bool,
 }
 
 #[derive(Serialize)]

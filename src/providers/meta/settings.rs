@@ -2,7 +2,10 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{domain::account::Connection, providers::SettingField};
+use crate::{
+    domain::{account::Connection, messaging_limit::Sharing},
+    providers::SettingField,
+};
 
 pub(super) const SETTINGS: &[SettingField] = &[
     SettingField {
@@ -59,6 +62,16 @@ pub(super) const SETTINGS: &[SettingField] = &[
         default: Some(MESSAGES),
         check: Some(check_marketing_endpoint),
     },
+    SettingField {
+        name: Sharing::SETTING,
+        help: "Whose numbers share a messaging limit: those of a waba, all of this connection (its WABAs are of one business \
+               portfolio), or off: new people are not counted",
+        secret: false,
+        list: false,
+        required: false,
+        default: Some(Sharing::DEFAULT),
+        check: Some(check_messaging_limit),
+    },
 ];
 
 pub(super) const ACCESS_TOKEN: &str = "access_token";
@@ -101,6 +114,10 @@ fn check_api_version(text: &str) -> Result<(), String> {
         Some((major, minor)) if digits(major) && digits(minor) => Ok(()),
         Some(_) | None => Err("must be a version of Graph, like v26.0".to_owned()),
     }
+}
+
+fn check_messaging_limit(text: &str) -> Result<(), String> {
+    Sharing::parse(text).map(drop).ok_or_else(|| "must be waba, connection or off".to_owned())
 }
 
 fn check_marketing_endpoint(text: &str) -> Result<(), String> {

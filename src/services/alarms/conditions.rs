@@ -55,6 +55,7 @@ pub fn conditions(evidence: &Evidence<'_>) -> Vec<Condition> {
             wrong.push(held(AlarmKind::NumberHeld, &format!("number {number}"), hold, number));
         }
         wrong.extend(quality_red(evidence, sender));
+        wrong.extend(limit_reached(evidence, sender));
         wrong.extend(webhooks_silent(evidence, sender));
         wrong.extend(queue_late(evidence, sender));
         if accounts.insert(owner_of(sender)) {
@@ -133,6 +134,18 @@ fn quality_red(evidence: &Evidence<'_>, sender: &Sender) -> Option<Condition> {
             "send less, and only what people asked for; WhatsApp Manager shows which templates they dislike",
         )
     })
+}
+
+fn limit_reached(evidence: &Evidence<'_>, sender: &Sender) -> Option<Condition> {
+    let limit = evidence.observed.limits.get(&sender.key).filter(|limit| limit.holds_back())?;
+    let subject = format!("number {}", sender.number.as_e164());
+    Some(condition(
+        AlarmKind::LimitReached,
+        subject,
+        limit.told(),
+        "send to fewer new people a day, or raise the limit: WhatsApp Manager says how; what waits is sent by itself as places \
+         become free, and fails when it expires before",
+    ))
 }
 
 /// Messages were sent, and nobody said what became of them. Once raised it lasts until something is heard.

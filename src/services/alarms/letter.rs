@@ -152,6 +152,7 @@ fn words(kind: AlarmKind) -> &'static str {
         AlarmKind::SubscriptionsRefused => "opt-outs refused",
         AlarmKind::WebhooksSilent => "webhooks silent",
         AlarmKind::QueueLate => "queue late",
+        AlarmKind::LimitReached => "messaging limit reached",
         AlarmKind::DiskFull => "disk nearly full",
     }
 }

@@ -25,6 +25,7 @@ use wabridge::{
     services::{
         apply::{self, Surroundings},
         directory::Directory,
+        messaging_limit::MessagingLimits,
     },
     settings::Settings,
     simulator::{Handle, Simulator, Stats, StatusScript},
@@ -284,6 +285,14 @@ impl TestApp {
     pub(crate) fn directory(&self) -> &Directory {
         match &self.bridge {
             Bridge::Here(app) => &app.directory,
+            Bridge::Process(_) | Bridge::Stopped => panic!("only a bridge in this process can be looked into"),
+        }
+    }
+
+    /// How many people a bridge in this process counts.
+    pub(crate) fn messaging_limits(&self) -> &MessagingLimits {
+        match &self.bridge {
+            Bridge::Here(app) => &app.messaging_limits,
             Bridge::Process(_) | Bridge::Stopped => panic!("only a bridge in this process can be looked into"),
         }
     }

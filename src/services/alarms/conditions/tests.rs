@@ -8,7 +8,7 @@ use crate::{
         ids::{AccountKey, ConnectionKey, Place, SenderKey, SubscriptionKey},
         phone::PhoneNumber,
     },
-    services::disk::DiskSpace,
+    services::{disk::DiskSpace, messaging_limit::LimitUse},
     settings::Settings,
     store::{
         activity::Tally,
@@ -242,4 +242,25 @@ fn a_token_that_is_refused_and_a_red_number_and_a_full_disk_are_told() {
     let failure = Some((NOW, "HTTP 500: 1: try later".to_owned()));
     scene.observed.syncs.insert(owner, TemplateSync { failure, ..TemplateSync::default() });
     assert_eq!(scene.kinds(), [], "a hiccup says nothing about the token");
+}
+
+#[test]
+fn a_reached_limit_is_wrong_as_long_as_messages_wait_for_it() {
+    let wrong_with = |waiting| {
+        let mut scene = Scene::new();
+        let reached = LimitUse { people_max: 250, people: 250, next_free_at: Some(NOW), waiting };
+        scene.observed.limits.insert(SENDER, reached);
+        scene.wrong()
+    };
+
+    assert_eq!(wrong_with(0), [], "nobody waits");
+    let wrong = wrong_with(7);
+
+    assert_eq!(wrong.len(), 1);
+    assert_eq!((wrong[0].kind, wrong[0].subject.as_str()), (AlarmKind::LimitReached, "number +918880110022"));
+    assert!(
+        wrong[0].text.contains("7 messages wait, the next place is free at 2026-09-21T14:13:20Z"),
+        "{}",
+        wrong[0].text
+    );
 }
