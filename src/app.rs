@@ -23,6 +23,7 @@ pub use opening::{
 };
 
 use crate::{
+    clock,
     domain::{ids::MessageIds, phone::PhoneNumber, retry::Schedule},
     http::{Parts, body::BodyRoom, metrics_routes, routes, tls::Certificate},
     net::exchange::{Exchange, ExchangeLimits},
@@ -84,7 +85,7 @@ impl App {
         let instance = settings.instance_id();
         let registration = store.register_instance(&instance).await?;
         let replaced = CancellationToken::new();
-        let ids = Arc::new(MessageIds::new(registration.node));
+        let ids = Arc::new(MessageIds::new(registration.node).after(store.newest_message(clock::now()).await?));
         let wakeups = Arc::new(Wakeups::default());
         let limits = BatchLimits {
             rows_max: settings.limits.commit_batch_rows,
@@ -177,6 +178,7 @@ impl App {
                 lookup,
                 channels,
                 (activity, messaging_limits.clone()),
+                settings.limits.webhook_wait,
             ),
             media: Shelf {
                 store: store.clone(),

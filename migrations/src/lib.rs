@@ -1,4 +1,8 @@
-//! The schema, step by step. Each step is SQL that works with the previous release still running.
+//! The schema, step by step. Each step is SQL that works with earlier releases still running.
+//!
+//! So a step adds: tables, columns that may be null or have a default, indexes. What is not used any more goes one release
+//! later, in a step with the word `breaking` in its name (`m20270101_000012_breaking_old_columns`): programs that do not know
+//! the step then refuse to start. No step changes what a column means. A new step's name sorts behind all others.
 //!
 //! The two databases share one text. Where they must differ, a word in braces stands for both
 //! spellings; the list is [`dialect`]'s.
@@ -36,6 +40,12 @@ impl MigratorTrait for Migrator {
 }
 
 pub use sea_orm_migration::MigratorTrait;
+
+/// Whether programs that are older than this step, and so know nothing but its name, can go on beside it.
+pub fn earlier_versions_go_on(step: &str) -> bool {
+    let words = step.strip_prefix('m').unwrap_or("_breaking_");
+    words.starts_with(|first: char| first.is_ascii_digit()) && !words.split('_').any(|word| word == "breaking")
+}
 
 /// Runs a script of statements that end with a semicolon at the end of a line.
 async fn run_script(manager: &SchemaManager<'_>, script: &str) -> Result<(), DbErr> {

@@ -120,6 +120,17 @@ impl MessageIds {
         Self { node: i64::from(node), last: Mutex::new(0) }
     }
 
+    /// Goes on behind this one, which was made before a restart: the clock may have been set back meanwhile.
+    #[must_use]
+    pub fn after(self, newest: Option<MessageId>) -> Self {
+        if let Some(newest) = newest {
+            // Other instances count for themselves within the same millisecond, so all of it is left out.
+            let next_millisecond = (newest.0 >> (NODE_BITS + COUNTER_BITS)) + 1;
+            *self.last.lock().expect("no holder of this lock can panic") = (next_millisecond << COUNTER_BITS) - 1;
+        }
+        self
+    }
+
     pub fn next(&self, now: UnixMillis) -> MessageId {
         // One number holds time and counter, so that a full counter carries over into the time.
         let tick = (now.0 - EPOCH_MS).max(0) << COUNTER_BITS;
@@ -142,6 +153,18 @@ mod tests {
 
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.made_at(), NOW);
+    }
+
+    #[test]
+    fn an_instance_that_starts_again_with_its_clock_set_back_makes_no_id_again() {
+        let before = MessageIds::new(7);
+        let newest = (0..5_000).map(|_| before.next(NOW)).last();
+        let after = MessageIds::new(7).after(newest);
+
+        let first = after.next(NOW.minus(std::time::Duration::from_secs(3600)));
+
+        assert!(Some(first) > newest, "{first} is not behind {newest:?}");
+        assert_eq!(after.next(NOW.plus(std::time::Duration::from_secs(60))).made_at().since(NOW).as_secs(), 60);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Parts;
 use crate::{
@@ -40,6 +40,9 @@ pub struct Readiness {
     stopped: Vec<String>,
 }
 
+/// A database that is slower than this accepts nothing in time.
+const DATABASE_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+
 /// More are not named.
 const STOPPED_NAMED_MAX: usize = 20;
 
@@ -52,7 +55,8 @@ const STOPPED_NAMED_MAX: usize = 20;
     )
 )]
 pub async fn ready(parts: Data<Parts>) -> HttpResponse {
-    let database = parts.store.ping().await.is_ok();
+    let database =
+        tokio::time::timeout(DATABASE_ANSWERS_WITHIN, parts.store.ping()).await.is_ok_and(|ping| ping.is_ok());
     let leases = parts.health.since_leases_kept().is_some_and(|since| since < parts.settings.instance.lease);
     let stopped = parts.health.stopped(Instant::now());
     let workers = leases && stopped.is_empty();

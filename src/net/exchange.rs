@@ -25,7 +25,7 @@ use super::{
     no_answer::{classify, reason},
     redact,
 };
-use crate::domain::time::UnixMillis;
+use crate::{clock, domain::time::UnixMillis};
 
 /// One HTTP client with our limits: timeouts, size of answers, no redirects, no proxy unless set, no
 /// private networks unless allowed. Cheap to clone.
@@ -125,7 +125,7 @@ impl Exchange {
 
     /// Makes one request and reads its answer. Takes at most the request's timeout.
     pub async fn send(&self, request: OutgoingRequest<'_>) -> Exchanged {
-        let (started_at, start) = (UnixMillis(Utc::now().timestamp_millis()), Instant::now());
+        let (started_at, start) = (clock::now(), Instant::now());
         let url = request.url;
         let result = self.exchange(request).await;
         let took = start.elapsed();
@@ -190,8 +190,10 @@ impl Exchange {
     /// The limit is on the read: what lies beyond it is never taken from the wire.
     pub(super) async fn read(&self, mut response: reqwest::Response) -> Result<Answer, NoAnswer> {
         let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers(), Utc::now());
         let date = date(response.headers());
+        // A date to come again at is by the other side's clock.
+        let theirs = date.and_then(|date| DateTime::from_timestamp_millis(date.0)).unwrap_or_else(Utc::now);
+        let retry_after = retry_after(response.headers(), theirs);
         let mut body = BytesMut::new();
         let mut cut = false;
         while let Some(chunk) = response.chunk().await.map_err(classify)? {

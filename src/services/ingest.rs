@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use super::{
@@ -46,6 +47,8 @@ pub struct Ingestor {
     channels: Arc<Channels>,
     activity: Arc<Activity>,
     limits: Arc<MessagingLimits>,
+    /// The provider hears no longer than this that its webhook is being stored.
+    wait_max: Duration,
     links: KnownLinks,
 }
 
@@ -60,8 +63,9 @@ impl Ingestor {
         lookup: Arc<TemplateLookup>,
         channels: Arc<Channels>,
         (activity, limits): (Arc<Activity>, Arc<MessagingLimits>),
+        wait_max: Duration,
     ) -> Self {
-        Self { directory, committer, lookup, channels, activity, limits, links: KnownLinks::default() }
+        Self { directory, committer, lookup, channels, activity, limits, wait_max, links: KnownLinks::default() }
     }
 
     pub async fn ingest(&self, connection: &Connection, parsed: Parsed) -> Result<(), CommitError> {
@@ -79,7 +83,9 @@ impl Ingestor {
         let links = ingest.links.clone();
         let heard: Vec<SenderKey> = ingest.statuses.iter().map(|(sender, _)| *sender).collect();
         let wrote: Vec<(SenderKey, PhoneNumber)> = self.writers(&ingest.inbound);
-        let taken = self.committer.ingest(ingest).await?;
+        // What is stored all the same, later, is known again when it comes again.
+        let stored = tokio::time::timeout(self.wait_max, self.committer.ingest(ingest)).await;
+        let taken = stored.unwrap_or(Err(CommitError::TooSlow))?;
         let now = clock::now();
         wrote.iter().for_each(|(sender, person)| self.limits.person_wrote(*sender, person, now));
         heard.into_iter().for_each(|sender| self.activity.heard(sender, now));

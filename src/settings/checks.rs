@@ -11,6 +11,8 @@ use super::{MediaStore, Settings};
 
 /// A lease outlives the longest exchange by at least this: time for the outcome to be committed.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// No instance may be set to longer leases: who holds one for longer held it when the database's clock was set back.
+pub const LEASE_MAX: Duration = Duration::from_secs(5 * 60);
 /// The platform counts an answer after this as an error.
 pub const PLATFORM_PATIENCE: Duration = Duration::from_secs(1);
 /// A statement binds at most 32,766 values, and our widest row has fewer than 32 columns.
@@ -88,6 +90,24 @@ fn check_server(settings: &Settings, findings: &mut Findings) {
          statement that takes too long: lower the first"
             .to_owned()
     });
+    let (busy, answer, lease) =
+        (settings.database.busy_timeout, settings.database.answer_timeout, settings.instance.lease);
+    let in_process = settings.database.url.starts_with("sqlite:");
+    findings.unless(in_process || (busy < answer && answer < lease), || {
+        format!(
+            "database.answer_timeout ({}) must be longer than database.busy_timeout ({}) and shorter than instance.lease ({}), \
+             or a connection without an answer is given up too early, or only when all leases are lost",
+            format_duration(answer),
+            format_duration(busy),
+            format_duration(lease),
+        )
+    });
+
+    findings.unless(in_process || answer < settings.database.statement_timeout, || {
+        "database.answer_timeout is not shorter than database.statement_timeout: a commit that waits for a standby would be \
+         ended by PostgreSQL without the standby, and be taken for a success. Lower the first"
+            .to_owned()
+    });
 
     let proxy = &*settings.security.https_proxy;
     findings.unless(proxy.is_empty() || is_web_url(proxy), || {
@@ -109,6 +129,13 @@ fn check_instance(settings: &Settings, findings: &mut Findings) {
             format_duration(instance.lease),
             format_duration(longest),
             format_duration(LEASE_MARGIN),
+        )
+    });
+    findings.unless(instance.lease <= LEASE_MAX, || {
+        format!(
+            "instance.lease ({}) is longer than {}, so that what a dead instance had waits for too long: lower instance.lease",
+            format_duration(instance.lease),
+            format_duration(LEASE_MAX),
         )
     });
     findings.unless(!instance.lease_renewal.is_zero() && instance.lease_renewal < instance.lease / 3, || {
@@ -384,6 +411,16 @@ mod tests {
         assert!(finding(|s| s.send.timeout = Duration::from_secs(15)).contains("instance.lease"));
         assert!(finding(|s| s.relay.timeout = Duration::from_secs(30)).contains("instance.lease"));
         assert!(finding(|s| s.instance.lease_renewal = Duration::from_secs(7)).contains("lease_renewal"));
+        let deaf = finding(|s| {
+            s.database.url = "postgres://localhost/wabridge".to_owned().into();
+            s.database.answer_timeout = s.instance.lease;
+        });
+        assert!(deaf.contains("database.answer_timeout"));
+        let trusting = finding(|s| {
+            s.database.url = "postgres://localhost/wabridge".to_owned().into();
+            s.database.statement_timeout = s.database.answer_timeout;
+        });
+        assert!(trusting.contains("without the standby"));
         let impatient = finding(|s| s.instance.worker_silence_max = Duration::from_secs(5));
         assert!(impatient.contains("worker_silence_max"));
     }

@@ -49,6 +49,8 @@ pub struct Database {
     #[serde(with = "humantime_serde")]
     pub busy_timeout: Duration,
     #[serde(with = "humantime_serde")]
+    pub answer_timeout: Duration,
+    #[serde(with = "humantime_serde")]
     pub statement_timeout: Duration,
 }
 
@@ -94,6 +96,8 @@ pub struct Limits {
     /// Below the second after which the platform counts an error.
     #[serde(with = "humantime_serde")]
     pub accept_wait: Duration,
+    #[serde(with = "humantime_serde")]
+    pub webhook_wait: Duration,
     pub webhooks_waiting: usize,
     /// All their bodies together; at least one of the largest.
     pub webhooks_waiting_bytes: usize,

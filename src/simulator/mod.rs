@@ -121,6 +121,9 @@ use self::{state::World, templates::TemplateList};
 
 /// Meta's largest webhook is 3 MB and CleverTap's callbacks are smaller: more is a mistake.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// As long as load balancers keep a connection that is not used. Were it shorter than the callers keep theirs, now and then a
+/// request would meet the closing of its connection half-way, and nobody could tell what became of it.
+const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A running simulator. Dropping it stops it too, without waiting.
 pub struct Simulator {
@@ -159,6 +162,7 @@ impl Simulator {
                 .configure(subscribe::routes)
         })
         .workers(workers)
+        .keep_alive(KEEP_ALIVE)
         .disable_signals()
         .bind(&address)
         .map_err(|source| StartError::Bind { address: format!("{}, port {}", address.0, address.1), source })?;

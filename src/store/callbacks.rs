@@ -5,10 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use sea_orm::{DatabaseTransaction, DbErr, Value};
+use sea_orm::{DbErr, Value};
 
 use super::{
-    Doing, Store, StoreError, execute, execute_rows, query,
+    DatabaseTransaction, Doing, Store, StoreError, execute, execute_rows, query,
     replays::{self, ReplayMove},
 };
 use crate::domain::{
@@ -216,7 +216,7 @@ impl Store {
     /// Where a subscription's cursor stands, and whether its URL works.
     pub async fn cursor_state(&self, subscription: SubscriptionKey) -> Result<Option<CursorState>, StoreError> {
         let sql = format!("SELECT {STATE_COLUMNS} FROM subscriptions WHERE key = $1");
-        let rows = query(self.reader(), sql, vec![subscription.0.into()]).await.doing("read a cursor")?;
+        let rows = query(&self.prompt_reader(), sql, vec![subscription.0.into()]).await.doing("read a cursor")?;
         rows.first().map(state).transpose().doing("read a cursor")
     }
 
@@ -260,7 +260,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::store::{leases::LeaseKind, testing::on_each_database};
+    use crate::store::{
+        leases::{LeaseKind, OfOthers},
+        testing::on_each_database,
+    };
 
     const SUBSCRIPTION: SubscriptionKey = SubscriptionKey(1);
 
@@ -305,7 +308,7 @@ mod tests {
             }
             let items = [SUBSCRIPTION.0];
             let lasts = Duration::from_secs(60);
-            let taken = store.take_leases("one", LeaseKind::Subscription, &items, lasts, true).await.expect("readable");
+            let taken = store.take_leases("one", LeaseKind::Subscription, &items, lasts, OfOthers::RunOut).await.expect("readable");
             let epoch = taken.first().expect("nobody has it").epoch;
 
             commit(&store, &moved(epoch, 5)).await;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    Doing, Store, StoreError, execute_rows,
+    DatabaseTransaction, Doing, Store, StoreError, execute_rows,
     ingest::{failure, failure_values},
     outbound::odd_value,
     query, query_rows,
@@ -160,14 +160,16 @@ impl Store {
             logged_columns()
         );
         let values = vec![account.0.into(), after.0.into(), end.0.into(), kind.code().into()];
-        let rows = query(self.reader(), sql, values).await;
+        let rows = query(&self.prompt_reader(), sql, values).await;
         let events = rows.and_then(|rows| rows.iter().map(logged_event).collect()).doing("read an account's log")?;
         Ok((events, end))
     }
 
     /// The last place of an account's log; zero when nothing has happened.
     pub async fn log_end(&self, account: AccountKey) -> Result<Place, StoreError> {
-        let rows = query(self.reader(), "SELECT last_place FROM logs WHERE account = $1", vec![account.0.into()]).await;
+        let rows =
+            query(&self.prompt_reader(), "SELECT last_place FROM logs WHERE account = $1", vec![account.0.into()])
+                .await;
         let end = rows.and_then(|rows| rows.first().map(|row| row.try_get("", "last_place")).transpose());
         Ok(Place(end.doing("read the end of a log")?.unwrap_or(0)))
     }
@@ -192,4 +194,62 @@ pub(crate) fn logged_event(row: &QueryResult) -> Result<LoggedEvent, DbErr> {
         person: person.as_deref().and_then(PhoneNumber::from_international),
         entry: row.try_get("", "entry")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::testing::on_each_database;
+
+    const ACCOUNT: AccountKey = AccountKey(1);
+    /// For as long as this a later writer may try to be first.
+    const TRIES_FOR: Duration = Duration::from_millis(300);
+
+    fn said(id: &str) -> NewEvent {
+        NewEvent {
+            account: ACCOUNT,
+            sender: SenderKey(1),
+            kind: EventKind::Inbound,
+            message: None,
+            status: None,
+            occurred_at: UnixMillis(0),
+            failure: None,
+            provider_message_id: Some(id.to_owned()),
+            person: None,
+            entry: Some("{}".to_owned()),
+        }
+    }
+
+    async fn places(store: &Store) -> (Vec<i64>, i64) {
+        let (events, end) = store.events_after(ACCOUNT, EventKind::Inbound, Place(0), 10).await.expect("readable");
+        (events.iter().map(|event| event.place.0).collect(), end.0)
+    }
+
+    #[tokio::test]
+    async fn nobody_reads_past_a_place_whose_commit_is_still_to_come() {
+        on_each_database(|store| async move {
+            let first = store.begin().await.expect("a transaction");
+            append(&first, vec![said("first")], store.now()).await.expect("written");
+            let later = {
+                let store = store.clone();
+                async move {
+                    let later = store.begin().await?;
+                    append(&later, vec![said("later")], store.now()).await?;
+                    later.commit().await
+                }
+            };
+            let mut later = tokio::spawn(later);
+            // It has to wait for the first. Were it to be done, this is when its place would be seen.
+            drop(tokio::time::timeout(TRIES_FOR, &mut later).await);
+
+            assert_eq!(places(&store).await, (vec![], 0), "a cursor would pass the first event");
+
+            first.commit().await.expect("a commit");
+            later.await.expect("it does not panic").expect("a commit");
+            assert_eq!(places(&store).await, (vec![1, 2], 2));
+        })
+        .await;
+    }
 }

@@ -4,10 +4,10 @@
 //! status, the message stays as an empty shell: its platform's id, template and outcome, and nobody's number or words. What
 //! is reported of a shell after that is told, and the provider's own entry is not kept.
 
-use sea_orm::{DatabaseTransaction, DbErr, Value};
+use sea_orm::{DbErr, Value};
 
 use super::{
-    Doing, Store, StoreError, execute, execute_rows,
+    DatabaseTransaction, Doing, Store, StoreError, execute, execute_rows,
     outbound::{id_hash, id_list, provider_id_hash},
     person::InboundEntry,
     query,

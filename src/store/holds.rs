@@ -1,9 +1,9 @@
 //! Stopping and releasing numbers, connections and callback URLs. Every change moves the version that
 //! running instances watch.
 
-use sea_orm::{DatabaseTransaction, DbErr, Value};
+use sea_orm::{DbErr, Value};
 
-use super::{Doing, Store, StoreError, execute, query, templates::TemplateOwner};
+use super::{DatabaseTransaction, Doing, Store, StoreError, execute, query, templates::TemplateOwner};
 use crate::domain::{
     account::Hold,
     ids::{ConnectionKey, SenderKey, SubscriptionKey},
@@ -90,7 +90,7 @@ impl Store {
 
     /// The versions that running instances compare with what they have in memory.
     pub async fn versions(&self) -> Result<std::collections::BTreeMap<String, i64>, StoreError> {
-        let rows = query(self.reader(), "SELECT name, version FROM versions", vec![]).await;
+        let rows = query(&self.prompt_reader(), "SELECT name, version FROM versions", vec![]).await;
         let read = |row: &sea_orm::QueryResult| Ok((row.try_get("", "name")?, row.try_get("", "version")?));
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("read versions")
     }

@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 
 pub(super) use self::parked::{insert_unrecognized, unrecognized_row};
 use self::{
@@ -20,6 +20,7 @@ use self::{
     working::Working,
 };
 use super::{
+    DatabaseTransaction,
     batch::Effects,
     events::{self, NewEvent},
     media,

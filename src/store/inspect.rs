@@ -1,9 +1,8 @@
 //! What the database says of itself: for `wabridge check`. Reads only, whatever schema it finds.
 
-use migrations::{Migrator, MigratorTrait};
 use sea_orm::{DbErr, QueryResult};
 
-use super::{Doing, Store, StoreError, query};
+use super::{Doing, Store, StoreError, query, schema::SchemaSteps};
 use crate::domain::{
     ids::{AccountKey, SenderKey},
     time::UnixMillis,
@@ -18,10 +17,7 @@ pub struct DatabaseFacts {
     pub durability: Vec<(&'static str, String)>,
     /// PostgreSQL: what decides whether a commit survives the loss of the server.
     pub failover: Option<FailoverFacts>,
-    /// Steps of the schema that this version knows and the database does not have.
-    pub pending: Vec<String>,
-    /// The other way round: a newer version was here.
-    pub unknown: Vec<String>,
+    pub steps: SchemaSteps,
     pub now: UnixMillis,
 }
 
@@ -52,12 +48,12 @@ impl Store {
         for name in names {
             durability.push((*name, self.setting(name).await.doing(doing)?));
         }
-        let (pending, unknown) = self.schema_steps().await.doing(doing)?;
+        let steps = self.schema_steps().await.doing(doing)?;
         let now = query(&self.writer, format!("SELECT {} AS value", self.now_sql()), vec![]).await;
         let now = now.and_then(|rows| rows.first().map_or(Ok(0), |row| row.try_get("", "value"))).doing(doing)?;
         let version = self.one_text(version).await.doing(doing)?;
         let failover = self.failover_facts().await.doing(doing)?;
-        Ok(DatabaseFacts { version, durability, failover, pending, unknown, now: UnixMillis(now) })
+        Ok(DatabaseFacts { version, durability, failover, steps, now: UnixMillis(now) })
     }
 
     async fn failover_facts(&self) -> Result<Option<FailoverFacts>, DbErr> {
@@ -88,28 +84,6 @@ impl Store {
     async fn one_text(&self, sql: &str) -> Result<String, DbErr> {
         let rows = query(&self.writer, sql, vec![]).await?;
         rows.first().map_or_else(|| Ok(String::new()), |row| row.try_get("", "value"))
-    }
-
-    /// Steps that are to come, and steps that this version does not know.
-    async fn schema_steps(&self) -> Result<(Vec<String>, Vec<String>), DbErr> {
-        let known: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
-        if !self.has_table("seaql_migrations").await? {
-            return Ok((known, vec![]));
-        }
-        let rows = query(&self.writer, "SELECT version FROM seaql_migrations ORDER BY version", vec![]).await?;
-        let done = rows.iter().map(|row| row.try_get("", "version")).collect::<Result<Vec<String>, _>>()?;
-        let unknown = done.iter().filter(|step| !known.contains(step)).cloned().collect();
-        let pending = known.into_iter().filter(|step| !done.contains(step)).collect();
-        Ok((pending, unknown))
-    }
-
-    async fn has_table(&self, name: &str) -> Result<bool, DbErr> {
-        let sql = if self.is_sqlite() {
-            "SELECT 1 AS one FROM sqlite_master WHERE type = 'table' AND name = $1"
-        } else {
-            "SELECT 1 AS one FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1"
-        };
-        Ok(!query(&self.writer, sql, vec![name.into()]).await?.is_empty())
     }
 
     /// When the provider last told anything of one of an account's numbers, if that is among the newest events of the log.
@@ -149,7 +123,7 @@ mod tests {
                 assert!(facts.durability.iter().zip(expected).all(|((_, is), (_, wanted))| is == wanted), "{facts:?}");
             }
             assert!(facts.failover.as_ref().is_none_or(|failover| !failover.read_only && failover.standbys.is_empty()));
-            assert!(facts.pending.is_empty() && facts.unknown.is_empty(), "{facts:?}");
+            assert!(facts.steps.pending.is_empty() && facts.steps.unknown.is_empty(), "{facts:?}");
             assert!(facts.version.starts_with(if store.is_sqlite() { "SQLite 3" } else { "PostgreSQL 1" }));
             assert!(facts.now.0.abs_diff(clock::now().0) < 60_000);
             assert_eq!(store.last_heard(AccountKey(1), SenderKey(1)).await.expect("it can be asked"), None);

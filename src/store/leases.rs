@@ -7,10 +7,13 @@
 
 use std::time::Duration;
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 
-use super::{Doing, Store, StoreError, execute, query, query_rows};
-use crate::domain::{ids::NODES_MAX, outbound::stored};
+use super::{DatabaseTransaction, Doing, Store, StoreError, execute, query, query_rows};
+use crate::{
+    domain::{ids::NODES_MAX, outbound::stored, time::UnixMillis},
+    settings::checks::LEASE_MAX,
+};
 
 /// What can be owned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +40,25 @@ pub struct HeldLease {
     pub epoch: i64,
 }
 
+/// What a renewal shows.
+#[derive(Clone, Debug)]
+pub struct Renewal {
+    pub held: Vec<HeldLease>,
+    /// By the database's clock.
+    pub at: UnixMillis,
+}
+
+/// Which leases of others may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfOthers {
+    /// Only what its owner gave back: the database's clock has just been set, and says nothing of who lives.
+    GivenBack,
+    /// And what was not renewed in time.
+    RunOut,
+    /// And what would run out later than any lease lasts: the clock was set back, and who lives has renewed since.
+    OrNeverEnding,
+}
+
 /// An instance that has been started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registration {
@@ -50,7 +72,7 @@ impl Store {
     /// Registers a start of this instance. It gets its old number when it had one, and fences out its earlier runs.
     pub async fn register_instance(&self, instance: &str) -> Result<Registration, StoreError> {
         let run = rand::random();
-        let transaction = self.begin().await.doing("begin")?;
+        let transaction = self.begin_promptly().await.doing("begin")?;
         let node = self.node_of(&transaction, instance, run).await.doing("register this instance")?;
         transaction.commit().await.doing("register this instance")?;
         Ok(Registration { node, run })
@@ -87,49 +109,51 @@ impl Store {
 
     /// Renews every lease of this instance and says which they are. Whoever asks must have noted the
     /// time before: the leases last from then on. `None`: a later run of this instance has started, and all is its own.
-    pub async fn renew_leases(
-        &self,
-        instance: &str,
-        run: i64,
-        lasts: Duration,
-    ) -> Result<Option<Vec<HeldLease>>, StoreError> {
+    ///
+    /// What has run out and was taken by nobody is renewed too. By the database's clock it may have run out because that was set.
+    pub async fn renew_leases(&self, instance: &str, run: i64, lasts: Duration) -> Result<Option<Renewal>, StoreError> {
         let now = self.now_sql();
-        let transaction = self.begin().await.doing("begin")?;
-        let sql = format!("UPDATE instances SET seen_at = {now} WHERE id = $1 AND run = $2");
-        let seen = execute(&transaction, sql, vec![instance.into(), run.into()]).await.doing("renew leases")?;
-        if seen == 0 {
-            return Ok(None);
-        }
+        let transaction = self.begin_promptly().await.doing("begin")?;
+        let sql = format!("UPDATE instances SET seen_at = {now} WHERE id = $1 AND run = $2 RETURNING seen_at");
+        let seen = query(&transaction, sql, vec![instance.into(), run.into()]).await.doing("renew leases")?;
+        let Some(seen) = seen.first() else { return Ok(None) };
+        let at = seen.try_get("", "seen_at").map(UnixMillis).doing("renew leases")?;
         let sql = format!(
-            "UPDATE leases SET expires_at = {now} + {} WHERE owner = $1 AND expires_at > {now} RETURNING kind, item, epoch",
+            "UPDATE leases SET expires_at = {now} + {} WHERE owner = $1 RETURNING kind, item, epoch",
             lasts.as_millis()
         );
         let rows = query(&transaction, sql, vec![instance.into()]).await.doing("renew leases")?;
         transaction.commit().await.doing("renew leases")?;
         let held = rows.iter().filter_map(|row| held_lease(row).transpose()).collect::<Result<_, _>>();
-        held.map(Some).doing("renew leases")
+        held.map(|held| Some(Renewal { held, at })).doing("renew leases")
     }
 
-    /// Takes leases of `items` that nobody holds: never owned, given back, or run out. With
-    /// `take_over` also those that this instance held before it was restarted.
+    /// Takes leases of `items` that nobody holds: never owned, given back, held by this instance before it was restarted, or
+    /// as far as `of_others` goes.
     pub async fn take_leases(
         &self,
         instance: &str,
         kind: LeaseKind,
         items: &[i32],
         lasts: Duration,
-        take_over: bool,
+        of_others: OfOthers,
     ) -> Result<Vec<HeldLease>, StoreError> {
         if items.is_empty() {
             return Ok(vec![]);
         }
         let now = self.now_sql();
         let lasts_ms = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
-        let own = if take_over { "OR leases.owner = excluded.owner" } else { "" };
+        let of_others = match of_others {
+            OfOthers::GivenBack => String::new(),
+            OfOthers::RunOut => format!("OR leases.expires_at <= {now}"),
+            OfOthers::OrNeverEnding => {
+                format!("OR leases.expires_at <= {now} OR leases.expires_at > {now} + {}", LEASE_MAX.as_millis())
+            }
+        };
         let mut items = items.to_vec();
         items.sort_unstable();
         let rows = items.into_iter().map(|item| [kind.code().into(), item.into(), instance.into()]).collect();
-        let transaction = self.begin().await.doing("begin")?;
+        let transaction = self.begin_promptly().await.doing("begin")?;
         let taken = query_rows::<3>(
             &transaction,
             &format!(
@@ -140,7 +164,7 @@ impl Store {
             &format!(
                 ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (kind, item) DO UPDATE SET owner = excluded.owner, \
                  expires_at = excluded.expires_at, epoch = leases.epoch + 1 \
-                 WHERE leases.owner IS NULL OR leases.expires_at <= {now} {own} RETURNING kind, item, epoch"
+                 WHERE leases.owner IS NULL OR leases.owner = excluded.owner {of_others} RETURNING kind, item, epoch"
             ),
         )
         .await
@@ -151,7 +175,7 @@ impl Store {
 
     /// Gives leases back, so that others need not wait for them to run out.
     pub async fn give_back_leases(&self, instance: &str, leases: &[HeldLease]) -> Result<(), StoreError> {
-        let transaction = self.begin().await.doing("begin")?;
+        let transaction = self.begin_promptly().await.doing("begin")?;
         for lease in leases {
             let sql = "UPDATE leases SET owner = NULL, expires_at = NULL \
                        WHERE owner = $1 AND kind = $2 AND item = $3 AND epoch = $4";
@@ -163,17 +187,19 @@ impl Store {
 
     /// Says that this instance stops, so that the others need not wait for it to be missed.
     pub async fn sign_off(&self, instance: &str, run: i64) -> Result<(), StoreError> {
-        let transaction = self.begin().await.doing("begin")?;
+        let transaction = self.begin_promptly().await.doing("begin")?;
         let sql = "UPDATE instances SET seen_at = 0 WHERE id = $1 AND run = $2";
         execute(&transaction, sql, vec![instance.into(), run.into()]).await.doing("sign off")?;
         transaction.commit().await.doing("sign off")
     }
 
-    /// How many instances have been seen within this time.
+    /// How many instances have been seen within this time. Who was last seen in the future stopped before the clock was set back.
     pub async fn instances_running(&self, within: Duration) -> Result<i64, StoreError> {
-        let since = within.as_millis();
-        let sql = format!("SELECT COUNT(*) AS running FROM instances WHERE seen_at > {} - {since}", self.now_sql());
-        let rows = query(self.reader(), sql, vec![]).await;
+        let (now, within) = (self.now_sql(), within.as_millis());
+        let sql = format!(
+            "SELECT COUNT(*) AS running FROM instances WHERE seen_at > {now} - {within} AND seen_at < {now} + {within}"
+        );
+        let rows = query(&self.prompt_reader(), sql, vec![]).await;
         rows.and_then(|rows| rows.first().map_or(Ok(1), |row| row.try_get("", "running")))
             .doing("count running instances")
     }

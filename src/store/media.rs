@@ -4,10 +4,10 @@
 //! that is the person's; it stays as long as a copying that began before may still write the file, then the file is
 //! deleted, then the row. So no crash leaves a file that nobody knows of.
 
-use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    Doing, Store, StoreError, execute, execute_rows,
+    DatabaseTransaction, Doing, Store, StoreError, execute, execute_rows,
     outbound::{id_list, odd_value, provider_id_hash},
     query,
 };

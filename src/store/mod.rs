@@ -12,10 +12,9 @@ use std::{
     time::Duration,
 };
 
-use migrations::{Migrator, MigratorTrait};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult,
-    RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value, sqlx::Connection as _,
+    ConnectOptions, ConnectionTrait, Database, DbBackend, DbErr, QueryResult, RuntimeErr, SqliteTransactionMode,
+    Statement, Value, sqlx::Connection as _,
 };
 
 use tokio::sync::OnceCell;
@@ -26,7 +25,11 @@ use crate::{
     store::vault::Vault,
 };
 
-pub(crate) use self::rows::{execute_rows, query_rows};
+use self::link::{Link, Patience};
+pub(crate) use self::{
+    link::DatabaseTransaction,
+    rows::{execute_rows, query_rows},
+};
 
 pub mod activity;
 pub mod alarms;
@@ -43,6 +46,7 @@ pub mod holds;
 pub mod ingest;
 pub mod inspect;
 pub mod leases;
+mod link;
 pub mod media;
 pub mod notices;
 pub mod outbound;
@@ -59,7 +63,9 @@ pub mod replays;
 pub mod retain;
 pub mod rotate;
 mod rows;
+pub mod schema;
 pub mod secrets;
+pub mod set_back;
 pub mod silence;
 pub mod story;
 pub mod suppression_syncs;
@@ -78,9 +84,9 @@ pub mod yardstick;
 #[derive(Clone)]
 pub struct Store {
     /// SQLite: the one connection that writes. PostgreSQL: a pool.
-    writer: DatabaseConnection,
+    writer: Link,
     /// SQLite: a few connections that only read. PostgreSQL: the same pool.
-    reader: DatabaseConnection,
+    reader: Link,
     vault: std::sync::Arc<Vault>,
     /// Read when it is first asked for.
     hasher: std::sync::Arc<OnceCell<PersonHasher>>,
@@ -128,7 +134,7 @@ impl Store {
     /// Opens the database, creating an SQLite file (and its folder) when there is none, and brings the schema up to date.
     pub async fn open(settings: &settings::Database, vault: Vault) -> Result<Self, StoreError> {
         let store = Self::connect(settings, vault).await?;
-        Migrator::up(&store.writer, None).await.doing("bring the database schema up to date")?;
+        store.bring_up_to_date().await?;
         Ok(store)
     }
 
@@ -147,18 +153,24 @@ impl Store {
             let reader = Database::connect(sqlite_options(settings, settings.read_connections, READER_CACHE_KIB))
                 .await
                 .doing("open the SQLite database for reading")?;
-            (writer, reader)
+            (Link::local(writer), Link::local(reader))
         } else {
             reach_postgres(settings).await?;
-            let pool = Database::connect(postgres_options(settings)).await.doing("connect to PostgreSQL")?;
-            (pool.clone(), pool)
+            let link =
+                Link::remote(postgres_options(settings), patience(settings)).await.doing("connect to PostgreSQL")?;
+            (link.clone(), link)
         };
         Ok(Self { writer, reader, vault: std::sync::Arc::new(vault), hasher: std::sync::Arc::default() })
     }
 
     /// For statements that change nothing.
-    pub(crate) fn reader(&self) -> &DatabaseConnection {
+    pub(crate) fn reader(&self) -> &Link {
         &self.reader
+    }
+
+    /// The same, for what others wait for: it must be heard soon that nothing is to be heard.
+    pub(crate) fn prompt_reader(&self) -> Link {
+        self.reader.promptly()
     }
 
     pub(crate) fn vault(&self) -> &Vault {
@@ -187,12 +199,16 @@ impl Store {
     /// A transaction that may write. On SQLite it has the writer's lock from its first statement, so
     /// that it cannot fail half-way because somebody else wrote first.
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        self.writer
-            .begin_with_options(TransactionOptions {
-                sqlite_transaction_mode: self.is_sqlite().then_some(SqliteTransactionMode::Immediate),
-                ..Default::default()
-            })
-            .await
+        self.writer.begin(self.transaction_mode()).await
+    }
+
+    /// The same, for what others wait for.
+    pub(crate) async fn begin_promptly(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.writer.promptly().begin(self.transaction_mode()).await
+    }
+
+    fn transaction_mode(&self) -> Option<SqliteTransactionMode> {
+        self.is_sqlite().then_some(SqliteTransactionMode::Immediate)
     }
 
     /// The time by which this process works.
@@ -218,7 +234,7 @@ impl Store {
 
     /// Answers whether the database can be reached and read.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        query(&self.reader, "SELECT 1", vec![]).await.map(drop).doing("read from the database")
+        query(&self.prompt_reader(), "SELECT 1", vec![]).await.map(drop).doing("read from the database")
     }
 }
 
@@ -275,6 +291,25 @@ const PLANS_BY_INDEX: [(&str, &str); 4] =
 /// A batch's statements follow each other within milliseconds.
 const IDLE_IN_TRANSACTION_MAX: &str = "5s";
 
+/// And one that has vanished without a word: in so many seconds the server ends its session, with whatever that holds.
+const VANISHED_CLIENT: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "25s"),
+];
+
+/// By when the server has given a statement up and said so.
+const STATEMENT_MARGIN: Duration = Duration::from_secs(1);
+
+fn patience(settings: &settings::Database) -> Patience {
+    Patience {
+        prompt: settings.answer_timeout,
+        usual: settings.busy_timeout + settings.statement_timeout + STATEMENT_MARGIN,
+        silence: settings.busy_timeout,
+    }
+}
+
 fn postgres_options(settings: &settings::Database) -> ConnectOptions {
     let mut options = ConnectOptions::new(settings.url.to_string());
     options
@@ -286,7 +321,8 @@ fn postgres_options(settings: &settings::Database) -> ConnectOptions {
         .statement_timeout(settings.statement_timeout)
         .set_application_name("wabridge")
         .map_sqlx_postgres_opts(|options| {
-            let options = options.statement_cache_capacity(STATEMENTS_KEPT).options(PLANS_BY_INDEX);
+            let options =
+                options.statement_cache_capacity(STATEMENTS_KEPT).options(PLANS_BY_INDEX).options(VANISHED_CLIENT);
             options.options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX)])
         });
     options

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::{DatabaseTransaction, DbBackend, DbErr, QueryResult, Value};
+use sea_orm::{DbBackend, DbErr, QueryResult, Value};
 use sha2::{Digest, Sha256};
 
 pub use self::reading::QueuedMessage;
 use super::{
-    Doing, Store, StoreError,
+    DatabaseTransaction, Doing, Store, StoreError,
     batch::{Effects, Waiting},
     execute, execute_rows, query, query_rows,
 };

@@ -8,10 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    Doing, Store, StoreError, execute, execute_rows,
+    DatabaseTransaction, Doing, Store, StoreError, execute, execute_rows,
     holds::bump,
     ingest::{Ingest, ReceivedMessage},
     outbound::provider_id_hash,

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use sea_orm::{DatabaseTransaction, DbErr, Value};
+use sea_orm::{DbErr, Value};
 
 use super::{
+    DatabaseTransaction,
     batch::Effects,
     ingest::{Ingest, insert_unrecognized, unrecognized_row},
     outbound::odd_value,

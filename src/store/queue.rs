@@ -4,10 +4,10 @@
 //! which it is due. A retry is aside until its time; what an operator paused is aside until it expires, and so costs
 //! nothing until then. A slice is a short transaction, so nobody waits for somebody who looks through a million messages.
 
-use sea_orm::{DatabaseTransaction, DbErr, QueryResult};
+use sea_orm::{DbErr, QueryResult};
 
 use super::{
-    Doing, Store, StoreError,
+    DatabaseTransaction, Doing, Store, StoreError,
     batch::Effects,
     execute, ingest,
     outbound::{Settlement, id_list, odd_value},

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use sea_orm::{DatabaseTransaction, DbErr, Value};
+use sea_orm::{DbErr, Value};
 
-use super::execute_rows;
+use super::{DatabaseTransaction, execute_rows};
 use crate::domain::{
     ids::{AccountKey, MessageIds},
     time::UnixMillis,

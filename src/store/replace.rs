@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 
 use super::{
-    Doing, Store, StoreError,
+    DatabaseTransaction, Doing, Store, StoreError,
     configuration::{Configuration, ConfigurationRecords, load, save},
     execute,
     holds::{CONFIGURATION, bump},

@@ -7,11 +7,11 @@ mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 
 use self::selection::{Text, end_of_read, selected};
 use super::{
-    Doing, Store, StoreError,
+    DatabaseTransaction, Doing, Store, StoreError,
     events::{LoggedEvent, logged_columns, logged_event},
     execute, execute_rows,
     outbound::odd_value,

@@ -1,9 +1,9 @@
 //! Forgetting, in small steps: each is a short transaction, so that nobody waits for it.
 
-use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    Doing, Store, StoreError, execute, execute_rows,
+    DatabaseTransaction, Doing, Store, StoreError, execute, execute_rows,
     outbound::{id_hash, id_list, provider_id_hash},
     query,
 };

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::{
-    Doing, Store, StoreError,
+    DatabaseTransaction, Doing, Store, StoreError,
     configuration::{place_of_account, place_of_connection, place_of_subscription},
     execute,
     holds::{CONFIGURATION, bump},

@@ -4,10 +4,10 @@
 //! Each purpose has a random key of its own. It is made when it is first asked for, sealed like every other
 //! secret, and never changes; a new master key only seals it anew.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
+use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
-    Doing, Store, StoreError, execute, query,
+    DatabaseTransaction, Doing, Store, StoreError, execute, query,
     vault::{KEY_BYTES, random_key},
 };
 

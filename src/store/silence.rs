@@ -6,10 +6,10 @@
 //! What a walk cannot judge yet gets a row of its own: none as long as webhooks arrive and numbers are busy. So does what an
 //! operator sends again, which the walks have passed.
 
-use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    Doing, Store, StoreError, execute, execute_rows,
+    DatabaseTransaction, Doing, Store, StoreError, execute, execute_rows,
     outbound::{id_list, odd_value},
     query,
 };

@@ -9,10 +9,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use sea_orm::{DatabaseTransaction, DbErr, QueryResult, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    Doing, Store, StoreError, execute, execute_rows, outbound::odd_value, people::ReceivedLink, query, query_rows,
+    DatabaseTransaction, Doing, Store, StoreError, execute, execute_rows, outbound::odd_value, people::ReceivedLink,
+    query, query_rows,
 };
 use crate::domain::{
     ids::AccountKey,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sea_orm::{DbErr, Value};
 
-use super::{Doing, Store, StoreError, execute, execute_rows, query};
+use super::{DatabaseTransaction, Doing, Store, StoreError, execute, execute_rows, query};
 use crate::domain::{
     ids::ConnectionKey,
     template::{ListedTemplate, Template, TemplateStatus},
@@ -205,7 +205,7 @@ async fn difference(
 }
 
 async fn set_status(
-    transaction: &sea_orm::DatabaseTransaction,
+    transaction: &DatabaseTransaction,
     owner: &TemplateOwner,
     name: &str,
     language: &str,
@@ -230,7 +230,7 @@ async fn set_status(
 }
 
 async fn replace(
-    transaction: &sea_orm::DatabaseTransaction,
+    transaction: &DatabaseTransaction,
     owner: &TemplateOwner,
     named: Option<&str>,
     templates: &[&ListedTemplate],
@@ -257,7 +257,7 @@ async fn replace(
 }
 
 async fn insert(
-    transaction: &sea_orm::DatabaseTransaction,
+    transaction: &DatabaseTransaction,
     owner: &TemplateOwner,
     templates: &[&ListedTemplate],
 ) -> Result<(), DbErr> {

@@ -6,7 +6,7 @@ use super::{
     Store,
     batch::{BATCH_TAKES_MAX, BatchLimits, CommitError, Committer},
     ingest::{Ingest, ReceivedMessage, UnreadPart},
-    leases::LeaseKind,
+    leases::{LeaseKind, OfOthers},
     outbound::{Acceptance, Mark, MessageKey, NewMessage, Settlement},
     query,
     retain::Aging,
@@ -17,6 +17,7 @@ use crate::{
     clock,
     domain::{
         callback::EventKind,
+        failure::{Failure, FailureReason},
         ids::{AccountKey, ConnectionKey, MessageId, MessageIds, Place, SenderKey},
         inbound::{InboundContent, InboundMessage},
         outbound::{Category, Class, SendState},
@@ -125,7 +126,8 @@ impl Bench {
 
 async fn take_lease(store: &Store, instance: &str) -> Option<i64> {
     let lasts = Duration::from_secs(60);
-    let taken = store.take_leases(instance, LeaseKind::Sender, &[SENDER.0], lasts, true).await.expect("readable");
+    let taken =
+        store.take_leases(instance, LeaseKind::Sender, &[SENDER.0], lasts, OfOthers::RunOut).await.expect("readable");
     taken.first().map(|lease| lease.epoch)
 }
 
@@ -271,9 +273,73 @@ async fn a_lease_that_somebody_holds_is_not_taken() {
 
         let run = bench.store.register_instance(INSTANCE).await.expect("written").run;
         let held = bench.store.renew_leases(INSTANCE, run, Duration::from_secs(60)).await.expect("written");
-        let held = held.expect("this is the latest run");
+        let held = held.expect("this is the latest run").held;
         bench.store.give_back_leases(INSTANCE, &held).await.expect("written");
         assert_eq!(take_lease(&bench.store, "two").await, Some(bench.epoch + 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_that_would_never_end_is_taken_once_its_owner_must_be_dead() {
+    on_each_database(|store| async move {
+        let bench = Bench::new(store).await;
+        let sql = "UPDATE leases SET expires_at = expires_at + 3600000";
+        query(&bench.store.writer, sql, vec![]).await.expect("written");
+        let take = async |of_others| {
+            let lasts = Duration::from_secs(60);
+            bench
+                .store
+                .take_leases("two", LeaseKind::Sender, &[SENDER.0], lasts, of_others)
+                .await
+                .expect("written")
+                .len()
+        };
+
+        assert_eq!(take(OfOthers::RunOut).await, 0);
+        assert_eq!(take(OfOthers::OrNeverEnding).await, 1);
+        assert_eq!(take_lease(&bench.store, "three").await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_owner_renews_what_ran_out_and_nobody_took() {
+    on_each_database(|store| async move {
+        let bench = Bench::new(store).await;
+        let run = bench.store.register_instance(INSTANCE).await.expect("written").run;
+        query(&bench.store.writer, "UPDATE leases SET expires_at = 1", vec![]).await.expect("written");
+
+        let renewal = bench.store.renew_leases(INSTANCE, run, Duration::from_secs(60)).await.expect("written");
+
+        let held = renewal.expect("this is the latest run").held;
+        assert_eq!(held.iter().map(|lease| lease.epoch).collect::<Vec<_>>(), [bench.epoch]);
+        assert_eq!(take_lease(&bench.store, "two").await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_lets_nothing_wait_for_longer_than_it_was_put_off() {
+    on_each_database(|store| async move {
+        let bench = Bench::new(store).await;
+        let messages = [bench.accept("7|1", "a").await.message, bench.accept("7|2", "a").await.message];
+        bench.mark(bench.epoch, &messages).await;
+        let failure = Failure::new(FailureReason::Other, None, "busy");
+        let due_at = clock::now().plus(Duration::from_secs(30));
+        bench.settle(bench.epoch, messages[0], Finding::Retry { due_at, failure }).await;
+        let successor = take_lease(&bench.store, INSTANCE).await.expect("the same instance takes over");
+        bench.store.adopt_sending(SENDER, successor, due_at).await.expect("written");
+        let (set_back, grace) = (clock::now().minus(Duration::from_secs(3600)), Duration::from_secs(20));
+
+        assert_eq!(bench.store.bring_nearer(SENDER, clock::now(), grace).await.expect("written"), 0, "all is well");
+        assert_eq!(bench.store.bring_nearer(SENDER, set_back, grace).await.expect("written"), 2);
+
+        let soon = set_back.plus(Duration::from_secs(40));
+        let retries = bench.store.due_retries(SENDER, soon, &[], 10).await.expect("readable");
+        assert_eq!(retries.iter().map(|message| message.id).collect::<Vec<_>>(), [messages[0]]);
+        assert_eq!(bench.store.unknown_due(SENDER, soon, 10).await.expect("readable"), [messages[1]]);
+        assert_eq!(bench.store.newest_message(set_back).await.expect("readable"), Some(messages[1]));
     })
     .await;
 }

@@ -4,6 +4,7 @@
 //! checks before everything that leaves that its lease still holds: a process that slept too long finds
 //! out before it does harm.
 
+mod database_clock;
 mod dead;
 pub mod media;
 pub mod pace;
@@ -40,5 +41,10 @@ impl Lease {
 
     pub(crate) fn extend(&self, until: Instant) {
         *self.valid_until.lock().expect("no holder can panic") = until;
+    }
+
+    /// Another has it.
+    pub(crate) fn end(&self) {
+        self.extend(Instant::now());
     }
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Lease,
+    database_clock::DatabaseClock,
     media::own_media,
     sender::{SenderParts, own_sender},
     subscription::{SubscriptionParts, own_subscription},
@@ -127,6 +128,7 @@ impl Runner {
         let mut running: BTreeMap<LeaseItem, Running> = BTreeMap::new();
         let mut first = true;
         let mut renewed_at = Instant::now();
+        let mut clock = DatabaseClock::new(Instant::now());
         while !stop.is_cancelled() {
             let ended = running.values().any(|owner| owner.task.is_finished());
             let due = first || ended || renewed_at.elapsed() >= self.settings.instance.lease_renewal;
@@ -141,7 +143,7 @@ impl Runner {
             };
             if due || changed {
                 renewed_at = Instant::now();
-                match self.keep_leases(&mut running, first, &stop).await {
+                match self.keep_leases(&mut running, &mut clock, first, &stop).await {
                     Ok(Leases::Kept) => {
                         first = false;
                         self.health.keep_leases();
@@ -186,20 +188,25 @@ impl Runner {
     async fn keep_leases(
         self: &Arc<Self>,
         running: &mut BTreeMap<LeaseItem, Running>,
+        clock: &mut DatabaseClock,
         first: bool,
         stop: &CancellationToken,
     ) -> Result<Leases, StoreError> {
         let lasts = self.settings.instance.lease;
         // Noted before the database is asked: the lease lasts at least from now on.
-        let valid_until = Instant::now() + lasts.saturating_sub(LEASE_MARGIN);
-        let Some(renewed) = self.store.renew_leases(&self.instance, self.run, lasts).await? else {
+        let asked_at = Instant::now();
+        let valid_until = asked_at + lasts.saturating_sub(LEASE_MARGIN);
+        let Some(renewal) = self.store.renew_leases(&self.instance, self.run, lasts).await? else {
             return Ok(Leases::TakenOver);
         };
+        let of_others = clock.look(renewal.at, asked_at, lasts);
         let renewed: BTreeMap<LeaseItem, i64> =
-            renewed.into_iter().map(|lease| ((lease.kind, lease.item), lease.epoch)).collect();
+            renewal.held.into_iter().map(|lease| ((lease.kind, lease.item), lease.epoch)).collect();
         for (item, owner) in running.iter() {
             if renewed.get(item) == Some(&owner.lease.epoch) {
                 owner.lease.extend(valid_until);
+            } else {
+                owner.lease.end();
             }
         }
         self.stop_unwanted(running);
@@ -217,7 +224,7 @@ impl Runner {
             let valid_until = Instant::now() + lasts.saturating_sub(LEASE_MARGIN);
             // What this instance is recorded to own and does not run is its own from before a restart,
             // or of an owner that has just ended.
-            let taken = self.store.take_leases(&self.instance, kind, &items, lasts, true).await?;
+            let taken = self.store.take_leases(&self.instance, kind, &items, lasts, of_others).await?;
             room = room.saturating_sub(taken.len());
             for held in taken {
                 if let Some(owner) = self.start(held, Lease::new(held.epoch, valid_until), stop) {

@@ -80,6 +80,10 @@ pub async fn own_subscription(
                 owner.cursor = state.cursor;
                 owner.cursor_written = state.cursor;
                 owner.trouble = state.trouble;
+                if owner.trouble.failing_since.is_some_and(|since| since > clock::now()) {
+                    // The clock was set back since, and would have us wait for as long as that.
+                    owner.trouble.due_at = None;
+                }
                 owner.run(&bell, &stop).await;
             }
             Ok(None) => break,

@@ -55,6 +55,7 @@ async fn when_one_of_two_bridges_dies_the_other_takes_its_work_over() {
         options.settings.relay.timeout = Duration::from_secs(1);
         options.settings.relay.connect_timeout = Duration::from_secs(1);
         options.settings.instance.lease = Duration::from_secs(7);
+        options.settings.database.answer_timeout = Duration::from_secs(6);
         options.settings.instance.lease_renewal = Duration::from_secs(1);
     })
     .await;

@@ -28,6 +28,8 @@ pub(crate) struct Evidence {
 pub(crate) struct Asked {
     /// Digits.
     pub(crate) recipient: String,
+    /// From which it is sent.
+    pub(crate) number: String,
     pub(crate) successes: u32,
     pub(crate) refusals: u32,
     /// The connection broke, or nothing came in time.
@@ -45,6 +47,19 @@ pub(crate) struct Allowed {
     pub(crate) sent_twice: usize,
     /// Callbacks are told at least once: again only when a fault came between telling and noting it.
     pub(crate) told_twice: usize,
+}
+
+impl Allowed {
+    /// Of so many rounds, when this is allowed for one of them.
+    pub(crate) fn times(self, rounds: u32, messages_per_second: u32) -> Self {
+        let times = |each: usize| each.saturating_mul(rounds as usize);
+        Self {
+            messages_per_second: u64::from(messages_per_second),
+            unknown: times(self.unknown),
+            sent_twice: times(self.sent_twice),
+            told_twice: times(self.told_twice),
+        }
+    }
 }
 
 /// One broken promise.

@@ -14,10 +14,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::{
-    checker::Asked,
-    stage::{ACCOUNT, CREDENTIALS},
-};
+use crate::{checker::Asked, configuration::CREDENTIALS};
 
 /// Where bridges listen now. Empty while there is none.
 pub(crate) type Doors = Arc<Mutex<Vec<String>>>;
@@ -48,6 +45,13 @@ impl Journal {
         self.lock().clone()
     }
 
+    /// The messages of one number that have a success, and to whom they go.
+    pub(crate) fn accepted_at(&self, line: &Line) -> BTreeMap<String, String> {
+        let book = self.lock();
+        let accepted = book.iter().filter(|(_, asked)| asked.number == line.number && asked.successes > 0);
+        accepted.map(|(id, asked)| (id.clone(), asked.recipient.clone())).collect()
+    }
+
     /// How many messages have a success.
     pub(crate) fn accepted(&self) -> usize {
         self.lock().values().filter(|asked| asked.successes > 0).count()
@@ -58,15 +62,25 @@ impl Journal {
         self.lock().values().map(|asked| u64::from(asked.refusals)).sum()
     }
 
+    /// How often nothing came in time, or the connection broke.
+    pub(crate) fn unanswered(&self) -> u64 {
+        self.lock().values().map(|asked| u64::from(asked.unanswered)).sum()
+    }
+
     /// The longest that anybody waited for an answer of any kind.
     pub(crate) fn slowest(&self) -> Duration {
         *self.slowest.lock().expect("no holder can panic")
+    }
+
+    pub(crate) fn forget_slowest(&self) {
+        *self.slowest.lock().expect("no holder can panic") = Duration::ZERO;
     }
 
     fn note(&self, message: &Message, answer: Answer, took: Duration) {
         let mut book = self.lock();
         let asked = book.entry(message.id.clone()).or_default();
         message.recipient.trim_start_matches('+').clone_into(&mut asked.recipient);
+        asked.number.clone_from(&message.line.number);
         match answer {
             Answer::Success => asked.successes += 1,
             Answer::Refused => asked.refusals += 1,
@@ -84,35 +98,76 @@ impl Journal {
     }
 }
 
-/// A template for one person.
+/// A number, and the account that sends from it.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) account: &'static str,
+    pub(crate) number: String,
+}
+
+/// A template for one person, or what an agent writes to one.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) id: String,
-    recipient: String,
-    business_number: String,
+    pub(crate) recipient: String,
+    line: Line,
+    kind: Kind,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A template about an order.
+    Order,
+    /// A template with a one-time password.
+    Code,
+    /// What an agent writes.
+    Reply,
 }
 
 impl Message {
-    pub(crate) fn new(number: usize, business_number: &str) -> Self {
+    pub(crate) fn new(number: usize, line: &Line) -> Self {
         Self {
             id: format!("{number}|1790000000|20261120|{number}|0"),
             recipient: format!("+9198{:08}", 20_000_000 + number),
-            business_number: business_number.to_owned(),
+            line: line.clone(),
+            kind: Kind::Order,
         }
     }
 
+    pub(crate) fn of(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
     fn body(&self) -> String {
-        let values = [json!({"type": "text", "text": "Asha"}), json!({"type": "text", "text": "A-17"})];
+        let (name, values): (_, &[&str]) = match self.kind {
+            Kind::Order => ("order_update", &["Asha", "A-17"]),
+            Kind::Code => ("login_code", &["482913"]),
+            Kind::Reply => return self.reply().to_string(),
+        };
+        let values: Vec<_> = values.iter().map(|text| json!({"type": "text", "text": text})).collect();
         json!({
             "payloadVersion": 0.1,
             "to": self.recipient,
-            "wabaNumber": self.business_number,
+            "wabaNumber": self.line.number,
             "isTemplate": true,
             "msgId": self.id,
-            "template": {"namespace": "order_update", "languageCode": "en"},
+            "template": {"namespace": name, "languageCode": "en"},
             "components": [{"type": "body", "body": {"parameters": values}}],
         })
         .to_string()
+    }
+
+    fn reply(&self) -> serde_json::Value {
+        json!({
+            "payloadVersion": 0.1,
+            "to": self.recipient,
+            "wabaNumber": self.line.number,
+            "isTemplate": false,
+            "msgId": self.id,
+            "type": "text",
+            "text": {"body": "We are on our way."},
+        })
     }
 }
 
@@ -147,7 +202,8 @@ impl Caller {
 
     async fn answer(&self, message: &Message) -> Answer {
         let Some(door) = self.any_door() else { return Answer::Nothing };
-        let mut request = self.client.post(format!("{door}/clevertap/{ACCOUNT}/messages")).body(message.body());
+        let mut request =
+            self.client.post(format!("{door}/clevertap/{}/messages", message.line.account)).body(message.body());
         for (name, value) in CREDENTIALS {
             request = request.header(name, value);
         }
@@ -175,18 +231,18 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn start(caller: &Caller, business_numbers: &[String], per_second: usize) -> Self {
+    pub(crate) fn start(caller: &Caller, lines: &[Line], per_second: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let counter = Arc::new(AtomicUsize::new(0));
         let pause =
             Duration::from_secs(1) * u32::try_from(POSTERS).unwrap_or(1) / u32::try_from(per_second).unwrap_or(1);
         let posters = (0..POSTERS).map(|_| {
             let (caller, stop, counter) = (caller.clone(), stop.clone(), counter.clone());
-            let business_numbers = business_numbers.to_vec();
+            let lines = lines.to_vec();
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
                     let number = counter.fetch_add(1, Ordering::Relaxed);
-                    let message = Message::new(number, &business_numbers[number % business_numbers.len()]);
+                    let message = Message::new(number, &lines[number % lines.len()]);
                     tokio::join!(caller.ask_until_accepted(&message, &stop), tokio::time::sleep(pause));
                 }
             })

@@ -11,10 +11,14 @@
 
 mod broken;
 mod checker;
+mod configuration;
 mod load;
+mod peer;
 mod postgres;
 mod scenarios;
+mod skewed_clock;
 mod stage;
+mod wire;
 
 use std::{
     path::PathBuf,
@@ -31,6 +35,7 @@ use crate::{
     checker::{Allowed, Verdict, check},
     postgres::Postgres,
     scenarios::{SCENARIOS, Scenario},
+    skewed_clock::SkewedClock,
     stage::{Plan, Stage},
 };
 
@@ -102,23 +107,38 @@ pub(crate) struct Course<'a> {
 pub(crate) struct Wish {
     pub(crate) instances: usize,
     pub(crate) numbers: usize,
+    /// Of each number.
     pub(crate) messages_per_second: u32,
+    /// Asked for, of all numbers together.
+    pub(crate) load_per_second: usize,
     pub(crate) account: &'static str,
+    /// Where to find the database, when not where the course has it.
+    pub(crate) database_url: Option<String>,
+    pub(crate) other_account: bool,
+    pub(crate) through_peer: bool,
+    pub(crate) clock: Option<SkewedClock>,
     pub(crate) database_folder: Option<PathBuf>,
 }
 
 impl Course<'_> {
     pub(crate) async fn stage(&self, wish: Wish) -> anyhow::Result<Stage> {
-        let database_url = match self.database {
-            DatabaseKind::Sqlite => None,
-            DatabaseKind::Postgres => Some(self.postgres().await?.database().await?),
+        let database_url = match (self.database, wish.database_url) {
+            (DatabaseKind::Sqlite, _) => None,
+            (DatabaseKind::Postgres, None) => Some(self.postgres().await?.database().await?),
+            (DatabaseKind::Postgres, there) => there,
         };
+        if let (Some(clock), Some(url)) = (&wish.clock, &database_url) {
+            clock.replace_postgres_clock(url).await?;
+        }
         let mut stage = Stage::new(Plan {
             database_url,
             database_folder: wish.database_folder,
             numbers: wish.numbers.max(1),
             messages_per_second: wish.messages_per_second,
             account: wish.account.to_owned(),
+            other_account: wish.other_account,
+            through_peer: wish.through_peer,
+            clock: wish.clock,
             seed: self.seed,
             keep: self.keep,
             sabotage: self.sabotage,

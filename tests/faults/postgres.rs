@@ -1,6 +1,7 @@
 //! A PostgreSQL of our own, because these tests kill it.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -22,32 +23,76 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Makes one in a folder for temporary files, and starts it.
     pub(crate) fn start() -> anyhow::Result<Self> {
+        let server = Self::in_new_folder()?;
+        server.run("initdb", &["--username=wabridge", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])?;
+        server.start_on_some_port()
+    }
+
+    /// A standby of this one, for which each commit waits from now on.
+    pub(crate) async fn synchronous_standby(&self) -> anyhow::Result<Self> {
+        let standby = Self::in_new_folder()?;
+        let primary = format!("--dbname=host=127.0.0.1 port={} user=wabridge", self.port);
+        standby.run("pg_basebackup", &[&primary, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"])?;
+        let standby = standby.start_on_some_port()?;
+        let connection = sea_orm::Database::connect(self.url("postgres")).await?;
+        // Not before: the standby would have this setting too, and wait for one of its own when it is promoted.
+        connection.execute_unprepared("ALTER SYSTEM SET synchronous_standby_names = '*'").await?;
+        connection.execute_unprepared("SELECT pg_reload_conf()").await?;
+        let waited_for = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'";
+        for _ in 0..START_TRIES_MAX {
+            let found = connection.execute_unprepared(waited_for).await?;
+            if found.rows_affected() > 0 {
+                connection.close().await?;
+                return Ok(standby);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        bail!("the standby did not become synchronous; its log is in {}", standby.folder.display())
+    }
+
+    /// Makes a primary of a standby.
+    pub(crate) fn promote(&self) -> anyhow::Result<()> {
+        self.run("pg_ctl", &["promote", "-w", "--silent"])
+    }
+
+    fn in_new_folder() -> anyhow::Result<Self> {
         let programs = find_programs()?;
         let made = as_server("mktemp").args(["-d", "/tmp/wabridge-faults.XXXXXX"]).output()?;
         let folder = PathBuf::from(String::from_utf8(made.stdout)?.trim());
-        let mut server = Self { programs, folder, port: 0 };
-        server.run("initdb", &["--username=wabridge", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])?;
+        Ok(Self { programs, folder, port: 0 })
+    }
+
+    fn start_on_some_port(mut self) -> anyhow::Result<Self> {
         for _ in 0..PORT_TRIES_MAX {
-            server.port = rand::random_range(20_000..32_000);
-            if server.start_again().is_ok() {
-                return Ok(server);
+            self.port = rand::random_range(20_000..32_000);
+            if self.start_again().is_ok() {
+                return Ok(self);
             }
         }
-        bail!("PostgreSQL did not start; its log is in {}", server.folder.display())
+        bail!("PostgreSQL did not start; its log is in {}", self.folder.display())
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     /// A new, empty database.
     pub(crate) async fn database(&self) -> anyhow::Result<String> {
+        self.database_at(self.address()).await
+    }
+
+    /// A new, empty database, as it is found by way of another address.
+    pub(crate) async fn database_at(&self, address: SocketAddr) -> anyhow::Result<String> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let name = format!("faults_{}", COUNTER.fetch_add(1, Ordering::Relaxed));
         let connection = sea_orm::Database::connect(self.url("postgres")).await?;
         connection.execute_unprepared(&format!("CREATE DATABASE {name}")).await?;
         connection.close().await?;
-        Ok(self.url(&name))
+        Ok(format!("postgres://wabridge@{address}/{name}"))
     }
 
     fn url(&self, name: &str) -> String {
-        format!("postgres://wabridge@127.0.0.1:{}/{name}", self.port)
+        format!("postgres://wabridge@{}/{name}", self.address())
     }
 
     /// `kill -9` of the server and all of its processes.

@@ -1,6 +1,7 @@
 //! The stage: instances of the real program as processes, a database, and the simulator on both sides.
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     process::Stdio,
     sync::Arc,
@@ -17,6 +18,10 @@ use tokio::{
 };
 use wabridge::{
     app::open_store,
+    domain::{
+        callback::EventKind,
+        ids::{AccountKey, Place},
+    },
     sabotage::{self, Sabotage},
     services::apply::{self, Surroundings},
     settings::Settings,
@@ -26,18 +31,17 @@ use wabridge::{
 
 use crate::{
     checker::Evidence,
-    load::{Caller, Doors, Journal, Load},
+    configuration::{self, APP_SECRET, CONNECTION},
+    load::{Caller, Doors, Journal, Line, Load},
+    peer::Peer,
+    skewed_clock::SkewedClock,
 };
-
-pub(crate) const ACCOUNT: &str = "acme";
-const CONNECTION: &str = "meta-main";
-const APP_SECRET: &str = "simulator-app-secret";
-pub(crate) const CREDENTIALS: [(&str, &str); 2] =
-    [("X-CleverTap-Account-Id", "TEST-ACC-1"), ("X-CleverTap-Passcode", "acme-passcode")];
 
 /// With nothing done for so long, it will not be done any more.
 const PATIENCE: Duration = Duration::from_secs(60);
 const START_MAX: Duration = Duration::from_secs(60);
+/// Read from the log at a time.
+const PORTION: usize = 50;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// Of one number: marked and in flight together, and so what one `kill -9` may make unknown.
 pub(crate) const IN_FLIGHT_MAX: usize = 32;
@@ -51,6 +55,11 @@ pub(crate) struct Plan {
     pub(crate) messages_per_second: u32,
     /// Lines for the section of the account.
     pub(crate) account: String,
+    pub(crate) other_account: bool,
+    /// The provider, and the other account's callback URL, are behind somebody who may misbehave.
+    pub(crate) through_peer: bool,
+    /// The instances go by a clock that can be set.
+    pub(crate) clock: Option<SkewedClock>,
     pub(crate) seed: u64,
     pub(crate) keep: bool,
     pub(crate) sabotage: Option<Sabotage>,
@@ -61,7 +70,9 @@ pub(crate) struct Stage {
     pub(crate) settings: Settings,
     pub(crate) journal: Arc<Journal>,
     pub(crate) caller: Caller,
-    pub(crate) numbers: Vec<String>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) peer: Option<Peer>,
+    pub(crate) clock: Option<SkewedClock>,
     instances: Vec<Instance>,
     store: Store,
     doors: Doors,
@@ -99,8 +110,9 @@ impl Stage {
         let stand = Simulator::start(stand).await?;
         let settings = settings(&plan, &folder);
         let store = open_store(&settings).await?;
-        let numbers: Vec<String> = (0..plan.numbers).map(|number| format!("+91888011{number:04}")).collect();
-        let file = configuration(&plan, &numbers, stand.url());
+        let peer = if plan.through_peer { Some(Peer::start(stand.url()).await?) } else { None };
+        let lines = configuration::lines(&plan);
+        let file = configuration::file(&plan, &lines, stand.url(), peer.as_ref().map(Peer::url));
         let file = apply::parse(&file, "faults.toml", &Surroundings::new(&|_| None, true));
         let file = file.map_err(|problems| anyhow::anyhow!("the configuration is wrong: {problems:#?}"))?;
         apply::apply(&store, &file).await?;
@@ -110,7 +122,9 @@ impl Stage {
             settings,
             caller: Caller::new(doors.clone(), journal.clone()),
             journal,
-            numbers,
+            lines,
+            peer,
+            clock: plan.clock,
             instances: vec![],
             store,
             doors,
@@ -132,7 +146,7 @@ impl Stage {
     /// Starts an instance that was killed.
     pub(crate) async fn start(&mut self, place: usize) -> anyhow::Result<()> {
         let name = self.instances[place].name.clone();
-        let mut child = self.program(&name)?.spawn().context("the program was built with the tests")?;
+        let mut child = self.program(&name, &["serve"])?.spawn().context("the program was built with the tests")?;
         let mut lines = BufReader::new(child.stdout.take().context("its output is a pipe")?).lines();
         let greeting =
             tokio::time::timeout(START_MAX, lines.next_line()).await.context("it did not start in time")??;
@@ -147,18 +161,29 @@ impl Stage {
         Ok(())
     }
 
-    fn program(&self, name: &str) -> anyhow::Result<Command> {
+    /// Runs a command with the settings of the first instance; gives back whether it was fine, and what it said.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> anyhow::Result<(bool, String)> {
+        let mut command = self.program("command", arguments)?;
+        let ended = command.stderr(Stdio::piped()).output().await?;
+        let said = [ended.stdout, ended.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        Ok((ended.status.success(), said))
+    }
+
+    fn program(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut settings = self.settings.clone();
         settings.instance.id = name.to_owned();
         let file = self.folder.path().join(format!("{name}.toml"));
         std::fs::write(&file, settings.render())?;
         let log = std::fs::File::options().create(true).append(true).open(self.log_path(name))?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_wabridge"));
-        command.arg("--settings").arg(file).arg("serve");
+        command.arg("--settings").arg(file).args(arguments);
         // A rendered tree has its passwords blanked.
         command.env("WABRIDGE__DATABASE__URL", settings.database.url.to_string());
         if let Some(sabotage) = self.sabotage {
             command.env(sabotage::VARIABLE, sabotage.name());
+        }
+        if let Some(clock) = &self.clock {
+            command.envs(clock.environment());
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         Ok(command)
@@ -214,8 +239,8 @@ impl Stage {
         let awake = self.instances.iter().filter(|instance| !instance.asleep);
         let urls: Vec<String> = awake.filter_map(|instance| Some(instance.running.as_ref()?.url.clone())).collect();
         if let Some(url) = urls.first() {
-            let webhooks = format!("{url}/webhooks/meta/{CONNECTION}");
-            self.simulator.change_knobs(|knobs| knobs.webhook_url = Some(webhooks)).expect("any URL will do");
+            let address = url.trim_start_matches("http://").parse().expect("it says where it listens");
+            self.send_webhooks_to(address);
         }
         *self.doors.lock().expect("no holder can panic") = urls;
     }
@@ -235,8 +260,70 @@ impl Stage {
         bail!("nobody owns a number")
     }
 
+    /// Where the instances listen.
+    pub(crate) fn addresses(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        let running = self.instances.iter().filter_map(|instance| instance.running.as_ref());
+        running.map(|running| Ok(running.url.trim_start_matches("http://").parse()?)).collect()
+    }
+
+    /// The provider posts its webhooks there from now on.
+    pub(crate) fn send_webhooks_to(&self, address: SocketAddr) {
+        let webhooks = format!("http://{address}/webhooks/meta/{CONNECTION}");
+        self.simulator.change_knobs(|knobs| knobs.webhook_url = Some(webhooks)).expect("any URL will do");
+    }
+
+    /// Waits until one more message is accepted, under load.
+    pub(crate) async fn until_accepted_again(&self) -> anyhow::Result<()> {
+        let (before, deadline) = (self.journal.accepted(), Instant::now() + PATIENCE);
+        while self.journal.accepted() == before {
+            if Instant::now() > deadline {
+                bail!("nothing is accepted any more; the instances' logs are in {}", self.kept().display());
+            }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+        Ok(())
+    }
+
+    /// Reads statuses at the end of the log as they come, until it is `over`, in portions as a cursor does.
+    pub(crate) async fn follow_log(&self, over: impl Fn() -> bool) -> anyhow::Result<Vec<Place>> {
+        let account = self.account().await?;
+        let (mut seen, mut cursor) = (Vec::new(), Place::default());
+        loop {
+            let last = over();
+            let (events, end) = self.store.events_after(account, EventKind::Status, cursor, PORTION).await?;
+            seen.extend(events.iter().map(|event| event.place));
+            match events.last().filter(|_| events.len() == PORTION) {
+                Some(event) => cursor = event.place,
+                None if last => return Ok(seen),
+                None => cursor = end,
+            }
+        }
+    }
+
+    async fn account(&self) -> anyhow::Result<AccountKey> {
+        let accounts = self.store.load_configuration().await?.accounts;
+        Ok(accounts.first().context("an account was applied")?.key)
+    }
+
     pub(crate) fn load(&self, per_second: usize) -> Load {
-        Load::start(&self.caller, &self.numbers, per_second)
+        Load::start(&self.caller, &self.lines, per_second)
+    }
+
+    /// Who owns what, and since which change of hands.
+    pub(crate) async fn leases(&self) -> anyhow::Result<Vec<(i16, i32, Option<String>, i64)>> {
+        let leases = self.store.leases().await?;
+        Ok(leases.into_iter().map(|lease| (lease.kind, lease.item, lease.owner, lease.epoch)).collect())
+    }
+
+    /// Asks one instance to end, and waits until it has.
+    pub(crate) async fn stop(&mut self, place: usize) -> anyhow::Result<()> {
+        self.signal(place, "-TERM").await?;
+        if let Some(mut running) = self.instances[place].running.take() {
+            // Nothing new goes there from now on.
+            self.show_doors();
+            running.child.wait().await?;
+        }
+        Ok(())
     }
 
     /// Posts a webhook as the provider does; gives back the status of the answer.
@@ -343,6 +430,8 @@ fn settings(plan: &Plan, folder: &TempDir) -> Settings {
     settings.media.directory = folder.path().join("media");
     settings.alarms.disk_free_min = 0;
     settings.instance.lease = Duration::from_secs(7);
+    settings.database.busy_timeout = Duration::from_secs(2);
+    settings.database.answer_timeout = Duration::from_secs(3);
     settings.instance.lease_renewal = Duration::from_secs(1);
     settings.send.timeout = Duration::from_millis(1_500);
     settings.send.connect_timeout = Duration::from_secs(1);
@@ -353,42 +442,4 @@ fn settings(plan: &Plan, folder: &TempDir) -> Settings {
     settings.relay.connect_timeout = Duration::from_secs(1);
     settings.relay.retry_waits = [50, 100, 200].map(Duration::from_millis).to_vec();
     settings
-}
-
-fn configuration(plan: &Plan, numbers: &[String], simulator: &str) -> String {
-    let Plan { account, messages_per_second, .. } = plan;
-    let mut text = format!(
-        r#"
-        [[connections]]
-        id = "{CONNECTION}"
-        provider = "meta"
-        base_url = "{simulator}"
-        access_token = "simulator-access-token"
-        app_secret = "{APP_SECRET}"
-        verify_token = "verify-me"
-
-        [[accounts]]
-        id = "{ACCOUNT}"
-        platform = "clevertap"
-        clevertap_account_id = "TEST-ACC-1"
-        clevertap_passcode = "acme-passcode"
-        delivery_report_callback_url = "{simulator}/clevertap/delivery-reports/{ACCOUNT}"
-        inbound_message_callback_url = "{simulator}/clevertap/inbound/{ACCOUNT}"
-        default_country = "IN"
-        {account}
-        "#
-    );
-    for (place, number) in numbers.iter().enumerate() {
-        text.push_str(&format!(
-            r#"
-            [[accounts.senders]]
-            number = "{number}"
-            connection = "{CONNECTION}"
-            phone_number_id = "10000000000{place:04}"
-            waba_id = "200000000000001"
-            messages_per_second = {messages_per_second}
-            "#
-        ));
-    }
-    text
 }

@@ -141,14 +141,18 @@ fn check_facts(settings: &Settings, facts: &DatabaseFacts, found: &mut dyn FnMut
         });
     }
     let steps = |names: &[String]| names.join(", ");
-    if !facts.unknown.is_empty() {
-        let text = format!("a newer version changed its schema: {}", steps(&facts.unknown));
-        found(Finding::wrong("database", text, "run that version of wabridge"));
+    match (facts.steps.refusal(), &facts.steps.unknown) {
+        (Some(refusal), _) => found(Finding::wrong("database", refusal, "run that version of wabridge")),
+        (None, unknown) if unknown.is_empty() => {}
+        (None, unknown) => {
+            let text = format!("a newer version added to its schema, beside which this one works: {}", steps(unknown));
+            found(Finding::fine("database", text));
+        }
     }
-    match facts.pending.len() {
+    match facts.steps.pending.len() {
         0 => found(Finding::fine("database", "its schema is up to date")),
         _ => {
-            let text = format!("its schema lacks {}", steps(&facts.pending));
+            let text = format!("its schema lacks {}", steps(&facts.steps.pending));
             found(Finding::wrong(
                 "database",
                 text,
@@ -156,7 +160,7 @@ fn check_facts(settings: &Settings, facts: &DatabaseFacts, found: &mut dyn FnMut
             ));
         }
     }
-    facts.pending.is_empty()
+    facts.steps.pending.is_empty()
 }
 
 /// Settings without which an accepted message may be lost when the power fails.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 use tokio::sync::mpsc;
 
 use super::{Answer, BatchLimits, CommitError, Effects, Job, Load, Waiting, Write};
@@ -15,7 +15,7 @@ use crate::{
     pulse::Pulse,
     sabotage::{Sabotage, breaks},
     store::{
-        Store, StoreError,
+        DatabaseTransaction, Store, StoreError,
         callbacks::{self, CursorMove},
         ingest::{self, Ingest},
         outbound::{self, Fresh, Mark, NewMessage, Settlement},
@@ -136,7 +136,7 @@ impl Writer {
 
     async fn commit(&self, writes: &[&Write], withdrawn: &[Fresh]) -> Result<Vec<Answer>, BatchFailed> {
         let not_written = |source| BatchFailed { doing: "could not write a batch", fresh: vec![], source };
-        let transaction = self.store.begin().await.map_err(not_written)?;
+        let transaction = self.store.begin_promptly().await.map_err(not_written)?;
         let (answers, effects) = match self.apply(&transaction, writes, withdrawn).await {
             Ok(applied) => applied,
             Err(error) => {

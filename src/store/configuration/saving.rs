@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sea_orm::{DatabaseTransaction, DbErr, Value};
+use sea_orm::{DbErr, Value};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{callback::EventKind, time::UnixMillis},
-    store::{execute, query, vault::Vault},
+    store::{DatabaseTransaction, execute, query, vault::Vault},
 };
 
 pub(in crate::store) async fn save(

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use sea_orm::{DatabaseTransaction, DbErr, Value};
+use sea_orm::{DbErr, Value};
 use serde::{Deserialize, Serialize};
 
 use super::Ingest;
@@ -14,7 +14,7 @@ use crate::{
         time::UnixMillis,
     },
     store::{
-        execute, execute_rows,
+        DatabaseTransaction, execute, execute_rows,
         outbound::{id_list, provider_id_hash},
         query_rows,
     },

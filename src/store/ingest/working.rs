@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sea_orm::{DatabaseTransaction, DbBackend, DbErr, QueryResult, Value};
+use sea_orm::{DbBackend, DbErr, QueryResult, Value};
 
-use super::{Ingest, failure, failure_values};
+use super::{DatabaseTransaction, Ingest, failure, failure_values};
 use crate::{
     domain::{
         attempt::AttemptOutcome,

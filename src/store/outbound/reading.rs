@@ -47,7 +47,7 @@ impl Store {
         );
         // The limit is different each time; in the text it would make a new statement of it.
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = query(self.reader(), sql, vec![sender.0.into(), class.code().into(), limit.into()]).await;
+        let rows = query(&self.prompt_reader(), sql, vec![sender.0.into(), class.code().into(), limit.into()]).await;
         rows.and_then(|rows| rows.iter().map(queued_message).collect()).doing("read a number's queue")
     }
 
@@ -65,7 +65,7 @@ impl Store {
             "SELECT {QUEUED_COLUMNS} FROM outbound_messages \
              WHERE sender = $1 AND due_at IS NOT NULL AND due_at <= $2 AND state = 0{quiet} ORDER BY due_at LIMIT {limit}"
         );
-        let rows = query(self.reader(), sql, vec![sender.0.into(), until.0.into()]).await;
+        let rows = query(&self.prompt_reader(), sql, vec![sender.0.into(), until.0.into()]).await;
         rows.and_then(|rows| rows.iter().map(queued_message).collect()).doing("read a number's retries")
     }
 
@@ -80,7 +80,7 @@ impl Store {
             "SELECT id FROM outbound_messages \
              WHERE sender = $1 AND due_at IS NOT NULL AND due_at <= $2 AND state = 4 ORDER BY due_at LIMIT {limit}"
         );
-        let rows = query(self.reader(), sql, vec![sender.0.into(), now.0.into()]).await;
+        let rows = query(&self.prompt_reader(), sql, vec![sender.0.into(), now.0.into()]).await;
         rows.and_then(|rows| rows.iter().map(|row| row.try_get("", "id").map(MessageId)).collect())
             .doing("read a number's unknown messages")
     }
@@ -91,7 +91,7 @@ impl Store {
         let sql = "UPDATE outbound_messages SET state = 4, epoch = NULL, due_at = $1, \
                    failure_reason = 12, failure_text = 'the bridge stopped while this was being sent' \
                    WHERE sender = $2 AND state = 1 AND epoch < $3";
-        let transaction = self.begin().await.doing("begin")?;
+        let transaction = self.begin_promptly().await.doing("begin")?;
         let adopted = execute(&transaction, sql, vec![settle_at.0.into(), sender.0.into(), epoch.into()])
             .await
             .doing("adopt messages in flight")?;

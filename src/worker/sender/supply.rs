@@ -184,6 +184,17 @@ impl Look {
 
     /// What an earlier owner had marked: nobody knows whether it went out.
     async fn adopt(&self) -> bool {
+        match self.parts.store.bring_nearer(self.sender.key, clock::now(), self.parts.send.unknown_grace).await {
+            Ok(0) => {}
+            Ok(nearer) => tracing::warn!(
+                sender.number = %self.sender.number, messages = nearer,
+                "this machine's clock is behind that of earlier work: what {nearer} messages of {} wait for is brought nearer", self.sender.number
+            ),
+            Err(error) => {
+                tracing::error!(error = %telemetry::Chain(&error), "could not bring retries nearer");
+                return false;
+            }
+        }
         let settle_at = clock::now().plus(self.parts.send.unknown_grace);
         match self.parts.store.adopt_sending(self.sender.key, self.epoch, settle_at).await {
             Ok(0) => true,

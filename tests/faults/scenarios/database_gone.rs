@@ -5,10 +5,8 @@
 
 use crate::{
     Course, DatabaseKind, Wish,
-    checker::{Allowed, Verdict},
-    say,
-    scenarios::{Scenario, kill::TOLD_AND_NOT_NOTED_MAX, until_some_moment},
-    stage::IN_FLIGHT_MAX,
+    checker::Verdict,
+    scenarios::{A_CRASH, Scenario, tell_answers, under_load, until_some_moment},
 };
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -19,32 +17,15 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     run: |course| Box::pin(run(course)),
 };
 
-const PER_SECOND: u32 = 100;
-
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
-    let stage = course.stage(Wish { messages_per_second: PER_SECOND, ..Wish::default() }).await?;
-    let mut dice = course.dice();
-    let load = stage.load(80);
-    for _ in 0..course.rounds {
-        until_some_moment(&mut dice, 300..2_000).await;
-        course.postgres().await?.kill()?;
-        let (accepted, refusals) = (stage.journal.accepted(), stage.journal.refusals());
-        until_some_moment(&mut dice, 1_000..3_000).await;
+    let wish = Wish { messages_per_second: 100, load_per_second: 80, ..Wish::default() };
+    let postgres = course.postgres().await?;
+    under_load(course, wish, A_CRASH, async |stage, dice| {
+        until_some_moment(dice, 300..2_000).await;
+        postgres.kill()?;
         // Answers that were on their way may still arrive, and no more than those.
-        let successes = stage.journal.accepted() - accepted;
-        let refusals = stage.journal.refusals() - refusals;
-        say(&format!("  while PostgreSQL was away: {successes} successes still arrived, {refusals} refusals"));
-        course.postgres().await?.start_after_kill()?;
-    }
-    until_some_moment(&mut dice, 300..600).await;
-    load.stop().await;
-    say(&format!("  the slowest answer took {} ms", stage.journal.slowest().as_millis()));
-    let kills = course.rounds as usize;
-    let allowed = Allowed {
-        messages_per_second: u64::from(PER_SECOND),
-        unknown: kills * IN_FLIGHT_MAX,
-        told_twice: kills * TOLD_AND_NOT_NOTED_MAX,
-        ..Allowed::default()
-    };
-    course.end(stage, allowed).await
+        tell_answers("while PostgreSQL was away", stage, until_some_moment(dice, 1_000..3_000)).await;
+        postgres.start_after_kill()
+    })
+    .await
 }

@@ -9,10 +9,9 @@ use std::{
 
 use crate::{
     Course, DatabaseKind, Wish,
-    checker::{Allowed, Verdict},
+    checker::Verdict,
     say,
-    scenarios::{Scenario, kill::TOLD_AND_NOT_NOTED_MAX, until_some_moment},
-    stage::IN_FLIGHT_MAX,
+    scenarios::{A_CRASH, Scenario, tell_answers, under_load, until_some_moment},
 };
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -23,39 +22,21 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     run: |course| Box::pin(run(course)),
 };
 
-const PER_SECOND: u32 = 100;
-
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
     let Some(disk) = SmallDisk::mount()? else {
         say("  skipped: no file system can be mounted here");
         return Ok(Verdict::default());
     };
-    let wish = Wish { messages_per_second: PER_SECOND, database_folder: Some(disk.folder.clone()), ..Wish::default() };
-    let stage = course.stage(wish).await?;
-    let mut dice = course.dice();
-    let load = stage.load(80);
-    for _ in 0..course.rounds {
-        until_some_moment(&mut dice, 300..2_000).await;
+    let database_folder = Some(disk.folder.clone());
+    let wish = Wish { messages_per_second: 100, load_per_second: 80, database_folder, ..Wish::default() };
+    under_load(course, wish, A_CRASH, async |stage, dice| {
+        until_some_moment(dice, 300..2_000).await;
         disk.fill();
-        let (accepted, refusals) = (stage.journal.accepted(), stage.journal.refusals());
-        until_some_moment(&mut dice, 2_000..4_000).await;
-        let successes = stage.journal.accepted() - accepted;
-        let refusals = stage.journal.refusals() - refusals;
-        say(&format!(
-            "  with a full disk: {successes} successes, while there was room in the file, {refusals} refusals"
-        ));
-        disk.free()?;
-    }
-    until_some_moment(&mut dice, 300..600).await;
-    load.stop().await;
-    let times = course.rounds as usize;
-    let allowed = Allowed {
-        messages_per_second: u64::from(PER_SECOND),
-        unknown: times * IN_FLIGHT_MAX,
-        told_twice: times * TOLD_AND_NOT_NOTED_MAX,
-        ..Allowed::default()
-    };
-    course.end(stage, allowed).await
+        // There may be room left in the file.
+        tell_answers("with a full disk", stage, until_some_moment(dice, 2_000..4_000)).await;
+        Ok(disk.free()?)
+    })
+    .await
 }
 
 struct SmallDisk {

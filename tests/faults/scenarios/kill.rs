@@ -5,9 +5,8 @@
 
 use crate::{
     Course, Wish,
-    checker::{Allowed, Verdict},
-    scenarios::{BOTH, Scenario, until_some_moment},
-    stage::IN_FLIGHT_MAX,
+    checker::Verdict,
+    scenarios::{A_CRASH, BOTH, Scenario, under_load, until_some_moment},
 };
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -18,27 +17,12 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     run: |course| Box::pin(run(course)),
 };
 
-const PER_SECOND: u32 = 100;
-/// Callbacks in flight at a time, and statuses in each: what may be told again after one kill.
-pub(crate) const TOLD_AND_NOT_NOTED_MAX: usize = 800;
-
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
-    let mut stage = course.stage(Wish { messages_per_second: PER_SECOND, ..Wish::default() }).await?;
-    let mut dice = course.dice();
-    let load = stage.load(80);
-    for _ in 0..course.rounds {
-        until_some_moment(&mut dice, 300..2_000).await;
+    let wish = Wish { messages_per_second: 100, load_per_second: 80, ..Wish::default() };
+    under_load(course, wish, A_CRASH, async |stage, dice| {
+        until_some_moment(dice, 300..2_000).await;
         stage.kill(0).await?;
-        stage.start(0).await?;
-    }
-    until_some_moment(&mut dice, 300..600).await;
-    load.stop().await;
-    let kills = course.rounds as usize;
-    let allowed = Allowed {
-        messages_per_second: u64::from(PER_SECOND),
-        unknown: kills * IN_FLIGHT_MAX,
-        told_twice: kills * TOLD_AND_NOT_NOTED_MAX,
-        ..Allowed::default()
-    };
-    course.end(stage, allowed).await
+        stage.start(0).await
+    })
+    .await
 }

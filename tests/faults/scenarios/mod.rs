@@ -1,21 +1,33 @@
 //! The faults, one to a file: what harm is done, and what it may cost.
 
+pub(crate) mod clock;
 pub(crate) mod database_gone;
+pub(crate) mod database_wire;
 pub(crate) mod disk_full;
+pub(crate) mod failover;
 pub(crate) mod kill;
 pub(crate) mod moves;
+pub(crate) mod pace;
 pub(crate) mod pause;
 pub(crate) mod peers;
 pub(crate) mod repeats;
 pub(crate) mod sqlite_locked;
 pub(crate) mod statuses;
+pub(crate) mod upgrade;
+pub(crate) mod wire;
+pub(crate) mod writers;
 
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use rand::{RngExt as _, rngs::StdRng};
 
-use crate::{Course, DatabaseKind, checker::Verdict};
+use crate::{
+    Course, DatabaseKind, Wish,
+    checker::{Allowed, Verdict},
+    say,
+    stage::{IN_FLIGHT_MAX, Stage},
+};
 
 /// One kind of harm.
 pub(crate) struct Scenario {
@@ -27,21 +39,67 @@ pub(crate) struct Scenario {
     pub(crate) run: for<'a> fn(&'a Course<'a>) -> LocalBoxFuture<'a, anyhow::Result<Verdict>>,
 }
 
-pub(crate) const SCENARIOS: [&Scenario; 9] = [
+pub(crate) const SCENARIOS: [&Scenario; 17] = [
     &kill::SCENARIO,
     &database_gone::SCENARIO,
+    &database_wire::SCENARIO,
+    &failover::SCENARIO,
+    &writers::SCENARIO,
     &disk_full::SCENARIO,
     &sqlite_locked::SCENARIO,
     &pause::SCENARIO,
     &moves::SCENARIO,
     &peers::SCENARIO,
+    &wire::SCENARIO,
+    &pace::SCENARIO,
     &statuses::SCENARIO,
     &repeats::SCENARIO,
+    &clock::SCENARIO,
+    &clock::WITH_RESTARTS,
+    &upgrade::SCENARIO,
 ];
 
 const BOTH: &[DatabaseKind] = &[DatabaseKind::Sqlite, DatabaseKind::Postgres];
 
+/// Callbacks in flight at a time, and statuses in each: what may be told again after one crash.
+const TOLD_AND_NOT_NOTED_MAX: usize = 800;
+
+/// What one round may cost when something dies, or cannot write, at any moment: what was in flight may become unknown, and
+/// what had been told and not noted may be told again.
+const A_CRASH: Allowed =
+    Allowed { messages_per_second: 0, unknown: IN_FLIGHT_MAX, sent_twice: 0, told_twice: TOLD_AND_NOT_NOTED_MAX };
+
+/// Most scenarios: a stage under load, harm done to it in rounds, of which each may cost so much, and the verdict when all has come to rest.
+async fn under_load(
+    course: &Course<'_>,
+    wish: Wish,
+    cost_of_a_round: Allowed,
+    mut harm: impl AsyncFnMut(&mut Stage, &mut StdRng) -> anyhow::Result<()>,
+) -> anyhow::Result<Verdict> {
+    let allowed = cost_of_a_round.times(course.rounds, wish.messages_per_second);
+    let load_per_second = wish.load_per_second;
+    let mut stage = course.stage(wish).await?;
+    let mut dice = course.dice();
+    let load = stage.load(load_per_second);
+    for _ in 0..course.rounds {
+        harm(&mut stage, &mut dice).await?;
+    }
+    until_some_moment(&mut dice, 300..600).await;
+    load.stop().await;
+    say(&format!("  the slowest answer took {} ms", stage.journal.slowest().as_millis()));
+    course.end(stage, allowed).await
+}
+
 /// Lets the load run on until a moment that the dice choose.
 async fn until_some_moment(dice: &mut StdRng, milliseconds: std::ops::Range<u64>) {
     tokio::time::sleep(Duration::from_millis(dice.random_range(milliseconds))).await;
+}
+
+/// How callers are answered in the meantime.
+async fn tell_answers<T>(when: &str, stage: &Stage, meantime: impl Future<Output = T>) -> T {
+    let (accepted, refusals) = (stage.journal.accepted(), stage.journal.refusals());
+    let result = meantime.await;
+    let (accepted, refusals) = (stage.journal.accepted() - accepted, stage.journal.refusals() - refusals);
+    say(&format!("  {when}: {accepted} accepted, {refusals} refusals"));
+    result
 }

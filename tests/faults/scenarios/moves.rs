@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use crate::{
     Course, DatabaseKind, Wish,
     checker::{Allowed, Verdict},
-    scenarios::{Scenario, kill::TOLD_AND_NOT_NOTED_MAX, until_some_moment},
+    scenarios::{A_CRASH, Scenario, under_load, until_some_moment},
     stage::IN_FLIGHT_MAX,
 };
 
@@ -21,31 +21,25 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 
 const INSTANCES: usize = 3;
 const NUMBERS: usize = 4;
-const PER_SECOND: u32 = 40;
 
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
-    let wish = Wish { instances: INSTANCES, numbers: NUMBERS, messages_per_second: PER_SECOND, ..Wish::default() };
-    let mut stage = course.stage(wish).await?;
-    let mut dice = course.dice();
-    let load = stage.load(60);
-    let lease = stage.settings.instance.lease;
-    for _ in 0..course.rounds {
-        until_some_moment(&mut dice, 500..2_500).await;
+    let wish = Wish {
+        instances: INSTANCES,
+        numbers: NUMBERS,
+        messages_per_second: 40,
+        load_per_second: 60,
+        ..Wish::default()
+    };
+    let cost = Allowed { unknown: NUMBERS * IN_FLIGHT_MAX, ..A_CRASH };
+    under_load(course, wish, cost, async |stage, dice| {
+        until_some_moment(dice, 500..2_500).await;
         let victim = dice.random_range(0..INSTANCES);
         stage.kill(victim).await?;
         // Half of the time it comes back to what is still its own, half of the time others have taken that.
         if dice.random() {
-            tokio::time::sleep(lease + Duration::from_secs(1)).await;
+            tokio::time::sleep(stage.settings.instance.lease + Duration::from_secs(1)).await;
         }
-        stage.start(victim).await?;
-    }
-    load.stop().await;
-    let kills = course.rounds as usize;
-    let allowed = Allowed {
-        messages_per_second: u64::from(PER_SECOND),
-        unknown: kills * NUMBERS * IN_FLIGHT_MAX,
-        told_twice: kills * TOLD_AND_NOT_NOTED_MAX,
-        ..Allowed::default()
-    };
-    course.end(stage, allowed).await
+        stage.start(victim).await
+    })
+    .await
 }

@@ -10,8 +10,7 @@ use std::time::Duration;
 use crate::{
     Course, DatabaseKind, Wish,
     checker::{Allowed, Verdict},
-    scenarios::{Scenario, until_some_moment},
-    stage::IN_FLIGHT_MAX,
+    scenarios::{A_CRASH, Scenario, under_load, until_some_moment},
 };
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -28,30 +27,25 @@ const WRITING_WHEN_STOPPED_MAX: usize = 1;
 const TOLD_WHEN_STOPPED_MAX: usize = 300;
 
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
-    let account = "unknown_outcome = \"resend\"";
-    let wish = Wish { instances: 2, messages_per_second: PER_SECOND, account, ..Wish::default() };
-    let mut stage = course.stage(wish).await?;
-    let mut dice = course.dice();
-    // More than the number may send, so that both have something to send.
-    let load = stage.load(2 * PER_SECOND as usize);
-    let lease = stage.settings.instance.lease;
-    let grace = stage.settings.send.unknown_grace;
-    for _ in 0..course.rounds {
-        until_some_moment(&mut dice, 1_000..3_000).await;
+    let wish = Wish {
+        instances: 2,
+        messages_per_second: PER_SECOND,
+        // More than the number may send, so that both have something to send.
+        load_per_second: 2 * PER_SECOND as usize,
+        account: "unknown_outcome = \"resend\"",
+        ..Wish::default()
+    };
+    let cost = Allowed { sent_twice: WRITING_WHEN_STOPPED_MAX, told_twice: TOLD_WHEN_STOPPED_MAX, ..A_CRASH };
+    under_load(course, wish, cost, async |stage, dice| {
+        until_some_moment(dice, 1_000..3_000).await;
         let owner = stage.owner_of_a_number().await?;
         stage.put_to_sleep(owner).await?;
         // The other takes over, waits for evidence in vain, and sends again.
+        let (lease, grace) = (stage.settings.instance.lease, stage.settings.send.unknown_grace);
         tokio::time::sleep(lease + grace + Duration::from_secs(4)).await;
         stage.wake(owner).await?;
-        until_some_moment(&mut dice, 2_000..3_000).await;
-    }
-    load.stop().await;
-    let pauses = course.rounds as usize;
-    let allowed = Allowed {
-        messages_per_second: u64::from(PER_SECOND),
-        unknown: pauses * IN_FLIGHT_MAX,
-        sent_twice: pauses * WRITING_WHEN_STOPPED_MAX,
-        told_twice: pauses * TOLD_WHEN_STOPPED_MAX,
-    };
-    course.end(stage, allowed).await
+        until_some_moment(dice, 2_000..3_000).await;
+        Ok(())
+    })
+    .await
 }

@@ -6,7 +6,7 @@ use wabridge::simulator::{CallbackRule, Effect, Refusal, RefusalBody, Rule};
 use crate::{
     Course, Wish,
     checker::{Allowed, Verdict},
-    scenarios::{BOTH, Scenario, until_some_moment},
+    scenarios::{BOTH, Scenario, under_load, until_some_moment},
 };
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -17,29 +17,24 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     run: |course| Box::pin(run(course)),
 };
 
-const PER_SECOND: u32 = 200;
-
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
-    let stage = course.stage(Wish { messages_per_second: PER_SECOND, ..Wish::default() }).await?;
-    let mut dice = course.dice();
-    let load = stage.load(60);
-    for _ in 0..course.rounds {
-        stage.simulator.set_rules(provider_faults());
-        stage.simulator.set_callback_rules(callback_faults());
-        until_some_moment(&mut dice, 3_000..5_000).await;
-        stage.simulator.set_rules(vec![]);
-        stage.simulator.set_callback_rules(vec![]);
-    }
-    load.stop().await;
-    let allowed = Allowed {
-        messages_per_second: u64::from(PER_SECOND),
+    let wish = Wish { messages_per_second: 200, load_per_second: 60, ..Wish::default() };
+    let cost = Allowed {
         // A connection that closes without an answer says nothing.
         unknown: usize::MAX,
         // A callback that was taken and answered too late must be told again.
         told_twice: usize::MAX,
         ..Allowed::default()
     };
-    course.end(stage, allowed).await
+    under_load(course, wish, cost, async |stage, dice| {
+        stage.simulator.set_rules(provider_faults());
+        stage.simulator.set_callback_rules(callback_faults());
+        until_some_moment(dice, 3_000..5_000).await;
+        stage.simulator.set_rules(vec![]);
+        stage.simulator.set_callback_rules(vec![]);
+        Ok(())
+    })
+    .await
 }
 
 fn provider_faults() -> Vec<Rule> {
