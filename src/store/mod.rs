@@ -34,6 +34,7 @@ pub(crate) use self::{
 pub mod activity;
 pub mod alarms;
 pub mod backup;
+pub mod ballast;
 pub mod batch;
 pub mod callbacks;
 pub mod channels;
@@ -385,6 +386,8 @@ pub(crate) async fn query(
 ) -> Result<Vec<QueryResult>, DbErr> {
     let sql = sql.into();
     let values = without_zeros(values);
+    #[cfg(test)]
+    testing::hear(&sql, &values);
     counters::statement();
     let writes = sql.starts_with("INSERT") || sql.starts_with("UPDATE");
     let rows = connection
@@ -402,7 +405,10 @@ pub(crate) async fn execute(
     sql: impl Into<String>,
     values: Vec<Value>,
 ) -> Result<u64, DbErr> {
+    let sql = sql.into();
     let values = without_zeros(values);
+    #[cfg(test)]
+    testing::hear(&sql, &values);
     counters::statement();
     let done = connection
         .execute_raw(Statement::from_sql_and_values(connection.get_database_backend(), sql, values))

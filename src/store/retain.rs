@@ -205,9 +205,12 @@ async fn forget_events(
     before: UnixMillis,
     limit: usize,
 ) -> Result<usize, DbErr> {
+    // The log is in the order of time, so only its beginning is looked at: as a condition of the whole, the age would be asked
+    // of millions that are younger, while nobody else can write.
     let sql = format!(
-        "SELECT place, sender, provider_message_id FROM events WHERE account = $1 AND recorded_at < $2 AND place <= \
-         (SELECT COALESCE(MIN(cursor), {}) FROM subscriptions WHERE account = $1 AND enabled) ORDER BY place LIMIT {limit}",
+        "SELECT place, sender, provider_message_id FROM (SELECT place, sender, provider_message_id, recorded_at FROM events \
+         WHERE account = $1 AND place <= (SELECT COALESCE(MIN(cursor), {}) FROM subscriptions WHERE account = $1 AND enabled) \
+         ORDER BY place LIMIT {limit}) AS oldest WHERE recorded_at < $2 ORDER BY place",
         i64::MAX
     );
     let rows = query(transaction, sql, vec![account.0.into(), before.0.into()]).await?;

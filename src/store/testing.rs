@@ -3,11 +3,13 @@
 //! (`postgres://user:password@host/postgres`).
 
 use std::{
+    cell::RefCell,
+    collections::BTreeMap,
     future::Future,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::{ConnectionTrait, Database, Value};
 
 use super::{
     Store,
@@ -48,4 +50,29 @@ async fn run(server: &str, statement: &str) {
 fn new_name() -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     format!("wabridge_test_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+type Statements = BTreeMap<String, Vec<Value>>;
+
+thread_local! {
+    /// The statements of this test, which has its thread for itself; nothing while nobody listens.
+    static HEARD: RefCell<Option<Statements>> = const { RefCell::new(None) };
+}
+
+/// From now on every statement of this test is kept.
+pub(crate) fn listen() {
+    HEARD.set(Some(Statements::new()));
+}
+
+/// What was asked of the database since, each text once with values that it had.
+pub(crate) fn heard() -> Statements {
+    HEARD.take().unwrap_or_default()
+}
+
+pub(super) fn hear(sql: &str, values: &[Value]) {
+    HEARD.with_borrow_mut(|heard| {
+        if let Some(statements) = heard {
+            statements.insert(sql.to_owned(), values.to_vec());
+        }
+    });
 }

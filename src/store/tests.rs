@@ -1,10 +1,13 @@
 //! What the store promises of messages, on both databases.
 
+mod plans;
+
 use std::{sync::Arc, time::Duration};
 
 use super::{
     Store,
     batch::{BATCH_TAKES_MAX, BatchLimits, CommitError, Committer},
+    execute,
     ingest::{Ingest, ReceivedMessage, UnreadPart},
     leases::{LeaseKind, OfOthers},
     outbound::{Acceptance, Mark, MessageKey, NewMessage, Settlement},
@@ -511,6 +514,31 @@ async fn what_is_old_is_forgotten_and_what_is_open_is_not() {
             assert_eq!(bench.count(table).await, 0, "{table}");
         }
         assert_eq!(bench.count("outbound_messages").await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn forgetting_events_looks_no_further_than_the_first_young_ones() {
+    on_each_database(|store| async move {
+        let bench = Bench::new(store).await;
+        for id in ["wamid.1", "wamid.2", "wamid.3"] {
+            bench.ingest(vec![], vec![reply(id, None)]).await;
+        }
+        let old = UnixMillis(1_000);
+        for place in [1, 3] {
+            let sql = "UPDATE events SET recorded_at = $1 WHERE place = $2";
+            execute(&bench.store.writer, sql, vec![old.0.into(), i64::into(place)]).await.expect("written");
+        }
+
+        let before = UnixMillis(2_000);
+        let mut gone = vec![];
+        for _ in 0..2 {
+            gone.push(bench.store.forget_events(ACCOUNT, before, 1).await.expect("written"));
+        }
+
+        assert_eq!(gone, [1, 0], "the third is old too, and lies behind one that is not");
+        assert_eq!(bench.count("events").await, 2);
     })
     .await;
 }

@@ -19,6 +19,8 @@ use super::{
     start_load,
 };
 
+/// Of the messages of the first circle.
+pub(super) const SERIES: &str = "circle";
 /// Callers of the circle.
 pub(super) const CONNECTIONS: usize = 64;
 /// Sent through the circle before anything is measured: connections, statements and the template list are warm then.
@@ -75,11 +77,11 @@ pub(super) struct CircleFigures {
     pub(super) accepts: LoadFigures,
 }
 
-/// The bridge's circle.
-pub(super) async fn measure(scene: &Scene, messages: u64) -> anyhow::Result<CircleFigures> {
-    warm_up(scene, scene.bridge_address).await?;
+/// The bridge's circle. No two may share a series.
+pub(super) async fn measure(scene: &Scene, messages: u64, series: &str) -> anyhow::Result<CircleFigures> {
+    warm_up(scene, scene.bridge_address, series).await?;
     let before = scene.counters().await?;
-    let round = go_round(scene, scene.bridge_address, "wabridge", messages).await?;
+    let round = go_round(scene, scene.bridge_address, ("wabridge", series), messages).await?;
     let after = scene.counters().await?;
     Ok(figures(round, &before, &after, scene.bridge.memory_peak_bytes()))
 }
@@ -90,9 +92,9 @@ pub(super) async fn measure_rival(scene: &Scene, messages: u64) -> anyhow::Resul
     let mut rival = scene.launcher.start("bridge in memory", &["bench", "rival", "--peers", &peers])?;
     let address = rival.address().await?;
     scene.send_webhooks_to(&format!("http://{address}/webhook")).await?;
-    warm_up(scene, address).await?;
+    warm_up(scene, address, SERIES).await?;
     let cpu_before = rival.cpu_time();
-    let round = go_round(scene, address, "the bridge in memory", messages).await?;
+    let round = go_round(scene, address, ("the bridge in memory", SERIES), messages).await?;
     let cpu = rival.cpu_time().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
     let messages = number(&round.stats, LAST_STATUS);
     let figures = RivalFigures {
@@ -113,9 +115,9 @@ struct Round {
     stats: Value,
 }
 
-async fn warm_up(scene: &Scene, address: SocketAddr) -> anyhow::Result<()> {
+async fn warm_up(scene: &Scene, address: SocketAddr, series: &str) -> anyhow::Result<()> {
     let bar = phase("warming up", WARM_UP_MESSAGES);
-    let load = start_load(&scene.launcher, address, FAST_NUMBER, "warm-up", CONNECTIONS, |load| {
+    let load = start_load(&scene.launcher, address, FAST_NUMBER, &format!("{series}-warm-up"), CONNECTIONS, |load| {
         load.extend(["--messages".to_owned(), WARM_UP_MESSAGES.to_string()]);
     })?;
     let warm = load_figures(load).await?;
@@ -126,9 +128,14 @@ async fn warm_up(scene: &Scene, address: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn go_round(scene: &Scene, address: SocketAddr, who: &str, messages: u64) -> anyhow::Result<Round> {
+async fn go_round(
+    scene: &Scene,
+    address: SocketAddr,
+    (who, series): (&str, &str),
+    messages: u64,
+) -> anyhow::Result<Round> {
     let bar = phase(&format!("the whole circle, {who}, {messages} messages"), messages);
-    let load = start_load(&scene.launcher, address, FAST_NUMBER, "circle", CONNECTIONS, |load| {
+    let load = start_load(&scene.launcher, address, FAST_NUMBER, series, CONNECTIONS, |load| {
         load.extend(["--messages".to_owned(), messages.to_string()]);
     })?;
     let accepts = load_figures(load).await?;

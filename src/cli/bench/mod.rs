@@ -18,11 +18,13 @@
 //!    that is on hold: what is measured is accepting, not sending.
 //! 3. Accepts from callers who do not wait for each other, at 70 % of what phase 2 found.
 //! 4. Webhooks ([`webhooks`]): what a number at 1,000 messages a second has to tell, while it sends them.
+//! 5. When asked for: circle and accepts before and after millions of messages were put behind and in front of them ([`ballast`]).
 //!
 //! Everybody shares the machine's cores, as the targets say. A busy machine gives low figures; ratios suffer less.
 //! Figures are reported, not asserted: the command fails when something could not be run, and with `--strict` when
 //! a target is missed.
 
+mod ballast;
 mod bare;
 mod circle;
 mod load;
@@ -47,6 +49,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use wabridge::{settings::Settings, store};
 
 use self::{
+    ballast::Amounts,
     load::{LoadArguments, LoadFigures},
     processes::{Launcher, Process},
     report::{AcceptFigures, Figures, Machine, OpenLoopFigures, Report},
@@ -71,6 +74,13 @@ pub(crate) struct BenchArguments {
     /// How long webhooks come, 3,300 a second
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     webhook_seconds: u64,
+    /// Then load so many finished messages, and measure circle and accepts without and with them (a million takes some 800 MB
+    /// of disk)
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=BALLAST_MAX))]
+    history: u64,
+    /// As --history, of messages that are queued at a number that sends slowly
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=BALLAST_MAX))]
+    backlog: u64,
     /// An empty PostgreSQL database (postgres://…) instead of an SQLite file; what is stored there stays there
     #[arg(long, value_name = "URL")]
     database: Option<String>,
@@ -103,6 +113,8 @@ enum Part {
     },
 }
 
+/// Of a history, and of a backlog.
+const BALLAST_MAX: u64 = 100_000_000;
 /// Few callers, and many.
 const ACCEPT_CONNECTIONS: [usize; 2] = [64, 1500];
 /// Beside those of the load: the bridge's own connections to the simulator, its database, its log.
@@ -140,12 +152,12 @@ async fn measure(arguments: &BenchArguments) -> anyhow::Result<()> {
         check_database(url).await?;
     }
     let bar = phase("starting the bridge and its peers", 0);
-    let scene = Scene::start(arguments.database.as_deref(), open_files).await?;
+    let mut scene = Scene::start(arguments.database.as_deref(), open_files).await?;
     let fsync_ms = arguments.database.is_none().then(|| fsync_ms(scene.folder.path())).transpose()?;
     bar.finish_and_clear();
 
     let rival = circle::measure_rival(&scene, arguments.messages).await?;
-    let circle = circle::measure(&scene, arguments.messages).await?;
+    let circle = circle::measure(&scene, arguments.messages, circle::SERIES).await?;
     let time = Duration::from_secs(arguments.seconds);
     let mut accepts = Vec::with_capacity(ACCEPT_CONNECTIONS.len());
     for connections in ACCEPT_CONNECTIONS {
@@ -158,7 +170,9 @@ async fn measure(arguments: &BenchArguments) -> anyhow::Result<()> {
     let machine = Machine { cores, processor: processor(), fsync_ms };
     let database = if arguments.database.is_some() { "postgres" } else { "sqlite" };
     let memory_peak_bytes = scene.bridge.memory_peak_bytes();
-    let figures = Figures { rival, circle, accepts, open_loop, webhooks, memory_peak_bytes };
+    let amounts = Amounts { history: arguments.history, backlog: arguments.backlog };
+    let ballast = ballast::measure(&mut scene, amounts, arguments.messages, time).await?;
+    let figures = Figures { rival, circle, accepts, open_loop, webhooks, memory_peak_bytes, ballast };
     let report = Report::new(machine, database, figures);
     if arguments.json {
         let json = serde_json::to_string_pretty(&report).context("could not write the figures")?;

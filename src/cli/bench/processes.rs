@@ -17,6 +17,8 @@ use tokio::{
 const SETTINGS_PREFIX: &str = "WABRIDGE_";
 /// How long a process may take until it says where it listens: PostgreSQL far away, a slow disk.
 const START_MAX: Duration = Duration::from_secs(60);
+/// How long a process may take to finish what it has begun.
+const STOP_MAX: Duration = Duration::from_secs(60);
 /// Of a process' log, when it failed.
 const LOG_LINES_SHOWN: usize = 12;
 /// Linux counts processor time in hundredths of a second towards programs, whatever its own clock does.
@@ -124,6 +126,21 @@ impl Process {
     /// Ends the process at once.
     pub(super) async fn end(mut self) -> anyhow::Result<()> {
         self.child.kill().await.with_context(|| format!("could not end the {}", self.name))
+    }
+
+    /// Asks the process to end, and waits until it has.
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+        // There is no safe call for a signal here: the shell has one.
+        let asked = Command::new("/bin/sh").args(["-c", "kill -TERM \"$0\"", &self.id.to_string()]).status().await;
+        let asked = asked.with_context(|| format!("could not ask the {} to stop", self.name))?;
+        if !asked.success() {
+            bail!(self.failed("was gone before its time"));
+        }
+        match tokio::time::timeout(STOP_MAX, self.child.wait()).await {
+            Ok(Ok(ended)) if ended.success() => Ok(()),
+            Ok(_) => bail!(self.failed("did not end well")),
+            Err(_) => bail!(self.failed("did not stop in time")),
+        }
     }
 
     fn failed(&self, how: &str) -> String {

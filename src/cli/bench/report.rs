@@ -5,6 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use serde::Serialize;
 
 use super::{
+    ballast::BallastFigures,
     circle::{CircleFigures, RivalFigures},
     load::LoadFigures,
     webhooks::WebhookFigures,
@@ -63,6 +64,8 @@ pub(super) struct Figures {
     pub(super) webhooks: WebhookFigures,
     /// Of the bridge, when all was done.
     pub(super) memory_peak_bytes: Option<u64>,
+    /// With a history and a backlog, when they were asked for.
+    pub(super) ballast: Option<BallastFigures>,
 }
 
 /// Accepts at one number of connections.
@@ -121,7 +124,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    fn at_least(what: impl Into<String>, wanted: f64, measured: f64) -> Self {
+    pub(super) fn at_least(what: impl Into<String>, wanted: f64, measured: f64) -> Self {
         let missed_by = (wanted - measured).max(0.0);
         Self { what: what.into(), wanted, measured, met: measured >= wanted, missed_by }
     }
@@ -153,6 +156,9 @@ impl Report {
         self.write_accepts(text)?;
         self.write_circle(text)?;
         self.write_webhooks(text)?;
+        if let Some(ballast) = &self.figures.ballast {
+            ballast.write(text)?;
+        }
         self.write_mistakes(text)?;
         writeln!(text, "\nTargets")?;
         for target in &self.targets {
@@ -333,6 +339,7 @@ impl Figures {
         });
         let what = "processor time a message, of bridge and database, in ms";
         targets.extend(cpu_ms.map(|ms| Target::at_most(what, CPU_MS_PER_MESSAGE_MAX, ms)));
+        targets.extend(self.ballast.iter().flat_map(BallastFigures::targets));
         let memory_mb = self.memory_peak_bytes.map(|bytes| bytes as f64 / 1e6);
         targets.extend(memory_mb.map(|mb| Target::at_most("resident memory of the bridge, in MB", MEMORY_MB_MAX, mb)));
         targets
@@ -354,7 +361,7 @@ fn write_load(text: &mut String, name: &str, load: &LoadFigures, ratio: Option<f
     )
 }
 
-fn megabytes(bytes: Option<u64>) -> String {
+pub(super) fn megabytes(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| "unknown".to_owned(), |bytes| format!("{} MB", bytes / 1_000_000))
 }
 

@@ -1,8 +1,9 @@
 //! The scene: a simulator and a bridge that know each other, each a process, with a folder and a database of
 //! their own. The bridge runs with its defaults, except for what ties it to this place.
 //!
-//! The account has two numbers. One goes as fast as it can: the circle's. The other one is on hold from the
-//! start: what is accepted for it stays queued, so that accepting is measured and nothing else.
+//! The account has three numbers. One goes as fast as it can: the circle's. Another one is on hold from the
+//! start: what is accepted for it stays queued, so that accepting is measured and nothing else. The third may send one message
+//! a second, and has nothing to send until a backlog is put into its queue.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -10,6 +11,7 @@ use anyhow::{Context as _, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::Value;
 use tempfile::TempDir;
+use wabridge::{settings, settings::Settings};
 
 use super::{
     circle::Counters,
@@ -24,6 +26,8 @@ pub(super) const FAST_NUMBER: &str = "+918880110022";
 pub(super) const FAST_NUMBER_ID: &str = "100000000000001";
 /// The number that only accepts.
 pub(super) const HELD_NUMBER: &str = "+918880110033";
+/// The number whose queue is long.
+pub(super) const SLOW_NUMBER: &str = "+918880110044";
 /// The most that a number may be given.
 const MESSAGES_PER_SECOND_MAX: u32 = 100_000;
 /// Webhooks that the simulator has in flight at once.
@@ -102,6 +106,19 @@ impl Scene {
         self.set_knobs(&format!(r#"{{"webhook_url":"{url}"}}"#)).await
     }
 
+    /// The bridge's database, while the bridge does not run.
+    pub(super) async fn stop_bridge(&mut self) -> anyhow::Result<settings::Database> {
+        self.bridge.stop().await?;
+        let url = database_url(self.folder.path(), self.database.as_deref());
+        Ok(settings::Database { url: url.into(), ..Settings::defaults().database })
+    }
+
+    pub(super) async fn start_bridge_again(&mut self) -> anyhow::Result<()> {
+        self.bridge = self.launcher.start("bridge", &["serve"])?;
+        self.bridge_address = self.bridge.address().await?;
+        self.send_webhooks_to_bridge().await
+    }
+
     /// What is named in `json` changes.
     pub(super) async fn set_knobs(&self, json: &str) -> anyhow::Result<()> {
         self.control("PATCH", "/control/knobs", json).await.map(drop)
@@ -137,11 +154,14 @@ impl Scene {
     }
 }
 
+fn database_url(folder: &Path, database: Option<&str>) -> String {
+    database.map_or_else(|| format!("sqlite://{}", folder.join("wabridge.db").display()), str::to_owned)
+}
+
 fn environment(folder: &Path, database: Option<&str>) -> Vec<(&'static str, String)> {
-    let database = database.map_or_else(|| format!("sqlite://{}", folder.join("wabridge.db").display()), str::to_owned);
     vec![
         ("WABRIDGE__SERVER__BIND", "127.0.0.1:0".to_owned()),
-        ("WABRIDGE__DATABASE__URL", database),
+        ("WABRIDGE__DATABASE__URL", database_url(folder, database)),
         // A key of its own from the start: `apply` makes none for a database that others may share.
         ("WABRIDGE__SECURITY__MASTER_KEY", BASE64.encode(rand::random::<[u8; KEY_BYTES]>())),
         ("WABRIDGE__SECURITY__ALLOW_PRIVATE_NETWORKS", "true".to_owned()),
@@ -150,14 +170,18 @@ fn environment(folder: &Path, database: Option<&str>) -> Vec<(&'static str, Stri
 }
 
 fn configuration(simulator: SocketAddr) -> String {
-    let senders: String = [(FAST_NUMBER, FAST_NUMBER_ID), (HELD_NUMBER, "100000000000002")]
-        .map(|(number, id)| {
-            format!(
-                "[[accounts.senders]]\nnumber = \"{number}\"\nconnection = \"{CONNECTION}\"\nphone_number_id = \"{id}\"\n\
-                 waba_id = \"200000000000001\"\nmessages_per_second = {MESSAGES_PER_SECOND_MAX}\n"
-            )
-        })
-        .concat();
+    let senders: String = [
+        (FAST_NUMBER, FAST_NUMBER_ID, MESSAGES_PER_SECOND_MAX),
+        (HELD_NUMBER, "100000000000002", MESSAGES_PER_SECOND_MAX),
+        (SLOW_NUMBER, "100000000000003", 1),
+    ]
+    .map(|(number, id, messages_per_second)| {
+        format!(
+            "[[accounts.senders]]\nnumber = \"{number}\"\nconnection = \"{CONNECTION}\"\nphone_number_id = \"{id}\"\n\
+             waba_id = \"200000000000001\"\nmessages_per_second = {messages_per_second}\n"
+        )
+    })
+    .concat();
     format!(
         "[[connections]]\nid = \"{CONNECTION}\"\nprovider = \"meta\"\nbase_url = \"http://{simulator}\"\n\
          access_token = \"{TOKEN}\"\napp_secret = \"{APP_SECRET}\"\nverify_token = \"bench\"\n\
