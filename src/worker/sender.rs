@@ -19,6 +19,7 @@
 //! **Limits.** Lanes, marked and flying messages are all counted; the tasks of those that fly are bounded by
 //! `in_flight_max`.
 
+mod flight;
 mod landing;
 mod lateness;
 mod places;
@@ -39,6 +40,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    flight::{Landed, fly},
     lateness::Lateness,
     places::Aside,
     supply::{Due, Head},
@@ -59,11 +61,7 @@ use crate::{
         queue::QueueRules,
     },
     pulse::Pulse,
-    services::{
-        directory::number_label,
-        dispatch::{Consequence, Dispatched, Dispatcher},
-        messaging_limit::MessagingLimits,
-    },
+    services::{directory::number_label, dispatch::Dispatcher, messaging_limit::MessagingLimits},
     settings,
     store::{
         Store,
@@ -160,14 +158,6 @@ struct Marked {
     asked: Vec<QueuedMessage>,
     took: Duration,
     result: Result<Vec<MessageId>, CommitError>,
-}
-
-/// A message whose outcome is written down.
-struct Landed {
-    message: QueuedMessage,
-    consequence: Option<Consequence>,
-    /// It took two requests.
-    swapped: bool,
 }
 
 impl Owner {
@@ -471,30 +461,6 @@ impl Owner {
         while self.leaving.join_next().await.is_some() {}
         join(&mut self.looking).await;
     }
-}
-
-/// One message on its way, until what came of it is committed.
-async fn fly(parts: &SenderParts, sender: &Arc<Sender>, lease: &Lease, message: QueuedMessage) -> Landed {
-    // The process may have slept since this message was released.
-    let may_go = || lease.holds(Instant::now());
-    let Dispatched { finding, attempt, consequence, swapped } =
-        parts.dispatcher.dispatch(sender, &message, &may_go).await;
-    if finding.may_have_gone() {
-        parts.limits.sent(sender.key, &message, clock::now());
-    }
-    let settlement = Settlement { message: message.id, epoch: lease.epoch, finding, attempt };
-    loop {
-        match parts.committer.settle(vec![settlement.clone()]).await {
-            Ok(()) => break,
-            // The next owner will find it marked, and wait for evidence.
-            Err(CommitError::Stopping) => break,
-            Err(error) => {
-                tracing::warn!(message.id = %message.id, "could not write down what became of {}: {error}", message.id);
-                tokio::time::sleep(SETTLE_RETRY).await;
-            }
-        }
-    }
-    Landed { message, consequence, swapped }
 }
 
 /// What a task came to; `None` when there is none, or it broke.

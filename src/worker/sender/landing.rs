@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Landed, Owner};
+use super::{Owner, flight::Landed};
 use crate::{
     clock,
     domain::{
