@@ -107,7 +107,15 @@ pub(crate) async fn apply_file(settings: &Settings, arguments: &ApplyArguments) 
     let (changes, what) = if arguments.dry_run {
         (preview(settings, &file).await?, "to make; this was a dry run, so nothing is changed")
     } else {
+        let made = sqlite_path(&settings.database.url).filter(|path| !path.exists());
         let store = open_store_to_configure(settings).await?;
+        if let Some(path) = made {
+            let path = std::path::absolute(&path).unwrap_or(path);
+            eprintln!(
+                "There was no database yet: {} is a new one, with a new key. Start `wabridge` here.",
+                path.display()
+            );
+        }
         (apply::apply(&store, &file).await?, "made; a running server takes them over within seconds")
     };
     report(arguments.json, &summary(&changes, what), &as_json(arguments, &changes))

@@ -28,7 +28,7 @@ impl BodyProblem {
     pub fn message(self) -> String {
         match self {
             Self::TooLarge { limit_bytes } => {
-                format!("the body is larger than the {limit_bytes} bytes that are accepted here")
+                format!("the body is larger than the {limit_bytes} bytes that are accepted here; make it smaller")
             }
             Self::TooSlow => format!("the body was not complete after {} seconds", BODY_TIME_MAX.as_secs()),
             Self::Broken => "the body broke off".to_owned(),

@@ -29,6 +29,9 @@ pub trait Platform: Send + Sync {
     /// Understands a send request. A refusal names the part and says what to change.
     fn parse_send(&self, account: &Account, body: &[u8]) -> Result<SendRequest, Refusal>;
 
+    /// The id in a send request that could not be understood, so that it is found by its id with the reason.
+    fn message_id_within(&self, body: &[u8]) -> Option<String>;
+
     /// The answer to a send request, in the platform's shape.
     fn reply(&self, outcome: Result<&Accepted, &Refusal>) -> Reply;
 

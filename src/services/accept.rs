@@ -157,7 +157,9 @@ impl Acceptor {
         arrived: Instant,
         platform_message_id: &mut Option<String>,
     ) -> Result<Accepted, Refusal> {
-        let request = platform.parse_send(account, body)?;
+        let request = platform
+            .parse_send(account, body)
+            .inspect_err(|_| *platform_message_id = platform.message_id_within(body))?;
         *platform_message_id = Some(request.platform_message_id.clone());
         if matches!(request.purpose, Purpose::Test { never_send: true, .. }) {
             return Ok(Accepted { message: None, repeat: false });

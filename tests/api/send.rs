@@ -279,6 +279,21 @@ async fn a_refused_request_is_kept_with_its_answer(database: Database) {
     app.finish().await;
 }
 
+async fn a_request_that_cannot_be_understood_is_found_by_its_id_all_the_same(database: Database) {
+    let app = TestApp::start(database).await;
+    let misshapen = json!({"to": "+919876500001", "msgId": "7|1", "components": "body"});
+    let unknown = json!({"body": {"to": "+919876500001", "msg_id": "7|2", "type": "banana"}});
+
+    for (body, id) in [(misshapen, "7|1"), (unknown, "7|2")] {
+        let answer = app.post(OUR_PATH, &CREDENTIALS, body.to_string()).await;
+
+        let kept = async || app.store.refused_with(id).await.expect("refused requests can be read");
+        app.until("the request is kept", async || !kept().await.is_empty()).await;
+        assert_eq!(kept().await.remove(0).answer, answer.message());
+    }
+    app.finish().await;
+}
+
 async fn what_is_no_message_at_all_is_refused_and_harms_nobody(database: Database) {
     let app = TestApp::start(database).await;
     let too_large = json!({"text": "x".repeat(300 * 1024)}).to_string();
@@ -378,6 +393,7 @@ on_each_database![
     a_wrapped_body_and_a_number_without_its_country_code_are_understood,
     what_does_not_fit_is_refused_with_its_code_and_says_what_to_change,
     a_refused_request_is_kept_with_its_answer,
+    a_request_that_cannot_be_understood_is_found_by_its_id_all_the_same,
     what_is_no_message_at_all_is_refused_and_harms_nobody,
     clevertaps_checks_are_answered_and_sent_to_nobody,
     a_persons_test_is_delivered_each_time_and_told_to_nobody,

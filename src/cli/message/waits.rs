@@ -76,7 +76,14 @@ async fn in_the_queue(
     if for_place {
         reasons.push(place(store, configuration, sender, now).await?);
     }
-    if let Some(due_at) = message.due_at.filter(|due_at| *due_at > now && !paused_aside && !for_place) {
+    let set_aside = message.due_at == Some(message.expires_at);
+    if set_aside && !paused_aside {
+        reasons.push(
+            "it was set aside, and no rule keeps it back any more: it is put back into the queue within seconds"
+                .to_owned(),
+        );
+    }
+    if let Some(due_at) = message.due_at.filter(|due_at| *due_at > now && !set_aside && !for_place) {
         let what =
             if message.category == Category::NotKnownYet { "its template is looked up again" } else { "next try" };
         reasons.push(format!("{what} at {}: {}", moment(due_at), why_later(message)));

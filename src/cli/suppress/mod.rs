@@ -300,7 +300,8 @@ impl List {
                 _ => format!("; {} on it already, unchanged", counted(unchanged, "was", "were")),
             };
             let (people, account) = (counted(added, "person is", "people are"), &self.account.id);
-            answer(&format!("{people} added to the list of {account}{already}{left_out}\n"))?;
+            let followed = if added > 0 { "; a running server follows within seconds" } else { "" };
+            answer(&format!("{people} added to the list of {account}{already}{left_out}{followed}\n"))?;
         }
         Ok(if bad > 0 { ExitCode::from(exit::NEEDS_ATTENTION) } else { ExitCode::SUCCESS })
     }

@@ -51,6 +51,10 @@ impl Platform for CleverTap {
         request::read(body)
     }
 
+    fn message_id_within(&self, body: &[u8]) -> Option<String> {
+        request::message_id_within(body)
+    }
+
     fn reply(&self, outcome: Result<&Accepted, &Refusal>) -> Reply {
         reply::write(outcome)
     }

@@ -5,6 +5,8 @@
 //! function here with its reason. Whether the message can be sent is decided elsewhere; refused here is
 //! what has no meaning at all.
 
+use serde_json::Value;
+
 use super::{
     is_test_id,
     wire::{
@@ -50,6 +52,14 @@ pub(super) fn read(body: &[u8]) -> Result<SendRequest, Refusal> {
     Ok(SendRequest { platform_message_id, purpose, to, from, content, custom })
 }
 
+/// The id in whatever is JSON.
+pub(super) fn message_id_within(body: &[u8]) -> Option<String> {
+    let document: Value = serde_json::from_slice(body).ok()?;
+    let document = document.get("body").filter(|inner| inner.is_object()).unwrap_or(&document);
+    let id = ["msgId", "msg_id"].into_iter().find_map(|name| document.get(name)?.as_str())?;
+    check_message_id(id.trim()).ok().filter(|id| !id.is_empty())
+}
+
 /// The validation payload is documented inside an outer `{"body": { … }}`.
 fn unwrapped(envelope: Envelope) -> Result<Envelope, Refusal> {
     match &envelope.body {
@@ -61,7 +71,11 @@ fn unwrapped(envelope: Envelope) -> Result<Envelope, Refusal> {
 /// `msgId`, in some samples `msg_id`.
 fn message_id(envelope: &Envelope) -> Result<String, Refusal> {
     let ids = [&envelope.msg_id, &envelope.msg_id_in_snake_case];
-    let id = ids.into_iter().map(|id| id.trim()).find(|id| !id.is_empty()).unwrap_or_default();
+    check_message_id(ids.into_iter().map(|id| id.trim()).find(|id| !id.is_empty()).unwrap_or_default())
+}
+
+/// It goes into logs and tables, and back to CleverTap.
+fn check_message_id(id: &str) -> Result<String, Refusal> {
     if id.chars().nth(MESSAGE_ID_CHARS_MAX).is_some() {
         let message = format!("msgId: at most {MESSAGE_ID_CHARS_MAX} characters are accepted; send a shorter id");
         return Err(Refusal::new(RefusalKind::Other, message));
