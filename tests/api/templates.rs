@@ -213,7 +213,7 @@ async fn what_was_accepted_unseen_is_treated_as_what_it_turns_out_to_be(database
     assert!(!story.contains("after this was accepted"), "it was known before: {story}");
 
     let story = app.command(&["message", marketing.msg_id()]).await;
-    assert!(story.contains("(en, marketing)") && story.contains("for the end of quiet hours\n"), "{story}");
+    assert!(story.contains("(en, marketing)") && story.contains("for the end of quiet hours at 2"), "{story}");
     assert!(!story.contains("could not be read"), "that is over: {story}");
     let waiting = app.stored(&marketing).await;
     let expire_after = app.directory().snapshot().accounts().next().expect("there is one").policy.expire_after;
