@@ -42,24 +42,21 @@ impl Writer {
         }
         // Accepted by a commit that took too long for whoever waited: to be cancelled first of all.
         let mut withdrawn = Vec::new();
-        let mut last_commit = None;
         pulse.rest();
         while let Some(job) = queue.recv().await {
             pulse.beat();
             let mut rows = job.write.rows();
             let mut jobs = vec![job];
-            self.take_waiting(&mut queue, &mut jobs, &mut rows);
-            let is_busy = last_commit.is_some_and(|ended: Instant| ended.elapsed() < BUSY_WITHIN);
-            if is_busy && rows < GATHER_BELOW_ROWS {
-                tokio::time::sleep(GATHER).await;
-                self.take_waiting(&mut queue, &mut jobs, &mut rows);
+            while rows < self.limits.rows_max {
+                let Ok(next) = queue.try_recv() else { break };
+                rows += next.write.rows();
+                jobs.push(next);
             }
             if breaks(Sabotage::AnswersBeforeCommit) {
                 // As those do who write what they have every now and then.
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
             self.write(jobs, &mut withdrawn).await;
-            last_commit = Some(Instant::now());
             self.load.queued_rows.fetch_sub(rows, Ordering::Relaxed);
             // Nobody else may come to withdraw them, so an idle moment must not leave them behind.
             while !withdrawn.is_empty() && queue.is_empty() {
@@ -71,15 +68,6 @@ impl Writer {
             pulse.rest();
         }
         pulse.end();
-    }
-
-    /// Adds what waits to a batch, as far as it has room.
-    fn take_waiting(&self, queue: &mut mpsc::UnboundedReceiver<Job>, jobs: &mut Vec<Job>, rows: &mut usize) {
-        while *rows < self.limits.rows_max {
-            let Ok(next) = queue.try_recv() else { break };
-            *rows += next.write.rows();
-            jobs.push(next);
-        }
     }
 
     async fn write(&self, jobs: Vec<Job>, withdrawn: &mut Vec<Fresh>) {
@@ -224,13 +212,6 @@ impl Writer {
         self.load.commit_us.store(smoothed - smoothed / 4 + took_us / 4, Ordering::Relaxed);
     }
 }
-
-/// While commits follow each other this closely, a small batch waits for company: the cost of a commit is that of its statements,
-/// its pages and its fsync, and hardly that of its rows. Who writes when nothing else is written waits for nobody.
-const BUSY_WITHIN: Duration = Duration::from_millis(10);
-const GATHER: Duration = Duration::from_millis(2);
-/// A batch that is large enough as it is: 64 callers who wait for each other's commit should not wait longer.
-const GATHER_BELOW_ROWS: usize = 128;
 
 /// The committer works on one batch for no longer than this, or it hangs.
 pub const BATCH_TAKES_MAX: Duration = Duration::from_secs(60);
