@@ -1,6 +1,7 @@
 //! Messages on their way out: taking them in, recognising repeats, marking those that leave. How their owners read them is in
 //! [`reading`].
 
+mod key;
 mod reading;
 
 use std::{
@@ -9,9 +10,9 @@ use std::{
 };
 
 use sea_orm::{DbBackend, DbErr, QueryResult, Value};
-use sha2::{Digest, Sha256};
 
-pub use self::reading::QueuedMessage;
+pub(super) use self::key::{id_hash, provider_id_hash};
+pub use self::{key::MessageKey, reading::QueuedMessage};
 use super::{
     DatabaseTransaction, Doing, Store, StoreError,
     batch::{Effects, Waiting},
@@ -50,37 +51,6 @@ pub struct NewMessage {
     pub key: Option<MessageKey>,
     /// A rule keeps it back: it waits aside from the start.
     pub paused: bool,
-}
-
-/// By what a repeat is recognised, beside its account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MessageKey {
-    id_hash: i64,
-    content_hash: [u8; 16],
-}
-
-impl MessageKey {
-    /// `content` is everything that makes it the same message: number, recipient, what is said.
-    pub fn new(platform_message_id: &str, content: &[u8]) -> Self {
-        let digest = Sha256::digest(content);
-        Self {
-            id_hash: id_hash(platform_message_id),
-            content_hash: digest[..16].try_into().expect("a SHA-256 digest has 32 bytes"),
-        }
-    }
-}
-
-pub(crate) fn id_hash(platform_message_id: &str) -> i64 {
-    let digest = Sha256::digest(platform_message_id.as_bytes());
-    i64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 digest has 32 bytes"))
-}
-
-/// The hash under which a provider's message id is found. Ids are unique per number.
-pub(crate) fn provider_id_hash(sender: SenderKey, provider_message_id: &str) -> Vec<u8> {
-    let mut digest = Sha256::new();
-    digest.update(sender.0.to_be_bytes());
-    digest.update(provider_message_id.as_bytes());
-    digest.finalize()[..16].to_vec()
 }
 
 /// What became of an acceptance.
@@ -271,24 +241,29 @@ async fn claim_keys(
     )
     .await?;
 
-    // All keys with the same ids: repeats, and the same id with something else.
-    let ids = order.iter().map(|(account, key)| [account.0.into(), key.id_hash.into()]).collect::<Vec<[Value; 2]>>();
+    // Other messages with the same ids: the first ones of repeats, and the same id with something else. There are hardly
+    // any, so what was just written is not read again.
+    let ids = order
+        .iter()
+        .map(|key| [key.0.0.into(), key.1.id_hash.into(), claims[key].message.0.into()])
+        .collect::<Vec<[Value; 3]>>();
     let found = query_rows(
         transaction,
         "SELECT k.account, k.id_hash, k.content_hash, k.message FROM (",
         ids,
-        ") AS v CROSS JOIN message_keys AS k WHERE k.account = v.column1 AND k.id_hash = v.column2",
+        ") AS v CROSS JOIN message_keys AS k \
+         WHERE k.account = v.column1 AND k.id_hash = v.column2 AND k.message <> v.column3",
     )
     .await?;
-    let mut by_id: HashMap<(AccountKey, i64), HashSet<MessageId>> = HashMap::new();
+    let mut contents: HashMap<(AccountKey, i64), HashSet<[u8; 16]>> = HashMap::new();
     let mut outdated = Vec::new();
     for row in &found {
         let account = AccountKey(row.try_get("", "account")?);
         let id_hash: i64 = row.try_get("", "id_hash")?;
         let content: Vec<u8> = row.try_get("", "content_hash")?;
         let message = MessageId(row.try_get("", "message")?);
-        by_id.entry((account, id_hash)).or_default().insert(message);
         let Ok(content_hash) = content.try_into() else { continue };
+        contents.entry((account, id_hash)).or_default().insert(content_hash);
         let key = MessageKey { id_hash, content_hash };
         if let Some(claim) = claims.get_mut(&(account, key))
             && claim.message != message
@@ -301,7 +276,8 @@ async fn claim_keys(
         }
     }
     for ((account, key), claim) in &mut claims {
-        claim.odd = by_id.get(&(*account, key.id_hash)).is_some_and(|messages| messages.len() > 1);
+        let of_id = contents.get(&(*account, key.id_hash));
+        claim.odd = of_id.is_some_and(|contents| contents.iter().any(|content| *content != key.content_hash));
     }
     for (account, key, message) in outdated {
         let values = vec![message.0.into(), account.0.into(), key.id_hash.into(), key.content_hash.to_vec().into()];

@@ -8,9 +8,8 @@ pub(super) const PASSCODE: &str = "bench-passcode";
 /// One of the simulator's templates.
 const TEMPLATE: &str = "order_update";
 
-/// Digits of the number that makes id and recipient differ. The recipient keeps the last of them.
-const NUMBER_DIGITS: usize = 12;
-const RECIPIENT_DIGITS: usize = 8;
+/// Digits of the number that makes id and recipient differ.
+const NUMBER_DIGITS: usize = 8;
 
 /// A request as bytes, in which only digits change.
 #[derive(Clone)]
@@ -34,27 +33,27 @@ impl MessageRequest {
             let place = text.find(&format!("{before}{}", "0".repeat(digits)));
             place.expect("the body has both numbers, as zeros") + before.len()
         };
-        let (id_at, recipient_at) = (after(MARK, NUMBER_DIGITS), after(RECIPIENT_PREFIX, RECIPIENT_DIGITS));
+        let (id_at, recipient_at) = (after(MARK, NUMBER_DIGITS), after(RECIPIENT_PREFIX, NUMBER_DIGITS));
         Self { bytes: text.into_bytes(), id_at, recipient_at }
     }
 
     /// The request of message `number`.
     pub(super) fn numbered(&mut self, number: u64) -> &[u8] {
         write_digits(&mut self.bytes[self.id_at..self.id_at + NUMBER_DIGITS], number);
-        write_digits(&mut self.bytes[self.recipient_at..self.recipient_at + RECIPIENT_DIGITS], number);
+        write_digits(&mut self.bytes[self.recipient_at..self.recipient_at + NUMBER_DIGITS], number);
         &self.bytes
     }
 }
 
 /// Indian mobile numbers.
 const RECIPIENT_PREFIX: &str = "+9198";
-/// Between the series and the number of a message id.
-const MARK: &str = "|20261120|";
+/// Before the number in a message id, which begins with it; behind it come the series, in the place of CleverTap's campaign, and more.
+const MARK: &str = r#""msgId":""#;
 
 fn body(from: &str, series: &str) -> String {
-    let (recipient, number) = ("0".repeat(RECIPIENT_DIGITS), "0".repeat(NUMBER_DIGITS));
+    let number = "0".repeat(NUMBER_DIGITS);
     format!(
-        r#"{{"payloadVersion":0.1,"to":"{RECIPIENT_PREFIX}{recipient}","wabaNumber":"{from}","isTemplate":true,"msgId":"{series}{MARK}{number}","template":{{"namespace":"{TEMPLATE}","languageCode":"en"}},"components":[{{"type":"body","body":{{"text":"Hi Asha, your order A-17 is on its way.","parameters":[{{"type":"text","text":"Asha"}},{{"type":"text","text":"A-17"}}]}}}}]}}"#
+        r#"{{"payloadVersion":0.1,"to":"{RECIPIENT_PREFIX}{number}","wabaNumber":"{from}","isTemplate":true,{MARK}{number}|{series}|20261120|0","template":{{"namespace":"{TEMPLATE}","languageCode":"en"}},"components":[{{"type":"body","body":{{"text":"Hi Asha, your order A-17 is on its way.","parameters":[{{"type":"text","text":"Asha"}},{{"type":"text","text":"A-17"}}]}}}}]}}"#
     )
 }
 
@@ -82,7 +81,7 @@ mod tests {
             let message: Value = serde_json::from_str(body).expect("the body is JSON");
 
             assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
-            assert_eq!(message["msgId"], format!("accept-64|20261120|{number:012}"));
+            assert_eq!(message["msgId"], format!("{:08}|accept-64|20261120|0", number % 100_000_000));
             let to = message["to"].as_str().expect("a recipient");
             assert_eq!(to, format!("+9198{:08}", number % 100_000_000));
             PhoneNumber::parse(to, None).expect("a number that exists");
