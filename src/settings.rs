@@ -265,7 +265,6 @@ mod tests {
         assert_eq!(settings.send.timeout, Duration::from_secs(8));
         assert_eq!(settings.send.connect_timeout, Duration::from_secs(2));
         assert_eq!(settings.send.retry_waits, [Duration::from_secs(1), Duration::from_secs(120)]);
-        assert_eq!(settings.send.pace_burst, 2);
         assert_eq!(settings.limits.webhooks_waiting, 77);
         assert!(settings.security.allow_private_networks);
         assert_eq!(settings.server.trusted_proxies.len(), 2);

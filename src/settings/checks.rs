@@ -209,7 +209,6 @@ fn check_send(settings: &Settings, findings: &mut Findings) {
     findings.unless(send.pace_share > 0.0 && send.pace_share <= 1.0, || {
         "send.pace_share is a share of what the provider allows: set it above 0 and to at most 1".to_owned()
     });
-    findings.at_least_one("send.pace_burst", send.pace_burst as usize);
     findings.unless((1..=PAIR_BURST_MAX).contains(&send.pair_burst), || {
         format!("send.pair_burst must be 1 to {PAIR_BURST_MAX}, which is what WhatsApp allows towards one person")
     });

@@ -118,7 +118,6 @@ pub struct Send {
     pub in_flight_per_number: usize,
     /// Above 0, at most 1.
     pub pace_share: f64,
-    pub pace_burst: u32,
     pub pair_burst: u32,
     #[serde(with = "humantime_serde")]
     pub pair_refill: Duration,

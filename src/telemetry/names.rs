@@ -87,7 +87,7 @@ metric_list! {
     counter RENDERED_DIFFERENCES = "wabridge_rendered_differences_total" [] "Messages whose text at the platform is not that of their template";
     counter SENDS = "wabridge_sends_total" [one_of("outcome", &["submitted", "retry", "slow", "hold", "given_up", "unknown", "later"]), one_of("scope", &["message", "pair", "number", "template", "provider_account", "connection"])] "Turns of messages to be sent, by what followed (the provider took it, again later, told to slow down, stopped, failed, no answer, not offered yet) and to how much it applied";
     histogram SEND_SECONDS = "wabridge_send_seconds" [] "Time of one exchange with a provider to send a message";
-    counter PACE_LATE = "wabridge_pace_late_milliseconds_total" [each("number", NUMBERS)] "Time by which messages left later than their number's pace allowed although they were due; its increase in a second is the part of the allowance that was lost";
+    counter PACE_LATE = "wabridge_pace_late_milliseconds_total" [each("number", NUMBERS)] "Time by which messages left later than their number's pace allowed although they were due, as far as the pace could not make up for it; its increase in a second is the part of the allowance that was lost";
     gauge PACE_BEHIND = "wabridge_pace_behind_seconds" [each("number", NUMBERS)] "How late a message is now that is due and allowed to leave; 0 while the pace, a hold, or quiet hours are what it waits for";
     gauge QUEUED = "wabridge_queued" [each("number", NUMBERS)] "Messages that wait for their turn";
     gauge OLDEST_DUE = "wabridge_oldest_due_seconds" [each("number", NUMBERS)] "For how long the oldest of those that wait for their turn, and of the retries whose time has come, has been due";

@@ -166,7 +166,7 @@ impl Owner {
         let from = if lease.epoch > 1 { now + TAKE_OVER_WAIT } else { now };
         let send = &parts.send;
         Self {
-            pace: Pace::new(sender.messages_per_second, send.pace_share, send.pace_burst, from),
+            pace: Pace::new(sender.messages_per_second, send.pace_share, from),
             pairs: Pairs::new(send.pair_burst, send.pair_refill),
             rules: parts.dispatcher.directory.queue_rules(),
             leaving: JoinSet::new(),
@@ -239,13 +239,8 @@ impl Owner {
             && !Arc::ptr_eq(sender, &self.sender)
         {
             if sender.messages_per_second != self.sender.messages_per_second {
-                let send = &self.parts.send;
-                self.pace.change(Pace::new(
-                    sender.messages_per_second,
-                    send.pace_share,
-                    send.pace_burst,
-                    Instant::now(),
-                ));
+                let share = self.parts.send.pace_share;
+                self.pace.change(Pace::new(sender.messages_per_second, share, Instant::now()));
             }
             self.sender = sender.clone();
         }
@@ -438,7 +433,8 @@ impl Owner {
             && let Some(message) = self.ready.pop_front()
         {
             self.lateness.note_departure(&message, self.pace.ready_at(), now);
-            self.pace.depart(now);
+            let lost = self.pace.depart(now, self.lateness.due_for(&message));
+            self.lateness.note_lost(lost);
             self.pairs.depart(&message.recipient, now);
             let (parts, sender) = (self.parts.clone(), self.sender.clone());
             let lease = self.lease.clone();

@@ -27,7 +27,7 @@ impl Owner {
         self.let_go(&message);
         if swapped {
             // The second request was not foreseen: the next messages make up for it.
-            self.pace.depart(Instant::now());
+            let _nothing_is_lost = self.pace.depart(Instant::now(), Duration::ZERO);
         }
         let Some(consequence) = consequence else {
             self.pairs.take(&message.recipient);

@@ -3,7 +3,7 @@
 //!
 //! A message is *due* from its acceptance or the time of its retry, but not before the queue last showed nothing new, nor
 //! before whatever else kept it (its person, its template, a hold, quiet hours) let go of it. What lies between the later of
-//! that and of the pace's leave, and the departure, is lost: the pace does not give it back.
+//! that and of the pace's leave, and the departure, is made up for, up to a limit; what is more is lost.
 
 use std::time::{Duration, Instant};
 
@@ -62,9 +62,17 @@ impl Lateness {
 
     /// A message leaves that the pace allowed to leave at `ready_at`.
     pub(super) fn note_departure(&mut self, message: &QueuedMessage, ready_at: Instant, now: Instant) {
-        let late = self.lateness(message, ready_at, now);
-        self.latest = self.latest.max(late);
-        self.rest += late;
+        self.latest = self.latest.max(self.lateness(message, ready_at, now));
+    }
+
+    /// For how long nothing but the pace has kept a message.
+    pub(super) fn due_for(&self, message: &QueuedMessage) -> Duration {
+        clock::now().since(message.due_since.max(self.kept_back_at[message.category.class() as usize]))
+    }
+
+    /// So much of the pace is lost.
+    pub(super) fn note_lost(&mut self, lost: Duration) {
+        self.rest += lost;
         let whole = u64::try_from(self.rest.as_millis()).unwrap_or(u64::MAX);
         self.late.increment(whole);
         self.rest -= Duration::from_millis(whole);
@@ -78,8 +86,7 @@ impl Lateness {
     }
 
     fn lateness(&self, message: &QueuedMessage, ready_at: Instant, now: Instant) -> Duration {
-        let due_since = message.due_since.max(self.kept_back_at[message.category.class() as usize]);
-        now.saturating_duration_since(ready_at).min(clock::now().since(due_since))
+        now.saturating_duration_since(ready_at).min(self.due_for(message))
     }
 }
 
