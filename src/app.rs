@@ -1,6 +1,7 @@
 //! Builds everything once, runs it, and stops it in the right order.
 
 mod opening;
+mod traces;
 
 use std::{
     fs::{OpenOptions, TryLockError},
@@ -18,6 +19,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::traces::{collector, trace_identities};
 pub use opening::{
     open_existing_store, open_store, open_store_to_configure, open_store_whose_key_is_lost, open_store_with_its_key,
 };
@@ -43,6 +45,7 @@ use crate::{
         relay::Relay,
         subscribe_sync::SubscribeSync,
         suppressions::Suppressions,
+        traces::Traces,
     },
     settings::Settings,
     store::{
@@ -68,6 +71,7 @@ pub struct App {
     runner: JoinHandle<()>,
     tending: JoinHandle<()>,
     writer: JoinHandle<()>,
+    traces: traces::TraceExport,
     stop: CancellationToken,
     replaced: CancellationToken,
     shutdown_timeout: Duration,
@@ -101,6 +105,7 @@ impl App {
             health.start("the writing of the database", BATCH_TAKES_MAX),
         );
         let directory = Arc::new(Directory::load(store.clone()).await?);
+        let (traces, export) = traces::start(&settings, &store).await?;
         let exchange = provider_exchange(&settings)?;
         let lookup = Arc::new(TemplateLookup::new(
             store.clone(),
@@ -146,8 +151,9 @@ impl App {
                 &directory,
                 &exchange,
                 (&lookup, &suppressions, &activity, &messaging_limits),
+                &traces,
             ),
-            subscriptions: subscription_parts(&settings, &store, &committer, &directory, &links)?,
+            subscriptions: subscription_parts(&settings, &store, &committer, &directory, &links, &traces)?,
             copier: Arc::new(Copier {
                 store: store.clone(),
                 directory: directory.clone(),
@@ -186,6 +192,7 @@ impl App {
                 links,
                 waiting: tokio::sync::Semaphore::new(settings.media.waiting_max),
             },
+            traces,
             health,
             metrics: metrics.clone(),
             webhook_room: BodyRoom::new(settings.limits.webhooks_waiting_bytes),
@@ -212,6 +219,7 @@ impl App {
             runner: tokio::spawn(runner.run(stop.clone())),
             tending: tokio::spawn(tend(store, metrics, certificate, stop.clone())),
             writer,
+            traces: export,
             stop,
             replaced,
             shutdown_timeout: settings.server.shutdown_timeout,
@@ -242,6 +250,7 @@ impl App {
             if let Err(error) = self.store.checkpoint_all().await {
                 tracing::debug!(error = %crate::telemetry::Chain(&error), "the write-ahead log stays beside the database");
             }
+            self.traces.close().await;
         };
         if tokio::time::timeout(self.shutdown_timeout, finished).await.is_err() {
             tracing::warn!(
@@ -347,6 +356,7 @@ fn sender_parts(
         &Arc<Activity>,
         &Arc<MessagingLimits>,
     ),
+    traces: &Traces,
 ) -> Arc<SenderParts> {
     let dispatcher = Dispatcher {
         directory: directory.clone(),
@@ -357,6 +367,7 @@ fn sender_parts(
         unknown_grace: settings.send.unknown_grace,
         endpoints: Endpoints::default(),
         activity: activity.clone(),
+        traces: traces.clone(),
     };
     Arc::new(SenderParts {
         store: store.clone(),
@@ -375,6 +386,7 @@ fn subscription_parts(
     committer: &Committer,
     directory: &Arc<Directory>,
     links: &Arc<MediaLinks>,
+    traces: &Traces,
 ) -> anyhow::Result<Arc<SubscriptionParts>> {
     let relay = Relay {
         directory: directory.clone(),
@@ -382,6 +394,7 @@ fn subscription_parts(
         exchange: platform_exchange(settings)?,
         timeout: settings.relay.timeout,
         in_flight_max: settings.relay.in_flight_per_subscription,
+        traces: traces.clone(),
     };
     Ok(Arc::new(SubscriptionParts {
         store: store.clone(),

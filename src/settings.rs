@@ -9,6 +9,7 @@ pub mod checks;
 mod formats;
 pub mod reference;
 pub mod sections;
+pub mod traces;
 
 use std::{
     fmt,
@@ -38,6 +39,7 @@ pub struct Settings {
     pub retention: Retention,
     pub alarms: Alarms,
     pub log: Log,
+    pub traces: Traces,
 }
 
 /// Read when it exists and no other file was named.

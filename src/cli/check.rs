@@ -11,7 +11,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use wabridge::{
-    app::provider_exchange,
+    app::{collector, provider_exchange},
     clock,
     domain::finding::{Finding, Level, Repair},
     services::check::{Checker, Progress, Scope, check_machine, repairs},
@@ -24,7 +24,7 @@ use super::{answer, answer_json, counted, exit, not_found, report};
 ///
 /// Looks at the database and how durable it is, the master key, the disk and the clock; asks each provider about credentials,
 /// numbers, templates and webhooks; asks our own webhook URL about itself, through server.public_url; asks the
-/// servers of callback URLs for their front pages. It sends no message and no callback, and works with a running server and without one.
+/// servers of callback URLs for their front pages, and the collector of traces whether it takes any. It sends no message and no callback, and works with a running server and without one.
 ///
 /// It is about what was set up. What happened to messages and callbacks since (dead callbacks, paused templates, notices) is the
 /// matter of `wabridge status --exit-code`; check only says when there is something of that.
@@ -98,7 +98,8 @@ pub(crate) async fn check(settings: &Settings, arguments: &CheckArguments) -> an
         offline: arguments.offline,
     };
     let exchange = provider_exchange(settings)?;
-    let checker = Checker { settings, store: &store, exchange, configuration, scope };
+    let collector = collector(settings)?;
+    let checker = Checker { settings, store: &store, exchange, collector, configuration, scope };
     checker.run(&mut |progress| teller.tell(progress)).await;
 
     let mut repaired = Vec::new();

@@ -10,11 +10,15 @@ use std::{fmt::Write as _, process::ExitCode};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use wabridge::{
-    app::open_existing_store,
+    app::{open_existing_store, trace_identities},
     clock,
     domain::{callback::Subscription, ids::MessageId, outbound::Content, template::resolve},
     platforms,
-    services::{directory::owner_of, rendered::differs},
+    services::{
+        directory::owner_of,
+        rendered::differs,
+        traces::identity::{Identities, Subject},
+    },
     settings::Settings,
     store::{
         Store,
@@ -46,7 +50,7 @@ Examples:
   wabridge message resend msg_06xtcv2j80000 --reason 'the phone was off'
 
 A story says when it was accepted, what it waits for, each try to send it, what WhatsApp reported, and whether CleverTap was told.
-Exit codes: 0 found; 3 no such message. --json prints: messages (with events, and below each the callbacks about it) and
+Exit codes: 0 found; 3 no such message. --json prints: messages (with events, and below each the callbacks about it; trace_id) and
 refused (requests with this id that were not accepted).";
 
 #[derive(Subcommand)]
@@ -87,10 +91,16 @@ async fn show(settings: &Settings, arguments: &ShowArguments) -> anyhow::Result<
     if messages.is_empty() && refused.is_empty() {
         return nothing_known(id, arguments.json);
     }
+    let traces = match settings.traces.url() {
+        Some(_) => Some(trace_identities(settings, &store).await?),
+        None => None,
+    };
     if arguments.json {
         let mut stories = Vec::new();
         for message in &messages {
-            stories.push(json::story(&store, &configuration, message, arguments.full).await?);
+            let mut story = json::story(&store, &configuration, message, arguments.full).await?;
+            story["trace_id"] = json!(trace_id(traces.as_ref(), message.id));
+            stories.push(story);
         }
         let refused = refused.iter().map(|refused| json::refused(&configuration, refused, arguments.full));
         answer_json(&json!({"messages": stories, "refused": refused.collect::<Vec<_>>()}))?;
@@ -98,13 +108,19 @@ async fn show(settings: &Settings, arguments: &ShowArguments) -> anyhow::Result<
     }
     let mut text = String::new();
     for message in &messages {
-        tell(&store, &configuration, message, arguments.full, &mut text).await?;
+        let trace_id = trace_id(traces.as_ref(), message.id);
+        tell(&store, &configuration, message, (trace_id, arguments.full), &mut text).await?;
     }
     for refused in &refused {
         tell_refused(&configuration, refused, arguments.full, &mut text)?;
     }
     answer(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Under which the collector has it; `None` when it is not traced.
+fn trace_id(traces: Option<&Identities>, message: MessageId) -> Option<String> {
+    Some(hex::encode(traces?.of(Subject::Outbound(message))?.trace_id))
 }
 
 fn nothing_known(id: &str, json: bool) -> anyhow::Result<ExitCode> {
@@ -134,7 +150,7 @@ async fn tell(
     store: &Store,
     configuration: &Configuration,
     message: &StoredMessage,
-    full: bool,
+    (trace_id, full): (Option<String>, bool),
     text: &mut String,
 ) -> anyhow::Result<()> {
     let account = configuration.accounts.iter().find(|account| account.key == message.account);
@@ -157,6 +173,9 @@ async fn tell(
         message.state.as_str(),
         message.delivery.map_or_else(String::new, |delivery| format!(", {}", delivery.as_str()))
     )?;
+    if let Some(trace_id) = trace_id {
+        writeln!(text, "  trace: {trace_id}")?;
+    }
     if let Some(failure) = &message.failure {
         let code = failure.code.map_or_else(String::new, |code| format!(" {code}"));
         writeln!(text, "  failure ({}{code}): {}", failure.reason.as_str(), failure.text)?;

@@ -21,7 +21,7 @@ use actix_web::web::{self, ServiceConfig};
 use crate::{
     platforms,
     pulse::Health,
-    services::{accept::Acceptor, directory::Directory, ingest::Ingestor, media::Shelf},
+    services::{accept::Acceptor, directory::Directory, ingest::Ingestor, media::Shelf, traces::Traces},
     settings::Settings,
     store::Store,
 };
@@ -34,6 +34,7 @@ pub struct Parts {
     pub acceptor: Acceptor,
     pub ingestor: Ingestor,
     pub media: Shelf,
+    pub traces: Traces,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.

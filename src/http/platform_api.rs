@@ -20,7 +20,10 @@ use super::{
 use crate::{
     domain::failure::{Refusal, RefusalKind},
     platforms::{self, Accepted, Platform, Reply},
-    services::accept::STRANGER_BODY_BYTES_MAX,
+    services::{
+        accept::STRANGER_BODY_BYTES_MAX,
+        traces::{AcceptedRequest, Caller},
+    },
     telemetry,
 };
 
@@ -85,8 +88,23 @@ async fn receive(
     // The router has decoded the path, so the slug may be spelled in a way that we do not serve.
     let Some(platform) = platforms::find(slug) else { return not_found().await };
     let outcome = accept(request, platform, account_id, url_token, payload, parts, arrived).await;
-    metrics::histogram!(telemetry::ACCEPT_SECONDS).record(arrived.elapsed().as_secs_f64());
-    answer(platform.reply(outcome.as_ref()))
+    let took = arrived.elapsed();
+    metrics::histogram!(telemetry::ACCEPT_SECONDS).record(took.as_secs_f64());
+    let reply = platform.reply(outcome.as_ref());
+    if let Ok(Accepted { message: Some(message), repeat }) = outcome
+        && let Some(traced) = parts.traces.of(message)
+    {
+        let header = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
+        traced.accepted(AcceptedRequest {
+            account: account_id,
+            route: request.match_pattern().unwrap_or_default(),
+            http_status: reply.http_status,
+            repeat,
+            caller: header.and_then(Caller::parse),
+            took,
+        });
+    }
+    answer(reply)
 }
 
 /// An answer in a platform's own words.

@@ -82,13 +82,17 @@ pub async fn receive(
     let Ok(_place) = parts.webhook_places.try_acquire() else {
         return counted("shed", answer(StatusCode::SERVICE_UNAVAILABLE, "too many webhooks at once; send it again"));
     };
-    match parts.ingestor.ingest(connection, provider.parse_webhook(&webhook)).await {
+    let parsed = provider.parse_webhook(&webhook);
+    let traced = parts.traces.of_webhook(&parsed);
+    let response = match parts.ingestor.ingest(connection, parsed).await {
         Ok(()) => counted("stored", HttpResponse::Ok().finish()),
         Err(error) => {
             tracing::error!(connection.id = connection.id, "could not store a webhook of {}: {error}", connection.id);
             counted("failed", answer(StatusCode::SERVICE_UNAVAILABLE, "could not be stored; send it again"))
         }
-    }
+    };
+    traced.answered(&connection.id, response.status().as_u16());
+    response
 }
 
 fn unsigned(request: &HttpRequest, parts: &Parts, connection: &str) -> HttpResponse {

@@ -1,5 +1,6 @@
 //! The outside world, once: every outgoing request passes here.
 
+pub mod collector;
 pub mod download;
 pub mod exchange;
 pub mod guard;

@@ -3,6 +3,7 @@
 //! 1. The database, as it is and not as it was asked for; the master key, the disk, the servers that run.
 //! 2. Each connection: its provider is asked about everything that it needs, and our own webhook URL about itself.
 //! 3. Each account: numbers, callback URLs by the front pages of their servers. Nothing is ever sent to the URLs themselves.
+//! 4. The collector of traces, by a portion without spans.
 //!
 //! What was found is told as it is found. It changes nothing, and keeps what the provider said of numbers; [`Checker::repair`] does what a finding offers, when asked.
 
@@ -22,8 +23,9 @@ use crate::{
         finding::{Finding, Repair},
         ids::SenderKey,
     },
-    net::exchange::Exchange,
+    net::{collector::Collector, exchange::Exchange},
     providers::{self, FetchFailure},
+    services::traces::try_collector,
     settings::Settings,
     store::{Store, configuration::Configuration},
 };
@@ -40,6 +42,12 @@ pub struct Scope {
     pub offline: bool,
 }
 
+impl Scope {
+    fn is_everything(&self) -> bool {
+        self.account.is_none() && self.connection.is_none() && !self.offline
+    }
+}
+
 /// What happens while looking.
 #[derive(Debug)]
 pub enum Progress {
@@ -54,6 +62,8 @@ pub struct Checker<'a> {
     pub store: &'a Store,
     /// The door to providers.
     pub exchange: Exchange,
+    /// The place for traces, when there is one.
+    pub collector: Option<Collector>,
     pub configuration: Configuration,
     pub scope: Scope,
 }
@@ -68,6 +78,25 @@ impl Checker<'_> {
         tell(Progress::Looking("accounts and callback URLs".to_owned()));
         for finding in self.check_accounts().await {
             tell(Progress::Found(finding));
+        }
+        if let Some(collector) = self.collector.as_ref().filter(|_| self.scope.is_everything()) {
+            tell(Progress::Looking("the collector of traces".to_owned()));
+            tell(Progress::Found(self.check_collector(collector).await));
+        }
+    }
+
+    async fn check_collector(&self, collector: &Collector) -> Finding {
+        let about = format!("collector of traces {}", collector.shown());
+        match try_collector(collector, &self.settings.instance_id()).await {
+            Ok(()) => {
+                let percent = self.settings.traces.sample_ratio * 100.0;
+                Finding::fine(about, format!("it takes spans; {percent} % of the messages are traced"))
+            }
+            Err(why) => Finding::wrong(
+                about,
+                format!("it does not take spans, so they are dropped: {why}"),
+                "correct traces.endpoint (the port for OTLP by HTTP is 4318) and traces.headers, or start the collector",
+            ),
         }
     }
 

@@ -17,6 +17,7 @@ use super::{
     endpoints::{Endpoints, Route},
     lookup::{LookedUp, SILENCE_GOOD_FOR, TemplateLookup},
     suppressions::Suppressions,
+    traces::Traces,
 };
 use crate::{
     clock,
@@ -49,6 +50,7 @@ pub struct Dispatcher {
     pub unknown_grace: Duration,
     pub endpoints: Endpoints,
     pub activity: Arc<Activity>,
+    pub traces: Traces,
 }
 
 /// What came of one message's turn.
@@ -112,6 +114,22 @@ const NUMBER_SLOW_WAIT: Duration = Duration::from_millis(200);
 impl Dispatcher {
     /// `may_go` is asked when everything is ready to leave; without it the message is as if it had not been tried.
     pub async fn dispatch(
+        &self,
+        sender: &Arc<Sender>,
+        queued: &QueuedMessage,
+        may_go: &(dyn Fn() -> bool + Sync),
+    ) -> Dispatched {
+        let traced = self.traces.of(queued.id);
+        let dispatched = self.try_dispatch(sender, queued, may_go).await;
+        if let Some(traced) = traced {
+            let snapshot = self.directory.snapshot();
+            let account = snapshot.account_by_key(sender.account).map(|account| account.id.as_str());
+            traced.sent(account, sender, queued, &dispatched.finding);
+        }
+        dispatched
+    }
+
+    async fn try_dispatch(
         &self,
         sender: &Arc<Sender>,
         queued: &QueuedMessage,

@@ -29,3 +29,4 @@ pub mod silence;
 pub mod subscribe_sync;
 pub mod suppressions;
 pub mod template_page;
+pub mod traces;

@@ -22,6 +22,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{
     directory::{Directory, Snapshot},
     media::links::MediaLinks,
+    traces::Traces,
 };
 use crate::{
     domain::{
@@ -51,6 +52,7 @@ pub struct Relay {
     pub exchange: Exchange,
     pub timeout: Duration,
     pub in_flight_max: usize,
+    pub traces: Traces,
 }
 
 /// What became of a run of events.
@@ -148,7 +150,7 @@ impl Relay {
                 if !may_go() {
                     return relayed;
                 }
-                match self.tell(url, &run, &request, &mut relayed).await {
+                match self.tell((account, url), &run, &request, &mut relayed).await {
                     Told::Taken => relayed.done.extend(request.events.iter().map(|index| run[*index].place)),
                     Told::Refused(note) if request.events.len() == 1 => {
                         relayed.leave(&run[request.events[0]], CallbackState::Dead, note);
@@ -173,7 +175,13 @@ impl Relay {
         relayed
     }
 
-    async fn tell(&self, url: &SecretString, run: &[Event], request: &Rendered, relayed: &mut Relayed) -> Told {
+    async fn tell(
+        &self,
+        (account, url): (&Account, &SecretString),
+        run: &[Event],
+        request: &Rendered,
+        relayed: &mut Relayed,
+    ) -> Told {
         let exchanged = self
             .exchange
             .send(OutgoingRequest {
@@ -187,6 +195,7 @@ impl Relay {
         metrics::histogram!(telemetry::CALLBACK_SECONDS).record(exchanged.took.as_secs_f64());
         let (told, attempt) = understand(exchanged);
         metrics::counter!(telemetry::CALLBACKS, "outcome" => attempt.outcome.as_str()).increment(1);
+        self.traces.relayed(&account.id, url.expose_secret(), run, request, &attempt);
         let places: BTreeSet<Place> = request.events.iter().map(|index| run[*index].place).collect();
         relayed.attempts.push(CallbackAttempt {
             first: places.first().copied().unwrap_or_default(),

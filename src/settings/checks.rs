@@ -41,6 +41,7 @@ pub fn contradictions(settings: &Settings) -> Vec<String> {
     check_retention(settings, &mut findings);
     check_alarms(settings, &mut findings);
     check_log(settings, &mut findings);
+    findings.0.extend(super::traces::contradictions(&settings.traces));
     findings.0
 }
 
@@ -115,7 +116,7 @@ fn check_server(settings: &Settings, findings: &mut Findings) {
     });
 }
 
-fn is_web_url(text: &str) -> bool {
+pub(super) fn is_web_url(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 

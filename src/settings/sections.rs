@@ -289,6 +289,23 @@ pub struct Log {
     pub filter: String,
 }
 
+/// Traces by OTLP.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traces {
+    /// Empty: nothing is traced. [`Traces::url`] gives the URL to use.
+    pub endpoint: SecretUrl,
+    /// As written; [`Traces::headers`] reads them.
+    #[serde(default, with = "optional_secret")]
+    pub headers: Option<SecretString>,
+    /// Above 0, at most 1.
+    pub sample_ratio: f64,
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// Beyond it spans are dropped.
+    pub queue_spans: usize,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", try_from = "String")]
 pub enum LogFormat {

@@ -128,6 +128,7 @@ metric_list! {
     counter MEDIA_REQUESTS = "wabridge_media_requests_total" [one_of("result", &["served", "pending", "failed", "unknown"])] "Requests for files";
     gauge NUMBER_QUALITY = "wabridge_number_quality" [each("number", NUMBERS)] "How the provider rates a number: 3 green, 2 yellow, 1 red, 0 unknown";
     gauge TEMPLATES_STOPPED = "wabridge_templates_stopped" [each("business_account", "each business account of WhatsApp")] "Templates that are paused or disabled";
+    counter TRACE_SPANS = "wabridge_trace_spans_total" [one_of("result", &["exported", "dropped"])] "Spans of traces: taken by the collector; dropped because it did not take them, or too slowly";
     gauge ALARMS = "wabridge_alarms" [each("kind", "each kind of `wabridge alarm`")] "What is wrong now; known to the instance that keeps the house";
 }
 

@@ -49,5 +49,6 @@ mod suppressions;
 mod template_import;
 mod templates;
 mod tls;
+mod traces;
 mod trouble;
 mod webhooks;
