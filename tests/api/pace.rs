@@ -41,7 +41,10 @@ async fn a_person_whose_sends_take_long_delays_nobody_else(database: Database) {
 async fn a_freeform_reply_overtakes_a_campaign_of_thousands(database: Database) {
     let app = TestApp::start_with(database, |options| options.messages_per_second = 100).await;
     let campaign: Vec<Message> = (0..2_000).map(|number| Message::marketing(&person(number))).collect();
+    app.command(&["hold", BUSINESS_NUMBER]).await;
+    app.until_held().await;
     app.accept_all(&campaign).await;
+    app.command(&["release", BUSINESS_NUMBER]).await;
     let before = app.simulator.stats().sends_received;
 
     let (utility, reply) = (Message::order_update(&person(3_000)), Message::freeform(&person(3_001), "I am here"));
