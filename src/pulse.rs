@@ -19,6 +19,7 @@ use std::{
 #[derive(Default)]
 pub struct Health {
     leases_kept_at: Mutex<Option<Instant>>,
+    owned: Mutex<BTreeMap<&'static str, usize>>,
     configuration_unreadable: AtomicBool,
     streams: Mutex<BTreeMap<String, Arc<Stream>>>,
 }
@@ -47,6 +48,16 @@ impl Health {
     /// How long ago leases were last renewed; `None` before the first time.
     pub fn since_leases_kept(&self) -> Option<Duration> {
         self.leases_kept_at.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+    }
+
+    /// Of each kind of lease this instance has so many.
+    pub fn own<const KINDS: usize>(&self, counts: [(&'static str, usize); KINDS]) {
+        *self.owned.lock().unwrap_or_else(PoisonError::into_inner) = BTreeMap::from(counts);
+    }
+
+    /// How many leases of each kind this instance has.
+    pub fn owned(&self) -> BTreeMap<&'static str, usize> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether changes of the configuration can be read.

@@ -210,7 +210,9 @@ CREATE TABLE instances (
     -- Another one at each start, so that two processes of one name are noticed.
     run        BIGINT NOT NULL,
     started_at BIGINT NOT NULL,
-    seen_at    BIGINT NOT NULL
+    seen_at    BIGINT NOT NULL,
+    -- 1: takes no leases any more.
+    stopping   SMALLINT NOT NULL DEFAULT 0
 );
 
 -- Who works on which number (kind 1), subscription (kind 2), the housekeeping (kind 3, item 0), or the copying of media (kind 4,

@@ -10,7 +10,7 @@ use super::{
     queue::tell_rules,
     report::{
         self, AccountReport, CallbackUrlReport, ChannelReport, EndedReplayReport, FilesReport, HoldReport, Moment,
-        NumberReport, Report, SubscribeSyncReport,
+        NumberReport, Report, ServerReport, SubscribeSyncReport,
     },
 };
 
@@ -29,7 +29,7 @@ pub(crate) struct StatusArguments {
 pub(crate) async fn status(settings: &Settings, arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
     let configuration = store.load_configuration().await?;
-    let report = report::gather(&store, &configuration, clock::now()).await?;
+    let report = report::gather(&store, &configuration, settings.instance.lease, clock::now()).await?;
     if arguments.json {
         answer_json(&report)?;
     } else {
@@ -49,7 +49,8 @@ fn told(report: &Report) -> anyhow::Result<String> {
         report.needs_attention.iter().try_for_each(|what| writeln!(text, "  {what}"))?;
         writeln!(text)?;
     }
-    heading("CONNECTIONS", connections, &mut text)?;
+    tell_servers(&report.servers, now, &mut text)?;
+    heading("\nCONNECTIONS", connections, &mut text)?;
     for connection in connections {
         writeln!(text, "  {} ({}): {}", connection.id, connection.provider, held(connection.hold.as_ref(), now))?;
     }
@@ -89,6 +90,24 @@ fn heading<T>(heading: &str, things: &[T], text: &mut String) -> std::fmt::Resul
     writeln!(text, "{heading}")?;
     if things.is_empty() {
         writeln!(text, "  none; `wabridge apply FILE` makes them from a file")?;
+    }
+    Ok(())
+}
+
+/// Who runs, and how much of the work each does.
+fn tell_servers(servers: &[ServerReport], now: UnixMillis, text: &mut String) -> std::fmt::Result {
+    writeln!(text, "SERVERS")?;
+    if servers.is_empty() {
+        writeln!(text, "  none; start `wabridge serve`")?;
+    }
+    for server in servers {
+        let ServerReport { id, since, stopping, numbers, callback_urls, housekeeping, media } = server;
+        let numbers = counted(*numbers, "number", "numbers");
+        let urls = counted(*callback_urls, "callback URL", "callback URLs");
+        let house = if *housekeeping { ", the housekeeping" } else { "" };
+        let media = if *media { ", the copying of files" } else { "" };
+        let stopping = if *stopping { "; it is stopping" } else { "" };
+        writeln!(text, "  {id} since {} ago: {numbers}, {urls}{house}{media}{stopping}", ago(since.0, now))?;
     }
     Ok(())
 }
@@ -186,7 +205,14 @@ fn tell_callback_url(url: &CallbackUrlReport, now: UnixMillis, text: &mut String
         url.number.as_ref().map_or_else(String::new, |number| format!(" {number}")),
         held(url.hold.as_ref(), now),
     )?;
-    writeln!(text, "    owed {}, dead {}, not relayed {}", url.owed, url.dead, url.not_relayed)?;
+    writeln!(
+        text,
+        "    owed {}, dead {}, not relayed {}; owned by {}",
+        url.owed,
+        url.dead,
+        url.not_relayed,
+        url.owner.as_deref().unwrap_or("nobody"),
+    )?;
     for dead in &url.newest_dead {
         let message = match (&dead.message, &dead.platform_message_id) {
             (Some(message), Some(platform_message_id)) => format!("{message} ({platform_message_id})"),

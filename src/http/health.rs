@@ -8,7 +8,10 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use super::Parts;
 use crate::{
@@ -32,6 +35,11 @@ pub struct Readiness {
     workers: bool,
     /// The newest configuration is in use.
     configuration: bool,
+    /// This instance, as leases have it.
+    instance: String,
+    /// How many numbers (`sender`) and callback URLs (`subscription`) this instance works on, and whether it does the housekeeping
+    /// and copies files. `wabridge status` says which ones.
+    owns: BTreeMap<&'static str, usize>,
     /// What to do, when not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
@@ -78,7 +86,16 @@ pub async fn ready(parts: Data<Parts>) -> HttpResponse {
     let stopped = stopped.iter().take(STOPPED_NAMED_MAX).map(sentence).collect();
     let ready = database && workers && configuration;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    HttpResponse::build(status).json(Readiness { ready, database, workers, configuration, advice, stopped })
+    HttpResponse::build(status).json(Readiness {
+        ready,
+        database,
+        workers,
+        configuration,
+        instance: parts.settings.instance_id(),
+        owns: parts.health.owned(),
+        advice,
+        stopped,
+    })
 }
 
 fn sentence(stopped: &Stopped) -> String {

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use sea_orm::DbErr;
+use sea_orm::{DbErr, QueryResult};
 
 use super::{DatabaseTransaction, Doing, Store, StoreError, execute, query, query_rows};
 use crate::{
@@ -59,6 +59,29 @@ pub enum OfOthers {
     OrNeverEnding,
 }
 
+/// How everybody's leases stand at one moment, for whoever wants to share them fairly.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Other instances that were seen lately and are not stopping.
+    pub others: Vec<OtherInstance>,
+    pub leases: Vec<StandingLease>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OtherInstance {
+    pub id: String,
+    /// By the database's clock; without end when that was set back since.
+    pub runs_for: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct StandingLease {
+    pub lease: HeldLease,
+    pub owner: Option<String>,
+    /// Whoever asked may take it.
+    pub free: bool,
+}
+
 /// An instance that has been started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registration {
@@ -92,7 +115,9 @@ impl Store {
         for row in &rows {
             let node: i32 = row.try_get("", "node")?;
             if row.try_get::<String>("", "id")? == instance {
-                let sql = format!("UPDATE instances SET run = $2, started_at = {now}, seen_at = {now} WHERE id = $1");
+                let sql = format!(
+                    "UPDATE instances SET run = $2, started_at = {now}, seen_at = {now}, stopping = 0 WHERE id = $1"
+                );
                 execute(transaction, sql, vec![instance.into(), run.into()]).await?;
                 return Ok(node);
             }
@@ -143,13 +168,7 @@ impl Store {
         }
         let now = self.now_sql();
         let lasts_ms = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
-        let of_others = match of_others {
-            OfOthers::GivenBack => String::new(),
-            OfOthers::RunOut => format!("OR leases.expires_at <= {now}"),
-            OfOthers::OrNeverEnding => {
-                format!("OR leases.expires_at <= {now} OR leases.expires_at > {now} + {}", LEASE_MAX.as_millis())
-            }
-        };
+        let free = self.free_sql(of_others);
         let mut items = items.to_vec();
         items.sort_unstable();
         let rows = items.into_iter().map(|item| [kind.code().into(), item.into(), instance.into()]).collect();
@@ -164,13 +183,69 @@ impl Store {
             &format!(
                 ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (kind, item) DO UPDATE SET owner = excluded.owner, \
                  expires_at = excluded.expires_at, epoch = leases.epoch + 1 \
-                 WHERE leases.owner IS NULL OR leases.owner = excluded.owner {of_others} RETURNING kind, item, epoch"
+                 WHERE leases.owner = excluded.owner OR {free} RETURNING kind, item, epoch"
             ),
         )
         .await
         .doing("take leases")?;
         transaction.commit().await.doing("take leases")?;
         taken.iter().filter_map(|row| held_lease(row).transpose()).collect::<Result<_, _>>().doing("take leases")
+    }
+
+    /// What a lease is that may be taken, beside those that whoever asks has himself.
+    fn free_sql(&self, of_others: OfOthers) -> String {
+        let now = self.now_sql();
+        match of_others {
+            OfOthers::GivenBack => "leases.owner IS NULL".to_owned(),
+            OfOthers::RunOut => format!("leases.owner IS NULL OR leases.expires_at <= {now}"),
+            OfOthers::OrNeverEnding => {
+                let longest = LEASE_MAX.as_millis();
+                format!("leases.owner IS NULL OR leases.expires_at <= {now} OR leases.expires_at > {now} + {longest}")
+            }
+        }
+    }
+
+    /// How everybody's leases stand, as this instance sees it. Who was not seen within this time is not counted. `None`: a later
+    /// run of this instance has started.
+    pub async fn standing(
+        &self,
+        (instance, run): (&str, i64),
+        seen_within: Duration,
+        of_others: OfOthers,
+    ) -> Result<Option<Standing>, StoreError> {
+        let (now, within, free) = (self.now_sql(), seen_within.as_millis(), self.free_sql(of_others));
+        let sql = format!(
+            "SELECT id, run, {now} - started_at AS runs_for FROM instances WHERE id = $1 OR (stopping = 0 \
+             AND seen_at > {now} - {within} AND seen_at < {now} + {within}) ORDER BY id"
+        );
+        let reader = self.prompt_reader();
+        let rows = query(&reader, sql, vec![instance.into()]).await.doing("see who runs")?;
+        let other = |row: &QueryResult| -> Result<(OtherInstance, i64), DbErr> {
+            let runs_for =
+                u64::try_from(row.try_get::<i64>("", "runs_for")?).map_or(Duration::MAX, Duration::from_millis);
+            Ok((OtherInstance { id: row.try_get("", "id")?, runs_for }, row.try_get("", "run")?))
+        };
+        let all: Vec<_> = rows.iter().map(other).collect::<Result<_, _>>().doing("see who runs")?;
+        let (this, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(other, _)| other.id == instance);
+        if this.iter().all(|(_, latest)| *latest != run) {
+            return Ok(None);
+        }
+        let others = others.into_iter().map(|(other, _)| other).collect();
+        let sql = format!(
+            "SELECT kind, item, epoch, owner, CAST(CASE WHEN owner = $1 OR {free} THEN 1 ELSE 0 END AS INTEGER) AS free \
+             FROM leases"
+        );
+        let rows = query(&reader, sql, vec![instance.into()]).await.doing("see who owns what")?;
+        let lease = |row: &QueryResult| -> Result<Option<StandingLease>, DbErr> {
+            let Some(lease) = held_lease(row)? else { return Ok(None) };
+            Ok(Some(StandingLease {
+                lease,
+                owner: row.try_get("", "owner")?,
+                free: row.try_get::<i32>("", "free")? == 1,
+            }))
+        };
+        let leases = rows.iter().filter_map(|row| lease(row).transpose()).collect::<Result<_, _>>();
+        Ok(Some(Standing { others, leases: leases.doing("see who owns what")? }))
     }
 
     /// Gives leases back, so that others need not wait for them to run out.
@@ -185,7 +260,15 @@ impl Store {
         transaction.commit().await.doing("give back leases")
     }
 
-    /// Says that this instance stops, so that the others need not wait for it to be missed.
+    /// Says that this instance begins to stop: others need leave it nothing of what it gives back.
+    pub async fn begin_to_stop(&self, instance: &str, run: i64) -> Result<(), StoreError> {
+        let transaction = self.begin_promptly().await.doing("begin")?;
+        let sql = "UPDATE instances SET stopping = 1 WHERE id = $1 AND run = $2";
+        execute(&transaction, sql, vec![instance.into(), run.into()]).await.doing("say that this instance stops")?;
+        transaction.commit().await.doing("say that this instance stops")
+    }
+
+    /// Says that this instance has stopped, so that the others need not wait for it to be missed.
     pub async fn sign_off(&self, instance: &str, run: i64) -> Result<(), StoreError> {
         let transaction = self.begin_promptly().await.doing("begin")?;
         let sql = "UPDATE instances SET seen_at = 0 WHERE id = $1 AND run = $2";
@@ -214,7 +297,54 @@ impl Store {
     }
 }
 
-fn held_lease(row: &sea_orm::QueryResult) -> Result<Option<HeldLease>, DbErr> {
+fn held_lease(row: &QueryResult) -> Result<Option<HeldLease>, DbErr> {
     let Some(kind) = LeaseKind::from_code(row.try_get("", "kind")?) else { return Ok(None) };
     Ok(Some(HeldLease { kind, item: row.try_get("", "item")?, epoch: row.try_get("", "epoch")? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::on_each_database;
+
+    const LASTS: Duration = Duration::from_secs(60);
+
+    /// What the second of two instances sees: the others, and each lease of a number with whether it may be taken.
+    async fn seen(store: &Store, (instance, run): (&str, i64)) -> Option<(Vec<String>, Vec<(i32, bool)>)> {
+        let standing = store.standing((instance, run), LASTS, OfOthers::RunOut).await.expect("readable")?;
+        let mut leases: Vec<(i32, bool)> = standing.leases.iter().map(|it| (it.lease.item, it.free)).collect();
+        leases.sort_unstable();
+        Some((standing.others.into_iter().map(|other| other.id).collect(), leases))
+    }
+
+    #[tokio::test]
+    async fn everybody_sees_who_runs_and_what_is_free() {
+        on_each_database(|store| async move {
+            let one = store.register_instance("one").await.expect("written").run;
+            let two = store.register_instance("two").await.expect("written").run;
+            let take = async |instance, items: &[i32]| {
+                let taken = store.take_leases(instance, LeaseKind::Sender, items, LASTS, OfOthers::RunOut).await;
+                taken.expect("written")
+            };
+            let of_one = take("one", &[1, 2, 3]).await;
+            take("two", &[4]).await;
+
+            let all = vec![(1, false), (2, false), (3, false), (4, true)];
+            assert_eq!(
+                seen(&store, ("two", two)).await,
+                Some((vec!["one".to_owned()], all)),
+                "its own may be taken anew"
+            );
+            store.give_back_leases("one", &of_one[..1]).await.expect("written");
+            let sql = "UPDATE leases SET expires_at = 1 WHERE item = 2";
+            query(&store.writer, sql, vec![]).await.expect("written");
+            store.begin_to_stop("one", one).await.expect("written");
+            let left = vec![(1, true), (2, true), (3, false), (4, true)];
+            assert_eq!(seen(&store, ("two", two)).await, Some((vec![], left)), "nothing is left to one that stops");
+            store.register_instance("one").await.expect("written");
+            assert_eq!(seen(&store, ("two", two)).await.map(|(others, _)| others.len()), Some(1), "it is back");
+            assert_eq!(seen(&store, ("one", one)).await, None, "by another run");
+        })
+        .await;
+    }
 }

@@ -53,7 +53,34 @@ pub struct LeaseOverview {
     pub epoch: i64,
 }
 
+/// An instance that runs.
+#[derive(Clone, Debug)]
+pub struct InstanceOverview {
+    pub id: String,
+    /// By the database's clock.
+    pub started_at: UnixMillis,
+    pub stopping: bool,
+}
+
 impl Store {
+    /// Instances that have been seen within this time.
+    pub async fn instances(&self, within: Duration) -> Result<Vec<InstanceOverview>, StoreError> {
+        let (now, within) = (self.now_sql(), within.as_millis());
+        let sql = format!(
+            "SELECT id, started_at, stopping FROM instances \
+             WHERE seen_at > {now} - {within} AND seen_at < {now} + {within} ORDER BY id"
+        );
+        let read = |row: &QueryResult| -> Result<InstanceOverview, DbErr> {
+            Ok(InstanceOverview {
+                id: row.try_get("", "id")?,
+                started_at: UnixMillis(row.try_get("", "started_at")?),
+                stopping: row.try_get::<i16>("", "stopping")? != 0,
+            })
+        };
+        let rows = query(self.reader(), sql, vec![]).await;
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("list running instances")
+    }
+
     /// Open work by number.
     pub async fn queues(&self) -> Result<BTreeMap<SenderKey, QueueOverview>, StoreError> {
         // One statement, so that a message that moves meanwhile is counted once, and not never.

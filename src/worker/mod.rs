@@ -12,6 +12,7 @@ pub mod pauses;
 mod replays;
 pub mod runner;
 pub mod sender;
+mod shares;
 pub mod subscription;
 pub mod watch;
 

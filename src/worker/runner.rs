@@ -1,28 +1,28 @@
 //! Keeps this instance's leases, and starts and stops the owners that go with them.
 
+mod leases;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rand::seq::SliceRandom as _;
-use tokio::task::JoinHandle;
+use futures_util::future::{BoxFuture, FutureExt as _};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::leases::{Kept, Leases, Running};
 use super::{
     Lease,
-    database_clock::DatabaseClock,
     media::own_media,
     sender::{SenderParts, own_sender},
-    subscription::{SubscriptionParts, own_subscription},
+    shares::LeaseItem,
+    subscription::{Stops, SubscriptionParts, own_subscription},
     watch::Watch,
 };
 use crate::{
-    domain::{
-        callback::Subscription,
-        ids::{SenderKey, SubscriptionKey},
-    },
+    domain::ids::{SenderKey, SubscriptionKey},
     pulse::{Health, Pulse},
     services::{
         channels::Channels,
@@ -70,8 +70,6 @@ pub struct Runner {
 
 /// Looking whether the configuration has changed.
 const VERSIONS_EVERY: Duration = Duration::from_secs(1);
-/// An owner stops acting this long before its lease ends: clocks and schedulers are not exact.
-const LEASE_MARGIN: Duration = Duration::from_secs(1);
 /// Looking what there is to tidy up.
 const HOUSE_EVERY: Duration = Duration::from_secs(2);
 /// The housekeeping is one item.
@@ -81,26 +79,6 @@ const MEDIA_ITEM: i32 = 0;
 
 /// What a worker may take that fetches lists from providers, deletes what is old, or counts queues: each of it may take minutes.
 const SLOW_WORK_TAKES_MAX: Duration = Duration::from_secs(30 * 60);
-
-type LeaseItem = (LeaseKind, i32);
-
-/// What became of this instance's leases.
-enum Leases {
-    Kept,
-    /// By a later start of an instance with the same name.
-    TakenOver,
-}
-
-struct Running {
-    lease: Lease,
-    held: HeldLease,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-    /// Its name for [`Health`].
-    stream: String,
-    /// What a subscription's owner was started with: a changed one is started anew.
-    subscription: Option<Arc<Subscription>>,
-}
 
 impl Runner {
     /// Runs until `stop`; then lets every owner finish and gives the leases back.
@@ -125,13 +103,8 @@ impl Runner {
                 self.health.start("the counting of messaging limits", self.settings.instance.worker_silence_max);
             tokio::spawn(async move { limits.follow(&stop, pulse).await })
         };
-        let mut running: BTreeMap<LeaseItem, Running> = BTreeMap::new();
-        let mut first = true;
-        let mut renewed_at = Instant::now();
-        let mut clock = DatabaseClock::new(Instant::now());
+        let mut leases = Leases::new();
         while !stop.is_cancelled() {
-            let ended = running.values().any(|owner| owner.task.is_finished());
-            let due = first || ended || renewed_at.elapsed() >= self.settings.instance.lease_renewal;
             let refreshed = self.directory.refresh().await;
             self.health.configuration(refreshed.is_ok());
             let changed = match refreshed {
@@ -141,26 +114,21 @@ impl Runner {
                     false
                 }
             };
-            if due || changed {
-                renewed_at = Instant::now();
-                match self.keep_leases(&mut running, &mut clock, first, &stop).await {
-                    Ok(Leases::Kept) => {
-                        first = false;
-                        self.health.keep_leases();
-                    }
-                    Ok(Leases::TakenOver) => {
-                        self.replaced.cancel();
-                        break;
-                    }
-                    Err(error) => tracing::error!(error = %telemetry::Chain(&error), "could not renew leases"),
+            match self.keep_leases(&mut leases, changed, &stop).await {
+                Ok(Kept::Kept) => {}
+                Ok(Kept::TakenOver) => {
+                    self.replaced.cancel();
+                    break;
                 }
+                Err(error) => tracing::error!(error = %telemetry::Chain(&error), "could not renew leases"),
             }
             tokio::select! {
                 () = stop.cancelled() => {}
+                () = leases.ended.notified() => {}
                 () = tokio::time::sleep(VERSIONS_EVERY) => {}
             }
         }
-        self.stop_all(running).await;
+        self.stop_all(leases.running).await;
         // What was sent last is counted at the next start, too.
         drop(counting.await);
         if let Err(error) = self.messaging_limits.write().await {
@@ -185,138 +153,24 @@ impl Runner {
         pulse.end();
     }
 
-    async fn keep_leases(
+    fn start(
         self: &Arc<Self>,
-        running: &mut BTreeMap<LeaseItem, Running>,
-        clock: &mut DatabaseClock,
-        first: bool,
+        held: HeldLease,
+        lease: Lease,
         stop: &CancellationToken,
-    ) -> Result<Leases, StoreError> {
-        let lasts = self.settings.instance.lease;
-        // Noted before the database is asked: the lease lasts at least from now on.
-        let asked_at = Instant::now();
-        let valid_until = asked_at + lasts.saturating_sub(LEASE_MARGIN);
-        let Some(renewal) = self.store.renew_leases(&self.instance, self.run, lasts).await? else {
-            return Ok(Leases::TakenOver);
-        };
-        let of_others = clock.look(renewal.at, asked_at, lasts);
-        let renewed: BTreeMap<LeaseItem, i64> =
-            renewal.held.into_iter().map(|lease| ((lease.kind, lease.item), lease.epoch)).collect();
-        for (item, owner) in running.iter() {
-            if renewed.get(item) == Some(&owner.lease.epoch) {
-                owner.lease.extend(valid_until);
-            } else {
-                owner.lease.end();
-            }
-        }
-        self.stop_unwanted(running);
-        self.drop_finished(running).await?;
-
-        let wanted = self.wanted();
-        let free: Vec<LeaseItem> = wanted.iter().filter(|item| !running.contains_key(item)).copied().collect();
-        let share = self.share(wanted.len()).await?;
-        let mut room = share.saturating_sub(running.len());
-        for kind in [LeaseKind::Sender, LeaseKind::Subscription, LeaseKind::Housekeeping, LeaseKind::Media] {
-            let mut items: Vec<i32> = free.iter().filter(|item| item.0 == kind).map(|item| item.1).collect();
-            // In any order, or two instances would ask for the same ones for ever.
-            items.shuffle(&mut rand::rng());
-            items.truncate(room);
-            let valid_until = Instant::now() + lasts.saturating_sub(LEASE_MARGIN);
-            // What this instance is recorded to own and does not run is its own from before a restart,
-            // or of an owner that has just ended.
-            let taken = self.store.take_leases(&self.instance, kind, &items, lasts, of_others).await?;
-            room = room.saturating_sub(taken.len());
-            for held in taken {
-                if let Some(owner) = self.start(held, Lease::new(held.epoch, valid_until), stop) {
-                    running.insert((held.kind, held.item), owner);
-                }
-            }
-        }
-        // What this instance owned before a restart and has no room for now is for others.
-        let idle: Vec<HeldLease> = renewed
-            .iter()
-            .filter(|(item, _)| !running.contains_key(item))
-            .map(|(&(kind, item), &epoch)| HeldLease { kind, item, epoch })
-            .collect();
-        if !idle.is_empty() {
-            self.store.give_back_leases(&self.instance, &idle).await?;
-        }
-        if first {
-            tracing::info!(
-                instance.id = self.instance,
-                owned = running.len(),
-                "{} works on {} items",
-                self.instance,
-                running.len()
-            );
-        }
-        Ok(Leases::Kept)
-    }
-
-    /// Everything that somebody must own.
-    fn wanted(&self) -> BTreeSet<LeaseItem> {
-        let snapshot = self.directory.snapshot();
-        let senders = snapshot.senders().map(|sender| (LeaseKind::Sender, sender.key.0));
-        let subscriptions =
-            snapshot.subscriptions.iter().map(|subscription| (LeaseKind::Subscription, subscription.key.0));
-        senders
-            .chain(subscriptions)
-            .chain([(LeaseKind::Housekeeping, HOUSEKEEPING_ITEM), (LeaseKind::Media, MEDIA_ITEM)])
-            .collect()
-    }
-
-    /// How many items this instance takes at most, so that others get theirs.
-    async fn share(&self, items: usize) -> Result<usize, StoreError> {
-        let instances =
-            usize::try_from(self.store.instances_running(self.settings.instance.lease).await?).unwrap_or(1).max(1);
-        Ok(items.div_ceil(instances))
-    }
-
-    /// Forgets owners that have ended, and gives back what they had.
-    async fn drop_finished(&self, running: &mut BTreeMap<LeaseItem, Running>) -> Result<(), StoreError> {
-        let mut ended = Vec::new();
-        running.retain(|(kind, item), owner| {
-            let finished = owner.task.is_finished();
-            if finished {
-                ended.push(owner.held);
-                self.health.forget(&owner.stream);
-                if owner.lease.holds(Instant::now()) && !owner.stop.is_cancelled() {
-                    tracing::warn!("the owner of {} {item} ended and will be started again", kind.as_str());
-                }
-            }
-            !finished
-        });
-        if ended.is_empty() { Ok(()) } else { self.store.give_back_leases(&self.instance, &ended).await }
-    }
-
-    /// Asks owners to stop of what was taken out of the configuration, or changed. They finish an
-    /// exchange first, and nobody waits for them meanwhile.
-    fn stop_unwanted(&self, running: &BTreeMap<LeaseItem, Running>) {
-        let wanted = self.wanted();
-        let snapshot = self.directory.snapshot();
-        let current = |key: i32| snapshot.subscriptions.iter().find(|subscription| subscription.key.0 == key);
-        for (item, owner) in running {
-            let changed = owner
-                .subscription
-                .as_ref()
-                .is_some_and(|started_with| current(item.1).is_some_and(|now| !started_with.tells_like(now)));
-            if changed || !wanted.contains(item) {
-                owner.stop.cancel();
-            }
-        }
-    }
-
-    fn start(self: &Arc<Self>, held: HeldLease, lease: Lease, stop: &CancellationToken) -> Option<Running> {
+        ended: &Arc<Notify>,
+    ) -> Option<Running> {
         let stop = stop.child_token();
+        let soon = stop.child_token();
         let mut started_with = None;
         let silent_max = self.settings.instance.worker_silence_max;
         let stream = self.stream_name((held.kind, held.item));
         let pulse = || self.health.start(&stream, silent_max);
-        let task = match held.kind {
+        let work: BoxFuture<'static, ()> = match held.kind {
             LeaseKind::Sender => {
                 let key = SenderKey(held.item);
                 let bell = self.wakeups.of_sender(key);
-                tokio::spawn(own_sender(self.senders.clone(), key, lease.clone(), bell, (stop.clone(), pulse())))
+                own_sender(self.senders.clone(), key, lease.clone(), bell, (soon.clone(), pulse())).boxed()
             }
             LeaseKind::Subscription => {
                 let key = SubscriptionKey(held.item);
@@ -325,7 +179,8 @@ impl Runner {
                 started_with = Some(subscription.clone());
                 let bell = self.wakeups.of_log(subscription.account, key.0);
                 let parts = self.subscriptions.clone();
-                tokio::spawn(own_subscription(parts, subscription, lease.clone(), bell, (stop.clone(), pulse())))
+                let stops = Stops { soon: soon.clone(), now: stop.clone() };
+                own_subscription(parts, subscription, lease.clone(), bell, (stops, pulse())).boxed()
             }
             LeaseKind::Housekeeping => {
                 let pulses = ["ages and lists", "queues", "opt-outs told"].map(|part| {
@@ -333,14 +188,22 @@ impl Runner {
                     let silent_max = if part == "queues" { silent_max } else { SLOW_WORK_TAKES_MAX };
                     self.health.start(&format!("{stream} ({part})"), silent_max)
                 });
-                tokio::spawn(self.clone().keep_house(lease.clone(), stop.clone(), pulses))
+                self.clone().keep_house(lease.clone(), stop.clone(), pulses).boxed()
             }
             LeaseKind::Media => {
                 let bell = self.wakeups.of_media();
-                tokio::spawn(own_media(self.copier.clone(), lease.clone(), bell, stop.clone(), pulse()))
+                own_media(self.copier.clone(), lease.clone(), bell, stop.clone(), pulse()).boxed()
             }
         };
-        Some(Running { lease, held, stop, task, stream, subscription: started_with })
+        let (asked, ended) = (soon.clone(), ended.clone());
+        let task = tokio::spawn(async move {
+            work.await;
+            // One that ends by itself is found soon enough; it may end again and again.
+            if asked.is_cancelled() {
+                ended.notify_one();
+            }
+        });
+        Some(Running { lease, held, stop, soon, task, stream, subscription: started_with, leaves_since: None })
     }
 
     /// What a stream is called where people read it.
@@ -366,13 +229,15 @@ impl Runner {
         for owner in running.values() {
             owner.stop.cancel();
         }
+        // Or others would leave what is given back to this instance, which has fewest.
+        let announced = self.store.begin_to_stop(&self.instance, self.run).await;
         let ending = running.into_values().map(|owner| async move {
             drop(owner.task.await);
             self.store.give_back_leases(&self.instance, &[owner.held]).await
         });
         let given_back = futures_util::future::join_all(ending).await;
         let signed_off = self.store.sign_off(&self.instance, self.run).await;
-        if let Err(error) = given_back.into_iter().chain([signed_off]).collect::<Result<(), _>>() {
+        if let Err(error) = given_back.into_iter().chain([announced, signed_off]).collect::<Result<(), _>>() {
             tracing::warn!(error = %telemetry::Chain(&error), "could not give back leases; they run out by themselves");
         }
     }

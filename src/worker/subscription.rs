@@ -53,13 +53,21 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 /// A cursor that passes only events of other kinds is written down this often.
 const IDLE_CURSOR_EVERY: Duration = Duration::from_secs(15);
 
-/// Runs until `stop`, or until the lease is lost. An exchange under way is finished in either case.
+/// How an owner is asked to end.
+pub struct Stops {
+    /// When it has told what it has read, so that nobody tells any of it again. Set with `now`, too.
+    pub soon: CancellationToken,
+    /// After the exchanges that are under way.
+    pub now: CancellationToken,
+}
+
+/// Runs until it is to stop, or until the lease is lost. An exchange under way is finished in any case.
 pub async fn own_subscription(
     parts: Arc<SubscriptionParts>,
     subscription: Arc<Subscription>,
     lease: Lease,
     bell: Arc<Notify>,
-    (stop, pulse): (CancellationToken, Pulse),
+    (stops, pulse): (Stops, Pulse),
 ) {
     let mut owner = Owner {
         parts,
@@ -74,7 +82,7 @@ pub async fn own_subscription(
         pulse,
         writes: true,
     };
-    while !stop.is_cancelled() && owner.lease.holds(Instant::now()) {
+    while !stops.soon.is_cancelled() && owner.lease.holds(Instant::now()) {
         match owner.parts.store.cursor_state(owner.subscription.key).await {
             Ok(Some(state)) => {
                 owner.cursor = state.cursor;
@@ -84,12 +92,12 @@ pub async fn own_subscription(
                     // The clock was set back since, and would have us wait for as long as that.
                     owner.trouble.due_at = None;
                 }
-                owner.run(&bell, &stop).await;
+                owner.run(&bell, &stops).await;
             }
             Ok(None) => break,
             Err(error) => tracing::error!(error = %telemetry::Chain(&error), "could not read a cursor"),
         }
-        if !stop.is_cancelled() {
+        if !stops.soon.is_cancelled() {
             tokio::time::sleep(STORE_RETRY).await;
         }
     }
@@ -137,17 +145,17 @@ fn left_behind(events: &[Event]) -> Vec<CareOfEvents> {
 
 impl Owner {
     /// Returns when asked to stop, when the lease is lost, or to read the cursor again.
-    async fn run(&mut self, bell: &Notify, stop: &CancellationToken) {
+    async fn run(&mut self, bell: &Notify, stops: &Stops) {
         loop {
             let woken = bell.notified();
             tokio::pin!(woken);
             woken.as_mut().enable();
-            if stop.is_cancelled() || !self.lease.holds(Instant::now()) {
+            if stops.soon.is_cancelled() || !self.lease.holds(Instant::now()) {
                 return;
             }
             if let Some(wait) = self.wait_left() {
                 tokio::select! {
-                    () = stop.cancelled() => return,
+                    () = stops.soon.cancelled() => return,
                     () = tokio::time::sleep(wait.min(LOOK_EVERY)) => {}
                 }
                 // Somebody may have released it.
@@ -171,11 +179,11 @@ impl Owner {
             let news = !stretch.events.is_empty();
             if !news {
                 self.pass(stretch.end).await;
-            } else if let Err(error) = self.tell(stretch, stop).await {
+            } else if let Err(error) = self.tell(stretch, &stops.now).await {
                 tracing::error!("could not move the cursor of a subscription: {error}");
                 return;
             }
-            let replayed = match self.tell_again(news, stop).await {
+            let replayed = match self.tell_again(news, &stops.soon).await {
                 Ok(replayed) => replayed,
                 Err(error) => {
                     tracing::error!("could not write down what was told again: {error}");
@@ -185,7 +193,7 @@ impl Owner {
             if !news && !replayed {
                 self.beat();
                 tokio::select! {
-                    () = stop.cancelled() => return,
+                    () = stops.soon.cancelled() => return,
                     () = woken => {}
                     () = tokio::time::sleep(self.replaying.rests_for()) => {}
                 }

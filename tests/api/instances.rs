@@ -1,14 +1,29 @@
 //! Several bridges: on PostgreSQL they share the work, on SQLite the second is kept out.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::Value;
+use wabridge::store::leases::LeaseKind;
 
 use crate::harness::{
-    CREDENTIALS, Database, Message, OTHER_ACCOUNT, OTHER_NUMBER, OTHER_SENDER, PATIENCE, TestApp, arrivals, person,
+    BUSINESS_NUMBER, CONNECTION, CREDENTIALS, Database, Message, OTHER_ACCOUNT, OTHER_NUMBER, OTHER_SENDER, Options,
+    PATIENCE, TestApp, WABA_ID, arrivals, person,
 };
 
 const ALL: [&str; 3] = ["sent", "delivered", "read"];
 /// Of the number whose bridge dies.
 const PER_SECOND: u32 = 40;
+
+/// As short as the checks let them be.
+fn short_leases(options: &mut Options) {
+    options.settings.send.timeout = Duration::from_secs(1);
+    options.settings.send.connect_timeout = Duration::from_secs(1);
+    options.settings.relay.timeout = Duration::from_secs(1);
+    options.settings.relay.connect_timeout = Duration::from_secs(1);
+    options.settings.instance.lease = Duration::from_secs(7);
+    options.settings.database.answer_timeout = Duration::from_secs(6);
+    options.settings.instance.lease_renewal = Duration::from_secs(1);
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_bridge_on_one_sqlite_file_is_kept_out() {
@@ -49,14 +64,8 @@ async fn when_one_of_two_bridges_dies_the_other_takes_its_work_over() {
         options.as_process = true;
         options.more = format!("{OTHER_ACCOUNT}\n{OTHER_SENDER}");
         options.messages_per_second = PER_SECOND;
-        options.settings.send.timeout = Duration::from_secs(1);
-        options.settings.send.connect_timeout = Duration::from_secs(1);
         options.settings.send.unknown_grace = Duration::from_secs(2);
-        options.settings.relay.timeout = Duration::from_secs(1);
-        options.settings.relay.connect_timeout = Duration::from_secs(1);
-        options.settings.instance.lease = Duration::from_secs(7);
-        options.settings.database.answer_timeout = Duration::from_secs(6);
-        options.settings.instance.lease_renewal = Duration::from_secs(1);
+        short_leases(options);
     })
     .await;
     let other = app.start_another("test-2").await.expect("PostgreSQL takes several");
@@ -100,4 +109,76 @@ async fn when_one_of_two_bridges_dies_the_other_takes_its_work_over() {
     assert_eq!((stats.sends_accepted_twice, stats.clevertap.gaps), (0, 0));
     other.stop().await;
     app.leave().await;
+}
+
+const MORE_NUMBERS: [&str; 3] = [OTHER_NUMBER, "+918880110044", "+918880110055"];
+/// Of each number, while leases move: slow enough that its queue is never empty.
+const SLOWLY: u32 = 20;
+/// So many messages wait at least.
+const BACKLOG: i64 = 40;
+
+/// How many leases of a kind each bridge has.
+async fn owned(app: &TestApp, kind: LeaseKind) -> BTreeMap<String, usize> {
+    let mut owned = BTreeMap::new();
+    for lease in app.store.leases().await.expect("leases can be read") {
+        if lease.kind == kind.code() {
+            *owned.entry(lease.owner.unwrap_or_default()).or_default() += 1;
+        }
+    }
+    owned
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bridge_that_joins_is_handed_its_share_while_messages_go_out_and_hands_it_back_when_it_leaves() {
+    let app = TestApp::start_with(Database::postgres().await, |options| {
+        let sender = |(place, number): (usize, &&str)| {
+            format!(
+                "[[accounts.senders]]\nnumber = \"{number}\"\nconnection = \"{CONNECTION}\"\nwaba_id = \"{WABA_ID}\"\n\
+                 phone_number_id = \"10000000000000{}\"\nmessages_per_second = {SLOWLY}\n",
+                place + 2
+            )
+        };
+        options.more = MORE_NUMBERS.iter().enumerate().map(sender).collect();
+        options.messages_per_second = SLOWLY;
+        short_leases(options);
+    })
+    .await;
+    let alone = BTreeMap::from([("test".to_owned(), 4)]);
+    assert_eq!(owned(&app, LeaseKind::Sender).await, alone);
+    let numbers = [[BUSINESS_NUMBER].as_slice(), &MORE_NUMBERS].concat();
+    let mut messages: Vec<Message> = vec![];
+
+    let other = app.start_another("test-2").await.expect("PostgreSQL takes several");
+    app.until("each has half of the numbers and of the callback URLs", async || {
+        if app.open_messages().await < BACKLOG {
+            let first = messages.len();
+            let next = (first..first + 40).map(|place| {
+                Message::order_update(&person(place)).with("wabaNumber", numbers[place % numbers.len()].into())
+            });
+            messages.extend(next);
+            app.accept_all(&messages[first..]).await;
+        }
+        let halves = |owned: BTreeMap<String, usize>, half| {
+            owned == BTreeMap::from(["test", "test-2"].map(|name| (name.to_owned(), half)))
+        };
+        halves(owned(&app, LeaseKind::Sender).await, 2) && halves(owned(&app, LeaseKind::Subscription).await, 1)
+    })
+    .await;
+    let status: Value = serde_json::from_str(&app.command(&["status", "--json"]).await).expect("JSON");
+    let ready: Value = serde_json::from_str(&app.get("/readyz").await.1).expect("JSON");
+    app.settled().await;
+
+    assert!(messages.len() > 40, "messages went out meanwhile, and so more had to be asked for");
+    assert!(messages.iter().all(|message| app.told(message) == ALL), "each is told of once");
+    let arrived = arrivals(&app);
+    assert_eq!(arrived.len(), messages.len());
+    assert!(arrived.values().all(|times| *times == 1), "and sent once");
+    for (server, of) in status["servers"].as_array().expect("a list").iter().zip(["test", "test-2"]) {
+        assert_eq!((&server["id"], &server["numbers"], &server["callback_urls"]), (&of.into(), &2.into(), &1.into()));
+    }
+    assert_eq!((&ready["instance"], &ready["owns"]["sender"]), (&"test".into(), &2.into()));
+    other.stop().await;
+    app.until("all is with the one that is left", async || owned(&app, LeaseKind::Sender).await == alone).await;
+    app.accept(&Message::order_update(&person(9_000))).await;
+    app.finish().await;
 }

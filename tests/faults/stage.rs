@@ -315,6 +315,38 @@ impl Stage {
         Ok(leases.into_iter().map(|lease| (lease.kind, lease.item, lease.owner, lease.epoch)).collect())
     }
 
+    /// Waits until numbers, and callback URLs, are spread evenly over the instances that run: of two no one has two more. Gives back how long
+    /// it took.
+    pub(crate) async fn until_even(&self) -> anyhow::Result<Duration> {
+        let started = Instant::now();
+        loop {
+            let leases = self.store.leases().await?;
+            let running = self.instances.iter().filter(|instance| instance.running.is_some());
+            let counts = |kind: i16| -> Vec<usize> {
+                let of = |name: &String| {
+                    leases.iter().filter(|it| it.kind == kind && it.owner.as_ref() == Some(name)).count()
+                };
+                running.clone().map(|instance| of(&instance.name)).collect()
+            };
+            let even = |kind: i16| {
+                let (counts, all) = (counts(kind), leases.iter().filter(|it| it.kind == kind).count());
+                let difference = counts.iter().max().zip(counts.iter().min()).map(|(most, fewest)| most - fewest);
+                counts.iter().sum::<usize>() == all && difference.is_some_and(|difference| difference <= 1)
+            };
+            if [NUMBER_LEASE, CALLBACK_LEASE].into_iter().all(even) {
+                return Ok(started.elapsed());
+            }
+            if started.elapsed() > PATIENCE {
+                let counts = [NUMBER_LEASE, CALLBACK_LEASE].map(counts);
+                bail!(
+                    "numbers and callback URLs stay spread as {counts:?}; the instances' logs are in {}",
+                    self.kept().display()
+                );
+            }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+    }
+
     /// Asks one instance to end, and waits until it has.
     pub(crate) async fn stop(&mut self, place: usize) -> anyhow::Result<()> {
         self.signal(place, "-TERM").await?;
@@ -417,6 +449,7 @@ impl Stage {
 
 /// As the table of leases has it.
 const NUMBER_LEASE: i16 = 1;
+const CALLBACK_LEASE: i16 = 2;
 
 fn settings(plan: &Plan, folder: &TempDir) -> Settings {
     let mut settings = Settings::defaults();

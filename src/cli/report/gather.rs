@@ -11,15 +11,22 @@ use wabridge::{
     },
     services::{directory::owner_of, messaging_limit::limit_use},
     store::{
-        Store, StoreError, callbacks::CursorState, channels::Channel, configuration::Configuration, leases::LeaseKind,
-        media::MediaOverview, overview::DeadCallback, templates::TemplateSync,
+        Store, StoreError,
+        callbacks::CursorState,
+        channels::Channel,
+        configuration::Configuration,
+        leases::LeaseKind,
+        media::MediaOverview,
+        overview::{DeadCallback, InstanceOverview, LeaseOverview},
+        templates::TemplateSync,
     },
 };
 
 use super::{
     AccountReport, CallbackUrlReport, ChannelReport, ConnectionReport, DeadReport, EndedReplayReport, FailedFileReport,
     FilesReport, HoldReport, KeptAside, LimitReport, Moment, NoticeReport, NumberReport, QuietHoursReport,
-    RefusedReport, ReplayReport, Report, SubscribeSyncReport, TemplatesReport, account, attention::needing_attention,
+    RefusedReport, ReplayReport, Report, ServerReport, SubscribeSyncReport, TemplatesReport, account,
+    attention::needing_attention,
 };
 use crate::cli::{alarm::active, queue::RuleReport};
 
@@ -38,8 +45,10 @@ const FAILED_FILES_SHOWN_MAX: usize = 5;
 pub(crate) async fn gather(
     store: &Store,
     configuration: &Configuration,
+    lease: Duration,
     now: UnixMillis,
 ) -> Result<Report, StoreError> {
+    let leases = store.leases().await?;
     let (unread_parts, parked_statuses) = store.count_unrecognized().await?;
     let connections = configuration.connections.iter().map(|connection| ConnectionReport {
         id: connection.id.clone(),
@@ -49,10 +58,11 @@ pub(crate) async fn gather(
     let mut report = Report {
         at: Moment(now),
         needs_attention: vec![],
+        servers: servers(store, &leases, lease).await?,
         connections: connections.collect(),
         accounts: accounts(store, configuration, now).await?,
-        numbers: numbers(store, configuration, now).await?,
-        callback_urls: callback_urls(store, configuration).await?,
+        numbers: numbers(store, configuration, &leases, now).await?,
+        callback_urls: callback_urls(store, configuration, &leases).await?,
         replays_ended: replays_ended(store, configuration, now).await?,
         notices: notices(store, configuration, now).await?,
         alarms: active(store).await?,
@@ -62,6 +72,29 @@ pub(crate) async fn gather(
     };
     report.needs_attention = needing_attention(&report);
     Ok(report)
+}
+
+async fn servers(store: &Store, leases: &[LeaseOverview], lease: Duration) -> Result<Vec<ServerReport>, StoreError> {
+    let report = |instance: InstanceOverview| {
+        let owns = |kind: LeaseKind| {
+            let of_kind = leases.iter().filter(|lease| lease.kind == kind.code());
+            of_kind.filter(|lease| lease.owner.as_ref() == Some(&instance.id)).count()
+        };
+        ServerReport {
+            since: Moment(instance.started_at),
+            stopping: instance.stopping,
+            numbers: owns(LeaseKind::Sender),
+            callback_urls: owns(LeaseKind::Subscription),
+            housekeeping: owns(LeaseKind::Housekeeping) > 0,
+            media: owns(LeaseKind::Media) > 0,
+            id: instance.id,
+        }
+    };
+    Ok(store.instances(lease).await?.into_iter().map(report).collect())
+}
+
+fn owner_of_lease(leases: &[LeaseOverview], kind: LeaseKind, item: i32) -> Option<String> {
+    leases.iter().find(|lease| lease.kind == kind.code() && lease.item == item)?.owner.clone()
 }
 
 async fn accounts(
@@ -111,10 +144,10 @@ async fn subscribe_sync(store: &Store, account: &Account) -> Result<Option<Subsc
 async fn numbers(
     store: &Store,
     configuration: &Configuration,
+    leases: &[LeaseOverview],
     now: UnixMillis,
 ) -> Result<Vec<NumberReport>, StoreError> {
     let queues = store.queues().await?;
-    let leases = store.leases().await?;
     let mut syncs = store.template_syncs().await?;
     let templates = store.load_templates().await?;
     let mut channels = store.channels().await?;
@@ -122,7 +155,6 @@ async fn numbers(
     let of = |sender: &Sender| {
         let (account, account_enabled) = account(configuration, sender.account);
         let queue = queues.get(&sender.key).cloned().unwrap_or_default();
-        let lease = leases.iter().find(|lease| lease.kind == LeaseKind::Sender.code() && lease.item == sender.key.0);
         let SenderPolicy { location_name, location_address } = &sender.policy;
         let place: Vec<&str> = [location_name, location_address].into_iter().flatten().map(String::as_str).collect();
         NumberReport {
@@ -138,7 +170,7 @@ async fn numbers(
             waiting_for_retry: queue.waiting_for_retry,
             sending: queue.sending,
             unknown: queue.unknown,
-            owner: lease.and_then(|lease| lease.owner.clone()),
+            owner: owner_of_lease(leases, LeaseKind::Sender, sender.key.0),
             location: (!place.is_empty()).then(|| place.join(", ")),
             templates: templates_report(
                 templates.get(&owner_of(sender)).map_or(&[], Vec::as_slice),
@@ -187,7 +219,11 @@ fn channel_report(channel: Channel, messages_per_second: u32) -> ChannelReport {
     }
 }
 
-async fn callback_urls(store: &Store, configuration: &Configuration) -> Result<Vec<CallbackUrlReport>, StoreError> {
+async fn callback_urls(
+    store: &Store,
+    configuration: &Configuration,
+    leases: &[LeaseOverview],
+) -> Result<Vec<CallbackUrlReport>, StoreError> {
     let left_behind = store.count_callbacks().await?;
     let mut urls = Vec::new();
     for subscription in &configuration.subscriptions {
@@ -209,6 +245,7 @@ async fn callback_urls(store: &Store, configuration: &Configuration) -> Result<V
             failing_since: trouble.failing_since.map(Moment),
             failures: trouble.failures,
             next_try_at: trouble.due_at.map(Moment),
+            owner: owner_of_lease(leases, LeaseKind::Subscription, subscription.key.0),
             replay: replay(store, subscription).await?,
         });
     }

@@ -28,6 +28,7 @@ Examples:
 
 --json prints (times are UTC; null: none):
   at, needs_attention (texts)
+  servers        id, since, stopping, numbers, callback_urls, housekeeping, media: those that run, and what they work on
   connections    id, provider, hold { since, reason }
   accounts       id, platform, enabled, suppressed, quiet_hours { hours, time_zone, now }, subscribe_sync { pending,
                  refused, synced_at, failed_at, failure, newest_refused [{ phone, why }] }
@@ -38,7 +39,7 @@ Examples:
                  failure }, messaging_limit { people, people_max, waiting, next_free_at } (null: not counted)
   callback_urls  key, account, account_enabled, kind (status, inbound, notice), number, hold, owed (counted up to
                  1,000,000), dead, newest_dead [{ at, events, message, platform_message_id, reason }], not_relayed,
-                 failing_since, failures, next_try_at, replay { id, wanted, told, refused, passed, since, note }
+                 failing_since, failures, next_try_at, owner, replay { id, wanted, told, refused, passed, since, note }
   replays_ended  id, account, callback_url, wanted, told, refused, passed, ended_at, note: of the last day
   notices        at, account, severity (info, warning, critical), kind, text: of the last week, the newest first
   alarms         kind, subject, text, since, told, told_by, untold: as `wabridge alarm list --json` has them
@@ -57,6 +58,7 @@ check`.";
 pub(super) struct Report {
     pub(super) at: Moment,
     pub(super) needs_attention: Vec<String>,
+    pub(super) servers: Vec<ServerReport>,
     pub(super) connections: Vec<ConnectionReport>,
     pub(super) accounts: Vec<AccountReport>,
     pub(super) numbers: Vec<NumberReport>,
@@ -89,6 +91,18 @@ impl HoldReport {
     fn of(hold: Option<&Hold>) -> Option<Self> {
         hold.map(|hold| Self { since: Moment(hold.since), reason: hold.reason.clone() })
     }
+}
+
+/// A server that runs, and how much of the work it does.
+#[derive(Serialize)]
+pub(super) struct ServerReport {
+    pub(super) id: String,
+    pub(super) since: Moment,
+    pub(super) stopping: bool,
+    pub(super) numbers: usize,
+    pub(super) callback_urls: usize,
+    pub(super) housekeeping: bool,
+    pub(super) media: bool,
 }
 
 #[derive(Serialize)]
@@ -211,6 +225,7 @@ pub(super) struct CallbackUrlReport {
     pub(super) failing_since: Option<Moment>,
     pub(super) failures: i32,
     pub(super) next_try_at: Option<Moment>,
+    pub(super) owner: Option<String>,
     pub(super) replay: Option<ReplayReport>,
 }
 

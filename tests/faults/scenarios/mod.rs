@@ -74,7 +74,18 @@ async fn under_load(
     course: &Course<'_>,
     wish: Wish,
     cost_of_a_round: Allowed,
+    harm: impl AsyncFnMut(&mut Stage, &mut StdRng) -> anyhow::Result<()>,
+) -> anyhow::Result<Verdict> {
+    under_load_and_then(course, wish, cost_of_a_round, harm, async |_| Ok(())).await
+}
+
+/// The same, with one more look at the instances before they end.
+async fn under_load_and_then(
+    course: &Course<'_>,
+    wish: Wish,
+    cost_of_a_round: Allowed,
     mut harm: impl AsyncFnMut(&mut Stage, &mut StdRng) -> anyhow::Result<()>,
+    look: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>,
 ) -> anyhow::Result<Verdict> {
     let allowed = cost_of_a_round.times(course.rounds, wish.messages_per_second);
     let load_per_second = wish.load_per_second;
@@ -86,6 +97,7 @@ async fn under_load(
     }
     until_some_moment(&mut dice, 300..600).await;
     load.stop().await;
+    look(&mut stage).await?;
     say(&format!("  the slowest answer took {} ms", stage.journal.slowest().as_millis()));
     course.end(stage, allowed).await
 }

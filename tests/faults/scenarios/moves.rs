@@ -1,14 +1,16 @@
-//! Three instances on one PostgreSQL, one of them killed every few seconds and started again.
+//! Three instances on one PostgreSQL, one of them killed every few seconds and started again. Then it is quiet, and who has fewest
+//! must be handed work by those who have most, without any cost.
 
 use std::time::Duration;
 
-use rand::RngExt as _;
+use rand::{RngExt as _, rngs::StdRng};
 
 use crate::{
     Course, DatabaseKind, Wish,
     checker::{Allowed, Verdict},
-    scenarios::{A_CRASH, Scenario, under_load, until_some_moment},
-    stage::IN_FLIGHT_MAX,
+    say,
+    scenarios::{A_CRASH, Scenario, under_load_and_then, until_some_moment},
+    stage::{IN_FLIGHT_MAX, Stage},
 };
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -31,7 +33,7 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
         ..Wish::default()
     };
     let cost = Allowed { unknown: NUMBERS * IN_FLIGHT_MAX, ..A_CRASH };
-    under_load(course, wish, cost, async |stage, dice| {
+    let harm = async |stage: &mut Stage, dice: &mut StdRng| {
         until_some_moment(dice, 500..2_500).await;
         let victim = dice.random_range(0..INSTANCES);
         stage.kill(victim).await?;
@@ -40,6 +42,11 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
             tokio::time::sleep(stage.settings.instance.lease + Duration::from_secs(1)).await;
         }
         stage.start(victim).await
+    };
+    under_load_and_then(course, wish, cost, harm, async |stage| {
+        let took = stage.until_even().await?;
+        say(&format!("  numbers and callback URLs were spread evenly after {} s", took.as_secs()));
+        Ok(())
     })
     .await
 }
