@@ -143,6 +143,11 @@ impl Stage {
         Ok(place)
     }
 
+    /// How many instances there are, whether they run or not.
+    pub(crate) fn started(&self) -> usize {
+        self.instances.len()
+    }
+
     /// Starts an instance that was killed.
     pub(crate) async fn start(&mut self, place: usize) -> anyhow::Result<()> {
         let name = self.instances[place].name.clone();

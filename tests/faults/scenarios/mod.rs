@@ -11,6 +11,7 @@ pub(crate) mod pace;
 pub(crate) mod pause;
 pub(crate) mod peers;
 pub(crate) mod repeats;
+pub(crate) mod spread;
 pub(crate) mod sqlite_locked;
 pub(crate) mod statuses;
 pub(crate) mod upgrade;
@@ -39,7 +40,7 @@ pub(crate) struct Scenario {
     pub(crate) run: for<'a> fn(&'a Course<'a>) -> LocalBoxFuture<'a, anyhow::Result<Verdict>>,
 }
 
-pub(crate) const SCENARIOS: [&Scenario; 17] = [
+pub(crate) const SCENARIOS: [&Scenario; 18] = [
     &kill::SCENARIO,
     &database_gone::SCENARIO,
     &database_wire::SCENARIO,
@@ -49,6 +50,7 @@ pub(crate) const SCENARIOS: [&Scenario; 17] = [
     &sqlite_locked::SCENARIO,
     &pause::SCENARIO,
     &moves::SCENARIO,
+    &spread::SCENARIO,
     &peers::SCENARIO,
     &wire::SCENARIO,
     &pace::SCENARIO,
