@@ -107,7 +107,7 @@ fn tell_servers(servers: &[ServerReport], now: UnixMillis, text: &mut String) ->
         let house = if *housekeeping { ", the housekeeping" } else { "" };
         let media = if *media { ", the copying of files" } else { "" };
         let stopping = if *stopping { "; it is stopping" } else { "" };
-        writeln!(text, "  {id} since {} ago: {numbers}, {urls}{house}{media}{stopping}", ago(since.0, now))?;
+        writeln!(text, "  {id}, for {}: {numbers}, {urls}{house}{media}{stopping}", ago(since.0, now))?;
     }
     Ok(())
 }

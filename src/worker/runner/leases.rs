@@ -38,7 +38,8 @@ const RENEWALS_MISSED_MAX: u32 = 3;
 const TAKE_TRIES_MAX: u32 = 3;
 
 /// What is shared out evenly. Of the other kinds there is one each, and it stays where it is.
-const SHARED: [LeaseKind; 2] = [LeaseKind::Sender, LeaseKind::Subscription];
+const SHARED: [(LeaseKind, &str, &str); 2] =
+    [(LeaseKind::Sender, "number", "numbers"), (LeaseKind::Subscription, "callback URL", "callback URLs")];
 const ALL: [LeaseKind; 4] = [LeaseKind::Sender, LeaseKind::Subscription, LeaseKind::Housekeeping, LeaseKind::Media];
 
 /// The leases of this instance, and what it knows of those of others.
@@ -50,7 +51,7 @@ pub(super) struct Leases {
     of_others: OfOthers,
     renewed_at: Option<Instant>,
     memory: Memory,
-    /// There are other instances, or something is free.
+    /// There are other instances, or somebody else owns something.
     shared: bool,
 }
 
@@ -189,8 +190,10 @@ impl Runner {
             let owned: BTreeSet<LeaseItem> =
                 standing.leases.iter().filter(|it| !it.free).map(|it| (it.lease.kind, it.lease.item)).collect();
             let mut free = self.wanted();
-            free.retain(|item| !leases.running.contains_key(item) && !owned.contains(item));
+            free.retain(|item| !leases.running.contains_key(item));
+            // Also when who owns the rest has not been seen for a while: it is taken as soon as its leases run out.
             leases.shared = !standing.others.is_empty() || !free.is_empty();
+            free.retain(|item| !owned.contains(item));
             let lying = leases.memory.see_free(&free, Instant::now(), lasts);
             if !lying.is_empty() {
                 tracing::warn!(
@@ -259,7 +262,7 @@ impl Runner {
         if leaving || !leases.memory.may_hand_over(now) {
             return;
         }
-        for kind in SHARED {
+        for (kind, one, many) in SHARED {
             let wanted = leases.shares(kind, &self.instance, standing, lasts).hand_over();
             if wanted == 0 {
                 continue;
@@ -268,9 +271,8 @@ impl Runner {
             let chosen: Vec<LeaseItem> = staying.map(|(item, _)| *item).sample(&mut rand::rng(), wanted);
             tracing::info!(
                 instance.id = self.instance,
-                "hands {} of the kind {} over to other instances, which have fewer",
-                counted(chosen.len(), "item", "items"),
-                kind.as_str()
+                "hands {} over to other instances, which have fewer",
+                counted(chosen.len(), one, many)
             );
             for item in chosen {
                 if let Some(owner) = leases.running.get_mut(&item) {
