@@ -248,7 +248,7 @@ const ROWS_HANDED_OVER_MAX: usize = 1000;
 /// Pages that a connection of SQLite keeps. The writer meets the same ones again and again; a reader seldom does, and what it
 /// misses the system has.
 const WRITER_CACHE_KIB: u32 = 8_000;
-const READER_CACHE_KIB: u32 = 4_000;
+const READER_CACHE_KIB: u32 = 2_000;
 
 /// Everything that makes SQLite both durable and fast beside readers.
 fn sqlite_options(settings: &settings::Database, connections: u32, cache_kib: u32) -> ConnectOptions {
