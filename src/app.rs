@@ -27,7 +27,7 @@ pub use opening::{
 use crate::{
     clock,
     domain::{ids::MessageIds, phone::PhoneNumber, retry::Schedule},
-    http::{Parts, body::BodyRoom, metrics_routes, routes, tls::Certificate},
+    http::{Parts, body::BodyRoom, console_routes, metrics_routes, routes, tls::Certificate},
     net::exchange::{Exchange, ExchangeLimits},
     pulse::Health,
     services::{
@@ -42,6 +42,7 @@ use crate::{
         lookup::TemplateLookup,
         media::{Copier, Shelf, links::MediaLinks},
         messaging_limit::MessagingLimits,
+        operators::Operators,
         relay::Relay,
         subscribe_sync::SubscribeSync,
         suppressions::Suppressions,
@@ -62,12 +63,17 @@ pub struct App {
     pub address: SocketAddr,
     /// Where the metrics are, when they have an address of their own.
     pub metrics_address: Option<SocketAddr>,
+    /// Where the console is, when it has an address of its own.
+    pub console_address: Option<SocketAddr>,
+    /// Who may sign in.
+    pub operators: Arc<Operators>,
     pub store: Store,
     pub directory: Arc<Directory>,
     pub messaging_limits: Arc<MessagingLimits>,
     server: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
     metrics_server: Option<JoinHandle<std::io::Result<()>>>,
+    console_server: Option<(ServerHandle, JoinHandle<std::io::Result<()>>)>,
     runner: JoinHandle<()>,
     tending: JoinHandle<()>,
     writer: JoinHandle<()>,
@@ -166,6 +172,7 @@ impl App {
             settings: settings.clone(),
         });
 
+        let operators = Arc::new(Operators::new(store.clone(), &settings));
         let metrics = crate::telemetry::metrics_handle()?;
         let parts = Data::new(Parts {
             store: store.clone(),
@@ -193,6 +200,7 @@ impl App {
                 waiting: tokio::sync::Semaphore::new(settings.media.waiting_max),
             },
             traces,
+            operators: operators.clone(),
             health,
             metrics: metrics.clone(),
             webhook_room: BodyRoom::new(settings.limits.webhooks_waiting_bytes),
@@ -204,13 +212,17 @@ impl App {
             (None, _) | (_, None) => None,
         };
         let (metrics_address, metrics_server) = serve_metrics(&settings, &parts)?.unzip();
+        let (console_address, console_server) = serve_console(&settings, &parts, certificate.as_ref())?.unzip();
         let (address, server) = serve(&settings, parts, certificate.as_ref())?;
         let handle = server.handle();
         let stop = CancellationToken::new();
         Ok(Self {
             address,
             metrics_address,
+            console_address,
+            operators,
             metrics_server: metrics_server.map(tokio::spawn),
+            console_server: console_server.map(|server| (server.handle(), tokio::spawn(server))),
             store: store.clone(),
             directory,
             messaging_limits,
@@ -241,6 +253,10 @@ impl App {
         }
         if let Some(metrics_server) = self.metrics_server {
             metrics_server.abort();
+        }
+        if let Some((handle, serving)) = self.console_server {
+            handle.stop(true).await;
+            drop(serving.await);
         }
         self.stop.cancel();
         let finished = async {
@@ -419,8 +435,9 @@ fn serve(
         workers => workers,
     };
     let with_metrics = settings.server.metrics_bind.is_none();
+    let with_console = settings.console.enabled && settings.console.bind.is_none();
     let server = HttpServer::new(move || {
-        ActixApp::new().app_data(parts.clone()).configure(|config| routes(config, with_metrics))
+        ActixApp::new().app_data(parts.clone()).configure(|config| routes(config, with_metrics, with_console))
     })
     .workers(workers)
     .max_connections((settings.server.connections_max / workers).max(1))
@@ -451,6 +468,28 @@ fn serve_metrics(
         .disable_signals()
         .bind(bind)
         .with_context(|| format!("could not listen on server.metrics_bind = {bind}; is another program there?"))?;
+    let address = *server.addrs().first().context("a server that is bound has an address")?;
+    Ok(Some((address, server.run())))
+}
+
+/// The console at an address of its own, when that is wished.
+fn serve_console(
+    settings: &Settings,
+    parts: &Data<Parts>,
+    certificate: Option<&Arc<Certificate>>,
+) -> anyhow::Result<Option<(SocketAddr, actix_web::dev::Server)>> {
+    let Some(bind) = settings.console.bind.filter(|_| settings.console.enabled) else { return Ok(None) };
+    let parts = parts.clone();
+    let server = HttpServer::new(move || ActixApp::new().app_data(parts.clone()).configure(console_routes))
+        .workers(1)
+        .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
+        .disable_signals();
+    let bound = match certificate {
+        Some(certificate) => server.bind_rustls_0_23(bind, certificate.server_config()?),
+        None => server.bind(bind),
+    };
+    let server =
+        bound.with_context(|| format!("could not listen on console.bind = {bind}; is another program there?"))?;
     let address = *server.addrs().first().context("a server that is bound has an address")?;
     Ok(Some((address, server.run())))
 }

@@ -32,6 +32,7 @@ use cli::{
     suppress::SuppressArguments,
     sync::SyncArguments,
     unrecognized::UnrecognizedArguments,
+    user::UserArguments,
 };
 
 const ABOUT: &str = "The WhatsApp provider endpoint for CleverTap: durable, paced, in order";
@@ -117,6 +118,7 @@ enum Command {
     Backup(BackupArguments),
     Restore(RestoreArguments),
     RotateKey(RotateKeyArguments),
+    User(UserArguments),
     Bench(BenchArguments),
     /// Print the OpenAPI document of the bridge’s own endpoints
     Openapi,
@@ -196,6 +198,7 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Backup(arguments) => return cli::backup::backup(&settings()?, &arguments).await,
         Command::Restore(arguments) => return cli::restore::restore(&settings()?, &arguments).await,
         Command::RotateKey(arguments) => return cli::rotate_key::rotate_key(&settings()?, &arguments).await,
+        Command::User(arguments) => return cli::user::user(&settings()?, &arguments).await,
         Command::Bench(_) if file.is_some() => anyhow::bail!("the bench has settings of its own: leave out --settings"),
         Command::Bench(arguments) => cli::bench::bench(&arguments).await,
         Command::Openapi => cli::answer(&openapi::render()),

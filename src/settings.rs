@@ -38,6 +38,7 @@ pub struct Settings {
     pub repeats: Repeats,
     pub retention: Retention,
     pub alarms: Alarms,
+    pub console: Console,
     pub log: Log,
     pub traces: Traces,
 }
@@ -103,6 +104,16 @@ impl Settings {
             "" if self.server.tls_certificate.is_some() => format!("https://{}", self.server.bind),
             "" => format!("http://{}", self.server.bind),
             url => url.to_owned(),
+        }
+    }
+
+    /// How people reach the console, without a slash at the end.
+    pub fn console_url(&self) -> String {
+        let scheme = if self.server.tls_certificate.is_some() { "https" } else { "http" };
+        match (self.console.public_url.trim_end_matches('/'), self.console.bind) {
+            ("", Some(bind)) => format!("{scheme}://{bind}"),
+            ("", None) => self.public_url(),
+            (url, _) => url.to_owned(),
         }
     }
 

@@ -26,21 +26,33 @@ find_postgres() {
     done
 }
 
-install_postgres() {
+# Debian packages, where this is Debian and we may.
+install_packages() {
     local become=()
-    if [ ! -f /etc/debian_version ] || ! command -v apt-get >/dev/null; then
+    if [ "$(id -u)" != 0 ]; then
+        sudo -n true 2>/dev/null || give_up "needed and not here: run  sudo apt-get install -y $*"
+        become=(sudo -n)
+    fi
+    say "installing $*"
+    "${become[@]}" apt-get update -q </dev/null >&2
+    "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null >&2
+}
+
+is_debian() { [ -f /etc/debian_version ] && command -v apt-get >/dev/null; }
+
+install_postgres() {
+    if ! is_debian; then
         give_up "PostgreSQL's server is needed and not here: install it (Fedora: dnf install postgresql-server;" \
             "macOS: brew install postgresql; Arch: pacman -S postgresql), or set WABRIDGE_TEST_POSTGRES to the URL" \
             "of one on which databases may be made, like postgres://user:password@127.0.0.1/postgres"
     fi
-    if [ "$(id -u)" != 0 ]; then
-        sudo -n true 2>/dev/null || give_up "PostgreSQL is needed and not here: run  sudo apt-get install -y postgresql"
-        become=(sudo -n)
-    fi
-    say "installing PostgreSQL"
-    "${become[@]}" apt-get update -q </dev/null >&2
-    "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql \
-        </dev/null >&2
+    install_packages postgresql
+}
+
+# Chromium and its driver, for the tests of the console.
+install_chromium() {
+    is_debian || give_up "Chromium and chromedriver are needed for the tests of the console: install them, and have chromedriver in the PATH"
+    install_packages chromium chromium-driver
 }
 
 # PostgreSQL refuses to work for root.
@@ -90,6 +102,14 @@ if [ -z "${WABRIDGE_TEST_POSTGRES:-}" ]; then
         [ -n "$postgres" ] || give_up "PostgreSQL was installed and yet initdb is not in /usr/lib/postgresql/*/bin"
     fi
     start_postgres
+fi
+# Whoever asks for other tests by name needs no browser.
+case " $* " in
+    *" --test "*) [[ " $* " == *" browser "* ]] && wants_browser=yes || wants_browser= ;;
+    *) wants_browser=yes ;;
+esac
+if [ -n "$wants_browser" ] && ! command -v chromedriver >/dev/null; then
+    install_chromium
 fi
 cargo test --workspace "$@" </dev/null
 # The test of the fault checker needs a program that is broken: a build of its own, for whoever runs everything.

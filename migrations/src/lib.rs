@@ -18,6 +18,7 @@ mod m20261121_000006_channels;
 mod m20261121_000007_queue;
 mod m20261121_000008_alarms;
 mod m20261121_000009_replay;
+mod m20261121_000010_operators;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000004_suppressions::Migration),
             Box::new(m20261121_000008_alarms::Migration),
             Box::new(m20261121_000009_replay::Migration),
+            Box::new(m20261121_000010_operators::Migration),
         ]
     }
 }

@@ -2,35 +2,31 @@
 
 mod json;
 mod resend;
-mod timeline;
-mod waits;
 
 use std::{fmt::Write as _, process::ExitCode};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+pub(super) use wabridge::services::story::find;
 use wabridge::{
     app::{open_existing_store, trace_identities},
     clock,
-    domain::{callback::Subscription, ids::MessageId, outbound::Content, template::resolve},
+    domain::ids::MessageId,
     platforms,
     services::{
-        directory::owner_of,
-        rendered::differs,
+        story::{Line, lines, reasons, rendering_note},
         traces::identity::{Identities, Subject},
     },
     settings::Settings,
     store::{
         Store,
         configuration::Configuration,
-        events::LoggedEvent,
-        media::{MediaRow, MediaState},
         story::{Refused, StoredMessage},
     },
 };
 
 use self::resend::ResendArguments;
-use super::{answer, answer_json, counted, exit, report};
+use super::{answer, answer_json, exit, report};
 
 /// Tell one message’s whole story, or send it again
 #[derive(Args)]
@@ -78,7 +74,7 @@ pub(crate) async fn message(settings: &Settings, arguments: &MessageArguments) -
     match &arguments.command {
         None => show(settings, &arguments.show).await,
         Some(MessageCommand::Show(arguments)) => show(settings, arguments).await,
-        Some(MessageCommand::Resend(arguments)) => resend::resend(settings, arguments).await,
+        Some(MessageCommand::Resend(arguments)) => resend::resend_message(settings, arguments).await,
     }
 }
 
@@ -131,21 +127,6 @@ fn nothing_known(id: &str, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(exit::NOTHING_FOUND))
 }
 
-pub(super) async fn find(store: &Store, configuration: &Configuration, id: &str) -> anyhow::Result<Vec<StoredMessage>> {
-    if let Ok(id) = id.parse::<MessageId>() {
-        return Ok(store.message(id).await?.into_iter().collect());
-    }
-    let senders: Vec<_> = configuration.senders.iter().map(|sender| sender.key).collect();
-    if !senders.is_empty() {
-        let found = store.messages_by_provider_id(&senders, id).await?;
-        if !found.is_empty() {
-            return Ok(found);
-        }
-    }
-    let accounts: Vec<_> = configuration.accounts.iter().map(|account| account.key).collect();
-    Ok(if accounts.is_empty() { vec![] } else { store.messages_by_platform_id(&accounts, id).await? })
-}
-
 async fn tell(
     store: &Store,
     configuration: &Configuration,
@@ -180,7 +161,7 @@ async fn tell(
         let code = failure.code.map_or_else(String::new, |code| format!(" {code}"));
         writeln!(text, "  failure ({}{code}): {}", failure.reason.as_str(), failure.text)?;
     }
-    for reason in waits::reasons(store, configuration, message, clock::now()).await? {
+    for reason in reasons(store, configuration, message, clock::now()).await? {
         writeln!(text, "  waits: {reason}")?;
     }
     if let Some(note) = rendering_note(store, configuration, message).await? {
@@ -195,56 +176,20 @@ async fn tell(
         writeln!(text, "  request: {}", message.request)?;
     }
     writeln!(text)?;
-    timeline::tell(store, configuration, message, full, text).await?;
+    tell_lines(&lines(store, configuration, message, full).await?, full, text)?;
     writeln!(text)?;
     Ok(())
 }
 
-/// Whether the platform shows another text than the template, as it is listed now, has.
-async fn rendering_note(
-    store: &Store,
-    configuration: &Configuration,
-    message: &StoredMessage,
-) -> anyhow::Result<Option<String>> {
-    let account = configuration.accounts.iter().find(|account| account.key == message.account);
-    let sender = configuration.senders.iter().find(|sender| sender.key == message.sender);
-    let (Some(account), Some(sender), Some((name, language))) = (account, sender, &message.template) else {
-        return Ok(None);
-    };
-    let Some(platform) = platforms::find(&account.platform) else { return Ok(None) };
-    let Ok(request) = platform.parse_send(account, message.request.as_bytes()) else { return Ok(None) };
-    let Content::Template(content) = request.content else { return Ok(None) };
-    let mut lists = store.load_templates().await?;
-    let templates = lists.remove(&owner_of(sender)).unwrap_or_default();
-    let Ok(resolved) = resolve(&templates, name, language) else { return Ok(None) };
-    let parting = differs(resolved.template, &content);
-    Ok(parting.map(|parting| format!("the text of the message is not the template's: {parting}")))
-}
-
-/// Whether a callback URL is told of an event.
-fn hears(subscription: &Subscription, message: &StoredMessage, event: &LoggedEvent) -> bool {
-    subscription.account == message.account
-        && subscription.kind == event.kind
-        && subscription.sender.is_none_or(|sender| sender == event.sender)
-}
-
-/// `a file (document, application/pdf, 52311 bytes): stored`
-fn described(file: &MediaRow, full: bool) -> String {
-    let size = file.size_bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
-    let name = file.filename.as_ref().filter(|_| full).map(|name| format!(" {name:?}")).unwrap_or_default();
-    let mime_type = file.mime_type.as_deref().unwrap_or("of no known type");
-    let state = match (file.state, &file.reason, file.due_at) {
-        (MediaState::Pending, Some(reason), Some(due_at)) => {
-            let times = counted(file.attempts, "time", "times");
-            format!("not copied yet, tried {times}, again at {due_at}: {reason}")
+fn tell_lines(lines: &[Line], full: bool, text: &mut String) -> std::fmt::Result {
+    for line in lines {
+        writeln!(text, "  {:<24}  {}", line.time, line.what)?;
+        if let Some(entry) = line.entry.as_ref().filter(|_| full) {
+            writeln!(text, "      as it came: {entry}")?;
         }
-        (MediaState::Pending, _, _) => "not copied yet".to_owned(),
-        (MediaState::Failed, reason, _) => {
-            format!("could not be copied: {}", reason.as_deref().unwrap_or("no reason was noted"))
-        }
-        (MediaState::Stored | MediaState::Deleting, _, _) => file.state.as_str().to_owned(),
-    };
-    format!("a file ({}{name}, {mime_type}{size}): {state}", file.kind.as_str())
+        line.below.iter().try_for_each(|below| writeln!(text, "      {below}"))?;
+    }
+    Ok(())
 }
 
 fn tell_refused(configuration: &Configuration, refused: &Refused, full: bool, text: &mut String) -> anyhow::Result<()> {

@@ -23,6 +23,7 @@ pub(crate) mod status;
 pub(crate) mod suppress;
 pub(crate) mod sync;
 pub(crate) mod unrecognized;
+pub(crate) mod user;
 mod when;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -32,6 +33,7 @@ pub(crate) use wabridge::domain::words::counted;
 use wabridge::{
     domain::{
         account::{Account, Sender},
+        operator::Actor,
         phone::PhoneNumber,
     },
     store::configuration::Configuration,
@@ -76,6 +78,12 @@ pub(crate) fn known_number<'a>(configuration: &'a Configuration, text: &str) -> 
     let number = PhoneNumber::from_international(text);
     let sender = number.and_then(|number| configuration.sender(&number));
     sender.ok_or_else(|| not_found(format!("there is no number {text}; `wabridge status` lists them")))
+}
+
+/// Who types, for the audit log.
+pub(crate) fn this_user() -> Actor {
+    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
+    Actor::of_command_line(user.as_deref().unwrap_or("unknown"))
 }
 
 /// What a command did or found: a sentence for people, or one document for programs.

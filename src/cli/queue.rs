@@ -19,6 +19,7 @@ use wabridge::{
         ids::SenderKey,
         progress::Finding,
         queue::{QueueFilter, QueueRule, RuleAction},
+        words::moment,
     },
     services::queue::{self, Alike, Tally},
     settings::Settings,
@@ -27,7 +28,7 @@ use wabridge::{
 
 use super::{answer, answer_json, confirm, counted, exit, known_account, known_number, misused, report, status::ago};
 
-pub(crate) use tell::{RuleReport, moment, tell_rules};
+pub(crate) use tell::{RuleReport, tell_rules};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -309,9 +310,8 @@ async fn pause(store: &Store, configuration: &Configuration, arguments: &PauseAr
     let what = tell::name(configuration, &filter);
     if arguments.dry_run {
         let waiting = total(&survey(store, configuration, &filter).await?);
-        let expiry = waiting.map_or_else(String::new, |tally| {
-            format!("; the first of them expires at {}", tell::moment(tally.first_expiry))
-        });
+        let expiry = waiting
+            .map_or_else(String::new, |tally| format!("; the first of them expires at {}", moment(tally.first_expiry)));
         let messages = waiting.map_or(0, |tally| tally.messages());
         let first_expiry = waiting.map(|tally| tally.first_expiry.to_string());
         let value =

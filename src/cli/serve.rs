@@ -18,6 +18,7 @@ pub(crate) async fn serve(settings: Settings) -> anyhow::Result<()> {
     let database = settings.database.url.starts_with("sqlite:");
     let app = App::start(settings).await?;
     answer(&greeting(&app, scheme, &public_url, database))?;
+    answer(&console_line(&app).await?)?;
     let replaced = tokio::select! {
         waited = wait_for_signal() => waited.map(|()| false)?,
         () = app.replaced() => true,
@@ -72,6 +73,19 @@ fn greeting(app: &App, scheme: &str, public_url: &str, sqlite: bool) -> String {
         "Health: {public_url}/healthz, /readyz, {metrics}. API: {public_url}/openapi.json. Stop with Ctrl-C.\n"
     ));
     text
+}
+
+/// Where the console is; nobody can come in there before the link was used.
+async fn console_line(app: &App) -> anyhow::Result<String> {
+    if !app.operators.settings().enabled {
+        return Ok(String::new());
+    }
+    Ok(match app.operators.first_link().await? {
+        Some(link) => format!(
+            "Console: open {link}\n  and set your name and password there; it works once. `wabridge user link` prints another.\n"
+        ),
+        None => format!("Console: {}/console\n", app.operators.url()),
+    })
 }
 
 pub(crate) async fn simulate(settings: SimulatorSettings) -> anyhow::Result<()> {

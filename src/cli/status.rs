@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use clap::Args;
+pub(crate) use wabridge::domain::words::ago;
 use wabridge::{app::open_existing_store, clock, domain::time::UnixMillis, settings::Settings};
 
 use super::{
@@ -276,27 +277,4 @@ fn disabled(enabled: bool) -> &'static str {
 
 fn held(hold: Option<&HoldReport>, now: UnixMillis) -> String {
     hold.map_or_else(|| "works".to_owned(), |hold| format!("ON HOLD for {}: {}", ago(hold.since.0, now), hold.reason))
-}
-
-/// `3 h 20 min`, without what nobody reads.
-pub(crate) fn ago(since: UnixMillis, now: UnixMillis) -> String {
-    let seconds = now.since(since).as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        86_400.. => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_told_as_people_do() {
-        let at = |seconds: i64| ago(UnixMillis(0), UnixMillis::from_seconds(seconds));
-
-        assert_eq!([at(5), at(125), at(7500), at(100_000)], ["5 s", "2 min", "2 h 5 min", "1 d 3 h"]);
-    }
 }

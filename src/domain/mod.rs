@@ -16,6 +16,7 @@ pub mod inbound;
 pub mod messaging_limit;
 pub mod network;
 pub mod notice;
+pub mod operator;
 pub mod outbound;
 pub mod phone;
 pub mod preference;

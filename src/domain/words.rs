@@ -1,6 +1,8 @@
-//! Small words for people: the right number of a noun.
+//! Small words for people: the right number of a noun, times as people tell them.
 
 use std::fmt::Display;
+
+use super::time::UnixMillis;
 
 /// `1 message`, `2 messages`.
 pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
@@ -8,9 +10,33 @@ pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str, many: &st
     format!("{count} {noun}")
 }
 
+/// How long ago something was, in the two largest units.
+pub fn ago(since: UnixMillis, now: UnixMillis) -> String {
+    let seconds = now.since(since).as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        86_400.. => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// To the second: people compare it with their clock.
+pub fn moment(at: UnixMillis) -> String {
+    UnixMillis::from_seconds(at.as_seconds()).to_string().replace(".000Z", "Z")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_told_as_people_do() {
+        let at = |seconds: i64| ago(UnixMillis(0), UnixMillis::from_seconds(seconds));
+
+        assert_eq!([at(5), at(125), at(7500), at(100_000)], ["5 s", "2 min", "2 h 5 min", "1 d 3 h"]);
+        assert_eq!(moment(UnixMillis(1_795_000_000_194)), "2026-11-18T11:06:40Z");
+    }
 
     #[test]
     fn one_is_not_several_and_neither_is_several_one() {

@@ -4,7 +4,9 @@
 //! dialect (a path that is not ours, a body that never ends) is answered as [`error`] says.
 
 pub mod access;
+pub mod api;
 pub mod body;
+pub mod console;
 pub mod error;
 pub mod health;
 pub mod media;
@@ -21,7 +23,9 @@ use actix_web::web::{self, ServiceConfig};
 use crate::{
     platforms,
     pulse::Health,
-    services::{accept::Acceptor, directory::Directory, ingest::Ingestor, media::Shelf, traces::Traces},
+    services::{
+        accept::Acceptor, directory::Directory, ingest::Ingestor, media::Shelf, operators::Operators, traces::Traces,
+    },
     settings::Settings,
     store::Store,
 };
@@ -35,6 +39,7 @@ pub struct Parts {
     pub ingestor: Ingestor,
     pub media: Shelf,
     pub traces: Traces,
+    pub operators: Arc<Operators>,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.
@@ -43,8 +48,8 @@ pub struct Parts {
     pub webhook_places: tokio::sync::Semaphore,
 }
 
-/// The URL map, but for the numbers when they have an address of their own.
-pub fn routes(config: &mut ServiceConfig, with_metrics: bool) {
+/// The URL map, but for what has an address of its own: the numbers, the console.
+pub fn routes(config: &mut ServiceConfig, with_metrics: bool, with_console: bool) {
     // What comes most often stands first, and each kind in a scope of its own: a pattern is compared only when what stands
     // before it fits.
     let handshake_and_events = web::resource("/{provider}/{connection}")
@@ -75,6 +80,20 @@ pub fn routes(config: &mut ServiceConfig, with_metrics: bool) {
     if with_metrics {
         config.route("/metrics", web::get().to(health::metrics));
     }
+    if with_console {
+        api::routes(config);
+        console::routes(config);
+    }
+}
+
+/// What stands at `console.bind`.
+pub fn console_routes(config: &mut ServiceConfig) {
+    api::routes(config);
+    console::routes(config);
+    config
+        .route("/healthz", web::get().to(health::alive))
+        .route("/openapi.json", web::get().to(openapi::document))
+        .default_service(web::to(error::not_found));
 }
 
 /// What stands at `server.metrics_bind`.

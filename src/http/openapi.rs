@@ -3,7 +3,10 @@
 
 use actix_web::{HttpResponse, http::header::ContentType};
 use serde::Serialize;
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa::{
+    IntoParams, Modify, OpenApi, ToSchema,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,14 +27,42 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
         super::health::ready,
         super::health::metrics,
         document,
+        super::api::status::show,
+        super::api::messages::list,
+        super::api::messages::show,
+        super::api::messages::resend,
+        super::api::unrecognized::list,
+        super::api::users::list,
+        super::api::users::add,
+        super::api::users::change,
+        super::api::users::reset,
+        super::api::users::sign_out,
+        super::api::tokens::list,
+        super::api::tokens::make,
+        super::api::tokens::revoke,
+        super::api::audit::list,
     ),
     tags(
         (name = "platform", description = "Called by the engagement platform"),
         (name = "provider", description = "Called by the WhatsApp provider"),
         (name = "operation", description = "For operators and monitoring"),
-    )
+        (name = "messages", description = "Messages, for programs with a token"),
+        (name = "users", description = "People, tokens and the audit log, for programs with a token"),
+    ),
+    modifiers(&WithToken)
 )]
 struct Document;
+
+/// How callers of `/api/v1` show who they are.
+struct WithToken;
+
+impl Modify for WithToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("wab_…").build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
 
 /// The answer to a message: `status` is `success` or `failure`.
 #[derive(Serialize, ToSchema)]

@@ -48,6 +48,15 @@ const RELEASE_HEARD_AFTER: Duration = Duration::from_secs(10);
 /// Templates that are named to somebody who named another.
 const TEMPLATES_NAMED_MAX: usize = 20;
 
+/// The command that ends a rule, by what the rule names. Templates are on hold and released, parts of queues paused and resumed.
+pub fn resume_command(named: [(&str, Option<&str>); 5]) -> String {
+    let has = |wanted: &str| named.iter().any(|(option, value)| *option == wanted && value.is_some());
+    let command = if has("template") && !has("campaign") { "release" } else { "queue resume" };
+    let options: String =
+        named.into_iter().filter_map(|(option, value)| Some(format!(" --{option} {}", value?))).collect();
+    format!("wabridge {command}{options}")
+}
+
 /// Messages that wait alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Alike {

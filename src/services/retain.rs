@@ -7,7 +7,7 @@ use super::directory::Directory;
 use crate::{
     clock,
     domain::messaging_limit::DAY,
-    settings::Retention,
+    settings::{Console, Retention},
     store::{Store, StoreError, retain::Aging},
 };
 
@@ -25,6 +25,7 @@ pub async fn forget_old(
     directory: &Directory,
     ages: &Retention,
     repeat_window: Duration,
+    console: &Console,
 ) -> Result<(), StoreError> {
     let now = clock::now();
     let step = ages.rows_per_step;
@@ -59,6 +60,7 @@ pub async fn forget_old(
             );
         }
     }
+    store.forget_operators_past(now, console.session_max, console.sign_in_window, ages.audit).await?;
     repeat(step, || store.forget_callbacks(now.minus(ages.events), step)).await?;
     repeat(step, || store.forget_replays(now.minus(ages.attempts), step)).await?;
     for _ in 0..SPACE_STEPS_MAX {

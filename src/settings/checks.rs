@@ -40,6 +40,7 @@ pub fn contradictions(settings: &Settings) -> Vec<String> {
     check_media(settings, &mut findings);
     check_retention(settings, &mut findings);
     check_alarms(settings, &mut findings);
+    check_console(settings, &mut findings);
     check_log(settings, &mut findings);
     findings.0.extend(super::traces::contradictions(&settings.traces));
     findings.0
@@ -114,6 +115,37 @@ fn check_server(settings: &Settings, findings: &mut Findings) {
     findings.unless(proxy.is_empty() || is_web_url(proxy), || {
         "security.https_proxy is not a URL: write it like http://proxy.example.com:3128, or leave it empty".to_owned()
     });
+}
+
+fn check_console(settings: &Settings, findings: &mut Findings) {
+    let console = &settings.console;
+    let url = &console.public_url;
+    findings.unless(url.is_empty() || is_web_url(url), || {
+        format!("console.public_url `{url}` is not a URL: write it like https://console.example.com")
+    });
+    // Port 0 is another one each time.
+    let bind = console.bind.filter(|address| address.port() != 0);
+    findings.unless(bind != Some(settings.server.bind), || {
+        "console.bind is the same address as server.bind: give it another port, or leave it empty".to_owned()
+    });
+    findings.unless(bind.is_none() || bind != settings.server.metrics_bind, || {
+        "console.bind is the same address as server.metrics_bind: give it another port".to_owned()
+    });
+    for (key, value) in [
+        ("console.session_idle", console.session_idle),
+        ("console.link_lives", console.link_lives),
+        ("console.token_max", console.token_max),
+        ("console.sign_in_window", console.sign_in_window),
+        ("retention.audit", settings.retention.audit),
+    ] {
+        findings.some_time(key, value);
+    }
+    findings.unless(console.session_idle <= console.session_max, || {
+        "console.session_idle is longer than console.session_max, so it would never end a session: lower the first"
+            .to_owned()
+    });
+    findings.at_least_one("console.sign_in_tries_per_name", console.sign_in_tries_per_name as usize);
+    findings.at_least_one("console.sign_in_tries_per_address", console.sign_in_tries_per_address as usize);
 }
 
 pub(super) fn is_web_url(text: &str) -> bool {

@@ -244,6 +244,9 @@ pub struct Retention {
     /// Also how long links to files live.
     #[serde(with = "humantime_serde")]
     pub media: Duration,
+    /// Also tokens that ended.
+    #[serde(with = "humantime_serde")]
+    pub audit: Duration,
     /// Counted from when a link was last seen.
     #[serde(with = "humantime_serde")]
     pub person_links: Duration,
@@ -279,6 +282,30 @@ pub struct Alarms {
     pub queue_late_by: Duration,
     /// In percent of the disk.
     pub disk_free_min: u8,
+}
+
+/// The web console and `/api/v1`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Console {
+    pub enabled: bool,
+    /// Where it is served instead; `None`: at `server.bind`.
+    #[serde(with = "optional_address")]
+    pub bind: Option<SocketAddr>,
+    /// As written; [`Settings::console_url`](super::Settings::console_url) gives the one to use.
+    pub public_url: String,
+    #[serde(with = "humantime_serde")]
+    pub session_idle: Duration,
+    #[serde(with = "humantime_serde")]
+    pub session_max: Duration,
+    #[serde(with = "humantime_serde")]
+    pub link_lives: Duration,
+    #[serde(with = "humantime_serde")]
+    pub token_max: Duration,
+    pub sign_in_tries_per_name: u32,
+    pub sign_in_tries_per_address: u32,
+    #[serde(with = "humantime_serde")]
+    pub sign_in_window: Duration,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

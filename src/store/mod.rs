@@ -33,6 +33,7 @@ pub(crate) use self::{
 
 pub mod activity;
 pub mod alarms;
+pub mod audit;
 pub mod backup;
 pub mod ballast;
 pub mod batch;
@@ -50,6 +51,7 @@ pub mod leases;
 mod link;
 pub mod media;
 pub mod notices;
+pub mod operators;
 pub mod outbound;
 pub mod overview;
 pub mod people;
@@ -65,7 +67,9 @@ pub mod retain;
 pub mod rotate;
 mod rows;
 pub mod schema;
+pub mod search;
 pub mod secrets;
+pub mod sessions;
 pub mod set_back;
 pub mod silence;
 pub mod story;
@@ -76,6 +80,7 @@ pub mod templates;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 pub mod unrecognized;
 pub mod vault;
 pub mod wakeups;

@@ -8,6 +8,7 @@ use sea_orm::{DbErr, QueryResult};
 
 use super::{
     DatabaseTransaction, Doing, Store, StoreError,
+    audit::{AuditEntry, append},
     batch::Effects,
     execute, ingest,
     outbound::{Settlement, id_list, odd_value},
@@ -184,6 +185,7 @@ impl Store {
         seen: &StoredMessage,
         expires_at: UnixMillis,
         note: &str,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let doing = "send a message again";
         let transaction = self.begin().await.doing("begin")?;
@@ -196,6 +198,7 @@ impl Store {
         let sql = "INSERT INTO operator_notes (message, at, note) VALUES ($1, $2, $3) \
                    ON CONFLICT (message, at) DO UPDATE SET note = excluded.note";
         execute(&transaction, sql, vec![seen.id.0.into(), self.now().0.into(), note.into()]).await.doing(doing)?;
+        append(&transaction, entry, self.now()).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         Ok(settled == 1)
     }

@@ -239,7 +239,7 @@ mod tests {
     use crate::store::testing::on_each_database;
 
     /// Tables that lose their rows by age, and the setting that says when.
-    const AGING: [(&str, &str); 23] = [
+    const AGING: [(&str, &str); 28] = [
         ("outbound_messages", "retention.messages"),
         ("send_attempts", "retention.messages"),
         ("operator_notes", "retention.messages"),
@@ -261,14 +261,20 @@ mod tests {
         ("activity", "a day"),
         ("recent_people", "a day, and what the housekeeping takes to come round"),
         ("alarms", "alarms.every after they were over"),
+        ("operator_links", "when they expire"),
+        ("operator_sessions", "console.session_max"),
+        ("sign_in_tries", "console.sign_in_window"),
+        ("api_tokens", "retention.audit after they ended; at most TOKENS_MAX"),
+        ("audit_log", "retention.audit"),
         ("instances", "a day after they were last seen"),
         ("seaql_migrations", "never: one row for each step of the schema"),
     ];
     /// Tables that are as long as what is configured.
-    const CONFIGURED: [&str; 13] = [
+    const CONFIGURED: [&str; 14] = [
         "connections",
         "accounts",
         "senders",
+        "operators",
         "channels",
         "subscriptions",
         "suppression_syncs",

@@ -191,7 +191,7 @@ mod tests {
     use crate::store::{testing::on_each_database, vault::MasterKey};
 
     /// Columns of bytes that hold hashes, or what somebody sent: nothing that the master key seals.
-    const NOT_SEALED: [(&str, &str); 8] = [
+    const NOT_SEALED: [(&str, &str); 11] = [
         ("message_keys", "content_hash"),
         ("provider_ids", "hash"),
         ("inbound_keys", "hash"),
@@ -200,6 +200,9 @@ mod tests {
         ("suppressions", "person"),
         ("recent_people", "people"),
         ("refused_requests", "request"),
+        ("operator_links", "hash"),
+        ("operator_sessions", "hash"),
+        ("api_tokens", "hash"),
     ];
     const SEALED: [(&str, &str); 4] =
         [("connections", "secrets"), ("accounts", "credentials"), ("secrets", "value"), ("subscriptions", "url")];

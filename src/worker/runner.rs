@@ -310,7 +310,8 @@ impl Runner {
                 forgot_at = Instant::now();
                 let ages = &self.settings.retention;
                 let window = self.settings.repeats.window;
-                if let Err(error) = forget_old(&self.store, &self.directory, ages, window).await {
+                if let Err(error) = forget_old(&self.store, &self.directory, ages, window, &self.settings.console).await
+                {
                     tracing::error!(error = %telemetry::Chain(&error), "could not forget old data");
                 }
                 if let Err(error) = self.keep_media().await {

@@ -12,6 +12,8 @@ mod budget;
 mod callbacks;
 mod check;
 mod command_line;
+mod console;
+mod console_api;
 mod crash;
 mod endpoints;
 mod erasure;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use wabridge::{
     clock,
     domain::failure::Failure,
+    services::story::{hears, reasons},
     store::{
         Store,
         callbacks::CallbackState,
@@ -12,8 +13,6 @@ use wabridge::{
         story::{EarlierSend, Refused, StoredMessage},
     },
 };
-
-use super::{hears, waits};
 
 pub(super) async fn story(
     store: &Store,
@@ -38,7 +37,7 @@ pub(super) async fn story(
             })
         })
         .collect();
-    let waits = waits::reasons(store, configuration, message, clock::now()).await?;
+    let waits = reasons(store, configuration, message, clock::now()).await?;
     let notes = store.operator_notes(message.id).await?;
     let mut events = Vec::new();
     for logged in store.events_of(message).await? {

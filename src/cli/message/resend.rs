@@ -2,22 +2,19 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 use wabridge::{
     app::open_existing_store,
-    clock,
-    domain::{
-        resend::{Resend, may_resend},
-        status::DeliveryStatus,
-    },
+    domain::status::DeliveryStatus,
+    services::resend::{self, NotResent},
     settings::Settings,
-    store::{Store, configuration::Configuration, story::StoredMessage},
+    store::{Store, configuration::Configuration},
 };
 
 use super::{find, nothing_known};
-use crate::cli::{misused, report};
+use crate::cli::{misused, report, this_user};
 
 /// Send a message again that failed, expired or was cancelled
 ///
@@ -47,7 +44,7 @@ pub(crate) struct ResendArguments {
     json: bool,
 }
 
-pub(crate) async fn resend(settings: &Settings, arguments: &ResendArguments) -> anyhow::Result<ExitCode> {
+pub(crate) async fn resend_message(settings: &Settings, arguments: &ResendArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
     let configuration = store.load_configuration().await?;
     let found = find(&store, &configuration, &arguments.id).await?;
@@ -63,22 +60,19 @@ pub(crate) async fn resend(settings: &Settings, arguments: &ResendArguments) -> 
             return Err(misused(problem));
         }
     };
-    let (state, delivery) = (message.state, message.delivery);
-    match may_resend(state, delivery, message.failure.as_ref(), message.due_at.is_some()) {
-        Resend::Never(why) => bail!("{} is not sent again: {why}", message.id),
-        Resend::Risky(why) if !arguments.force => {
-            bail!("{} is not sent again: {why}. Say --force if you mean it", message.id)
+    let id = message.id;
+    let wanted = (arguments.reason.as_str(), arguments.force);
+    let expires_at = match resend::resend(&store, &configuration, &this_user(), message, wanted).await {
+        Ok(expires_at) => expires_at,
+        Err(NotResent::Never(why)) => bail!("{id} is not sent again: {why}"),
+        Err(NotResent::Risky(why)) => bail!("{id} is not sent again: {why}. Say --force if you mean it"),
+        Err(NotResent::NoAccount) => bail!("the account of {id} does not exist any more"),
+        Err(NotResent::Moved) => {
+            bail!("{id} has moved in this moment; look at `wabridge message {id}` and try again")
         }
-        Resend::Risky(_) | Resend::Fine => {}
-    }
-    let account = configuration.accounts.iter().find(|account| account.key == message.account);
-    let account = account.with_context(|| format!("the account of {} does not exist any more", message.id))?;
-    let expires_at = clock::now().plus(account.policy.expire_after.of(message.category));
-    let note = format!("sent again by an operator ({}); it was {}", arguments.reason, standing(message));
-    if !store.send_again(message, expires_at, &note).await? {
-        bail!("{} has moved in this moment; look at `wabridge message {}` and try again", message.id, message.id);
-    }
-    let told = match delivery {
+        Err(NotResent::Store(error)) => return Err(error.into()),
+    };
+    let told = match message.delivery {
         Some(DeliveryStatus::Failed) => "; its failure was reported, and what comes of it now will be too",
         Some(DeliveryStatus::Sent | DeliveryStatus::Delivered | DeliveryStatus::Read) | None => "",
     };
@@ -101,11 +95,4 @@ async fn ensure_not_refused(store: &Store, configuration: &Configuration, id: &s
         newest.kind,
         newest.answer
     )
-}
-
-/// How it stood, in words.
-fn standing(message: &StoredMessage) -> String {
-    let delivery = message.delivery.map_or_else(String::new, |delivery| format!(", {}", delivery.as_str()));
-    let failure = message.failure.as_ref().map_or_else(String::new, |failure| format!(": {}", failure.text));
-    format!("{}{delivery}{failure}", message.state.as_str())
 }

@@ -11,6 +11,7 @@ use wabridge::{
         ids::{AccountKey, SenderKey},
         queue::{QueueFilter, QueueRule, QueueRules, RuleAction, RuleEnd, Waiting},
         time::UnixMillis,
+        words::moment,
     },
     services::{
         messaging_limit::{LimitUse, limit_use},
@@ -252,21 +253,6 @@ impl RuleReport {
 }
 
 impl RuleReport {
-    /// What ends this rule, and those that are narrower.
-    pub(crate) fn resume_command(&self) -> String {
-        let parts = [
-            ("account", &self.account),
-            ("number", &self.number),
-            ("campaign", &self.campaign),
-            ("template", &self.template),
-            ("language", &self.language),
-        ];
-        let options: String =
-            parts.into_iter().filter_map(|(option, value)| Some(format!(" --{option} {}", value.as_ref()?))).collect();
-        let command = if self.is_template() { "release" } else { "queue resume" };
-        format!("wabridge {command}{options}")
-    }
-
     /// Templates are on hold and released, parts of queues paused and resumed.
     fn is_template(&self) -> bool {
         self.template.is_some() && self.campaign.is_none()
@@ -328,11 +314,6 @@ fn group_name(alike: &Alike) -> String {
         Some((name, language)) => format!("{campaign}, template {name} ({language})"),
         None => format!("{campaign}, freeform"),
     }
-}
-
-/// To the second: people compare it with their clock.
-pub(crate) fn moment(at: UnixMillis) -> String {
-    UnixMillis::from_seconds(at.as_seconds()).to_string().replace(".000Z", "Z")
 }
 
 fn lasts(seconds: u64) -> String {

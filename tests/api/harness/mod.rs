@@ -11,6 +11,7 @@ mod database;
 mod messages;
 mod options;
 mod process;
+mod visitor;
 
 use std::{
     collections::BTreeMap,
@@ -39,6 +40,7 @@ pub(crate) use self::{
     messages::{Message, person},
     options::*,
     process::{LOG_FILE, Process},
+    visitor::PASSWORD,
 };
 
 /// How long to wait for something that should happen at once: two cores may be very busy.
@@ -279,6 +281,14 @@ impl TestApp {
     /// Messages whose way is not at its end.
     pub(crate) async fn open_messages(&self) -> i64 {
         self.queues().await.iter().map(open).sum()
+    }
+
+    /// Where the console of a bridge in this process is, when it has an address of its own.
+    pub(crate) fn console_address(&self) -> Option<std::net::SocketAddr> {
+        match &self.bridge {
+            Bridge::Here(app) => app.console_address,
+            Bridge::Process(_) | Bridge::Stopped => panic!("only a bridge in this process can be looked into"),
+        }
     }
 
     /// What a bridge in this process knows.

@@ -1,6 +1,6 @@
 //! Why a message has not gone yet, and what ends that.
 
-use wabridge::{
+use crate::{
     domain::{
         account::{Account, Hold, Sender, UnknownOutcome},
         failure::FailureReason,
@@ -9,22 +9,19 @@ use wabridge::{
         queue::{RuleAction, Waiting},
         template::{TemplateStatus, Unresolved, resolve},
         time::UnixMillis,
+        words::{ago, moment},
     },
     platforms,
     services::{
         directory::owner_of,
         messaging_limit::{LimitUse, limit_use},
+        queue::resume_command,
     },
     store::{Store, StoreError, configuration::Configuration, leases::LeaseKind, story::StoredMessage},
 };
 
-use crate::cli::{
-    queue::{RuleReport, moment},
-    status::ago,
-};
-
 /// All that a message waits for, in words; nothing when it is done or on its way.
-pub(super) async fn reasons(
+pub async fn reasons(
     store: &Store,
     configuration: &Configuration,
     message: &StoredMessage,
@@ -147,13 +144,22 @@ async fn rule(
     };
     let rules = store.queue_rules().await?;
     Ok(rules.verdict(&waiting, now).map(|rule| {
-        let report = RuleReport::of(configuration, rule, now);
+        let filter = &rule.filter;
+        let account = configuration.accounts.iter().find(|account| Some(account.key) == filter.account);
+        let sender = configuration.senders.iter().find(|sender| Some(sender.key) == filter.sender);
+        let command = resume_command([
+            ("account", account.map(|account| account.id.as_str())),
+            ("number", sender.map(|sender| sender.number.as_e164())),
+            ("campaign", filter.campaign.as_deref()),
+            ("template", filter.template.as_deref()),
+            ("language", filter.language.as_deref()),
+        ]);
         let word = match rule.action {
             RuleAction::Pause if rule.filter.is_template() => "its template is on hold",
             RuleAction::Pause => "paused",
             RuleAction::Cancel => "about to be cancelled, by a rule",
         };
-        format!("{word} for {}: {}; `{}`", ago(rule.since, now), rule.reason, report.resume_command())
+        format!("{word} for {}: {}; `{command}`", ago(rule.since, now), rule.reason)
     }))
 }
 

@@ -1,12 +1,14 @@
 //! What happened to one message, one line for each thing that happened, in order of time.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use wabridge::{
+use crate::{
     domain::{
         callback::{EventKind, Subscription},
         outbound::SendState,
+        status::DeliveryStatus,
         time::UnixMillis,
+        words::moment,
     },
     store::{
         Store, StoreError,
@@ -18,47 +20,68 @@ use wabridge::{
 };
 
 use super::{described, hears};
-use crate::cli::queue::moment;
 
 /// One thing that happened, and what belongs to it.
-struct Line {
-    at: UnixMillis,
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub at: UnixMillis,
     /// As far as whoever told it knows it.
-    time: String,
-    what: String,
-    below: Vec<String>,
+    pub time: String,
+    pub what: String,
+    pub tone: Tone,
+    /// The provider's own entry, as it came.
+    pub entry: Option<String>,
+    pub below: Vec<String>,
+}
+
+/// Whether it is good news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Plain,
+    Good,
+    Bad,
+    /// Somebody of ours decided it.
+    Ours,
+}
+
+impl Tone {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Ours => "ours",
+        }
+    }
 }
 
 impl Line {
-    fn new(at: UnixMillis, what: String) -> Self {
-        Self { at, time: at.to_string(), what, below: vec![] }
+    fn new(at: UnixMillis, what: String, tone: Tone) -> Self {
+        Self { at, time: at.to_string(), what, tone, entry: None, below: vec![] }
     }
 }
 
 /// Providers tell times in whole seconds.
 const SECOND_MS: i64 = 1_000;
 
-pub(super) async fn tell(
+/// Everything, in order. `full`: with names of files.
+pub async fn lines(
     store: &Store,
     configuration: &Configuration,
     message: &StoredMessage,
     full: bool,
-    text: &mut String,
-) -> anyhow::Result<()> {
+) -> Result<Vec<Line>, StoreError> {
     let accepted = format!("accepted; to be sent before {}", message.expires_at);
-    let mut lines = vec![Line::new(message.id.made_at(), accepted)];
+    let mut lines = vec![Line::new(message.id.made_at(), accepted, Tone::Plain)];
     let earlier = store.earlier_sends(message.id).await?;
     lines.extend(tries(&sends(message, &earlier), &store.failed_tries(message.id).await?));
-    lines.extend(store.operator_notes(message.id).await?.into_iter().map(|(at, note)| Line::new(at, note)));
+    let notes = store.operator_notes(message.id).await?;
+    lines.extend(notes.into_iter().map(|(at, note)| Line::new(at, note, Tone::Ours)));
     for event in store.events_of(message).await? {
-        lines.push(event_line(store, configuration, message, &event, full).await?);
+        lines.push(event_line(store, configuration, message, event, full).await?);
     }
     lines.sort_by_key(|line| line.at);
-    for line in lines {
-        writeln!(text, "  {:<24}  {}", line.time, line.what)?;
-        line.below.iter().try_for_each(|below| writeln!(text, "      {below}"))?;
-    }
-    Ok(())
+    Ok(lines)
 }
 
 /// One send: the message as it stands, or as it stood when an operator sent it again.
@@ -99,7 +122,8 @@ fn tries(sends: &[Send<'_>], failed: &[FailedTry]) -> Vec<Line> {
         let taken = taken.and_then(|send| send.provider_message_id);
         let after_all = taken.map_or_else(String::new, |id| format!("; it was taken as {id} all the same"));
         let FailedTry { attempt, took_ms, failure, .. } = tried;
-        lines.push(Line::new(tried.started_at, format!("try {attempt}, {took_ms} ms: {}{after_all}", failure.text)));
+        let what = format!("try {attempt}, {took_ms} ms: {}{after_all}", failure.text);
+        lines.push(Line::new(tried.started_at, what, Tone::Bad));
     }
     let last_tries = sends.iter().filter(|send| failed.iter().all(|tried| tried.attempt != send.attempts));
     lines.extend(last_tries.filter_map(last_try));
@@ -109,60 +133,61 @@ fn tries(sends: &[Send<'_>], failed: &[FailedTry]) -> Vec<Line> {
 /// The last try of a send, when it did not fail.
 fn last_try(send: &Send<'_>) -> Option<Line> {
     let (attempt, sent_at) = (send.attempts, send.sent_at?);
-    let what = match send.state {
+    let (what, tone) = match send.state {
         SendState::Submitted => {
             let answered = send.took_ms.map(|took| format!("answered after {took} ms"));
             let taken = send.provider_message_id.map(|id| format!("taken as {id}"));
             let parts = [Some(format!("sent (try {attempt})")), answered, taken];
-            parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+            (parts.into_iter().flatten().collect::<Vec<_>>().join(", "), Tone::Good)
         }
-        SendState::Sending => format!("being sent (try {attempt})"),
-        SendState::Unknown => format!("try {attempt}: the server stopped before an answer came"),
+        SendState::Sending => (format!("being sent (try {attempt})"), Tone::Plain),
+        SendState::Unknown => (format!("try {attempt}: the server stopped before an answer came"), Tone::Bad),
         // It was its turn, and it did not leave: what is told of it says why.
         SendState::Queued | SendState::Rejected | SendState::Expired | SendState::Cancelled => return None,
     };
-    Some(Line::new(sent_at, what))
+    Some(Line::new(sent_at, what, tone))
 }
 
 async fn event_line(
     store: &Store,
     configuration: &Configuration,
     message: &StoredMessage,
-    event: &LoggedEvent,
+    event: LoggedEvent,
     full: bool,
-) -> anyhow::Result<Line> {
-    let what = match (event.kind, event.status) {
-        (EventKind::Inbound, _) => "a reply came".to_owned(),
-        (EventKind::Notice, _) => "a notice of the provider".to_owned(),
-        (EventKind::Status, Some(status)) => match &event.failure {
-            Some(failure) => format!("{}: {}", status.as_str(), failure.text),
-            None => status.as_str().to_owned(),
-        },
-        (EventKind::Status, None) => "a status that this version does not know".to_owned(),
+) -> Result<Line, StoreError> {
+    let (what, tone) = match (event.kind, event.status) {
+        (EventKind::Inbound, _) => ("a reply came".to_owned(), Tone::Good),
+        (EventKind::Notice, _) => ("a notice of the provider".to_owned(), Tone::Plain),
+        (EventKind::Status, Some(status)) => (
+            match &event.failure {
+                Some(failure) => format!("{}: {}", status.as_str(), failure.text),
+                None => status.as_str().to_owned(),
+            },
+            if status == DeliveryStatus::Failed { Tone::Bad } else { Tone::Good },
+        ),
+        (EventKind::Status, None) => ("a status that this version does not know".to_owned(), Tone::Plain),
     };
-    let mut line = happened(event.occurred_at, event.recorded_at, &what);
-    if let Some(entry) = event.entry.as_ref().filter(|_| full) {
-        line.below.push(format!("as it came: {entry}"));
-    }
+    let mut line = happened(event.occurred_at, event.recorded_at, &what, tone);
     if let Some(file) = store.media_of_event(message.account, event.place).await? {
         line.below.push(format!("with {}", described(&file, full)));
     }
     if event.told_before {
         line.below.push("not told again: it was told of an earlier send".to_owned());
     }
-    for subscription in configuration.subscriptions.iter().filter(|subscription| hears(subscription, message, event)) {
-        line.below.extend(telling(store, configuration, subscription, event).await?);
+    for subscription in configuration.subscriptions.iter().filter(|subscription| hears(subscription, message, &event)) {
+        line.below.extend(telling(store, configuration, subscription, &event).await?);
     }
+    line.entry = event.entry;
     Ok(line)
 }
 
 /// Somewhere in its second, and before we heard of it.
-fn happened(occurred_at: UnixMillis, recorded_at: UnixMillis, what: &str) -> Line {
+fn happened(occurred_at: UnixMillis, recorded_at: UnixMillis, what: &str, tone: Tone) -> Line {
     let whole = occurred_at.0.rem_euclid(SECOND_MS) == 0;
     let last = if whole { UnixMillis(occurred_at.0 + SECOND_MS - 1) } else { occurred_at };
     let time = if whole { moment(occurred_at) } else { occurred_at.to_string() };
     let what = format!("{what} (heard {recorded_at})");
-    Line { at: last.min(recorded_at).max(occurred_at), time, what, below: vec![] }
+    Line { time, ..Line::new(last.min(recorded_at).max(occurred_at), what, tone) }
 }
 
 /// What a callback URL was told of an event.
@@ -262,11 +287,11 @@ mod tests {
     #[test]
     fn a_time_in_whole_seconds_stands_as_late_in_its_second_as_it_can_be() {
         let second = UnixMillis(1_795_000_000_000);
-        let line = happened(second, UnixMillis(second.0 + 186), "sent");
+        let line = happened(second, UnixMillis(second.0 + 186), "sent", Tone::Good);
         assert_eq!((line.at.0 - second.0, line.time.contains('.')), (186, false));
-        let late = happened(second, UnixMillis(second.0 + 60_000), "sent");
+        let late = happened(second, UnixMillis(second.0 + 60_000), "sent", Tone::Good);
         assert_eq!(late.at.0 - second.0, 999);
-        let ours = happened(UnixMillis(second.0 + 7), UnixMillis(second.0 + 9), "failed");
+        let ours = happened(UnixMillis(second.0 + 7), UnixMillis(second.0 + 9), "failed", Tone::Bad);
         assert_eq!((ours.at.0 - second.0, ours.time.contains(".007")), (7, true));
     }
 }

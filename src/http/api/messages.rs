@@ -1,0 +1,365 @@
+//! Messages: searching, one whole story, sending again.
+
+use actix_web::{
+    HttpResponse,
+    http::StatusCode,
+    web::{Data, Json, Path, Query},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Caller, page_size, problem::Problem};
+use crate::{
+    clock,
+    domain::{
+        failure::Failure,
+        ids::MessageId,
+        operator::{Actor, Permission},
+        outbound::SendState,
+        status::DeliveryStatus,
+        time::UnixMillis,
+    },
+    http::Parts,
+    services::{
+        directory::Snapshot,
+        masking,
+        operators::require,
+        resend::{self, NotResent},
+        search::{self, Wanted},
+        story,
+    },
+    store::{search::MessageSearch, story::StoredMessage},
+};
+
+/// What messages are wanted; everything that is named must fit.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct MessageQuery {
+    /// An id of ours (`msg_…`), of CleverTap or of WhatsApp, or a telephone number: whole, or with `personal:read` its last
+    /// five digits or more.
+    q: Option<String>,
+    /// An account's id.
+    account: Option<String>,
+    /// A business number.
+    number: Option<String>,
+    /// A template's exact name.
+    template: Option<String>,
+    /// CleverTap's campaign: part 2 of the msgId.
+    campaign: Option<String>,
+    /// Where the bridge's work on it stands: queued, sending, submitted, rejected, unknown, expired, cancelled.
+    state: Option<String>,
+    /// What WhatsApp said of it: sent, failed, delivered, read.
+    delivery: Option<String>,
+    /// WhatsApp's error code.
+    code: Option<i64>,
+    /// Accepted at this time or later, in RFC 3339.
+    #[param(example = "2026-11-21T09:30:00Z")]
+    since: Option<String>,
+    /// Accepted before this time.
+    until: Option<String>,
+    /// `next` of the page before.
+    before: Option<String>,
+    /// Messages on a page, 1 to 200; 50 unless said otherwise.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<usize>,
+}
+
+/// A page of messages, the newest first.
+#[derive(Serialize, ToSchema)]
+pub struct MessageList {
+    messages: Vec<MessageSummary>,
+    /// `before` of the next page; none after the last. A page may be short, or empty, and yet have a next one: a search looks back
+    /// through time for a tenth of a second and no longer.
+    next: Option<String>,
+    /// How far back was looked; none when everything was.
+    looked_back_to: Option<String>,
+}
+
+/// A message. Without `personal:read` the recipient is masked, and so are WhatsApp's id and failures' texts.
+#[derive(Serialize, ToSchema)]
+pub struct MessageSummary {
+    #[schema(example = "msg_06xtcv2j80000")]
+    id: String,
+    #[schema(example = "7|1790000000|20261120|7|0")]
+    platform_message_id: String,
+    #[schema(example = "wamid.HBgM")]
+    provider_message_id: Option<String>,
+    #[schema(example = "acme")]
+    account: Option<String>,
+    #[schema(example = "+918880110022")]
+    number: Option<String>,
+    #[schema(example = "+919876500001")]
+    recipient: String,
+    #[schema(example = "utility")]
+    category: String,
+    #[schema(example = "order_update")]
+    template: Option<String>,
+    #[schema(example = "en")]
+    language: Option<String>,
+    #[schema(example = "submitted")]
+    state: String,
+    #[schema(example = "read")]
+    delivery: Option<String>,
+    failure: Option<MessageFailure>,
+    #[schema(example = "2026-11-21T09:30:00.000Z")]
+    accepted_at: String,
+    expires_at: String,
+    sent_at: Option<String>,
+    #[schema(example = 1)]
+    attempts: i16,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct MessageFailure {
+    #[schema(example = "unreachable")]
+    reason: String,
+    /// The provider's.
+    #[schema(example = 131026)]
+    code: Option<i64>,
+    text: String,
+}
+
+/// A message and all that happened to it.
+#[derive(Serialize, ToSchema)]
+pub struct MessageStory {
+    #[serde(flatten)]
+    message: MessageSummary,
+    /// Why it has not gone yet, in words.
+    waits: Vec<String>,
+    /// In order of time.
+    timeline: Vec<TimelineEntry>,
+    /// CleverTap's request as it came; with `personal:read`.
+    request: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct TimelineEntry {
+    #[schema(example = "2026-11-21T09:30:01Z")]
+    at: String,
+    #[schema(example = "delivered")]
+    what: String,
+    /// plain, good, bad, or ours: somebody decided it.
+    #[schema(example = "good")]
+    tone: String,
+    /// What belongs to it, such as who was told.
+    details: Vec<String>,
+    /// The provider's entry as it came; with `personal:read`.
+    entry: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResendRequest {
+    /// Why, for the message's story and the audit log.
+    #[serde(default)]
+    #[schema(example = "the template is mended", max_length = 200)]
+    reason: String,
+    /// Also when the person may get it twice, or WhatsApp has advised against it.
+    #[serde(default)]
+    force: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ResendAnswer {
+    #[schema(example = "msg_06xtcv2j80000")]
+    id: String,
+    expires_at: String,
+}
+
+/// Search for messages.
+#[utoipa::path(
+    get, path = "/api/v1/messages", tag = "messages", operation_id = "list_messages", params(MessageQuery), security(("token" = [])),
+    responses(
+        (status = 200, description = "A page of messages, the newest first", body = MessageList),
+        (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list(
+    parts: Data<Parts>,
+    caller: Caller,
+    query: Query<MessageQuery>,
+) -> Result<Json<MessageList>, Problem> {
+    let limit = page_size(query.limit)?;
+    let snapshot = parts.directory.snapshot();
+    let wanted = wanted(&snapshot, query.into_inner())?;
+    let found = search::search(&parts.store, &snapshot, &caller.0, wanted, limit).await?;
+    Ok(Json(MessageList {
+        messages: found.messages.iter().map(|message| summary(&snapshot, &caller.0, message)).collect(),
+        looked_back_to: found.next.map(|next| next.made_at().to_string()),
+        next: found.next.map(|next| next.to_string()),
+    }))
+}
+
+/// One message and all that happened to it.
+#[utoipa::path(
+    get, path = "/api/v1/messages/{id}", tag = "messages", operation_id = "show_message", security(("token" = [])),
+    params(("id" = String, Path, description = "Our id", example = "msg_06xtcv2j80000")),
+    responses(
+        (status = 200, description = "The message", body = MessageStory),
+        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such message", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn show(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Result<Json<MessageStory>, Problem> {
+    let actor = &caller.0;
+    let message = search::one(&parts.store, actor, &id).await?;
+    let configuration = parts.store.load_configuration().await?;
+    let whole = actor.may(Permission::ReadPersonal);
+    let lines = story::lines(&parts.store, &configuration, &message, whole).await?;
+    let waits = story::reasons(&parts.store, &configuration, &message, clock::now()).await?;
+    let timeline = lines.into_iter().map(|line| TimelineEntry {
+        at: line.time,
+        what: masking::text(actor, &line.what),
+        tone: line.tone.as_str().to_owned(),
+        details: line.below.iter().map(|below| masking::text(actor, below)).collect(),
+        entry: line.entry.filter(|_| whole),
+    });
+    Ok(Json(MessageStory {
+        timeline: timeline.collect(),
+        waits: waits.iter().map(|wait| masking::text(actor, wait)).collect(),
+        request: whole.then(|| message.request.clone()),
+        message: summary(&parts.directory.snapshot(), actor, &message),
+    }))
+}
+
+/// Send a message again that failed, expired or was cancelled.
+#[utoipa::path(
+    post, path = "/api/v1/messages/{id}/resend", tag = "messages", operation_id = "resend_message", security(("token" = [])),
+    params(("id" = String, Path, description = "Our id", example = "msg_06xtcv2j80000")),
+    request_body = ResendRequest,
+    responses(
+        (status = 202, description = "It waits to be sent again", body = ResendAnswer),
+        (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope messages:resend", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such message", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is not sent again as it stands, or needs `force`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn resend(
+    parts: Data<Parts>,
+    caller: Caller,
+    id: Path<String>,
+    body: Json<ResendRequest>,
+) -> Result<HttpResponse, Problem> {
+    require(&caller.0, Permission::ResendMessages)?;
+    let message = search::one(&parts.store, &caller.0, &id).await?;
+    let configuration = parts.store.load_configuration().await?;
+    let wanted = (body.reason.as_str(), body.force);
+    match resend::resend(&parts.store, &configuration, &caller.0, &message, wanted).await {
+        Ok(expires_at) => {
+            let answer = ResendAnswer { id: message.id.to_string(), expires_at: expires_at.to_string() };
+            Ok(HttpResponse::Accepted().json(answer))
+        }
+        Err(NotResent::Store(error)) => Err(error.into()),
+        Err(NotResent::Risky(why)) => Err(Problem::new(
+            StatusCode::CONFLICT,
+            format!("not sent again: {why}. Say \"force\": true if you mean it"),
+        )),
+        Err(not @ (NotResent::Never(_) | NotResent::NoAccount | NotResent::Moved)) => {
+            Err(Problem::new(StatusCode::CONFLICT, format!("not sent again: {not}")))
+        }
+    }
+}
+
+fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
+    let account = match &query.account {
+        None => None,
+        Some(id) => {
+            let account = snapshot.account(id);
+            Some(account.ok_or_else(|| Problem::of_field("account", format!("there is no account {id}")))?.key)
+        }
+    };
+    let sender = match &query.number {
+        None => None,
+        Some(number) => {
+            let digits = number.trim_start_matches('+');
+            let sender = snapshot.senders().find(|sender| sender.number.digits() == digits);
+            let unknown = || Problem::of_field("number", format!("there is no business number {number}"));
+            Some(sender.ok_or_else(unknown)?.key)
+        }
+    };
+    let filter = MessageSearch {
+        account,
+        sender,
+        recipient: None,
+        platform_message_id: None,
+        campaign: query.campaign,
+        template: query.template,
+        state: word("state", query.state.as_deref(), &STATES, SendState::as_str)?,
+        delivery: word("delivery", query.delivery.as_deref(), &DELIVERIES, DeliveryStatus::as_str)?,
+        failure_code: query.code,
+        since: time("since", query.since.as_deref())?,
+        until: time("until", query.until.as_deref())?,
+        before: match query.before.as_deref() {
+            None => None,
+            Some(text) => {
+                Some(text.parse::<MessageId>().map_err(|error| Problem::of_field("before", error.to_string()))?)
+            }
+        },
+    };
+    Ok(Wanted { text: query.q.unwrap_or_default(), filter })
+}
+
+const STATES: [SendState; 7] = [
+    SendState::Queued,
+    SendState::Sending,
+    SendState::Submitted,
+    SendState::Rejected,
+    SendState::Unknown,
+    SendState::Expired,
+    SendState::Cancelled,
+];
+const DELIVERIES: [DeliveryStatus; 4] =
+    [DeliveryStatus::Sent, DeliveryStatus::Failed, DeliveryStatus::Delivered, DeliveryStatus::Read];
+
+fn word<T: Copy>(
+    field: &str,
+    text: Option<&str>,
+    known: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Result<Option<T>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let found = known.iter().copied().find(|one| name(*one) == text);
+    let names = || known.iter().map(|one| name(*one)).collect::<Vec<_>>().join(", ");
+    found.map(Some).ok_or_else(|| Problem::of_field(field, format!("{field} is one of {}", names())))
+}
+
+fn time(field: &str, text: Option<&str>) -> Result<Option<UnixMillis>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let read = chrono::DateTime::parse_from_rfc3339(text);
+    let read = read.map_err(|_| Problem::of_field(field, format!("{field} is a time like 2026-11-21T09:30:00Z")))?;
+    Ok(Some(UnixMillis(read.timestamp_millis())))
+}
+
+fn summary(snapshot: &Snapshot, actor: &Actor, message: &StoredMessage) -> MessageSummary {
+    let (template, language) = message.template.clone().unzip();
+    let failure = |failure: &Failure| MessageFailure {
+        reason: failure.reason.as_str().to_owned(),
+        code: failure.code,
+        text: masking::text(actor, &failure.text),
+    };
+    MessageSummary {
+        id: message.id.to_string(),
+        platform_message_id: message.platform_message_id.clone(),
+        provider_message_id: message.provider_message_id.as_ref().map(|id| masking::provider_id(actor, id)),
+        account: snapshot.account_by_key(message.account).map(|account| account.id.clone()),
+        number: snapshot.sender(message.sender).map(|sender| sender.number.as_e164().to_owned()),
+        recipient: masking::number(actor, &message.recipient),
+        category: message.category.as_str().to_owned(),
+        template,
+        language,
+        state: message.state.as_str().to_owned(),
+        delivery: message.delivery.map(|delivery| delivery.as_str().to_owned()),
+        failure: message.failure.as_ref().map(failure),
+        accepted_at: message.id.made_at().to_string(),
+        expires_at: message.expires_at.to_string(),
+        sent_at: message.sent_at.map(|at| at.to_string()),
+        attempts: message.attempts,
+    }
+}

@@ -1,0 +1,131 @@
+//! `/api/v1`: what the console does, for programs. The same services, asked by a token instead of a person.
+//!
+//! A caller shows `Authorization: Bearer wab_…`; what it may do are the token's scopes. Lists are pages: `next` of one is
+//! `before` of the next. What cannot be done is a [`problem::Problem`].
+
+pub mod audit;
+pub mod messages;
+pub mod problem;
+pub mod status;
+pub mod tokens;
+pub mod unrecognized;
+pub mod users;
+
+use actix_web::{
+    Error, FromRequest, HttpMessage as _, HttpRequest,
+    body::{BoxBody, MessageBody},
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
+    middleware::{Next, from_fn},
+    web::{self, Data, ServiceConfig},
+};
+
+use self::problem::Problem;
+use super::{Parts, access::remote_address};
+use crate::domain::operator::Actor;
+
+/// What a request may send.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Lines of one page, unless fewer are asked for.
+pub(super) const LINES_PER_PAGE_MAX: usize = 200;
+const LINES_PER_PAGE: usize = 50;
+
+/// Everything under `/api/v1`.
+pub(super) fn routes(config: &mut ServiceConfig) {
+    let scope = web::scope("/api/v1")
+        .wrap(from_fn(with_token))
+        .app_data(web::JsonConfig::default().limit(BODY_BYTES_MAX).error_handler(|error, _| bad(&error)))
+        .app_data(web::QueryConfig::default().error_handler(|error, _| bad(&error)))
+        .app_data(web::PathConfig::default().error_handler(|error, _| not_here(&error)))
+        .route("/status", web::get().to(status::show))
+        .route("/messages", web::get().to(messages::list))
+        .route("/messages/{id}", web::get().to(messages::show))
+        .route("/messages/{id}/resend", web::post().to(messages::resend))
+        .route("/unrecognized", web::get().to(unrecognized::list))
+        .route("/users", web::get().to(users::list))
+        .route("/users", web::post().to(users::add))
+        .route("/users/{name}", web::patch().to(users::change))
+        .route("/users/{name}/reset", web::post().to(users::reset))
+        .route("/users/{name}/sessions", web::delete().to(users::sign_out))
+        .route("/tokens", web::get().to(tokens::list))
+        .route("/tokens", web::post().to(tokens::make))
+        .route("/tokens/{key}", web::delete().to(tokens::revoke))
+        .route("/audit", web::get().to(audit::list))
+        .default_service(web::to(nothing_here));
+    config.service(scope);
+}
+
+async fn nothing_here() -> Result<&'static str, Problem> {
+    Err(Problem::new(
+        StatusCode::NOT_FOUND,
+        "nothing lives here, or not for this method; /openapi.json lists what does",
+    ))
+}
+
+fn bad(error: &dyn std::fmt::Display) -> Error {
+    Problem::new(StatusCode::BAD_REQUEST, format!("{error}; /openapi.json says what is expected")).into()
+}
+
+fn not_here(error: &dyn std::fmt::Display) -> Error {
+    Problem::new(StatusCode::NOT_FOUND, error.to_string()).into()
+}
+
+/// Lets in who shows a token that opens.
+async fn with_token(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let mut response = match caller(request.request()).await {
+        Ok(actor) => {
+            request.extensions_mut().insert(Caller(actor));
+            next.call(request).await?.map_into_boxed_body()
+        }
+        Err(problem) => request.error_response(problem).map_into_boxed_body(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
+}
+
+async fn caller(request: &HttpRequest) -> Result<Actor, Problem> {
+    let stranger = |text: &str| Problem::new(StatusCode::UNAUTHORIZED, text);
+    let parts = request.app_data::<Data<Parts>>().ok_or_else(|| stranger("the server is not set up"))?;
+    let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = shown.and_then(|shown| {
+        let (scheme, token) = shown.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    let token = token.ok_or_else(|| {
+        stranger("show a token: Authorization: Bearer wab_…; an owner makes one in the console, under API tokens")
+    })?;
+    let address = remote_address(request, &parts.settings.server.trusted_proxies);
+    let actor = parts.operators.caller(token, address).await?;
+    actor.ok_or_else(|| stranger("this token opens nothing: it was taken back, has expired, or never was one"))
+}
+
+/// Who calls. Handlers behind [`with_token`] get it as an argument.
+#[derive(Clone)]
+pub struct Caller(pub Actor);
+
+impl FromRequest for Caller {
+    type Error = Error;
+    type Future = std::future::Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = request.extensions().get::<Self>().cloned();
+        std::future::ready(caller.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "show a token").into()))
+    }
+}
+
+/// How many lines somebody wants on a page.
+fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
+    match limit.unwrap_or(LINES_PER_PAGE) {
+        limit @ 1..=LINES_PER_PAGE_MAX => Ok(limit),
+        _ => Err(Problem::of_field("limit", format!("a page has 1 to {LINES_PER_PAGE_MAX} lines"))),
+    }
+}

@@ -1,0 +1,87 @@
+//! What the API says when something cannot be done: RFC 9457, with what to do in `detail`.
+
+use std::fmt;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    body::BoxBody,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{services::operators::Refusal, store::StoreError, telemetry};
+
+/// `application/problem+json`
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    #[schema(example = "about:blank")]
+    r#type: &'static str,
+    #[schema(example = "Not Found")]
+    title: &'static str,
+    #[schema(example = 404)]
+    status: u16,
+    /// What is wrong, and what to do.
+    #[schema(example = "there is no user asha")]
+    detail: String,
+    /// The field that must be changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Problem");
+        Self { r#type: "about:blank", title, status: status.as_u16(), detail: detail.into(), field: None }
+    }
+
+    pub(super) fn of_field(field: &str, detail: impl Into<String>) -> Self {
+        Self { field: Some(field.to_owned()), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            Refusal::NotAllowed(_) => Self::new(StatusCode::FORBIDDEN, text),
+            Refusal::NotFound(_) => Self::new(StatusCode::NOT_FOUND, text),
+            Refusal::Invalid { field, .. } => Self::of_field(field, text),
+            Refusal::Conflict(_) => Self::new(StatusCode::CONFLICT, text),
+            Refusal::WrongPassword => Self::new(StatusCode::UNAUTHORIZED, text),
+            Refusal::TooManyTries { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, text),
+            Refusal::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, text),
+            Refusal::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = %telemetry::Chain(&error), "the API could not answer");
+        let text = "the server could not do this just now; its log says why. Try again in a moment";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let mut answer = HttpResponse::build(self.status_code());
+        if self.status == StatusCode::UNAUTHORIZED.as_u16() {
+            answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        let body = serde_json::to_string(self).expect("texts and numbers are always JSON");
+        answer.content_type("application/problem+json").body(body)
+    }
+}

@@ -1,0 +1,85 @@
+//! How things stand: what needs a person, and each number's queue.
+
+use actix_web::web::{Data, Json};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Caller, problem::Problem};
+use crate::{domain::operator::Permission, http::Parts, services::operators::require};
+
+#[derive(Serialize, ToSchema)]
+pub struct Standing {
+    #[schema(example = "0.1.0")]
+    version: String,
+    /// What is wrong now: the alarms that last.
+    alarms: Vec<Alarm>,
+    numbers: Vec<NumberStanding>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Alarm {
+    #[schema(example = "callbacks_failing")]
+    kind: String,
+    subject: String,
+    text: String,
+    since: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct NumberStanding {
+    #[schema(example = "+918880110022")]
+    number: String,
+    #[schema(example = "acme")]
+    account: Option<String>,
+    /// In the queue, due now.
+    queued: i64,
+    /// Waiting for a later time.
+    waiting: i64,
+    sending: i64,
+    /// Nobody knows whether these went out.
+    unknown: i64,
+    oldest_queued: Option<String>,
+    /// Why it is on hold.
+    hold: Option<String>,
+}
+
+/// What needs attention, and each number's queue.
+#[utoipa::path(
+    get, path = "/api/v1/status", tag = "messages", operation_id = "status", security(("token" = [])),
+    responses(
+        (status = 200, description = "How things stand", body = Standing),
+        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn show(parts: Data<Parts>, caller: Caller) -> Result<Json<Standing>, Problem> {
+    require(&caller.0, Permission::ReadMessages)?;
+    let alarms = parts.store.alarms().await?.into_iter().filter(|alarm| alarm.over_at.is_none()).map(|alarm| Alarm {
+        kind: alarm.kind.as_str().to_owned(),
+        subject: alarm.subject,
+        text: alarm.text,
+        since: alarm.raised_at.to_string(),
+    });
+    let queues = parts.store.queues().await?;
+    let snapshot = parts.directory.snapshot();
+    let mut senders: Vec<_> = snapshot.senders().collect();
+    senders.sort_by(|one, other| one.number.cmp(&other.number));
+    let numbers = senders.into_iter().map(|sender| {
+        let queue = queues.get(&sender.key).cloned().unwrap_or_default();
+        NumberStanding {
+            number: sender.number.as_e164().to_owned(),
+            account: snapshot.account_by_key(sender.account).map(|account| account.id.clone()),
+            queued: queue.queued,
+            waiting: queue.waiting_for_retry,
+            sending: queue.sending,
+            unknown: queue.unknown,
+            oldest_queued: queue.oldest_queued.map(|at| at.to_string()),
+            hold: sender.hold.as_ref().map(|hold| hold.reason.clone()),
+        }
+    });
+    Ok(Json(Standing {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        alarms: alarms.collect(),
+        numbers: numbers.collect(),
+    }))
+}

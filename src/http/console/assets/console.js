@@ -1,0 +1,79 @@
+// What the pages cannot do by themselves: keys, copying, the choice between light and dark. Everything works without it.
+"use strict";
+
+const themes = ["auto", "light", "dark"];
+
+function chosenTheme() {
+  return document.documentElement.dataset.theme || "auto";
+}
+
+function nameTheme(button) {
+  const label = "Theme: " + chosenTheme();
+  button.querySelector("[data-theme-name]").textContent = label;
+}
+
+function turnTheme() {
+  const next = themes[(themes.indexOf(chosenTheme()) + 1) % themes.length];
+  if (next === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = next;
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = "wabridge_theme=" + next + "; Path=/console; Max-Age=31536000; SameSite=Lax" + secure;
+}
+
+async function copyText(button) {
+  const text = button.dataset.copy;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without TLS the browser gives no clipboard; an older way is left.
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  const before = button.textContent;
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = before; }, 1500);
+}
+
+document.addEventListener("click", (event) => {
+  const copy = event.target.closest("[data-copy]");
+  if (copy) copyText(copy);
+  const theme = event.target.closest("[data-turn-theme]");
+  if (theme) {
+    turnTheme();
+    nameTheme(theme);
+  }
+});
+
+// A row has one link; the keys go from one to the next.
+function moveRow(step) {
+  const links = [...document.querySelectorAll("[data-row]")];
+  if (links.length === 0) return;
+  const at = links.indexOf(document.activeElement);
+  const next = at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(Math.max(at + step, 0), links.length - 1);
+  links[next].focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  if (event.key === "Escape" && typing) typing.blur();
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const search = document.querySelector("[data-search]");
+  if (event.key === "/" && search) {
+    event.preventDefault();
+    search.focus();
+    search.select();
+  } else if (event.key === "j") {
+    moveRow(1);
+  } else if (event.key === "k") {
+    moveRow(-1);
+  }
+});
+
+document.querySelectorAll("[data-turn-theme]").forEach((button) => {
+  button.hidden = false;
+  nameTheme(button);
+});

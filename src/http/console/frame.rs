@@ -1,0 +1,161 @@
+//! What stands around every page: navigation, who is signed in, light or dark.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{self, ContentType},
+    },
+};
+use askama::Template;
+
+use super::{
+    Trouble, Visitor,
+    assets::{ADDRESSES, Addresses},
+};
+use crate::domain::{operator::Permission, time::UnixMillis};
+
+/// The part of a page that all have.
+pub(super) struct Frame {
+    pub(super) title: String,
+    pub(super) theme: Option<&'static str>,
+    pub(super) assets: &'static Addresses,
+    pub(super) nav: Vec<Entry>,
+    pub(super) name: String,
+    pub(super) role: &'static str,
+    pub(super) csrf: String,
+    /// What was done just now.
+    pub(super) done: Option<&'static str>,
+}
+
+/// A way to another page.
+pub(super) struct Entry {
+    pub(super) href: &'static str,
+    pub(super) name: &'static str,
+    /// Begins a group with this heading.
+    pub(super) group: Option<&'static str>,
+    /// A path within 16 by 16.
+    pub(super) icon: &'static str,
+    pub(super) here: bool,
+}
+
+/// All pages in the navigation, and what one must be allowed to go there.
+const PAGES: [(&str, &str, Option<&str>, Permission, &str); 5] = [
+    (
+        "/console/messages",
+        "Messages",
+        None,
+        Permission::ReadMessages,
+        "M2.5 4.5a2 2 0 0 1 2-2h7a2 2 0 0 1 2 2v4a2 2 0 0 1-2 2H8l-3.5 3v-3a2 2 0 0 1-2-2z",
+    ),
+    (
+        "/console/unrecognized",
+        "Unknown and skipped",
+        None,
+        Permission::ReadMessages,
+        "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM6.3 6.4a1.8 1.8 0 1 1 2.6 1.6c-.6.3-.9.7-.9 1.3M8 11.3v.1",
+    ),
+    (
+        "/console/users",
+        "Users",
+        Some("Settings"),
+        Permission::ManageUsers,
+        "M8 7.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM3 13.5c.4-2.6 2.4-4 5-4s4.6 1.4 5 4",
+    ),
+    (
+        "/console/tokens",
+        "API tokens",
+        None,
+        Permission::ManageUsers,
+        "M5.5 13a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM7.3 8.7 13 3M10.5 5.5l2 2",
+    ),
+    ("/console/audit", "Audit log", None, Permission::ReadAudit, "M4 2.5h8v11H4zM6.3 5.5h3.4M6.3 8h3.4M6.3 10.5h2"),
+];
+
+/// What pages say when they come after a change, by the word in their address.
+const DONE: [(&str, &str); 7] = [
+    ("resent", "It waits to be sent again."),
+    ("role", "The role is changed."),
+    ("signed-out", "They are signed out everywhere."),
+    ("disabled", "They may not sign in any more."),
+    ("enabled", "They may sign in again."),
+    ("revoked", "The token opens nothing any more."),
+    ("password", "Your password is changed, and your other sessions have ended."),
+];
+
+impl Frame {
+    /// `here`: the page of the navigation that this belongs to.
+    pub(super) fn new(request: &HttpRequest, visitor: &Visitor, title: impl Into<String>, here: &str) -> Self {
+        let word = request.query_string().split('&').find_map(|pair| pair.strip_prefix("done="));
+        let entry = |(href, name, group, _, icon)| Entry { href, name, group, icon, here: href == here };
+        let allowed = PAGES.into_iter().filter(|(.., permission, _)| visitor.actor.may(*permission));
+        Self {
+            nav: allowed.map(entry).collect(),
+            name: visitor.name.clone(),
+            role: visitor.role.as_str(),
+            csrf: visitor.csrf.clone(),
+            done: word.and_then(|word| DONE.iter().find(|(known, _)| *known == word)).map(|(_, text)| *text),
+            ..Self::alone(request, title)
+        }
+    }
+
+    /// For a page without navigation.
+    pub(super) fn alone(request: &HttpRequest, title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            theme: theme(request),
+            assets: &ADDRESSES,
+            nav: vec![],
+            name: String::new(),
+            role: "",
+            csrf: String::new(),
+            done: None,
+        }
+    }
+}
+
+/// What the visitor chose; `None`: as their system has it.
+fn theme(request: &HttpRequest) -> Option<&'static str> {
+    let chosen = cookie(request, "wabridge_theme")?;
+    ["light", "dark"].into_iter().find(|theme| *theme == chosen)
+}
+
+/// A cookie's value.
+pub(super) fn cookie<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    let cookies = request.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok());
+    cookies.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
+/// A page, or a part of one.
+pub(super) fn page(template: &impl Template) -> Result<HttpResponse, Trouble> {
+    page_as(StatusCode::OK, template)
+}
+
+/// The same for what could not be done as it was asked.
+pub(super) fn page_as(status: StatusCode, template: &impl Template) -> Result<HttpResponse, Trouble> {
+    let text = template.render().map_err(|error| Trouble::ours(&error))?;
+    Ok(HttpResponse::build(status).content_type(ContentType::html()).body(text))
+}
+
+/// What a change is answered with: the page that shows it, by a request of its own, so that going back repeats nothing.
+pub(super) fn see_other(location: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((header::LOCATION, location)).finish()
+}
+
+/// Whether a part of the page was asked for, and not the whole.
+pub(super) fn wants_part(request: &HttpRequest) -> bool {
+    let has = |name: &str| request.headers().contains_key(name);
+    has("hx-request") && !has("hx-history-restore-request")
+}
+
+/// A time for a list: `21 Nov 16:22:31`.
+pub(super) fn short_time(at: UnixMillis) -> String {
+    let time = chrono::DateTime::from_timestamp_millis(at.0);
+    time.map_or_else(|| at.to_string(), |time| time.format("%-d %b %H:%M:%S").to_string())
+}
+
+/// The same with the year, for what may be long ago.
+pub(super) fn long_time(at: UnixMillis) -> String {
+    let time = chrono::DateTime::from_timestamp_millis(at.0);
+    time.map_or_else(|| at.to_string(), |time| time.format("%Y-%m-%d %H:%M").to_string())
+}

@@ -1,0 +1,197 @@
+//! One message and all that happened to it; sending it again.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Data, Form},
+};
+use askama::Template;
+use serde::Deserialize;
+
+use super::{
+    Frame, Trouble, Visitor,
+    messages::{Status, content_name},
+    page, see_other,
+};
+use crate::{
+    clock,
+    domain::{
+        operator::{Actor, Permission},
+        outbound::SendState,
+        resend::Resend,
+        status::DeliveryStatus,
+    },
+    http::Parts,
+    services::{
+        masking,
+        operators::{Refusal, require},
+        resend::{self, NotResent},
+        search,
+        story::{self, Line},
+    },
+    store::{configuration::Configuration, story::StoredMessage},
+};
+
+#[derive(Template)]
+#[template(path = "console/message.html")]
+struct Page {
+    frame: Frame,
+    id: String,
+    story: Story,
+    resend: Option<ResendPart>,
+}
+
+/// What changes while somebody looks.
+#[derive(Template)]
+#[template(path = "console/message_story.html")]
+struct Story {
+    id: String,
+    /// More will happen to it soon.
+    open: bool,
+    status: Status,
+    failure: Option<FailurePart>,
+    waits: Vec<String>,
+    note: Option<String>,
+    to: String,
+    number: String,
+    account: String,
+    template: String,
+    accepted_at: String,
+    attempts: i16,
+    platform_message_id: String,
+    provider_message_id: String,
+    lines: Vec<LinePart>,
+    /// As it came; for those who may see it.
+    request: Option<String>,
+}
+
+struct FailurePart {
+    heading: String,
+    text: String,
+}
+
+struct LinePart {
+    tone: &'static str,
+    time: String,
+    what: String,
+    below: Vec<String>,
+    entry: Option<String>,
+}
+
+struct ResendPart {
+    never: Option<&'static str>,
+    risk: Option<&'static str>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ResendForm {
+    #[serde(default)]
+    reason: String,
+    force: Option<String>,
+}
+
+/// `GET /console/messages/{id}`
+pub(super) async fn show(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Trouble> {
+    let message = search::one(&parts.store, &visitor.actor, &id).await?;
+    let resend = visitor.actor.may(Permission::ResendMessages).then(|| match resend::judge(&message) {
+        Resend::Fine => ResendPart { never: None, risk: None },
+        Resend::Risky(why) => ResendPart { never: None, risk: Some(why) },
+        Resend::Never(why) => ResendPart { never: Some(why), risk: None },
+    });
+    let story = gather(&parts, &visitor.actor, &message).await?;
+    let frame = Frame::new(&request, &visitor, message.id.to_string(), "/console/messages");
+    page(&Page { frame, id: message.id.to_string(), story, resend })
+}
+
+/// `GET /console/messages/{id}/story`
+pub(super) async fn story(
+    parts: Data<Parts>,
+    visitor: Visitor,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Trouble> {
+    let message = search::one(&parts.store, &visitor.actor, &id).await?;
+    page(&gather(&parts, &visitor.actor, &message).await?)
+}
+
+/// `POST /console/messages/{id}/resend`
+pub(super) async fn resend(
+    parts: Data<Parts>,
+    visitor: Visitor,
+    id: web::Path<String>,
+    form: Form<ResendForm>,
+) -> Result<HttpResponse, Trouble> {
+    require(&visitor.actor, Permission::ResendMessages)?;
+    let message = search::one(&parts.store, &visitor.actor, &id).await?;
+    let configuration = parts.store.load_configuration().await?;
+    let wanted = (form.reason.as_str(), form.force.is_some());
+    match resend::resend(&parts.store, &configuration, &visitor.actor, &message, wanted).await {
+        Ok(_) => Ok(see_other(&format!("/console/messages/{}?done=resent", message.id))),
+        Err(NotResent::Store(error)) => Err(error.into()),
+        Err(not) => Err(Refusal::Conflict(format!("{} is not sent again: {not}", message.id)).into()),
+    }
+}
+
+async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage) -> Result<Story, Trouble> {
+    let whole = actor.may(Permission::ReadPersonal);
+    let configuration: Configuration = parts.store.load_configuration().await?;
+    let account = configuration.accounts.iter().find(|account| account.key == message.account);
+    let sender = configuration.senders.iter().find(|sender| sender.key == message.sender);
+    let seen = |text: String| masking::text(actor, &text);
+    let lines = story::lines(&parts.store, &configuration, message, whole).await?;
+    let waits = story::reasons(&parts.store, &configuration, message, clock::now()).await?;
+    let note = story::rendering_note(&parts.store, &configuration, message).await?;
+    let provider_message_id = message.provider_message_id.as_ref().map(|id| masking::provider_id(actor, id));
+    let failure = message.failure.as_ref().map(|failure| {
+        let code = failure.code.map_or_else(String::new, |code| format!(" {code}"));
+        let heading = format!("{}{code}", failure.reason.as_str().replace('_', " "));
+        FailurePart { heading, text: seen(failure.text.clone()) }
+    });
+    Ok(Story {
+        id: message.id.to_string(),
+        open: is_open(message),
+        status: Status::of(message.state, message.delivery),
+        failure,
+        waits: waits.into_iter().map(seen).collect(),
+        note: note.map(seen),
+        to: masking::number(actor, &message.recipient),
+        number: sender.map_or("?", |sender| sender.number.as_e164()).to_owned(),
+        account: account.map_or("?", |account| account.id.as_str()).to_owned(),
+        template: format!("{}, {}", content_name(message), message.category.as_str().replace('_', " ")),
+        accepted_at: message.id.made_at().to_string(),
+        attempts: message.attempts,
+        platform_message_id: message.platform_message_id.clone(),
+        provider_message_id: provider_message_id.unwrap_or_else(|| "none yet".to_owned()),
+        lines: lines.into_iter().map(|line| line_part(actor, line)).collect(),
+        request: whole.then(|| pretty(&message.request)),
+    })
+}
+
+fn line_part(actor: &Actor, line: Line) -> LinePart {
+    let whole = actor.may(Permission::ReadPersonal);
+    LinePart {
+        tone: line.tone.as_str(),
+        time: line.time,
+        what: masking::text(actor, &line.what),
+        below: line.below.iter().map(|below| masking::text(actor, below)).collect(),
+        entry: line.entry.filter(|_| whole).map(|entry| pretty(&entry)),
+    }
+}
+
+/// Whether it is worth looking again in a few seconds.
+fn is_open(message: &StoredMessage) -> bool {
+    match message.state {
+        SendState::Queued | SendState::Sending | SendState::Unknown => true,
+        SendState::Submitted => matches!(message.delivery, None | Some(DeliveryStatus::Sent)),
+        SendState::Rejected | SendState::Expired | SendState::Cancelled => false,
+    }
+}
+
+/// JSON in lines; what is none stays as it is.
+pub(super) fn pretty(text: &str) -> String {
+    let value: Result<serde_json::Value, _> = serde_json::from_str(text);
+    value.ok().and_then(|value| serde_json::to_string_pretty(&value).ok()).unwrap_or_else(|| text.to_owned())
+}

@@ -1,0 +1,91 @@
+//! The console: pages for the people who run the bridge, rendered here and sent whole.
+//!
+//! A page is a file of handlers, a template or two in `templates/console`, a read in `store` and a test. A handler reads its
+//! request, asks a service as the [`Visitor`], and fills a template; [`guard`] has let in who may, and checked
+//! that what changes something came from one of our own forms. Whatever a service refuses becomes a page that says what to do
+//! ([`trouble`]). Nothing is loaded from elsewhere, and no script or style stands in a page.
+
+mod account;
+mod assets;
+mod audit;
+mod frame;
+mod guard;
+mod kept;
+mod message;
+mod messages;
+mod sign_in;
+mod tokens;
+mod trouble;
+mod users;
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+    middleware::from_fn,
+    web::{self, ServiceConfig},
+};
+
+use self::{
+    frame::{Frame, page, page_as, see_other},
+    guard::Guest,
+    trouble::Trouble,
+};
+use crate::services::operators::Visitor;
+
+/// What a form may send.
+const FORM_BYTES_MAX: usize = 64 * 1024;
+
+/// Lines of a list on one page.
+const LINES_PER_PAGE: usize = 50;
+
+/// Everything under `/console`, and the way to it.
+pub(super) fn routes(config: &mut ServiceConfig) {
+    let inside = web::scope("")
+        .wrap(from_fn(guard::signed_in))
+        .route("", web::get().to(entrance))
+        .route("/", web::get().to(entrance))
+        .route("/messages", web::get().to(messages::list))
+        .route("/messages/{id}", web::get().to(message::show))
+        .route("/messages/{id}/story", web::get().to(message::story))
+        .route("/messages/{id}/resend", web::post().to(message::resend))
+        .route("/unrecognized", web::get().to(kept::list))
+        .route("/users", web::get().to(users::list))
+        .route("/users", web::post().to(users::add))
+        .route("/users/{name}/role", web::post().to(users::change_role))
+        .route("/users/{name}/reset", web::post().to(users::reset))
+        .route("/users/{name}/sign-out", web::post().to(users::sign_out))
+        .route("/users/{name}/disable", web::post().to(users::disable))
+        .route("/users/{name}/enable", web::post().to(users::enable))
+        .route("/tokens", web::get().to(tokens::list))
+        .route("/tokens", web::post().to(tokens::make))
+        .route("/tokens/{key}/revoke", web::post().to(tokens::revoke))
+        .route("/audit", web::get().to(audit::list))
+        .route("/account", web::get().to(account::show))
+        .route("/account/password", web::post().to(account::change_password))
+        .route("/account/sign-out", web::post().to(account::sign_out_everywhere))
+        .route("/sign-out", web::post().to(account::sign_out))
+        .default_service(web::to(nothing_here));
+    let outside = web::scope("/console")
+        .wrap(from_fn(guard::harden))
+        .app_data(web::FormConfig::default().limit(FORM_BYTES_MAX))
+        .app_data(web::PayloadConfig::new(FORM_BYTES_MAX))
+        .route("/assets/{hash}/{name}", web::get().to(assets::serve))
+        .route("/sign-in", web::get().to(sign_in::form))
+        .route("/sign-in", web::post().to(sign_in::sign_in))
+        .route("/welcome/{token}", web::get().to(sign_in::welcome))
+        .route("/welcome/{token}", web::post().to(sign_in::use_link))
+        .service(inside);
+    config.service(outside).route("/", web::get().to(entrance));
+}
+
+/// Where people begin.
+async fn entrance() -> HttpResponse {
+    see_other("/console/messages")
+}
+
+async fn nothing_here() -> Trouble {
+    Trouble::new(StatusCode::NOT_FOUND, "There is no such page", "The address is wrong, or belongs to another version.")
+}
+
+/// Not a moment longer than the answer.
+const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");

@@ -1,0 +1,116 @@
+//! Pages for what does not work: what it is, and what to do.
+
+use std::{error::Error, fmt};
+
+use actix_web::{
+    HttpRequest, HttpResponse, Responder, ResponseError,
+    body::BoxBody,
+    http::{StatusCode, header::ContentType},
+};
+use askama::Template;
+
+use super::{assets::ADDRESSES, frame::Frame};
+use crate::{services::operators::Refusal, telemetry};
+
+/// Something that cannot be shown or done.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    status: StatusCode,
+    heading: &'static str,
+    text: String,
+}
+
+#[derive(Template)]
+#[template(path = "console/trouble.html")]
+struct Page<'a> {
+    frame: Frame,
+    heading: &'a str,
+    text: &'a str,
+    href: &'a str,
+    link: &'a str,
+    status: String,
+}
+
+impl Trouble {
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn new(status: StatusCode, heading: &'static str, text: impl Into<String>) -> Self {
+        Self { status, heading, text: text.into() }
+    }
+
+    /// A fault of ours, which the log knows more about.
+    pub(super) fn ours(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %telemetry::Chain(error), "the console could not answer");
+        let text = "The server could not do this just now; its log says why. Try again in a moment.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here", text)
+    }
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            Refusal::NotAllowed(_) => Self::new(StatusCode::FORBIDDEN, "Your role does not allow this", text),
+            Refusal::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "It is not here", text),
+            Refusal::Invalid { .. } | Refusal::WrongPassword => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "This cannot be taken as it is", text)
+            }
+            Refusal::Conflict(_) => Self::new(StatusCode::CONFLICT, "This does not fit to how things stand", text),
+            Refusal::TooManyTries { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many tries", text),
+            Refusal::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "The server is busy", text),
+            Refusal::Store(error) => Self::ours(&error),
+        }
+    }
+}
+
+impl From<crate::store::StoreError> for Trouble {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::ours(&error)
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.heading, self.text)
+    }
+}
+
+impl ResponseError for Trouble {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let frame = Frame {
+            title: self.heading.to_owned(),
+            theme: None,
+            assets: &ADDRESSES,
+            nav: vec![],
+            name: String::new(),
+            role: "",
+            csrf: String::new(),
+            done: None,
+        };
+        let page = Page {
+            frame,
+            heading: self.heading,
+            text: &self.text,
+            href: "/console/messages",
+            link: "To the console",
+            status: self.status.to_string(),
+        };
+        // What cannot even be rendered is said plainly.
+        let body = page.render().unwrap_or_else(|_| self.to_string());
+        HttpResponse::build(self.status).content_type(ContentType::html()).body(body)
+    }
+}
+
+impl Responder for Trouble {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse<BoxBody> {
+        self.error_response()
+    }
+}

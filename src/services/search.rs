@@ -1,0 +1,133 @@
+//! Finding messages for people and programs: what was typed becomes a look-up or a walk back through time.
+
+use crate::{
+    domain::{
+        account::Account,
+        ids::MessageId,
+        operator::{Actor, Permission},
+        phone::PhoneNumber,
+    },
+    services::{
+        directory::Snapshot,
+        operators::{Refusal, require},
+    },
+    store::{
+        Store,
+        search::{FoundMessages, MessageSearch},
+        story::StoredMessage,
+    },
+};
+
+/// Longer texts are no id and no number.
+pub const TEXT_CHARS_MAX: usize = 256;
+/// Shorter ends of numbers fit too many.
+pub const PHONE_END_DIGITS_MIN: usize = 5;
+
+/// What somebody looks for.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// One box for all: an id of ours, of the platform or of WhatsApp, or a telephone number.
+    pub text: String,
+    pub filter: MessageSearch,
+}
+
+/// The newest messages that fit, at most `limit`.
+pub async fn search(
+    store: &Store,
+    snapshot: &Snapshot,
+    actor: &Actor,
+    wanted: Wanted,
+    limit: usize,
+) -> Result<FoundMessages, Refusal> {
+    require(actor, Permission::ReadMessages)?;
+    let text = wanted.text.trim();
+    if text.is_empty() {
+        return Ok(store.search_messages(&wanted.filter, limit).await?);
+    }
+    if text.chars().count() > TEXT_CHARS_MAX {
+        let text = format!("an id or a number has at most {TEXT_CHARS_MAX} characters");
+        return Err(Refusal::Invalid { field: "q", text });
+    }
+    if is_number(text) {
+        let recipient = Some(recipient(snapshot, actor, text)?);
+        return Ok(store.search_messages(&MessageSearch { recipient, ..wanted.filter }, limit).await?);
+    }
+    // What an index knows is the answer; the walk is for messages whose ids it has forgotten, and goes on page by page.
+    if wanted.filter.before.is_none() {
+        let messages = by_index(store, snapshot, text).await?;
+        if !messages.is_empty() || text.parse::<MessageId>().is_ok() {
+            return Ok(FoundMessages { messages, next: None });
+        }
+    }
+    let platform_message_id = Some(text.to_owned());
+    Ok(store.search_messages(&MessageSearch { platform_message_id, ..wanted.filter }, limit).await?)
+}
+
+/// One message by our id.
+pub async fn one(store: &Store, actor: &Actor, id: &str) -> Result<StoredMessage, Refusal> {
+    require(actor, Permission::ReadMessages)?;
+    let message = match id.parse::<MessageId>() {
+        Ok(id) => store.message(id).await?,
+        Err(_) => None,
+    };
+    message.ok_or_else(|| {
+        Refusal::NotFound(format!("there is no message {id}: it never was, or is older than the retention"))
+    })
+}
+
+async fn by_index(store: &Store, snapshot: &Snapshot, text: &str) -> Result<Vec<StoredMessage>, Refusal> {
+    if let Ok(id) = text.parse::<MessageId>() {
+        return Ok(store.message(id).await?.into_iter().collect());
+    }
+    let senders: Vec<_> = snapshot.senders().map(|sender| sender.key).collect();
+    if !senders.is_empty() {
+        let found = store.messages_by_provider_id(&senders, text).await?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    let accounts: Vec<_> = snapshot.accounts().map(|account| account.key).collect();
+    Ok(store.recent_by_platform_id(&accounts, text).await?)
+}
+
+/// Ids of platforms have other signs in them.
+fn is_number(text: &str) -> bool {
+    text.chars().all(|letter| letter.is_ascii_digit() || "+ ()-./\u{a0}".contains(letter))
+        && text.chars().any(|letter| letter.is_ascii_digit())
+}
+
+/// A whole number, or the end of one. Who may not see numbers must know a whole one: by trying ends, any could be found out.
+fn recipient(snapshot: &Snapshot, actor: &Actor, text: &str) -> Result<String, Refusal> {
+    let countries = snapshot.accounts().map(|account: &std::sync::Arc<Account>| account.policy.default_country.clone());
+    let mut countries: Vec<_> = countries.flatten().collect();
+    countries.sort();
+    countries.dedup();
+    let only = if let [country] = countries.as_slice() { Some(country.as_str()) } else { None };
+    if let Ok(number) = PhoneNumber::parse(text, only) {
+        return Ok(number.as_e164().to_owned());
+    }
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let invalid = |text: String| Err(Refusal::Invalid { field: "q", text });
+    if !actor.may(Permission::ReadPersonal) {
+        return invalid("this is no whole telephone number: write it with + and country code".to_owned());
+    }
+    if digits.len() < PHONE_END_DIGITS_MIN {
+        return invalid(format!("write at least the last {PHONE_END_DIGITS_MIN} digits of a telephone number"));
+    }
+    Ok(digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_telephone_number_is_told_from_an_id() {
+        for number in ["+91 98765-00001", "9876500001", "00001"] {
+            assert!(is_number(number), "{number}");
+        }
+        for id in ["7|1790000000|20261120|7|0", "msg_06xtcv2j80000", "wamid.HBgM", "", "  "] {
+            assert!(!is_number(id), "{id}");
+        }
+    }
+}

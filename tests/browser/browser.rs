@@ -1,0 +1,196 @@
+//! A headless Chromium, steered as a person would: by what stands on the page.
+
+use std::{
+    path::PathBuf,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use fantoccini::{
+    Client, ClientBuilder, Locator,
+    actions::{InputSource as _, KeyAction, KeyActions},
+};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+
+use crate::harness::PATIENCE;
+
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+const AXE: &str = include_str!("axe/axe.min.js");
+
+/// What somebody sits at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Desk,
+    Dark,
+    Phone,
+    WithoutScripts,
+}
+
+pub(crate) struct Browser {
+    pub(crate) client: Client,
+    shape: Shape,
+    driver: Child,
+    _profile: TempDir,
+}
+
+impl Browser {
+    pub(crate) async fn start(shape: Shape) -> Self {
+        let profile = tempfile::tempdir().expect("a temporary folder");
+        let (driver, url) = start_driver().await;
+        let capabilities = capabilities(shape, &profile);
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let client = builder.capabilities(capabilities).connect(&url).await.expect("Chromium starts");
+        Self { client, shape, driver, _profile: profile }
+    }
+
+    pub(crate) async fn open(&self, url: &str) {
+        self.client.goto(url).await.expect("the page opens");
+    }
+
+    pub(crate) async fn path(&self) -> String {
+        self.client.current_url().await.expect("a page is open").path().to_owned()
+    }
+
+    pub(crate) async fn until_path(&self, path: &str) {
+        let started = Instant::now();
+        while self.path().await != path {
+            assert!(started.elapsed() < PATIENCE, "waited in vain for {path}; it is {}", self.path().await);
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+    }
+
+    /// Waits until a script says true. A page that is just being left says nothing.
+    pub(crate) async fn until(&self, what: &str, script: &str) {
+        let started = Instant::now();
+        while self.client.execute(script, vec![]).await.ok() != Some(Value::Bool(true)) {
+            assert!(started.elapsed() < PATIENCE, "waited in vain until {what}: {}", self.text("body").await);
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+    }
+
+    pub(crate) async fn ask(&self, script: &str) -> Value {
+        self.client.execute(script, vec![]).await.expect("the script runs")
+    }
+
+    pub(crate) async fn text(&self, css: &str) -> String {
+        let found = self.client.find(Locator::Css(css)).await.expect("it is on the page");
+        found.text().await.expect("it has a text")
+    }
+
+    /// Writes into the field with this name, instead of what is there.
+    pub(crate) async fn fill(&self, name: &str, text: &str) {
+        let css = format!("main [name='{name}']:not([type='hidden'])");
+        let field = self.client.find(Locator::Css(&css)).await.unwrap_or_else(|_| panic!("no field {name}"));
+        field.clear().await.expect("it can be emptied");
+        field.send_keys(text).await.expect("it can be written into");
+    }
+
+    /// Presses the button with this text.
+    pub(crate) async fn press(&self, text: &str) {
+        let path = format!("//button[normalize-space()='{text}']");
+        let button = self.client.find(Locator::XPath(&path)).await;
+        let button = button.unwrap_or_else(|_| panic!("no button {text:?}"));
+        button.click().await.unwrap_or_else(|error| panic!("{text:?} cannot be pressed: {error}"));
+    }
+
+    /// Types, wherever the cursor is.
+    pub(crate) async fn keys(&self, text: &str) {
+        let mut actions = KeyActions::new("keyboard".to_owned());
+        for letter in text.chars() {
+            actions = actions.then(KeyAction::Down { value: letter }).then(KeyAction::Up { value: letter });
+        }
+        self.client.perform_actions(actions).await.expect("a keyboard is there");
+    }
+
+    /// Looks at a page: a picture when one is wished, nothing wider than the screen, nothing that keeps somebody out.
+    pub(crate) async fn look(&self, name: &str) {
+        self.picture(name).await;
+        let wide = self.ask("return document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
+        assert_eq!(wide, json!(0), "{name} is wider than the screen ({:?})", self.shape);
+        self.client.execute(AXE, vec![]).await.expect("axe is loaded");
+        let script = "const done = arguments[arguments.length - 1]; \
+             axe.run(document).then((found) => done(found.violations.map((one) => ({id: one.id, impact: one.impact, \
+             nodes: one.nodes.map((node) => node.html + ' | ' + node.failureSummary)}))))";
+        let found = self.client.execute_async(script, vec![]).await.expect("axe looks");
+        let serious: Vec<&Value> = found
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter(|one| matches!(one["impact"].as_str(), Some("serious" | "critical")))
+            .collect();
+        assert!(serious.is_empty(), "{name} ({:?}): {serious:#?}", self.shape);
+    }
+
+    pub(crate) async fn picture(&self, name: &str) {
+        let Some(folder) = std::env::var_os("WABRIDGE_SCREENSHOTS").map(PathBuf::from) else { return };
+        std::fs::create_dir_all(&folder).expect("the folder for screenshots");
+        let picture = self.client.screenshot().await.expect("a picture");
+        let shape = format!("{:?}", self.shape).to_lowercase();
+        std::fs::write(folder.join(format!("{name}-{shape}.png")), picture).expect("the folder can be written");
+    }
+
+    pub(crate) async fn close(mut self) {
+        self.client.close().await.expect("the browser ends");
+        self.driver.kill().await.expect("the driver ends");
+    }
+}
+
+/// The driver chooses a free port, and says which.
+async fn start_driver() -> (Child, String) {
+    let driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn();
+    let mut driver = driver.unwrap_or_else(|error| {
+        panic!("chromedriver is needed: run tests/run.sh, or install chromium and chromium-driver ({error})")
+    });
+    let mut lines = BufReader::new(driver.stdout.take().expect("its output is a pipe")).lines();
+    while let Some(line) = lines.next_line().await.expect("its output can be read") {
+        if let Some((_, rest)) = line.split_once("started successfully on port ") {
+            let port = rest.trim().trim_end_matches('.').to_owned();
+            // Whoever closes the pipe stops a program that writes to it.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return (driver, format!("http://127.0.0.1:{port}"));
+        }
+    }
+    panic!("chromedriver ended before it listened");
+}
+
+fn capabilities(shape: Shape, profile: &TempDir) -> serde_json::Map<String, Value> {
+    let mut arguments = vec![
+        "--headless".to_owned(),
+        "--no-sandbox".to_owned(),
+        "--disable-gpu".to_owned(),
+        "--disable-quic".to_owned(),
+        "--disable-dev-shm-usage".to_owned(),
+        "--no-first-run".to_owned(),
+        "--disable-background-networking".to_owned(),
+        "--disable-component-update".to_owned(),
+        "--disable-sync".to_owned(),
+        "--hide-scrollbars".to_owned(),
+        "--window-size=1280,900".to_owned(),
+        format!("--user-data-dir={}", profile.path().display()),
+    ];
+    if shape == Shape::Dark {
+        arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
+    }
+    let mut options = json!({"args": arguments});
+    if shape == Shape::Phone {
+        options["mobileEmulation"] = json!({"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 2.0}});
+    }
+    if shape == Shape::WithoutScripts {
+        options["prefs"] = json!({"profile.managed_default_content_settings.javascript": 2});
+    }
+    let mut capabilities = serde_json::Map::new();
+    capabilities.insert("goog:chromeOptions".to_owned(), options);
+    capabilities
+}

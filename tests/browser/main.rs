@@ -1,0 +1,195 @@
+//! The console in a real browser: what a person sees and can do there, with eyes, on a phone, and with a screen reader.
+//!
+//! It needs Chromium and its driver; `tests/run.sh` installs them on Debian. With WABRIDGE_SCREENSHOTS set to a folder, a picture
+//! of every page is left there.
+
+#[path = "../api/harness/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "the stage is that of the other tests, which use more of it")]
+mod harness;
+
+mod browser;
+
+use fantoccini::Locator;
+use serde_json::Value;
+use wabridge::simulator::{Effect, Refusal, Rule};
+
+use self::{
+    browser::{Browser, Shape},
+    harness::{APP_SECRET, Database, Message, NUMBER_ID, PASSWORD, TestApp, person, script},
+};
+
+async fn set_up_link(app: &TestApp) -> String {
+    let told: Value = serde_json::from_str(&app.command(&["user", "link", "--json"]).await).expect("it is JSON");
+    TestApp::path_of(told["link"].as_str().expect("a link"))
+}
+
+/// Messages with every kind of end.
+async fn a_busy_morning(app: &TestApp) -> Message {
+    for number in 10..30 {
+        app.accept(&Message::order_update(&person(number))).await;
+    }
+    for (number, effect) in [
+        (1, Effect::Refuse(Refusal::code(131030))),
+        (2, Effect::Statuses(script("sent@0,failed:131026@20"))),
+        (3, Effect::Statuses(script("sent@0"))),
+        (4, Effect::Statuses(script("sent@0,delivered@10"))),
+    ] {
+        app.simulator.add_rule(Rule::recipient(&person(number), effect));
+        app.accept(&Message::marketing(&person(number))).await;
+    }
+    let failed = Message::order_update(&person(1));
+    app.accept(&failed).await;
+    app.settled().await;
+    app.simulator.inbound_text(&person(4), NUMBER_ID, "Thank you!", None).expect("the number exists");
+    let odd = serde_json::json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "messages",
+        "value": {"messaging_product": "whatsapp", "metadata": {"display_phone_number": "918880110022", "phone_number_id": NUMBER_ID},
+        "statuses": [{"id": "wamid.HBgMOTE5ODc2NTIwMDA3", "status": "levitated", "timestamp": "1790000000", "recipient_id": "919876520007"}]
+    }}]}]});
+    assert_eq!(app.post_webhook(odd.to_string(), APP_SECRET).await, 200);
+    app.settled().await;
+    failed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_operator_sets_up_finds_a_message_and_leaves() {
+    let app = TestApp::start(Database::sqlite().await).await;
+    let failed = a_busy_morning(&app).await;
+    let browser = Browser::start(Shape::Desk).await;
+    let link = set_up_link(&app).await;
+
+    browser.open(&app.at(&link)).await;
+    browser.picture("set-up").await;
+    browser.fill("name", "asha").await;
+    browser.fill("password", "short").await;
+    browser.press("Become the owner").await;
+    assert!(browser.path().await.starts_with("/console/welcome/"), "the browser itself wants a longer one");
+    browser.fill("password", PASSWORD).await;
+    browser.press("Become the owner").await;
+    browser.until_path("/console/messages").await;
+
+    // By the keyboard alone.
+    browser.keys("/").await;
+    browser.keys(failed.msg_id()).await;
+    browser.until("one row is left", "return document.querySelectorAll('[data-row]').length === 1").await;
+    assert!(
+        browser.client.current_url().await.expect("a page").query().is_some(),
+        "the search can be sent to somebody"
+    );
+    browser.keys("\u{e00c}").await;
+    browser.keys("j").await;
+    browser.keys("\u{e007}").await;
+    browser.until("its story is told", "return document.querySelectorAll('.timeline li').length > 2").await;
+    let story = browser.text("main").await;
+    assert!(story.contains("131030") && story.contains("Send it again"), "{story}");
+    browser.picture("message").await;
+
+    browser.fill("reason", "the list is mended").await;
+    app.simulator.set_rules(vec![]);
+    browser.press("Send again").await;
+    browser.until("it says so", "return document.body.innerText.includes('It waits to be sent again.')").await;
+    // The page goes on by itself.
+    let read =
+        "return [...document.querySelectorAll('.timeline .what')].some((line) => line.innerText.startsWith('read'))";
+    browser.until("the person has read it", read).await;
+
+    let ground = || browser.ask("return getComputedStyle(document.body).backgroundColor");
+    let light = ground().await;
+    browser.press("Theme: auto").await;
+    browser.press("Theme: light").await;
+    let dark = ground().await;
+    assert_ne!(light, dark);
+    browser.open(&app.at("/console/messages")).await;
+    assert_eq!(ground().await, dark, "it stays dark on the next page");
+
+    browser.press("Sign out").await;
+    browser.until_path("/console/sign-in").await;
+    browser.open(&app.at("/console/messages")).await;
+    browser.until_path("/console/sign-in").await;
+    browser.close().await;
+    // The simulator counts a `sent` after a `failed`: the second send's is meant.
+    app.leave().await;
+}
+
+/// Every page, with what makes it worth a picture.
+const PAGES: [(&str, &str); 7] = [
+    ("messages", "/console/messages"),
+    ("messages-filtered", "/console/messages?status=delivery-failed"),
+    ("messages-none", "/console/messages?q=msg_0000000000000"),
+    ("unrecognized", "/console/unrecognized"),
+    ("users", "/console/users"),
+    ("tokens", "/console/tokens"),
+    ("account", "/console/account"),
+];
+
+async fn every_page_is_fine(shape: Shape) {
+    let app = TestApp::start(Database::sqlite().await).await;
+    let failed = a_busy_morning(&app).await;
+    let asha = app.first_owner().await;
+    app.another(&asha, "ben", "operator").await;
+    asha.post("/console/users", &[("name", "cara@example.com"), ("role", "read-only")]).await;
+    asha.make_token(&["messages:read", "messages:resend"]).await;
+    let message = app.stored(&failed).await.id;
+    let browser = Browser::start(shape).await;
+
+    browser.open(&app.at("/console/sign-in")).await;
+    browser.look("sign-in").await;
+    browser.fill("name", "asha").await;
+    browser.fill("password", "not this one").await;
+    browser.press("Sign in").await;
+    browser.until("it says what is wrong", "return document.body.innerText.includes('are wrong')").await;
+    browser.look("sign-in-wrong").await;
+    browser.fill("password", PASSWORD).await;
+    browser.press("Sign in").await;
+    browser.until_path("/console/messages").await;
+    for (name, path) in PAGES {
+        browser.open(&app.at(path)).await;
+        browser.look(name).await;
+    }
+    browser.open(&app.at(&format!("/console/messages/{message}"))).await;
+    browser.look("message").await;
+    browser.open(&app.at("/console/audit")).await;
+    browser.look("audit").await;
+    browser.open(&app.at("/console/nowhere")).await;
+    browser.look("not-found").await;
+    browser.open(&app.at("/console/users")).await;
+    browser.fill("name", "dora").await;
+    browser.press("Add").await;
+    browser.until("the link is shown", "return document.querySelector('#secret') !== null").await;
+    browser.look("users-link").await;
+    browser.close().await;
+    app.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_is_readable_by_everybody_in_the_light() {
+    every_page_is_fine(Shape::Desk).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_is_readable_by_everybody_in_the_dark() {
+    every_page_is_fine(Shape::Dark).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_fits_on_a_phone() {
+    every_page_is_fine(Shape::Phone).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_works_without_scripts_but_the_keys() {
+    let app = TestApp::start(Database::sqlite().await).await;
+    let failed = a_busy_morning(&app).await;
+    let browser = Browser::start(Shape::WithoutScripts).await;
+    browser.open(&app.at(&set_up_link(&app).await)).await;
+    browser.fill("name", "asha").await;
+    browser.fill("password", PASSWORD).await;
+    browser.press("Become the owner").await;
+
+    browser.fill("q", failed.msg_id()).await;
+    browser.press("Search").await;
+
+    let rows = browser.client.find_all(Locator::Css("[data-row]")).await.expect("a page");
+    assert_eq!(rows.len(), 1);
+    browser.close().await;
+    app.leave().await;
+}
