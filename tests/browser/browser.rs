@@ -63,6 +63,8 @@ impl Browser {
             assert!(started.elapsed() < PATIENCE, "waited in vain for {path}; it is {}", self.path().await);
             tokio::time::sleep(LOOK_AGAIN_AFTER).await;
         }
+        // With its scripts, which come after its text.
+        self.until("the page is whole", "return document.readyState === 'complete'").await;
     }
 
     /// Waits until a script says true. A page that is just being left says nothing.

@@ -4,7 +4,12 @@
 //! of every page is left there.
 
 #[path = "../api/harness/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "the stage is that of the other tests, which use more of it")]
+#[expect(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "the stage is that of the other tests, which use more of it"
+)]
 mod harness;
 
 mod browser;

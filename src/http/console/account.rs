@@ -8,7 +8,12 @@ use actix_web::{
 use askama::Template;
 use serde::Deserialize;
 
-use super::{Frame, Guest, Trouble, Visitor, frame::long_time, guard::session_cookie, page, page_as, see_other};
+use super::{
+    Frame, Guest, Trouble, Visitor,
+    frame::{long_time, sentence},
+    guard::session_cookie,
+    page, page_as, see_other,
+};
 use crate::{http::Parts, services::operators::Refusal};
 
 #[derive(Template)]
@@ -21,6 +26,8 @@ struct Page {
 
 struct Session {
     agent: String,
+    /// As it calls itself.
+    whole_agent: String,
     address: String,
     here: bool,
     created: String,
@@ -49,7 +56,7 @@ pub(super) async fn change_password(
     match parts.operators.change_own_password(&visitor, &form.current, &form.new, &agent).await {
         Ok(session) => Ok(with_cookie(&parts, &session.token, "/console/account?done=password")),
         Err(refusal @ (Refusal::Invalid { .. } | Refusal::TooManyTries { .. })) => {
-            let shown = account_page(&request, &parts, &visitor, Some(refusal.to_string())).await?;
+            let shown = account_page(&request, &parts, &visitor, Some(sentence(&refusal.to_string()))).await?;
             page_as(StatusCode::UNPROCESSABLE_ENTITY, &shown)
         }
         Err(refusal) => Err(refusal.into()),
@@ -88,9 +95,49 @@ async fn account_page(
         here: visitor.is_here(&session),
         created: long_time(session.created_at),
         seen: long_time(session.seen_at),
-        agent: session.agent,
+        agent: browser_name(&session.agent),
+        whole_agent: session.agent,
         address: session.address,
     });
     let frame = Frame::new(request, visitor, visitor.name.clone(), "/console/account");
     Ok(Page { frame, sessions: sessions.collect(), wrong })
+}
+
+/// `Firefox on Windows`: what people call it. Browsers claim to be each other, so the order matters.
+fn browser_name(agent: &str) -> String {
+    let named =
+        |names: &[(&str, &'static str)]| names.iter().find(|(sign, _)| agent.contains(sign)).map(|(_, name)| *name);
+    let browser = named(&[
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("CriOS/", "Chrome"),
+        ("Safari/", "Safari"),
+    ]);
+    let system = named(&[
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ]);
+    match (browser, system) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(browser), None) => browser.to_owned(),
+        (None, _) => agent.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_are_called_what_people_call_them() {
+        let edge = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36 Edg/140.0";
+        let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile/15E148 Safari/604.1";
+        assert_eq!([edge, phone, "curl/8.1"].map(browser_name), ["Edge on Windows", "Safari on iPhone", "curl/8.1"]);
+    }
 }

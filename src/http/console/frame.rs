@@ -148,14 +148,30 @@ pub(super) fn wants_part(request: &HttpRequest) -> bool {
     has("hx-request") && !has("hx-history-restore-request")
 }
 
-/// A time for a list: `21 Nov 16:22:31`.
-pub(super) fn short_time(at: UnixMillis) -> String {
-    let time = chrono::DateTime::from_timestamp_millis(at.0);
-    time.map_or_else(|| at.to_string(), |time| time.format("%-d %b %H:%M:%S").to_string())
+/// A service's words as a sentence of a page.
+pub(super) fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first: String = letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
+    let end = if words.ends_with(['.', '!', '?', ')']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
 }
 
-/// The same with the year, for what may be long ago.
+/// A time for a list: `21 Nov 16:22`.
+pub(super) fn short_time(at: UnixMillis) -> String {
+    formatted(at, "%-d %b %H:%M")
+}
+
+/// What follows it: `:31`.
+pub(super) fn seconds(at: UnixMillis) -> String {
+    formatted(at, ":%S")
+}
+
+/// A time with its year, for what may be long ago.
 pub(super) fn long_time(at: UnixMillis) -> String {
+    formatted(at, "%Y-%m-%d %H:%M")
+}
+
+fn formatted(at: UnixMillis, format: &str) -> String {
     let time = chrono::DateTime::from_timestamp_millis(at.0);
-    time.map_or_else(|| at.to_string(), |time| time.format("%Y-%m-%d %H:%M").to_string())
+    time.map_or_else(|| at.to_string(), |time| time.format(format).to_string())
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{
     Frame, Trouble, Visitor,
+    frame::{long_time, sentence},
     messages::{Status, content_name},
     page, see_other,
 };
@@ -56,6 +57,7 @@ struct Story {
     account: String,
     template: String,
     accepted_at: String,
+    accepted_iso: String,
     attempts: i16,
     platform_message_id: String,
     provider_message_id: String,
@@ -146,8 +148,8 @@ async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage) -> Result
     let note = story::rendering_note(&parts.store, &configuration, message).await?;
     let provider_message_id = message.provider_message_id.as_ref().map(|id| masking::provider_id(actor, id));
     let failure = message.failure.as_ref().map(|failure| {
-        let code = failure.code.map_or_else(String::new, |code| format!(" {code}"));
-        let heading = format!("{}{code}", failure.reason.as_str().replace('_', " "));
+        let code = failure.code.map_or_else(String::new, |code| format!(", error {code}"));
+        let heading = sentence(&format!("{}{code}", failure.reason.as_str().replace('_', " ")));
         FailurePart { heading, text: seen(failure.text.clone()) }
     });
     Ok(Story {
@@ -161,10 +163,11 @@ async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage) -> Result
         number: sender.map_or("?", |sender| sender.number.as_e164()).to_owned(),
         account: account.map_or("?", |account| account.id.as_str()).to_owned(),
         template: format!("{}, {}", content_name(message), message.category.as_str().replace('_', " ")),
-        accepted_at: message.id.made_at().to_string(),
+        accepted_at: long_time(message.id.made_at()),
+        accepted_iso: message.id.made_at().to_string(),
         attempts: message.attempts,
         platform_message_id: message.platform_message_id.clone(),
-        provider_message_id: provider_message_id.unwrap_or_else(|| "none yet".to_owned()),
+        provider_message_id: provider_message_id.unwrap_or_else(|| "none".to_owned()),
         lines: lines.into_iter().map(|line| line_part(actor, line)).collect(),
         request: whole.then(|| pretty(&message.request)),
     })
@@ -174,7 +177,7 @@ fn line_part(actor: &Actor, line: Line) -> LinePart {
     let whole = actor.may(Permission::ReadPersonal);
     LinePart {
         tone: line.tone.as_str(),
-        time: line.time,
+        time: line.time.replace('T', " ").replace('Z', ""),
         what: masking::text(actor, &line.what),
         below: line.below.iter().map(|below| masking::text(actor, below)).collect(),
         entry: line.entry.filter(|_| whole).map(|entry| pretty(&entry)),

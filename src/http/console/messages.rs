@@ -11,7 +11,7 @@ use url::form_urlencoded;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
-    frame::{long_time, short_time, wants_part},
+    frame::{long_time, seconds, sentence, short_time, wants_part},
     page,
 };
 use crate::{
@@ -95,6 +95,8 @@ struct StatusOption {
 struct Row {
     id: String,
     at: String,
+    /// Beyond the minute, which has no place on a phone.
+    seconds: String,
     at_iso: String,
     to: String,
     status: Status,
@@ -304,7 +306,14 @@ fn statuses() -> Vec<StatusOption> {
 async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &SearchForm) -> Result<Results, Trouble> {
     let is_first = form.before.is_empty();
     let searched = form.is_filtered() || !form.q.trim().is_empty();
-    let wrong = |text| Results { wrong: Some(text), rows: vec![], next: None, is_first, searched, refused: None };
+    let wrong = |text: String| Results {
+        wrong: Some(sentence(&text)),
+        rows: vec![],
+        next: None,
+        is_first,
+        searched,
+        refused: None,
+    };
     let wanted = match form.wanted(snapshot) {
         Ok(wanted) => wanted,
         Err(text) => return Ok(wrong(text)),
@@ -331,6 +340,7 @@ fn row(snapshot: &Snapshot, actor: &Actor, message: &StoredMessage) -> Row {
     Row {
         id: message.id.to_string(),
         at: short_time(at),
+        seconds: seconds(at),
         at_iso: at.to_string(),
         to: masking::number(actor, &message.recipient),
         status: Status::of(message.state, message.delivery),

@@ -8,7 +8,7 @@ use actix_web::{
 use askama::Template;
 use serde::Deserialize;
 
-use super::{Frame, Guest, Trouble, guard::session_cookie, page, page_as, see_other};
+use super::{Frame, Guest, Trouble, frame::sentence, guard::session_cookie, page, page_as, see_other};
 use crate::{
     http::Parts,
     services::operators::{LinkFor, Refusal, SignedIn},
@@ -80,7 +80,7 @@ pub(super) async fn sign_in(
         Ok(session) => Ok(begin(&parts, &session, &next)),
         Err(refusal @ (Refusal::WrongPassword | Refusal::TooManyTries { .. } | Refusal::Busy)) => {
             let frame = Frame::alone(&request, "Sign in");
-            let shown = SignInPage { frame, wrong: Some(refusal.to_string()), nobody: false, next, name };
+            let shown = SignInPage { frame, wrong: Some(sentence(&refusal.to_string())), nobody: false, next, name };
             page_as(Trouble::from(refusal).status(), &shown)
         }
         Err(refusal) => Err(refusal.into()),
@@ -111,7 +111,7 @@ pub(super) async fn use_link(
         Err(Refusal::Invalid { field, text }) => {
             let link = parts.operators.link_for(&token).await?;
             let mut shown = welcome_page(&request, link, name);
-            *(if field == "name" { &mut shown.wrong_name } else { &mut shown.wrong_password }) = Some(text);
+            *(if field == "name" { &mut shown.wrong_name } else { &mut shown.wrong_password }) = Some(sentence(&text));
             page_as(StatusCode::UNPROCESSABLE_ENTITY, &shown)
         }
         Err(refusal) => Err(refusal.into()),

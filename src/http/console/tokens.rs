@@ -10,7 +10,11 @@ use actix_web::{
 use askama::Template;
 use url::form_urlencoded;
 
-use super::{Frame, Trouble, Visitor, frame::long_time, page, page_as, see_other};
+use super::{
+    Frame, Trouble, Visitor,
+    frame::{long_time, sentence},
+    page, page_as, see_other,
+};
 use crate::{
     clock,
     domain::operator::{Permission, Permissions},
@@ -73,7 +77,7 @@ pub(super) async fn make(
     let made = parts.operators.make_token(&visitor.actor, name, Permissions::of(scopes), lives).await;
     let (secret, wrong) = match made {
         Ok(made) => (Some(made.secret), None),
-        Err(Refusal::Invalid { text, .. }) => (None, Some(text)),
+        Err(Refusal::Invalid { text, .. }) => (None, Some(sentence(&text))),
         Err(refusal) => return Err(refusal.into()),
     };
     let (status, entered) = if wrong.is_some() {

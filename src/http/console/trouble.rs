@@ -9,7 +9,10 @@ use actix_web::{
 };
 use askama::Template;
 
-use super::{assets::ADDRESSES, frame::Frame};
+use super::{
+    assets::ADDRESSES,
+    frame::{Frame, sentence},
+};
 use crate::{services::operators::Refusal, telemetry};
 
 /// Something that cannot be shown or done.
@@ -50,7 +53,7 @@ impl Trouble {
 
 impl From<Refusal> for Trouble {
     fn from(refusal: Refusal) -> Self {
-        let text = refusal.to_string();
+        let text = sentence(&refusal.to_string());
         match refusal {
             Refusal::NotAllowed(_) => Self::new(StatusCode::FORBIDDEN, "Your role does not allow this", text),
             Refusal::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "It is not here", text),

@@ -8,7 +8,11 @@ use actix_web::{
 use askama::Template;
 use serde::Deserialize;
 
-use super::{Frame, Trouble, Visitor, frame::long_time, page, page_as, see_other};
+use super::{
+    Frame, Trouble, Visitor,
+    frame::{long_time, sentence},
+    page, page_as, see_other,
+};
 use crate::{domain::operator::Role, http::Parts, services::operators::Refusal, store::operators::Operator};
 
 #[derive(Template)]
@@ -128,7 +132,7 @@ async fn tell(
 ) -> Result<HttpResponse, Trouble> {
     let (link, wrong) = match link {
         Ok(url) => (Some(Link { name: name.clone(), url }), None),
-        Err(Refusal::Invalid { text, .. }) => (None, Some(text)),
+        Err(Refusal::Invalid { text, .. }) => (None, Some(sentence(&text))),
         Err(refusal) => return Err(refusal.into()),
     };
     let (status, entered) =
