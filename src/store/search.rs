@@ -52,8 +52,10 @@ pub struct FoundMessages {
     pub next: Option<MessageId>,
 }
 
-/// Messages that one statement looks at.
+/// Messages that the first statement looks at; each further one at twice as many, because little was found …
 const SLICE_MESSAGES: usize = 2_000;
+/// … up to here, so that none takes long.
+const SLICE_MESSAGES_MAX: usize = 16_000;
 /// No slice is begun after this, so that a page is there in a tenth of a second.
 const SEARCH_TAKES_MAX: Duration = Duration::from_millis(60);
 
@@ -66,14 +68,17 @@ impl Store {
         let until = search.until.map_or(i64::MAX, |until| MessageId::first_at(until).0);
         let mut before = search.before.map_or(until, |before| until.min(before.0));
         let mut found = FoundMessages::default();
+        let mut looked_at = SLICE_MESSAGES;
         loop {
-            let slice = self.slice(search, (first, before), limit - found.messages.len()).await.doing(doing)?;
+            let wanted = limit - found.messages.len();
+            let slice = self.slice(search, (first, before), looked_at, wanted).await.doing(doing)?;
             found.messages.extend(slice.messages);
             let Some(next) = slice.next else { return Ok(FoundMessages { next: None, ..found }) };
             if found.messages.len() >= limit || started.elapsed() >= SEARCH_TAKES_MAX {
                 return Ok(FoundMessages { next: Some(next), ..found });
             }
             before = next.0;
+            looked_at = SLICE_MESSAGES_MAX.min(looked_at * 2);
         }
     }
 
@@ -97,20 +102,24 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(stored_message).collect()).doing("look up a message")
     }
 
+    /// The newest `looked_at_max` messages of a range of ids.
     async fn slice(
         &self,
         search: &MessageSearch,
         (first, before): (i64, i64),
+        looked_at_max: usize,
         limit: usize,
     ) -> Result<FoundMessages, DbErr> {
-        let page = format!(
-            "(SELECT * FROM outbound_messages WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT {SLICE_MESSAGES}) AS page"
-        );
         let (only, mut more) = conditions(search);
         let mut values: Vec<Value> = vec![first.into(), before.into()];
         values.append(&mut more);
-        // One more than are wanted tells whether there is one more.
-        let sql = format!("SELECT {MESSAGE_COLUMNS} FROM {page} WHERE true{only} ORDER BY id DESC LIMIT {}", limit + 1);
+        // Requests are long, so they are read of those that fit alone. One more than are wanted tells whether there is one more.
+        let sql = format!(
+            "SELECT {MESSAGE_COLUMNS} FROM (SELECT id AS found FROM (SELECT id, {SEARCHED_COLUMNS} FROM outbound_messages \
+             WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT {looked_at_max}) AS page WHERE true{only} \
+             ORDER BY id DESC LIMIT {}) AS fitting CROSS JOIN outbound_messages WHERE id = found ORDER BY id DESC",
+            limit + 1
+        );
         let rows = query(self.reader(), sql, values).await?;
         let mut messages: Vec<StoredMessage> = rows.iter().map(stored_message).collect::<Result<_, _>>()?;
         if messages.len() > limit {
@@ -121,17 +130,21 @@ impl Store {
         // Where the slice ended, whether anything in it fitted or not.
         let sql = format!(
             "SELECT COUNT(*) AS messages, MIN(id) AS oldest FROM (SELECT id FROM outbound_messages \
-             WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT {SLICE_MESSAGES}) AS page"
+             WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT {looked_at_max}) AS page"
         );
         let rows = query(self.reader(), sql, vec![first.into(), before.into()]).await?;
         let read = |row: &QueryResult| -> Result<(i64, Option<i64>), DbErr> {
             Ok((row.try_get("", "messages")?, row.try_get("", "oldest")?))
         };
         let (looked_at, oldest) = rows.first().map_or(Ok((0, None)), read)?;
-        let is_whole = usize::try_from(looked_at).unwrap_or(0) >= SLICE_MESSAGES;
+        let is_whole = usize::try_from(looked_at).unwrap_or(0) >= looked_at_max;
         Ok(FoundMessages { messages, next: oldest.filter(|_| is_whole).map(MessageId) })
     }
 }
+
+/// What [`conditions`] asks of.
+const SEARCHED_COLUMNS: &str =
+    "account, sender, recipient, platform_message_id, campaign, template_name, state, delivery, failure_code";
 
 /// Of one id; the same id was used by several accounts, or tests.
 const FOUND_BY_ID_MAX: usize = 20;
@@ -161,4 +174,62 @@ fn conditions(search: &MessageSearch) -> (String, Vec<Value>) {
     also("delivery =", search.delivery.map(|delivery| delivery.code().into()));
     also("failure_code =", search.failure_code.map(Into::into));
     (only, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock,
+        store::{execute, testing::on_each_database},
+    };
+
+    /// Messages of one number, a second apart, the last of them now.
+    async fn fill(store: &Store, count: i64) {
+        let newest = clock::now().0;
+        let transaction = store.begin().await.expect("it begins");
+        for chunk in (0..count).collect::<Vec<_>>().chunks(500) {
+            let rows = chunk.iter().map(|number| {
+                let id = MessageId::first_at(UnixMillis(newest - (count - number) * 1_000)).0;
+                format!("({id},1,1,1,2,5,'m{number}','+9198{number:08}','{{}}',{newest})")
+            });
+            let sql = format!(
+                "INSERT INTO outbound_messages (id, account, sender, class, category, state, platform_message_id, recipient, \
+                 request, expires_at) VALUES {}",
+                rows.collect::<Vec<_>>().join(",")
+            );
+            execute(&transaction, sql, vec![]).await.expect("they fit");
+        }
+        transaction.commit().await.expect("they are kept");
+    }
+
+    #[tokio::test]
+    async fn a_walk_goes_on_from_where_it_ended_and_finds_what_lies_slices_back() {
+        on_each_database(async |store| {
+            let count = i64::try_from(SLICE_MESSAGES + SLICE_MESSAGES_MAX).expect("it is small");
+            fill(&store, count).await;
+            let oldest = MessageSearch { recipient: Some("+919800000000".to_owned()), ..MessageSearch::default() };
+            let mut search = oldest.clone();
+            let mut pages = 0;
+
+            let found = loop {
+                let page = store.search_messages(&search, 10).await.expect("it can be searched");
+                pages += 1;
+                match page.next {
+                    Some(next) => {
+                        assert!(page.messages.is_empty() && search.before.is_none_or(|before| next < before));
+                        search.before = Some(next);
+                    }
+                    None => break page.messages,
+                }
+                assert!(pages < 100, "each page goes further back");
+            };
+
+            assert_eq!(found.iter().map(|message| message.platform_message_id.as_str()).collect::<Vec<_>>(), ["m0"]);
+            let everything = store.search_messages(&MessageSearch::default(), 10).await.expect("it can be searched");
+            assert_eq!(everything.messages.len(), 10);
+            assert_eq!(everything.next, everything.messages.last().map(|last| last.id));
+        })
+        .await;
+    }
 }

@@ -52,7 +52,7 @@ fn asset(name: &'static str, content_type: &'static str, bytes: &'static [u8]) -
 pub(super) async fn serve(request: HttpRequest, path: web::Path<(String, String)>) -> Result<HttpResponse, Trouble> {
     let (hash, name) = path.into_inner();
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name && asset.hash == hash) else {
-        return Err(nothing_here().await);
+        return nothing_here().await;
     };
     let mut answer = HttpResponse::Ok();
     answer

@@ -115,7 +115,7 @@ impl Frame {
 }
 
 /// What the visitor chose; `None`: as their system has it.
-fn theme(request: &HttpRequest) -> Option<&'static str> {
+pub(super) fn theme(request: &HttpRequest) -> Option<&'static str> {
     let chosen = cookie(request, "wabridge_theme")?;
     ["light", "dark"].into_iter().find(|theme| *theme == chosen)
 }

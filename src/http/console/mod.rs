@@ -83,8 +83,9 @@ async fn entrance() -> HttpResponse {
     see_other("/console/messages")
 }
 
-async fn nothing_here() -> Trouble {
-    Trouble::new(StatusCode::NOT_FOUND, "There is no such page", "The address is wrong, or belongs to another version.")
+async fn nothing_here() -> Result<HttpResponse, Trouble> {
+    let text = "The address is wrong, or belongs to another version.";
+    Err(Trouble::new(StatusCode::NOT_FOUND, "There is no such page", text))
 }
 
 /// Not a moment longer than the answer.

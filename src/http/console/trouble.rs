@@ -3,7 +3,7 @@
 use std::{error::Error, fmt};
 
 use actix_web::{
-    HttpRequest, HttpResponse, Responder, ResponseError,
+    HttpResponse, ResponseError,
     body::BoxBody,
     http::{StatusCode, header::ContentType},
 };
@@ -86,9 +86,16 @@ impl ResponseError for Trouble {
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
+        self.shown(None)
+    }
+}
+
+impl Trouble {
+    /// The page, light or dark.
+    pub(super) fn shown(&self, theme: Option<&'static str>) -> HttpResponse<BoxBody> {
         let frame = Frame {
             title: self.heading.to_owned(),
-            theme: None,
+            theme,
             assets: &ADDRESSES,
             nav: vec![],
             name: String::new(),
@@ -107,13 +114,5 @@ impl ResponseError for Trouble {
         // What cannot even be rendered is said plainly.
         let body = page.render().unwrap_or_else(|_| self.to_string());
         HttpResponse::build(self.status).content_type(ContentType::html()).body(body)
-    }
-}
-
-impl Responder for Trouble {
-    type Body = BoxBody;
-
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse<BoxBody> {
-        self.error_response()
     }
 }

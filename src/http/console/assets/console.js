@@ -77,3 +77,6 @@ document.querySelectorAll("[data-turn-theme]").forEach((button) => {
   button.hidden = false;
   nameTheme(button);
 });
+
+// On a phone the navigation is a strip, and its end may be out of sight.
+document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
