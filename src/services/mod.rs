@@ -30,6 +30,7 @@ pub mod resend;
 pub mod retain;
 pub mod search;
 pub mod silence;
+pub mod standing;
 pub mod story;
 pub mod subscribe_sync;
 pub mod suppressions;

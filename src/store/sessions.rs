@@ -84,12 +84,12 @@ impl Store {
         transaction.commit().await.doing(doing)
     }
 
-    /// Whose session it is, if it has begun and been seen lately enough, and they may still sign in.
+    /// Whose session it is, if it has begun and been seen lately enough, and they may still sign in. `in_use`: it is seen by that.
     pub async fn session(
         &self,
         hash: &[u8],
-        begun_after: UnixMillis,
-        seen_after: UnixMillis,
+        (begun_after, seen_after): (UnixMillis, UnixMillis),
+        in_use: bool,
     ) -> Result<Option<(Session, Operator)>, StoreError> {
         let doing = "look up a session";
         let sql = "SELECT hash, operator, created_at, seen_at, address, agent FROM operator_sessions \
@@ -99,7 +99,7 @@ impl Store {
         let Some(session) = rows.first().map(read_session).transpose().doing(doing)? else { return Ok(None) };
         let operator = self.operator_by_key(session.operator).await.doing(doing)?;
         let operator = operator.filter(|operator| operator.disabled_at.is_none());
-        if operator.is_some() && self.now().since(session.seen_at) >= SEEN_EVERY {
+        if in_use && operator.is_some() && self.now().since(session.seen_at) >= SEEN_EVERY {
             let sql = "UPDATE operator_sessions SET seen_at = $2 WHERE hash = $1";
             self.note_use(sql, hash.into()).await.doing(doing)?;
         }

@@ -39,11 +39,11 @@ async fn a_name_and_a_password_open_and_signing_out_closes(database: Database) {
         let refused = elsewhere.sign_in(name, password).await;
         assert!(refused.status == 422 && refused.text.contains("Name or password are wrong"), "{refused:?}");
     }
-    assert_eq!(elsewhere.sign_in("ASHA", PASSWORD).await.header("location"), "/console/messages");
+    assert_eq!(elsewhere.sign_in("ASHA", PASSWORD).await.header("location"), "/console/overview");
     let next = [("name", "asha"), ("password", PASSWORD), ("next", "/console/users?x=1")];
     assert_eq!(app.visitor().post_plain("/console/sign-in", &next).await.header("location"), "/console/users?x=1");
     let evil = [("name", "asha"), ("password", PASSWORD), ("next", "https://evil.example/")];
-    assert_eq!(app.visitor().post_plain("/console/sign-in", &evil).await.header("location"), "/console/messages");
+    assert_eq!(app.visitor().post_plain("/console/sign-in", &evil).await.header("location"), "/console/overview");
 
     assert!(asha.is_in().await && elsewhere.is_in().await);
     let out = asha.post("/console/sign-out", &[]).await;
@@ -316,6 +316,28 @@ async fn every_change_is_in_the_audit_log_and_no_secret(database: Database) {
     app.leave().await;
 }
 
+async fn what_needs_a_person_stands_on_the_first_page(database: Database) {
+    let app = TestApp::start_with(database, |options| {
+        options.settings.alarms.look_every = Duration::from_millis(50);
+    })
+    .await;
+    let asha = app.first_owner().await;
+    let cara = app.another(&asha, "cara", "read-only").await;
+    let alarm = format!("<span class=\"pill bad\">Number {BUSINESS_NUMBER}</span>");
+    let is_told = async || asha.get("/console/overview").await.text.contains(&alarm);
+    assert!(!is_told().await);
+
+    app.command(&["hold", BUSINESS_NUMBER, "--reason", "asked by +919876520001"]).await;
+    app.until("the alarm is raised", &is_told).await;
+
+    let page = asha.get("/console/overview").await.text;
+    assert!(page.contains("on hold") && page.matches("asked by +919876520001").count() >= 1, "{page}");
+    assert!(!cara.get("/console/overview").await.text.contains("+919876520001"));
+    app.command(&["release", BUSINESS_NUMBER]).await;
+    app.until("it is over", async || !is_told().await).await;
+    app.leave().await;
+}
+
 async fn what_was_not_understood_can_be_looked_at(database: Database) {
     let app = TestApp::start(database).await;
     let asha = app.first_owner().await;
@@ -352,7 +374,7 @@ async fn pages_bring_nothing_from_elsewhere_and_are_kept_by_nobody(database: Dat
     }
     assert_eq!(asha.get("/console/nothing/here").await.status, 404);
     assert_eq!(asha.get("/console/messages/msg_0000000000000").await.status, 404);
-    assert_eq!(app.visitor().get("/").await.header("location"), "/console/messages");
+    assert_eq!(app.visitor().get("/").await.header("location"), "/console/overview");
     let style = asha.get("/console/messages").await.between("rel=\"stylesheet\" href=\"", "\"");
     let plain = asha.get(&style).await;
     assert!(plain.header("cache-control").contains("immutable") && plain.text.contains(":root"), "{plain:?}");
@@ -379,6 +401,7 @@ on_each_database!(
     a_message_is_found_by_whatever_is_known_of_it,
     pages_of_messages_follow_each_other_without_gaps,
     every_change_is_in_the_audit_log_and_no_secret,
+    what_needs_a_person_stands_on_the_first_page,
     what_was_not_understood_can_be_looked_at,
     pages_bring_nothing_from_elsewhere_and_are_kept_by_nobody,
     the_console_has_an_address_of_its_own_or_is_nowhere,

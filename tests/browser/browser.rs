@@ -101,6 +101,12 @@ impl Browser {
         button.click().await.unwrap_or_else(|error| panic!("{text:?} cannot be pressed: {error}"));
     }
 
+    /// Goes where the link with this text leads.
+    pub(crate) async fn follow(&self, text: &str) {
+        let link = self.client.find(Locator::LinkText(text)).await.unwrap_or_else(|_| panic!("no link {text:?}"));
+        link.click().await.unwrap_or_else(|error| panic!("{text:?} cannot be followed: {error}"));
+    }
+
     /// Types, wherever the cursor is.
     pub(crate) async fn keys(&self, text: &str) {
         let mut actions = KeyActions::new("keyboard".to_owned());

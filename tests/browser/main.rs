@@ -70,6 +70,9 @@ async fn a_new_operator_sets_up_finds_a_message_and_leaves() {
     assert!(browser.path().await.starts_with("/console/welcome/"), "the browser itself wants a longer one");
     browser.fill("password", PASSWORD).await;
     browser.press("Become the owner").await;
+    browser.until_path("/console/overview").await;
+    assert!(browser.text("main").await.contains("What needs attention"));
+    browser.follow("Messages").await;
     browser.until_path("/console/messages").await;
 
     // By the keyboard alone.
@@ -116,7 +119,8 @@ async fn a_new_operator_sets_up_finds_a_message_and_leaves() {
 }
 
 /// Every page, with what makes it worth a picture.
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 8] = [
+    ("overview", "/console/overview"),
     ("messages", "/console/messages"),
     ("messages-filtered", "/console/messages?status=delivery-failed"),
     ("messages-none", "/console/messages?q=msg_0000000000000"),
@@ -145,7 +149,7 @@ async fn every_page_is_fine(shape: Shape) {
     browser.look("sign-in-wrong").await;
     browser.fill("password", PASSWORD).await;
     browser.press("Sign in").await;
-    browser.until_path("/console/messages").await;
+    browser.until_path("/console/overview").await;
     for (name, path) in PAGES {
         browser.open(&app.at(path)).await;
         browser.look(name).await;
@@ -189,6 +193,8 @@ async fn everything_works_without_scripts_but_the_keys() {
     browser.fill("name", "asha").await;
     browser.fill("password", PASSWORD).await;
     browser.press("Become the owner").await;
+
+    browser.follow("Messages").await;
 
     browser.fill("q", failed.msg_id()).await;
     browser.press("Search").await;

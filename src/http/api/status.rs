@@ -5,7 +5,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Caller, problem::Problem};
-use crate::{domain::operator::Permission, http::Parts, services::operators::require};
+use crate::{
+    http::Parts,
+    services::{masking, standing::standing},
+};
 
 #[derive(Serialize, ToSchema)]
 pub struct Standing {
@@ -53,29 +56,23 @@ pub struct NumberStanding {
     )
 )]
 pub async fn show(parts: Data<Parts>, caller: Caller) -> Result<Json<Standing>, Problem> {
-    require(&caller.0, Permission::ReadMessages)?;
-    let alarms = parts.store.alarms().await?.into_iter().filter(|alarm| alarm.over_at.is_none()).map(|alarm| Alarm {
+    let snapshot = parts.directory.snapshot();
+    let standing = standing(&parts.store, &snapshot, &caller.0).await?;
+    let alarms = standing.alarms.into_iter().map(|alarm| Alarm {
         kind: alarm.kind.as_str().to_owned(),
         subject: alarm.subject,
-        text: alarm.text,
+        text: masking::text(&caller.0, &alarm.text),
         since: alarm.raised_at.to_string(),
     });
-    let queues = parts.store.queues().await?;
-    let snapshot = parts.directory.snapshot();
-    let mut senders: Vec<_> = snapshot.senders().collect();
-    senders.sort_by(|one, other| one.number.cmp(&other.number));
-    let numbers = senders.into_iter().map(|sender| {
-        let queue = queues.get(&sender.key).cloned().unwrap_or_default();
-        NumberStanding {
-            number: sender.number.as_e164().to_owned(),
-            account: snapshot.account_by_key(sender.account).map(|account| account.id.clone()),
-            queued: queue.queued,
-            waiting: queue.waiting_for_retry,
-            sending: queue.sending,
-            unknown: queue.unknown,
-            oldest_queued: queue.oldest_queued.map(|at| at.to_string()),
-            hold: sender.hold.as_ref().map(|hold| hold.reason.clone()),
-        }
+    let numbers = standing.numbers.into_iter().map(|(sender, queue)| NumberStanding {
+        number: sender.number.as_e164().to_owned(),
+        account: snapshot.account_by_key(sender.account).map(|account| account.id.clone()),
+        queued: queue.queued,
+        waiting: queue.waiting_for_retry,
+        sending: queue.sending,
+        unknown: queue.unknown,
+        oldest_queued: queue.oldest_queued.map(|at| at.to_string()),
+        hold: sender.hold.as_ref().map(|hold| masking::text(&caller.0, &hold.reason)),
     });
     Ok(Json(Standing {
         version: env!("CARGO_PKG_VERSION").to_owned(),

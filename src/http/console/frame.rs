@@ -10,7 +10,7 @@ use actix_web::{
 use askama::Template;
 
 use super::{
-    Trouble, Visitor,
+    HOME, Trouble, Visitor,
     assets::{ADDRESSES, Addresses},
 };
 use crate::domain::{operator::Permission, time::UnixMillis};
@@ -40,7 +40,8 @@ pub(super) struct Entry {
 }
 
 /// All pages in the navigation, and what one must be allowed to go there.
-const PAGES: [(&str, &str, Option<&str>, Permission, &str); 5] = [
+const PAGES: [(&str, &str, Option<&str>, Permission, &str); 6] = [
+    (HOME, "Overview", None, Permission::ReadMessages, "M2.5 13.5v-5M6.2 13.5v-8M9.8 13.5v-6M13.5 13.5v-11"),
     (
         "/console/messages",
         "Messages",

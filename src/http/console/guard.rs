@@ -110,7 +110,8 @@ async fn visitor(request: &HttpRequest) -> Result<Option<Visitor>, Trouble> {
     let Some(parts) = request.app_data::<Data<Parts>>() else { return Ok(None) };
     let Some(token) = cookie(request, cookie_name(parts)) else { return Ok(None) };
     let address = remote_address(request, &parts.settings.server.trusted_proxies);
-    Ok(parts.operators.visitor(token, address).await?)
+    // Pages ask for parts of themselves every few seconds, and nobody may be there.
+    Ok(parts.operators.visitor(token, address, !wants_part(request)).await?)
 }
 
 /// The way to the form, and back to here.

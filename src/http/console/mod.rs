@@ -13,6 +13,7 @@ mod guard;
 mod kept;
 mod message;
 mod messages;
+mod overview;
 mod sign_in;
 mod tokens;
 mod trouble;
@@ -44,6 +45,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .wrap(from_fn(guard::signed_in))
         .route("", web::get().to(entrance))
         .route("/", web::get().to(entrance))
+        .route("/overview", web::get().to(overview::show))
         .route("/messages", web::get().to(messages::list))
         .route("/messages/{id}", web::get().to(message::show))
         .route("/messages/{id}/story", web::get().to(message::story))
@@ -79,8 +81,10 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 /// Where people begin.
+const HOME: &str = "/console/overview";
+
 async fn entrance() -> HttpResponse {
-    see_other("/console/messages")
+    see_other(HOME)
 }
 
 async fn nothing_here() -> Result<HttpResponse, Trouble> {

@@ -8,7 +8,7 @@ use actix_web::{
 use askama::Template;
 use serde::Deserialize;
 
-use super::{Frame, Guest, Trouble, frame::sentence, guard::session_cookie, page, page_as, see_other};
+use super::{Frame, Guest, HOME, Trouble, frame::sentence, guard::session_cookie, page, page_as, see_other};
 use crate::{
     http::Parts,
     services::operators::{LinkFor, Refusal, SignedIn},
@@ -129,7 +129,7 @@ fn welcome_page(request: &HttpRequest, link: LinkFor, entered: String) -> Welcom
 
 /// Goes on where somebody wanted to be, if that is a page of ours.
 fn begin(parts: &Parts, session: &SignedIn, next: &str) -> HttpResponse {
-    let mut answer = see_other(if is_page(next) { next } else { "/console/messages" });
+    let mut answer = see_other(if is_page(next) { next } else { HOME });
     let (name, value) = session_cookie(parts, &session.token);
     if let Ok(value) = value.parse() {
         answer.headers_mut().insert(name, value);

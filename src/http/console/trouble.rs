@@ -10,6 +10,7 @@ use actix_web::{
 use askama::Template;
 
 use super::{
+    HOME,
     assets::ADDRESSES,
     frame::{Frame, sentence},
 };
@@ -107,7 +108,7 @@ impl Trouble {
             frame,
             heading: self.heading,
             text: &self.text,
-            href: "/console/messages",
+            href: HOME,
             link: "To the console",
             status: self.status.to_string(),
         };

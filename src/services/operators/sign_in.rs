@@ -102,11 +102,16 @@ impl Operators {
         Ok(SignedIn { token: secret.text })
     }
 
-    /// Whose session a cookie is; `None` when it has ended, or never was one.
-    pub async fn visitor(&self, token: &str, address: Option<IpAddr>) -> Result<Option<Visitor>, Refusal> {
+    /// Whose session a cookie is; `None` when it has ended, or never was one. `in_use`: somebody did something, and not a page by itself.
+    pub async fn visitor(
+        &self,
+        token: &str,
+        address: Option<IpAddr>,
+        in_use: bool,
+    ) -> Result<Option<Visitor>, Refusal> {
         let now = clock::now();
         let (max, idle) = (self.settings.session_max, self.settings.session_idle);
-        let found = self.store.session(&hash_of(token), now.minus(max), now.minus(idle)).await?;
+        let found = self.store.session(&hash_of(token), (now.minus(max), now.minus(idle)), in_use).await?;
         Ok(found.map(|(session, operator)| Visitor {
             actor: actor_of(&operator, address),
             name: operator.name,

@@ -54,7 +54,7 @@ impl TestApp {
         let visitor = self.visitor();
         let path = Self::path_of(told["link"].as_str().expect("a link"));
         let page = visitor.post_plain(&path, &[("name", "asha"), ("password", PASSWORD)]).await;
-        assert_eq!((page.status, page.header("location")), (303, "/console/messages"), "{page:?}");
+        assert_eq!((page.status, page.header("location")), (303, "/console/overview"), "{page:?}");
         visitor
     }
 
