@@ -112,7 +112,7 @@ pub(crate) async fn hold(settings: &Settings, arguments: &HoldArguments) -> anyh
     let configuration = store.load_configuration().await?;
     if let Some(selection) = arguments.template.selection() {
         let filter = selection.filter(&configuration)?;
-        let before = add_pause(&store, &filter, &arguments.reason).await?;
+        let before = add_pause(&store, &configuration, &filter, &arguments.reason).await?;
         warn_of_doubt(&store, &configuration, &filter).await?;
         let name = selection.template.unwrap_or_default();
         let what = format!("template {name}");

@@ -5,9 +5,8 @@
 
 mod tell;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use anyhow::ensure;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -18,15 +17,17 @@ use wabridge::{
         account::Sender,
         ids::SenderKey,
         progress::Finding,
-        queue::{QueueFilter, QueueRule, RuleAction},
+        queue::{QueueFilter, QueueRule},
         words::moment,
     },
-    services::queue::{self, Alike, Tally},
+    services::queue::{self, Alike, REASON_CHARS_MAX, Tally},
     settings::Settings,
-    store::{Store, configuration::Configuration, queue_rules::QUEUE_RULES_MAX},
+    store::{Store, audit::AuditEntry, configuration::Configuration},
 };
 
-use super::{answer, answer_json, confirm, counted, exit, known_account, known_number, misused, report, status::ago};
+use super::{
+    answer, answer_json, confirm, counted, exit, known_account, known_number, misused, report, status::ago, this_user,
+};
 
 pub(crate) use tell::{RuleReport, tell_rules};
 
@@ -198,10 +199,6 @@ pub(crate) struct CancelArguments {
     json: bool,
 }
 
-/// Whoever cancels a campaign while it is still being handed over means the rest of it too. A platform is done with that within a day.
-const AND_NEW_LASTS: Duration = Duration::from_secs(24 * 3600);
-const REASON_CHARS_MAX: usize = 200;
-
 pub(crate) async fn queue(settings: &Settings, arguments: &QueueArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
     let configuration = store.load_configuration().await?;
@@ -261,16 +258,14 @@ fn reason(text: &str) -> anyhow::Result<&str> {
 
 /// Keeps back what a filter covers: the rule of `queue pause`, and of `hold --template`. Gives back the same rule when it stood
 /// already: it goes on, with the new reason.
-pub(crate) async fn add_pause(store: &Store, filter: &QueueFilter, text: &str) -> anyhow::Result<Option<QueueRule>> {
-    let (text, now) = (reason(text)?, clock::now());
-    let same = |rule: &QueueRule| rule.action == RuleAction::Pause && rule.filter == *filter && rule.holds(now);
-    let before = store.queue_rules().await?.0.into_iter().find(same);
-    if before.as_ref().is_none_or(|before| before.reason != text) {
-        let since = before.as_ref().map_or(now, |before| before.since);
-        let added = store.add_queue_rule(RuleAction::Pause, filter, text, since, None).await?;
-        ensure!(added, "there are {QUEUE_RULES_MAX} rules already: end some by `wabridge queue resume`");
-    }
-    Ok(before)
+pub(crate) async fn add_pause(
+    store: &Store,
+    configuration: &Configuration,
+    filter: &QueueFilter,
+    text: &str,
+) -> anyhow::Result<Option<QueueRule>> {
+    let what = tell::name(configuration, filter);
+    Ok(queue::pause(store, &this_user(), filter, &what, reason(text)?).await?)
 }
 
 /// What is said of a pause: that it stands now, or that it stood before. `state` is `paused` or `on hold`.
@@ -321,7 +316,7 @@ async fn pause(store: &Store, configuration: &Configuration, arguments: &PauseAr
         return Ok(found(messages > 0));
     }
     // Not counted: a stop waits for nothing, and while messages go aside a count would see some of them twice.
-    let before = add_pause(store, &filter, &arguments.reason).await?;
+    let before = add_pause(store, configuration, &filter, &arguments.reason).await?;
     warn_of_doubt(store, configuration, &filter).await?;
     let stopped = if filter.is_template() { "on hold" } else { "paused" };
     let text = tell_pause(&what, stopped, before.as_ref(), &arguments.reason);
@@ -364,8 +359,8 @@ pub(crate) async fn resume(
         report(json, &format!("{rules} would be ended\n{names}"), &value)?;
         return Ok(found(!ended.is_empty()));
     }
-    let keys: Vec<i32> = ended.iter().map(|rule| rule.key).collect();
-    let released = store.release_queue_rules(&keys, clock::now()).await?;
+    let what = tell::name(configuration, filter);
+    let released = queue::resume(store, &this_user(), &ended, &what).await?;
     let value = json!({"done": released > 0, "dry_run": false, "rules_ended": released});
     if released == 0 {
         report(json, "nothing like that is paused or on hold; `wabridge queue list` shows the rules\n", &value)?;
@@ -411,9 +406,13 @@ async fn cancel(store: &Store, configuration: &Configuration, arguments: &Cancel
     }
     if arguments.and_new {
         warn_of_doubt(store, configuration, &filter).await?;
-        let ends_at = clock::now().plus(AND_NEW_LASTS);
-        let added = store.add_queue_rule(RuleAction::Cancel, &filter, reason, clock::now(), Some(ends_at)).await?;
-        ensure!(added, "there are {QUEUE_RULES_MAX} rules already: end some by `wabridge queue resume`");
+    }
+    let entry = AuditEntry::new(&this_user(), "cancel", what.as_str())
+        .after(json!({"reason": reason, "what_arrives_within_a_day_too": arguments.and_new}));
+    if arguments.and_new {
+        queue::cancel_new(store, &filter, reason, &entry).await?;
+    } else {
+        store.note_in_audit(&entry).await?;
     }
     let bar = progress("cancelling", Some(waiting));
     let scope = scope(configuration, &filter);

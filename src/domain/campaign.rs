@@ -51,9 +51,14 @@ pub struct Funnel {
 impl Funnel {
     /// Counts one message; not one that the platform was told we did not take.
     pub fn add(&mut self, message: &Counted) {
+        self.add_alike(message, 1);
+    }
+
+    /// Counts messages that stand alike; `replies` are those to all of them. Says whether they count.
+    pub fn add_alike(&mut self, message: &Counted, messages: u64) -> bool {
         let failed = message.delivery == Some(DeliveryStatus::Failed) || message.failure_code.is_some();
         if message.state == SendState::Cancelled && !failed {
-            return;
+            return false;
         }
         let best = message
             .statuses
@@ -62,24 +67,26 @@ impl Funnel {
             .chain(message.delivery)
             .filter(|status| *status != DeliveryStatus::Failed)
             .max();
-        let reached = |status| u64::from(best >= Some(status));
-        self.accepted += 1;
+        let all_if = |yes: bool| if yes { messages } else { 0 };
+        let reached = |status| all_if(best >= Some(status));
+        self.accepted += messages;
         self.sent += reached(DeliveryStatus::Sent);
         self.delivered += reached(DeliveryStatus::Delivered);
         self.read += reached(DeliveryStatus::Read);
         // With several devices one may fail and another take it: then it did not fail.
         if failed && best < Some(DeliveryStatus::Delivered) {
-            self.failed += 1;
+            self.failed += messages;
             if let Some(code) = message.failure_code {
-                *self.failed_by_code.entry(code).or_default() += 1;
+                *self.failed_by_code.entry(code).or_default() += messages;
             }
         }
-        self.expired += u64::from(message.state == SendState::Expired);
-        self.cancelled += u64::from(message.state == SendState::Cancelled);
+        self.expired += all_if(message.state == SendState::Expired);
+        self.cancelled += all_if(message.state == SendState::Cancelled);
         // An unknown one that was reported as failed is closed, until somebody knows better.
         let open = matches!(message.state, SendState::Queued | SendState::Sending | SendState::Unknown);
-        self.open += u64::from(open && !failed);
+        self.open += all_if(open && !failed);
         self.replies += message.replies;
+        true
     }
 }
 

@@ -53,7 +53,7 @@ impl Scope {
 }
 
 /// The reason in terms that every platform can express.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FailureReason {
     Credentials,
     Template,

@@ -23,6 +23,7 @@ pub mod preference;
 pub mod progress;
 pub mod queue;
 pub mod quiet;
+pub mod reconciliation;
 pub mod rendered;
 pub mod replay;
 pub mod resend;

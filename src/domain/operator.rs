@@ -16,20 +16,29 @@ pub enum Permission {
     /// The same with whole telephone numbers and contents.
     ReadPersonal,
     ResendMessages,
+    /// Pausing, resuming and cancelling what waits.
+    ManageQueues,
     ReadAudit,
     /// People, their roles, and tokens.
     ManageUsers,
 }
 
 impl Permission {
-    pub const ALL: [Self; 5] =
-        [Self::ReadMessages, Self::ReadPersonal, Self::ResendMessages, Self::ReadAudit, Self::ManageUsers];
+    pub const ALL: [Self; 6] = [
+        Self::ReadMessages,
+        Self::ReadPersonal,
+        Self::ResendMessages,
+        Self::ManageQueues,
+        Self::ReadAudit,
+        Self::ManageUsers,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ReadMessages => "messages:read",
             Self::ReadPersonal => "personal:read",
             Self::ResendMessages => "messages:resend",
+            Self::ManageQueues => "queues:manage",
             Self::ReadAudit => "audit:read",
             Self::ManageUsers => "users:manage",
         }
@@ -46,6 +55,7 @@ impl Permission {
             Self::ReadMessages => "read messages and what was kept aside, telephone numbers masked",
             Self::ReadPersonal => "see whole telephone numbers and contents",
             Self::ResendMessages => "send messages again",
+            Self::ManageQueues => "pause, resume and cancel messages that wait",
             Self::ReadAudit => "read the audit log",
             Self::ManageUsers => "manage users and tokens",
         }
@@ -103,10 +113,10 @@ impl Role {
     }
 
     pub fn permissions(self) -> Permissions {
-        use Permission::{ReadAudit, ReadMessages, ReadPersonal, ResendMessages};
+        use Permission::{ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ResendMessages};
         match self {
             Self::Owner => Permissions::of(Permission::ALL),
-            Self::Operator => Permissions::of([ReadMessages, ReadPersonal, ResendMessages, ReadAudit]),
+            Self::Operator => Permissions::of([ReadMessages, ReadPersonal, ResendMessages, ManageQueues, ReadAudit]),
             Self::ReadOnly => Permissions::of([ReadMessages]),
         }
     }

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod api;
 pub mod body;
+mod campaigns;
 pub mod console;
 pub mod error;
 pub mod health;
@@ -24,7 +25,8 @@ use crate::{
     platforms,
     pulse::Health,
     services::{
-        accept::Acceptor, directory::Directory, ingest::Ingestor, media::Shelf, operators::Operators, traces::Traces,
+        accept::Acceptor, campaigns::Campaigns, directory::Directory, ingest::Ingestor, media::Shelf,
+        operators::Operators, traces::Traces,
     },
     settings::Settings,
     store::Store,
@@ -40,6 +42,7 @@ pub struct Parts {
     pub media: Shelf,
     pub traces: Traces,
     pub operators: Arc<Operators>,
+    pub campaigns: Campaigns,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.

@@ -3,9 +3,13 @@
 //! Everything is read page by page and handed on at once, so an export of millions needs no more memory than one of a
 //! hundred. Only a campaign's counts are kept, one set for each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     domain::{
@@ -70,7 +74,7 @@ pub struct MessageRow {
     pub failure_text: Option<String>,
     pub platform_code: Option<u16>,
     pub replies: u64,
-    pub custom: serde_json::Map<String, serde_json::Value>,
+    pub custom: serde_json::Map<String, Value>,
 }
 
 /// The columns of [`MessageRow`], with what they hold.
@@ -216,6 +220,21 @@ struct Run {
 
 type Each<'a> = &'a mut (dyn FnMut(StoredMessage, Option<Grouping>, Reports) -> Result<(), ExportError> + Send);
 
+/// A page of [`messages`], for whoever takes one after the other: `after` comes from the page before, and no page follows
+/// without one. A page may be empty.
+pub async fn message_rows(
+    store: &Store,
+    configuration: &Configuration,
+    wanted: &Wanted,
+    after: Option<MessageId>,
+) -> Result<(Vec<MessageRow>, Option<MessageId>), StoreError> {
+    let names = Names::new(configuration);
+    let (messages, after) = page(store, wanted, &names, after).await?;
+    let rows =
+        messages.into_iter().map(|(message, grouping, reports)| row(&names, message, grouping, reports, wanted.full));
+    Ok((rows.collect(), after))
+}
+
 async fn each_page(
     store: &Store,
     wanted: &Wanted,
@@ -225,26 +244,61 @@ async fn each_page(
 ) -> Result<(), ExportError> {
     let mut after = None;
     loop {
-        let page = store.message_page(&wanted.filter, after, MESSAGES_PER_PAGE).await?;
-        let mut messages: Vec<(StoredMessage, Option<Grouping>)> = Vec::with_capacity(page.messages.len());
-        for message in page.messages {
-            let platform = names.platform(message.account);
-            let grouping = platform.and_then(|platform| platform.grouping(&message.platform_message_id));
-            let of_it = grouping.as_ref().map(|grouping| &grouping.campaign);
-            if wanted.campaign.is_none() || wanted.campaign.as_ref() == of_it {
-                messages.push((message, grouping));
-            }
+        let (messages, next) = page(store, wanted, names, after).await?;
+        for (message, grouping, reports) in messages {
+            each(message, grouping, reports)?;
         }
-        let asked: Vec<StoredMessage> = messages.iter().map(|(message, _)| message.clone()).collect();
-        let mut reports = store.reports_of(&asked).await?;
-        for (message, grouping) in messages {
-            let of_it = reports.remove(&message.id).unwrap_or_default();
-            each(message, grouping, of_it)?;
-        }
-        let Some(last) = page.after else { return Ok(()) };
+        let Some(last) = next else { return Ok(()) };
         watch(last);
         after = Some(last);
     }
+}
+
+type Exported = (StoredMessage, Option<Grouping>, Reports);
+
+async fn page(
+    store: &Store,
+    wanted: &Wanted,
+    names: &Names<'_>,
+    after: Option<MessageId>,
+) -> Result<(Vec<Exported>, Option<MessageId>), StoreError> {
+    let page = store.message_page(&wanted.filter, after, MESSAGES_PER_PAGE).await?;
+    let mut messages: Vec<(StoredMessage, Option<Grouping>)> = Vec::with_capacity(page.messages.len());
+    for message in page.messages {
+        let platform = names.platform(message.account);
+        let grouping = platform.and_then(|platform| platform.grouping(&message.platform_message_id));
+        let of_it = grouping.as_ref().map(|grouping| &grouping.campaign);
+        if wanted.campaign.is_none() || wanted.campaign.as_ref() == of_it {
+            messages.push((message, grouping));
+        }
+    }
+    let asked: Vec<StoredMessage> = messages.iter().map(|(message, _)| message.clone()).collect();
+    let mut reports = store.reports_of(&asked).await?;
+    let exported = messages.into_iter().map(|(message, grouping)| {
+        let of_it = reports.remove(&message.id).unwrap_or_default();
+        (message, grouping, of_it)
+    });
+    Ok((exported.collect(), page.after))
+}
+
+/// A row's cells in the order of these columns, for a file of comma-separated values.
+pub fn cells(row: &impl Serialize, columns: &[&str]) -> serde_json::Result<Vec<String>> {
+    let values = serde_json::to_value(row)?;
+    Ok(columns.iter().map(|name| cell(&values[*name])).collect())
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => harmless(text).into_owned(),
+        Value::Object(entries) if entries.is_empty() => String::new(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// A text that a spreadsheet would run as a formula, with an apostrophe in front: then it is shown as it is.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{text}").into() } else { text.into() }
 }
 
 /// Accounts and numbers by their keys.
@@ -349,7 +403,7 @@ fn row(
 }
 
 /// Read again from the request, as it was kept.
-fn custom_of(names: &Names<'_>, message: &StoredMessage) -> serde_json::Map<String, serde_json::Value> {
+fn custom_of(names: &Names<'_>, message: &StoredMessage) -> serde_json::Map<String, Value> {
     let parsed = names
         .accounts
         .get(&message.account)
@@ -367,5 +421,24 @@ fn campaign_row(names: &Names<'_>, account: AccountKey, campaign: String, batch:
         first_accepted_at: first.made_at().to_string(),
         last_accepted_at: last.made_at().to_string(),
         funnel,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_text_becomes_a_formula() {
+        for text in ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1", "\r=1"] {
+            assert_eq!(cell(&json!(text)), format!("'{text}"));
+        }
+        for text in ["919876500001", "1|1790000000|20261120|1|0", "a=b", ""] {
+            assert_eq!(cell(&json!(text)), text);
+        }
+        assert_eq!(cell(&json!(-5)), "-5", "a number is a number");
+        assert_eq!(cell(&json!({"a": "=1"})), r#"{"a":"=1"}"#);
     }
 }

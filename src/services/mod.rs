@@ -5,6 +5,7 @@ pub mod activity;
 pub mod alarms;
 pub mod apply;
 pub mod backup;
+pub mod campaigns;
 pub mod channels;
 pub mod check;
 pub mod directory;

@@ -16,20 +16,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::directory::{Directory, owner_of};
+use serde_json::json;
+
+use super::{
+    directory::{Directory, owner_of},
+    operators::{Refusal, require},
+};
 use crate::{
     clock,
     domain::{
         account::Sender,
         ids::{AccountKey, MessageId, SenderKey},
         messaging_limit::waits_for_place,
+        operator::{Actor, Permission},
         outbound::Class,
-        queue::{QueueFilter, QueueRule, QueueRules},
+        queue::{QueueFilter, QueueRule, QueueRules, RuleAction},
         time::UnixMillis,
     },
     store::{
         Store, StoreError,
+        audit::AuditEntry,
         queue::{QueuePlace, WaitingMessage},
+        queue_rules::QUEUE_RULES_MAX,
         wakeups::Wakeups,
     },
 };
@@ -45,6 +53,11 @@ const CANCEL_WALKS_MAX: usize = 5;
 /// After this time every instance has heard of a released rule: they look each second.
 const RELEASE_HEARD_AFTER: Duration = Duration::from_secs(10);
 
+/// Whoever cancels a campaign while it is still being handed over means the rest of it too. A platform is done with that within a day.
+const AND_NEW_LASTS: Duration = Duration::from_secs(24 * 3600);
+/// Reasons stand in lists, and go to the platform.
+pub const REASON_CHARS_MAX: usize = 200;
+
 /// Templates that are named to somebody who named another.
 const TEMPLATES_NAMED_MAX: usize = 20;
 
@@ -55,6 +68,57 @@ pub fn resume_command(named: [(&str, Option<&str>); 5]) -> String {
     let options: String =
         named.into_iter().filter_map(|(option, value)| Some(format!(" --{option} {}", value?))).collect();
     format!("wabridge {command}{options}")
+}
+
+/// Keeps back what a filter covers, now and later. Gives back the same rule when it stood already: it goes on, with the new
+/// reason. `what` is the filter in words.
+pub async fn pause(
+    store: &Store,
+    actor: &Actor,
+    filter: &QueueFilter,
+    what: &str,
+    reason: &str,
+) -> Result<Option<QueueRule>, Refusal> {
+    require(actor, Permission::ManageQueues)?;
+    let now = clock::now();
+    let same = |rule: &QueueRule| rule.action == RuleAction::Pause && rule.filter == *filter && rule.holds(now);
+    let before = store.queue_rules().await?.0.into_iter().find(same);
+    if before.as_ref().is_none_or(|before| before.reason != reason) {
+        let since = before.as_ref().map_or(now, |before| before.since);
+        let entry = AuditEntry::new(actor, "pause", what).after(json!({"reason": reason}));
+        let entry = match &before {
+            Some(before) => entry.before(json!({"reason": before.reason})),
+            None => entry,
+        };
+        let added = store.add_queue_rule(RuleAction::Pause, filter, reason, (since, None), &entry).await?;
+        if !added {
+            return Err(too_many_rules());
+        }
+    }
+    Ok(before)
+}
+
+/// Ends rules; says how many were still standing.
+pub async fn resume(store: &Store, actor: &Actor, ended: &[&QueueRule], what: &str) -> Result<u64, Refusal> {
+    require(actor, Permission::ManageQueues)?;
+    let keys: Vec<i32> = ended.iter().map(|rule| rule.key).collect();
+    let reasons: Vec<&str> = ended.iter().map(|rule| rule.reason.as_str()).collect();
+    let entry = AuditEntry::new(actor, "resume", what)
+        .before(json!({"rules": keys.len(), "reasons": reasons.join("; ")}))
+        .after(json!({"rules": 0}));
+    Ok(store.release_queue_rules(&keys, clock::now(), &entry).await?)
+}
+
+/// Cancels what arrives of a part of the queues within the next day.
+pub async fn cancel_new(store: &Store, filter: &QueueFilter, reason: &str, entry: &AuditEntry) -> Result<(), Refusal> {
+    let now = clock::now();
+    let lasts = (now, Some(now.plus(AND_NEW_LASTS)));
+    let added = store.add_queue_rule(RuleAction::Cancel, filter, reason, lasts, entry).await?;
+    if added { Ok(()) } else { Err(too_many_rules()) }
+}
+
+fn too_many_rules() -> Refusal {
+    Refusal::Conflict(format!("there are {QUEUE_RULES_MAX} rules already: end some by `wabridge queue resume`"))
 }
 
 /// Messages that wait alike.

@@ -38,6 +38,7 @@ pub mod backup;
 pub mod ballast;
 pub mod batch;
 pub mod callbacks;
+pub mod campaigns;
 pub mod channels;
 pub mod configuration;
 pub mod events;

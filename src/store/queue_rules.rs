@@ -5,7 +5,14 @@ use std::time::Duration;
 
 use sea_orm::{DbErr, QueryResult, Value};
 
-use super::{Doing, Store, StoreError, execute, holds::bump, outbound::odd_value, query};
+use super::{
+    Doing, Store, StoreError,
+    audit::{AuditEntry, append},
+    execute,
+    holds::bump,
+    outbound::odd_value,
+    query,
+};
 use crate::domain::{
     ids::{AccountKey, SenderKey},
     queue::{QueueFilter, QueueRule, QueueRules, RuleAction},
@@ -43,15 +50,15 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(rule).collect()).doing("read rules of queues that ended")
     }
 
-    /// Writes a rule down. One that says the same of the same part is replaced: the last word counts.
+    /// Writes a rule down, with who made it. One that says the same of the same part is replaced: the last word counts.
     /// `false` when there are too many.
     pub async fn add_queue_rule(
         &self,
         action: RuleAction,
         filter: &QueueFilter,
         reason: &str,
-        since: UnixMillis,
-        ends_at: Option<UnixMillis>,
+        (since, ends_at): (UnixMillis, Option<UnixMillis>),
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let doing = "write down a rule of queues";
         let transaction = self.begin().await.doing("begin")?;
@@ -82,15 +89,21 @@ impl Store {
             ends_at.map(|at| at.0).into(),
         ];
         execute(&transaction, sql, values).await.doing(doing)?;
+        append(&transaction, entry, self.now()).await.doing(doing)?;
         bump(&transaction, QUEUE_RULES).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         Ok(true)
     }
 
     /// Ends rules: they hold no more. What they kept back is put into the queues again by a running server.
-    pub async fn release_queue_rules(&self, keys: &[i32], now: UnixMillis) -> Result<u64, StoreError> {
+    pub async fn release_queue_rules(
+        &self,
+        keys: &[i32],
+        now: UnixMillis,
+        entry: &AuditEntry,
+    ) -> Result<u64, StoreError> {
         let sql = "UPDATE queue_rules SET released_at = $1 WHERE released_at IS NULL AND key IN";
-        self.change_rules(sql, keys, vec![now.0.into()]).await
+        self.change_rules(sql, keys, vec![now.0.into()], Some(entry)).await
     }
 
     /// Puts away rules that are done with, and forgets those that were put away long ago.
@@ -103,16 +116,25 @@ impl Store {
         let long_ago = now.minus(DONE_KEPT_FOR).0.into();
         execute(&transaction, sql, vec![long_ago]).await.doing("forget rules of queues")?;
         transaction.commit().await.doing("forget rules of queues")?;
-        self.change_rules("UPDATE queue_rules SET done_at = $1 WHERE key IN", keys, vec![now.0.into()]).await
+        self.change_rules("UPDATE queue_rules SET done_at = $1 WHERE key IN", keys, vec![now.0.into()], None).await
     }
 
-    async fn change_rules(&self, sql: &str, keys: &[i32], values: Vec<Value>) -> Result<u64, StoreError> {
+    async fn change_rules(
+        &self,
+        sql: &str,
+        keys: &[i32],
+        values: Vec<Value>,
+        entry: Option<&AuditEntry>,
+    ) -> Result<u64, StoreError> {
         if keys.is_empty() {
             return Ok(0);
         }
         let list = keys.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
         let transaction = self.begin().await.doing("begin")?;
         let changed = execute(&transaction, format!("{sql} ({list})"), values).await.doing("change rules of queues")?;
+        if let Some(entry) = entry.filter(|_| changed > 0) {
+            append(&transaction, entry, self.now()).await.doing("change rules of queues")?;
+        }
         bump(&transaction, QUEUE_RULES).await.doing("change rules of queues")?;
         transaction.commit().await.doing("change rules of queues")?;
         Ok(changed)
@@ -142,7 +164,7 @@ fn rule(row: &QueryResult) -> Result<QueueRule, DbErr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing::on_each_database;
+    use crate::{domain::operator::Actor, store::testing::on_each_database};
 
     #[tokio::test]
     async fn a_rule_that_is_said_again_finds_room_where_a_new_one_does_not() {
@@ -155,8 +177,9 @@ mod tests {
             transaction.commit().await.expect("they can be committed");
             let add = async |campaign: &str| {
                 let filter = QueueFilter { campaign: Some(campaign.to_owned()), ..QueueFilter::default() };
+                let entry = AuditEntry::new(&Actor::of_command_line("test"), "pause", campaign);
                 store
-                    .add_queue_rule(RuleAction::Pause, &filter, "again", UnixMillis(2), None)
+                    .add_queue_rule(RuleAction::Pause, &filter, "again", (UnixMillis(2), None), &entry)
                     .await
                     .expect("it is asked")
             };

@@ -10,6 +10,7 @@ mod harness;
 mod alarms;
 mod budget;
 mod callbacks;
+mod campaigns;
 mod check;
 mod command_line;
 mod console;

@@ -1,9 +1,9 @@
 //! Rows as CSV for spreadsheets, or as JSON lines for programs.
 
-use std::{borrow::Cow, io::Write};
+use std::io::Write;
 
 use serde::Serialize;
-use serde_json::Value;
+use wabridge::services::export::cells;
 
 /// Writes rows of one kind.
 pub(super) struct Table {
@@ -33,11 +33,7 @@ impl Table {
 
     pub(super) fn row(&mut self, row: &impl Serialize) -> std::io::Result<()> {
         match &mut self.out {
-            Out::Csv(writer) => {
-                let values = serde_json::to_value(row)?;
-                let cells = self.columns.iter().map(|name| cell(&values[*name]));
-                writer.write_record(cells.collect::<Vec<_>>()).map_err(as_io)
-            }
+            Out::Csv(writer) => writer.write_record(cells(row, &self.columns)?).map_err(as_io),
             Out::JsonLines(out) => {
                 serde_json::to_writer(&mut *out, row)?;
                 out.write_all(b"\n")
@@ -59,39 +55,11 @@ fn as_io(error: csv::Error) -> std::io::Error {
     if let csv::ErrorKind::Io(error) = error.into_kind() { error } else { std::io::Error::other(text) }
 }
 
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => harmless(text).into_owned(),
-        Value::Object(entries) if entries.is_empty() => String::new(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    }
-}
-
-/// A text that a spreadsheet would run as a formula, with an apostrophe in front: then it is shown as it is.
-pub(in crate::cli) fn harmless(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{text}").into() } else { text.into() }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn no_text_becomes_a_formula() {
-        for text in ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1", "\r=1"] {
-            assert_eq!(cell(&json!(text)), format!("'{text}"));
-        }
-        for text in ["919876500001", "1|1790000000|20261120|1|0", "a=b", ""] {
-            assert_eq!(cell(&json!(text)), text);
-        }
-        assert_eq!(cell(&json!(-5)), "-5", "a number is a number");
-        assert_eq!(cell(&json!({"a": "=1"})), r#"{"a":"=1"}"#);
-    }
+    use serde_json::Value;
 
     #[test]
     fn every_column_is_described() {

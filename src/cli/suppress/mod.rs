@@ -19,16 +19,15 @@ use wabridge::{
         phone::PhoneNumber,
         suppression::{PersonHash, REASON_CHARS_MAX, Scope, Source, Suppression},
     },
+    services::export::harmless,
     settings::Settings,
     store::{Store, suppressions::Lift},
 };
 
 use self::lines::{BadLine, Lines, Listed};
 use super::{
-    answer, answer_json, counted, exit,
-    export::{new_file_or_output, table::harmless},
-    json::JsonWriter,
-    known_account, misused, not_found, progress, report,
+    answer, answer_json, counted, exit, export::new_file_or_output, json::JsonWriter, known_account, misused,
+    not_found, progress, report,
 };
 
 /// Who must not be sent marketing messages, or any: add, remove, list, import, export

@@ -330,7 +330,7 @@ fn word<T: Copy>(
     found.map(Some).ok_or_else(|| Problem::of_field(field, format!("{field} is one of {}", names())))
 }
 
-fn time(field: &str, text: Option<&str>) -> Result<Option<UnixMillis>, Problem> {
+pub(super) fn time(field: &str, text: Option<&str>) -> Result<Option<UnixMillis>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let read = chrono::DateTime::parse_from_rfc3339(text);
     let read = read.map_err(|_| Problem::of_field(field, format!("{field} is a time like 2026-11-21T09:30:00Z")))?;

@@ -4,6 +4,7 @@
 //! `before` of the next. What cannot be done is a [`problem::Problem`].
 
 pub mod audit;
+pub mod campaigns;
 pub mod messages;
 pub mod problem;
 pub mod status;
@@ -45,6 +46,13 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/messages", web::get().to(messages::list))
         .route("/messages/{id}", web::get().to(messages::show))
         .route("/messages/{id}/resend", web::post().to(messages::resend))
+        .route("/campaigns", web::get().to(campaigns::list))
+        .route("/campaigns/{account}/{campaign}", web::get().to(campaigns::show))
+        .route("/campaigns/{account}/{campaign}/messages.csv", web::get().to(campaigns::file))
+        .route("/campaigns/{account}/{campaign}/pause", web::post().to(campaigns::pause))
+        .route("/campaigns/{account}/{campaign}/resume", web::post().to(campaigns::resume))
+        .route("/campaigns/{account}/{campaign}/cancel", web::post().to(campaigns::cancel))
+        .route("/campaigns/{account}/{campaign}/reconcile", web::post().to(campaigns::reconcile))
         .route("/unrecognized", web::get().to(unrecognized::list))
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))

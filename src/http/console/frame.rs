@@ -50,6 +50,13 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 6] = [
         "M2.5 4.5a2 2 0 0 1 2-2h7a2 2 0 0 1 2 2v4a2 2 0 0 1-2 2H8l-3.5 3v-3a2 2 0 0 1-2-2z",
     ),
     (
+        "/console/campaigns",
+        "Campaigns",
+        None,
+        Permission::ReadMessages,
+        "M2.5 6.5v3h2l6 3.5v-10l-6 3.5zM13 6.2v3.6M5.5 9.7v3.3",
+    ),
+    (
         "/console/unrecognized",
         "Unknown and skipped",
         None,
@@ -74,7 +81,10 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 6] = [
 ];
 
 /// What pages say when they come after a change, by the word in their address.
-const DONE: [(&str, &str); 7] = [
+const DONE: [(&str, &str); 10] = [
+    ("paused", "It is paused: what waits of it stays, and so does what arrives. Messages expire all the same."),
+    ("resumed", "It goes on: what was kept back is put into the queues within seconds."),
+    ("cancelling", "It is being cancelled. You can leave this page."),
     ("resent", "It waits to be sent again."),
     ("role", "The role is changed."),
     ("signed-out", "They are signed out everywhere."),

@@ -257,7 +257,7 @@ fn value_of_delivery(delivery: DeliveryStatus) -> String {
 }
 
 /// As a browser's field for a time has it, with or without seconds.
-fn time(text: &str) -> Result<Option<UnixMillis>, String> {
+pub(super) fn time(text: &str) -> Result<Option<UnixMillis>, String> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);

@@ -8,6 +8,9 @@
 mod account;
 mod assets;
 mod audit;
+mod campaign;
+mod campaigns;
+mod chart;
 mod frame;
 mod guard;
 mod kept;
@@ -50,6 +53,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/messages/{id}", web::get().to(message::show))
         .route("/messages/{id}/story", web::get().to(message::story))
         .route("/messages/{id}/resend", web::post().to(message::resend))
+        .route("/campaigns", web::get().to(campaigns::list))
+        .service(campaign::routes())
         .route("/unrecognized", web::get().to(kept::list))
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))

@@ -1,0 +1,247 @@
+//! The campaigns of some time: how far each came, and what waits of it.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Query},
+};
+use askama::Template;
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::{
+    Frame, Trouble, Visitor,
+    chart::{grouped, share},
+    frame::{long_time, sentence, short_time, wants_part},
+    messages::time,
+    page,
+};
+use crate::{
+    clock,
+    domain::{operator::Permission, queue::QueueRules},
+    http::Parts,
+    services::{
+        campaigns::{self, Asked, Campaign, Counts, Period},
+        directory::Snapshot,
+    },
+};
+
+/// No slice is counted after this for one answer; the page asks for more by itself.
+pub(super) const COUNT_TAKES_MAX: Duration = Duration::from_millis(60);
+/// Campaigns on the page; a shorter period shows the others.
+const CAMPAIGNS_SHOWN_MAX: usize = 200;
+
+pub(super) const PATH: &str = "/console/campaigns";
+
+/// Which time is looked at, as the address has it.
+#[derive(Clone, Default, Deserialize)]
+pub(super) struct PeriodForm {
+    #[serde(default)]
+    pub(super) period: String,
+    #[serde(default)]
+    pub(super) since: String,
+    #[serde(default)]
+    pub(super) until: String,
+    /// Of this account alone; in the list.
+    #[serde(default)]
+    pub(super) account: String,
+}
+
+impl PeriodForm {
+    /// A time that was entered goes before a word; `Err` says what to change.
+    pub(super) fn period(&self, otherwise: Period) -> Result<Period, String> {
+        let (since, until) = (time(&self.since)?, time(&self.until)?);
+        if since.is_some() || until.is_some() {
+            let since = since.unwrap_or(crate::domain::time::UnixMillis(0));
+            return Ok(Period::Between(since, until));
+        }
+        match self.period.as_str() {
+            "" => Ok(otherwise),
+            word => Period::named(word).ok_or_else(|| format!("{word} is no period: take 24h, 7d, 30d or all")),
+        }
+    }
+
+    pub(super) fn is_between(&self) -> bool {
+        !self.since.is_empty() || !self.until.is_empty()
+    }
+
+    /// The same place in time, for an address.
+    pub(super) fn query(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let fields =
+            [("period", &self.period), ("since", &self.since), ("until", &self.until), ("account", &self.account)];
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+            query.append_pair(name, value);
+        }
+        query.finish()
+    }
+}
+
+/// A choice of the period.
+pub(super) struct PeriodOption {
+    pub(super) word: &'static str,
+    pub(super) name: &'static str,
+    pub(super) chosen: bool,
+}
+
+/// The choices; of one campaign `all` is its whole life.
+pub(super) fn periods(form: &PeriodForm, otherwise: Period, whole: &'static str) -> Vec<PeriodOption> {
+    let chosen = Period::named(&form.period).unwrap_or(otherwise);
+    let name = |period| match period {
+        Period::Day => "24 hours",
+        Period::Week => "7 days",
+        Period::Month => "30 days",
+        Period::Whole | Period::Between(..) => whole,
+    };
+    let option = |(period, word)| PeriodOption { word, name: name(period), chosen: period == chosen };
+    Period::NAMED.into_iter().map(option).collect()
+}
+
+#[derive(Template)]
+#[template(path = "console/campaigns.html")]
+struct Page {
+    frame: Frame,
+    form: PeriodForm,
+    periods: Vec<PeriodOption>,
+    accounts: Vec<String>,
+    counts: CountsPart,
+}
+
+/// What changes while somebody looks.
+#[derive(Template)]
+#[template(path = "console/campaigns_counts.html")]
+struct CountsPart {
+    wrong: Option<String>,
+    href: String,
+    rows: Vec<Row>,
+    /// Not shown, for want of room.
+    others: usize,
+    extent: Extent,
+    csrf: Option<String>,
+}
+
+/// How much was looked through, in words.
+pub(super) struct Extent {
+    pub(super) complete: bool,
+    pub(super) text: String,
+}
+
+impl Extent {
+    pub(super) fn of(counts: &Counts) -> Self {
+        let looked_at = grouped(counts.looked_at);
+        let messages = if counts.looked_at == 1 { "message" } else { "messages" };
+        let until = long_time(counts.until);
+        let text = match counts.looked_back_to {
+            Some(back_to) => format!("Counting: {looked_at} {messages} so far, back to {} UTC…", long_time(back_to)),
+            None if counts.since.0 == 0 => format!("Counted at {until} UTC: {looked_at} {messages}, all that are kept"),
+            None => format!("Counted: {looked_at} {messages} from {} to {until} UTC", long_time(counts.since)),
+        };
+        let left_out = if counts.left_out { "; there are more campaigns than are counted at once" } else { "" };
+        Self { complete: counts.looked_back_to.is_none(), text: format!("{text}{left_out}") }
+    }
+}
+
+struct Row {
+    href: String,
+    campaign: String,
+    account: String,
+    state: Option<(&'static str, &'static str)>,
+    accepted: String,
+    sent: String,
+    delivered: String,
+    delivered_share: String,
+    read: String,
+    failed: String,
+    has_failed: bool,
+    waiting: String,
+    can_pause: bool,
+    can_resume: bool,
+    last: String,
+    last_iso: String,
+}
+
+/// `GET /console/campaigns`
+pub(super) async fn list(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    form: Query<PeriodForm>,
+) -> Result<HttpResponse, Trouble> {
+    let form = form.into_inner();
+    let snapshot = parts.directory.snapshot();
+    let counts = counts_part(&parts, &snapshot, &visitor, &form).await?;
+    if wants_part(&request) {
+        return page(&counts);
+    }
+    let mut accounts: Vec<String> = snapshot.accounts().map(|account| account.id.clone()).collect();
+    accounts.sort();
+    let frame = Frame::new(&request, &visitor, "Campaigns", PATH);
+    let periods = periods(&form, Period::Week, "All that is kept");
+    page(&Page { frame, form, periods, accounts, counts })
+}
+
+async fn counts_part(
+    parts: &Parts,
+    snapshot: &Snapshot,
+    visitor: &Visitor,
+    form: &PeriodForm,
+) -> Result<CountsPart, Trouble> {
+    let href = format!("{PATH}?{}", form.query());
+    let csrf = visitor.actor.may(Permission::ManageQueues).then(|| visitor.csrf.clone());
+    let asked = match asked(snapshot, form) {
+        Ok(asked) => asked,
+        Err(text) => {
+            let extent = Extent { complete: true, text: String::new() };
+            return Ok(CountsPart { wrong: Some(sentence(&text)), href, rows: vec![], others: 0, extent, csrf });
+        }
+    };
+    let counts = parts.campaigns.count(&visitor.actor, &asked, COUNT_TAKES_MAX).await?;
+    let rules = parts.campaigns.rules().await?;
+    let shown = counts.campaigns.iter().take(CAMPAIGNS_SHOWN_MAX);
+    let rows = shown.map(|campaign| row(snapshot, &rules, form, campaign)).collect();
+    let others = counts.campaigns.len().saturating_sub(CAMPAIGNS_SHOWN_MAX);
+    Ok(CountsPart { wrong: None, href, rows, others, extent: Extent::of(&counts), csrf })
+}
+
+fn asked(snapshot: &Snapshot, form: &PeriodForm) -> Result<Asked, String> {
+    let account = match form.account.as_str() {
+        "" => None,
+        id => Some(snapshot.account(id).ok_or_else(|| format!("there is no account {id}"))?.key),
+    };
+    Ok(Asked { account, campaign: None, period: form.period(Period::Week)? })
+}
+
+fn row(snapshot: &Snapshot, rules: &QueueRules, form: &PeriodForm, campaign: &Campaign) -> Row {
+    let account = snapshot.account_by_key(campaign.account).map_or("?", |account| account.id.as_str()).to_owned();
+    let now = clock::now();
+    let verdict = campaigns::verdict(rules, campaign.account, &campaign.campaign, now);
+    let named = campaigns::rules_naming(rules, campaign.account, &campaign.campaign, now).next().is_some();
+    let (funnel, last) = (&campaign.funnel, campaign.last.made_at());
+    // The page of one begins with its whole life; a period that somebody chose goes along.
+    let between = PeriodForm { account: String::new(), period: String::new(), ..form.clone() };
+    Row {
+        href: format!("{}?{}", path_of(&account, &campaign.campaign), between.query()),
+        state: verdict.map(|rule| (campaigns::word_of(rule.action), "warn")),
+        accepted: grouped(funnel.accepted),
+        sent: grouped(funnel.sent),
+        delivered: grouped(funnel.delivered),
+        delivered_share: share(funnel.delivered, funnel.accepted),
+        read: grouped(funnel.read),
+        failed: grouped(funnel.failed),
+        has_failed: funnel.failed > 0,
+        waiting: grouped(campaign.waiting.all()),
+        can_pause: verdict.is_none() && campaign.waiting.all() > 0,
+        can_resume: named,
+        last: short_time(last),
+        last_iso: last.to_string(),
+        campaign: campaign.campaign.clone(),
+        account,
+    }
+}
+
+/// Where one campaign is shown.
+pub(super) fn path_of(account: &str, campaign: &str) -> String {
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
+    format!("{PATH}/{}/{}", encoded(account), encoded(campaign))
+}
