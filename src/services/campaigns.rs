@@ -52,6 +52,8 @@ const COUNTS_MAX: usize = 16;
 const CAMPAIGNS_MAX: usize = 2_000;
 /// Kinds of failures of one campaign, each with WhatsApp's words; the others are counted by reason alone.
 const FAILURE_KINDS_MAX: usize = 200;
+/// Minutes in which a campaign was sent; older ones are not drawn.
+const MINUTES_MAX: usize = 20_000;
 /// Ends of cancelling that are still told.
 const CANCELS_KEPT_MAX: usize = 100;
 /// Campaigns that are cancelled at the same time.
@@ -471,7 +473,9 @@ impl Walk {
         let CampaignSlice { counts, sent_by_minute, looked_at, next } =
             store.campaign_slice(&self.span, self.slice_messages).await?;
         for (minute, messages) in sent_by_minute {
-            *self.sent_by_minute.entry(minute).or_default() += messages;
+            if self.sent_by_minute.len() < MINUTES_MAX || self.sent_by_minute.contains_key(&minute) {
+                *self.sent_by_minute.entry(minute).or_default() += messages;
+            }
         }
         for count in counts {
             self.add(snapshot, count);

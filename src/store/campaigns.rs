@@ -106,7 +106,7 @@ impl Store {
             Some(_) => {
                 let sql = format!(
                     "SELECT sent_at / 60000 AS minute, COUNT(*) AS messages FROM outbound_messages \
-                     WHERE id >= $1 AND id < $2 AND sent_at IS NOT NULL{only} GROUP BY sent_at / 60000"
+                     WHERE id >= $1 AND id < $2 AND state = 2 AND sent_at IS NOT NULL{only} GROUP BY sent_at / 60000"
                 );
                 let rows = query(self.reader(), sql, values).await;
                 let read = |row: &QueryResult| Ok((row.try_get("", "minute")?, count(row, "messages")?));

@@ -119,11 +119,13 @@ async fn a_new_operator_sets_up_finds_a_message_and_leaves() {
 }
 
 /// Every page, with what makes it worth a picture.
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 10] = [
     ("overview", "/console/overview"),
     ("messages", "/console/messages"),
     ("messages-filtered", "/console/messages?status=delivery-failed"),
     ("messages-none", "/console/messages?q=msg_0000000000000"),
+    ("campaigns", "/console/campaigns"),
+    ("campaign", "/console/campaigns/acme/1790000000"),
     ("unrecognized", "/console/unrecognized"),
     ("users", "/console/users"),
     ("tokens", "/console/tokens"),
@@ -158,6 +160,11 @@ async fn every_page_is_fine(shape: Shape) {
     browser.look("message").await;
     browser.open(&app.at("/console/audit")).await;
     browser.look("audit").await;
+    browser.open(&app.at("/console/campaigns/acme/1790000000")).await;
+    browser.fill("pasted", "Sent 25 Delivered 22 Errors 3").await;
+    browser.press("Compare").await;
+    browser.until("it is compared", "return document.querySelectorAll('#reconcile tbody tr').length > 2").await;
+    browser.look("campaign-compared").await;
     browser.open(&app.at("/console/nowhere")).await;
     browser.look("not-found").await;
     browser.open(&app.at("/console/users")).await;

@@ -70,6 +70,7 @@ struct Page {
 #[derive(Template)]
 #[template(path = "console/campaign_counts.html")]
 struct CampaignPart {
+    form: PeriodForm,
     href: String,
     path: String,
     query: String,
@@ -341,6 +342,7 @@ async fn look(
     let extent = Extent::of(&counts);
     let path = path_of(&account.id, campaign);
     let part = CampaignPart {
+        form: form.clone(),
         href: format!("{path}?{}", form.query()),
         query: form.query(),
         messages_href: messages_href(account, campaign),

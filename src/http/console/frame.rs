@@ -40,7 +40,7 @@ pub(super) struct Entry {
 }
 
 /// All pages in the navigation, and what one must be allowed to go there.
-const PAGES: [(&str, &str, Option<&str>, Permission, &str); 6] = [
+const PAGES: [(&str, &str, Option<&str>, Permission, &str); 7] = [
     (HOME, "Overview", None, Permission::ReadMessages, "M2.5 13.5v-5M6.2 13.5v-8M9.8 13.5v-6M13.5 13.5v-11"),
     (
         "/console/messages",
