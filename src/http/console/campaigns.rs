@@ -89,9 +89,9 @@ pub(super) struct PeriodOption {
 pub(super) fn periods(form: &PeriodForm, otherwise: Period, whole: &'static str) -> Vec<PeriodOption> {
     let chosen = Period::named(&form.period).unwrap_or(otherwise);
     let name = |period| match period {
-        Period::Day => "24 hours",
-        Period::Week => "7 days",
-        Period::Month => "30 days",
+        Period::Day => "Last 24 hours",
+        Period::Week => "Last 7 days",
+        Period::Month => "Last 30 days",
         Period::Whole | Period::Between(..) => whole,
     };
     let option = |(period, word)| PeriodOption { word, name: name(period), chosen: period == chosen };
