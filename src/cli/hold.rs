@@ -8,6 +8,7 @@ use wabridge::{
     app::open_existing_store,
     clock,
     domain::{account::Hold, phone::PhoneNumber},
+    services::callbacks,
     settings::Settings,
     store::{Store, configuration::Configuration},
 };
@@ -17,6 +18,7 @@ use super::{
     queue::{Resuming, Selection, add_pause, resume, tell_pause, warn_of_doubt},
     report,
     status::ago,
+    this_user,
 };
 
 /// Stop sending from a number, through a connection, or of a template
@@ -190,7 +192,8 @@ async fn release_named(store: &Store, configuration: &Configuration, what: &str)
     } else if let Some(subscription) =
         configuration.subscriptions.iter().find(|subscription| subscription.key.to_string() == what)
     {
-        store.release_subscription(subscription.key).await?
+        let released = callbacks::release(store, &this_user(), subscription).await?;
+        u64::from(released)
     } else {
         return Err(nothing_like(what));
     })

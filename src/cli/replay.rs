@@ -16,13 +16,14 @@ use wabridge::{
         replay::ReplayOf,
         time::UnixMillis,
     },
-    services::replay::{Planned, Wish, ask, plan},
+    services::replay::{Planned, Wish, ask, end, plan},
     settings::Settings,
     store::{Store, configuration::Configuration, replays::Replay},
 };
 
 use super::{
-    answer, answer_json, confirm, counted, exit, known_account, message::find, misused, not_found, report as tell, when,
+    answer, answer_json, confirm, counted, exit, known_account, message::find, misused, not_found, report as tell,
+    this_user, when,
 };
 
 /// Tell callbacks again: what CleverTap refused, what grew too old, or what it lost
@@ -150,7 +151,7 @@ pub(crate) async fn replay(settings: &Settings, arguments: &ReplayArguments) -> 
     if !arguments.yes && !confirm(&format!("{list}Tell {} again?", counted(events, "event", "events")))? {
         bail!("nothing is told: it was not confirmed (--yes does so without a question)");
     }
-    let ids = ask(&store, &planned, arguments.rate).await?;
+    let ids = ask(&store, &this_user(), &planned, arguments.rate).await?;
     if arguments.detach {
         let numbers = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let text = format!(
@@ -220,7 +221,7 @@ async fn list(store: &Store, configuration: &Configuration, arguments: &ReplayAr
 }
 
 async fn stop(store: &Store, id: i32, json: bool) -> anyhow::Result<ExitCode> {
-    let done = store.stop_replay(id, "ended early by an operator").await?;
+    let done = end(store, &this_user(), id).await?;
     let value = json!({"done": done, "id": id});
     if done {
         tell(json, &format!("replay {id} is ended; what is in flight is still finished\n"), &value)?;

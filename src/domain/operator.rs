@@ -11,24 +11,27 @@ use super::outbound::stored;
 /// What somebody may do. The words are the scopes of the API's tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permission {
-    /// Messages, what was kept aside, and how things stand; people's numbers masked.
+    /// Messages, callbacks, what was kept aside, and how things stand; people's numbers masked.
     ReadMessages,
     /// The same with whole telephone numbers and contents.
     ReadPersonal,
     ResendMessages,
     /// Pausing, resuming and cancelling what waits.
     ManageQueues,
+    /// Also releasing a callback URL.
+    ReplayCallbacks,
     ReadAudit,
     /// People, their roles, and tokens.
     ManageUsers,
 }
 
 impl Permission {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ReadMessages,
         Self::ReadPersonal,
         Self::ResendMessages,
         Self::ManageQueues,
+        Self::ReplayCallbacks,
         Self::ReadAudit,
         Self::ManageUsers,
     ];
@@ -39,6 +42,7 @@ impl Permission {
             Self::ReadPersonal => "personal:read",
             Self::ResendMessages => "messages:resend",
             Self::ManageQueues => "queues:manage",
+            Self::ReplayCallbacks => "callbacks:replay",
             Self::ReadAudit => "audit:read",
             Self::ManageUsers => "users:manage",
         }
@@ -52,10 +56,11 @@ impl Permission {
     /// What it allows, for people.
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::ReadMessages => "read messages and what was kept aside, telephone numbers masked",
+            Self::ReadMessages => "read messages, callbacks and what was kept aside, telephone numbers masked",
             Self::ReadPersonal => "see whole telephone numbers and contents",
             Self::ResendMessages => "send messages again",
             Self::ManageQueues => "pause, resume and cancel messages that wait",
+            Self::ReplayCallbacks => "tell callbacks again, and release callback URLs",
             Self::ReadAudit => "read the audit log",
             Self::ManageUsers => "manage users and tokens",
         }
@@ -113,10 +118,17 @@ impl Role {
     }
 
     pub fn permissions(self) -> Permissions {
-        use Permission::{ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ResendMessages};
+        use Permission::{ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ReplayCallbacks, ResendMessages};
         match self {
             Self::Owner => Permissions::of(Permission::ALL),
-            Self::Operator => Permissions::of([ReadMessages, ReadPersonal, ResendMessages, ManageQueues, ReadAudit]),
+            Self::Operator => Permissions::of([
+                ReadMessages,
+                ReadPersonal,
+                ResendMessages,
+                ManageQueues,
+                ReplayCallbacks,
+                ReadAudit,
+            ]),
             Self::ReadOnly => Permissions::of([ReadMessages]),
         }
     }

@@ -6,6 +6,7 @@ pub mod alarms;
 pub mod apply;
 pub mod backup;
 pub mod campaigns;
+pub mod callbacks;
 pub mod channels;
 pub mod check;
 pub mod directory;

@@ -283,7 +283,8 @@ fn is_for(snapshot: &Snapshot, subscription: &Subscription, event: &LoggedEvent)
     }
 }
 
-fn readable(snapshot: &Snapshot, links: &MediaLinks, logged: LoggedEvent) -> Event {
+/// A logged event as what it tells.
+pub fn readable(snapshot: &Snapshot, links: &MediaLinks, logged: LoggedEvent) -> Event {
     let sender = snapshot.sender(logged.sender);
     let number = sender.map(|sender| sender.number.clone());
     let unreadable = |why: &str| EventDetail::Unreadable { why: why.to_owned() };

@@ -6,17 +6,22 @@
 //!
 //! Whoever asked may watch, or leave: a replay goes on without them, and after a crash.
 
+use serde_json::json;
+
 use crate::{
     domain::{
         callback::Subscription,
         ids::{AccountKey, MessageId, Place, SubscriptionKey},
+        operator::{Actor, Permission},
         replay::{ReplayOf, ReplaySelection},
         time::UnixMillis,
     },
+    services::operators::{Refusal, require},
     store::{
         Store, StoreError,
+        audit::AuditEntry,
         configuration::Configuration,
-        replays::{AskedReplay, NewReplay, REPLAYS_OPEN_MAX},
+        replays::{AskedReplay, NewReplay, REPLAYS_OPEN_MAX, Replay},
     },
 };
 
@@ -87,8 +92,16 @@ pub async fn plan(store: &Store, configuration: &Configuration, wish: &Wish) -> 
     Ok(planned)
 }
 
+/// Events a second, at most, that a replay may be limited to.
+pub const PER_SECOND_MAX: i32 = 100_000;
+
 /// Asks for what was planned; gives back the numbers of the replays.
-pub async fn ask(store: &Store, planned: &[Planned], per_second: Option<i32>) -> Result<Vec<i32>, ReplayError> {
+pub async fn ask(
+    store: &Store,
+    actor: &Actor,
+    planned: &[Planned],
+    per_second: Option<i32>,
+) -> Result<Vec<i32>, ReplayError> {
     let mut ids = Vec::with_capacity(planned.len());
     for part in planned {
         let replay = NewReplay {
@@ -98,13 +111,80 @@ pub async fn ask(store: &Store, planned: &[Planned], per_second: Option<i32>) ->
             per_second,
             wanted: part.events,
         };
-        ids.push(match store.ask_for_replay(&replay).await? {
+        ids.push(match store.ask_for_replay(&replay, &noted(actor, &replay)).await? {
             AskedReplay::Waits(id) => id,
             AskedReplay::TooMany => return Err(ReplayError::TooMany(replay.subscription)),
             AskedReplay::NoSuchUrl => return Err(ReplayError::NoSuchUrl(replay.subscription)),
         });
     }
     Ok(ids)
+}
+
+/// The same for people and programs: they must be allowed to, and hear what to change.
+pub async fn begin(
+    store: &Store,
+    actor: &Actor,
+    planned: &[Planned],
+    per_second: Option<i32>,
+) -> Result<Vec<Replay>, Refusal> {
+    require(actor, Permission::ReplayCallbacks)?;
+    if per_second.is_some_and(|rate| !(1..=PER_SECOND_MAX).contains(&rate)) {
+        let text =
+            format!("the events a second are 1 to {PER_SECOND_MAX}; leave it empty for as fast as they are taken");
+        return Err(Refusal::Invalid { field: "rate", text });
+    }
+    let ids = match ask(store, actor, planned, per_second).await {
+        Ok(ids) => ids,
+        Err(ReplayError::Store(error)) => return Err(error.into()),
+        Err(refused @ (ReplayError::TooMany(_) | ReplayError::NoSuchUrl(_))) => {
+            return Err(Refusal::Conflict(refused.to_string()));
+        }
+    };
+    Ok(store.replays(&ids).await?)
+}
+
+/// One replay as it stands.
+pub async fn one(store: &Store, actor: &Actor, id: i32) -> Result<Replay, Refusal> {
+    require(actor, Permission::ReadMessages)?;
+    let missing =
+        || Refusal::NotFound(format!("there is no replay {id}: it never was, or is older than the retention"));
+    store.replays(&[id]).await?.pop().ok_or_else(missing)
+}
+
+/// Ends a replay early.
+pub async fn stop(store: &Store, actor: &Actor, id: i32) -> Result<(), Refusal> {
+    require(actor, Permission::ReplayCallbacks)?;
+    one(store, actor, id).await?;
+    match end(store, actor, id).await? {
+        true => Ok(()),
+        false => Err(Refusal::Conflict(format!("replay {id} has ended already"))),
+    }
+}
+
+/// Ends a replay early; `false` when it had ended, or never was.
+pub async fn end(store: &Store, actor: &Actor, id: i32) -> Result<bool, StoreError> {
+    let entry = AuditEntry::new(actor, "stop replay", format!("replay {id}"));
+    store.stop_replay(id, &format!("ended early by {}", actor.name), &entry).await
+}
+
+/// How many events of a replay are done with, and how fast that went on average.
+pub fn pace(replay: &Replay, now: UnixMillis) -> (i64, f64) {
+    let done = replay.told + replay.refused + replay.passed;
+    let took = replay.finished_at.unwrap_or(now).since(replay.created_at).as_secs_f64();
+    (done, done as f64 / took.max(1.0))
+}
+
+fn noted(actor: &Actor, replay: &NewReplay) -> AuditEntry {
+    let selection = &replay.selection;
+    let time = |at: Option<UnixMillis>| at.map(|at| at.to_string());
+    AuditEntry::new(actor, "start replay", format!("callback URL {}", replay.subscription)).after(json!({
+        "of": selection.of.as_str(),
+        "events": replay.wanted,
+        "message": selection.message.map(|message| message.to_string()),
+        "since": time(selection.since),
+        "until": time(selection.until),
+        "per_second": replay.per_second,
+    }))
 }
 
 fn is_meant(wish: &Wish, subscription: &Subscription) -> bool {

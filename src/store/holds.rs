@@ -3,7 +3,12 @@
 
 use sea_orm::{DbErr, Value};
 
-use super::{DatabaseTransaction, Doing, Store, StoreError, execute, query, templates::TemplateOwner};
+use super::{
+    DatabaseTransaction, Doing, Store, StoreError,
+    audit::{self, AuditEntry},
+    execute, query,
+    templates::TemplateOwner,
+};
 use crate::domain::{
     account::Hold,
     ids::{ConnectionKey, SenderKey, SubscriptionKey},
@@ -57,12 +62,19 @@ impl Store {
     }
 
     /// Releases a callback URL: the next look tries it at once.
-    pub async fn release_subscription(&self, subscription: SubscriptionKey) -> Result<u64, StoreError> {
+    pub async fn release_subscription(
+        &self,
+        subscription: SubscriptionKey,
+        entry: &AuditEntry,
+    ) -> Result<u64, StoreError> {
         let transaction = self.begin().await.doing("begin")?;
         let sql = "UPDATE subscriptions SET held_since = NULL, held_reason = NULL, failures = 0, \
                    failing_since = NULL, due_at = NULL \
                    WHERE key = $1 AND (held_since IS NOT NULL OR due_at IS NOT NULL)";
         let released = execute(&transaction, sql, vec![subscription.0.into()]).await.doing("release a callback URL")?;
+        if released > 0 {
+            audit::append(&transaction, entry, self.now()).await.doing("release a callback URL")?;
+        }
         bump(&transaction, CONFIGURATION).await.doing("release a callback URL")?;
         transaction.commit().await.doing("release a callback URL")?;
         Ok(released)

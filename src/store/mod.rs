@@ -42,6 +42,7 @@ pub mod campaigns;
 pub mod channels;
 pub mod configuration;
 pub mod events;
+pub mod exchanges;
 pub mod export;
 pub mod files;
 pub mod forget;
@@ -82,6 +83,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod told;
 pub mod unrecognized;
 pub mod vault;
 pub mod wakeups;

@@ -3,7 +3,7 @@
 //! A replay is one row, however many events it is about; the subscription's owner works it off in portions. Everything
 //! that a portion changes is committed together, under the owner's lease.
 
-mod selection;
+pub(super) mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +12,7 @@ use sea_orm::{DbErr, QueryResult, Value};
 use self::selection::{Text, end_of_read, selected};
 use super::{
     DatabaseTransaction, Doing, Store, StoreError,
+    audit::{self, AuditEntry},
     events::{LoggedEvent, logged_columns, logged_event},
     execute, execute_rows,
     outbound::odd_value,
@@ -224,7 +225,7 @@ impl Store {
     }
 
     /// The first place of an account's log that has not been forgotten; the one after its end when there is none.
-    async fn log_start(&self, account: AccountKey) -> Result<Place, StoreError> {
+    pub(super) async fn log_start(&self, account: AccountKey) -> Result<Place, StoreError> {
         let sql = "SELECT MIN(place) AS place FROM events WHERE account = $1";
         let rows = query(self.reader(), sql, vec![account.0.into()]).await;
         let read = rows.and_then(|rows| rows.first().map_or(Ok(None), |row| row.try_get::<Option<i64>>("", "place")));
@@ -254,7 +255,7 @@ impl Store {
     }
 
     /// Asks the owner of the subscription to tell events again.
-    pub async fn ask_for_replay(&self, replay: &NewReplay) -> Result<AskedReplay, StoreError> {
+    pub async fn ask_for_replay(&self, replay: &NewReplay, entry: &AuditEntry) -> Result<AskedReplay, StoreError> {
         let doing = "ask for a replay";
         let transaction = self.begin().await.doing(doing)?;
         // The row is locked by this: whoever takes the URL out comes before, or ends what is asked for here.
@@ -287,6 +288,7 @@ impl Store {
         ];
         let rows = query(&transaction, sql, values).await.doing(doing)?;
         let id = rows.first().ok_or_else(|| odd_value("id")).and_then(|row| row.try_get("", "id")).doing(doing)?;
+        audit::append(&transaction, entry, self.now()).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         Ok(AskedReplay::Waits(id))
     }
@@ -312,12 +314,21 @@ impl Store {
         self.read_replays(which, &format!("id DESC LIMIT {limit}"), vec![since.0.into()]).await
     }
 
+    /// Replays of one subscription: those under way, and the newest of those that ended; the newest first.
+    pub async fn replays_of(&self, subscription: SubscriptionKey, limit: usize) -> Result<Vec<Replay>, StoreError> {
+        let order = format!("CASE WHEN finished_at IS NULL THEN 0 ELSE 1 END, id DESC LIMIT {limit}");
+        self.read_replays("subscription = $1", &order, vec![subscription.0.into()]).await
+    }
+
     /// Ends a replay early; `false` when it had ended, or never was. A portion under way is still finished.
-    pub async fn stop_replay(&self, id: i32, note: &str) -> Result<bool, StoreError> {
+    pub async fn stop_replay(&self, id: i32, note: &str, entry: &AuditEntry) -> Result<bool, StoreError> {
         let transaction = self.begin().await.doing("stop a replay")?;
         let sql = "UPDATE replays SET finished_at = $2, note = $3 WHERE id = $1 AND finished_at IS NULL";
         let values = vec![id.into(), self.now().0.into(), note.into()];
         let stopped = execute(&transaction, sql, values).await.doing("stop a replay")?;
+        if stopped > 0 {
+            audit::append(&transaction, entry, self.now()).await.doing("stop a replay")?;
+        }
         transaction.commit().await.doing("stop a replay")?;
         Ok(stopped > 0)
     }

@@ -318,7 +318,7 @@ const STATES: [SendState; 7] = [
 const DELIVERIES: [DeliveryStatus; 4] =
     [DeliveryStatus::Sent, DeliveryStatus::Failed, DeliveryStatus::Delivered, DeliveryStatus::Read];
 
-fn word<T: Copy>(
+pub(super) fn word<T: Copy>(
     field: &str,
     text: Option<&str>,
     known: &[T],

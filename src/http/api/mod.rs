@@ -5,8 +5,10 @@
 
 pub mod audit;
 pub mod campaigns;
+pub mod callbacks;
 pub mod messages;
 pub mod problem;
+pub mod replays;
 pub mod status;
 pub mod tokens;
 pub mod unrecognized;
@@ -53,6 +55,16 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/campaigns/{account}/{campaign}/resume", web::post().to(campaigns::resume))
         .route("/campaigns/{account}/{campaign}/cancel", web::post().to(campaigns::cancel))
         .route("/campaigns/{account}/{campaign}/reconcile", web::post().to(campaigns::reconcile))
+        .route("/callback-urls", web::get().to(callbacks::list))
+        .route("/callback-urls/{id}", web::get().to(callbacks::show))
+        .route("/callback-urls/{id}/release", web::post().to(callbacks::release))
+        .route("/callback-urls/{id}/exchanges", web::get().to(callbacks::exchanges))
+        .route("/callback-urls/{id}/events", web::get().to(callbacks::events))
+        .route("/callback-urls/{id}/events/{place}", web::get().to(callbacks::event))
+        .route("/replays", web::get().to(replays::list))
+        .route("/replays", web::post().to(replays::start))
+        .route("/replays/{id}", web::get().to(replays::show))
+        .route("/replays/{id}", web::delete().to(replays::stop))
         .route("/unrecognized", web::get().to(unrecognized::list))
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))

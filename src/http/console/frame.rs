@@ -40,7 +40,7 @@ pub(super) struct Entry {
 }
 
 /// All pages in the navigation, and what one must be allowed to go there.
-const PAGES: [(&str, &str, Option<&str>, Permission, &str); 7] = [
+const PAGES: [(&str, &str, Option<&str>, Permission, &str); 8] = [
     (HOME, "Overview", None, Permission::ReadMessages, "M2.5 13.5v-5M6.2 13.5v-8M9.8 13.5v-6M13.5 13.5v-11"),
     (
         "/console/messages",
@@ -55,6 +55,13 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 7] = [
         None,
         Permission::ReadMessages,
         "M2.5 6.5v3h2l6 3.5v-10l-6 3.5zM13 6.2v3.6M5.5 9.7v3.3",
+    ),
+    (
+        "/console/callbacks",
+        "Callbacks",
+        None,
+        Permission::ReadMessages,
+        "M13.5 8a5.5 5.5 0 1 1-1.7-4M13.5 2.5v3h-3M8 5.2V8l2 1.3",
     ),
     (
         "/console/unrecognized",
@@ -81,11 +88,14 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 7] = [
 ];
 
 /// What pages say when they come after a change, by the word in their address.
-const DONE: [(&str, &str); 10] = [
+const DONE: [(&str, &str); 13] = [
     ("paused", "It is paused: what waits of it stays, and so does what arrives. Messages expire all the same."),
     ("resumed", "It goes on: what was kept back is put into the queues within seconds."),
     ("cancelling", "It is being cancelled. You can leave this page."),
     ("resent", "It waits to be sent again."),
+    ("replay", "It is told again; how far that has come stands below."),
+    ("stopped", "The replay is ended; what is in flight is still finished."),
+    ("released", "The URL is tried now."),
     ("role", "The role is changed."),
     ("signed-out", "They are signed out everywhere."),
     ("disabled", "They may not sign in any more."),
@@ -167,6 +177,22 @@ pub(super) fn sentence(words: &str) -> String {
     format!("{first}{}{end}", letters.as_str())
 }
 
+/// A number with its thousands apart: `12,345`.
+pub(super) fn thousands(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
+    if number < 0 {
+        text.push('-');
+    }
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A time for a list: `21 Nov 16:22`.
 pub(super) fn short_time(at: UnixMillis) -> String {
     formatted(at, "%-d %b %H:%M")
@@ -185,4 +211,14 @@ pub(super) fn long_time(at: UnixMillis) -> String {
 fn formatted(at: UnixMillis, format: &str) -> String {
     let time = chrono::DateTime::from_timestamp_millis(at.0);
     time.map_or_else(|| at.to_string(), |time| time.format(format).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_numbers_are_read_in_groups() {
+        assert_eq!([0, 999, 1_000, 1_234_567, -12_345].map(thousands), ["0", "999", "1,000", "1,234,567", "-12,345"]);
+    }
 }

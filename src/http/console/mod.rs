@@ -11,6 +11,11 @@ mod audit;
 mod campaign;
 mod campaigns;
 mod chart;
+mod callback_event;
+mod callback_exchanges;
+mod callback_replay;
+mod callback_url;
+mod callbacks;
 mod frame;
 mod guard;
 mod kept;
@@ -55,6 +60,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/messages/{id}/resend", web::post().to(message::resend))
         .route("/campaigns", web::get().to(campaigns::list))
         .service(campaign::routes())
+        .configure(callbacks::routes)
         .route("/unrecognized", web::get().to(kept::list))
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))

@@ -19,18 +19,18 @@ const PLACES_PER_READ: i64 = 50_000;
 
 /// A statement's text with its values, numbered as they come.
 #[derive(Default)]
-pub(super) struct Text {
-    pub(super) sql: String,
-    pub(super) values: Vec<Value>,
+pub(in crate::store) struct Text {
+    pub(in crate::store) sql: String,
+    pub(in crate::store) values: Vec<Value>,
 }
 
 impl Text {
-    pub(super) fn push(&mut self, sql: &str) -> &mut Self {
+    pub(in crate::store) fn push(&mut self, sql: &str) -> &mut Self {
         self.sql.push_str(sql);
         self
     }
 
-    pub(super) fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
+    pub(in crate::store) fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
         self.values.push(value.into());
         let number = self.values.len().to_string();
         self.sql.push('$');
@@ -40,7 +40,7 @@ impl Text {
 }
 
 /// `FROM … WHERE …` for the selected events `e` of a subscription between two places, and the columns that put them in order.
-pub(super) fn selected(
+pub(in crate::store) fn selected(
     text: &mut Text,
     subscription: &Subscription,
     selection: &ReplaySelection,

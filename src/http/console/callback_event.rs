@@ -1,0 +1,361 @@
+//! The events that a callback URL is to hear of, what became of each, and one of them with its payload and every try.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Path, Query},
+};
+use askama::Template;
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::{
+    Frame, LINES_PER_PAGE, Trouble, Visitor,
+    callback_exchanges::Next,
+    callback_url::{Head, head, standing_status, title},
+    callbacks::{Choice, PATH},
+    frame::{long_time, sentence, short_time, wants_part},
+    message::pretty,
+    messages::{Status, some, time},
+    page,
+};
+use crate::{
+    clock,
+    domain::{
+        callback::{Event, EventDetail, EventKind},
+        ids::Place,
+        operator::{Actor, Permission},
+        time::UnixMillis,
+        words::{ago, counted},
+    },
+    http::Parts,
+    services::{
+        callbacks::{self, Callback, Payload, UrlStanding},
+        directory::Snapshot,
+        masking,
+        operators::Refusal,
+        relay::readable,
+    },
+    store::{
+        story::CallbackTry,
+        told::{CallbackFilter, FoundCallback, FoundCallbacks, Standing},
+    },
+};
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct EventForm {
+    state: String,
+    /// An id of ours, the platform's or the provider's.
+    message: String,
+    reason: String,
+    since: String,
+    until: String,
+    from_place: String,
+    to_place: String,
+    /// The last event of the page before.
+    before: String,
+}
+
+#[derive(Template)]
+#[template(path = "console/callback_events.html")]
+struct Page {
+    frame: Frame,
+    head: Head,
+    form: EventForm,
+    states: Vec<Choice>,
+    may_search_text: bool,
+    /// Where those that match can be told again.
+    replay: Option<String>,
+    results: Results,
+}
+
+/// What was found, or why nothing was looked for.
+#[derive(Template)]
+#[template(path = "console/callback_events_results.html")]
+struct Results {
+    wrong: Option<String>,
+    is_filtered: bool,
+    rows: Vec<Row>,
+    next: Option<Next>,
+}
+
+struct Row {
+    href: String,
+    at: String,
+    at_iso: String,
+    what: String,
+    about: String,
+    state: Status,
+    why: String,
+}
+
+#[derive(Template)]
+#[template(path = "console/callback_event.html")]
+struct OnePage {
+    frame: Frame,
+    head: Head,
+    place: i64,
+    what: String,
+    state: Status,
+    why: Option<String>,
+    /// When it is told, as far as one can say.
+    next: Option<String>,
+    heard: String,
+    heard_iso: String,
+    happened: String,
+    message: Option<String>,
+    about: String,
+    number: String,
+    tries: Vec<Try>,
+    payload: Option<String>,
+    no_payload: Option<String>,
+    may_replay: bool,
+}
+
+struct Try {
+    tone: &'static str,
+    at: String,
+    what: String,
+    below: Vec<String>,
+}
+
+/// `GET /console/callbacks/{url}/events`
+pub(super) async fn list(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    key: Path<i32>,
+    form: Query<EventForm>,
+) -> Result<HttpResponse, Trouble> {
+    let (actor, form) = (&visitor.actor, form.into_inner());
+    let snapshot = parts.directory.snapshot();
+    let url = callbacks::url(&parts.store, &snapshot, actor, *key).await?;
+    let results = match form.filter(&parts, actor).await {
+        Ok(filter) => {
+            let found = parts.store.callbacks_of(&url.subscription, url.cursor, &filter, LINES_PER_PAGE).await?;
+            results(&parts, &snapshot, actor, &form, *key, found)
+        }
+        Err(Refusal::Invalid { text, .. }) => {
+            Results { wrong: Some(sentence(&text)), is_filtered: true, rows: vec![], next: None }
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
+    if wants_part(&request) {
+        return page(&results);
+    }
+    page(&Page {
+        frame: Frame::new(&request, &visitor, title(&url), PATH),
+        head: head(&url, "events"),
+        states: Standing::ALL
+            .map(|standing| Choice { value: standing.as_str(), name: standing_status(standing).name })
+            .into(),
+        may_search_text: actor.may(Permission::ReadPersonal),
+        replay: form.replay_href(*key).filter(|_| actor.may(Permission::ReplayCallbacks) && !results.rows.is_empty()),
+        form,
+        results,
+    })
+}
+
+fn results(
+    parts: &Parts,
+    snapshot: &Snapshot,
+    actor: &Actor,
+    form: &EventForm,
+    key: i32,
+    found: FoundCallbacks,
+) -> Results {
+    let is_full = found.callbacks.len() >= LINES_PER_PAGE;
+    let last = found.callbacks.last().map(|last| last.event.recorded_at);
+    let next = found.next.map(|next| Next {
+        href: form.at(key, next),
+        back_to: (!is_full).then(|| last.map_or_else(|| format!("place {} of the log", next.0), long_time)),
+    });
+    let rows = found.callbacks.into_iter().map(|found| row(parts, snapshot, actor, key, found)).collect();
+    Results { wrong: None, is_filtered: form.is_filtered(), rows, next }
+}
+
+fn row(parts: &Parts, snapshot: &Snapshot, actor: &Actor, key: i32, found: FoundCallback) -> Row {
+    let kind = found.event.kind;
+    let event = readable(snapshot, &parts.media.links, found.event);
+    Row {
+        href: format!("{PATH}/{key}/events/{}", event.place.0),
+        at: short_time(event.recorded_at),
+        at_iso: event.recorded_at.to_string(),
+        what: what(&event, kind),
+        about: about(actor, &event),
+        state: standing_status(found.standing),
+        why: found.reason.map(|reason| masking::text(actor, &reason)).unwrap_or_default(),
+    }
+}
+
+impl EventForm {
+    fn fields(&self) -> [(&'static str, &String); 7] {
+        [
+            ("state", &self.state),
+            ("message", &self.message),
+            ("reason", &self.reason),
+            ("since", &self.since),
+            ("until", &self.until),
+            ("from_place", &self.from_place),
+            ("to_place", &self.to_place),
+        ]
+    }
+
+    fn is_filtered(&self) -> bool {
+        self.fields().into_iter().any(|(_, text)| !text.is_empty())
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        Standing::ALL.into_iter().find(|standing| standing.as_str() == self.state)
+    }
+
+    async fn filter(&self, parts: &Parts, actor: &Actor) -> Result<CallbackFilter, Refusal> {
+        let invalid = |text: String| Refusal::Invalid { field: "since", text };
+        let configuration = parts.store.load_configuration().await?;
+        let message = callbacks::messages_meant(&parts.store, &configuration, &self.message).await?;
+        let place = |text: &str| text.parse().ok().map(Place);
+        Ok(CallbackFilter {
+            standing: self.standing(),
+            // Of several with one id, which are tests, the newest.
+            message: message.and_then(|found| found.first().map(|(_, message)| *message)),
+            // By trying reasons out, a number in one could be found.
+            reason: some(&self.reason).filter(|_| actor.may(Permission::ReadPersonal)),
+            since: time(&self.since).map_err(invalid)?,
+            until: time(&self.until).map_err(invalid)?,
+            before: place(&self.before),
+            places: place(&self.from_place).zip(place(&self.to_place)),
+        })
+    }
+
+    fn at(&self, key: i32, before: Place) -> String {
+        let mut query = self.query();
+        query.append_pair("before", &before.0.to_string());
+        format!("{PATH}/{key}/events?{}", query.finish())
+    }
+
+    fn query(&self) -> form_urlencoded::Serializer<'static, String> {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in self.fields().into_iter().filter(|(_, value)| !value.is_empty()) {
+            query.append_pair(name, value);
+        }
+        query
+    }
+
+    /// Where those that match are told again; `None` when a replay cannot be asked for like this.
+    fn replay_href(&self, key: i32) -> Option<String> {
+        let of = match self.standing() {
+            Some(Standing::Owed) => return None,
+            Some(standing) => standing.as_str(),
+            None => "all",
+        };
+        if !self.reason.is_empty() || !self.from_place.is_empty() {
+            return None;
+        }
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("of", of);
+        let fields = [("message", &self.message), ("since", &self.since), ("until", &self.until)];
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+            query.append_pair(name, value);
+        }
+        Some(format!("{PATH}/{key}/replay?{}", query.finish()))
+    }
+}
+
+/// What happened.
+fn what(event: &Event, kind: EventKind) -> String {
+    match (&event.detail, kind) {
+        (EventDetail::Status { status, .. }, _) => status.as_str().to_owned(),
+        (EventDetail::Inbound(_), _) | (EventDetail::Unreadable { .. }, EventKind::Inbound) => {
+            "inbound message".to_owned()
+        }
+        (EventDetail::Notice(_), _) | (EventDetail::Unreadable { .. }, EventKind::Notice) => "notice".to_owned(),
+        (EventDetail::Unreadable { .. }, EventKind::Status) => "a status that cannot be read".to_owned(),
+    }
+}
+
+/// Which message, or who wrote.
+fn about(actor: &Actor, event: &Event) -> String {
+    let person = match &event.detail {
+        EventDetail::Inbound(message) => Some(
+            message
+                .from
+                .as_ref()
+                .map_or_else(|| "somebody".to_owned(), |from| format!("from {}", masking::number(actor, from))),
+        ),
+        EventDetail::Status { .. } | EventDetail::Notice(_) | EventDetail::Unreadable { .. } => None,
+    };
+    person.or_else(|| event.platform_message_id.clone()).unwrap_or_default()
+}
+
+/// `GET /console/callbacks/{url}/events/{place}`
+pub(super) async fn show(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    path: Path<(i32, i64)>,
+) -> Result<HttpResponse, Trouble> {
+    let ((key, place), actor) = (path.into_inner(), &visitor.actor);
+    let snapshot = parts.directory.snapshot();
+    let url = callbacks::url(&parts.store, &snapshot, actor, key).await?;
+    let at = (&*url.subscription, url.cursor);
+    let callback = callbacks::one(&parts.store, &snapshot, &parts.media.links, at, Place(place)).await?;
+    let frame = Frame::new(&request, &visitor, title(&url), PATH);
+    page(&one_page(frame, actor, &url, callback))
+}
+
+fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) -> OnePage {
+    let Callback { event, kind, standing, reason, tries, payload } = callback;
+    let (payload, no_payload) = match payload {
+        Payload::Body(body) if actor.may(Permission::ReadPersonal) => (Some(pretty(&body)), None),
+        Payload::Body(_) => (None, Some("Your role sees telephone numbers and contents masked.".to_owned())),
+        Payload::Silent => {
+            (None, Some("The platform is not told of it: it is its own test, or it has heard it before.".to_owned()))
+        }
+        Payload::Unspeakable(why) => {
+            (None, Some(sentence(&format!("the platform has no words for it: {}", masking::text(actor, &why)))))
+        }
+    };
+    OnePage {
+        frame,
+        head: head(url, "events"),
+        place: event.place.0,
+        what: what(&event, kind),
+        state: standing_status(standing),
+        why: reason.map(|reason| masking::text(actor, &reason)),
+        next: (standing == Standing::Owed).then(|| next_try(url, clock::now())),
+        heard: long_time(event.recorded_at),
+        heard_iso: event.recorded_at.to_string(),
+        happened: long_time(event.occurred_at),
+        message: event.message.map(|message| message.to_string()),
+        about: about(actor, &event),
+        number: event.sender_number.map_or_else(|| "?".to_owned(), |number| number.as_e164().to_owned()),
+        tries: tries.iter().map(|tried| one_try(actor, tried)).collect(),
+        payload,
+        no_payload,
+        // What is owed is told anyway.
+        may_replay: actor.may(Permission::ReplayCallbacks) && standing != Standing::Owed,
+    }
+}
+
+fn next_try(url: &UrlStanding, now: UnixMillis) -> String {
+    match url.trouble.due_at {
+        Some(due_at) if due_at > now => format!("The URL fails; the next try is in {}.", ago(now, due_at)),
+        Some(_) => "The URL failed; it is tried again now.".to_owned(),
+        None => "Its turn comes within seconds.".to_owned(),
+    }
+}
+
+fn one_try(actor: &Actor, tried: &CallbackTry) -> Try {
+    let answer = tried.http_status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
+    let taken = tried.http_status.is_some_and(|status| (200..300).contains(&status));
+    let mut below = vec![format!("a request with {}", counted(i64::from(tried.events), "event", "events"))];
+    below.extend(tried.replay.map(|replay| format!("told again, replay {replay}")));
+    let note = tried.note.strip_prefix(&answer).unwrap_or(&tried.note).trim_start_matches(':').trim();
+    below.extend(Some(masking::text(actor, note)).filter(|note| !note.is_empty()));
+    Try {
+        tone: if taken { "good" } else { "bad" },
+        at: tried.started_at.to_string().replace('T', " ").replace('Z', ""),
+        what: format!("{answer} after {} ms", tried.took_ms),
+        below,
+    }
+}

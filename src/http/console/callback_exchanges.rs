@@ -1,0 +1,201 @@
+//! What was said to a callback URL, and what it answered: the trial history, the newest first.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Path, Query},
+};
+use askama::Template;
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::{
+    Frame, LINES_PER_PAGE, Trouble, Visitor,
+    callback_url::{Head, head, title},
+    callbacks::{Choice, PATH},
+    frame::{long_time, sentence, short_time, thousands, wants_part},
+    messages::{Status, some, time},
+    page,
+};
+use crate::{
+    domain::{
+        attempt::AttemptOutcome,
+        ids::MessageId,
+        operator::{Actor, Permission},
+        words::counted,
+    },
+    http::Parts,
+    services::{callbacks, masking},
+    store::exchanges::{ExchangeFilter, FoundExchanges, StoredExchange},
+};
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ExchangeForm {
+    outcome: String,
+    code: String,
+    text: String,
+    replay: String,
+    since: String,
+    until: String,
+    /// The last exchange of the page before.
+    before: String,
+}
+
+#[derive(Template)]
+#[template(path = "console/callback_exchanges.html")]
+struct Page {
+    frame: Frame,
+    head: Head,
+    form: ExchangeForm,
+    outcomes: Vec<Choice>,
+    may_search_text: bool,
+    results: Results,
+}
+
+/// What was found, or why nothing was looked for.
+#[derive(Template)]
+#[template(path = "console/callback_exchanges_results.html")]
+struct Results {
+    wrong: Option<String>,
+    exchanges: Vec<ExchangeRow>,
+    next: Option<Next>,
+}
+
+pub(super) struct Next {
+    pub(super) href: String,
+    /// It stopped looking because of the time, and not because the page is full.
+    pub(super) back_to: Option<String>,
+}
+
+pub(super) struct ExchangeRow {
+    pub(super) at: String,
+    pub(super) at_iso: String,
+    pub(super) status: Status,
+    pub(super) answer: String,
+    pub(super) note: String,
+    pub(super) events: String,
+    pub(super) took: String,
+    pub(super) replay: Option<i32>,
+    /// Its events.
+    pub(super) href: String,
+}
+
+/// `GET /console/callbacks/{url}/exchanges`
+pub(super) async fn list(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    key: Path<i32>,
+    form: Query<ExchangeForm>,
+) -> Result<HttpResponse, Trouble> {
+    let (actor, form) = (&visitor.actor, form.into_inner());
+    let snapshot = parts.directory.snapshot();
+    let subscription = callbacks::subscription(&snapshot, actor, *key)?;
+    let results = match form.filter(actor) {
+        Err(wrong) => Results { wrong: Some(sentence(&wrong)), exchanges: vec![], next: None },
+        Ok(filter) => {
+            let found = parts.store.exchanges(subscription.key, &filter, LINES_PER_PAGE).await?;
+            results(actor, *key, &form, &found)
+        }
+    };
+    if wants_part(&request) {
+        return page(&results);
+    }
+    let url = callbacks::url(&parts.store, &snapshot, actor, *key).await?;
+    page(&Page {
+        frame: Frame::new(&request, &visitor, title(&url), PATH),
+        head: head(&url, "exchanges"),
+        form,
+        outcomes: OUTCOMES.map(|outcome| Choice { value: outcome.as_str(), name: outcome_status(outcome).name }).into(),
+        may_search_text: actor.may(Permission::ReadPersonal),
+        results,
+    })
+}
+
+fn results(actor: &Actor, key: i32, form: &ExchangeForm, found: &FoundExchanges) -> Results {
+    let is_full = found.exchanges.len() >= LINES_PER_PAGE;
+    let next = found.next.map(|next| Next {
+        href: form.at(key, next),
+        back_to: (!is_full).then(|| long_time(MessageId(next).made_at())),
+    });
+    let exchanges = found.exchanges.iter().map(|exchange| exchange_row(actor, exchange)).collect();
+    Results { wrong: None, exchanges, next }
+}
+
+const OUTCOMES: [AttemptOutcome; 3] = [AttemptOutcome::Succeeded, AttemptOutcome::Refused, AttemptOutcome::NoAnswer];
+
+impl ExchangeForm {
+    /// What is looked for; `Err` says what to change.
+    fn filter(&self, actor: &Actor) -> Result<ExchangeFilter, String> {
+        let http_status = match self.code.trim() {
+            "" => None,
+            code => Some(code.parse().map_err(|_| "a response code is a number, such as 503".to_owned())?),
+        };
+        let replay = match self.replay.trim() {
+            "" => None,
+            id => Some(id.parse().map_err(|_| "a replay has a number, such as 12".to_owned())?),
+        };
+        Ok(ExchangeFilter {
+            outcome: OUTCOMES.into_iter().find(|outcome| outcome.as_str() == self.outcome),
+            http_status,
+            // By trying texts out, a number in one could be found.
+            text: some(&self.text).filter(|_| actor.may(Permission::ReadPersonal)),
+            replay,
+            since: time(&self.since)?,
+            until: time(&self.until)?,
+            before: self.before.parse().ok(),
+        })
+    }
+
+    fn at(&self, key: i32, before: i64) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let before = before.to_string();
+        let fields = [
+            ("outcome", &self.outcome),
+            ("code", &self.code),
+            ("text", &self.text),
+            ("replay", &self.replay),
+            ("since", &self.since),
+            ("until", &self.until),
+            ("before", &before),
+        ];
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+            query.append_pair(name, value);
+        }
+        format!("{PATH}/{key}/exchanges?{}", query.finish())
+    }
+}
+
+fn outcome_status(outcome: AttemptOutcome) -> Status {
+    let (name, tone) = match outcome {
+        AttemptOutcome::Succeeded => ("taken", "good"),
+        AttemptOutcome::Refused => ("refused", "bad"),
+        AttemptOutcome::NoAnswer => ("no answer", "bad"),
+    };
+    Status { name, tone }
+}
+
+pub(super) fn exchange_row(actor: &Actor, exchange: &StoredExchange) -> ExchangeRow {
+    let answer = exchange.http_status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
+    // The note of an answer begins with its status.
+    let note = exchange.note.strip_prefix(&answer).unwrap_or(&exchange.note).trim_start_matches(':').trim();
+    let events = i64::from(exchange.events);
+    ExchangeRow {
+        at: short_time(exchange.started_at),
+        at_iso: exchange.started_at.to_string(),
+        status: outcome_status(exchange.outcome),
+        note: masking::text(actor, note),
+        answer,
+        events: if events < 1_000 {
+            counted(events, "event", "events")
+        } else {
+            format!("{} events", thousands(events))
+        },
+        took: format!("{} ms", thousands(i64::from(exchange.took_ms))),
+        replay: exchange.replay,
+        href: format!(
+            "{PATH}/{}/events?from_place={}&to_place={}",
+            exchange.subscription, exchange.first.0, exchange.last.0
+        ),
+    }
+}

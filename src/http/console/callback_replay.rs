@@ -1,0 +1,235 @@
+//! Telling again: what it would be, the yes, how far it has come, and ending it early.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Form, Path, Query},
+};
+use askama::Template;
+use serde::Deserialize;
+
+use super::{
+    Frame, Trouble, Visitor,
+    callback_url::{Head, head, title},
+    callbacks::PATH,
+    frame::{long_time, sentence, thousands},
+    messages::time,
+    page, see_other,
+};
+use crate::{
+    clock,
+    domain::{
+        ids::{Place, SubscriptionKey},
+        operator::{Actor, Permission},
+        replay::ReplayOf,
+    },
+    http::Parts,
+    services::{
+        callbacks, masking,
+        operators::{Refusal, require},
+        replay::{self, Planned, Wish, plan},
+    },
+    store::replays::Replay,
+};
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ReplayForm {
+    of: String,
+    message: String,
+    place: String,
+    since: String,
+    until: String,
+    /// Events a second.
+    rate: String,
+}
+
+#[derive(Template)]
+#[template(path = "console/callback_replay.html")]
+struct Page {
+    frame: Frame,
+    head: Head,
+    form: ReplayForm,
+    wrong: Option<String>,
+    what: &'static str,
+    count: i64,
+    events: String,
+}
+
+/// A replay, while it runs and afterwards.
+#[derive(Template)]
+#[template(path = "console/callback_progress.html")]
+pub(super) struct ReplayPart {
+    pub(super) id: i32,
+    pub(super) key: i32,
+    what: &'static str,
+    asked: String,
+    open: bool,
+    done: i64,
+    /// At least one, because a bar of nothing is full.
+    wanted: i64,
+    told: String,
+    of: String,
+    refused: i64,
+    passed: i64,
+    pace: String,
+    left: Option<String>,
+    note: Option<String>,
+}
+
+/// `GET /console/callbacks/{url}/replay`
+pub(super) async fn look(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    key: Path<i32>,
+    form: Query<ReplayForm>,
+) -> Result<HttpResponse, Trouble> {
+    require(&visitor.actor, Permission::ReplayCallbacks)?;
+    let (form, actor) = (form.into_inner(), &visitor.actor);
+    let url = callbacks::url(&parts.store, &parts.directory.snapshot(), actor, *key).await?;
+    let (count, wrong) = match form.planned(&parts, *key).await {
+        Ok(planned) => (planned.iter().map(|part| part.events).sum(), None),
+        Err(Refusal::Invalid { text, .. }) => (0, Some(sentence(&text))),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    page(&Page {
+        frame: Frame::new(&request, &visitor, title(&url), PATH),
+        head: head(&url, "overview"),
+        what: selection_name(form.selection()),
+        form,
+        wrong,
+        count,
+        events: thousands(count),
+    })
+}
+
+/// `POST /console/callbacks/{url}/replay`
+pub(super) async fn begin(
+    parts: Data<Parts>,
+    visitor: Visitor,
+    key: Path<i32>,
+    form: Form<ReplayForm>,
+) -> Result<HttpResponse, Trouble> {
+    require(&visitor.actor, Permission::ReplayCallbacks)?;
+    callbacks::subscription(&parts.directory.snapshot(), &visitor.actor, *key)?;
+    let rate = form.rate()?;
+    let planned = form.planned(&parts, *key).await?;
+    if planned.is_empty() {
+        return Err(Refusal::Conflict("nothing matches any more, so nothing is told again".to_owned()).into());
+    }
+    replay::begin(&parts.store, &visitor.actor, &planned, rate).await?;
+    Ok(see_other(&format!("{PATH}/{key}?done=replay")))
+}
+
+/// `GET /console/callbacks/{url}/replays/{id}`
+pub(super) async fn progress(
+    parts: Data<Parts>,
+    visitor: Visitor,
+    path: Path<(i32, i32)>,
+) -> Result<HttpResponse, Trouble> {
+    let (_, id) = path.into_inner();
+    let replay = replay::one(&parts.store, &visitor.actor, id).await?;
+    page(&part(&visitor.actor, &replay))
+}
+
+/// `POST /console/callbacks/{url}/replays/{id}/stop`
+pub(super) async fn stop(
+    parts: Data<Parts>,
+    visitor: Visitor,
+    path: Path<(i32, i32)>,
+) -> Result<HttpResponse, Trouble> {
+    let (key, id) = path.into_inner();
+    replay::stop(&parts.store, &visitor.actor, id).await?;
+    Ok(see_other(&format!("{PATH}/{key}?done=stopped")))
+}
+
+impl ReplayForm {
+    fn selection(&self) -> ReplayOf {
+        let known = [ReplayOf::Dead, ReplayOf::NotRelayed, ReplayOf::Delivered, ReplayOf::All];
+        known.into_iter().find(|of| of.as_str() == self.of).unwrap_or(ReplayOf::Dead)
+    }
+
+    fn rate(&self) -> Result<Option<i32>, Refusal> {
+        match self.rate.trim() {
+            "" => Ok(None),
+            rate => rate.parse().map(Some).map_err(|_| {
+                let text = "the events a second are a number; leave it empty for as fast as they are taken".to_owned();
+                Refusal::Invalid { field: "rate", text }
+            }),
+        }
+    }
+
+    /// What it means now.
+    async fn planned(&self, parts: &Parts, key: i32) -> Result<Vec<Planned>, Refusal> {
+        let invalid = |field| move |text: String| Refusal::Invalid { field, text };
+        self.rate()?;
+        let configuration = parts.store.load_configuration().await?;
+        let messages = callbacks::messages_meant(&parts.store, &configuration, &self.message).await?;
+        let wish = Wish {
+            of: self.selection(),
+            account: None,
+            subscription: Some(SubscriptionKey(key)),
+            messages,
+            place: self.place.parse().ok().map(Place),
+            since: time(&self.since).map_err(invalid("since"))?,
+            until: time(&self.until).map_err(invalid("until"))?,
+        };
+        Ok(plan(&parts.store, &configuration, &wish).await?)
+    }
+}
+
+fn selection_name(of: ReplayOf) -> &'static str {
+    match of {
+        ReplayOf::Dead => "dead events",
+        ReplayOf::NotRelayed => "events that were not relayed",
+        ReplayOf::Delivered => "delivered events",
+        ReplayOf::All => "events, whatever became of them",
+    }
+}
+
+pub(super) fn part(actor: &Actor, replay: &Replay) -> ReplayPart {
+    let (done, per_second) = replay::pace(replay, clock::now());
+    let open = replay.finished_at.is_none();
+    let rest = (replay.wanted - done).max(0);
+    let left = (open && done > 0).then(|| left_for(rest, per_second));
+    let limit =
+        replay.per_second.map_or_else(String::new, |rate| format!(", at most {} wanted", thousands(i64::from(rate))));
+    ReplayPart {
+        id: replay.id,
+        key: replay.subscription.0,
+        what: selection_name(replay.selection.of),
+        asked: long_time(replay.created_at),
+        open,
+        done,
+        wanted: replay.wanted.max(1),
+        told: thousands(replay.told),
+        of: thousands(replay.wanted),
+        refused: replay.refused,
+        passed: replay.passed,
+        pace: format!("{per_second:.1} a second{limit}"),
+        left,
+        note: replay.note.as_ref().map(|note| masking::text(actor, note)),
+    }
+}
+
+fn left_for(rest: i64, per_second: f64) -> String {
+    let seconds = (rest as f64 / per_second.max(0.001)).ceil();
+    match seconds {
+        ..60.0 => format!("about {seconds:.0} s left"),
+        ..3600.0 => format!("about {:.0} min left", (seconds / 60.0).ceil()),
+        _ => format!("about {:.0} h left", (seconds / 3600.0).ceil()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_told_in_the_unit_that_fits() {
+        let left = |rest| left_for(rest, 10.0);
+        assert_eq!(left(45), "about 5 s left");
+        assert_eq!(left(1_000), "about 2 min left");
+        assert_eq!(left(100_000), "about 3 h left");
+    }
+}

@@ -1,0 +1,241 @@
+//! Every callback URL: whether it takes what it is told, and how far it has come. What belongs to one URL is in [`callback_url`], its
+//! events in [`callback_event`], what was said to it in [`callback_exchanges`], telling it again in [`callback_replay`].
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Data, Query, ServiceConfig},
+};
+use askama::Template;
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::{
+    Frame, Trouble, Visitor, callback_event, callback_exchanges, callback_replay, callback_url,
+    frame::{thousands, wants_part},
+    messages::{Status, some},
+    page,
+};
+use crate::{
+    clock,
+    domain::{callback::EventKind, operator::Actor, time::UnixMillis, words::ago},
+    http::Parts,
+    services::{
+        callbacks::{self, OWED_COUNTED_MAX, UrlFilter, UrlStanding, UrlState},
+        masking,
+    },
+    store::exchanges::StoredExchange,
+};
+
+pub(super) const PATH: &str = "/console/callbacks";
+
+/// Everything under `/console/callbacks`.
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .route("/callbacks", web::get().to(list))
+        .route("/callbacks/badge", web::get().to(badge))
+        .route("/callbacks/{url}", web::get().to(callback_url::show))
+        .route("/callbacks/{url}/standing", web::get().to(callback_url::standing))
+        .route("/callbacks/{url}/release", web::post().to(callback_url::release))
+        .route("/callbacks/{url}/events", web::get().to(callback_event::list))
+        .route("/callbacks/{url}/events/{place}", web::get().to(callback_event::show))
+        .route("/callbacks/{url}/exchanges", web::get().to(callback_exchanges::list))
+        .route("/callbacks/{url}/replay", web::get().to(callback_replay::look))
+        .route("/callbacks/{url}/replay", web::post().to(callback_replay::begin))
+        .route("/callbacks/{url}/replays/{id}", web::get().to(callback_replay::progress))
+        .route("/callbacks/{url}/replays/{id}/stop", web::post().to(callback_replay::stop));
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct UrlForm {
+    account: String,
+    kind: String,
+    state: String,
+}
+
+#[derive(Template)]
+#[template(path = "console/callbacks.html")]
+struct Page {
+    frame: Frame,
+    form: UrlForm,
+    accounts: Vec<String>,
+    kinds: Vec<Choice>,
+    states: Vec<Choice>,
+    list: List,
+}
+
+/// What changes while somebody looks.
+#[derive(Template)]
+#[template(path = "console/callbacks_list.html")]
+struct List {
+    href: String,
+    is_filtered: bool,
+    /// There is something to wait for.
+    moves: bool,
+    accounts: Vec<AccountPart>,
+}
+
+#[derive(Template)]
+#[template(path = "console/callbacks_badge.html")]
+struct Badge {
+    failing: usize,
+}
+
+struct AccountPart {
+    id: String,
+    failing: usize,
+    urls: Vec<UrlRow>,
+}
+
+struct UrlRow {
+    key: i32,
+    name: String,
+    url: String,
+    state: Status,
+    trouble: Option<String>,
+    owed: String,
+    dead: String,
+    has_dead: bool,
+    not_relayed: String,
+    last: String,
+}
+
+/// An entry of a select.
+pub(super) struct Choice {
+    pub(super) value: &'static str,
+    pub(super) name: &'static str,
+}
+
+/// `GET /console/callbacks`
+pub(super) async fn list(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    form: Query<UrlForm>,
+) -> Result<HttpResponse, Trouble> {
+    let form = form.into_inner();
+    let snapshot = parts.directory.snapshot();
+    let filter = UrlFilter {
+        account: some(&form.account),
+        kind: KINDS.into_iter().find(|kind| kind.as_str() == form.kind),
+        state: UrlState::ALL.into_iter().find(|state| state.as_str() == form.state),
+        key: None,
+    };
+    let urls = callbacks::urls(&parts.store, &snapshot, &visitor.actor, &filter).await?;
+    let list = List {
+        href: form.href(),
+        is_filtered: filter.account.is_some() || filter.kind.is_some() || filter.state.is_some(),
+        moves: urls.iter().any(|url| url.state != UrlState::Works || url.owed.events > 0),
+        accounts: by_account(&visitor.actor, &urls),
+    };
+    if wants_part(&request) {
+        return page(&list);
+    }
+    let mut accounts: Vec<String> = snapshot.accounts().map(|account| account.id.clone()).collect();
+    accounts.sort();
+    page(&Page {
+        frame: Frame::new(&request, &visitor, "Callbacks", PATH),
+        form,
+        accounts,
+        kinds: KINDS.map(|kind| Choice { value: kind.as_str(), name: kind_name(kind) }).into(),
+        states: UrlState::ALL.map(|state| Choice { value: state.as_str(), name: state_status(state).name }).into(),
+        list,
+    })
+}
+
+/// `GET /console/callbacks/badge`: how many URLs need somebody, for the navigation.
+pub(super) async fn badge(parts: Data<Parts>, visitor: Visitor) -> Result<HttpResponse, Trouble> {
+    page(&Badge { failing: callbacks::failing(&parts.store, &visitor.actor).await? })
+}
+
+impl UrlForm {
+    fn href(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let fields = [("account", &self.account), ("kind", &self.kind), ("state", &self.state)];
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+            query.append_pair(name, value);
+        }
+        format!("{PATH}?{}", query.finish())
+    }
+}
+
+fn by_account(actor: &Actor, urls: &[UrlStanding]) -> Vec<AccountPart> {
+    let now = clock::now();
+    let part = |urls: &[UrlStanding]| AccountPart {
+        id: urls.first().map(|url| url.account.clone()).unwrap_or_default(),
+        failing: urls.iter().filter(|url| url.state != UrlState::Works).count(),
+        urls: urls.iter().map(|url| row(actor, url, now)).collect(),
+    };
+    urls.chunk_by(|one, next| one.account == next.account).map(part).collect()
+}
+
+fn row(actor: &Actor, url: &UrlStanding, now: UnixMillis) -> UrlRow {
+    UrlRow {
+        key: url.subscription.key.0,
+        name: name(url),
+        url: url.url.clone(),
+        state: state_status(url.state),
+        trouble: trouble(url, now),
+        owed: owed(url),
+        dead: thousands(url.dead),
+        has_dead: url.dead > 0,
+        not_relayed: thousands(url.not_relayed),
+        last: url.last.as_ref().map(|last| answer(actor, last, now)).unwrap_or_else(|| "none yet".to_owned()),
+    }
+}
+
+/// What it hears of.
+pub(super) fn name(url: &UrlStanding) -> String {
+    let kind = kind_name(url.subscription.kind);
+    url.number.as_ref().map_or_else(|| kind.to_owned(), |number| format!("{kind} of {number}"))
+}
+
+/// Those that a URL can be for.
+pub(super) const KINDS: [EventKind; 2] = [EventKind::Status, EventKind::Inbound];
+
+pub(super) fn kind_name(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Status => "Delivery reports",
+        EventKind::Inbound => "Inbound messages",
+        EventKind::Notice => "Notices",
+    }
+}
+
+pub(super) fn state_status(state: UrlState) -> Status {
+    let (name, tone) = match state {
+        UrlState::Works => ("works", "good"),
+        UrlState::Failing => ("failing", "bad"),
+        UrlState::OnHold => ("on hold", "bad"),
+    };
+    Status { name, tone }
+}
+
+pub(super) fn owed(url: &UrlStanding) -> String {
+    let more = u64::try_from(url.owed.events).is_ok_and(|events| events >= OWED_COUNTED_MAX);
+    format!("{}{}", thousands(url.owed.events), if more { " or more" } else { "" })
+}
+
+/// For how long it fails, and what comes next.
+pub(super) fn trouble(url: &UrlStanding, now: UnixMillis) -> Option<String> {
+    let trouble = &url.trouble;
+    let since = trouble.failing_since.or_else(|| trouble.hold.as_ref().map(|hold| hold.since))?;
+    let times = match trouble.failures {
+        1 => "once".to_owned(),
+        times => format!("{} times", thousands(i64::from(times))),
+    };
+    let next = match trouble.due_at {
+        Some(due_at) if due_at > now => format!("; next try in {}", ago(now, due_at)),
+        Some(_) => "; next try now".to_owned(),
+        None => String::new(),
+    };
+    Some(format!("for {}, {times} in a row{next}", ago(since, now)))
+}
+
+/// The last thing that it said.
+fn answer(actor: &Actor, exchange: &StoredExchange, now: UnixMillis) -> String {
+    let what = match exchange.http_status {
+        Some(status) => format!("HTTP {status}"),
+        None => masking::text(actor, &exchange.note),
+    };
+    format!("{what}, {} ago", ago(exchange.started_at, now))
+}

@@ -1,0 +1,278 @@
+//! Callback URLs for the people who look after them: how each stands, what became of one event there, and trying one now.
+//! The same for the console and the API.
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+
+use super::{
+    directory::Snapshot,
+    media::links::MediaLinks,
+    operators::{Refusal, require},
+    relay::readable,
+    story::find,
+};
+use crate::{
+    domain::{
+        callback::{Event, EventKind, Subscription},
+        ids::{AccountKey, MessageId, Place, SubscriptionKey},
+        operator::{Actor, Permission},
+    },
+    net::redact,
+    platforms,
+    store::{
+        Store, StoreError,
+        audit::AuditEntry,
+        callbacks::{CursorState, Distance, Trouble},
+        configuration::Configuration,
+        events::LoggedEvent,
+        exchanges::StoredExchange,
+        replays::Replay,
+        story::CallbackTry,
+        told::{CallbackFilter, Standing},
+    },
+};
+
+/// Whether a URL takes what it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrlState {
+    Works,
+    /// It is tried again by itself.
+    Failing,
+    /// It refuses us or is gone: seldom tried again, so that a person should look.
+    OnHold,
+}
+
+impl UrlState {
+    pub const ALL: [Self; 3] = [Self::Works, Self::Failing, Self::OnHold];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Works => "works",
+            Self::Failing => "failing",
+            Self::OnHold => "on_hold",
+        }
+    }
+
+    pub fn of(trouble: &Trouble) -> Self {
+        match (&trouble.hold, trouble.failing_since) {
+            (Some(_), _) => Self::OnHold,
+            (None, Some(_)) => Self::Failing,
+            (None, None) => Self::Works,
+        }
+    }
+}
+
+/// One callback URL as it stands.
+#[derive(Clone, Debug)]
+pub struct UrlStanding {
+    pub subscription: Arc<Subscription>,
+    /// Its account's id.
+    pub account: String,
+    /// The only number that it hears of.
+    pub number: Option<String>,
+    /// Scheme and host: who knows the rest may post to it.
+    pub url: String,
+    pub state: UrlState,
+    pub cursor: Place,
+    pub trouble: Trouble,
+    /// Counted up to [`OWED_COUNTED_MAX`].
+    pub owed: Distance,
+    pub dead: i64,
+    pub not_relayed: i64,
+    pub last: Option<StoredExchange>,
+    /// The replay that is worked on.
+    pub replay: Option<Replay>,
+}
+
+/// What is owed beyond that is told as "more than".
+pub const OWED_COUNTED_MAX: u64 = 10_000;
+
+/// Which URLs; what is not named fits everything.
+#[derive(Clone, Debug, Default)]
+pub struct UrlFilter {
+    pub account: Option<String>,
+    pub kind: Option<EventKind>,
+    pub state: Option<UrlState>,
+    pub key: Option<SubscriptionKey>,
+}
+
+/// Every callback URL that fits, by account.
+pub async fn urls(
+    store: &Store,
+    snapshot: &Snapshot,
+    actor: &Actor,
+    filter: &UrlFilter,
+) -> Result<Vec<UrlStanding>, Refusal> {
+    require(actor, Permission::ReadMessages)?;
+    let states = store.cursor_states().await?;
+    let left_behind = store.count_callbacks().await?;
+    let wanted = snapshot.subscriptions.iter().filter_map(|subscription| {
+        let state = states.get(&subscription.key)?;
+        fits(snapshot, filter, subscription, state).then_some((subscription.clone(), state.clone()))
+    });
+    let wanted: Vec<(Arc<Subscription>, CursorState)> = wanted.collect();
+    let keys: Vec<SubscriptionKey> = wanted.iter().map(|(subscription, _)| subscription.key).collect();
+    let mut newest = store.newest_exchanges(&keys).await?;
+    let mut urls = Vec::with_capacity(wanted.len());
+    for (subscription, CursorState { cursor, trouble }) in wanted {
+        let (dead, not_relayed) = left_behind.get(&subscription.key.0).copied().unwrap_or_default();
+        urls.push(UrlStanding {
+            account: account_id(snapshot, &subscription).to_owned(),
+            number: subscription
+                .sender
+                .and_then(|sender| snapshot.sender(sender))
+                .map(|sender| sender.number.as_e164().to_owned()),
+            url: redact::url(subscription.url.expose_secret()),
+            state: UrlState::of(&trouble),
+            cursor,
+            trouble,
+            owed: store.distance(&subscription, cursor, OWED_COUNTED_MAX).await?,
+            dead,
+            not_relayed,
+            last: newest.remove(&subscription.key),
+            replay: store.open_replay(subscription.key).await?,
+            subscription,
+        });
+    }
+    urls.sort_by(|one, other| (&one.account, one.subscription.key).cmp(&(&other.account, other.subscription.key)));
+    Ok(urls)
+}
+
+fn fits(snapshot: &Snapshot, filter: &UrlFilter, subscription: &Subscription, state: &CursorState) -> bool {
+    filter.account.as_deref().is_none_or(|account| account == account_id(snapshot, subscription))
+        && filter.kind.is_none_or(|kind| kind == subscription.kind)
+        && filter.state.is_none_or(|wanted| wanted == UrlState::of(&state.trouble))
+        && filter.key.is_none_or(|key| key == subscription.key)
+}
+
+fn account_id<'a>(snapshot: &'a Snapshot, subscription: &Subscription) -> &'a str {
+    snapshot.account_by_key(subscription.account).map_or("?", |account| account.id.as_str())
+}
+
+/// One callback URL, by its number.
+pub async fn url(store: &Store, snapshot: &Snapshot, actor: &Actor, key: i32) -> Result<UrlStanding, Refusal> {
+    let filter = UrlFilter { key: Some(SubscriptionKey(key)), ..UrlFilter::default() };
+    let found = urls(store, snapshot, actor, &filter).await?.pop();
+    found.ok_or_else(|| no_such_url(key))
+}
+
+/// A URL without all that is known of it.
+pub fn subscription<'a>(snapshot: &'a Snapshot, actor: &Actor, key: i32) -> Result<&'a Arc<Subscription>, Refusal> {
+    require(actor, Permission::ReadMessages)?;
+    let found = snapshot.subscriptions.iter().find(|subscription| subscription.key.0 == key);
+    found.ok_or_else(|| no_such_url(key))
+}
+
+fn no_such_url(key: i32) -> Refusal {
+    Refusal::NotFound(format!("there is no callback URL {key}: it never was, or was taken out of the configuration"))
+}
+
+/// How many URLs fail or are on hold.
+pub async fn failing(store: &Store, actor: &Actor) -> Result<usize, Refusal> {
+    require(actor, Permission::ReadMessages)?;
+    let states = store.cursor_states().await?;
+    Ok(states.values().filter(|state| UrlState::of(&state.trouble) != UrlState::Works).count())
+}
+
+/// The messages that somebody means by an id of ours, the platform's or the provider's, each with its account. `None`: no id
+/// was given.
+pub async fn messages_meant(
+    store: &Store,
+    configuration: &Configuration,
+    id: &str,
+) -> Result<Option<Vec<(AccountKey, MessageId)>>, Refusal> {
+    let id = id.trim();
+    if id.is_empty() {
+        return Ok(None);
+    }
+    let found = find(store, configuration, id).await?;
+    if found.is_empty() {
+        return Err(Refusal::Invalid { field: "message", text: format!("there is no message {id}") });
+    }
+    Ok(Some(found.into_iter().map(|message| (message.account, message.id)).collect()))
+}
+
+/// One event at one URL.
+#[derive(Clone, Debug)]
+pub struct Callback {
+    pub event: Event,
+    pub kind: EventKind,
+    pub standing: Standing,
+    /// Why it was left behind.
+    pub reason: Option<String>,
+    /// The exchanges whose stretch covers it, in order.
+    pub tries: Vec<CallbackTry>,
+    pub payload: Payload,
+}
+
+/// What the URL is told of an event, as it would be written now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// JSON.
+    Body(String),
+    /// The platform must not hear of it: its own test, or what it has heard before.
+    Silent,
+    /// Its dialect has no words for it.
+    Unspeakable(String),
+}
+
+/// What became of the event at a place, and what is told of it.
+pub async fn one(
+    store: &Store,
+    snapshot: &Snapshot,
+    links: &MediaLinks,
+    (subscription, cursor): (&Subscription, Place),
+    place: Place,
+) -> Result<Callback, Refusal> {
+    let filter = CallbackFilter { places: Some((place, place)), ..CallbackFilter::default() };
+    let found = store.callbacks_of(subscription, cursor, &filter, 1).await?.callbacks.pop();
+    let missing = || {
+        let (key, place) = (subscription.key, place.0);
+        Refusal::NotFound(format!(
+            "callback URL {key} hears of no event at place {place}: it is of another kind or number, or older than the retention"
+        ))
+    };
+    let found = found.ok_or_else(missing)?;
+    let kind = found.event.kind;
+    let (event, payload) = written(snapshot, links, subscription, found.event);
+    let tries = store.callback_tries(subscription.key.0, place).await?;
+    Ok(Callback { event, kind, standing: found.standing, reason: found.reason, tries, payload })
+}
+
+fn written(
+    snapshot: &Snapshot,
+    links: &MediaLinks,
+    subscription: &Subscription,
+    logged: LoggedEvent,
+) -> (Event, Payload) {
+    let event = readable(snapshot, links, logged);
+    let account = snapshot.account_by_key(subscription.account);
+    let Some((platform, account)) = platforms::find(&subscription.dialect).zip(account) else {
+        let why = format!("this version knows no platform {}, or not the account", subscription.dialect);
+        return (event, Payload::Unspeakable(why));
+    };
+    let mut rendered = platform.render_callbacks(account, std::slice::from_ref(&event));
+    let payload = match (rendered.requests.pop(), rendered.unspeakable.pop()) {
+        (Some(request), _) => Payload::Body(request.body),
+        (None, Some((_, why))) => Payload::Unspeakable(why),
+        (None, None) => Payload::Silent,
+    };
+    (event, payload)
+}
+
+/// Tries a URL now, and not at its next probe; `false` when nothing held it.
+pub async fn release(store: &Store, actor: &Actor, subscription: &Subscription) -> Result<bool, StoreError> {
+    let hold = store.cursor_state(subscription.key).await?.and_then(|state| state.trouble.hold).map(|hold| hold.reason);
+    let entry = AuditEntry::new(actor, "release callback URL", format!("callback URL {}", subscription.key))
+        .before(json!({"on_hold": hold}));
+    Ok(store.release_subscription(subscription.key, &entry).await? > 0)
+}
+
+/// The same for people and programs, who must be allowed to.
+pub async fn try_now(store: &Store, snapshot: &Snapshot, actor: &Actor, key: i32) -> Result<bool, Refusal> {
+    require(actor, Permission::ReplayCallbacks)?;
+    let subscription = subscription(snapshot, actor, key)?;
+    Ok(release(store, actor, subscription).await?)
+}

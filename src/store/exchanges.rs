@@ -1,0 +1,197 @@
+//! Exchanges with callback URLs, the newest first.
+//!
+//! There is one row for each, whatever URL it was with, and no index that leads from a URL to its newest: that would cost each
+//! exchange a write. The table is clustered by time, so it is walked backwards in slices, for a limited time.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use sea_orm::{DbErr, QueryResult, Value};
+
+use super::{Doing, Store, StoreError, outbound::odd_value, query};
+use crate::domain::{
+    attempt::AttemptOutcome,
+    ids::{MessageId, Place, SubscriptionKey},
+    time::UnixMillis,
+};
+
+/// One exchange; of a replay: one range of neighbours that it carried.
+#[derive(Clone, Debug)]
+pub struct StoredExchange {
+    /// Grows with time; for paging.
+    pub id: i64,
+    pub subscription: SubscriptionKey,
+    pub replay: Option<i32>,
+    pub first: Place,
+    pub last: Place,
+    pub events: i32,
+    pub started_at: UnixMillis,
+    pub took_ms: i32,
+    pub outcome: AttemptOutcome,
+    pub http_status: Option<i16>,
+    pub note: String,
+}
+
+/// Which exchanges; what is not named fits everything.
+#[derive(Clone, Debug, Default)]
+pub struct ExchangeFilter {
+    pub outcome: Option<AttemptOutcome>,
+    pub http_status: Option<i16>,
+    /// Stands in the note, whatever the case.
+    pub text: Option<String>,
+    pub replay: Option<i32>,
+    /// Ended from here on …
+    pub since: Option<UnixMillis>,
+    /// … and before this.
+    pub until: Option<UnixMillis>,
+    /// Only older ones than this: the next page.
+    pub before: Option<i64>,
+}
+
+/// A page, and where the next begins.
+#[derive(Clone, Debug, Default)]
+pub struct FoundExchanges {
+    pub exchanges: Vec<StoredExchange>,
+    /// `before` of the next page; `None` after the oldest.
+    pub next: Option<i64>,
+}
+
+/// Exchanges that the first statement looks at; each further one at twice as many …
+const SLICE_ROWS: i64 = 2_000;
+/// … up to here.
+const SLICE_ROWS_MAX: i64 = 32_000;
+/// No slice is begun after this.
+const WALK_TAKES_MAX: Duration = Duration::from_millis(60);
+
+const COLUMNS: &str =
+    "id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note";
+
+impl Store {
+    /// Exchanges of one URL, the newest first.
+    pub async fn exchanges(
+        &self,
+        subscription: SubscriptionKey,
+        filter: &ExchangeFilter,
+        limit: usize,
+    ) -> Result<FoundExchanges, StoreError> {
+        let doing = "list exchanges with a callback URL";
+        let started = Instant::now();
+        let first = filter.since.map_or(0, |since| MessageId::first_at(since).0);
+        let until = filter.until.map_or(i64::MAX, |until| MessageId::first_at(until).0);
+        let mut before = filter.before.map_or(until, |before| until.min(before));
+        let mut found = FoundExchanges::default();
+        let mut looked_at = SLICE_ROWS;
+        loop {
+            let bottom = self.slice_bottom((first, before), looked_at).await.doing(doing)?;
+            let wanted = limit - found.exchanges.len();
+            let slice = (bottom.unwrap_or(first), before);
+            let mut rows = self.exchanges_between(subscription, filter, slice, wanted + 1).await.doing(doing)?;
+            let is_full = rows.len() > wanted;
+            rows.truncate(wanted);
+            found.exchanges.append(&mut rows);
+            if is_full {
+                let next = found.exchanges.last().map(|last| last.id);
+                return Ok(FoundExchanges { next, ..found });
+            }
+            let Some(bottom) = bottom else { return Ok(found) };
+            if started.elapsed() >= WALK_TAKES_MAX || found.exchanges.len() >= limit {
+                return Ok(FoundExchanges { next: Some(bottom), ..found });
+            }
+            before = bottom;
+            looked_at = SLICE_ROWS_MAX.min(looked_at * 2);
+        }
+    }
+
+    /// The id down to which a slice of so many rows reaches; `None` when there are no more than that.
+    async fn slice_bottom(&self, (first, before): (i64, i64), rows: i64) -> Result<Option<i64>, DbErr> {
+        let sql = format!(
+            "SELECT id FROM callback_attempts WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT 1 OFFSET {}",
+            rows - 1
+        );
+        let rows = query(self.reader(), sql, vec![first.into(), before.into()]).await?;
+        rows.first().map(|row| row.try_get("", "id")).transpose()
+    }
+
+    async fn exchanges_between(
+        &self,
+        subscription: SubscriptionKey,
+        filter: &ExchangeFilter,
+        (from, before): (i64, i64),
+        limit: usize,
+    ) -> Result<Vec<StoredExchange>, DbErr> {
+        let mut values: Vec<Value> = vec![from.into(), before.into(), subscription.0.into()];
+        let mut only = String::new();
+        let mut also = |condition: &str, value: Option<Value>, end: &str| {
+            if let Some(value) = value {
+                values.push(value);
+                only.push_str(&format!(" AND {condition} ${}{end}", values.len()));
+            }
+        };
+        also("outcome =", filter.outcome.map(|outcome| outcome.code().into()), "");
+        also("http_status =", filter.http_status.map(Into::into), "");
+        also("replay =", filter.replay.map(Into::into), "");
+        also("LOWER(note) LIKE", filter.text.as_deref().map(|text| containing(text).into()), " ESCAPE '\\'");
+        // Walked by the table's own order: by another index a few rows of a quiet URL could cost all of a busy one's.
+        let sql = format!(
+            "SELECT {COLUMNS} FROM callback_attempts WHERE id >= $1 AND id < $2 AND (subscription + 0) = $3{only} \
+             ORDER BY id DESC LIMIT {limit}"
+        );
+        query(self.reader(), sql, values).await?.iter().map(read_exchange).collect()
+    }
+
+    /// The last exchange with each URL.
+    pub async fn newest_exchanges(
+        &self,
+        subscriptions: &[SubscriptionKey],
+    ) -> Result<BTreeMap<SubscriptionKey, StoredExchange>, StoreError> {
+        let doing = "read the last exchanges with callback URLs";
+        let sql = format!(
+            "SELECT {COLUMNS} FROM callback_attempts WHERE id IN (SELECT MAX(id) FROM (SELECT id, subscription \
+             FROM callback_attempts ORDER BY id DESC LIMIT {SLICE_ROWS}) AS newest GROUP BY subscription)"
+        );
+        let rows = query(self.reader(), sql, vec![]).await.doing(doing)?;
+        let mut newest = BTreeMap::new();
+        for row in &rows {
+            let exchange = read_exchange(row).doing(doing)?;
+            newest.insert(exchange.subscription, exchange);
+        }
+        // One that was quiet for long: the last that brought it further.
+        let sql = format!(
+            "SELECT {COLUMNS} FROM callback_attempts WHERE subscription = $1 ORDER BY last_place DESC, id DESC LIMIT 1"
+        );
+        for key in subscriptions {
+            if newest.contains_key(key) {
+                continue;
+            }
+            let rows = query(self.reader(), &sql, vec![key.0.into()]).await.doing(doing)?;
+            if let Some(exchange) = rows.first().map(read_exchange).transpose().doing(doing)? {
+                newest.insert(*key, exchange);
+            }
+        }
+        Ok(newest)
+    }
+}
+
+/// A pattern for `LOWER(…) LIKE … ESCAPE '\'`.
+pub(super) fn containing(text: &str) -> String {
+    let escaped = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{escaped}%")
+}
+
+fn read_exchange(row: &QueryResult) -> Result<StoredExchange, DbErr> {
+    Ok(StoredExchange {
+        id: row.try_get("", "id")?,
+        subscription: SubscriptionKey(row.try_get("", "subscription")?),
+        replay: row.try_get("", "replay")?,
+        first: Place(row.try_get("", "first_place")?),
+        last: Place(row.try_get("", "last_place")?),
+        events: row.try_get("", "events")?,
+        started_at: UnixMillis(row.try_get("", "started_at")?),
+        took_ms: row.try_get("", "took_ms")?,
+        outcome: AttemptOutcome::from_code(row.try_get("", "outcome")?).ok_or_else(|| odd_value("outcome"))?,
+        http_status: row.try_get("", "http_status")?,
+        note: row.try_get("", "note")?,
+    })
+}

@@ -1,0 +1,304 @@
+//! The events that a callback URL is to hear of, the newest first, and what became of each.
+//!
+//! Only what needs care has a row: what lies beyond the cursor is owed, what lies in a range of those left behind is dead or was
+//! not relayed, and the rest was delivered. So the log is walked backwards, in slices and for a limited time.
+
+use std::time::{Duration, Instant};
+
+use sea_orm::{DbErr, QueryResult};
+
+use super::{
+    Doing, Store, StoreError,
+    callbacks::CallbackState,
+    events::{LoggedEvent, logged_columns, logged_event},
+    exchanges::containing,
+    outbound::odd_value,
+    query,
+    replays::selection::{Text, selected},
+};
+use crate::domain::{
+    callback::Subscription,
+    ids::{MessageId, Place},
+    replay::{ReplayOf, ReplaySelection},
+    time::UnixMillis,
+};
+
+/// What became of an event at a callback URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Still to be told, for the first time or again after a failure.
+    Owed,
+    /// The platform took it; or it is a test, of which it is not told.
+    Delivered,
+    Dead,
+    NotRelayed,
+}
+
+impl Standing {
+    pub const ALL: [Self; 4] = [Self::Owed, Self::Delivered, Self::Dead, Self::NotRelayed];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owed => "owed",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+            Self::NotRelayed => "not_relayed",
+        }
+    }
+}
+
+/// Which events; what is not named fits everything.
+#[derive(Clone, Debug, Default)]
+pub struct CallbackFilter {
+    pub standing: Option<Standing>,
+    pub message: Option<MessageId>,
+    /// Stands in the reason why it was left behind, whatever the case; of dead ones and those not relayed.
+    pub reason: Option<String>,
+    /// Heard from here on …
+    pub since: Option<UnixMillis>,
+    /// … and before this.
+    pub until: Option<UnixMillis>,
+    /// Only older ones than at this place: the next page.
+    pub before: Option<Place>,
+    /// Only those between these places, both included.
+    pub places: Option<(Place, Place)>,
+}
+
+/// An event and what became of it.
+#[derive(Clone, Debug)]
+pub struct FoundCallback {
+    pub event: LoggedEvent,
+    pub standing: Standing,
+    /// Why it was left behind.
+    pub reason: Option<String>,
+}
+
+/// A page, and where the next begins.
+#[derive(Clone, Debug, Default)]
+pub struct FoundCallbacks {
+    pub callbacks: Vec<FoundCallback>,
+    /// `before` of the next page; `None` after the oldest.
+    pub next: Option<Place>,
+}
+
+/// Events that a URL left behind for one reason.
+#[derive(Clone, Debug)]
+pub struct LeftBehind {
+    pub state: CallbackState,
+    pub reason: String,
+    pub events: i64,
+    pub newest: UnixMillis,
+}
+
+/// Places that the first statement looks at; each further one at twice as many …
+const SLICE_PLACES: i64 = 2_000;
+/// … up to here.
+const SLICE_PLACES_MAX: i64 = 64_000;
+/// No slice is begun after this.
+const WALK_TAKES_MAX: Duration = Duration::from_millis(60);
+
+/// A range that the cursor left behind.
+struct Range {
+    first: i64,
+    last: i64,
+    state: CallbackState,
+    reason: String,
+}
+
+impl Store {
+    /// What became of the events of a URL whose cursor stands there.
+    pub async fn callbacks_of(
+        &self,
+        subscription: &Subscription,
+        cursor: Place,
+        filter: &CallbackFilter,
+        limit: usize,
+    ) -> Result<FoundCallbacks, StoreError> {
+        let doing = "list the events of a callback URL";
+        let started = Instant::now();
+        let Some((first, last)) = self.stretch(subscription, cursor, filter).await? else {
+            return Ok(FoundCallbacks::default());
+        };
+        let mut found = FoundCallbacks::default();
+        let (mut before, mut looked_at) = (last.0.saturating_add(1), SLICE_PLACES);
+        while before > first.0 {
+            before = self.skip_to_left_behind(subscription, filter, before).await.doing(doing)?;
+            let bottom = match filter.message {
+                Some(_) => first.0,
+                None => first.0.max(before.saturating_sub(looked_at)),
+            };
+            let wanted = limit - found.callbacks.len();
+            let mut events =
+                self.events_between(subscription, filter, (bottom, before), wanted + 1).await.doing(doing)?;
+            let is_full = events.len() > wanted;
+            events.truncate(wanted);
+            found.callbacks.extend(self.with_standing(subscription, cursor, events).await.doing(doing)?);
+            if is_full {
+                found.next = found.callbacks.last().map(|last| last.event.place);
+                return Ok(found);
+            }
+            before = bottom;
+            if before > first.0 && (started.elapsed() >= WALK_TAKES_MAX || found.callbacks.len() >= limit) {
+                found.next = Some(Place(before));
+                return Ok(found);
+            }
+            looked_at = SLICE_PLACES_MAX.min(looked_at * 2);
+        }
+        Ok(found)
+    }
+
+    /// The places between which events of the filter can lie; `None` when there are none.
+    async fn stretch(
+        &self,
+        subscription: &Subscription,
+        cursor: Place,
+        filter: &CallbackFilter,
+    ) -> Result<Option<(Place, Place)>, StoreError> {
+        let (mut first, mut last) = match filter.standing {
+            Some(Standing::Owed) => (Place(cursor.0 + 1), self.log_end(subscription.account).await?),
+            Some(Standing::Delivered | Standing::Dead | Standing::NotRelayed) => {
+                (self.log_start(subscription.account).await?, cursor)
+            }
+            None => (self.log_start(subscription.account).await?, self.log_end(subscription.account).await?),
+        };
+        if let Some(since) = filter.since {
+            first = first.max(self.place_near(subscription, since, -1).await?);
+        }
+        if let Some(until) = filter.until {
+            last = last.min(self.place_near(subscription, until, 1).await?);
+        }
+        if let Some(before) = filter.before {
+            last = last.min(Place(before.0.saturating_sub(1)));
+        }
+        if let Some((from, to)) = filter.places {
+            first = first.max(from);
+            last = last.min(to);
+        }
+        Ok((first <= last).then_some((first, last)))
+    }
+
+    /// Clocks of instances differ, so a log is searched a minute earlier and later than asked for.
+    async fn place_near(
+        &self,
+        subscription: &Subscription,
+        moment: UnixMillis,
+        minutes: i64,
+    ) -> Result<Place, StoreError> {
+        self.place_at(subscription.account, UnixMillis(moment.0.saturating_add(minutes * 60_000))).await
+    }
+
+    /// Where the newest range of the wanted kind ends: there may be few among very many events.
+    async fn skip_to_left_behind(
+        &self,
+        subscription: &Subscription,
+        filter: &CallbackFilter,
+        before: i64,
+    ) -> Result<i64, DbErr> {
+        let Some(state) = filter.standing.and_then(left_behind) else { return Ok(before) };
+        let sql = "SELECT last_place FROM callbacks WHERE subscription = $1 AND first_place < $2 AND state = $3 \
+                   ORDER BY first_place DESC LIMIT 1";
+        let values = vec![subscription.key.0.into(), before.into(), state.code().into()];
+        let rows = query(self.reader(), sql, values).await?;
+        let last: Option<i64> = rows.first().map(|row| row.try_get("", "last_place")).transpose()?;
+        Ok(last.map_or(0, |last| before.min(last.saturating_add(1))))
+    }
+
+    async fn events_between(
+        &self,
+        subscription: &Subscription,
+        filter: &CallbackFilter,
+        (from, before): (i64, i64),
+        limit: usize,
+    ) -> Result<Vec<LoggedEvent>, DbErr> {
+        if from >= before {
+            return Ok(vec![]);
+        }
+        let of = match filter.standing {
+            Some(Standing::Dead) => ReplayOf::Dead,
+            Some(Standing::NotRelayed) => ReplayOf::NotRelayed,
+            Some(Standing::Delivered) => ReplayOf::Delivered,
+            Some(Standing::Owed) | None => ReplayOf::All,
+        };
+        let (first, last) = (Place(from), Place(before - 1));
+        let (since, until) = (filter.since, filter.until);
+        let selection = ReplaySelection { of, message: filter.message, first, last, since, until };
+        let mut text = Text::default();
+        text.push("SELECT ").push(&logged_columns());
+        selected(&mut text, subscription, &selection, (first, last));
+        if let Some(reason) = filter.reason.as_deref().filter(|_| filter.standing.and_then(left_behind).is_some()) {
+            text.push(" AND LOWER(c.reason) LIKE ").bind(containing(reason)).push(" ESCAPE '\\'");
+        }
+        text.push(" ORDER BY e.place DESC LIMIT ").bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        query(self.reader(), text.sql, text.values).await?.iter().map(logged_event).collect()
+    }
+
+    async fn with_standing(
+        &self,
+        subscription: &Subscription,
+        cursor: Place,
+        events: Vec<LoggedEvent>,
+    ) -> Result<Vec<FoundCallback>, DbErr> {
+        let (Some(newest), Some(oldest)) = (events.first(), events.last()) else { return Ok(vec![]) };
+        let ranges = self.ranges_between(subscription, oldest.place, newest.place).await?;
+        let judged = events.into_iter().map(|event| {
+            let place = event.place;
+            let range = ranges.iter().find(|range| (range.first..=range.last).contains(&place.0));
+            let standing = match range {
+                Some(Range { state: CallbackState::Dead, .. }) => Standing::Dead,
+                Some(Range { state: CallbackState::NotRelayed, .. }) => Standing::NotRelayed,
+                None if place > cursor => Standing::Owed,
+                None => Standing::Delivered,
+            };
+            FoundCallback { event, standing, reason: range.map(|range| range.reason.clone()) }
+        });
+        Ok(judged.collect())
+    }
+
+    async fn ranges_between(
+        &self,
+        subscription: &Subscription,
+        oldest: Place,
+        newest: Place,
+    ) -> Result<Vec<Range>, DbErr> {
+        let sql = "SELECT first_place, last_place, state, reason FROM callbacks WHERE subscription = $1 \
+                   AND first_place <= $3 AND last_place >= $2 AND first_place >= COALESCE((SELECT MAX(h.first_place) \
+                   FROM callbacks AS h WHERE h.subscription = $1 AND h.first_place <= $2), 0)";
+        let rows = query(self.reader(), sql, vec![subscription.key.0.into(), oldest.0.into(), newest.0.into()]).await?;
+        let read = |row: &QueryResult| -> Result<Range, DbErr> {
+            Ok(Range {
+                first: row.try_get("", "first_place")?,
+                last: row.try_get("", "last_place")?,
+                state: CallbackState::from_code(row.try_get("", "state")?).ok_or_else(|| odd_value("state"))?,
+                reason: row.try_get("", "reason")?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Why events of a URL were left behind: the most frequent reasons first.
+    pub async fn left_behind(&self, subscription: &Subscription, limit: usize) -> Result<Vec<LeftBehind>, StoreError> {
+        let sql = format!(
+            "SELECT state, reason, CAST(SUM(last_place - first_place + 1) AS BIGINT) AS events, \
+             MAX(created_at) AS newest FROM callbacks WHERE subscription = $1 GROUP BY state, reason \
+             ORDER BY events DESC, newest DESC LIMIT {limit}"
+        );
+        let rows = query(self.reader(), sql, vec![subscription.key.0.into()]).await;
+        let read = |row: &QueryResult| -> Result<LeftBehind, DbErr> {
+            Ok(LeftBehind {
+                state: CallbackState::from_code(row.try_get("", "state")?).ok_or_else(|| odd_value("state"))?,
+                reason: row.try_get("", "reason")?,
+                events: row.try_get("", "events")?,
+                newest: UnixMillis(row.try_get("", "newest")?),
+            })
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("read why events were left behind")
+    }
+}
+
+fn left_behind(standing: Standing) -> Option<CallbackState> {
+    match standing {
+        Standing::Dead => Some(CallbackState::Dead),
+        Standing::NotRelayed => Some(CallbackState::NotRelayed),
+        Standing::Owed | Standing::Delivered => None,
+    }
+}
