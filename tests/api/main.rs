@@ -15,6 +15,7 @@ mod check;
 mod command_line;
 mod console;
 mod console_api;
+mod console_callbacks;
 mod crash;
 mod endpoints;
 mod erasure;

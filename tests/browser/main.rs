@@ -13,6 +13,7 @@
 mod harness;
 
 mod browser;
+mod callbacks;
 
 use fantoccini::Locator;
 use serde_json::Value;
