@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod campaigns;
+pub mod callback_events;
 pub mod callbacks;
 pub mod messages;
 pub mod problem;
@@ -59,8 +60,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/callback-urls/{id}", web::get().to(callbacks::show))
         .route("/callback-urls/{id}/release", web::post().to(callbacks::release))
         .route("/callback-urls/{id}/exchanges", web::get().to(callbacks::exchanges))
-        .route("/callback-urls/{id}/events", web::get().to(callbacks::events))
-        .route("/callback-urls/{id}/events/{place}", web::get().to(callbacks::event))
+        .route("/callback-urls/{id}/events", web::get().to(callback_events::list))
+        .route("/callback-urls/{id}/events/{place}", web::get().to(callback_events::show))
         .route("/replays", web::get().to(replays::list))
         .route("/replays", web::post().to(replays::start))
         .route("/replays/{id}", web::get().to(replays::show))

@@ -13,7 +13,7 @@ use super::{
     callback_exchanges::Next,
     callback_url::{Head, head, standing_status, title},
     callbacks::{Choice, PATH},
-    frame::{long_time, sentence, short_time, wants_part},
+    frame::{long_time, seconds, sentence, short_time, wants_part},
     message::pretty,
     messages::{Status, some, time},
     page,
@@ -82,6 +82,8 @@ struct Results {
 struct Row {
     href: String,
     at: String,
+    /// Beyond the minute, which has no place on a phone.
+    seconds: String,
     at_iso: String,
     what: String,
     about: String,
@@ -180,6 +182,7 @@ fn row(parts: &Parts, snapshot: &Snapshot, actor: &Actor, key: i32, found: Found
     Row {
         href: format!("{PATH}/{key}/events/{}", event.place.0),
         at: short_time(event.recorded_at),
+        seconds: seconds(event.recorded_at),
         at_iso: event.recorded_at.to_string(),
         what: what(&event, kind),
         about: about(actor, &event),

@@ -12,7 +12,7 @@ use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
     callback_url::{Head, head, title},
     callbacks::{Choice, PATH},
-    frame::{long_time, sentence, short_time, thousands, wants_part},
+    frame::{long_time, seconds, sentence, short_time, thousands, wants_part},
     messages::{Status, some, time},
     page,
 };
@@ -69,6 +69,8 @@ pub(super) struct Next {
 
 pub(super) struct ExchangeRow {
     pub(super) at: String,
+    /// Beyond the minute, which has no place on a phone.
+    pub(super) seconds: String,
     pub(super) at_iso: String,
     pub(super) status: Status,
     pub(super) answer: String,
@@ -182,6 +184,7 @@ pub(super) fn exchange_row(actor: &Actor, exchange: &StoredExchange) -> Exchange
     let events = i64::from(exchange.events);
     ExchangeRow {
         at: short_time(exchange.started_at),
+        seconds: seconds(exchange.started_at),
         at_iso: exchange.started_at.to_string(),
         status: outcome_status(exchange.outcome),
         note: masking::text(actor, note),

@@ -192,8 +192,7 @@ pub(super) fn part(actor: &Actor, replay: &Replay) -> ReplayPart {
     let open = replay.finished_at.is_none();
     let rest = (replay.wanted - done).max(0);
     let left = (open && done > 0).then(|| left_for(rest, per_second));
-    let limit =
-        replay.per_second.map_or_else(String::new, |rate| format!(", at most {} wanted", thousands(i64::from(rate))));
+    let limit = replay.per_second.map(|rate| format!(" (at most {} wanted)", thousands(i64::from(rate))));
     ReplayPart {
         id: replay.id,
         key: replay.subscription.0,
@@ -206,7 +205,7 @@ pub(super) fn part(actor: &Actor, replay: &Replay) -> ReplayPart {
         of: thousands(replay.wanted),
         refused: replay.refused,
         passed: replay.passed,
-        pace: format!("{per_second:.1} a second{limit}"),
+        pace: format!("{per_second:.1} a second on average{}", limit.unwrap_or_default()),
         left,
         note: replay.note.as_ref().map(|note| masking::text(actor, note)),
     }

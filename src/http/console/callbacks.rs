@@ -220,15 +220,15 @@ pub(super) fn trouble(url: &UrlStanding, now: UnixMillis) -> Option<String> {
     let trouble = &url.trouble;
     let since = trouble.failing_since.or_else(|| trouble.hold.as_ref().map(|hold| hold.since))?;
     let times = match trouble.failures {
-        1 => "once".to_owned(),
-        times => format!("{} times", thousands(i64::from(times))),
+        ..=1 => String::new(),
+        times => format!(", {} times in a row", thousands(i64::from(times))),
     };
     let next = match trouble.due_at {
         Some(due_at) if due_at > now => format!("; next try in {}", ago(now, due_at)),
         Some(_) => "; next try now".to_owned(),
         None => String::new(),
     };
-    Some(format!("for {}, {times} in a row{next}", ago(since, now)))
+    Some(format!("for {}{times}{next}", ago(since, now)))
 }
 
 /// The last thing that it said.
