@@ -121,14 +121,9 @@ impl Role {
         use Permission::{ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ReplayCallbacks, ResendMessages};
         match self {
             Self::Owner => Permissions::of(Permission::ALL),
-            Self::Operator => Permissions::of([
-                ReadMessages,
-                ReadPersonal,
-                ResendMessages,
-                ManageQueues,
-                ReplayCallbacks,
-                ReadAudit,
-            ]),
+            Self::Operator => {
+                Permissions::of([ReadMessages, ReadPersonal, ResendMessages, ManageQueues, ReplayCallbacks, ReadAudit])
+            }
             Self::ReadOnly => Permissions::of([ReadMessages]),
         }
     }

@@ -4,9 +4,9 @@
 //! `before` of the next. What cannot be done is a [`problem::Problem`].
 
 pub mod audit;
-pub mod campaigns;
 pub mod callback_events;
 pub mod callbacks;
+pub mod campaigns;
 pub mod messages;
 pub mod problem;
 pub mod replays;

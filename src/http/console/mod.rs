@@ -8,14 +8,14 @@
 mod account;
 mod assets;
 mod audit;
-mod campaign;
-mod campaigns;
-mod chart;
 mod callback_event;
 mod callback_exchanges;
 mod callback_replay;
 mod callback_url;
 mod callbacks;
+mod campaign;
+mod campaigns;
+mod chart;
 mod frame;
 mod guard;
 mod kept;
