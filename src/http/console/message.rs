@@ -188,7 +188,9 @@ fn line_part(actor: &Actor, line: Line) -> LinePart {
 fn is_open(message: &StoredMessage) -> bool {
     match message.state {
         SendState::Queued | SendState::Sending | SendState::Unknown => true,
-        SendState::Submitted => matches!(message.delivery, None | Some(DeliveryStatus::Sent)),
+        SendState::Submitted => {
+            matches!(message.delivery, None | Some(DeliveryStatus::Sent | DeliveryStatus::Delivered))
+        }
         SendState::Rejected | SendState::Expired | SendState::Cancelled => false,
     }
 }
