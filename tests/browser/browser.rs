@@ -76,6 +76,19 @@ impl Browser {
         }
     }
 
+    /// Waits until a list has so many rows, also where no script runs.
+    pub(crate) async fn until_rows(&self, count: usize) {
+        let started = Instant::now();
+        loop {
+            let rows = self.client.find_all(Locator::Css("[data-row]")).await.map_or(0, |rows| rows.len());
+            if rows == count {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "waited in vain for {count} rows; there are {rows}");
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+    }
+
     pub(crate) async fn ask(&self, script: &str) -> Value {
         self.client.execute(script, vec![]).await.expect("the script runs")
     }
@@ -96,14 +109,15 @@ impl Browser {
     /// Presses the button with this text.
     pub(crate) async fn press(&self, text: &str) {
         let path = format!("//button[normalize-space()='{text}']");
-        let button = self.client.find(Locator::XPath(&path)).await;
+        let button = self.client.wait().for_element(Locator::XPath(&path)).await;
         let button = button.unwrap_or_else(|_| panic!("no button {text:?}"));
         button.click().await.unwrap_or_else(|error| panic!("{text:?} cannot be pressed: {error}"));
     }
 
     /// Goes where the link with this text leads.
     pub(crate) async fn follow(&self, text: &str) {
-        let link = self.client.find(Locator::LinkText(text)).await.unwrap_or_else(|_| panic!("no link {text:?}"));
+        let link = self.client.wait().for_element(Locator::LinkText(text)).await;
+        let link = link.unwrap_or_else(|_| panic!("no link {text:?}"));
         link.click().await.unwrap_or_else(|error| panic!("{text:?} cannot be followed: {error}"));
     }
 
