@@ -94,14 +94,15 @@ impl Browser {
     }
 
     pub(crate) async fn text(&self, css: &str) -> String {
-        let found = self.client.find(Locator::Css(css)).await.expect("it is on the page");
+        let found = self.client.wait().for_element(Locator::Css(css)).await.expect("it is on the page");
         found.text().await.expect("it has a text")
     }
 
     /// Writes into the field with this name, instead of what is there.
     pub(crate) async fn fill(&self, name: &str, text: &str) {
         let css = format!("main [name='{name}']:not([type='hidden'])");
-        let field = self.client.find(Locator::Css(&css)).await.unwrap_or_else(|_| panic!("no field {name}"));
+        let field =
+            self.client.wait().for_element(Locator::Css(&css)).await.unwrap_or_else(|_| panic!("no field {name}"));
         field.clear().await.expect("it can be emptied");
         field.send_keys(text).await.expect("it can be written into");
     }

@@ -15,7 +15,6 @@ mod harness;
 mod browser;
 mod callbacks;
 
-use fantoccini::Locator;
 use serde_json::Value;
 use wabridge::simulator::{Effect, Refusal, Rule};
 
