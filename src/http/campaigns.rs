@@ -1,5 +1,7 @@
 //! What the console and the API share about campaigns: the messages of one as a file, and what is around it.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpResponse,
     http::header::{self, ContentDisposition, DispositionParam, DispositionType},
@@ -19,6 +21,7 @@ use crate::{
     services::{
         export::{self, MESSAGE_COLUMNS, MessageRow, Wanted},
         masking,
+        operators::Refusal,
     },
     store::{Store, StoreError, configuration::Configuration, export::MessageFilter},
     telemetry,
@@ -26,6 +29,13 @@ use crate::{
 
 /// Reports that are owed are counted up to here.
 const OWED_COUNTED_MAX: u64 = 100_000;
+
+/// The account and the campaign that an address names. Whether there is such a campaign, a count says.
+pub(super) fn known(parts: &Parts, (account, campaign): &(String, String)) -> Result<(Arc<Account>, String), Refusal> {
+    let known = parts.directory.snapshot().account(account).cloned();
+    let known = known.ok_or_else(|| Refusal::NotFound(format!("there is no account {account}")))?;
+    Ok((known, campaign.clone()))
+}
 
 /// What may explain that the platform shows something else.
 pub(super) async fn surroundings(store: &Store, account: &Account, complete: bool) -> Result<Surroundings, StoreError> {

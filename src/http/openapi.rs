@@ -5,7 +5,10 @@ use actix_web::{HttpResponse, http::header::ContentType};
 use serde::Serialize;
 use utoipa::{
     IntoParams, Modify, OpenApi, ToSchema,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        Content, Ref, ResponseBuilder,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 
 #[derive(OpenApi)]
@@ -72,14 +75,27 @@ use utoipa::{
 )]
 struct Document;
 
-/// How callers of `/api/v1` show who they are.
+/// How callers of `/api/v1` show who they are, and what those are told who do not.
 struct WithToken;
+
+/// The type of what such a caller is told.
+const PROBLEM: &str = "application/problem+json";
 
 impl Modify for WithToken {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("wab_…").build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer));
+        // Whatever is asked for, a stranger is told the same.
+        let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+        let stranger = ResponseBuilder::new().description("No token that opens").content(PROBLEM, problem).build();
+        for path in document.paths.paths.values_mut() {
+            let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete];
+            let with_token = operations.into_iter().flatten().filter(|operation| operation.security.is_some());
+            for operation in with_token {
+                operation.responses.responses.insert("401".to_owned(), stranger.clone().into());
+            }
+        }
     }
 }
 

@@ -3,14 +3,16 @@
 //! There is one row for each, whatever URL it was with, and no index that leads from a URL to its newest: that would cost each
 //! exchange a write. The table is clustered by time, so it is walked backwards in slices, for a limited time.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
 
 use sea_orm::{DbErr, QueryResult, Value};
 
-use super::{Doing, Store, StoreError, outbound::odd_value, query};
+use super::{
+    Doing, Store, StoreError,
+    outbound::odd_value,
+    query,
+    walk::{SLICE_ROWS, Slices},
+};
 use crate::domain::{
     attempt::AttemptOutcome,
     ids::{MessageId, Place, SubscriptionKey},
@@ -58,12 +60,8 @@ pub struct FoundExchanges {
     pub next: Option<i64>,
 }
 
-/// Exchanges that the first statement looks at; each further one at twice as many …
-const SLICE_ROWS: i64 = 2_000;
-/// … up to here.
-const SLICE_ROWS_MAX: i64 = 32_000;
-/// No slice is begun after this.
-const WALK_TAKES_MAX: Duration = Duration::from_millis(60);
+/// A slice has at most so many exchanges.
+const SLICE_EXCHANGES_MAX: usize = 32_000;
 
 const COLUMNS: &str =
     "id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note";
@@ -77,14 +75,13 @@ impl Store {
         limit: usize,
     ) -> Result<FoundExchanges, StoreError> {
         let doing = "list exchanges with a callback URL";
-        let started = Instant::now();
         let first = filter.since.map_or(0, |since| MessageId::first_at(since).0);
         let until = filter.until.map_or(i64::MAX, |until| MessageId::first_at(until).0);
         let mut before = filter.before.map_or(until, |before| until.min(before));
         let mut found = FoundExchanges::default();
-        let mut looked_at = SLICE_ROWS;
+        let mut slices = Slices::up_to(SLICE_EXCHANGES_MAX);
         loop {
-            let bottom = self.slice_bottom((first, before), looked_at).await.doing(doing)?;
+            let bottom = self.slice_bottom((first, before), slices.rows()).await.doing(doing)?;
             let wanted = limit - found.exchanges.len();
             let slice = (bottom.unwrap_or(first), before);
             let mut rows = self.exchanges_between(subscription, filter, slice, wanted + 1).await.doing(doing)?;
@@ -96,16 +93,16 @@ impl Store {
                 return Ok(FoundExchanges { next, ..found });
             }
             let Some(bottom) = bottom else { return Ok(found) };
-            if started.elapsed() >= WALK_TAKES_MAX || found.exchanges.len() >= limit {
+            if slices.time_is_up() || found.exchanges.len() >= limit {
                 return Ok(FoundExchanges { next: Some(bottom), ..found });
             }
             before = bottom;
-            looked_at = SLICE_ROWS_MAX.min(looked_at * 2);
+            slices.next();
         }
     }
 
     /// The id down to which a slice of so many rows reaches; `None` when there are no more than that.
-    async fn slice_bottom(&self, (first, before): (i64, i64), rows: i64) -> Result<Option<i64>, DbErr> {
+    async fn slice_bottom(&self, (first, before): (i64, i64), rows: usize) -> Result<Option<i64>, DbErr> {
         let sql = format!(
             "SELECT id FROM callback_attempts WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT 1 OFFSET {}",
             rows - 1

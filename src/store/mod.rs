@@ -87,6 +87,7 @@ pub mod told;
 pub mod unrecognized;
 pub mod vault;
 pub mod wakeups;
+mod walk;
 pub mod yardstick;
 
 /// The database, whichever it is. Cheap to clone.

@@ -4,15 +4,12 @@
 //! table is clustered by time, so it is walked backwards in slices, for a limited time, and whoever asks is told how far that
 //! went and goes on from there.
 
-use std::time::{Duration, Instant};
-
 use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    Doing, Store, StoreError,
-    outbound::id_hash,
-    query,
+    Doing, Store, StoreError, query,
     story::{MESSAGE_COLUMNS, StoredMessage, stored_message},
+    walk::Slices,
 };
 use crate::domain::{
     ids::{AccountKey, MessageId, SenderKey},
@@ -52,54 +49,29 @@ pub struct FoundMessages {
     pub next: Option<MessageId>,
 }
 
-/// Messages that the first statement looks at; each further one at twice as many, because little was found …
-const SLICE_MESSAGES: usize = 2_000;
-/// … up to here, so that none takes long.
+/// A slice has at most so many messages.
 const SLICE_MESSAGES_MAX: usize = 16_000;
-/// No slice is begun after this, so that a page is there in a tenth of a second.
-const SEARCH_TAKES_MAX: Duration = Duration::from_millis(60);
 
 impl Store {
     /// At most `limit` messages, looked for in as many slices as there is time for; one at least.
     pub async fn search_messages(&self, search: &MessageSearch, limit: usize) -> Result<FoundMessages, StoreError> {
         let doing = "search for messages";
-        let started = Instant::now();
         let first = search.since.map_or(0, |since| MessageId::first_at(since).0);
         let until = search.until.map_or(i64::MAX, |until| MessageId::first_at(until).0);
         let mut before = search.before.map_or(until, |before| until.min(before.0));
         let mut found = FoundMessages::default();
-        let mut looked_at = SLICE_MESSAGES;
+        let mut slices = Slices::up_to(SLICE_MESSAGES_MAX);
         loop {
             let wanted = limit - found.messages.len();
-            let slice = self.slice(search, (first, before), looked_at, wanted).await.doing(doing)?;
+            let slice = self.slice(search, (first, before), slices.rows(), wanted).await.doing(doing)?;
             found.messages.extend(slice.messages);
             let Some(next) = slice.next else { return Ok(FoundMessages { next: None, ..found }) };
-            if found.messages.len() >= limit || started.elapsed() >= SEARCH_TAKES_MAX {
+            if found.messages.len() >= limit || slices.time_is_up() {
                 return Ok(FoundMessages { next: Some(next), ..found });
             }
             before = next.0;
-            looked_at = SLICE_MESSAGES_MAX.min(looked_at * 2);
+            slices.next();
         }
-    }
-
-    /// Messages with this id of the platform's that the index of repeats knows: those of the last days.
-    pub async fn recent_by_platform_id(
-        &self,
-        accounts: &[AccountKey],
-        platform_message_id: &str,
-    ) -> Result<Vec<StoredMessage>, StoreError> {
-        let accounts = accounts.iter().map(|account| account.0.to_string()).collect::<Vec<_>>().join(",");
-        if accounts.is_empty() {
-            return Ok(vec![]);
-        }
-        let sql = format!(
-            "SELECT {MESSAGE_COLUMNS} FROM outbound_messages WHERE id IN \
-             (SELECT message FROM message_keys WHERE account IN ({accounts}) AND id_hash = $1) \
-             AND platform_message_id = $2 ORDER BY id DESC LIMIT {FOUND_BY_ID_MAX}"
-        );
-        let rows =
-            query(self.reader(), sql, vec![id_hash(platform_message_id).into(), platform_message_id.into()]).await;
-        rows.and_then(|rows| rows.iter().map(stored_message).collect()).doing("look up a message")
     }
 
     /// The newest `looked_at_max` messages of a range of ids.
@@ -146,9 +118,6 @@ impl Store {
 const SEARCHED_COLUMNS: &str =
     "account, sender, recipient, platform_message_id, campaign, template_name, state, delivery, failure_code";
 
-/// Of one id; the same id was used by several accounts, or tests.
-const FOUND_BY_ID_MAX: usize = 20;
-
 /// What is asked of a message, from the third parameter on.
 fn conditions(search: &MessageSearch) -> (String, Vec<Value>) {
     let mut values: Vec<Value> = Vec::new();
@@ -181,7 +150,7 @@ mod tests {
     use super::*;
     use crate::{
         clock,
-        store::{execute, testing::on_each_database},
+        store::{execute, testing::on_each_database, walk::SLICE_ROWS},
     };
 
     /// Messages of one number, a second apart, the last of them now.
@@ -206,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn a_walk_goes_on_from_where_it_ended_and_finds_what_lies_slices_back() {
         on_each_database(async |store| {
-            let count = i64::try_from(SLICE_MESSAGES + SLICE_MESSAGES_MAX).expect("it is small");
+            let count = i64::try_from(SLICE_ROWS + SLICE_MESSAGES_MAX).expect("it is small");
             fill(&store, count).await;
             let oldest = MessageSearch { recipient: Some("+919800000000".to_owned()), ..MessageSearch::default() };
             let mut search = oldest.clone();

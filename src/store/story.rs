@@ -109,21 +109,28 @@ impl Store {
         accounts: &[AccountKey],
         platform_message_id: &str,
     ) -> Result<Vec<StoredMessage>, StoreError> {
-        let hash = id_hash(platform_message_id);
-        let accounts = accounts.iter().map(|account| account.0.to_string()).collect::<Vec<_>>().join(",");
-        let found = self
-            .messages(
-                &format!(
-                    "id IN (SELECT message FROM message_keys WHERE account IN ({accounts}) AND id_hash = $1) \
-                     AND platform_message_id = $2"
-                ),
-                vec![hash.into(), platform_message_id.into()],
-            )
-            .await?;
+        let found = self.recent_by_platform_id(accounts, platform_message_id).await?;
         if found.is_empty() {
             return self.messages("platform_message_id = $1", vec![platform_message_id.into()]).await;
         }
         Ok(found)
+    }
+
+    /// The same, of those alone that the index of repeats knows.
+    pub async fn recent_by_platform_id(
+        &self,
+        accounts: &[AccountKey],
+        platform_message_id: &str,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
+        if accounts.is_empty() {
+            return Ok(vec![]);
+        }
+        let accounts = accounts.iter().map(|account| account.0.to_string()).collect::<Vec<_>>().join(",");
+        let which = format!(
+            "id IN (SELECT message FROM message_keys WHERE account IN ({accounts}) AND id_hash = $1) \
+             AND platform_message_id = $2"
+        );
+        self.messages(&which, vec![id_hash(platform_message_id).into(), platform_message_id.into()]).await
     }
 
     /// Messages by the provider's id.

@@ -3,8 +3,6 @@
 //! Only what needs care has a row: what lies beyond the cursor is owed, what lies in a range of those left behind is dead or was
 //! not relayed, and the rest was delivered. So the log is walked backwards, in slices and for a limited time.
 
-use std::time::{Duration, Instant};
-
 use sea_orm::{DbErr, QueryResult};
 
 use super::{
@@ -15,6 +13,7 @@ use super::{
     outbound::odd_value,
     query,
     replays::selection::{Text, selected},
+    walk::Slices,
 };
 use crate::domain::{
     callback::Subscription,
@@ -90,12 +89,8 @@ pub struct LeftBehind {
     pub newest: UnixMillis,
 }
 
-/// Places that the first statement looks at; each further one at twice as many …
-const SLICE_PLACES: i64 = 2_000;
-/// … up to here.
-const SLICE_PLACES_MAX: i64 = 64_000;
-/// No slice is begun after this.
-const WALK_TAKES_MAX: Duration = Duration::from_millis(60);
+/// A slice has at most so many places.
+const SLICE_PLACES_MAX: usize = 64_000;
 
 /// A range that the cursor left behind.
 struct Range {
@@ -115,17 +110,16 @@ impl Store {
         limit: usize,
     ) -> Result<FoundCallbacks, StoreError> {
         let doing = "list the events of a callback URL";
-        let started = Instant::now();
         let Some((first, last)) = self.stretch(subscription, cursor, filter).await? else {
             return Ok(FoundCallbacks::default());
         };
         let mut found = FoundCallbacks::default();
-        let (mut before, mut looked_at) = (last.0.saturating_add(1), SLICE_PLACES);
+        let (mut before, mut slices) = (last.0.saturating_add(1), Slices::up_to(SLICE_PLACES_MAX));
         while before > first.0 {
             before = self.skip_to_left_behind(subscription, filter, before).await.doing(doing)?;
             let bottom = match filter.message {
                 Some(_) => first.0,
-                None => first.0.max(before.saturating_sub(looked_at)),
+                None => first.0.max(before.saturating_sub_unsigned(slices.rows() as u64)),
             };
             let wanted = limit - found.callbacks.len();
             let mut events =
@@ -138,11 +132,11 @@ impl Store {
                 return Ok(found);
             }
             before = bottom;
-            if before > first.0 && (started.elapsed() >= WALK_TAKES_MAX || found.callbacks.len() >= limit) {
+            if before > first.0 && (slices.time_is_up() || found.callbacks.len() >= limit) {
                 found.next = Some(Place(before));
                 return Ok(found);
             }
-            looked_at = SLICE_PLACES_MAX.min(looked_at * 2);
+            slices.next();
         }
         Ok(found)
     }

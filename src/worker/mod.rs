@@ -8,6 +8,7 @@ mod database_clock;
 mod dead;
 pub mod media;
 pub mod pace;
+pub mod pairs;
 pub mod pauses;
 mod replays;
 pub mod runner;

@@ -45,11 +45,7 @@ use self::{
     places::Aside,
     supply::{Due, Head},
 };
-use super::{
-    Lease,
-    pace::{Pace, Pairs},
-    pauses::Pauses,
-};
+use super::{Lease, pace::Pace, pairs::Pairs, pauses::Pauses};
 use crate::{
     clock,
     domain::{
@@ -432,8 +428,8 @@ impl Owner {
             && self.flying.len() < self.parts.send.in_flight_per_number
             && let Some(message) = self.ready.pop_front()
         {
-            self.lateness.note_departure(&message, self.pace.ready_at(), now);
-            let lost = self.pace.depart(now, self.lateness.due_for(&message));
+            let due_for = self.lateness.note_departure(&message, self.pace.ready_at(), now);
+            let lost = self.pace.depart(now, due_for);
             self.lateness.note_lost(lost);
             self.pairs.depart(&message.recipient, now);
             let (parts, sender) = (self.parts.clone(), self.sender.clone());

@@ -54,7 +54,6 @@ pub struct AuditEntry {
     responses(
         (status = 200, description = "A page of lines", body = AuditPage),
         (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope audit:read", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )

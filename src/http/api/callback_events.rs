@@ -127,7 +127,6 @@ pub struct Try {
     responses(
         (status = 200, description = "A page of events, the newest first", body = EventList),
         (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read; for `reason` also personal:read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such callback URL", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
@@ -181,7 +180,6 @@ pub async fn list(
     security(("token" = [])),
     responses(
         (status = 200, description = "The event", body = CallbackStory),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such callback URL, or it hears of no such event", body = Problem, content_type = "application/problem+json"),
     )

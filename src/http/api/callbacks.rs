@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Caller,
+    Caller, account_named,
     messages::{time, word},
     page_size,
     problem::Problem,
@@ -156,7 +156,6 @@ pub struct Released {
     responses(
         (status = 200, description = "The URLs, by account", body = UrlList),
         (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )
@@ -164,9 +163,7 @@ pub struct Released {
 pub async fn list(parts: Data<Parts>, caller: Caller, query: Query<UrlQuery>) -> Result<Json<UrlList>, Problem> {
     let query = query.into_inner();
     let snapshot = parts.directory.snapshot();
-    if let Some(id) = query.account.as_deref().filter(|id| snapshot.account(id).is_none()) {
-        return Err(Problem::of_field("account", format!("there is no account {id}")));
-    }
+    account_named(&snapshot, query.account.as_deref())?;
     let filter = UrlFilter {
         account: query.account,
         kind: word("kind", query.kind.as_deref(), &[EventKind::Status, EventKind::Inbound], EventKind::as_str)?,
@@ -183,7 +180,6 @@ pub async fn list(parts: Data<Parts>, caller: Caller, query: Query<UrlQuery>) ->
     params(("id" = i32, Path, description = "Its number", example = 3)),
     responses(
         (status = 200, description = "The URL", body = CallbackUrl),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such callback URL", body = Problem, content_type = "application/problem+json"),
     )
@@ -199,7 +195,6 @@ pub async fn show(parts: Data<Parts>, caller: Caller, id: Path<i32>) -> Result<J
     params(("id" = i32, Path, description = "Its number", example = 3)),
     responses(
         (status = 200, description = "It is tried now, unless nothing held it", body = Released),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope callbacks:replay", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such callback URL", body = Problem, content_type = "application/problem+json"),
     )
@@ -216,7 +211,6 @@ pub async fn release(parts: Data<Parts>, caller: Caller, id: Path<i32>) -> Resul
     responses(
         (status = 200, description = "A page of exchanges, the newest first", body = ExchangeList),
         (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read; for `text` also personal:read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such callback URL", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),

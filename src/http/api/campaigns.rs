@@ -1,6 +1,6 @@
 //! Campaigns: what they have come to, stopping what waits of one, and what CleverTap shows of it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use actix_web::{
     HttpResponse,
@@ -10,7 +10,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Caller, messages::time, problem::Problem};
+use super::{Caller, account_named, messages::time, problem::Problem};
 use crate::{
     clock,
     domain::{
@@ -27,7 +27,7 @@ use crate::{
         campaigns::{self, Asked, Campaign, Period},
         directory::Snapshot,
         masking,
-        operators::{Refusal, require},
+        operators::require,
     },
 };
 
@@ -265,7 +265,6 @@ type Place = Path<(String, String)>;
     responses(
         (status = 200, description = "What is counted so far", body = CampaignList),
         (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )
@@ -277,13 +276,7 @@ pub async fn list(
 ) -> Result<Json<CampaignList>, Problem> {
     let CampaignListQuery { account, period, since, until } = query.into_inner();
     let snapshot = parts.directory.snapshot();
-    let account = match account {
-        None => None,
-        Some(id) => {
-            let unknown = || Problem::of_field("account", format!("there is no account {id}"));
-            Some(snapshot.account(&id).ok_or_else(unknown)?.key)
-        }
-    };
+    let account = account_named(&snapshot, account.as_deref())?;
     let period = CampaignQuery { period, since, until }.period(Period::Week)?;
     let asked = Asked { account, campaign: None, period };
     let counts = parts.campaigns.count(&caller.0, &asked, COUNT_TAKES_MAX).await?;
@@ -303,7 +296,6 @@ pub async fn list(
     responses(
         (status = 200, description = "What is counted so far", body = CampaignDetails),
         (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such account, or no message of the campaign in this time", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
@@ -315,7 +307,7 @@ pub async fn show(
     place: Place,
     query: Query<CampaignQuery>,
 ) -> Result<Json<CampaignDetails>, Problem> {
-    let (account, name) = known(&parts, &place)?;
+    let (account, name) = shared::known(&parts, &place)?;
     let asked = asked(&account, &name, query.period(Period::Whole)?);
     let counts = parts.campaigns.count(&caller.0, &asked, COUNT_TAKES_MAX).await?;
     let Some(campaign) = counts.campaigns.first() else {
@@ -352,7 +344,6 @@ pub async fn show(
     responses(
         (status = 200, description = "A line of names, and one for each message; numbers are masked without personal:read", body = String, content_type = "text/csv; charset=utf-8"),
         (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such account", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
@@ -365,7 +356,7 @@ pub async fn file(
     query: Query<CampaignQuery>,
 ) -> Result<HttpResponse, Problem> {
     require(&caller.0, Permission::ReadMessages)?;
-    let (account, name) = known(&parts, &place)?;
+    let (account, name) = shared::known(&parts, &place)?;
     let span = campaigns::span(Some(&name), query.period(Period::Whole)?, clock::now());
     Ok(shared::file(&parts, &caller.0, &account, &name, span).await?)
 }
@@ -381,7 +372,6 @@ pub async fn file(
     responses(
         (status = 200, description = "It is paused within two seconds", body = CampaignState),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope queues:manage", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such account", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "There are too many rules", body = Problem, content_type = "application/problem+json"),
@@ -394,7 +384,7 @@ pub async fn pause(
     place: Place,
     body: Json<PauseRequest>,
 ) -> Result<Json<CampaignState>, Problem> {
-    let (account, name) = known(&parts, &place)?;
+    let (account, name) = shared::known(&parts, &place)?;
     parts.campaigns.pause(&caller.0, &account, &name, &body.reason).await?;
     state(&parts, &account, name).await
 }
@@ -408,7 +398,6 @@ pub async fn pause(
     ),
     responses(
         (status = 200, description = "What was kept back is put into the queues within seconds", body = CampaignState),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope queues:manage", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such account", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "No rule names the campaign", body = Problem, content_type = "application/problem+json"),
@@ -416,7 +405,7 @@ pub async fn pause(
     )
 )]
 pub async fn resume(parts: Data<Parts>, caller: Caller, place: Place) -> Result<Json<CampaignState>, Problem> {
-    let (account, name) = known(&parts, &place)?;
+    let (account, name) = shared::known(&parts, &place)?;
     parts.campaigns.resume(&caller.0, &account, &name).await?;
     state(&parts, &account, name).await
 }
@@ -433,7 +422,6 @@ pub async fn resume(parts: Data<Parts>, caller: Caller, place: Place) -> Result<
     responses(
         (status = 202, description = "It has begun", body = CampaignState),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope queues:manage", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such account", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is being cancelled already, or too many others are", body = Problem, content_type = "application/problem+json"),
@@ -446,7 +434,7 @@ pub async fn cancel(
     place: Place,
     body: Json<CancelRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let (account, name) = known(&parts, &place)?;
+    let (account, name) = shared::known(&parts, &place)?;
     parts.campaigns.cancel(&caller.0, &account, &name, (&body.reason, body.and_new)).await?;
     let Json(state) = state(&parts, &account, name).await?;
     Ok(HttpResponse::Accepted().json(state))
@@ -464,7 +452,6 @@ pub async fn cancel(
     responses(
         (status = 200, description = "Each figure with ours, and what may explain a difference", body = Reconciliation),
         (status = 400, description = "The body or the query cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such account", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "There is no figure in it, or a value cannot be used", body = Problem, content_type = "application/problem+json"),
@@ -477,7 +464,7 @@ pub async fn reconcile(
     query: Query<CampaignQuery>,
     body: Json<ReconcileRequest>,
 ) -> Result<Json<Reconciliation>, Problem> {
-    let (account, name) = known(&parts, &place)?;
+    let (account, name) = shared::known(&parts, &place)?;
     let ReconcileRequest { sent, delivered, read, failed, replies, text } = body.into_inner();
     let figures = Figures { sent, delivered, read, failed, replies }.or(Figures::read(&text));
     let asked = asked(&account, &name, query.period(Period::Whole)?);
@@ -516,12 +503,6 @@ impl CampaignQuery {
             None => Ok(otherwise),
         }
     }
-}
-
-fn known(parts: &Parts, place: &Place) -> Result<(Arc<Account>, String), Refusal> {
-    let known = parts.directory.snapshot().account(&place.0).cloned();
-    let known = known.ok_or_else(|| Refusal::NotFound(format!("there is no account {}", place.0)))?;
-    Ok((known, place.1.clone()))
 }
 
 fn asked(account: &Account, campaign: &str, period: Period) -> Asked {

@@ -8,7 +8,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Caller, page_size, problem::Problem};
+use super::{Caller, account_named, page_size, problem::Problem};
 use crate::{
     clock,
     domain::{
@@ -173,7 +173,6 @@ pub struct ResendAnswer {
     responses(
         (status = 200, description = "A page of messages, the newest first", body = MessageList),
         (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )
@@ -200,7 +199,6 @@ pub async fn list(
     params(("id" = String, Path, description = "Our id", example = "msg_06xtcv2j80000")),
     responses(
         (status = 200, description = "The message", body = MessageStory),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such message", body = Problem, content_type = "application/problem+json"),
     )
@@ -235,7 +233,6 @@ pub async fn show(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Resul
     responses(
         (status = 202, description = "It waits to be sent again", body = ResendAnswer),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:resend", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such message", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is not sent again as it stands, or needs `force`", body = Problem, content_type = "application/problem+json"),
@@ -268,13 +265,7 @@ pub async fn resend(
 }
 
 fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
-    let account = match &query.account {
-        None => None,
-        Some(id) => {
-            let account = snapshot.account(id);
-            Some(account.ok_or_else(|| Problem::of_field("account", format!("there is no account {id}")))?.key)
-        }
-    };
+    let account = account_named(snapshot, query.account.as_deref())?;
     let sender = match &query.number {
         None => None,
         Some(number) => {

@@ -29,7 +29,10 @@ use actix_web::{
 
 use self::problem::Problem;
 use super::{Parts, access::remote_address};
-use crate::domain::operator::Actor;
+use crate::{
+    domain::{ids::AccountKey, operator::Actor},
+    services::directory::Snapshot,
+};
 
 /// What a request may send.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -141,6 +144,12 @@ impl FromRequest for Caller {
         let caller = request.extensions().get::<Self>().cloned();
         std::future::ready(caller.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "show a token").into()))
     }
+}
+
+/// The account that somebody named, if any.
+fn account_named(snapshot: &Snapshot, id: Option<&str>) -> Result<Option<AccountKey>, Problem> {
+    let unknown = |id| Problem::of_field("account", format!("there is no account {id}"));
+    id.map(|id| snapshot.account(id).map(|account| account.key).ok_or_else(|| unknown(id))).transpose()
 }
 
 /// How many lines somebody wants on a page.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Caller,
+    Caller, account_named,
     messages::{time, word},
     page_size,
     problem::Problem,
@@ -148,7 +148,6 @@ const LISTED_FOR: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 
     responses(
         (status = 200, description = "The replays", body = ReplayList),
         (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )
@@ -169,7 +168,6 @@ pub async fn list(parts: Data<Parts>, caller: Caller, query: Query<ReplayQuery>)
     params(("id" = i32, Path, description = "Its number", example = 12)),
     responses(
         (status = 200, description = "The replay", body = ReplayAnswer),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such replay", body = Problem, content_type = "application/problem+json"),
     )
@@ -186,7 +184,6 @@ pub async fn show(parts: Data<Parts>, caller: Caller, id: Path<i32>) -> Result<J
         (status = 200, description = "A dry run, or nothing matches", body = ReplayStarted),
         (status = 202, description = "They are told again by the server, in order for each message", body = ReplayStarted),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope callbacks:replay", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Too many replays of this URL wait already", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
@@ -213,7 +210,6 @@ pub async fn start(parts: Data<Parts>, caller: Caller, body: Json<ReplayRequest>
     params(("id" = i32, Path, description = "Its number", example = 12)),
     responses(
         (status = 204, description = "It is ended; what is in flight is still finished"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scopes callbacks:replay and messages:read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such replay", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It has ended already", body = Problem, content_type = "application/problem+json"),
@@ -234,13 +230,7 @@ async fn wish(parts: &Parts, configuration: &Configuration, body: &ReplayRequest
             "a place belongs to the log of an account: name account or callback_url",
         ));
     }
-    let account = match &body.account {
-        None => None,
-        Some(id) => {
-            let account = configuration.account(id);
-            Some(account.ok_or_else(|| Problem::of_field("account", format!("there is no account {id}")))?.key)
-        }
-    };
+    let account = account_named(&parts.directory.snapshot(), body.account.as_deref())?;
     if let Some(key) = body.callback_url
         && !configuration.subscriptions.iter().any(|known| known.key.0 == key)
     {

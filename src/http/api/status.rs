@@ -51,7 +51,6 @@ pub struct NumberStanding {
     get, path = "/api/v1/status", tag = "messages", operation_id = "status", security(("token" = [])),
     responses(
         (status = 200, description = "How things stand", body = Standing),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
     )
 )]

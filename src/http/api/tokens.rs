@@ -69,7 +69,6 @@ pub struct MadeToken {
     get, path = "/api/v1/tokens", tag = "users", operation_id = "list_tokens", security(("token" = [])),
     responses(
         (status = 200, description = "The tokens, without themselves", body = TokenList),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope users:manage", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -84,7 +83,6 @@ pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<TokenList>,
     responses(
         (status = 201, description = "The token", body = MadeToken),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope users:manage", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "There are too many tokens", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
@@ -107,7 +105,6 @@ pub async fn make(parts: Data<Parts>, caller: Caller, body: Json<TokenRequest>) 
     params(("id" = i32, Path, description = "Of the list", example = 3)),
     responses(
         (status = 204, description = "It is taken back"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope users:manage", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is none, or it was taken back already", body = Problem, content_type = "application/problem+json"),
     )

@@ -74,7 +74,6 @@ pub struct SignedOut {
     get, path = "/api/v1/users", tag = "users", operation_id = "list_users", security(("token" = [])),
     responses(
         (status = 200, description = "The users", body = UserList),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope users:manage", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -89,7 +88,6 @@ pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<UserList>, 
     responses(
         (status = 201, description = "Added", body = UserLink),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope users:manage, and all that the role may do", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )
@@ -108,7 +106,6 @@ pub async fn add(parts: Data<Parts>, caller: Caller, body: Json<NewUser>) -> Res
     responses(
         (status = 200, description = "As they are now", body = User),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope users:manage, and all that the role may do", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such user", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Nobody would be left who can manage the others", body = Problem, content_type = "application/problem+json"),
@@ -132,7 +129,6 @@ pub async fn change(
     params(("name" = String, Path, description = "The user", example = "asha")),
     responses(
         (status = 200, description = "The link", body = UserLink),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope users:manage, and all that the user may do", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such user", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The user is disabled", body = Problem, content_type = "application/problem+json"),
@@ -149,7 +145,6 @@ pub async fn reset(parts: Data<Parts>, caller: Caller, name: Path<String>) -> Re
     params(("name" = String, Path, description = "The user", example = "asha")),
     responses(
         (status = 200, description = "They are signed out everywhere", body = SignedOut),
-        (status = 401, description = "No token that opens", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope users:manage", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such user", body = Problem, content_type = "application/problem+json"),
     )

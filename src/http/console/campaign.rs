@@ -1,8 +1,6 @@
 //! One campaign: its funnel, its speed, why it failed, and stopping what waits of it. And what CleverTap shows of it, held against
 //! what was counted here.
 
-use std::sync::Arc;
-
 use actix_web::{
     HttpRequest, HttpResponse, Scope,
     http::StatusCode,
@@ -178,7 +176,7 @@ pub(super) async fn show(
     place: Place,
     form: Query<PeriodForm>,
 ) -> Result<HttpResponse, Trouble> {
-    let (account, campaign) = known(&parts, &place)?;
+    let (account, campaign) = shared::known(&parts, &place)?;
     let seen = look(&parts, &visitor, &account, &campaign, &form).await?;
     if wants_part(&request) {
         return page(&seen.part);
@@ -194,7 +192,7 @@ pub(super) async fn file(
     form: Query<PeriodForm>,
 ) -> Result<HttpResponse, Trouble> {
     require(&visitor.actor, Permission::ReadMessages)?;
-    let (account, campaign) = known(&parts, &place)?;
+    let (account, campaign) = shared::known(&parts, &place)?;
     let invalid = |text| Refusal::Invalid { field: "period", text };
     let period = form.period(Period::Whole).map_err(invalid)?;
     let span = campaigns::span(Some(&campaign), period, clock::now());
@@ -208,7 +206,7 @@ pub(super) async fn pause(
     place: Place,
     form: Form<ReasonForm>,
 ) -> Result<HttpResponse, Trouble> {
-    let (account, campaign) = known(&parts, &place)?;
+    let (account, campaign) = shared::known(&parts, &place)?;
     parts.campaigns.pause(&visitor.actor, &account, &campaign, &form.reason).await?;
     Ok(back(&account, &campaign, &form, "paused"))
 }
@@ -220,7 +218,7 @@ pub(super) async fn resume(
     place: Place,
     form: Form<ReasonForm>,
 ) -> Result<HttpResponse, Trouble> {
-    let (account, campaign) = known(&parts, &place)?;
+    let (account, campaign) = shared::known(&parts, &place)?;
     parts.campaigns.resume(&visitor.actor, &account, &campaign).await?;
     Ok(back(&account, &campaign, &form, "resumed"))
 }
@@ -232,7 +230,7 @@ pub(super) async fn cancel(
     place: Place,
     form: Form<ReasonForm>,
 ) -> Result<HttpResponse, Trouble> {
-    let (account, campaign) = known(&parts, &place)?;
+    let (account, campaign) = shared::known(&parts, &place)?;
     require(&visitor.actor, Permission::ManageQueues)?;
     if form.sure.is_none() {
         let text = "say that you are sure: what is cancelled is never sent".to_owned();
@@ -251,7 +249,7 @@ pub(super) async fn reconcile(
     place: Place,
     form: Form<FiguresForm>,
 ) -> Result<HttpResponse, Trouble> {
-    let (account, campaign) = known(&parts, &place)?;
+    let (account, campaign) = shared::known(&parts, &place)?;
     let entered = form.into_inner();
     let period = PeriodForm {
         period: entered.period.clone(),
@@ -284,13 +282,6 @@ fn row(compared: reconciliation::Compared) -> Row {
 fn back(account: &Account, campaign: &str, form: &ReasonForm, done: &str) -> HttpResponse {
     let path = if form.from_list.is_some() { PATH.to_owned() } else { path_of(&account.id, campaign) };
     see_other(&format!("{path}?done={done}"))
-}
-
-fn known(parts: &Parts, place: &Place) -> Result<(Arc<Account>, String), Refusal> {
-    let (account, campaign) = (&place.0, &place.1);
-    let known = parts.directory.snapshot().account(account).cloned();
-    let known = known.ok_or_else(|| Refusal::NotFound(format!("there is no account {account}")))?;
-    Ok((known, campaign.clone()))
 }
 
 fn whole_page(

@@ -60,13 +60,15 @@ impl Lateness {
         }
     }
 
-    /// A message leaves that the pace allowed to leave at `ready_at`.
-    pub(super) fn note_departure(&mut self, message: &QueuedMessage, ready_at: Instant, now: Instant) {
-        self.latest = self.latest.max(self.lateness(message, ready_at, now));
+    /// A message leaves that the pace allowed to leave at `ready_at`. Gives back for how long it was due.
+    pub(super) fn note_departure(&mut self, message: &QueuedMessage, ready_at: Instant, now: Instant) -> Duration {
+        let due_for = self.due_for(message);
+        self.latest = self.latest.max(now.saturating_duration_since(ready_at).min(due_for));
+        due_for
     }
 
     /// For how long nothing but the pace has kept a message.
-    pub(super) fn due_for(&self, message: &QueuedMessage) -> Duration {
+    fn due_for(&self, message: &QueuedMessage) -> Duration {
         clock::now().since(message.due_since.max(self.kept_back_at[message.category.class() as usize]))
     }
 
