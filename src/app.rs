@@ -45,6 +45,7 @@ use crate::{
         messaging_limit::MessagingLimits,
         operators::Operators,
         relay::Relay,
+        statistics::Statistics,
         subscribe_sync::SubscribeSync,
         suppressions::Suppressions,
         traces::Traces,
@@ -124,6 +125,7 @@ impl App {
         let in_memory = settings.limits.suppressions_in_memory;
         let suppressions = Arc::new(Suppressions::load(store.clone(), in_memory).await?);
         let activity = Arc::new(Activity::default());
+        let statistics = Arc::new(Statistics::default());
         let messaging_limits = Arc::new(MessagingLimits::load(store.clone(), directory.clone(), ids).await?);
         let watch = Watch::new(
             store.clone(),
@@ -144,6 +146,7 @@ impl App {
             channels: channels.clone(),
             suppressions: suppressions.clone(),
             messaging_limits: messaging_limits.clone(),
+            statistics: statistics.clone(),
             subscribe_sync: Arc::new(SubscribeSync {
                 store: store.clone(),
                 directory: directory.clone(),
@@ -160,7 +163,14 @@ impl App {
                 (&lookup, &suppressions, &activity, &messaging_limits),
                 &traces,
             ),
-            subscriptions: subscription_parts(&settings, &store, &committer, &directory, &links, &traces)?,
+            subscriptions: subscription_parts(
+                &settings,
+                &store,
+                &committer,
+                &directory,
+                (&links, &statistics),
+                &traces,
+            )?,
             copier: Arc::new(Copier {
                 store: store.clone(),
                 directory: directory.clone(),
@@ -203,6 +213,7 @@ impl App {
             traces,
             operators: operators.clone(),
             campaigns: Campaigns::new(store.clone(), directory.clone()),
+            statistics: statistics.clone(),
             health,
             metrics: metrics.clone(),
             webhook_room: BodyRoom::new(settings.limits.webhooks_waiting_bytes),
@@ -403,7 +414,7 @@ fn subscription_parts(
     store: &Store,
     committer: &Committer,
     directory: &Arc<Directory>,
-    links: &Arc<MediaLinks>,
+    (links, statistics): (&Arc<MediaLinks>, &Arc<Statistics>),
     traces: &Traces,
 ) -> anyhow::Result<Arc<SubscriptionParts>> {
     let relay = Relay {
@@ -413,6 +424,7 @@ fn subscription_parts(
         timeout: settings.relay.timeout,
         in_flight_max: settings.relay.in_flight_per_subscription,
         traces: traces.clone(),
+        statistics: statistics.clone(),
     };
     Ok(Arc::new(SubscriptionParts {
         store: store.clone(),

@@ -28,6 +28,7 @@ pub mod rendered;
 pub mod replay;
 pub mod resend;
 pub mod retry;
+pub mod statistics;
 pub mod status;
 pub mod suppression;
 pub mod template;

@@ -26,7 +26,7 @@ use crate::{
     pulse::Health,
     services::{
         accept::Acceptor, campaigns::Campaigns, directory::Directory, ingest::Ingestor, media::Shelf,
-        operators::Operators, traces::Traces,
+        operators::Operators, statistics::Statistics, traces::Traces,
     },
     settings::Settings,
     store::Store,
@@ -43,6 +43,7 @@ pub struct Parts {
     pub traces: Traces,
     pub operators: Arc<Operators>,
     pub campaigns: Campaigns,
+    pub statistics: Arc<Statistics>,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.

@@ -31,6 +31,7 @@ use utoipa::{
         super::health::metrics,
         document,
         super::api::status::show,
+        super::api::statistics::show,
         super::api::messages::list,
         super::api::messages::show,
         super::api::messages::resend,

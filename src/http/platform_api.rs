@@ -90,6 +90,13 @@ async fn receive(
     let outcome = accept(request, platform, account_id, url_token, payload, parts, arrived).await;
     let took = arrived.elapsed();
     metrics::histogram!(telemetry::ACCEPT_SECONDS).record(took.as_secs_f64());
+    // Whoever has not proved who it is counts for nobody.
+    let refused = outcome.as_ref().err().map(|refusal| refusal.kind);
+    if refused != Some(RefusalKind::Credentials)
+        && let Some(account) = parts.directory.snapshot().account(account_id)
+    {
+        parts.statistics.answered(account.key, took, refused.is_some());
+    }
     let reply = platform.reply(outcome.as_ref());
     if let Ok(Accepted { message: Some(message), repeat }) = outcome
         && let Some(traced) = parts.traces.of(message)

@@ -3,12 +3,16 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use crate::{
     domain::{ids::SenderKey, time::UnixMillis},
     store::activity::Tally,
 };
+
+/// Less than this is made up for at the next departures.
+const BEHIND_MIN: Duration = Duration::from_millis(100);
 
 /// What this instance's numbers did since it was last written down.
 #[derive(Default)]
@@ -34,6 +38,14 @@ impl Activity {
     /// The provider reported a status, and it is stored.
     pub fn heard(&self, sender: SenderKey, now: UnixMillis) {
         self.add(sender, Tally { heard: 1, heard_at: Some(now), ..Tally::default() });
+    }
+
+    /// The number is behind its pace by so much.
+    pub fn behind(&self, sender: SenderKey, behind: Duration) {
+        if behind >= BEHIND_MIN {
+            let behind_ms = u64::try_from(behind.as_millis()).unwrap_or(u64::MAX);
+            self.add(sender, Tally { behind_ms, ..Tally::default() });
+        }
     }
 
     /// Somebody wrote to the number: WhatsApp takes that out of the same allowance as what is sent.
@@ -67,6 +79,7 @@ impl Activity {
         tally.expired += more.expired;
         tally.heard += more.heard;
         tally.heard_at = tally.heard_at.max(more.heard_at);
+        tally.behind_ms = tally.behind_ms.max(more.behind_ms);
     }
 }
 
@@ -84,7 +97,10 @@ mod tests {
         let taken = activity.take();
         assert_eq!(
             taken,
-            BTreeMap::from([(SenderKey(1), Tally { sent: 1, heard: 1, expired: 0, heard_at: Some(UnixMillis(7)) })])
+            BTreeMap::from([(
+                SenderKey(1),
+                Tally { sent: 1, heard: 1, heard_at: Some(UnixMillis(7)), ..Tally::default() }
+            )])
         );
         assert!(activity.take().is_empty());
 

@@ -22,6 +22,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{
     directory::{Directory, Snapshot},
     media::links::MediaLinks,
+    statistics::Statistics,
     traces::Traces,
 };
 use crate::{
@@ -53,6 +54,7 @@ pub struct Relay {
     pub timeout: Duration,
     pub in_flight_max: usize,
     pub traces: Traces,
+    pub statistics: Arc<Statistics>,
 }
 
 /// What became of a run of events.
@@ -195,6 +197,8 @@ impl Relay {
         metrics::histogram!(telemetry::CALLBACK_SECONDS).record(exchanged.took.as_secs_f64());
         let (told, attempt) = understand(exchanged);
         metrics::counter!(telemetry::CALLBACKS, "outcome" => attempt.outcome.as_str()).increment(1);
+        let taken = matches!(told, Told::Taken).then_some(request.events.len());
+        self.statistics.told(account.key, taken);
         self.traces.relayed(&account.id, url.expose_secret(), run, request, &attempt);
         let places: BTreeSet<Place> = request.events.iter().map(|index| run[*index].place).collect();
         relayed.attempts.push(CallbackAttempt {

@@ -60,6 +60,7 @@ pub async fn forget_old(
             );
         }
     }
+    repeat(step, || store.forget_figures(now.minus(ages.statistics), step)).await?;
     store.forget_operators_past(now, console.session_max, console.sign_in_window, ages.audit).await?;
     repeat(step, || store.forget_callbacks(now.minus(ages.events), step)).await?;
     repeat(step, || store.forget_replays(now.minus(ages.attempts), step)).await?;

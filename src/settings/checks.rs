@@ -137,6 +137,7 @@ fn check_console(settings: &Settings, findings: &mut Findings) {
         ("console.token_max", console.token_max),
         ("console.sign_in_window", console.sign_in_window),
         ("retention.audit", settings.retention.audit),
+        ("retention.statistics", settings.retention.statistics),
     ] {
         findings.some_time(key, value);
     }

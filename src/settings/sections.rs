@@ -247,6 +247,8 @@ pub struct Retention {
     /// Also tokens that ended.
     #[serde(with = "humantime_serde")]
     pub audit: Duration,
+    #[serde(with = "humantime_serde")]
+    pub statistics: Duration,
     /// Counted from when a link was last seen.
     #[serde(with = "humantime_serde")]
     pub person_links: Duration,

@@ -19,6 +19,8 @@ pub struct Tally {
     pub heard: u64,
     /// When the last of them was written down.
     pub heard_at: Option<UnixMillis>,
+    /// How far it was behind its pace, at most.
+    pub behind_ms: u64,
 }
 
 const MINUTE_MS: i64 = 60_000;
@@ -29,7 +31,7 @@ impl Store {
         let doing = "write down what numbers did";
         let minute = now.0.div_euclid(MINUTE_MS);
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let rows: Vec<[Value; 6]> = tallies
+        let rows: Vec<[Value; 7]> = tallies
             .iter()
             .map(|(sender, tally)| {
                 [
@@ -39,15 +41,18 @@ impl Store {
                     count(tally.expired).into(),
                     count(tally.heard).into(),
                     tally.heard_at.map(|at| at.0).into(),
+                    count(tally.behind_ms).into(),
                 ]
             })
             .collect();
         let transaction = self.begin().await.doing("begin")?;
-        let head = "INSERT INTO activity (minute, sender, sent, expired, heard, heard_at)";
+        let head = "INSERT INTO activity (minute, sender, sent, expired, heard, heard_at, behind_ms)";
         let tail = " ON CONFLICT (minute, sender) DO UPDATE SET sent = activity.sent + excluded.sent, \
                     expired = activity.expired + excluded.expired, heard = activity.heard + excluded.heard, \
                     heard_at = CASE WHEN activity.heard_at > excluded.heard_at OR excluded.heard_at IS NULL \
-                    THEN activity.heard_at ELSE excluded.heard_at END";
+                    THEN activity.heard_at ELSE excluded.heard_at END, \
+                    behind_ms = CASE WHEN activity.behind_ms > excluded.behind_ms THEN activity.behind_ms \
+                    ELSE excluded.behind_ms END";
         execute_rows(&transaction, head, rows, tail).await.doing(doing)?;
         transaction.commit().await.doing(doing)
     }
@@ -55,12 +60,14 @@ impl Store {
     /// What each number did since then, whole minutes.
     pub async fn activity_since(&self, since: UnixMillis) -> Result<BTreeMap<SenderKey, Tally>, StoreError> {
         let sql = "SELECT sender, CAST(SUM(sent) AS BIGINT) AS sent, CAST(SUM(expired) AS BIGINT) AS expired, \
-                   CAST(SUM(heard) AS BIGINT) AS heard, MAX(heard_at) AS heard_at FROM activity WHERE minute > $1 GROUP BY sender";
+                   CAST(SUM(heard) AS BIGINT) AS heard, MAX(heard_at) AS heard_at, \
+                   MAX(behind_ms) AS behind_ms FROM activity WHERE minute > $1 GROUP BY sender";
         let rows = query(self.reader(), sql, vec![since.0.div_euclid(MINUTE_MS).into()]).await;
         let read = |row: &QueryResult| -> Result<(SenderKey, Tally), DbErr> {
             let count = |column| row.try_get::<i64>("", column).map(|count| u64::try_from(count).unwrap_or(0));
             let heard_at = row.try_get::<Option<i64>>("", "heard_at")?.map(UnixMillis);
-            let tally = Tally { sent: count("sent")?, expired: count("expired")?, heard: count("heard")?, heard_at };
+            let (sent, expired, heard) = (count("sent")?, count("expired")?, count("heard")?);
+            let tally = Tally { sent, expired, heard, heard_at, behind_ms: count("behind_ms")? };
             Ok((SenderKey(row.try_get("", "sender")?), tally))
         };
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("read what numbers did")
@@ -95,16 +102,26 @@ mod tests {
     async fn what_instances_count_adds_up_and_is_forgotten() {
         on_each_database(async |store| {
             let at = |minute: i64| UnixMillis(minute * MINUTE_MS + 5_000);
-            let tally =
-                |sent, heard| BTreeMap::from([(SenderKey(1), Tally { sent, heard, expired: 1, heard_at: None })]);
+            let tally = |sent, heard| {
+                BTreeMap::from([(
+                    SenderKey(1),
+                    Tally { sent, heard, expired: 1, heard_at: None, behind_ms: sent * 10 },
+                )])
+            };
 
             for (counted, minute) in [(tally(10, 0), 100), (tally(5, 2), 100), (tally(1, 0), 103)] {
                 store.add_activity(&counted, at(minute)).await.expect("it is added");
             }
 
             let since = async |minute| store.activity_since(at(minute)).await.expect("it can be read");
-            assert_eq!(since(99).await[&SenderKey(1)], Tally { sent: 16, heard: 2, expired: 3, heard_at: None });
-            assert_eq!(since(100).await[&SenderKey(1)], Tally { sent: 1, heard: 0, expired: 1, heard_at: None });
+            assert_eq!(
+                since(99).await[&SenderKey(1)],
+                Tally { sent: 16, heard: 2, expired: 3, heard_at: None, behind_ms: 100 }
+            );
+            assert_eq!(
+                since(100).await[&SenderKey(1)],
+                Tally { sent: 1, heard: 0, expired: 1, heard_at: None, behind_ms: 10 }
+            );
             store.forget_activity(at(104)).await.expect("it is forgotten");
             assert!(since(0).await.is_empty());
         })

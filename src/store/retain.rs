@@ -239,7 +239,7 @@ mod tests {
     use crate::store::testing::on_each_database;
 
     /// Tables that lose their rows by age, and the setting that says when.
-    const AGING: [(&str, &str); 28] = [
+    const AGING: [(&str, &str); 29] = [
         ("outbound_messages", "retention.messages"),
         ("send_attempts", "retention.messages"),
         ("operator_notes", "retention.messages"),
@@ -259,6 +259,7 @@ mod tests {
         ("refused_requests", "retention.refused"),
         ("queue_rules", "a week after an operator or their time has ended them; at most QUEUE_RULES_MAX are in force"),
         ("activity", "a day"),
+        ("statistics", "retention.statistics"),
         ("recent_people", "a day, and what the housekeeping takes to come round"),
         ("alarms", "alarms.every after they were over"),
         ("operator_links", "when they expire"),

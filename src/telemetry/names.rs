@@ -239,9 +239,8 @@ mod tests {
     #[test]
     fn the_page_in_docs_is_this_one() {
         assert!(FOOT.contains(&SUBJECTS_SHOWN_MAX.to_string()) && FOOT.contains(OTHERS));
-        assert_eq!(
-            include_str!("../../docs/metrics.md"),
-            metrics_markdown(),
+        assert!(
+            include_str!("../../docs/metrics.md") == metrics_markdown(),
             "write it anew: cargo run -- settings --metrics > docs/metrics.md"
         );
     }

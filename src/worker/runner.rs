@@ -33,6 +33,7 @@ use crate::{
         queue::QueueKeeper,
         retain::forget_old,
         silence::SilenceKeeper,
+        statistics::{Statistics, count_up},
         subscribe_sync::SubscribeSync,
         suppressions::Suppressions,
     },
@@ -59,6 +60,7 @@ pub struct Runner {
     pub channels: Arc<Channels>,
     pub suppressions: Arc<Suppressions>,
     pub messaging_limits: Arc<MessagingLimits>,
+    pub statistics: Arc<Statistics>,
     pub subscribe_sync: Arc<SubscribeSync>,
     pub wakeups: Arc<Wakeups>,
     pub senders: Arc<SenderParts>,
@@ -72,6 +74,8 @@ pub struct Runner {
 const VERSIONS_EVERY: Duration = Duration::from_secs(1);
 /// Looking what there is to tidy up.
 const HOUSE_EVERY: Duration = Duration::from_secs(2);
+/// Counting what happened.
+const FIGURES_EVERY: Duration = Duration::from_secs(5);
 /// The housekeeping is one item.
 const HOUSEKEEPING_ITEM: i32 = 0;
 /// And so is the copying of files.
@@ -103,6 +107,11 @@ impl Runner {
                 self.health.start("the counting of messaging limits", self.settings.instance.worker_silence_max);
             tokio::spawn(async move { limits.follow(&stop, pulse).await })
         };
+        let writing_figures = {
+            let (statistics, store, stop) = (self.statistics.clone(), self.store.clone(), stop.clone());
+            let pulse = self.health.start("the writing of figures", self.settings.instance.worker_silence_max);
+            tokio::spawn(async move { statistics.follow(&store, &stop, pulse).await })
+        };
         let mut leases = Leases::new();
         while !stop.is_cancelled() {
             let refreshed = self.directory.refresh().await;
@@ -133,6 +142,10 @@ impl Runner {
         drop(counting.await);
         if let Err(error) = self.messaging_limits.write().await {
             tracing::warn!(error = %telemetry::Chain(&error), "who was written to last will not be counted");
+        }
+        drop(writing_figures.await);
+        if let Err(error) = self.statistics.write(&self.store).await {
+            tracing::warn!(error = %telemetry::Chain(&error), "what was counted last is missing from the figures");
         }
         // It may be waiting for a provider; what it would have fetched is fetched at the next start.
         following.abort();
@@ -183,7 +196,7 @@ impl Runner {
                 own_subscription(parts, subscription, lease.clone(), bell, (stops, pulse())).boxed()
             }
             LeaseKind::Housekeeping => {
-                let pulses = ["ages and lists", "queues", "opt-outs told"].map(|part| {
+                let pulses = ["ages and lists", "queues", "opt-outs told", "figures"].map(|part| {
                     // Its parts go at their own pace; each shows a pulse.
                     let silent_max = if part == "queues" { silent_max } else { SLOW_WORK_TAKES_MAX };
                     self.health.start(&format!("{stream} ({part})"), silent_max)
@@ -243,9 +256,9 @@ impl Runner {
     }
 
     /// What one instance does for all. Each task at its own pace: a list of templates may take a minute to fetch.
-    async fn keep_house(self: Arc<Self>, lease: Lease, stop: CancellationToken, pulses: [Pulse; 3]) {
+    async fn keep_house(self: Arc<Self>, lease: Lease, stop: CancellationToken, pulses: [Pulse; 4]) {
         self.watch.keep_house(lease.clone());
-        let [ages, queues, told] = &pulses;
+        let [ages, queues, told, figures] = &pulses;
         let goes_on = || {
             told.beat();
             lease.holds(Instant::now())
@@ -254,8 +267,26 @@ impl Runner {
             self.keep_lists_and_ages(&lease, &stop, ages),
             self.keep_queues(&lease, &stop, queues),
             self.subscribe_sync.run(&stop, goes_on),
+            self.keep_figures(&lease, &stop, figures),
         );
         pulses.into_iter().for_each(Pulse::end);
+    }
+
+    /// Counts by the hour what has come to the tables.
+    async fn keep_figures(&self, lease: &Lease, stop: &CancellationToken, pulse: &Pulse) {
+        let may_go = || {
+            pulse.beat();
+            !stop.is_cancelled() && lease.holds(Instant::now())
+        };
+        while may_go() {
+            if let Err(error) = count_up(&self.store, &self.directory, &may_go).await {
+                tracing::error!(error = %telemetry::Chain(&error), "could not count what happened");
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(FIGURES_EVERY) => {}
+            }
+        }
     }
 
     /// Ends rules of queues, and closes messages that fell silent.

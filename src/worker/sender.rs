@@ -275,7 +275,8 @@ impl Owner {
                 self.lateness.keep_back(class);
             }
         }
-        self.lateness.show(self.ready.front(), self.pace.ready_at(), now);
+        let behind = self.lateness.show(self.ready.front(), self.pace.ready_at(), now);
+        self.parts.dispatcher.activity.behind(self.sender.key, behind);
     }
 
     /// Marked messages that will not leave soon are queued again: a crash must not make them unknown.

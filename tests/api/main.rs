@@ -45,6 +45,7 @@ mod secrets;
 mod send;
 mod settings;
 mod silence;
+mod statistics;
 mod status;
 mod statuses;
 mod stop;

@@ -84,7 +84,7 @@ pub(super) async fn measure(
     Ok(Some(BallastFigures { amounts, load_seconds, database_bytes, without, with }))
 }
 
-async fn load(ballast: &Ballast, mut pile: Pile, what: &str, messages: u64) -> anyhow::Result<()> {
+pub(super) async fn load(ballast: &Ballast, mut pile: Pile, what: &str, messages: u64) -> anyhow::Result<()> {
     if messages == 0 {
         return Ok(());
     }

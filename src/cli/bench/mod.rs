@@ -20,6 +20,8 @@
 //! 4. Webhooks ([`webhooks`]): what a number at 1,000 messages a second has to tell, while it sends them.
 //! 5. When asked for: circle and accepts before and after millions of messages were put behind and in front of them ([`ballast`]).
 //!
+//! With `--console` all that is left out, and the console's pages are asked for with a million messages stored ([`console`]).
+//!
 //! Everybody shares the machine's cores, as the targets say. A busy machine gives low figures; ratios suffer less.
 //! Figures are reported, not asserted: the command fails when something could not be run, and with `--strict` when
 //! a target is missed.
@@ -27,6 +29,7 @@
 mod ballast;
 mod bare;
 mod circle;
+mod console;
 mod load;
 mod message;
 mod processes;
@@ -81,6 +84,9 @@ pub(crate) struct BenchArguments {
     /// As --history, of messages that are queued at a number that sends slowly
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=BALLAST_MAX))]
     backlog: u64,
+    /// Measure the console's pages instead, with a million messages stored, or as many as --history says
+    #[arg(long)]
+    console: bool,
     /// An empty PostgreSQL database (postgres://…) instead of an SQLite file; what is stored there stays there
     #[arg(long, value_name = "URL")]
     database: Option<String>,
@@ -115,6 +121,8 @@ enum Part {
 
 /// Of a history, and of a backlog.
 const BALLAST_MAX: u64 = 100_000_000;
+/// Messages behind the console, unless another number is given.
+const CONSOLE_HISTORY: u64 = 1_000_000;
 /// Few callers, and many.
 const ACCEPT_CONNECTIONS: [usize; 2] = [64, 1500];
 /// Beside those of the load: the bridge's own connections to the simulator, its database, its log.
@@ -155,6 +163,16 @@ async fn measure(arguments: &BenchArguments) -> anyhow::Result<()> {
     let mut scene = Scene::start(arguments.database.as_deref(), open_files).await?;
     let fsync_ms = arguments.database.is_none().then(|| fsync_ms(scene.folder.path())).transpose()?;
     bar.finish_and_clear();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let machine = Machine { cores, processor: processor(), fsync_ms };
+    let database = if arguments.database.is_some() { "postgres" } else { "sqlite" };
+    if arguments.console {
+        let history = if arguments.history == 0 { CONSOLE_HISTORY } else { arguments.history };
+        let report = console::measure(&mut scene, (machine, database), history).await?;
+        say(arguments, &report, || report.for_people())?;
+        ensure!(!arguments.strict || report.targets.iter().all(|target| target.met), "a target was missed");
+        return Ok(());
+    }
 
     let rival = circle::measure_rival(&scene, arguments.messages).await?;
     let circle = circle::measure(&scene, arguments.messages, circle::SERIES).await?;
@@ -166,22 +184,26 @@ async fn measure(arguments: &BenchArguments) -> anyhow::Result<()> {
     let open_loop = measure_open_loop(&scene, &accepts, time).await?;
     let webhooks = webhooks::measure(&scene, Duration::from_secs(arguments.webhook_seconds)).await?;
 
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let machine = Machine { cores, processor: processor(), fsync_ms };
-    let database = if arguments.database.is_some() { "postgres" } else { "sqlite" };
     let memory_peak_bytes = scene.bridge.memory_peak_bytes();
     let amounts = Amounts { history: arguments.history, backlog: arguments.backlog };
     let ballast = ballast::measure(&mut scene, amounts, arguments.messages, time).await?;
     let figures = Figures { rival, circle, accepts, open_loop, webhooks, memory_peak_bytes, ballast };
     let report = Report::new(machine, database, figures);
-    if arguments.json {
-        let json = serde_json::to_string_pretty(&report).context("could not write the figures")?;
-        answer(&format!("{json}\n"))?;
-    } else {
-        answer(&report.for_people())?;
-    }
+    say(arguments, &report, || report.for_people())?;
     ensure!(!arguments.strict || report.all_met(), "a target was missed");
     Ok(())
+}
+
+fn say(
+    arguments: &BenchArguments,
+    report: &impl serde::Serialize,
+    for_people: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    if !arguments.json {
+        return answer(&for_people());
+    }
+    let json = serde_json::to_string_pretty(report).context("could not write the figures")?;
+    answer(&format!("{json}\n"))
 }
 
 /// The bench writes millions of rows: not beside somebody's data.

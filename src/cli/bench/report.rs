@@ -129,9 +129,15 @@ impl Target {
         Self { what: what.into(), wanted, measured, met: measured >= wanted, missed_by }
     }
 
-    fn at_most(what: impl Into<String>, wanted: f64, measured: f64) -> Self {
+    pub(super) fn at_most(what: impl Into<String>, wanted: f64, measured: f64) -> Self {
         let missed_by = (measured - wanted).max(0.0);
         Self { what: what.into(), wanted, measured, met: measured <= wanted, missed_by }
+    }
+
+    pub(super) fn write(&self, text: &mut String) -> std::fmt::Result {
+        let verdict = if self.met { "met".to_owned() } else { format!("MISSED by {}", short(self.missed_by)) };
+        let (measured, wanted) = (short(self.measured), short(self.wanted));
+        writeln!(text, "  {verdict:<16} {}: {measured} (wanted: {wanted})", self.what)
     }
 }
 
@@ -162,14 +168,7 @@ impl Report {
         self.write_mistakes(text)?;
         writeln!(text, "\nTargets")?;
         for target in &self.targets {
-            let verdict = if target.met { "met".to_owned() } else { format!("MISSED by {}", short(target.missed_by)) };
-            writeln!(
-                text,
-                "  {verdict:<16} {}: {} (wanted: {})",
-                target.what,
-                short(target.measured),
-                short(target.wanted)
-            )?;
+            target.write(text)?;
         }
         Ok(())
     }

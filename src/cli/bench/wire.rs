@@ -20,6 +20,8 @@ pub(super) struct Connection {
 /// An answer that is still in the connection's buffer.
 pub(super) struct Answer<'a> {
     pub(super) status: u16,
+    /// Status line and headers.
+    pub(super) head: &'a str,
     pub(super) body: &'a [u8],
 }
 
@@ -45,7 +47,8 @@ impl Connection {
         while self.received.len() < end {
             self.receive().await?;
         }
-        Ok(Answer { status: head.status, body: &self.received[head.body_at..end] })
+        let text = std::str::from_utf8(&self.received[..head.body_at]).unwrap_or_default();
+        Ok(Answer { status: head.status, head: text, body: &self.received[head.body_at..end] })
     }
 
     async fn receive(&mut self) -> io::Result<()> {
@@ -80,6 +83,21 @@ fn read_head(head: &[u8]) -> io::Result<Head> {
 
 fn odd(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// A page, for whoever has the cookie.
+pub(super) fn page(path: &str, cookie: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: bench\r\nCookie: {cookie}\r\n\r\n")
+}
+
+/// A form that is sent. The values are written as they are: letters, digits and spaces.
+pub(super) fn form(path: &str, fields: &[(&str, &str)]) -> String {
+    let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "+"))).collect();
+    let body = fields.join("&");
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// One request on a connection of its own, for what is asked now and then.

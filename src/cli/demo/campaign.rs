@@ -146,6 +146,47 @@ pub(super) fn write(messages: usize, started_at: UnixMillis) -> Vec<Offer> {
     offers
 }
 
+/// What becomes of somebody's message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    NotOnWhatsapp,
+    /// By Meta, for the person's sake.
+    HeldBack,
+    OutsideWindow,
+    Stopped,
+    /// The provider does not take it.
+    Rejected,
+    Sent,
+    Delivered,
+    Read,
+    WritesBack,
+    Taps,
+}
+
+/// As the recipient's number says; where the simulator tries something out, it goes well.
+pub(super) fn fate_of(offer: &Offer) -> Fate {
+    let ending = offer.recipient.get(offer.recipient.len().saturating_sub(4)..).unwrap_or_default();
+    match ending {
+        NOT_ON_WHATSAPP => Fate::NotOnWhatsapp,
+        NOT_DELIVERED_BY_META => Fate::HeldBack,
+        OUTSIDE_WINDOW => Fate::OutsideWindow,
+        STOPPED_MARKETING => Fate::Stopped,
+        NOT_ALLOWED => Fate::Rejected,
+        SENT_ONLY | NO_STATUS => Fate::Sent,
+        NEVER_READ => Fate::Delivered,
+        WRITES_BACK => Fate::WritesBack,
+        TAPS => Fate::Taps,
+        _ => Fate::Read,
+    }
+}
+
+/// Whether the bridge would take it.
+pub(super) fn is_sendable(offer: &Offer) -> bool {
+    let wrong = [STRANGE_BUSINESS_NUMBER, "summer_sale", "winback"];
+    let lacks_a_value = offer.body.contains("order_update") && !offer.body.contains("\"A-");
+    offer.recipient.len() == 12 && !lacks_a_value && wrong.into_iter().all(|part| !offer.body.contains(part))
+}
+
 /// One more message, for a visitor to send by hand.
 pub(super) fn one_more(started_at: UnixMillis) -> Offer {
     let draft = Draft { place: ONE_MORE_PLACE, started_at };

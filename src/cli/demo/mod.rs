@@ -3,7 +3,7 @@
 //! [`world`] starts the bridge on an SQLite file in a folder of its own and, beside it on the wire, a simulator that
 //! is WhatsApp on one side and CleverTap on the other. [`campaign`] writes the messages, most of them good and
 //! some wrong in every way that people get wrong, [`offer`] posts them to the real endpoint, and [`watch`] waits until
-//! everything that is owed has been told.
+//! everything that is owed has been told. Behind it lies a [`week`] that was only written down, for the console.
 //!
 //! What is printed then is not what the campaign intended: [`evidence`] holds the answers that came over HTTP and what the
 //! two simulated sides have seen, and [`funnel`] counts those. When they contradict each other it says so.
@@ -17,6 +17,7 @@ mod offer;
 mod progress;
 mod table;
 mod watch;
+mod week;
 mod world;
 
 use std::{
@@ -43,7 +44,8 @@ use super::{answer, serve::wait_for_signal};
 ///
 /// Starts the bridge on an SQLite file in a temporary folder and, beside it, a simulator that plays WhatsApp and
 /// CleverTap; sends a campaign through the real endpoint and prints what became of it. Neither wabridge.toml nor the
-/// environment is looked at, so nothing of yours is touched. Afterwards it keeps running, so that you can look around.
+/// environment is looked at, so nothing of yours is touched. Afterwards it keeps running, so that you can look around:
+/// the console has a made-up week behind it, which nothing that is printed counts.
 #[derive(Args)]
 pub(crate) struct DemoArguments {
     /// How many messages the campaign has
@@ -94,7 +96,7 @@ async fn show(world: &World, arguments: &DemoArguments) -> anyhow::Result<Vec<St
     if !problems.is_empty() {
         answer(&format!("\nTHIS DOES NOT ADD UP\n  - {}\n", problems.join("\n  - ")))?;
     }
-    answer(&next::steps(world, &evidence, arguments.exit)?)?;
+    answer(&next::steps(world, &evidence, arguments.exit).await?)?;
     if !arguments.exit {
         wait_for_signal().await?;
     }

@@ -15,7 +15,7 @@ use super::{
 /// The file that the curl line sends.
 const ONE_MORE: &str = "message.json";
 
-pub(super) fn steps(world: &World, evidence: &Evidence, leaving: bool) -> anyhow::Result<String> {
+pub(super) async fn steps(world: &World, evidence: &Evidence, leaving: bool) -> anyhow::Result<String> {
     let folder = world.folder();
     let program = std::env::args().next().unwrap_or_else(|| "wabridge".to_owned());
     let settings = shell_word(&folder.join("wabridge.toml").display().to_string());
@@ -34,6 +34,12 @@ pub(super) fn steps(world: &World, evidence: &Evidence, leaving: bool) -> anyhow
         (true, false) => commands(&mut text),
         (false, _) => {
             let url = &world.url;
+            let console = world.app.operators.first_link().await?;
+            let console = console.unwrap_or_else(|| format!("{url}/console"));
+            writeln!(
+                text,
+                "  The console, with a week behind it; this link makes you its owner, once:\n    {console}"
+            )?;
             writeln!(text, "  Open:\n    {url}/metrics\n    {url}/readyz\n    {url}/openapi.json")?;
             commands(&mut text);
             write_one_more(world)?;

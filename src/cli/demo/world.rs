@@ -22,7 +22,10 @@ use wabridge::{
     telemetry,
 };
 
-use super::campaign::BUSINESS_NUMBER;
+use super::{
+    campaign::BUSINESS_NUMBER,
+    week::{self, Owners},
+};
 
 pub(super) const ACCOUNT_ID: &str = "DEMO-ACCOUNT";
 pub(super) const PASSCODE: &str = "demo-passcode";
@@ -227,13 +230,19 @@ messages_per_second = {messages_per_second}
     )
 }
 
-/// The same steps as `wabridge apply`.
+/// The same steps as `wabridge apply`; and a week that lies behind.
 async fn configure(settings: &Settings, text: &str) -> anyhow::Result<()> {
     let environment = |_: &str| None;
     let surroundings = Surroundings::new(&environment, settings.security.allow_private_networks);
     let file = apply::parse(text, "apply.toml", &surroundings).map_err(apply::ApplyError::Problems)?;
     let store = open_store(settings).await?;
     apply::apply(&store, &file).await?;
+    // A bridge that has nothing behind it shows little.
+    let configured = store.load_configuration().await?;
+    let account = configured.accounts.first().context("an account was applied")?.key;
+    let sender = configured.senders.first().context("a number was applied")?.key;
+    let owners = Owners { account, sender, subscriptions: configured.subscriptions };
+    store.remember(week::write(&owners, wabridge::clock::now())).await?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ pub mod campaigns;
 pub mod messages;
 pub mod problem;
 pub mod replays;
+pub mod statistics;
 pub mod status;
 pub mod tokens;
 pub mod unrecognized;
@@ -49,6 +50,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .app_data(web::QueryConfig::default().error_handler(|error, _| bad(&error)))
         .app_data(web::PathConfig::default().error_handler(|error, _| not_here(&error)))
         .route("/status", web::get().to(status::show))
+        .route("/statistics", web::get().to(statistics::show))
         .route("/messages", web::get().to(messages::list))
         .route("/messages/{id}", web::get().to(messages::show))
         .route("/messages/{id}/resend", web::post().to(messages::resend))

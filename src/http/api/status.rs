@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::{Caller, problem::Problem};
 use crate::{
     http::Parts,
-    services::{masking, standing::standing},
+    services::{self, masking, standing::standing},
 };
 
 #[derive(Serialize, ToSchema)]
@@ -42,6 +42,12 @@ pub struct NumberStanding {
     /// Nobody knows whether these went out.
     unknown: i64,
     oldest_queued: Option<String>,
+    /// Within a quarter of an hour.
+    #[schema(example = 4200)]
+    sent_lately: u64,
+    /// How far it was behind its pace at most, within the same time.
+    #[schema(example = 0)]
+    behind_ms: u64,
     /// Why it is on hold.
     hold: Option<String>,
 }
@@ -63,15 +69,19 @@ pub async fn show(parts: Data<Parts>, caller: Caller) -> Result<Json<Standing>, 
         text: masking::text(&caller.0, &alarm.text),
         since: alarm.raised_at.to_string(),
     });
-    let numbers = standing.numbers.into_iter().map(|(sender, queue)| NumberStanding {
-        number: sender.number.as_e164().to_owned(),
-        account: snapshot.account_by_key(sender.account).map(|account| account.id.clone()),
-        queued: queue.queued,
-        waiting: queue.waiting_for_retry,
-        sending: queue.sending,
-        unknown: queue.unknown,
-        oldest_queued: queue.oldest_queued.map(|at| at.to_string()),
-        hold: sender.hold.as_ref().map(|hold| masking::text(&caller.0, &hold.reason)),
+    let numbers = standing.numbers.into_iter().map(|services::standing::NumberStanding { sender, queue, lately }| {
+        NumberStanding {
+            number: sender.number.as_e164().to_owned(),
+            account: snapshot.account_by_key(sender.account).map(|account| account.id.clone()),
+            queued: queue.queued,
+            waiting: queue.waiting_for_retry,
+            sending: queue.sending,
+            unknown: queue.unknown,
+            oldest_queued: queue.oldest_queued.map(|at| at.to_string()),
+            sent_lately: lately.sent,
+            behind_ms: lately.behind_ms,
+            hold: sender.hold.as_ref().map(|hold| masking::text(&caller.0, &hold.reason)),
+        }
     });
     Ok(Json(Standing {
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -48,6 +48,11 @@ impl Chart {
     /// Of counts by minutes since the epoch; `None` without any.
     pub(super) fn of(by_minute: &BTreeMap<i64, u64>) -> Option<Self> {
         let (first, last) = (*by_minute.keys().next()?, *by_minute.keys().next_back()?);
+        Some(Self::between(by_minute, (first, last)))
+    }
+
+    /// The same from one minute to another, also where nothing was.
+    pub(super) fn between(by_minute: &BTreeMap<i64, u64>, (first, last): (i64, i64)) -> Self {
         let fits = |width: i64| last.div_euclid(width) - first.div_euclid(width) < BARS_MAX;
         let (minutes, each) = WIDTHS.into_iter().find(|(width, _)| fits(*width)).unwrap_or(WIDTHS[WIDTHS.len() - 1]);
         let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
@@ -55,11 +60,11 @@ impl Chart {
             *counts.entry(minute.div_euclid(minutes)).or_default() += messages;
         }
         let (begin, end) = (first.div_euclid(minutes), last.div_euclid(minutes));
-        let most = counts.values().copied().max().unwrap_or(0).max(1);
+        let most = counts.values().copied().max().unwrap_or(0);
         let step = WIDTH as f64 / ((end - begin + 1).clamp(12, BARS_MAX) as f64);
         let at = |place: i64| short_time(UnixMillis(place * minutes * 60_000));
         let bar = |(place, messages): (&i64, &u64)| {
-            let height = (messages * HEIGHT).div_ceil(most);
+            let height = (messages * HEIGHT).div_ceil(most.max(1));
             Bar {
                 x: format!("{:.1}", (place - begin) as f64 * step),
                 y: HEIGHT - height,
@@ -68,13 +73,13 @@ impl Chart {
                 title: format!("{} UTC: {}", at(*place), told(*messages, minutes, each)),
             }
         };
-        Some(Self {
+        Self {
             bars: counts.iter().map(bar).collect(),
             from: at(begin),
             to: short_time(UnixMillis((last + 1) * 60_000)),
             each,
             most: told(most, minutes, each),
-        })
+        }
     }
 }
 

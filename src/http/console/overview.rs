@@ -1,34 +1,81 @@
-//! Where people begin: what needs a person now, and what each number has to do.
+//! Where people begin: what needs a person now, what happened lately, and what each number has to do.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Query},
+};
 use askama::Template;
+use serde::Deserialize;
+use url::form_urlencoded;
 
 use super::{
     Frame, HOME, Trouble, Visitor,
+    chart::{self, Chart, grouped, share},
     frame::{long_time, sentence, wants_part},
     page,
 };
 use crate::{
     clock,
-    domain::{account::Sender, operator::Actor, words::ago},
+    domain::{
+        account::Sender,
+        operator::Actor,
+        statistics::{AnswerTimes, Figure},
+        words::ago,
+    },
     http::Parts,
-    services::{directory::Snapshot, masking, standing::standing},
-    store::{alarms::AlarmRecord, overview::QueueOverview},
+    platforms,
+    services::{
+        directory::Snapshot,
+        masking,
+        overview::{Failures, Lately, Summary, summary},
+        standing::{NumberStanding, standing},
+    },
+    store::alarms::AlarmRecord,
 };
+
+/// Kinds of failures on the page; a campaign, or the list of messages, shows the others.
+const FAILURES_SHOWN_MAX: usize = 12;
+
+/// What is looked at, as the address has it.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OverviewForm {
+    account: String,
+    period: String,
+}
 
 #[derive(Template)]
 #[template(path = "console/overview.html")]
 struct Page {
     frame: Frame,
+    accounts: Vec<String>,
+    account: String,
+    periods: Vec<PeriodOption>,
     standing: Part,
+}
+
+struct PeriodOption {
+    word: &'static str,
+    name: &'static str,
+    chosen: bool,
 }
 
 /// What changes while somebody looks.
 #[derive(Template)]
 #[template(path = "console/overview_standing.html")]
 struct Part {
+    /// Where the part comes from again.
+    href: String,
+    wrong: Option<String>,
     alarms: Vec<Alarm>,
     numbers: Vec<Number>,
+    stages: Vec<Stage>,
+    facts: Vec<Fact>,
+    charts: Vec<NamedChart>,
+    answers: Option<Answers>,
+    failures: Vec<FailureRow>,
+    width: u64,
+    height: u64,
 }
 
 struct Alarm {
@@ -49,21 +96,124 @@ struct Number {
     unknown: i64,
     oldest: String,
     pace: u32,
+    sent_lately: String,
+    /// How far behind its pace it was lately; empty when it was not.
+    behind: String,
+}
+
+/// A step of the funnel.
+struct Stage {
+    name: &'static str,
+    tone: &'static str,
+    count: String,
+    share: String,
+    href: String,
+    /// Of the chart's width.
+    width: u64,
+}
+
+struct Fact {
+    name: &'static str,
+    text: String,
+    href: &'static str,
+}
+
+struct NamedChart {
+    name: &'static str,
+    tone: &'static str,
+    total: String,
+    chart: Chart,
+}
+
+/// How fast CleverTap was answered.
+struct Answers {
+    /// Half of them, 95 and 99 of a hundred.
+    within: Vec<(&'static str, String)>,
+    all: String,
+    late: String,
+    is_late: bool,
+    bars: Vec<AnswerBar>,
+    words: String,
+}
+
+struct AnswerBar {
+    x: u64,
+    y: u64,
+    width: u64,
+    height: u64,
+    tone: &'static str,
+    title: String,
+}
+
+struct FailureRow {
+    reason: String,
+    account: String,
+    platform_code: String,
+    code: Option<i64>,
+    said: String,
+    messages: String,
+    href: String,
 }
 
 /// `GET /console/overview`
-pub(super) async fn show(request: HttpRequest, parts: Data<Parts>, visitor: Visitor) -> Result<HttpResponse, Trouble> {
+pub(super) async fn show(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    form: Query<OverviewForm>,
+) -> Result<HttpResponse, Trouble> {
+    let form = form.into_inner();
     let snapshot = parts.directory.snapshot();
-    let found = standing(&parts.store, &snapshot, &visitor.actor).await?;
-    let actor = &visitor.actor;
-    let shown = Part {
-        alarms: found.alarms.into_iter().map(|record| alarm(actor, record)).collect(),
-        numbers: found.numbers.iter().map(|(sender, queue)| number(actor, &snapshot, sender, queue)).collect(),
-    };
+    let shown = part(&parts, &snapshot, &visitor, &form).await?;
     if wants_part(&request) {
         return page(&shown);
     }
-    page(&Page { frame: Frame::new(&request, &visitor, "Overview", HOME), standing: shown })
+    let mut accounts: Vec<String> = snapshot.accounts().map(|account| account.id.clone()).collect();
+    accounts.sort();
+    let chosen = Lately::named(&form.period).unwrap_or_default();
+    let option = |lately: Lately| PeriodOption { word: lately.word(), name: name_of(lately), chosen: lately == chosen };
+    page(&Page {
+        frame: Frame::new(&request, &visitor, "Overview", HOME),
+        accounts,
+        account: form.account,
+        periods: Lately::ALL.into_iter().map(option).collect(),
+        standing: shown,
+    })
+}
+
+fn name_of(lately: Lately) -> &'static str {
+    match lately {
+        Lately::Day => "Last 24 hours",
+        Lately::Week => "Last 7 days",
+        Lately::Month => "Last 30 days",
+    }
+}
+
+async fn part(parts: &Parts, snapshot: &Snapshot, visitor: &Visitor, form: &OverviewForm) -> Result<Part, Trouble> {
+    let actor = &visitor.actor;
+    let found = standing(&parts.store, snapshot, actor).await?;
+    let known = snapshot.account(&form.account);
+    let wrong = (!form.account.is_empty() && known.is_none())
+        .then(|| format!("There is no account {}: these are the figures of all.", form.account));
+    let account = known.map(|account| account.key);
+    let lately = Lately::named(&form.period).unwrap_or_default();
+    let summary = summary(&parts.store, actor, account, lately).await?;
+    let mut again = form_urlencoded::Serializer::new(format!("{HOME}?"));
+    again.append_pair("account", &form.account).append_pair("period", lately.word());
+    let ours = |number: &&NumberStanding| account.is_none_or(|account| number.sender.account == account);
+    Ok(Part {
+        href: again.finish(),
+        wrong,
+        alarms: found.alarms.into_iter().map(|record| alarm(actor, record)).collect(),
+        numbers: found.numbers.iter().filter(ours).map(|standing| number(actor, snapshot, standing)).collect(),
+        stages: stages(&summary, &form.account),
+        facts: facts(&summary),
+        charts: charts(&summary),
+        answers: answers(&summary.answers),
+        failures: failures(snapshot, &summary),
+        width: chart::WIDTH,
+        height: chart::HEIGHT,
+    })
 }
 
 fn alarm(actor: &Actor, record: AlarmRecord) -> Alarm {
@@ -75,8 +225,11 @@ fn alarm(actor: &Actor, record: AlarmRecord) -> Alarm {
     }
 }
 
-fn number(actor: &Actor, snapshot: &Snapshot, sender: &Sender, queue: &QueueOverview) -> Number {
+fn number(actor: &Actor, snapshot: &Snapshot, standing: &NumberStanding) -> Number {
+    let NumberStanding { sender, queue, lately } = standing;
+    let sender: &Sender = sender;
     let hold = sender.hold.as_ref().or(sender.connection.hold.as_ref());
+    let behind_s = lately.behind_ms as f64 / 1_000.0;
     Number {
         number: sender.number.as_e164().to_owned(),
         account: snapshot.account_by_key(sender.account).map_or("?", |account| account.id.as_str()).to_owned(),
@@ -87,5 +240,133 @@ fn number(actor: &Actor, snapshot: &Snapshot, sender: &Sender, queue: &QueueOver
         unknown: queue.unknown,
         oldest: queue.oldest_queued.map(|at| ago(at, clock::now())).unwrap_or_default(),
         pace: sender.messages_per_second,
+        sent_lately: grouped(lately.sent),
+        behind: if lately.behind_ms == 0 { String::new() } else { format!("{behind_s:.1} s") },
     }
+}
+
+/// The list of messages of this time, in which those are that a figure counts.
+fn messages_href(summary: &Summary, fields: &[(&str, &str)]) -> String {
+    let mut query = form_urlencoded::Serializer::new("/console/messages?".to_owned());
+    let fields = fields.iter().filter(|(_, value)| !value.is_empty());
+    query.extend_pairs(fields);
+    query.append_pair("since", &long_time(summary.since).replace(' ', "T"));
+    query.finish()
+}
+
+fn stages(summary: &Summary, account: &str) -> Vec<Stage> {
+    let accepted = summary.total(Figure::Accepted);
+    // What is delivered now may have been accepted before: then the bars are shares of what there is most of.
+    let funnel = [Figure::Sent, Figure::Delivered, Figure::Read, Figure::Failed];
+    let most = funnel.into_iter().map(|figure| summary.total(figure)).fold(accepted, u64::max);
+    let stage = |(name, tone, figure, status)| {
+        let count = summary.total(figure);
+        Stage {
+            name,
+            tone,
+            count: grouped(count),
+            share: if figure == Figure::Accepted || count > accepted { String::new() } else { share(count, accepted) },
+            href: messages_href(summary, &[("account", account), ("status", status)]),
+            width: (count * chart::WIDTH).div_ceil(most.max(1)),
+        }
+    };
+    [
+        ("Accepted", "plain", Figure::Accepted, ""),
+        ("Sent", "info", Figure::Sent, "delivery-sent"),
+        ("Delivered", "good", Figure::Delivered, "delivery-delivered"),
+        ("Read", "good", Figure::Read, "delivery-read"),
+        ("Failed", "bad", Figure::Failed, "delivery-failed"),
+    ]
+    .into_iter()
+    .map(stage)
+    .collect()
+}
+
+fn facts(summary: &Summary) -> Vec<Fact> {
+    let fact = |(name, figure, href)| Fact { name, text: grouped(summary.total(figure)), href };
+    let facts = [
+        ("People wrote", Figure::Received, ""),
+        ("… answering a message", Figure::Replied, ""),
+        ("Told to CleverTap", Figure::Told, "/console/callbacks"),
+        ("Callback requests that failed", Figure::NotTold, "/console/callbacks"),
+        ("Requests refused", Figure::Refused, ""),
+    ];
+    facts.into_iter().map(fact).collect()
+}
+
+fn charts(summary: &Summary) -> Vec<NamedChart> {
+    let minute = |at: crate::domain::time::UnixMillis| at.0.div_euclid(60_000);
+    let chart = |(name, tone, figure)| {
+        let by_minute = summary.over_time(figure).map(|(at, amount)| (minute(at), amount)).collect();
+        let chart = Chart::between(&by_minute, (minute(summary.since), minute(summary.until)));
+        NamedChart { name, tone, total: grouped(summary.total(figure)), chart }
+    };
+    [
+        ("Accepted", "plain", Figure::Accepted),
+        ("Delivered", "good", Figure::Delivered),
+        ("Failed", "bad", Figure::Failed),
+        ("Told to CleverTap", "info", Figure::Told),
+    ]
+    .into_iter()
+    .map(chart)
+    .collect()
+}
+
+fn answers(times: &AnswerTimes) -> Option<Answers> {
+    let all = times.all();
+    if all == 0 {
+        return None;
+    }
+    let within = |share: f64| times.within_ms(share).map_or_else(|| "over 2 s".to_owned(), |ms| format!("{ms} ms"));
+    let most = times.each().map(|(_, count)| count).max().unwrap_or(0).max(1);
+    let places = times.each().count() as u64;
+    let step = chart::WIDTH / places;
+    let bar = |(place, (limit, count)): (u64, (Option<u64>, u64))| {
+        let height = (count * chart::HEIGHT).div_ceil(most);
+        let limit_text = limit.map_or_else(|| "more than 2 s".to_owned(), |ms| format!("at most {ms} ms"));
+        let is_late = limit.is_none_or(|ms| ms > crate::domain::statistics::ANSWER_WANTED_MS);
+        AnswerBar {
+            x: place * step,
+            y: chart::HEIGHT - height,
+            width: step - 6,
+            height,
+            tone: if is_late { "bad" } else { "plain" },
+            title: format!("{limit_text}: {} ({})", grouped(count), share(count, all)),
+        }
+    };
+    let late = times.late();
+    Some(Answers {
+        within: vec![("Half", within(0.5)), ("95 of 100", within(0.95)), ("99 of 100", within(0.99))],
+        all: grouped(all),
+        late: grouped(late),
+        is_late: late > 0,
+        bars: (0..).zip(times.each()).map(bar).collect(),
+        words: format!("half within {}, 99 of 100 within {}, {} too late", within(0.5), within(0.99), grouped(late)),
+    })
+}
+
+fn failures(snapshot: &Snapshot, summary: &Summary) -> Vec<FailureRow> {
+    let row = |failures: &Failures| {
+        let account = snapshot.account_by_key(failures.account);
+        let platform = account.and_then(|account| platforms::find(&account.platform));
+        let id = account.map_or("?", |account| account.id.as_str());
+        let code = failures.code.map(|code| code.to_string()).unwrap_or_default();
+        let status = if code.is_empty() { "delivery-failed" } else { "" };
+        FailureRow {
+            reason: failures.reason.map_or_else(
+                || "Unknown to this version".to_owned(),
+                |reason| sentence(&reason.as_str().replace('_', " ")).trim_end_matches('.').to_owned(),
+            ),
+            account: id.to_owned(),
+            platform_code: platform
+                .zip(failures.reason)
+                .map(|(platform, reason)| platform.failure_code(reason).to_string())
+                .unwrap_or_default(),
+            code: failures.code,
+            said: failures.said.clone(),
+            messages: grouped(failures.messages),
+            href: messages_href(summary, &[("account", id), ("status", status), ("code", &code)]),
+        }
+    };
+    summary.failures.iter().take(FAILURES_SHOWN_MAX).map(row).collect()
 }

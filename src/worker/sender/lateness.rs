@@ -80,11 +80,12 @@ impl Lateness {
         self.rest -= Duration::from_millis(whole);
     }
 
-    /// Shows how late the latest departure was, or the `next` that should have left.
-    pub(super) fn show(&mut self, next: Option<&QueuedMessage>, ready_at: Instant, now: Instant) {
+    /// Shows how late the latest departure was, or the `next` that should have left, and gives it back.
+    pub(super) fn show(&mut self, next: Option<&QueuedMessage>, ready_at: Instant, now: Instant) -> Duration {
         let waiting = next.map_or(Duration::ZERO, |message| self.lateness(message, ready_at, now));
-        self.behind.set(waiting.max(self.latest).as_secs_f64());
-        self.latest = Duration::ZERO;
+        let behind = waiting.max(std::mem::take(&mut self.latest));
+        self.behind.set(behind.as_secs_f64());
+        behind
     }
 
     fn lateness(&self, message: &QueuedMessage, ready_at: Instant, now: Instant) -> Duration {

@@ -1,0 +1,215 @@
+//! How long the console's pages take when much is stored: each is asked for again and again by somebody who is signed in, as a
+//! browser would, while nothing else goes on. A page's time includes its part that a browser asks for by itself.
+
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use serde::Serialize;
+
+use super::{
+    ballast, circle,
+    message::ACCOUNT,
+    phase,
+    report::{Machine, Target, megabytes},
+    scene::{FAST_NUMBER, Scene},
+    wire::{Connection, form, page},
+};
+use wabridge::store::ballast::Ballast;
+
+/// What a page may take.
+const PAGE_MS_MAX: f64 = 100.0;
+/// How often each is asked for.
+const TIMES: usize = 25;
+/// Real ones, that have gone all the way round; the others are copies of one of them.
+const MESSAGES: u64 = 2_000;
+/// The bridge counts what it finds in the background; pages are measured when it has done so.
+const COUNTED_WITHIN: Duration = Duration::from_secs(600);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const NAME: &str = "bench";
+const PASSWORD: &str = "a password that only this bench knows";
+
+/// What is looked at: a name, and where it is. `{message}` is one that is stored.
+const PAGES: [(&str, &str); 18] = [
+    ("overview", "/console/overview"),
+    ("overview, 30 days", "/console/overview?period=30d"),
+    ("messages", "/console/messages"),
+    ("messages, by number", "/console/messages?q=%2B919800000001"),
+    ("messages, by id", "/console/messages?q={platform_id}"),
+    ("messages, failed ones (there are none)", "/console/messages?status=delivery-failed"),
+    ("one message", "/console/messages/{message}"),
+    ("campaigns", "/console/campaigns"),
+    ("one campaign", "/console/campaigns/bench/circle"),
+    ("callbacks", "/console/callbacks"),
+    ("a callback URL, its events", "/console/callbacks/1/events"),
+    ("a callback URL, its exchanges", "/console/callbacks/1/exchanges"),
+    ("a callback URL", "/console/callbacks/1"),
+    ("unknown and skipped", "/console/unrecognized"),
+    ("users", "/console/users"),
+    ("tokens", "/console/tokens"),
+    ("audit log", "/console/audit"),
+    ("own account", "/console/account"),
+];
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub(super) struct ConsoleReport {
+    machine: Machine,
+    database: &'static str,
+    messages: u64,
+    database_bytes: u64,
+    /// From the start of the bridge until everything was counted for the overview.
+    counted_after_s: f64,
+    pages: Vec<PageTimes>,
+    pub(super) targets: Vec<Target>,
+}
+
+#[derive(Debug, Serialize)]
+struct PageTimes {
+    name: &'static str,
+    p50_ms: f64,
+    max_ms: f64,
+    bytes: usize,
+}
+
+/// Fills the database with `history` messages and asks for every page.
+pub(super) async fn measure(
+    scene: &mut Scene,
+    (machine, database): (Machine, &'static str),
+    history: u64,
+) -> anyhow::Result<ConsoleReport> {
+    circle::measure(scene, MESSAGES, circle::SERIES).await?;
+    let settings = scene.stop_bridge().await?;
+    let filling = Ballast::open(&settings, FAST_NUMBER).await?;
+    ballast::load(&filling, filling.history(history), "loading a history", history).await?;
+    let database_bytes = filling.bytes().await?;
+    filling.settle().await?;
+    scene.start_bridge_again().await?;
+    let started = Instant::now();
+    let cookie = sign_in(scene).await?;
+    let bar = phase("until everything is counted", 0);
+    until_counted(scene, &cookie, history).await?;
+    bar.finish_and_clear();
+    let counted_after_s = started.elapsed().as_secs_f64();
+
+    let message = some_message(scene, &cookie).await?;
+    let bar = phase("asking for pages", (PAGES.len() * TIMES) as u64);
+    let mut pages = Vec::with_capacity(PAGES.len());
+    let mut connection = Connection::open(scene.bridge_address).await?;
+    for (name, path) in PAGES {
+        let path = path.replace("{message}", &message).replace("{platform_id}", "00000001%7Ccircle%7C20261120%7C0");
+        let mut times = Vec::with_capacity(TIMES);
+        let mut bytes = 0;
+        for _ in 0..TIMES {
+            let asked_at = Instant::now();
+            let answer = connection.exchange(page(&path, &cookie).as_bytes()).await?;
+            times.push(asked_at.elapsed().as_secs_f64() * 1000.0);
+            ensure!(answer.status == 200, "{path} was answered with {}", answer.status);
+            bytes = answer.body.len();
+            bar.inc(1);
+        }
+        times.sort_unstable_by(f64::total_cmp);
+        pages.push(PageTimes { name, p50_ms: times[TIMES / 2], max_ms: times[TIMES - 1], bytes });
+    }
+    bar.finish_and_clear();
+    let slowest = pages.iter().map(|page| page.p50_ms).fold(0.0, f64::max);
+    let targets = vec![Target::at_most("the slowest page, median in ms", PAGE_MS_MAX, slowest)];
+    Ok(ConsoleReport {
+        machine,
+        database,
+        messages: history + MESSAGES,
+        database_bytes,
+        counted_after_s,
+        pages,
+        targets,
+    })
+}
+
+impl ConsoleReport {
+    pub(super) fn for_people(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text).expect("writing to a String cannot fail");
+        text
+    }
+
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        let processor = self.machine.processor.as_deref().unwrap_or("an unknown processor");
+        writeln!(
+            text,
+            "The console with {} messages stored, {} in all, on {} cores of {processor} ({})",
+            self.messages,
+            megabytes(Some(self.database_bytes)),
+            self.machine.cores,
+            self.database
+        )?;
+        writeln!(text, "Everything was counted for the overview {:.0} s after the start", self.counted_after_s)?;
+        writeln!(text, "\n{:<42}{:>10}{:>10}{:>10}", "Page", "median ms", "max ms", "bytes")?;
+        for PageTimes { name, p50_ms, max_ms, bytes } in &self.pages {
+            writeln!(text, "  {name:<40}{p50_ms:>10.1}{max_ms:>10.1}{bytes:>10}")?;
+        }
+        writeln!(text, "\nTargets")?;
+        self.targets.iter().try_for_each(|target| target.write(text))
+    }
+}
+
+/// As the first owner, by the set-up link. Gives back the cookie.
+async fn sign_in(scene: &Scene) -> anyhow::Result<String> {
+    let said = scene.launcher.run("link", &["user", "link"]).await?;
+    let link =
+        said.split_whitespace().find_map(|word| word.split_once("/console/")).context("there is a set-up link")?;
+    let path = format!("/console/{}", link.1);
+    let mut connection = Connection::open(scene.bridge_address).await?;
+    let answer = connection.exchange(form(&path, &[("name", NAME), ("password", PASSWORD)]).as_bytes()).await?;
+    ensure!(answer.status == 303, "the set-up link was answered with {}", answer.status);
+    let cookies = answer.head.lines().filter_map(|line| line.split_once(':'));
+    let cookies = cookies.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+    let cookies: Vec<&str> = cookies.filter_map(|(_, value)| value.trim().split(';').next()).collect();
+    ensure!(!cookies.is_empty(), "signing in gave no cookie");
+    Ok(cookies.join("; "))
+}
+
+/// Waits until the overview knows all of them.
+async fn until_counted(scene: &Scene, cookie: &str, messages: u64) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut connection = Connection::open(scene.bridge_address).await?;
+    loop {
+        let asked = page("/console/overview?period=30d", cookie);
+        let shown = String::from_utf8_lossy(connection.exchange(asked.as_bytes()).await?.body).into_owned();
+        if accepted(&shown).is_some_and(|accepted| accepted >= messages) {
+            return Ok(());
+        }
+        ensure!(started.elapsed() < COUNTED_WITHIN, "the overview does not come to {messages} messages");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The number behind the funnel's first step.
+fn accepted(overview: &str) -> Option<u64> {
+    let (_, after) = overview.split_once(">Accepted</a></th><td class=\"number\">")?;
+    after.split('<').next()?.replace(',', "").parse().ok()
+}
+
+/// One that stands in the list.
+async fn some_message(scene: &Scene, cookie: &str) -> anyhow::Result<String> {
+    let mut connection = Connection::open(scene.bridge_address).await?;
+    let answer = connection.exchange(page("/console/messages", cookie).as_bytes()).await?;
+    let shown = String::from_utf8_lossy(answer.body);
+    let (_, after) = shown.split_once("/console/messages/msg_").context("the list has a message")?;
+    let id: String = after.chars().take_while(char::is_ascii_alphanumeric).collect();
+    ensure!(shown.contains(ACCOUNT), "the list names the account");
+    Ok(format!("msg_{id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_overviews_first_step_is_read() {
+        let page = "<a href=\"/x\">Accepted</a></th><td class=\"number\">1,002,000</td>";
+        assert_eq!(accepted(page), Some(1_002_000));
+        assert_eq!(accepted("<p>nothing</p>"), None);
+    }
+}
