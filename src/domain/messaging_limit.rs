@@ -43,6 +43,7 @@ impl Sharing {
     /// The setting of a connection that says it.
     pub const SETTING: &str = "messaging_limit";
     pub const DEFAULT: &str = "waba";
+    pub const WORDS: [&str; 3] = [Self::DEFAULT, "connection", "off"];
 
     /// By the setting's word. Without one, which a provider need not have, nothing is counted.
     pub fn parse(word: &str) -> Option<Self> {

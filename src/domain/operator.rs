@@ -16,7 +16,7 @@ pub enum Permission {
     /// The same with whole telephone numbers and contents.
     ReadPersonal,
     ResendMessages,
-    /// Pausing, resuming and cancelling what waits.
+    /// Pausing, resuming and cancelling what waits; holding, releasing and checking connections and numbers.
     ManageQueues,
     /// Also releasing a callback URL.
     ReplayCallbacks,
@@ -59,7 +59,9 @@ impl Permission {
             Self::ReadMessages => "read messages, callbacks and what was kept aside, telephone numbers masked",
             Self::ReadPersonal => "see whole telephone numbers and contents",
             Self::ResendMessages => "send messages again",
-            Self::ManageQueues => "pause, resume and cancel messages that wait",
+            Self::ManageQueues => {
+                "pause, resume and cancel messages that wait; hold, release and check connections and numbers"
+            }
             Self::ReplayCallbacks => "tell callbacks again, and release callback URLs",
             Self::ReadAudit => "read the audit log",
             Self::ManageUsers => "manage users and tokens",

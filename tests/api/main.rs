@@ -13,6 +13,7 @@ mod callbacks;
 mod campaigns;
 mod check;
 mod command_line;
+mod connections;
 mod console;
 mod console_api;
 mod console_callbacks;

@@ -7,9 +7,11 @@ pub mod audit;
 pub mod callback_events;
 pub mod callbacks;
 pub mod campaigns;
+pub mod connections;
 pub mod messages;
 pub mod problem;
 pub mod replays;
+pub mod senders;
 pub mod status;
 pub mod tokens;
 pub mod unrecognized;
@@ -59,6 +61,18 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/campaigns/{account}/{campaign}/resume", web::post().to(campaigns::resume))
         .route("/campaigns/{account}/{campaign}/cancel", web::post().to(campaigns::cancel))
         .route("/campaigns/{account}/{campaign}/reconcile", web::post().to(campaigns::reconcile))
+        .route("/connections", web::get().to(connections::list))
+        .route("/connections/{id}", web::get().to(connections::show))
+        .route("/connections/{id}/hold", web::post().to(connections::hold))
+        .route("/connections/{id}/release", web::post().to(connections::release))
+        .route("/connections/{id}/check", web::post().to(connections::check))
+        .route("/connections/{id}/fix", web::post().to(connections::fix))
+        .route("/senders", web::get().to(senders::list))
+        .route("/senders/{number}", web::get().to(senders::show))
+        .route("/senders/{number}/hold", web::post().to(senders::hold))
+        .route("/senders/{number}/release", web::post().to(senders::release))
+        .route("/senders/{number}/check", web::post().to(senders::check))
+        .route("/senders/{number}/window", web::get().to(senders::show_window))
         .route("/callback-urls", web::get().to(callbacks::list))
         .route("/callback-urls/{id}", web::get().to(callbacks::show))
         .route("/callback-urls/{id}/release", web::post().to(callbacks::release))

@@ -15,12 +15,15 @@ mod callback_url;
 mod callbacks;
 mod campaign;
 mod campaigns;
+mod channel_check;
 mod chart;
+mod connections;
 mod frame;
 mod guard;
 mod kept;
 mod message;
 mod messages;
+mod numbers;
 mod overview;
 mod sign_in;
 mod tokens;
@@ -62,6 +65,16 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(campaign::routes())
         .configure(callbacks::routes)
         .route("/unrecognized", web::get().to(kept::list))
+        .route("/connections", web::get().to(connections::list))
+        .route("/connections/{id}", web::get().to(connections::show))
+        .route("/connections/{id}/hold", web::post().to(connections::hold))
+        .route("/connections/{id}/release", web::post().to(connections::release))
+        .route("/connections/{id}/check", web::post().to(channel_check::check_connection))
+        .route("/connections/{id}/fix", web::post().to(channel_check::fix))
+        .route("/numbers/{digits}", web::get().to(numbers::show))
+        .route("/numbers/{digits}/hold", web::post().to(numbers::hold))
+        .route("/numbers/{digits}/release", web::post().to(numbers::release))
+        .route("/numbers/{digits}/check", web::post().to(channel_check::check_number))
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))
         .route("/users/{name}/role", web::post().to(users::change_role))
