@@ -25,6 +25,8 @@ pub(super) struct Field {
     pub(super) hint: String,
     pub(super) input: Input,
     pub(super) placeholder: String,
+    /// A secret that cannot be taken away.
+    pub(super) required: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +51,13 @@ pub(super) enum Input {
 
 impl Field {
     pub(super) fn new(name: impl Into<String>, label: impl Into<String>, input: Input) -> Self {
-        Self { name: name.into(), label: label.into(), hint: String::new(), input, placeholder: String::new() }
+        let (name, label) = (name.into(), label.into());
+        Self { name, label, input, hint: String::new(), placeholder: String::new(), required: false }
+    }
+
+    #[must_use]
+    pub(super) fn required(self) -> Self {
+        Self { required: true, ..self }
     }
 
     #[must_use]
@@ -192,20 +200,20 @@ impl Filled {
     pub(super) fn part(&self, field: &Field) -> FieldPart {
         let is_secret = matches!(field.input, Input::Secret | Input::SecretUrl | Input::Secrets);
         let set = self.seen.as_ref().filter(|_| is_secret).and_then(|seen| seen.secrets.get(&field.name).cloned());
-        let choices = match field.input {
-            Input::Choice(choices) => choices,
-            Input::Boxes(choices) => choices,
+        let (choices, several) = match field.input {
+            Input::Choice(choices) => (choices, false),
+            Input::Boxes(choices) => (choices, true),
             Input::Text
             | Input::Secret
             | Input::SecretUrl
             | Input::Secrets
             | Input::Number
             | Input::Switch
-            | Input::List => &[],
+            | Input::List => (&[][..], false),
         };
-        let chosen = |value: &str| match field.input {
-            Input::Boxes(_) => self.is_ticked(&field.name, value),
-            _ => self.text(&field.name) == value,
+        let chosen = |value: &str| match several {
+            true => self.is_ticked(&field.name, value),
+            false => self.text(&field.name) == value,
         };
         FieldPart {
             id: field.name.replace('.', "-"),
@@ -230,7 +238,7 @@ impl Filled {
             },
             on: self.is_ticked(&field.name, "true"),
             choices: choices.iter().map(|(value, name)| Choice { value, name, chosen: chosen(value) }).collect(),
-            is_set: set.is_some(),
+            may_go: set.is_some() && !field.required,
             wrong: self.problems.get(&field.name).cloned(),
         }
     }
@@ -258,8 +266,8 @@ pub(super) struct FieldPart {
     placeholder: String,
     on: bool,
     choices: Vec<Choice>,
-    /// A secret that can be taken back.
-    is_set: bool,
+    /// A secret that can be taken away.
+    may_go: bool,
     wrong: Option<String>,
 }
 
@@ -333,7 +341,7 @@ mod tests {
 
         assert_eq!((filled.version(), filled.text("quiet_hours.from").as_str()), ("v1", "21:00"));
         assert_eq!(parts[0].wrong.as_deref(), Some("Is missing."));
-        assert!(parts[1].is_set && parts[1].value.is_empty() && parts[4].on);
+        assert!(parts[1].may_go && parts[1].value.is_empty() && parts[4].on);
         let ticked: Vec<bool> = parts[7].choices.iter().map(|choice| choice.chosen).collect();
         assert_eq!(ticked, [false, true]);
         assert_eq!(filled.elsewhere(&fields()), ["senders: Are elsewhere."]);
