@@ -15,6 +15,7 @@ use crate::domain::{
     outbound::SendRequest,
     phone::PhoneNumber,
     template::{ListedTemplate, Template},
+    time::UnixMillis,
 };
 
 /// One engagement platform's dialect.
@@ -168,6 +169,8 @@ pub struct CallerProof<'a> {
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
     /// The secret part of the URL, when it had one.
     pub url_token: Option<&'a str>,
+    /// When it was shown: some secrets end.
+    pub now: UnixMillis,
 }
 
 /// A request that we took, or that we had taken before.

@@ -147,8 +147,8 @@ pub struct SettingField {
     /// What a form calls it.
     pub label: &'static str,
     pub help: &'static str,
-    /// The only values that it may have; empty: any that `check` takes.
-    pub choices: &'static [&'static str],
+    /// The only values that it may have, each with its name; empty: any that `check` takes.
+    pub choices: &'static [(&'static str, &'static str)],
     /// A word of our choice that the provider must be told: a form offers one that nobody can guess.
     pub chosen_here: bool,
     /// Encrypted at rest, never shown again.

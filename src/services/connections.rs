@@ -242,7 +242,7 @@ impl Connections {
         wanted: &[(RepairKind, String)],
         shown_url: &str,
     ) -> Result<Vec<Fixed>, Refusal> {
-        require(actor, Permission::ManageQueues)?;
+        require(actor, Permission::ManageConfiguration)?;
         let snapshot = self.snapshot().await?;
         let connection = snapshot.connection(id).ok_or_else(|| no_connection(id))?;
         let url = self.public_webhook_url(connection)?;
@@ -422,7 +422,11 @@ fn repair_named(
 pub fn sender_named<'a>(snapshot: &'a Snapshot, digits: &str) -> Result<&'a Arc<Sender>, Refusal> {
     let wanted = digits.trim_start_matches('+');
     let sender = snapshot.senders().find(|sender| sender.number.digits() == wanted);
-    sender.ok_or_else(|| Refusal::NotFound(format!("there is no number {digits}; give it with its country code")))
+    sender.ok_or_else(|| no_number(digits))
+}
+
+pub fn no_number(digits: &str) -> Refusal {
+    Refusal::NotFound(format!("there is no number {digits}; give it with its country code"))
 }
 
 fn no_connection(id: &str) -> Refusal {

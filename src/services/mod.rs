@@ -9,6 +9,7 @@ pub mod callbacks;
 pub mod campaigns;
 pub mod channels;
 pub mod check;
+pub mod configure;
 pub mod connections;
 pub mod directory;
 pub mod disk;

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::web::{Data, Json, Path};
+use actix_web::{
+    HttpResponse,
+    web::{Data, Json, Path},
+};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
@@ -20,10 +24,11 @@ use crate::{
     http::Parts,
     providers,
     services::{
+        configure::{Configuring, Kind, Patch, Subject},
         connections::{CheckedChannel, ConnectionStanding, Fixed, TokenState},
         masking,
     },
-    store::alarms::AlarmRecord,
+    store::{alarms::AlarmRecord, configuration::Configuration},
 };
 
 #[derive(Serialize, ToSchema)]
@@ -54,6 +59,34 @@ pub struct Connection {
     #[schema(example = json!({"access_token": 1, "app_secret": 1, "verify_token": 1}))]
     secrets: BTreeMap<String, usize>,
     senders: Vec<Sender>,
+    /// To be given with a change, so that nobody else's is overwritten. None of what was taken away meanwhile.
+    #[schema(example = "0f2c9a4be18d73560f2c9a4b")]
+    version: Option<String>,
+}
+
+/// What a connection is given: keys and values as in the apply file. Secrets are written and never read; a list of them is valid
+/// at the same time, the first is used.
+#[derive(Deserialize, ToSchema)]
+#[schema(value_type = Object, example = json!({
+    "id": "meta-main", "provider": "meta", "access_token": "EAAG…", "app_secret": "0123…", "verify_token": "choose-one"
+}))]
+pub struct NewConnection(Patch);
+
+/// What shall be different: keys and values as in the apply file, `null` for the default; what is not named stays. With the
+/// `version` that was seen, a change that somebody else made meanwhile is not overwritten.
+#[derive(Deserialize, ToSchema)]
+#[schema(value_type = Object, example = json!({"access_token": ["EAAG…", "EAAB…"], "version": "0f2c9a4be18d73560f2c9a4b"}))]
+pub struct ConnectionChange(Patch);
+
+/// Takes the version out of what shall be different.
+pub(super) fn version_of(patch: &mut Patch) -> Result<Option<String>, Problem> {
+    match patch.remove("version") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(version)) => Ok(Some(version)),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Err(Problem::of_field("version", "must be a text, as it was given"))
+        }
+    }
 }
 
 /// Why nothing is sent, and since when.
@@ -205,7 +238,50 @@ pub struct RepairDone {
 )]
 pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<ConnectionList>, Problem> {
     let standing = parts.connections.list(&caller.0).await?;
-    Ok(Json(ConnectionList { connections: standing.iter().map(|one| connection(&caller.0, one)).collect() }))
+    let versions = Versions::read(&parts, &caller.0).await?;
+    Ok(Json(ConnectionList { connections: standing.iter().map(|one| connection(&caller.0, one, &versions)).collect() }))
+}
+
+/// Add a connection. Then give its webhook URL and verify token to the provider.
+#[utoipa::path(
+    post, path = "/api/v1/connections", tag = "connections", operation_id = "add_connection", security(("token" = [])),
+    request_body = NewConnection,
+    responses(
+        (status = 201, description = "Added", body = Connection),
+        (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Fields must be changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn add(parts: Data<Parts>, caller: Caller, body: Json<NewConnection>) -> Result<HttpResponse, Problem> {
+    let written = parts.configuring.add(&caller.0, Kind::Connection, &body.0.0).await?;
+    Ok(HttpResponse::Created().json(answer(&parts, &caller.0, written.seen.text("id")).await?))
+}
+
+/// Change a connection. A hold stays until it is released.
+#[utoipa::path(
+    patch, path = "/api/v1/connections/{id}", tag = "connections", operation_id = "change_connection", security(("token" = [])),
+    params(("id" = String, Path, description = "The connection", example = "meta-main")), request_body = ConnectionChange,
+    responses(
+        (status = 200, description = "As it is now", body = Connection),
+        (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such connection", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Somebody else changed it meanwhile", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Fields must be changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn change(
+    parts: Data<Parts>,
+    caller: Caller,
+    id: Path<String>,
+    body: Json<ConnectionChange>,
+) -> Result<Json<Connection>, Problem> {
+    let mut patch = body.into_inner().0;
+    let version = version_of(&mut patch)?;
+    let subject = Subject::Connection(id.clone());
+    parts.configuring.change(&caller.0, &subject, &patch, version.as_deref()).await?;
+    Ok(Json(answer(&parts, &caller.0, &id).await?))
 }
 
 /// One connection with its numbers, and how it stands.
@@ -219,7 +295,7 @@ pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<ConnectionL
     )
 )]
 pub async fn show(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Result<Json<Connection>, Problem> {
-    Ok(Json(connection(&caller.0, &parts.connections.one(&caller.0, &id).await?)))
+    Ok(Json(answer(&parts, &caller.0, &id).await?))
 }
 
 /// Stop sending through a connection. Messages are still accepted, and wait until it is released or they expire.
@@ -305,7 +381,28 @@ pub async fn fix(
     Ok(Json(FixAnswer { repairs: fixed.into_iter().map(|fixed| repair_done(&caller.0, fixed)).collect() }))
 }
 
-fn connection(actor: &Actor, standing: &ConnectionStanding) -> Connection {
+async fn answer(parts: &Parts, actor: &Actor, id: &str) -> Result<Connection, Problem> {
+    let standing = parts.connections.one(actor, id).await?;
+    Ok(connection(actor, &standing, &Versions::read(parts, actor).await?))
+}
+
+/// By which changes of connections and numbers are told from each other.
+pub(super) struct Versions<'a> {
+    configuring: &'a Configuring,
+    stored: Configuration,
+}
+
+impl<'a> Versions<'a> {
+    pub(super) async fn read(parts: &'a Parts, actor: &Actor) -> Result<Self, Problem> {
+        Ok(Self { configuring: &parts.configuring, stored: parts.configuring.stored(actor).await? })
+    }
+
+    pub(super) fn of(&self, subject: &Subject) -> Option<String> {
+        self.configuring.seen_in(&self.stored, subject).map(|seen| seen.version)
+    }
+}
+
+fn connection(actor: &Actor, standing: &ConnectionStanding, versions: &Versions<'_>) -> Connection {
     let connection = &standing.connection;
     let fields = providers::find(&connection.provider).map_or(&[][..], |provider| provider.settings());
     let settings = fields.iter().filter(|field| !field.secret);
@@ -320,7 +417,8 @@ fn connection(actor: &Actor, standing: &ConnectionStanding) -> Connection {
         alarms: alarm_texts(actor, &standing.alarms),
         settings: settings.map(|field| (field.name.to_owned(), connection.setting(field.name).to_owned())).collect(),
         secrets: secrets.map(|field| (field.name.to_owned(), connection.secrets(field.name).len())).collect(),
-        senders: standing.numbers.iter().map(|number| sender(actor, number)).collect(),
+        senders: standing.numbers.iter().map(|number| sender(actor, number, versions)).collect(),
+        version: versions.of(&Subject::Connection(connection.id.clone())),
     }
 }
 

@@ -1,19 +1,25 @@
 //! Business numbers: how each stands, stopping one and letting it go on, asking the provider about it, and whose window is open.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{
+    HttpResponse,
+    web::{Data, Json, Path, Query},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Caller,
-    connections::{ChannelCheck, HeldNow, HoldAnswer, HoldReason, ReleasedNow, alarm_texts, channel_check},
+    connections::{
+        ChannelCheck, HeldNow, HoldAnswer, HoldReason, ReleasedNow, Versions, alarm_texts, channel_check, version_of,
+    },
     problem::Problem,
 };
 use crate::{
     domain::{operator::Actor, phone::PhoneNumber},
     http::Parts,
     services::{
-        connections::NumberStanding,
+        configure::{Kind, Patch, Subject},
+        connections::{NumberStanding, no_number},
         masking,
         window::{Window, window},
     },
@@ -54,7 +60,24 @@ pub struct Sender {
     provider_view: ProviderView,
     messaging_limit: Option<LimitAnswer>,
     queue: Queue,
+    /// To be given with a change, so that nobody else's is overwritten. None of what was taken away meanwhile.
+    #[schema(example = "0f2c9a4be18d73560f2c9a4b")]
+    version: Option<String>,
 }
+
+/// What a number is given: keys and values as in the apply file, and its `account`.
+#[derive(Deserialize, ToSchema)]
+#[schema(value_type = Object, example = json!({
+    "account": "acme", "number": "+918880110033", "connection": "meta-main", "phone_number_id": "100000000000002",
+    "waba_id": "200000000000001", "messages_per_second": 80
+}))]
+pub struct NewSender(Patch);
+
+/// What shall be different: keys and values as in the apply file, `null` for the default; what is not named stays. With the
+/// `version` that was seen, a change that somebody else made meanwhile is not overwritten.
+#[derive(Deserialize, ToSchema)]
+#[schema(value_type = Object, example = json!({"messages_per_second": 1000, "version": "0f2c9a4be18d73560f2c9a4b"}))]
+pub struct SenderChange(Patch);
 
 /// As the provider saw the number when it was last asked.
 #[derive(Serialize, ToSchema)]
@@ -139,7 +162,49 @@ pub struct WindowAnswer {
 )]
 pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<SenderList>, Problem> {
     let numbers = parts.connections.numbers(&caller.0).await?;
-    Ok(Json(SenderList { senders: numbers.iter().map(|number| sender(&caller.0, number)).collect() }))
+    let versions = Versions::read(&parts, &caller.0).await?;
+    Ok(Json(SenderList { senders: numbers.iter().map(|number| sender(&caller.0, number, &versions)).collect() }))
+}
+
+/// Add a business number to an account.
+#[utoipa::path(
+    post, path = "/api/v1/senders", tag = "connections", operation_id = "add_sender", security(("token" = [])), request_body = NewSender,
+    responses(
+        (status = 201, description = "Added", body = Sender),
+        (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Fields must be changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn add(parts: Data<Parts>, caller: Caller, body: Json<NewSender>) -> Result<HttpResponse, Problem> {
+    let written = parts.configuring.add(&caller.0, Kind::Sender, &body.0.0).await?;
+    Ok(HttpResponse::Created().json(answer(&parts, &caller.0, written.seen.text("number")).await?))
+}
+
+/// Change a business number. Its account stays.
+#[utoipa::path(
+    patch, path = "/api/v1/senders/{number}", tag = "connections", operation_id = "change_sender", security(("token" = [])),
+    params(("number" = String, Path, description = "With country code", example = "918880110022")), request_body = SenderChange,
+    responses(
+        (status = 200, description = "As it is now", body = Sender),
+        (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such number", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Somebody else changed it meanwhile", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Fields must be changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn change(
+    parts: Data<Parts>,
+    caller: Caller,
+    number: Path<String>,
+    body: Json<SenderChange>,
+) -> Result<Json<Sender>, Problem> {
+    let mut patch = body.into_inner().0;
+    let version = version_of(&mut patch)?;
+    let subject = PhoneNumber::from_international(&number).map(Subject::Sender).ok_or_else(|| no_number(&number))?;
+    parts.configuring.change(&caller.0, &subject, &patch, version.as_deref()).await?;
+    Ok(Json(answer(&parts, &caller.0, &number).await?))
 }
 
 /// One business number and how it stands.
@@ -153,7 +218,7 @@ pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<SenderList>
     )
 )]
 pub async fn show(parts: Data<Parts>, caller: Caller, number: Path<String>) -> Result<Json<Sender>, Problem> {
-    Ok(Json(sender(&caller.0, &parts.connections.number(&caller.0, &number).await?)))
+    Ok(Json(answer(&parts, &caller.0, &number).await?))
 }
 
 /// Stop sending from a number. Messages are still accepted, and wait until it is released or they expire.
@@ -246,7 +311,12 @@ pub async fn show_window(
     }))
 }
 
-pub(super) fn sender(actor: &Actor, standing: &NumberStanding) -> Sender {
+async fn answer(parts: &Parts, actor: &Actor, number: &str) -> Result<Sender, Problem> {
+    let standing = parts.connections.number(actor, number).await?;
+    Ok(sender(actor, &standing, &Versions::read(parts, actor).await?))
+}
+
+pub(super) fn sender(actor: &Actor, standing: &NumberStanding, versions: &Versions<'_>) -> Sender {
     let NumberStanding { sender, account, limit, queue, owner, .. } = standing;
     Sender {
         number: sender.number.as_e164().to_owned(),
@@ -275,6 +345,7 @@ pub(super) fn sender(actor: &Actor, standing: &NumberStanding) -> Sender {
             unknown: queue.unknown,
             instance: owner.clone(),
         },
+        version: versions.of(&Subject::Sender(sender.number.clone())),
     }
 }
 

@@ -98,7 +98,7 @@ impl CheckPart {
             path,
             csrf: csrf.to_owned(),
             may_check: actor.may(Permission::ManageQueues),
-            may_fix: actor.may(Permission::ManageQueues),
+            may_fix: actor.may(Permission::ManageConfiguration),
             done: vec![],
             found: None,
         }

@@ -41,6 +41,7 @@ struct ListPage {
     frame: Frame,
     connections: Vec<ConnectionRow>,
     numbers: Vec<NumberRow>,
+    may_configure: bool,
 }
 
 struct ConnectionRow {
@@ -90,6 +91,7 @@ struct Page {
     numbers: Vec<NumberRow>,
     path: String,
     may_manage: bool,
+    may_configure: bool,
 }
 
 /// Why something is on hold, and since when.
@@ -131,6 +133,7 @@ pub(super) async fn list(request: HttpRequest, parts: Data<Parts>, visitor: Visi
         frame: Frame::new(&request, &visitor, TITLE, PATH),
         connections: standing.iter().map(|connection| connection_row(actor, connection)).collect(),
         numbers,
+        may_configure: actor.may(Permission::ManageConfiguration),
     })
 }
 
@@ -188,6 +191,7 @@ async fn connection_page(request: &HttpRequest, parts: &Parts, visitor: &Visitor
         check: CheckPart::before(actor, &visitor.csrf, path.clone()),
         numbers: standing.numbers.iter().map(|number| number_row(actor, number)).collect(),
         may_manage: actor.may(Permission::ManageQueues),
+        may_configure: actor.may(Permission::ManageConfiguration),
         path,
     })
 }

@@ -95,7 +95,7 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 9] = [
 ];
 
 /// What pages say when they come after a change, by the word in their address.
-const DONE: [(&str, &str); 15] = [
+const DONE: [(&str, &str); 16] = [
     ("paused", "It is paused: what waits of it stays, and so does what arrives. Messages expire all the same."),
     ("resumed", "It goes on: what was kept back is put into the queues within seconds."),
     ("cancelling", "It is being cancelled. You can leave this page."),
@@ -103,6 +103,7 @@ const DONE: [(&str, &str); 15] = [
     ("replay", "It is told again; how far that has come stands below."),
     ("stopped", "The replay is ended; what is in flight is still finished."),
     ("released", "The URL is tried now."),
+    ("saved", "It is saved; running instances take it over within seconds."),
     ("held", "It is on hold; running instances notice within two seconds."),
     ("going", "It is released: what waits goes on within seconds."),
     ("role", "The role is changed."),

@@ -17,12 +17,15 @@ mod campaign;
 mod campaigns;
 mod channel_check;
 mod chart;
+mod connection_form;
 mod connections;
+mod fields;
 mod frame;
 mod guard;
 mod kept;
 mod message;
 mod messages;
+mod number_form;
 mod numbers;
 mod overview;
 mod sign_in;
@@ -66,12 +69,21 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .configure(callbacks::routes)
         .route("/unrecognized", web::get().to(kept::list))
         .route("/connections", web::get().to(connections::list))
+        .route("/connections/new", web::get().to(connection_form::new))
+        .route("/connections/new", web::post().to(connection_form::add))
         .route("/connections/{id}", web::get().to(connections::show))
+        .route("/connections/{id}/edit", web::get().to(connection_form::edit))
+        .route("/connections/{id}/edit", web::post().to(connection_form::change))
+        .route("/connections/{id}/word", web::post().to(connection_form::new_word))
         .route("/connections/{id}/hold", web::post().to(connections::hold))
         .route("/connections/{id}/release", web::post().to(connections::release))
         .route("/connections/{id}/check", web::post().to(channel_check::check_connection))
         .route("/connections/{id}/fix", web::post().to(channel_check::fix))
+        .route("/numbers/new", web::get().to(number_form::new))
+        .route("/numbers/new", web::post().to(number_form::add))
         .route("/numbers/{digits}", web::get().to(numbers::show))
+        .route("/numbers/{digits}/edit", web::get().to(number_form::edit))
+        .route("/numbers/{digits}/edit", web::post().to(number_form::change))
         .route("/numbers/{digits}/hold", web::post().to(numbers::hold))
         .route("/numbers/{digits}/release", web::post().to(numbers::release))
         .route("/numbers/{digits}/check", web::post().to(channel_check::check_number))

@@ -54,6 +54,7 @@ struct Page {
     window: Option<WindowPart>,
     path: String,
     may_manage: bool,
+    may_configure: bool,
 }
 
 /// The number as the provider saw it last.
@@ -117,6 +118,7 @@ pub(super) async fn show(
         window: window_part(&parts, actor, &standing, &phone).await?,
         phone,
         may_manage: actor.may(Permission::ManageQueues),
+        may_configure: actor.may(Permission::ManageConfiguration),
         path,
     })
 }

@@ -29,8 +29,16 @@ pub(super) fn speaks_for(account: &Account, proof: &CallerProof<'_>) -> bool {
 fn account_id_and_passcode(account: &Account, proof: &CallerProof<'_>) -> Choice {
     let id = equal((proof.header)(ACCOUNT_ID_HEADER), &account.policy.platform_account_id);
     let shown = (proof.header)(PASSCODE_HEADER);
-    let passcodes = account.credentials.passcodes.iter();
-    id & passcodes.fold(Choice::from(0), |any, passcode| any | is_secret(shown, passcode))
+    let any_of = |passcodes: &[SecretString]| {
+        passcodes.iter().fold(Choice::from(0), |any, passcode| any | is_secret(shown, passcode))
+    };
+    // Those that ended are compared like the others: that they did takes no other time.
+    let old = account
+        .credentials
+        .old_passcodes
+        .as_ref()
+        .map_or(Choice::from(0), |old| any_of(&old.passcodes) & Choice::from(u8::from(proof.now < old.until)));
+    id & (any_of(&account.credentials.passcodes) | old)
 }
 
 /// `Authorization: Basic …`
@@ -87,9 +95,12 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        account::{AccountPolicy, Credentials},
+        account::{AccountPolicy, Credentials, OldPasscodes},
         ids::AccountKey,
+        time::UnixMillis,
     };
+
+    const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 
     fn account(credentials: Credentials) -> Account {
         Account {
@@ -105,7 +116,7 @@ mod tests {
 
     fn accepts(credentials: &Credentials, headers: &[(&str, &str)], url_token: Option<&str>) -> bool {
         let header = |name: &str| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
-        speaks_for(&account(credentials.clone()), &CallerProof { header: &header, url_token })
+        speaks_for(&account(credentials.clone()), &CallerProof { header: &header, url_token, now: NOW })
     }
 
     #[test]
@@ -120,6 +131,23 @@ mod tests {
         assert!(!call("TEST-ACC-2", "new-pass"));
         assert!(!accepts(&credentials, &[(PASSCODE_HEADER, "new-pass")], None));
         assert!(!accepts(&credentials, &[(ACCOUNT_ID_HEADER, "TEST-ACC-1")], None));
+    }
+
+    #[test]
+    fn a_passcode_that_was_replaced_is_taken_until_its_time_is_over() {
+        let with_old_until = |until| Credentials {
+            passcodes: vec!["new-pass".into()],
+            old_passcodes: Some(OldPasscodes { passcodes: vec!["old-pass".into()], until: UnixMillis(until) }),
+            ..Credentials::default()
+        };
+        let call = |credentials: &Credentials, passcode| {
+            accepts(credentials, &[(ACCOUNT_ID_HEADER, "TEST-ACC-1"), (PASSCODE_HEADER, passcode)], None)
+        };
+
+        let (still, over) = (with_old_until(NOW.0 + 1), with_old_until(NOW.0));
+        assert!(call(&still, "old-pass") && call(&still, "new-pass"));
+        assert!(!call(&over, "old-pass") && call(&over, "new-pass"));
+        assert!(!call(&still, "older-pass") && !call(&still, ""));
     }
 
     #[test]
@@ -175,6 +203,7 @@ mod tests {
         assert!(!accepts(&Credentials::default(), &everything, Some("")));
         let empty = Credentials {
             passcodes: vec!["".into()],
+            old_passcodes: None,
             basic: Some((String::new(), "".into())),
             bearer_token: Some("".into()),
             url_token: Some("".into()),

@@ -71,7 +71,10 @@ pub(super) const SETTINGS: &[SettingField] = &[
     SettingField {
         name: "marketing_endpoint",
         label: "Marketing templates go to",
-        choices: &[MESSAGES, MARKETING_MESSAGES],
+        choices: &[
+            (MESSAGES, "messages, as all others"),
+            (MARKETING_MESSAGES, "marketing_messages, the Marketing Messages API"),
+        ],
         chosen_here: false,
         help: "Where marketing templates go first: messages or marketing_messages (the Marketing Messages API)",
         secret: false,
@@ -83,7 +86,7 @@ pub(super) const SETTINGS: &[SettingField] = &[
     SettingField {
         name: Sharing::SETTING,
         label: "Messaging limit shared by",
-        choices: &Sharing::WORDS,
+        choices: &Sharing::NAMED,
         chosen_here: false,
         help: "Whose numbers share a messaging limit: those of a waba, all of this connection (its WABAs are of one business \
                portfolio), or off: new people are not counted",
