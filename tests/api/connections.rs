@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person};
+use crate::harness::{Database, Message, NUMBER_ID, OTHER_NUMBER, TestApp, WABA_ID, on_each_database, person};
 
 const CONNECTION: &str = "/console/connections/meta-main";
 const NUMBER: &str = "/console/numbers/918880110022";
@@ -237,10 +237,171 @@ async fn whose_window_is_open_is_told_by_what_they_wrote(database: Database) {
     app.finish().await;
 }
 
+async fn a_connection_is_added_by_the_form_that_its_provider_wants(database: Database) {
+    let app = start(database).await;
+    let asha = app.first_owner().await;
+    let cara = app.another(&asha, "cara", "read-only").await;
+    let url = "/console/connections/new";
+    assert_eq!(cara.get(url).await.status, 403);
+    assert_eq!(cara.post(url, &[("id", "meta-two")]).await.status, 403);
+    let form = asha.get(url).await;
+    for name in ["id", "access_token", "app_secret", "verify_token", "base_url", "api_version", "marketing_endpoint"] {
+        assert!(form.text.contains(&format!("name=\"{name}\"")), "{name} is missing in {form:?}");
+    }
+    let bad = [("id", "Meta Two"), ("provider", "meta"), ("access_token", "EAAG-secret"), ("api_version", "26")];
+    let refused = asha.post(url, &bad).await;
+    for part in ["a-z, 0-9 and -", "Must be a version of Graph", "Is missing", "value=\"Meta Two\"", "value=\"26\""] {
+        assert!(refused.status == 422 && refused.text.contains(part), "{part} is missing in {refused:?}");
+    }
+    assert!(!refused.text.contains("EAAG-secret"), "no secret comes back");
+
+    let base_url = app.simulator_url().to_owned();
+    let good = [
+        ("id", "meta-two"),
+        ("provider", "meta"),
+        ("access_token", "simulator-access-token"),
+        ("app_secret", "simulator-app-secret"),
+        ("base_url", &base_url),
+    ];
+    let added = asha.post(url, &good).await;
+    let word = added.between("<code id=\"secret\">", "</code>");
+    assert!(added.text.contains(&app.at("/webhooks/meta/meta-two")) && word.len() >= 32, "{added:?}");
+    let handshake =
+        format!("/webhooks/meta/meta-two?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={word}");
+    app.until("the bridge knows it", async || asha.get(&handshake).await.text == "1158201444").await;
+    assert_eq!(asha.post(url, &good).await.status, 422, "there is one already");
+
+    let edit = "/console/connections/meta-two/edit";
+    let form = asha.get(edit).await;
+    assert!(!form.text.contains("simulator-access-token") && form.text.contains("Leave empty to keep it"), "{form:?}");
+    let version = form.between("name=\"version\" value=\"", "\"");
+    let fields = |api_version| {
+        [
+            ("version", version.as_str()),
+            ("access_token", ""),
+            ("app_secret", ""),
+            ("base_url", &base_url),
+            ("api_version", api_version),
+        ]
+    };
+    assert_eq!(asha.post(edit, &fields("26")).await.status, 422);
+    let saved = asha.post(edit, &fields("v25.0")).await;
+    assert_eq!(
+        (saved.status, saved.header("location")),
+        (303, "/console/connections/meta-two?done=saved"),
+        "{saved:?}"
+    );
+    assert_eq!(asha.post(edit, &fields("v24.0")).await.status, 409, "it was changed meanwhile");
+    let stored = app.store.load_configuration().await.expect("readable");
+    let connection = stored.connection("meta-two").expect("it was added");
+    assert_eq!((connection.setting("api_version"), connection.secrets("access_token").len()), ("v25.0", 1));
+    let line = &app.store.audit_lines(None, 1).await.expect("readable")[0];
+    assert_eq!(
+        (line.action.as_str(), line.before.as_deref()),
+        ("change connection", Some(r#"{"api_version":"v26.0"}"#))
+    );
+
+    let another = asha.post("/console/connections/meta-two/word", &[]).await;
+    let another = another.between("<code id=\"secret\">", "</code>");
+    assert_ne!(another, word);
+    assert_eq!(asha.get("/console/connections/nosuch/edit").await.status, 404);
+    app.leave().await;
+}
+
+async fn a_number_is_added_sends_and_is_changed(database: Database) {
+    let app = TestApp::start(database).await;
+    let asha = app.first_owner().await;
+    let url = "/console/numbers/new";
+    let form = asha.get(url).await;
+    assert!(form.text.contains(">acme</option>") && form.text.contains("meta-main (meta)"), "{form:?}");
+    let taken =
+        [("account", "acme"), ("connection", "meta-main"), ("number", "+918880110022"), ("phone_number_id", "a b")];
+    let refused = asha.post(url, &taken).await;
+    for part in ["Is taken", "1 to 64 characters", "Is missing"] {
+        assert!(refused.status == 422 && refused.text.contains(part), "{part} is missing in {refused:?}");
+    }
+    let fresh = [
+        ("account", "acme"),
+        ("connection", "meta-main"),
+        ("number", OTHER_NUMBER),
+        ("phone_number_id", "100000000000002"),
+        ("waba_id", WABA_ID),
+        ("messages_per_second", "1000"),
+    ];
+    let added = asha.post(url, &fresh).await;
+    assert_eq!(
+        (added.status, added.header("location")),
+        (303, "/console/numbers/918880110033?done=saved"),
+        "{added:?}"
+    );
+    app.until("the bridge knows it", async || app.directory().snapshot().senders().count() == 2).await;
+    assert!(asha.get("/console/numbers/918880110033").await.text.contains("100000000000002"));
+
+    let edit = "/console/numbers/918880110033/edit";
+    let version = asha.get(edit).await.between("name=\"version\" value=\"", "\"");
+    let fields = |pace| {
+        [
+            ("version", version.as_str()),
+            ("connection", "meta-main"),
+            ("phone_number_id", "100000000000002"),
+            ("waba_id", WABA_ID),
+            ("messages_per_second", pace),
+        ]
+    };
+    let refused = asha.post(edit, &fields("many")).await;
+    assert!(refused.status == 422 && refused.text.contains("Must be a whole number from 1"), "{refused:?}");
+    assert_eq!(asha.post(edit, &fields("500")).await.status, 303);
+    let sender = async || app.store.load_configuration().await.expect("readable").senders.pop().expect("two numbers");
+    assert_eq!(sender().await.messages_per_second, 500);
+
+    let token = asha.make_token(&["messages:read", "configuration:manage"]).await;
+    let masked = asha.make_token(&["messages:read"]).await;
+    let patch = async |token: &str, body: Value| {
+        app.call(Method::PATCH, "/api/v1/senders/918880110033", token, Some(body)).await
+    };
+    assert_eq!(patch(&masked, json!({"messages_per_second": 80})).await.http_status, 403);
+    let changed = patch(&token, json!({"messages_per_second": 200, "location_name": "Acme House"})).await.body;
+    assert_eq!((&changed["messages_per_second"], &changed["location_name"]), (&json!(200), &json!("Acme House")));
+    let back = patch(&token, json!({"location_name": null, "version": changed["version"]})).await;
+    assert_eq!((back.http_status, &back.body["location_name"]), (200, &json!(null)), "{back:?}");
+    assert_eq!(patch(&token, json!({"messages_per_second": 1, "version": changed["version"]})).await.http_status, 409);
+    let refused = patch(&token, json!({"account": "globex", "colour": "red", "version": 7})).await;
+    assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!("version")), "{refused:?}");
+    let refused = patch(&token, json!({"account": "globex", "colour": "red"})).await;
+    let fields: Vec<_> =
+        refused.body["problems"].as_array().expect("problems").iter().map(|it| it["field"].clone()).collect();
+    assert!(fields.contains(&json!("account")) && fields.contains(&json!("colour")), "{refused:?}");
+    let call = async |method: Method, path: &str, body: Value| {
+        app.call(method, &format!("/api/v1/{path}"), &token, Some(body)).await
+    };
+    let third = json!({"account": "acme", "number": "+918880110044", "connection": "meta-main", "phone_number_id": "100000000000003", "waba_id": WABA_ID});
+    let third = call(Method::POST, "senders", third).await;
+    assert_eq!((third.http_status, &third.body["messages_per_second"]), (201, &json!(80)), "{third:?}");
+    let connection = json!({"id": "meta-three", "provider": "meta", "access_token": ["one", "two"], "app_secret": "s", "verify_token": "v"});
+    let connection = call(Method::POST, "connections", connection).await;
+    assert_eq!(
+        (connection.http_status, &connection.body["secrets"]["access_token"]),
+        (201, &json!(2)),
+        "{connection:?}"
+    );
+    let changed =
+        call(Method::PATCH, "connections/meta-three", json!({"access_token": "three", "messaging_limit": "off"}))
+            .await
+            .body;
+    assert_eq!(
+        (&changed["secrets"]["access_token"], &changed["settings"]["messaging_limit"]),
+        (&json!(1), &json!("off"))
+    );
+    assert!(!changed.to_string().contains("\"three\""), "no secret is told: {changed:#}");
+    app.leave().await;
+}
+
 on_each_database!(
     how_they_stand_is_told_from_what_is_known,
     a_hold_has_a_reason_and_a_line_in_the_audit_log_wherever_it_is_made,
     a_check_says_of_everything_how_it_is_and_how_long_it_took,
     a_subscription_is_repaired_by_the_very_request_that_was_shown,
     whose_window_is_open_is_told_by_what_they_wrote,
+    a_connection_is_added_by_the_form_that_its_provider_wants,
+    a_number_is_added_sends_and_is_changed,
 );
