@@ -90,7 +90,7 @@ pub(super) async fn add(
     let entered = Entered::read(&body);
     let provider = provider_named(entered.text("provider"))?;
     let mut patch = entered.patch(&[name_field()]);
-    patch.extend(entered.patch(&fields_of(provider)));
+    patch.extend(entered.patch(&fields_of(provider, true)));
     patch.insert("provider".to_owned(), provider.slug().into());
     let word = choose_word(provider, &mut patch);
     match parts.configuring.add(&visitor.actor, Kind::Connection, &patch).await {
@@ -130,7 +130,7 @@ pub(super) async fn change(
 ) -> Result<HttpResponse, Trouble> {
     let entered = Entered::read(&body);
     let (seen, provider) = seen(&parts, &visitor, &id).await?;
-    let patch = entered.patch(&fields_of(provider));
+    let patch = entered.patch(&fields_of(provider, false));
     let subject = Subject::Connection(id.clone());
     match parts.configuring.change(&visitor.actor, &subject, &patch, Some(entered.text("version"))).await {
         Ok(_) => Ok(see_other(&format!("{PATH}/{}?done=saved", *id))),
@@ -199,7 +199,7 @@ fn form(
 ) -> Page {
     let id = filled.seen.as_ref().map(|seen| seen.text("id").to_owned());
     let title = id.clone().unwrap_or_else(|| "Add a connection".to_owned());
-    let fields = fields_of(provider);
+    let fields = fields_of(provider, id.is_none());
     let (needed, more): (Vec<Field>, Vec<Field>) =
         fields.iter().cloned().partition(|field| is_needed(provider, &field.name));
     let name = if id.is_none() { vec![name_field()] } else { vec![] };
@@ -221,24 +221,28 @@ fn form(
 
 fn name_field() -> Field {
     Field::new("id", "Name", Input::Text)
-        .hint("a-z, 0-9 and -; it is a part of the webhook URL and never changes")
+        .hint("Of a-z, 0-9 and -; it is a part of the webhook URL and never changes")
         .placeholder("meta-main")
 }
 
 /// What the form asks for, from the provider's own list.
-fn fields_of(provider: &dyn Provider) -> Vec<Field> {
-    provider.settings().iter().map(field).collect()
+fn fields_of(provider: &dyn Provider, is_new: bool) -> Vec<Field> {
+    provider.settings().iter().map(|setting| field(setting, is_new)).collect()
 }
 
-fn field(setting: &SettingField) -> Field {
+fn field(setting: &SettingField, is_new: bool) -> Field {
     let input = match setting {
         SettingField { secret: true, list: true, .. } => Input::Secrets,
         SettingField { secret: true, list: false, .. } => Input::Secret,
         SettingField { choices: [_, ..], .. } => Input::Choice(setting.choices),
         SettingField { .. } => Input::Text,
     };
-    let one_a_line = if setting.list { "; one a line" } else { "" };
-    let made_here = if setting.chosen_here { "; empty: one that nobody can guess is made" } else { "" };
+    let one_a_line = match (setting.list, is_new) {
+        (true, true) => "; one a line",
+        (true, false) => "; one a line. What is entered takes the place of all that are set",
+        (false, _) => "",
+    };
+    let made_here = if setting.chosen_here && is_new { ". Left empty, one is made that nobody can guess" } else { "" };
     let field = Field::new(setting.name, setting.label, input)
         .hint(format!("{}{one_a_line}{made_here}", setting.help))
         .placeholder(setting.default.unwrap_or_default());

@@ -72,7 +72,7 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 9] = [
     ),
     (
         "/console/connections",
-        "Connections and numbers",
+        "Connections",
         Some("Set up"),
         Permission::ReadMessages,
         "M6.5 9.5 9.5 6.5M7 4.7l1.6-1.6a2.9 2.9 0 0 1 4.1 4.1L11.3 8.8M9 11.3l-1.6 1.6a2.9 2.9 0 0 1-4.1-4.1L4.7 7.2",
@@ -181,6 +181,10 @@ pub(super) fn wants_part(request: &HttpRequest) -> bool {
 
 /// A service's words as a sentence of a page.
 pub(super) fn sentence(words: &str) -> String {
+    // A URL is written as it is.
+    if words.starts_with("http") {
+        return format!("{}.", words.trim_end_matches('.'));
+    }
     let mut letters = words.chars();
     let first: String = letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
     let end = if words.ends_with(['.', '!', '?', ')']) { "" } else { "." };

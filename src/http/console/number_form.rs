@@ -195,7 +195,7 @@ fn form(
 
 fn number_field() -> Field {
     Field::new("number", "Number", Input::Text)
-        .hint("with + and country code; it never changes")
+        .hint("With + and country code; it never changes")
         .placeholder("+918880110022")
 }
 
@@ -209,10 +209,10 @@ fn needed_fields() -> Vec<Field> {
             .hint("App dashboard → WhatsApp → API setup")
             .placeholder("100000000000001"),
         Field::new("waba_id", "WhatsApp business account id", Input::Text)
-            .hint("the same page; it owns the number and the templates")
+            .hint("The same page; it owns the number and the templates")
             .placeholder("200000000000001"),
         Field::new("messages_per_second", "Messages a second, at most", Input::Number)
-            .hint("what the provider allows this number: 80 at first, 1,000 at its high level")
+            .hint("What the provider allows this number: 80 at first, 1,000 at its high level")
             .placeholder("80"),
     ]
 }
@@ -220,10 +220,10 @@ fn needed_fields() -> Vec<Field> {
 fn more_fields() -> Vec<Field> {
     vec![
         Field::new("location_name", "Name of the place", Input::Text)
-            .hint("for location headers without one, which WhatsApp does not take"),
-        Field::new("location_address", "Address of the place", Input::Text).hint("the same"),
+            .hint("For location headers without one, which WhatsApp does not take"),
+        Field::new("location_address", "Address of the place", Input::Text).hint("The same"),
         Field::new("delivery_report_callback_url", "Delivery reports to", Input::SecretUrl)
-            .hint("only where this number has a URL other than its account’s"),
-        Field::new("inbound_message_callback_url", "Inbound messages to", Input::SecretUrl).hint("the same"),
+            .hint("Only where this number has a URL other than its account’s"),
+        Field::new("inbound_message_callback_url", "Inbound messages to", Input::SecretUrl).hint("The same"),
     ]
 }

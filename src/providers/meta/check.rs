@@ -61,7 +61,7 @@ pub(super) async fn check(
 ) -> Checked {
     let about = format!("connection {}", connection.id);
     let started = Instant::now();
-    let (findings, usable_token) = check_token(via, connection, &about).await;
+    let (findings, unseen) = check_token(via, connection, &about).await;
     let took = started.elapsed();
     let findings = findings.into_iter().map(|finding| finding.within(took)).collect();
     let mut checked = Checked { findings, numbers: vec![] };
@@ -70,10 +70,9 @@ pub(super) async fn check(
         accounts.entry(&sender.provider_account_id).or_default().push(sender);
     }
     for (account, senders) in accounts {
-        if usable_token {
-            checked.extend(check_account(via, connection, account, &senders, webhook_url).await);
-        } else {
-            checked.findings.extend(without_token(account, &senders));
+        match unseen {
+            None => checked.extend(check_account(via, connection, account, &senders, webhook_url).await),
+            Some(unseen) => checked.findings.extend(not_seen(account, &senders, unseen)),
         }
     }
     let started = Instant::now();
@@ -89,14 +88,21 @@ pub(super) async fn check(
     checked
 }
 
-/// What nobody can look at while the token is refused.
-fn without_token(account: &str, senders: &[&Arc<Sender>]) -> Vec<Finding> {
+/// Why nothing else can be looked at, and what to mend first.
+#[derive(Clone, Copy)]
+struct Unseen {
+    why: &'static str,
+    remedy: &'static str,
+}
+
+const UNREACHABLE: Unseen = Unseen { why: "Meta cannot be reached", remedy: "mend the way to Meta first" };
+const REFUSED: Unseen =
+    Unseen { why: "Meta says nothing without a token that it takes", remedy: "mend the access token first" };
+
+fn not_seen(account: &str, senders: &[&Arc<Sender>], Unseen { why, remedy }: Unseen) -> Vec<Finding> {
     const OF_ACCOUNT: [Topic; 2] = [Topic::Templates, Topic::Subscription];
     let unseen = |about: String, topics: &[Topic]| -> Vec<Finding> {
-        let unseen = |topic: &Topic| {
-            let (why, remedy) = ("Meta says nothing without a token that it takes", "mend the access token first");
-            Finding::not_checked(&about, why, remedy).on(*topic)
-        };
+        let unseen = |topic: &Topic| Finding::not_checked(&about, why, remedy).on(*topic);
         topics.iter().map(unseen).collect()
     };
     let mut findings = unseen(format!("business account {account}"), &OF_ACCOUNT);
@@ -107,20 +113,21 @@ fn without_token(account: &str, senders: &[&Arc<Sender>]) -> Vec<Finding> {
     findings
 }
 
-/// What is known of the token, and whether it is of any use.
-async fn check_token(via: &Exchange, connection: &Connection, about: &str) -> (Vec<Finding>, bool) {
+/// What is known of the token, and why it is of no use, when it is of none.
+async fn check_token(via: &Exchange, connection: &Connection, about: &str) -> (Vec<Finding>, Option<Unseen>) {
     let answer = match get(via, connection, &graph_url(connection, "me", "permissions")).await {
         Ok(answer) => answer,
         Err(refused) => {
             let finding = refused.finding(about, "ask Meta about the access token");
-            return (vec![finding.on(Topic::Credentials)], false);
+            let unseen = if refused.answered { REFUSED } else { UNREACHABLE };
+            return (vec![finding.on(Topic::Credentials)], Some(unseen));
         }
     };
     let mut findings: Vec<Finding> = clocks_apart(&answer).into_iter().collect();
     let refused = read(&answer).err();
     if let Some(refused) = refused.filter(|refused| refused.token) {
         findings.push(refused.finding(about, "use the access token").on(Topic::Credentials));
-        return (findings, false);
+        return (findings, Some(REFUSED));
     }
     let finding = match granted(&answer) {
         // Not every kind of token can be asked what it may; what needs a permission shows it below.
@@ -137,7 +144,7 @@ async fn check_token(via: &Exchange, connection: &Connection, about: &str) -> (V
         },
     };
     findings.push(finding.on(Topic::Credentials));
-    (findings, true)
+    (findings, None)
 }
 
 fn granted(answer: &Answer) -> Option<BTreeSet<String>> {
