@@ -25,8 +25,8 @@ use crate::{
     platforms,
     pulse::Health,
     services::{
-        accept::Acceptor, campaigns::Campaigns, configure::Configuring, directory::Directory, ingest::Ingestor,
-        media::Shelf, operators::Operators, traces::Traces,
+        accept::Acceptor, accounts::Accounts, campaigns::Campaigns, configure::Configuring, directory::Directory,
+        ingest::Ingestor, media::Shelf, operators::Operators, traces::Traces,
     },
     settings::Settings,
     store::Store,
@@ -43,7 +43,8 @@ pub struct Parts {
     pub traces: Traces,
     pub operators: Arc<Operators>,
     pub campaigns: Campaigns,
-    pub configuring: Configuring,
+    pub configuring: Arc<Configuring>,
+    pub accounts: Accounts,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.

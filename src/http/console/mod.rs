@@ -6,6 +6,9 @@
 //! ([`trouble`]). Nothing is loaded from elsewhere, and no script or style stands in a page.
 
 mod account;
+mod account_connect;
+mod account_settings;
+mod accounts;
 mod assets;
 mod audit;
 mod callback_event;
@@ -16,7 +19,6 @@ mod callbacks;
 mod campaign;
 mod campaigns;
 mod chart;
-#[cfg_attr(not(test), expect(dead_code, reason = "the forms that are made of it come next"))]
 mod fields;
 mod frame;
 mod guard;
@@ -63,6 +65,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/campaigns", web::get().to(campaigns::list))
         .service(campaign::routes())
         .configure(callbacks::routes)
+        .configure(accounts::routes)
         .route("/unrecognized", web::get().to(kept::list))
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))
