@@ -32,6 +32,7 @@ use crate::{
     pulse::Health,
     services::{
         accept::Acceptor,
+        accounts::Accounts,
         activity::Activity,
         alarms::AlarmWays,
         campaigns::Campaigns,
@@ -176,6 +177,7 @@ impl App {
         });
 
         let operators = Arc::new(Operators::new(store.clone(), &settings));
+        let configuring = Arc::new(Configuring::load(store.clone(), &settings).await?);
         let metrics = crate::telemetry::metrics_handle()?;
         let parts = Data::new(Parts {
             store: store.clone(),
@@ -212,7 +214,8 @@ impl App {
                 exchange,
                 messaging_limits.clone(),
             ),
-            configuring: Configuring::load(store.clone(), &settings).await?,
+            accounts: Accounts::new(store.clone(), configuring.clone(), platform_exchange(&settings)?),
+            configuring,
             health,
             metrics: metrics.clone(),
             webhook_room: BodyRoom::new(settings.limits.webhooks_waiting_bytes),

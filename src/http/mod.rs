@@ -25,8 +25,8 @@ use crate::{
     platforms,
     pulse::Health,
     services::{
-        accept::Acceptor, campaigns::Campaigns, configure::Configuring, connections::Connections, directory::Directory,
-        ingest::Ingestor, media::Shelf, operators::Operators, traces::Traces,
+        accept::Acceptor, accounts::Accounts, campaigns::Campaigns, configure::Configuring, connections::Connections,
+        directory::Directory, ingest::Ingestor, media::Shelf, operators::Operators, traces::Traces,
     },
     settings::Settings,
     store::Store,
@@ -44,7 +44,8 @@ pub struct Parts {
     pub operators: Arc<Operators>,
     pub campaigns: Campaigns,
     pub connections: Connections,
-    pub configuring: Configuring,
+    pub configuring: Arc<Configuring>,
+    pub accounts: Accounts,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.

@@ -1,6 +1,7 @@
 //! What the bridge does, one verb a file. Each opens with its steps.
 
 pub mod accept;
+pub mod accounts;
 pub mod activity;
 pub mod alarms;
 pub mod apply;

@@ -241,7 +241,7 @@ async fn a_connection_is_added_by_the_form_that_its_provider_wants(database: Dat
     let app = start(database).await;
     let asha = app.first_owner().await;
     let cara = app.another(&asha, "cara", "read-only").await;
-    let url = "/console/connections/new";
+    let url = "/console/new-connection";
     assert_eq!(cara.get(url).await.status, 403);
     assert_eq!(cara.post(url, &[("id", "meta-two")]).await.status, 403);
     let form = asha.get(url).await;
@@ -311,7 +311,7 @@ async fn a_connection_is_added_by_the_form_that_its_provider_wants(database: Dat
 async fn a_number_is_added_sends_and_is_changed(database: Database) {
     let app = TestApp::start(database).await;
     let asha = app.first_owner().await;
-    let url = "/console/numbers/new";
+    let url = "/console/new-number";
     let form = asha.get(url).await;
     assert!(form.text.contains(">acme</option>") && form.text.contains("meta-main (meta)"), "{form:?}");
     let taken =

@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod accounts;
 mod alarms;
 mod budget;
 mod callbacks;

@@ -3,6 +3,7 @@
 //! A caller shows `Authorization: Bearer wab_…`; what it may do are the token's scopes. Lists are pages: `next` of one is
 //! `before` of the next. What cannot be done is a [`problem::Problem`].
 
+pub mod accounts;
 pub mod audit;
 pub mod callback_events;
 pub mod callbacks;
@@ -87,6 +88,12 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/replays", web::post().to(replays::start))
         .route("/replays/{id}", web::get().to(replays::show))
         .route("/replays/{id}", web::delete().to(replays::stop))
+        .route("/accounts", web::get().to(accounts::list))
+        .route("/accounts", web::post().to(accounts::add))
+        .route("/accounts/{id}", web::get().to(accounts::show))
+        .route("/accounts/{id}", web::patch().to(accounts::change))
+        .route("/accounts/{id}/rotate-passcode", web::post().to(accounts::rotate_passcode))
+        .route("/accounts/{id}/test-callback", web::post().to(accounts::test_callback))
         .route("/unrecognized", web::get().to(unrecognized::list))
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))

@@ -68,7 +68,7 @@ pub(super) struct NewQuery {
 
 const WORD_BYTES: usize = 24;
 
-/// `GET /console/connections/new`
+/// `GET /console/new-connection`
 pub(super) async fn new(
     request: HttpRequest,
     parts: Data<Parts>,
@@ -80,7 +80,7 @@ pub(super) async fn new(
     page(&form(&request, &parts, &visitor, provider, Filled::default()))
 }
 
-/// `POST /console/connections/new`
+/// `POST /console/new-connection`
 pub(super) async fn add(
     request: HttpRequest,
     parts: Data<Parts>,

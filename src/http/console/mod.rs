@@ -6,6 +6,9 @@
 //! ([`trouble`]). Nothing is loaded from elsewhere, and no script or style stands in a page.
 
 mod account;
+mod account_connect;
+mod account_settings;
+mod accounts;
 mod assets;
 mod audit;
 mod callback_event;
@@ -67,10 +70,11 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/campaigns", web::get().to(campaigns::list))
         .service(campaign::routes())
         .configure(callbacks::routes)
+        .configure(accounts::routes)
         .route("/unrecognized", web::get().to(kept::list))
         .route("/connections", web::get().to(connections::list))
-        .route("/connections/new", web::get().to(connection_form::new))
-        .route("/connections/new", web::post().to(connection_form::add))
+        .route("/new-connection", web::get().to(connection_form::new))
+        .route("/new-connection", web::post().to(connection_form::add))
         .route("/connections/{id}", web::get().to(connections::show))
         .route("/connections/{id}/edit", web::get().to(connection_form::edit))
         .route("/connections/{id}/edit", web::post().to(connection_form::change))
@@ -79,8 +83,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/connections/{id}/release", web::post().to(connections::release))
         .route("/connections/{id}/check", web::post().to(channel_check::check_connection))
         .route("/connections/{id}/fix", web::post().to(channel_check::fix))
-        .route("/numbers/new", web::get().to(number_form::new))
-        .route("/numbers/new", web::post().to(number_form::add))
+        .route("/new-number", web::get().to(number_form::new))
+        .route("/new-number", web::post().to(number_form::add))
         .route("/numbers/{digits}", web::get().to(numbers::show))
         .route("/numbers/{digits}/edit", web::get().to(number_form::edit))
         .route("/numbers/{digits}/edit", web::post().to(number_form::change))

@@ -59,7 +59,7 @@ pub(super) struct NewQuery {
     connection: String,
 }
 
-/// `GET /console/numbers/new`
+/// `GET /console/new-number`
 pub(super) async fn new(
     request: HttpRequest,
     parts: Data<Parts>,
@@ -72,7 +72,7 @@ pub(super) async fn new(
     page(&form(&request, &visitor, &stored, (&account, &connection), Filled::default()))
 }
 
-/// `POST /console/numbers/new`
+/// `POST /console/new-number`
 pub(super) async fn add(
     request: HttpRequest,
     parts: Data<Parts>,

@@ -8,7 +8,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::{Choice, ConstantTimeEq};
 
-use super::super::CallerProof;
+use super::super::{CallerProof, CallerWay};
 use crate::domain::account::Account;
 
 pub(super) const ACCOUNT_ID_HEADER: &str = "x-clevertap-account-id";
@@ -23,6 +23,31 @@ pub(super) fn speaks_for(account: &Account, proof: &CallerProof<'_>) -> bool {
         url_token(account, proof),
     ];
     kinds.into_iter().fold(Choice::from(0), |any, kind| any | kind).into()
+}
+
+/// The ways that are open, for whoever fills in CleverTap's form.
+pub(super) fn ways(account: &Account) -> Vec<CallerWay> {
+    let credentials = &account.credentials;
+    let secret = |name: &str| (name.to_owned(), None);
+    let mut ways = Vec::new();
+    if !credentials.passcodes.is_empty() {
+        let id = ("X-CleverTap-Account-Id".to_owned(), Some(account.policy.platform_account_id.clone()));
+        ways.push(CallerWay { name: "Account ID and passcode", parts: vec![id, secret("X-CleverTap-Passcode")] });
+    }
+    if let Some((username, _)) = &credentials.basic {
+        let parts = vec![("Username".to_owned(), Some(username.clone())), secret("Password")];
+        ways.push(CallerWay { name: "Basic authentication", parts });
+    }
+    if credentials.bearer_token.is_some() {
+        ways.push(CallerWay { name: "Token", parts: vec![secret("Authorization")] });
+    }
+    if !credentials.headers.is_empty() {
+        ways.push(CallerWay { name: "Headers", parts: credentials.headers.keys().map(|name| secret(name)).collect() });
+    }
+    if credentials.url_token.is_some() {
+        ways.push(CallerWay { name: "Secret URL", parts: vec![] });
+    }
+    ways
 }
 
 /// `X-CleverTap-Account-Id` and `X-CleverTap-Passcode`, the way CleverTap's own API is called.
