@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::clevertap::CallbackStats;
+use super::{clevertap::CallbackStats, state::unix_now};
 
 /// Beyond this many messages repeats are no longer noticed.
 const MESSAGES_REMEMBERED_MAX: usize = 2_000_000;
@@ -94,7 +94,18 @@ pub struct RecordedSend {
     pub recipient: String,
     /// `None` when it was refused.
     pub wamid: Option<String>,
+    /// When it was there.
+    pub received_at_unix_ms: u64,
     pub body: Value,
+}
+
+/// The same, not yet read.
+struct KeptSend {
+    phone_number_id: String,
+    recipient: String,
+    wamid: Option<String>,
+    received_at_unix_ms: u64,
+    body: Bytes,
 }
 
 #[derive(Default)]
@@ -105,7 +116,7 @@ pub(super) struct Tally {
     callback_data_seen: HashSet<u64>,
     windows: HashMap<u64, Instant>,
     pairs: HashMap<u64, (f64, Instant)>,
-    sends: VecDeque<(String, String, Option<String>, Bytes)>,
+    sends: VecDeque<KeptSend>,
     sends_kept_max: usize,
     /// Rates that were raised.
     rates: HashMap<String, u32>,
@@ -304,18 +315,25 @@ impl Tally {
         if self.sends.len() >= self.sends_kept_max {
             self.sends.pop_front();
         }
-        self.sends.push_back((phone_number_id.to_owned(), recipient.to_owned(), wamid, body));
+        self.sends.push_back(KeptSend {
+            phone_number_id: phone_number_id.to_owned(),
+            recipient: recipient.to_owned(),
+            wamid,
+            received_at_unix_ms: unix_now().as_millis() as u64,
+            body,
+        });
     }
 
     /// The newest sends to `recipient` (digits), or to everybody, oldest first.
     pub(super) fn sends(&self, recipient: Option<&str>) -> Vec<RecordedSend> {
-        let fitting = self.sends.iter().filter(|(_, person, ..)| recipient.is_none_or(|wanted| wanted == person));
+        let fitting = self.sends.iter().filter(|send| recipient.is_none_or(|wanted| wanted == send.recipient));
         fitting
-            .map(|(phone_number_id, recipient, wamid, body)| RecordedSend {
-                phone_number_id: phone_number_id.clone(),
-                recipient: recipient.clone(),
-                wamid: wamid.clone(),
-                body: serde_json::from_slice(body).unwrap_or_default(),
+            .map(|send| RecordedSend {
+                phone_number_id: send.phone_number_id.clone(),
+                recipient: send.recipient.clone(),
+                wamid: send.wamid.clone(),
+                received_at_unix_ms: send.received_at_unix_ms,
+                body: serde_json::from_slice(&send.body).unwrap_or_default(),
             })
             .collect()
     }

@@ -251,6 +251,7 @@ mod tests {
             phone_number_id: "1001".to_owned(),
             recipient: recipient.to_owned(),
             wamid: Some("wamid.A".to_owned()),
+            received_at_unix_ms: 0,
             body: json!({}),
         }
     }

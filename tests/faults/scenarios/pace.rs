@@ -1,15 +1,20 @@
-//! One number at its full pace, beside trouble everywhere else: another number of the account is throttled, another account's
-//! callback URL hangs for 30 seconds per request, and a campaign waits on a third number.
+//! One number at its full pace, alone and then beside trouble everywhere else: another number of the account is throttled, another
+//! account's callback URL hangs for 30 seconds per request, and a campaign waits on a third number.
 //!
 //! No number may send more than it is allowed in any second, as WhatsApp counts; the checker allows for what a busy machine
 //! delivers late and so closer together, and the exact counts are told beside it. So are the share of its allowance that the
-//! number gets, and how soon replies and one-time passwords leave beside a campaign.
+//! number gets, how long its statuses take from the send to the callback URL, alone and beside trouble, and how soon replies and
+//! one-time passwords leave beside a campaign. Figures worth telling come from a release build on a quiet machine:
+//! `cargo test --release --test faults -- pace --rounds 30`.
 
 use std::{
-    collections::BTreeSet,
+    collections::{HashMap, HashSet},
+    fmt,
+    ops::Range,
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use wabridge::simulator::{CallbackRule, Effect, Refusal, Rule};
 
@@ -25,9 +30,9 @@ use crate::{
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "pace",
-    about: "a number at full pace beside one that is throttled, a callback URL that hangs, and a campaign",
+    about: "a number at full pace alone, and beside one that is throttled, a callback URL that hangs, and a campaign",
     databases: BOTH,
-    // Seconds at full pace.
+    // Seconds at full pace, alone and beside trouble.
     rounds: 5,
     run: |course| Box::pin(run(course)),
 };
@@ -42,26 +47,26 @@ const HANG: Duration = Duration::from_secs(30);
 const POSTED_AT_ONCE: usize = 40;
 const REPLY_EVERY: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LAST_STATUS: &str = "read";
 
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
     let wish = Wish { numbers: 3, other_account: true, messages_per_second: PER_SECOND, ..Wish::default() };
     let stage = course.stage(wish).await?;
-    make_trouble(&stage)?;
-    // Queues first, and then everybody at once: no caller is fast enough for four numbers on a busy machine.
-    command(&stage, &["hold", CONNECTION, "--reason", "so that queues grow"]).await?;
     let (second, seconds) = (PER_SECOND as usize, course.rounds as usize);
-    for (line, messages) in
-        [(HEALTHY, seconds * second), (THROTTLED, 2 * second), (CAMPAIGN, seconds * second), (UNTOLD, 2 * second)]
-    {
-        fill(&stage, line, messages).await?;
-    }
-    command(&stage, &["release", CONNECTION]).await?;
-    let (share, waits) = tokio::join!(share_of_allowance(&stage), reply(&stage, course.rounds));
-    let waits = waits?;
+    let alone = stretch(&stage, &[(HEALTHY, 0, seconds * second)], async { Ok(()) }).await?.0;
+    say(&format!("  alone: {alone}"));
+    make_trouble(&stage)?;
+    let queues = [
+        (HEALTHY, seconds * second, seconds * second),
+        (THROTTLED, 0, 2 * second),
+        (CAMPAIGN, 0, seconds * second),
+        (UNTOLD, 0, 2 * second),
+    ];
+    let (beside_trouble, waits) = stretch(&stage, &queues, reply(&stage, course.rounds)).await?;
+    say(&format!("  beside trouble: {beside_trouble}; told after {:.2} times as long", beside_trouble.p99_of(&alone)));
     say(&format!(
-        "  the healthy number got {:.0} % of its allowance; beside the campaign {} replies and passwords left after {} ms \
-         (median), {} ms at most",
-        100.0 * share?,
+        "  beside the campaign {} replies and passwords left after {} ms (median), {} ms at most",
         waits.len(),
         waits[waits.len() / 2].as_millis(),
         waits[waits.len() - 1].as_millis(),
@@ -73,6 +78,54 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
     // What hangs is told again, and whoever let it hang has heard of it.
     let allowed = Allowed { messages_per_second: u64::from(PER_SECOND), told_twice: usize::MAX, ..Allowed::default() };
     course.end(stage, allowed).await
+}
+
+/// Fills queues (whose, the first message, how many) and lets them all go at once: no caller is fast enough for four numbers on a
+/// busy machine. Gives back how the healthy number fared, and what was done meanwhile.
+async fn stretch<T>(
+    stage: &Stage,
+    queues: &[(usize, usize, usize)],
+    meanwhile: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<(Fared, T)> {
+    command(stage, &["hold", CONNECTION, "--reason", "so that queues grow"]).await?;
+    for &(line, first, messages) in queues {
+        fill(stage, line, first, messages).await?;
+    }
+    command(stage, &["release", CONNECTION]).await?;
+    let healthy =
+        queues.iter().find(|(line, ..)| *line == HEALTHY).map_or(0..0, |(_, first, messages)| *first..first + messages);
+    tokio::try_join!(fare(stage, healthy), meanwhile)
+}
+
+/// How a number fared at its pace.
+struct Fared {
+    /// Of its allowance, from its first send to its last.
+    share: f64,
+    /// From a send to its last status at the callback URL, in order.
+    told_after_ms: Vec<u64>,
+}
+
+impl Fared {
+    fn quantile_ms(&self, quantile: f64) -> u64 {
+        self.told_after_ms[((self.told_after_ms.len() - 1) as f64 * quantile) as usize]
+    }
+
+    fn p99_of(&self, other: &Fared) -> f64 {
+        self.quantile_ms(0.99) as f64 / (other.quantile_ms(0.99).max(1) as f64)
+    }
+}
+
+impl fmt::Display for Fared {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{:.1} % of its allowance, {} messages told to the end {} ms after they were sent (median), {} ms (p99)",
+            100.0 * self.share,
+            self.told_after_ms.len(),
+            self.quantile_ms(0.5),
+            self.quantile_ms(0.99)
+        )
+    }
 }
 
 fn make_trouble(stage: &Stage) -> anyhow::Result<()> {
@@ -91,10 +144,13 @@ async fn command(stage: &Stage, arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 /// So many messages from one number.
-async fn fill(stage: &Stage, line: usize, messages: usize) -> anyhow::Result<()> {
-    let ask = |number| async move { ask(stage, &Message::new(number, &stage.lines[line])).await };
-    let first = line * 1_000_000;
+async fn fill(stage: &Stage, line: usize, first: usize, messages: usize) -> anyhow::Result<()> {
+    let ask = |number| async move { ask(stage, &message(stage, line, number)).await };
     stream::iter(first..first + messages).map(ask).buffer_unordered(POSTED_AT_ONCE).try_collect().await
+}
+
+fn message(stage: &Stage, line: usize, number: usize) -> Message {
+    Message::new(line * 1_000_000 + number, &stage.lines[line])
 }
 
 /// Until it is accepted: a busy machine may be too late for a caller.
@@ -107,23 +163,34 @@ async fn ask(stage: &Stage, message: &Message) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the healthy number gets, from its first send to its last.
-async fn share_of_allowance(stage: &Stage) -> anyhow::Result<f64> {
-    let recipients: BTreeSet<String> = stage.journal.accepted_at(&stage.lines[HEALTHY]).into_values().collect();
-    let sent = || stage.evidence().taken.iter().filter(|recipient| recipients.contains(*recipient)).count();
-    let (mut began, deadline) = (Instant::now(), Instant::now() + PATIENCE);
-    let mut first = sent();
-    loop {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let sent = sent();
-        if first == 0 && sent > 0 {
-            (began, first) = (Instant::now(), sent);
+/// Waits until the callback URL has heard the last of these messages of the healthy number.
+async fn fare(stage: &Stage, numbers: Range<usize>) -> anyhow::Result<Fared> {
+    let messages: Vec<_> = numbers.map(|number| message(stage, HEALTHY, number)).collect();
+    let ids: HashSet<&str> = messages.iter().map(|message| message.id.as_str()).collect();
+    let deadline = Instant::now() + PATIENCE + messages.len() as u32 * Duration::from_secs(1) / PER_SECOND;
+    // Looking costs the machine something, so not often.
+    let told_at = loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let told = stage.simulator.callback_records(None).into_iter().filter(|record| record.kind == LAST_STATUS);
+        let told_at: HashMap<_, _> =
+            told.filter_map(|record| Some((record.msg_id?, record.received_at_unix_ms))).collect();
+        let told = told_at.keys().filter(|id| ids.contains(id.as_str())).count();
+        if told == messages.len() {
+            break told_at;
         }
-        if sent == recipients.len() {
-            return Ok((sent - first) as f64 / began.elapsed().as_secs_f64() / f64::from(PER_SECOND));
-        }
-        anyhow::ensure!(Instant::now() < deadline, "of {} messages only {sent} left", recipients.len());
-    }
+        anyhow::ensure!(Instant::now() < deadline, "of {} messages only {told} were told to the end", messages.len());
+    };
+    let sends = stage.simulator.sends(None).into_iter().filter(|send| send.wamid.is_some());
+    let sent_at: HashMap<_, _> = sends.map(|send| (send.recipient, send.received_at_unix_ms)).collect();
+    let sent_at_of = |message: &Message| sent_at.get(message.recipient.trim_start_matches('+')).copied();
+    let times = messages.iter().map(|message| Some((sent_at_of(message)?, *told_at.get(&message.id)?)));
+    let times: Vec<(u64, u64)> = times.collect::<Option<_>>().context("what was told was sent")?;
+    let sent = || times.iter().map(|(sent_at, _)| *sent_at);
+    let took_ms = sent().max().zip(sent().min()).map_or(0, |(last, first)| last - first);
+    let share = (times.len() - 1) as f64 * 1000.0 / (took_ms.max(1) as f64) / f64::from(PER_SECOND);
+    let mut told_after_ms: Vec<_> = times.iter().map(|(sent_at, told_at)| told_at.saturating_sub(*sent_at)).collect();
+    told_after_ms.sort_unstable();
+    Ok(Fared { share, told_after_ms })
 }
 
 /// Answers people beside the campaign, and sends them passwords; gives back how long each took to leave, the longest last.
