@@ -32,10 +32,13 @@ use crate::{
     pulse::Health,
     services::{
         accept::Acceptor,
+        accounts::Accounts,
         activity::Activity,
         alarms::AlarmWays,
         campaigns::Campaigns,
         channels::Channels,
+        configure::Configuring,
+        connections::Connections,
         directory::Directory,
         dispatch::Dispatcher,
         endpoints::Endpoints,
@@ -184,6 +187,7 @@ impl App {
         });
 
         let operators = Arc::new(Operators::new(store.clone(), &settings));
+        let configuring = Arc::new(Configuring::load(store.clone(), &settings).await?);
         let metrics = crate::telemetry::metrics_handle()?;
         let parts = Data::new(Parts {
             store: store.clone(),
@@ -214,6 +218,15 @@ impl App {
             operators: operators.clone(),
             campaigns: Campaigns::new(store.clone(), directory.clone()),
             statistics: statistics.clone(),
+            connections: Connections::new(
+                store.clone(),
+                directory.clone(),
+                settings.clone(),
+                exchange,
+                messaging_limits.clone(),
+            ),
+            accounts: Accounts::new(store.clone(), configuring.clone(), platform_exchange(&settings)?),
+            configuring,
             health,
             metrics: metrics.clone(),
             webhook_room: BodyRoom::new(settings.limits.webhooks_waiting_bytes),

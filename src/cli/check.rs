@@ -29,7 +29,7 @@ use super::{answer, answer_json, counted, exit, not_found, report};
 /// It is about what was set up. What happened to messages and callbacks since (dead callbacks, paused templates, notices) is the
 /// matter of `wabridge status --exit-code`; check only says when there is something of that.
 ///
-/// ✓ is right, ! is doubtful, ✗ is wrong. Ends with 4 when something is wrong, else with 0.
+/// ✓ is right, ! is doubtful, ✗ is wrong, – could not be checked before something else is mended. Ends with 4 when something is wrong, else with 0.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -40,7 +40,8 @@ Examples:
   wabridge check --json | jq '.findings[] | select(.level == \"wrong\")'
 
 Exit codes: 0 nothing is wrong; 3 there is no such account or connection; 4 something is wrong.
---json prints: wrong, doubtful (counts), findings (level, about, text, remedy), repaired (what, failure).")]
+--json prints: wrong, doubtful (counts), findings (level, about, text, remedy; of a channel also topic and took_ms; repair with
+the request that it would make), repaired (what, failure).")]
 pub(crate) struct CheckArguments {
     /// Only this account, its numbers and their connections
     #[arg(long, value_name = "ID")]
@@ -95,6 +96,7 @@ pub(crate) async fn check(settings: &Settings, arguments: &CheckArguments) -> an
     let scope = Scope {
         account: arguments.account.clone(),
         connection: arguments.connection.clone(),
+        number: None,
         offline: arguments.offline,
     };
     let exchange = provider_exchange(settings)?;
@@ -154,7 +156,9 @@ fn ensure_known<'a>(
 
 /// Asks on the terminal.
 fn consent(teller: &mut Teller, repairs: &[Repair]) -> anyhow::Result<bool> {
-    let list: String = repairs.iter().map(|repair| format!("  - {}\n", repair.what)).collect();
+    let shown =
+        |repair: &Repair| format!("  - {}\n    {} {}\n", repair.what, repair.request.method, repair.request.url);
+    let list: String = repairs.iter().map(shown).collect();
     let question = format!("\nThis would be done at the provider:\n{list}");
     if teller.silent || !std::io::stdin().is_terminal() {
         eprintln!("{question}Nobody can be asked here: run it again with --yes to do it.");
@@ -225,6 +229,7 @@ fn line(finding: &Finding) -> String {
         Level::Fine => '✓',
         Level::Doubtful => '!',
         Level::Wrong => '✗',
+        Level::NotChecked => '–',
     };
     let remedy = finding.remedy.as_ref().map_or_else(String::new, |remedy| format!("    → {remedy}\n"));
     format!("{mark} {}: {}\n{remedy}", finding.about, finding.text)

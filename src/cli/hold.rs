@@ -8,14 +8,17 @@ use wabridge::{
     app::open_existing_store,
     clock,
     domain::{account::Hold, phone::PhoneNumber},
-    services::callbacks,
+    services::{
+        callbacks,
+        holds::{self, Target},
+    },
     settings::Settings,
     store::{Store, configuration::Configuration},
 };
 
 use super::{
     misused, not_found,
-    queue::{Resuming, Selection, add_pause, resume, tell_pause, warn_of_doubt},
+    queue::{Resuming, Selection, add_pause, reason, resume, tell_pause, warn_of_doubt},
     report,
     status::ago,
     this_user,
@@ -124,13 +127,10 @@ pub(crate) async fn hold(settings: &Settings, arguments: &HoldArguments) -> anyh
         return report(arguments.json, &text, &value);
     }
     let what = arguments.what.as_deref().unwrap_or_default();
-    let hold = Hold { since: clock::now(), reason: arguments.reason.clone() };
+    let reason = reason(&arguments.reason)?;
+    let hold = Hold { since: clock::now(), reason: reason.to_owned() };
     if let Some(connection) = configuration.connections.iter().find(|connection| connection.id == what) {
-        if connection.hold.is_some() {
-            store.explain_connection_hold(connection.key, &hold.reason).await?;
-        } else {
-            store.hold_connection(connection.key, &hold).await?;
-        }
+        holds::hold(&store, &this_user(), Target::Connection(connection), reason).await?;
         return tell(arguments.json, &format!("connection {}", connection.id), connection.hold.as_ref(), &hold);
     }
     if configuration.subscriptions.iter().any(|subscription| subscription.key.to_string() == what) {
@@ -142,11 +142,7 @@ pub(crate) async fn hold(settings: &Settings, arguments: &HoldArguments) -> anyh
     let number = PhoneNumber::from_international(what);
     let sender = configuration.senders.iter().find(|sender| Some(&sender.number) == number.as_ref());
     let sender = sender.ok_or_else(|| nothing_like(what))?;
-    if sender.hold.is_some() {
-        store.explain_sender_hold(sender.key, &hold.reason).await?;
-    } else {
-        store.hold_sender(sender.key, &hold).await?;
-    }
+    holds::hold(&store, &this_user(), Target::Number(sender), reason).await?;
     tell(arguments.json, &format!("number {}", sender.number.as_e164()), sender.hold.as_ref(), &hold)
 }
 
@@ -173,7 +169,7 @@ pub(crate) async fn release(settings: &Settings, arguments: &ReleaseArguments) -
         return resume(&store, &configuration, &selection.filter(&configuration)?, how).await;
     }
     let what = arguments.what.as_deref().unwrap_or_default();
-    let done = release_named(&store, &configuration, what).await? > 0;
+    let done = release_named(&store, &configuration, what).await?;
     let text = if done {
         format!("{what} is released; a running server goes on within seconds\n")
     } else {
@@ -183,17 +179,16 @@ pub(crate) async fn release(settings: &Settings, arguments: &ReleaseArguments) -
     Ok(ExitCode::SUCCESS)
 }
 
-async fn release_named(store: &Store, configuration: &Configuration, what: &str) -> anyhow::Result<u64> {
+async fn release_named(store: &Store, configuration: &Configuration, what: &str) -> anyhow::Result<bool> {
     let number = PhoneNumber::from_international(what);
     Ok(if let Some(connection) = configuration.connections.iter().find(|known| known.id == what) {
-        store.release_connection(connection.key).await?
+        holds::release(store, &this_user(), Target::Connection(connection)).await?
     } else if let Some(sender) = configuration.senders.iter().find(|sender| Some(&sender.number) == number.as_ref()) {
-        store.release_sender(sender.key).await?
+        holds::release(store, &this_user(), Target::Number(sender)).await?
     } else if let Some(subscription) =
         configuration.subscriptions.iter().find(|subscription| subscription.key.to_string() == what)
     {
-        let released = callbacks::release(store, &this_user(), subscription).await?;
-        u64::from(released)
+        callbacks::release(store, &this_user(), subscription).await?
     } else {
         return Err(nothing_like(what));
     })

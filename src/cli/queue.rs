@@ -249,7 +249,7 @@ fn something(filter: QueueFilter) -> anyhow::Result<QueueFilter> {
     Ok(filter)
 }
 
-fn reason(text: &str) -> anyhow::Result<&str> {
+pub(crate) fn reason(text: &str) -> anyhow::Result<&str> {
     if text.chars().count() > REASON_CHARS_MAX {
         return Err(misused(format!("--reason is longer than {REASON_CHARS_MAX} characters: shorten it")));
     }

@@ -129,7 +129,9 @@ fn refused(refusal: Refusal) -> anyhow::Error {
         Refusal::NotFound(text) => not_found(format!("{text}; `wabridge user list` shows them")),
         Refusal::Invalid { text, .. } => misused(text),
         Refusal::NotAllowed(_)
+        | Refusal::Problems(_)
         | Refusal::Conflict(_)
+        | Refusal::Meanwhile(_)
         | Refusal::WrongPassword
         | Refusal::TooManyTries { .. }
         | Refusal::Busy

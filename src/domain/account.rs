@@ -252,6 +252,7 @@ impl ExpireAfter {
 pub struct Credentials {
     /// Goes with [`AccountPolicy::platform_account_id`]. Several while one is being rotated.
     pub passcodes: Vec<SecretString>,
+    pub old_passcodes: Option<OldPasscodes>,
     pub basic: Option<(String, SecretString)>,
     /// `Authorization: Bearer …`, or the same value bare.
     pub bearer_token: Option<SecretString>,
@@ -261,6 +262,14 @@ pub struct Credentials {
     pub headers: BTreeMap<String, SecretString>,
     /// What we show to the platform's own API; `None`: the first of the passcodes.
     pub api_passcode: Option<SecretString>,
+}
+
+/// Passcodes that were replaced, and are still taken for a while.
+#[derive(Clone, Debug)]
+pub struct OldPasscodes {
+    pub passcodes: Vec<SecretString>,
+    /// From then on they open nothing.
+    pub until: UnixMillis,
 }
 
 /// One set of credentials and settings at one provider.

@@ -84,11 +84,14 @@ impl fmt::Display for MessagingLimit {
 impl NumberState {
     /// What a person should look at, if anything.
     pub fn warnings(&self) -> Vec<String> {
+        let red = "its quality is RED: people block or report it; send less, and only what they asked for";
+        let red = (self.quality == Quality::Red).then(|| red.to_owned());
+        red.into_iter().chain(self.warnings_but_quality()).collect()
+    }
+
+    /// The same, but for how people received what it sent.
+    pub fn warnings_but_quality(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.quality == Quality::Red {
-            warnings
-                .push("its quality is RED: people block or report it; send less, and only what they asked for".into());
-        }
         if let Some(status) = self.status.as_deref().filter(|status| !status.eq_ignore_ascii_case("CONNECTED")) {
             warnings.push(format!("the provider calls it {status}"));
         }

@@ -43,6 +43,12 @@ impl Sharing {
     /// The setting of a connection that says it.
     pub const SETTING: &str = "messaging_limit";
     pub const DEFAULT: &str = "waba";
+    /// Its words, as a form names them.
+    pub const NAMED: [(&str, &str); 3] = [
+        (Self::DEFAULT, "the numbers of a business account"),
+        ("connection", "all numbers of this connection"),
+        ("off", "nobody: it is not counted"),
+    ];
 
     /// By the setting's word. Without one, which a provider need not have, nothing is counted.
     pub fn parse(word: &str) -> Option<Self> {

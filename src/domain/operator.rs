@@ -16,22 +16,25 @@ pub enum Permission {
     /// The same with whole telephone numbers and contents.
     ReadPersonal,
     ResendMessages,
-    /// Pausing, resuming and cancelling what waits.
+    /// Pausing, resuming and cancelling what waits; holding, releasing and checking connections and numbers.
     ManageQueues,
     /// Also releasing a callback URL.
     ReplayCallbacks,
+    /// Accounts, connections and numbers.
+    ManageConfiguration,
     ReadAudit,
     /// People, their roles, and tokens.
     ManageUsers,
 }
 
 impl Permission {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ReadMessages,
         Self::ReadPersonal,
         Self::ResendMessages,
         Self::ManageQueues,
         Self::ReplayCallbacks,
+        Self::ManageConfiguration,
         Self::ReadAudit,
         Self::ManageUsers,
     ];
@@ -43,6 +46,7 @@ impl Permission {
             Self::ResendMessages => "messages:resend",
             Self::ManageQueues => "queues:manage",
             Self::ReplayCallbacks => "callbacks:replay",
+            Self::ManageConfiguration => "configuration:manage",
             Self::ReadAudit => "audit:read",
             Self::ManageUsers => "users:manage",
         }
@@ -59,8 +63,11 @@ impl Permission {
             Self::ReadMessages => "read messages, callbacks and what was kept aside, telephone numbers masked",
             Self::ReadPersonal => "see whole telephone numbers and contents",
             Self::ResendMessages => "send messages again",
-            Self::ManageQueues => "pause, resume and cancel messages that wait",
+            Self::ManageQueues => {
+                "pause, resume and cancel messages that wait; hold, release and check connections and numbers"
+            }
             Self::ReplayCallbacks => "tell callbacks again, and release callback URLs",
+            Self::ManageConfiguration => "add and change accounts, connections and numbers",
             Self::ReadAudit => "read the audit log",
             Self::ManageUsers => "manage users and tokens",
         }
@@ -118,12 +125,20 @@ impl Role {
     }
 
     pub fn permissions(self) -> Permissions {
-        use Permission::{ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ReplayCallbacks, ResendMessages};
+        use Permission::{
+            ManageConfiguration, ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ReplayCallbacks, ResendMessages,
+        };
         match self {
             Self::Owner => Permissions::of(Permission::ALL),
-            Self::Operator => {
-                Permissions::of([ReadMessages, ReadPersonal, ResendMessages, ManageQueues, ReplayCallbacks, ReadAudit])
-            }
+            Self::Operator => Permissions::of([
+                ReadMessages,
+                ReadPersonal,
+                ResendMessages,
+                ManageQueues,
+                ReplayCallbacks,
+                ManageConfiguration,
+                ReadAudit,
+            ]),
             Self::ReadOnly => Permissions::of([ReadMessages]),
         }
     }

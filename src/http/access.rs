@@ -6,6 +6,7 @@ use actix_web::HttpRequest;
 use ipnet::IpNet;
 
 use crate::{
+    clock,
     domain::{account::Account, network::Network},
     platforms::{CallerProof, Platform},
     services::{accept::Stranger, directory::Snapshot},
@@ -32,7 +33,7 @@ pub fn account_of_caller<'a>(
         return stranger(None, format!("it is disabled; `enabled` in the apply file says so (it came from {from})"));
     }
     let header = |name: &str| request.headers().get(name)?.to_str().ok();
-    if !platform.authenticate(account, &CallerProof { header: &header, url_token }) {
+    if !platform.authenticate(account, &CallerProof { header: &header, url_token, now: clock::now() }) {
         return stranger(Some(account), format!("its credentials are missing or wrong (it came from {from})"));
     }
     if !may_call_from(&account.policy.allowed_addresses, address) {

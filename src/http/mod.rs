@@ -25,8 +25,9 @@ use crate::{
     platforms,
     pulse::Health,
     services::{
-        accept::Acceptor, campaigns::Campaigns, directory::Directory, ingest::Ingestor, media::Shelf,
-        operators::Operators, statistics::Statistics, traces::Traces,
+        accept::Acceptor, accounts::Accounts, campaigns::Campaigns, configure::Configuring, connections::Connections,
+        directory::Directory, ingest::Ingestor, media::Shelf, operators::Operators, statistics::Statistics,
+        traces::Traces,
     },
     settings::Settings,
     store::Store,
@@ -44,6 +45,9 @@ pub struct Parts {
     pub operators: Arc<Operators>,
     pub campaigns: Campaigns,
     pub statistics: Arc<Statistics>,
+    pub connections: Connections,
+    pub configuring: Arc<Configuring>,
+    pub accounts: Accounts,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.

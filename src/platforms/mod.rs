@@ -8,13 +8,14 @@ use secrecy::SecretString;
 
 use crate::domain::{
     account::Account,
-    callback::{Event, Renderings},
+    callback::{Event, EventKind, Renderings},
     campaign::Grouping,
     failure::{FailureReason, Refusal},
     ids::MessageId,
     outbound::SendRequest,
     phone::PhoneNumber,
     template::{ListedTemplate, Template},
+    time::UnixMillis,
 };
 
 /// One engagement platform's dialect.
@@ -25,6 +26,9 @@ pub trait Platform: Send + Sync {
     /// Does this call speak for the account? Every comparison with a secret takes the same time,
     /// right or wrong.
     fn authenticate(&self, account: &Account, proof: &CallerProof<'_>) -> bool;
+
+    /// How a caller may show that it speaks for the account, for whoever enters that at the platform.
+    fn caller_ways(&self, account: &Account) -> Vec<CallerWay>;
 
     /// Understands a send request. A refusal names the part and says what to change.
     fn parse_send(&self, account: &Account, body: &[u8]) -> Result<SendRequest, Refusal>;
@@ -45,6 +49,16 @@ pub trait Platform: Send + Sync {
     /// Events into requests to a callback URL. All events are of one subscription of the account.
     fn render_callbacks(&self, account: &Account, events: &[Event]) -> Renderings;
 
+    /// A request that tests a callback URL of this kind: it tells of no message, comes from nobody, and can be recognised as
+    /// a test. An error says why there is none.
+    fn render_callback_test(
+        &self,
+        account: &Account,
+        kind: EventKind,
+        number: &PhoneNumber,
+        now: UnixMillis,
+    ) -> Result<String, String>;
+
     /// How many people one request of [`Self::render_subscribers`] may name.
     fn subscribers_per_request_max(&self) -> usize;
 
@@ -60,6 +74,14 @@ pub trait Platform: Send + Sync {
 
     /// A page of that list, or why there is none. `own_url` is where the list was asked for, without its query.
     fn reply_templates(&self, query: &TemplateQuery, outcome: Result<&TemplatePage, &Refusal>, own_url: &str) -> Reply;
+}
+
+/// One of the ways in which a caller may show who it is: all of these, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerWay {
+    pub name: &'static str,
+    /// Headers by their names, or fields of the platform's form; `None` for a secret.
+    pub parts: Vec<(String, Option<String>)>,
 }
 
 /// A person whom the platform is told of.
@@ -168,6 +190,8 @@ pub struct CallerProof<'a> {
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
     /// The secret part of the URL, when it had one.
     pub url_token: Option<&'a str>,
+    /// When it was shown: some secrets end.
+    pub now: UnixMillis,
 }
 
 /// A request that we took, or that we had taken before.

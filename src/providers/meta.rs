@@ -30,7 +30,7 @@ use crate::{
         account::{Connection, Sender},
         channel::NumberState,
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
-        finding::Repair,
+        finding::{Repair, RepairKind},
         inbound::InboundMessage,
         outbound::{Category, OutboundMessage, SendBody},
         template::ListedTemplate,
@@ -169,6 +169,10 @@ impl Provider for MetaCloud {
         check::check(via, connection, senders, webhook_url).await
     }
 
+    fn offer_repair(&self, connection: &Connection, kind: RepairKind, id: &str, webhook_url: &str) -> Option<Repair> {
+        check::repair::offer(connection, kind, id, webhook_url)
+    }
+
     async fn repair(
         &self,
         via: &Exchange,
@@ -176,7 +180,7 @@ impl Provider for MetaCloud {
         repair: &Repair,
         webhook_url: &str,
     ) -> Result<(), FetchFailure> {
-        check::repair(via, connection, repair, webhook_url).await
+        check::repair::repair(via, connection, repair, webhook_url).await
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
         account::{Connection, Sender},
         channel::NumberState,
         failure::{SendFailure, Submitted},
-        finding::{Finding, Repair},
+        finding::{Finding, Repair, RepairKind},
         ids::SenderKey,
         inbound::InboundMessage,
         notice::Notice,
@@ -100,6 +100,9 @@ pub trait Provider: Send + Sync {
         webhook_url: Option<&str>,
     ) -> Checked;
 
+    /// What a repair of this kind would do to what the provider knows by this id; `None` when it cannot be done.
+    fn offer_repair(&self, connection: &Connection, kind: RepairKind, id: &str, webhook_url: &str) -> Option<Repair>;
+
     /// Does what a finding of [`Self::check`] offered.
     async fn repair(
         &self,
@@ -141,7 +144,13 @@ pub type SettingCheck = fn(&str) -> Result<(), String>;
 pub struct SettingField {
     /// Its key in the apply file.
     pub name: &'static str,
+    /// What a form calls it.
+    pub label: &'static str,
     pub help: &'static str,
+    /// The only values that it may have, each with its name; empty: any that `check` takes.
+    pub choices: &'static [(&'static str, &'static str)],
+    /// A word of our choice that the provider must be told: a form offers one that nobody can guess.
+    pub chosen_here: bool,
     /// Encrypted at rest, never shown again.
     pub secret: bool,
     /// Several values may be valid at once (secrets only).

@@ -16,6 +16,7 @@ mod people;
 mod reading;
 pub mod replace;
 mod senders;
+mod stating;
 #[cfg(test)]
 mod stored_tests;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::store::{
 pub use difference::{Change, ChangeKind, Difference};
 pub use parse::{Surroundings, parse, read};
 pub use replace::{Replacement, preview_replacement, replace};
+pub use stating::{Subject, forget_old_passcodes, stated, stated_in};
 
 /// A file that was understood. Whether it fits what is stored is another question.
 #[derive(Debug, Default)]

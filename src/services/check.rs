@@ -10,7 +10,7 @@
 mod accounts;
 mod machine;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use futures_util::StreamExt as _;
 
@@ -18,10 +18,11 @@ pub use self::machine::check_machine;
 use crate::{
     clock,
     domain::{
-        account::{Connection, Sender},
+        account::{Connection, Hold, Sender},
         channel::NumberState,
-        finding::{Finding, Repair},
+        finding::{Finding, Repair, Topic},
         ids::SenderKey,
+        phone::PhoneNumber,
     },
     net::{collector::Collector, exchange::Exchange},
     providers::{self, FetchFailure},
@@ -38,13 +39,15 @@ const CONNECTIONS_AT_ONCE: usize = 4;
 pub struct Scope {
     pub account: Option<String>,
     pub connection: Option<String>,
+    /// Of that connection, this number only.
+    pub number: Option<PhoneNumber>,
     /// Ask nobody outside.
     pub offline: bool,
 }
 
 impl Scope {
     fn is_everything(&self) -> bool {
-        self.account.is_none() && self.connection.is_none() && !self.offline
+        self.account.is_none() && self.connection.is_none() && self.number.is_none() && !self.offline
     }
 }
 
@@ -85,6 +88,20 @@ impl Checker<'_> {
         }
     }
 
+    /// Looks at the connection of the scope, with all that stands between it and messages that come and go.
+    pub async fn check_channel(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let tell = &mut |progress| match progress {
+            Progress::Found(finding) => findings.push(finding),
+            Progress::Looking(_) => {}
+        };
+        self.check_public_url(tell).await;
+        self.check_connections(tell).await;
+        let numbers = self.configuration.senders.iter().filter(|sender| self.covers(sender));
+        findings.extend(numbers.filter_map(number_on_hold));
+        findings
+    }
+
     async fn check_collector(&self, collector: &Collector) -> Finding {
         let about = format!("collector of traces {}", collector.shown());
         match try_collector(collector, &self.settings.instance_id()).await {
@@ -104,7 +121,8 @@ impl Checker<'_> {
     fn covers(&self, sender: &Sender) -> bool {
         let account = self.configuration.accounts.iter().find(|account| account.key == sender.account);
         let of_account = self.scope.account.as_ref().is_none_or(|id| account.is_some_and(|account| account.id == *id));
-        of_account && self.scope.connection.as_ref().is_none_or(|id| sender.connection.id == *id)
+        let of_connection = self.scope.connection.as_ref().is_none_or(|id| sender.connection.id == *id);
+        of_account && of_connection && self.scope.number.as_ref().is_none_or(|number| sender.number == *number)
     }
 
     /// Connections with their numbers, as far as they are to be looked at.
@@ -148,11 +166,7 @@ impl Checker<'_> {
         let about = format!("connection {}", connection.id);
         let mut findings = Vec::new();
         if let Some(hold) = &connection.hold {
-            findings.push(Finding::wrong(
-                &about,
-                format!("it is on hold since {}: {}", hold.since, hold.reason),
-                format!("mend what the reason names, then run `wabridge release {}`", connection.id),
-            ));
+            findings.push(on_hold(&about, hold, &connection.id));
         }
         let Some(provider) = providers::find(&connection.provider) else {
             let text = format!("this version knows no provider {}", connection.provider);
@@ -163,7 +177,7 @@ impl Checker<'_> {
         let checked = provider.check(&self.exchange, connection, senders, url.as_deref()).await;
         findings.extend(checked.findings);
         findings.extend(self.keep_numbers(&checked.numbers).await);
-        findings.push(self.check_webhooks(&about, senders).await);
+        findings.push(self.check_webhooks(&about, senders).await.on(Topic::Signature));
         findings
     }
 
@@ -206,22 +220,21 @@ impl Checker<'_> {
 
     /// Where the provider should send webhooks; `None` when nobody has said how the world reaches us.
     pub fn webhook_url(&self, connection: &Connection) -> Option<String> {
-        (!self.settings.server.public_url.is_empty()).then(|| {
-            let public_url = self.settings.public_url();
-            format!("{public_url}/webhooks/{}/{}", connection.provider, connection.id)
-        })
+        let said = !self.settings.server.public_url.is_empty();
+        said.then(|| webhook_url(self.settings, &connection.provider, &connection.id))
     }
 
     async fn check_public_url(&self, tell: &mut dyn FnMut(Progress)) {
         let about = "server.public_url";
         let url = &self.settings.server.public_url;
         if url.is_empty() {
-            tell(Progress::Found(self.no_public_url(about)));
+            tell(Progress::Found(self.no_public_url(about).on(Topic::PublicUrl)));
             return;
         }
         if self.scope.offline {
             return;
         }
+        let started = Instant::now();
         let finding = match self.exchange.would_reach(url).await {
             Ok(()) if !url.starts_with("https://") => Finding::doubtful(
                 about,
@@ -231,7 +244,7 @@ impl Checker<'_> {
             Ok(()) => Finding::fine(about, format!("{url} has an address")),
             Err(why) => Finding::wrong(about, format!("{url}: {why}"), "correct it, or the DNS entry of its name"),
         };
-        tell(Progress::Found(finding));
+        tell(Progress::Found(finding.on(Topic::PublicUrl).within(started.elapsed())));
     }
 
     /// In a trial webhooks come from a simulator, which was told where to send them.
@@ -255,6 +268,22 @@ impl Checker<'_> {
         let url = self.webhook_url(connection).ok_or("server.public_url is not set")?;
         provider.repair(&self.exchange, connection, repair, &url).await.map_err(|failure| failure.to_string())
     }
+}
+
+/// Our own URL for a connection's webhooks.
+pub fn webhook_url(settings: &Settings, provider: &str, connection: &str) -> String {
+    format!("{}/webhooks/{provider}/{connection}", settings.public_url())
+}
+
+fn number_on_hold(sender: &Sender) -> Option<Finding> {
+    let number = sender.number.as_e164();
+    sender.hold.as_ref().map(|hold| on_hold(&format!("number {number}"), hold, number))
+}
+
+fn on_hold(about: &str, hold: &Hold, name: &str) -> Finding {
+    let text = format!("it is on hold since {}: {}", hold.since, hold.reason);
+    let remedy = format!("mend what the reason names, then release it (`wabridge release {name}`)");
+    Finding::wrong(about, text, remedy).on(Topic::Hold)
 }
 
 /// What can be repaired of all this, each once.

@@ -102,6 +102,16 @@ impl MessagingLimits {
         self.limits.load().get(&sender).map(|limit| limit.people_max)
     }
 
+    /// How a number stands, by what this instance counted; `waiting` are its messages that wait for a place.
+    pub fn standing(&self, sender: SenderKey, waiting: i64, now: UnixMillis) -> Option<LimitUse> {
+        let limits = self.limits.load();
+        let Limit { people_max, portfolio } = limits.get(&sender)?;
+        let mut held = self.held();
+        let counted = held.portfolios.entry(portfolio.clone()).or_default();
+        let next_free_at = counted.next_free(*people_max, now);
+        Some(LimitUse { people_max: *people_max, people: counted.taken(), next_free_at, waiting })
+    }
+
     /// Whether the message may go now. If it needs a place it has one from now on, until it is [let go](Self::let_go).
     pub fn admit(&self, sender: SenderKey, message: &QueuedMessage, now: UnixMillis) -> bool {
         let limits = self.limits.load();

@@ -1,6 +1,7 @@
 //! What the bridge does, one verb a file. Each opens with its steps.
 
 pub mod accept;
+pub mod accounts;
 pub mod activity;
 pub mod alarms;
 pub mod apply;
@@ -9,12 +10,15 @@ pub mod callbacks;
 pub mod campaigns;
 pub mod channels;
 pub mod check;
+pub mod configure;
+pub mod connections;
 pub mod directory;
 pub mod disk;
 pub mod dispatch;
 pub mod endpoints;
 pub mod export;
 pub mod gauges;
+pub mod holds;
 pub mod ingest;
 pub mod lookup;
 pub mod masking;
@@ -40,3 +44,4 @@ pub mod subscribe_sync;
 pub mod suppressions;
 pub mod template_page;
 pub mod traces;
+pub mod window;

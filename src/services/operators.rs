@@ -46,9 +46,15 @@ pub enum Refusal {
     /// What was entered in this field must be changed.
     #[error("{text}")]
     Invalid { field: &'static str, text: String },
+    /// The same of several fields at once.
+    #[error("{}", told(.0))]
+    Problems(Vec<FieldProblem>),
     /// It does not fit to how things stand.
     #[error("{0}")]
     Conflict(String),
+    /// Somebody else was faster, so what was asked for may not be what is wanted any more.
+    #[error("{0} was changed by somebody else meanwhile: look at it again, and repeat what is still wanted")]
+    Meanwhile(String),
     /// Name or password are wrong; which of them is not said.
     #[error("name or password are wrong, or the name may not sign in")]
     WrongPassword,
@@ -58,6 +64,25 @@ pub enum Refusal {
     Busy,
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What is wrong with a field, and what to change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FieldProblem {
+    /// With dots between the parts: `quiet_hours.from`.
+    pub field: String,
+    /// Goes on after the field's name.
+    pub message: String,
+}
+
+impl FieldProblem {
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+fn told(problems: &[FieldProblem]) -> String {
+    problems.iter().map(|problem| format!("{} {}", problem.field, problem.message)).collect::<Vec<_>>().join("; ")
 }
 
 impl Operators {

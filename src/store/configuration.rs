@@ -22,6 +22,7 @@ pub(super) use self::{
 };
 use super::{
     Doing, Store, StoreError,
+    audit::AuditEntry,
     holds::{CONFIGURATION, bump},
     query,
     replays::end_abandoned,
@@ -66,6 +67,8 @@ pub struct ConfigurationRecords {
     pub accounts: Vec<AccountRecord>,
     pub senders: Vec<SenderRecord>,
     pub subscriptions: Vec<SubscriptionRecord>,
+    /// What the audit log is told of it, in the same transaction.
+    pub audit: Vec<AuditEntry>,
 }
 
 impl ConfigurationRecords {

@@ -1,5 +1,5 @@
 //! Stopping and releasing numbers, connections and callback URLs. Every change moves the version that
-//! running instances watch.
+//! running instances watch; what a person changes has its line in the audit log.
 
 use sea_orm::{DbErr, Value};
 
@@ -17,48 +17,86 @@ use crate::domain::{
 /// The name of the version that moves when accounts, connections, numbers or subscriptions change.
 pub(crate) const CONFIGURATION: &str = "configuration";
 
+/// What a person can stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holdable {
+    Connection(ConnectionKey),
+    Number(SenderKey),
+}
+
+impl Holdable {
+    /// Its table, and its key there.
+    fn row(self) -> (&'static str, i32) {
+        match self {
+            Self::Connection(connection) => ("connections", connection.0),
+            Self::Number(sender) => ("senders", sender.0),
+        }
+    }
+}
+
 impl Store {
+    /// What a provider's answer puts on hold.
     pub async fn hold_connection(&self, connection: ConnectionKey, hold: &Hold) -> Result<(), StoreError> {
-        self.set_hold("connections", "key = $3", vec![connection.0.into()], Some(hold)).await.map(drop)
+        self.set_hold("connections", "key = $3", vec![connection.0.into()], hold).await
     }
 
     pub async fn hold_sender(&self, sender: SenderKey, hold: &Hold) -> Result<(), StoreError> {
-        self.set_hold("senders", "key = $3", vec![sender.0.into()], Some(hold)).await.map(drop)
+        self.set_hold("senders", "key = $3", vec![sender.0.into()], hold).await
     }
 
-    /// Gives another reason for a hold that is there.
-    pub async fn explain_connection_hold(&self, connection: ConnectionKey, reason: &str) -> Result<(), StoreError> {
-        self.explain_hold("connections", connection.0, reason).await
-    }
-
-    pub async fn explain_sender_hold(&self, sender: SenderKey, reason: &str) -> Result<(), StoreError> {
-        self.explain_hold("senders", sender.0, reason).await
-    }
-
-    async fn explain_hold(&self, table: &str, key: i32, reason: &str) -> Result<(), StoreError> {
-        let doing = "write down why something is on hold";
-        let sql = format!("UPDATE {table} SET held_reason = $2 WHERE key = $1 AND held_since IS NOT NULL");
+    /// What a person holds. What is on hold already keeps its time and gets the new reason; `false` when it had that, too.
+    pub async fn hold(&self, what: Holdable, hold: &Hold, entry: &AuditEntry) -> Result<bool, StoreError> {
+        let doing = "write down a hold";
+        let (table, key) = what.row();
+        let sql = format!(
+            "UPDATE {table} SET held_since = COALESCE(held_since, $1), held_reason = $2 \
+             WHERE key = $3 AND COALESCE(held_reason, '') <> $2"
+        );
+        let values = vec![hold.since.0.into(), hold.reason.as_str().into(), key.into()];
         let transaction = self.begin().await.doing(doing)?;
-        execute(&transaction, &sql, vec![key.into(), reason.into()]).await.doing(doing)?;
-        bump(&transaction, CONFIGURATION).await.doing(doing)?;
-        transaction.commit().await.doing(doing)
+        let held = execute(&transaction, sql, values).await.doing(doing)? > 0;
+        self.tell_of_holds(transaction, held, entry).await.doing(doing)?;
+        Ok(held)
+    }
+
+    /// Ends a hold, of a connection with those of all its numbers; says how many ended.
+    pub async fn release(&self, what: Holdable, entry: &AuditEntry) -> Result<u64, StoreError> {
+        let doing = "release a hold";
+        let (table, key) = what.row();
+        let numbers = match what {
+            Holdable::Connection(_) => Some(("senders", "connection")),
+            Holdable::Number(_) => None,
+        };
+        let transaction = self.begin().await.doing(doing)?;
+        let mut released = 0;
+        for (table, column) in [(table, "key")].into_iter().chain(numbers) {
+            let sql = format!(
+                "UPDATE {table} SET held_since = NULL, held_reason = NULL WHERE {column} = $1 AND held_since IS NOT NULL"
+            );
+            released += execute(&transaction, sql, vec![key.into()]).await.doing(doing)?;
+        }
+        self.tell_of_holds(transaction, released > 0, entry).await.doing(doing)?;
+        Ok(released)
+    }
+
+    /// Tells the log and running instances of what changed, if anything did.
+    async fn tell_of_holds(
+        &self,
+        transaction: DatabaseTransaction,
+        changed: bool,
+        entry: &AuditEntry,
+    ) -> Result<(), DbErr> {
+        if changed {
+            audit::append(&transaction, entry, self.now()).await?;
+            bump(&transaction, CONFIGURATION).await?;
+        }
+        transaction.commit().await
     }
 
     /// All numbers of one of the provider's business accounts.
     pub async fn hold_provider_account(&self, owner: &TemplateOwner, hold: &Hold) -> Result<(), StoreError> {
         let whose = vec![owner.connection.0.into(), owner.provider_account_id.clone().into()];
-        self.set_hold("senders", "connection = $3 AND provider_account_id = $4", whose, Some(hold)).await.map(drop)
-    }
-
-    /// Releases a connection and all its numbers; says how many holds ended.
-    pub async fn release_connection(&self, connection: ConnectionKey) -> Result<u64, StoreError> {
-        let whose = vec![connection.0.into()];
-        let connections = self.set_hold("connections", "key = $3", whose.clone(), None).await?;
-        Ok(connections + self.set_hold("senders", "connection = $3", whose, None).await?)
-    }
-
-    pub async fn release_sender(&self, sender: SenderKey) -> Result<u64, StoreError> {
-        self.set_hold("senders", "key = $3", vec![sender.0.into()], None).await
+        self.set_hold("senders", "connection = $3 AND provider_account_id = $4", whose, hold).await
     }
 
     /// Releases a callback URL: the next look tries it at once.
@@ -80,24 +118,16 @@ impl Store {
         Ok(released)
     }
 
-    async fn set_hold(
-        &self,
-        table: &str,
-        which: &str,
-        mut whose: Vec<Value>,
-        hold: Option<&Hold>,
-    ) -> Result<u64, StoreError> {
+    async fn set_hold(&self, table: &str, which: &str, mut whose: Vec<Value>, hold: &Hold) -> Result<(), StoreError> {
         // A hold that is there keeps its time and reason.
-        let state = if hold.is_some() { "held_since IS NULL" } else { "held_since IS NOT NULL" };
-        let sql = format!("UPDATE {table} SET held_since = $1, held_reason = $2 WHERE {which} AND {state}");
-        let mut values = vec![hold.map(|hold| hold.since.0).into(), hold.map(|hold| hold.reason.clone()).into()];
+        let sql = format!("UPDATE {table} SET held_since = $1, held_reason = $2 WHERE {which} AND held_since IS NULL");
+        let mut values = vec![hold.since.0.into(), hold.reason.as_str().into()];
         values.append(&mut whose);
-        let doing = if hold.is_some() { "write down a hold" } else { "release a hold" };
+        let doing = "write down a hold";
         let transaction = self.begin().await.doing(doing)?;
-        let changed = execute(&transaction, sql, values).await.doing(doing)?;
+        execute(&transaction, sql, values).await.doing(doing)?;
         bump(&transaction, CONFIGURATION).await.doing(doing)?;
-        transaction.commit().await.doing(doing)?;
-        Ok(changed)
+        transaction.commit().await.doing(doing)
     }
 
     /// The versions that running instances compare with what they have in memory.

@@ -90,6 +90,7 @@ pub mod unrecognized;
 pub mod vault;
 pub mod wakeups;
 mod walk;
+pub mod windows;
 pub mod yardstick;
 
 /// The database, whichever it is. Cheap to clone.

@@ -56,7 +56,10 @@ async fn what_is_well_is_said_to_be_well(database: Database) {
         "answers Meta's question as it should",
         "business account 200000000000001: an app is subscribed",
         "templates are approved",
-        "number +918880110022: “Acme Retail”, quality green",
+        "number +918880110022: “Acme Retail”, connected",
+        "number +918880110022: quality green",
+        "number +918880110022: up to 80 messages a second; set here: 80",
+        "number +918880110022: no limit of people a day",
         "number +918880110022: its webhooks come to this bridge",
         "account acme: the callback URL for delivery reports",
     ] {

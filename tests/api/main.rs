@@ -7,12 +7,14 @@
 
 mod harness;
 
+mod accounts;
 mod alarms;
 mod budget;
 mod callbacks;
 mod campaigns;
 mod check;
 mod command_line;
+mod connections;
 mod console;
 mod console_api;
 mod console_callbacks;

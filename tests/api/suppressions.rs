@@ -104,7 +104,7 @@ async fn what_is_queued_when_a_person_stops_marketing_is_not_sent(database: Data
     app.accept(&utility).await;
 
     choose(&app, number(&person(1)), "stop", 1_790_000_100).await;
-    app.store.release_sender(sender).await.expect("it was held");
+    app.release_sender(sender).await;
     app.settled().await;
 
     assert_eq!((app.told(&marketing), app.told_failure(&marketing)), (vec!["failed".to_owned()], Some(1006)));
@@ -235,7 +235,7 @@ async fn a_wish_under_an_id_whose_number_is_known_stops_what_is_queued(database:
 
     choose(&app, json!({"user_id": "IN.1349A"}), "stop", 1_790_000_100).await;
     until_refused(&app, &person(1)).await;
-    app.store.release_sender(sender).await.expect("it was held");
+    app.release_sender(sender).await;
     app.settled().await;
 
     assert_eq!(app.told_failure(&message), Some(1006));

@@ -121,7 +121,7 @@ async fn a_new_operator_sets_up_finds_a_message_and_leaves() {
 }
 
 /// Every page, with what makes it worth a picture.
-const PAGES: [(&str, &str); 10] = [
+const PAGES: [(&str, &str); 20] = [
     ("overview", "/console/overview"),
     ("messages", "/console/messages"),
     ("messages-filtered", "/console/messages?status=delivery-failed"),
@@ -129,6 +129,16 @@ const PAGES: [(&str, &str); 10] = [
     ("campaigns", "/console/campaigns"),
     ("campaign", "/console/campaigns/acme/1790000000"),
     ("unrecognized", "/console/unrecognized"),
+    ("connections", "/console/connections"),
+    ("connection", "/console/connections/meta-main"),
+    ("connection-new", "/console/new-connection"),
+    ("connection-edit", "/console/connections/meta-main/edit"),
+    ("number", "/console/numbers/918880110022?phone=%2B919876500001"),
+    ("number-new", "/console/new-number"),
+    ("accounts", "/console/accounts"),
+    ("account-new", "/console/new-account"),
+    ("account-connect", "/console/accounts/acme"),
+    ("account-settings", "/console/accounts/acme/settings"),
     ("users", "/console/users"),
     ("tokens", "/console/tokens"),
     ("account", "/console/account"),
@@ -167,6 +177,20 @@ async fn every_page_is_fine(shape: Shape) {
     browser.press("Compare").await;
     browser.until("it is compared", "return document.querySelectorAll('#reconcile tbody tr').length > 2").await;
     browser.look("campaign-compared").await;
+    browser.open(&app.at("/console/connections/meta-main")).await;
+    browser.press("Check channel").await;
+    browser.until("it is checked", "return document.querySelectorAll('.checks tbody').length > 2").await;
+    browser.look("connection-checked").await;
+    browser.open(&app.at("/console/accounts/acme")).await;
+    browser.press("Send a test callback").await;
+    browser.until("it was tried", "return document.querySelector('.tested') !== null").await;
+    browser.look("account-tested").await;
+    browser.open(&app.at("/console/accounts/acme/settings")).await;
+    browser.fill("time_zone", "Moon").await;
+    browser.fill("quiet_hours.from", "25:00").await;
+    browser.press("Save").await;
+    browser.until("it says what is wrong", "return document.querySelectorAll('.wrong').length > 1").await;
+    browser.look("account-wrong").await;
     browser.open(&app.at("/console/nowhere")).await;
     browser.look("not-found").await;
     browser.open(&app.at("/console/users")).await;

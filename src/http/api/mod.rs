@@ -3,13 +3,16 @@
 //! A caller shows `Authorization: Bearer wab_…`; what it may do are the token's scopes. Lists are pages: `next` of one is
 //! `before` of the next. What cannot be done is a [`problem::Problem`].
 
+pub mod accounts;
 pub mod audit;
 pub mod callback_events;
 pub mod callbacks;
 pub mod campaigns;
+pub mod connections;
 pub mod messages;
 pub mod problem;
 pub mod replays;
+pub mod senders;
 pub mod statistics;
 pub mod status;
 pub mod tokens;
@@ -61,6 +64,22 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/campaigns/{account}/{campaign}/resume", web::post().to(campaigns::resume))
         .route("/campaigns/{account}/{campaign}/cancel", web::post().to(campaigns::cancel))
         .route("/campaigns/{account}/{campaign}/reconcile", web::post().to(campaigns::reconcile))
+        .route("/connections", web::get().to(connections::list))
+        .route("/connections", web::post().to(connections::add))
+        .route("/connections/{id}", web::get().to(connections::show))
+        .route("/connections/{id}", web::patch().to(connections::change))
+        .route("/connections/{id}/hold", web::post().to(connections::hold))
+        .route("/connections/{id}/release", web::post().to(connections::release))
+        .route("/connections/{id}/check", web::post().to(connections::check))
+        .route("/connections/{id}/fix", web::post().to(connections::fix))
+        .route("/senders", web::get().to(senders::list))
+        .route("/senders", web::post().to(senders::add))
+        .route("/senders/{number}", web::get().to(senders::show))
+        .route("/senders/{number}", web::patch().to(senders::change))
+        .route("/senders/{number}/hold", web::post().to(senders::hold))
+        .route("/senders/{number}/release", web::post().to(senders::release))
+        .route("/senders/{number}/check", web::post().to(senders::check))
+        .route("/senders/{number}/window", web::get().to(senders::show_window))
         .route("/callback-urls", web::get().to(callbacks::list))
         .route("/callback-urls/{id}", web::get().to(callbacks::show))
         .route("/callback-urls/{id}/release", web::post().to(callbacks::release))
@@ -71,6 +90,12 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/replays", web::post().to(replays::start))
         .route("/replays/{id}", web::get().to(replays::show))
         .route("/replays/{id}", web::delete().to(replays::stop))
+        .route("/accounts", web::get().to(accounts::list))
+        .route("/accounts", web::post().to(accounts::add))
+        .route("/accounts/{id}", web::get().to(accounts::show))
+        .route("/accounts/{id}", web::patch().to(accounts::change))
+        .route("/accounts/{id}/rotate-passcode", web::post().to(accounts::rotate_passcode))
+        .route("/accounts/{id}/test-callback", web::post().to(accounts::test_callback))
         .route("/unrecognized", web::get().to(unrecognized::list))
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))

@@ -10,7 +10,11 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{services::operators::Refusal, store::StoreError, telemetry};
+use crate::{
+    services::operators::{FieldProblem, Refusal},
+    store::StoreError,
+    telemetry,
+};
 
 /// `application/problem+json`
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,16 +32,42 @@ pub struct Problem {
     /// The field that must be changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// All fields that must be changed, when there may be several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<WrongField>,
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WrongField {
+    #[schema(example = "time_zone")]
+    field: String,
+    #[schema(example = "must be an IANA time zone, like Asia/Kolkata")]
+    detail: String,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Problem");
-        Self { r#type: "about:blank", title, status: status.as_u16(), detail: detail.into(), field: None }
+        Self {
+            r#type: "about:blank",
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            field: None,
+            problems: vec![],
+        }
     }
 
     pub(super) fn of_field(field: &str, detail: impl Into<String>) -> Self {
         Self { field: Some(field.to_owned()), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+    }
+
+    fn of_fields(problems: Vec<FieldProblem>, detail: String) -> Self {
+        let wrong = |problem: FieldProblem| WrongField { field: problem.field, detail: problem.message };
+        let problems: Vec<_> = problems.into_iter().map(wrong).collect();
+        let field = problems.first().map(|first| first.field.clone());
+        Self { field, problems, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
     }
 }
 
@@ -48,7 +78,8 @@ impl From<Refusal> for Problem {
             Refusal::NotAllowed(_) => Self::new(StatusCode::FORBIDDEN, text),
             Refusal::NotFound(_) => Self::new(StatusCode::NOT_FOUND, text),
             Refusal::Invalid { field, .. } => Self::of_field(field, text),
-            Refusal::Conflict(_) => Self::new(StatusCode::CONFLICT, text),
+            Refusal::Problems(problems) => Self::of_fields(problems, text),
+            Refusal::Conflict(_) | Refusal::Meanwhile(_) => Self::new(StatusCode::CONFLICT, text),
             Refusal::WrongPassword => Self::new(StatusCode::UNAUTHORIZED, text),
             Refusal::TooManyTries { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, text),
             Refusal::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, text),

@@ -32,7 +32,7 @@ pub struct Token {
     /// Its last characters.
     #[schema(example = "x7Qk")]
     ending: String,
-    /// messages:read, personal:read, messages:resend, audit:read, users:manage.
+    /// messages:read, personal:read, messages:resend, queues:manage, callbacks:replay, configuration:manage, audit:read, users:manage.
     scopes: Vec<String>,
     created_at: String,
     #[schema(example = "asha")]

@@ -40,7 +40,7 @@ pub(super) struct Entry {
 }
 
 /// All pages in the navigation, and what one must be allowed to go there.
-const PAGES: [(&str, &str, Option<&str>, Permission, &str); 8] = [
+const PAGES: [(&str, &str, Option<&str>, Permission, &str); 10] = [
     (HOME, "Overview", None, Permission::ReadMessages, "M2.5 13.5v-5M6.2 13.5v-8M9.8 13.5v-6M13.5 13.5v-11"),
     (
         "/console/messages",
@@ -71,6 +71,20 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 8] = [
         "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM6.3 6.4a1.8 1.8 0 1 1 2.6 1.6c-.6.3-.9.7-.9 1.3M8 11.3v.1",
     ),
     (
+        "/console/accounts",
+        "Accounts",
+        Some("Set up"),
+        Permission::ReadMessages,
+        "M2.5 13.5v-9l5.5-2 5.5 2v9M6.5 13.5v-3h3v3M5.5 6h1M9.5 6h1M5.5 8.3h1M9.5 8.3h1",
+    ),
+    (
+        "/console/connections",
+        "Connections",
+        None,
+        Permission::ReadMessages,
+        "M6.5 9.5 9.5 6.5M7 4.7l1.6-1.6a2.9 2.9 0 0 1 4.1 4.1L11.3 8.8M9 11.3l-1.6 1.6a2.9 2.9 0 0 1-4.1-4.1L4.7 7.2",
+    ),
+    (
         "/console/users",
         "Users",
         Some("Settings"),
@@ -88,7 +102,7 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 8] = [
 ];
 
 /// What pages say when they come after a change, by the word in their address.
-const DONE: [(&str, &str); 13] = [
+const DONE: [(&str, &str); 18] = [
     ("paused", "It is paused: what waits of it stays, and so does what arrives. Messages expire all the same."),
     ("resumed", "It goes on: what was kept back is put into the queues within seconds."),
     ("cancelling", "It is being cancelled. You can leave this page."),
@@ -96,6 +110,11 @@ const DONE: [(&str, &str); 13] = [
     ("replay", "It is told again; how far that has come stands below."),
     ("stopped", "The replay is ended; what is in flight is still finished."),
     ("released", "The URL is tried now."),
+    ("held", "It is on hold; running instances notice within two seconds."),
+    ("going", "It is released: what waits goes on within seconds."),
+    ("saved", "It is saved, and in effect within two seconds."),
+    ("account-added", "The account is there. Enter at CleverTap what stands below."),
+    ("passcode", "The passcode is changed."),
     ("role", "The role is changed."),
     ("signed-out", "They are signed out everywhere."),
     ("disabled", "They may not sign in any more."),
@@ -171,6 +190,10 @@ pub(super) fn wants_part(request: &HttpRequest) -> bool {
 
 /// A service's words as a sentence of a page.
 pub(super) fn sentence(words: &str) -> String {
+    // A URL is written as it is.
+    if words.starts_with("http") {
+        return format!("{}.", words.trim_end_matches('.'));
+    }
     let mut letters = words.chars();
     let first: String = letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
     let end = if words.ends_with(['.', '!', '?', ')']) { "" } else { "." };

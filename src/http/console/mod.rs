@@ -6,6 +6,9 @@
 //! ([`trouble`]). Nothing is loaded from elsewhere, and no script or style stands in a page.
 
 mod account;
+mod account_connect;
+mod account_settings;
+mod accounts;
 mod assets;
 mod audit;
 mod callback_event;
@@ -15,12 +18,18 @@ mod callback_url;
 mod callbacks;
 mod campaign;
 mod campaigns;
+mod channel_check;
 mod chart;
+mod connection_form;
+mod connections;
+mod fields;
 mod frame;
 mod guard;
 mod kept;
 mod message;
 mod messages;
+mod number_form;
+mod numbers;
 mod overview;
 mod sign_in;
 mod tokens;
@@ -61,7 +70,27 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/campaigns", web::get().to(campaigns::list))
         .service(campaign::routes())
         .configure(callbacks::routes)
+        .configure(accounts::routes)
         .route("/unrecognized", web::get().to(kept::list))
+        .route("/connections", web::get().to(connections::list))
+        .route("/new-connection", web::get().to(connection_form::new))
+        .route("/new-connection", web::post().to(connection_form::add))
+        .route("/connections/{id}", web::get().to(connections::show))
+        .route("/connections/{id}/edit", web::get().to(connection_form::edit))
+        .route("/connections/{id}/edit", web::post().to(connection_form::change))
+        .route("/connections/{id}/word", web::post().to(connection_form::new_word))
+        .route("/connections/{id}/hold", web::post().to(connections::hold))
+        .route("/connections/{id}/release", web::post().to(connections::release))
+        .route("/connections/{id}/check", web::post().to(channel_check::check_connection))
+        .route("/connections/{id}/fix", web::post().to(channel_check::fix))
+        .route("/new-number", web::get().to(number_form::new))
+        .route("/new-number", web::post().to(number_form::add))
+        .route("/numbers/{digits}", web::get().to(numbers::show))
+        .route("/numbers/{digits}/edit", web::get().to(number_form::edit))
+        .route("/numbers/{digits}/edit", web::post().to(number_form::change))
+        .route("/numbers/{digits}/hold", web::post().to(numbers::hold))
+        .route("/numbers/{digits}/release", web::post().to(numbers::release))
+        .route("/numbers/{digits}/check", web::post().to(channel_check::check_number))
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))
         .route("/users/{name}/role", web::post().to(users::change_role))

@@ -58,10 +58,12 @@ impl From<Refusal> for Trouble {
         match refusal {
             Refusal::NotAllowed(_) => Self::new(StatusCode::FORBIDDEN, "Your role does not allow this", text),
             Refusal::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "It is not here", text),
-            Refusal::Invalid { .. } | Refusal::WrongPassword => {
+            Refusal::Invalid { .. } | Refusal::Problems(_) | Refusal::WrongPassword => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "This cannot be taken as it is", text)
             }
-            Refusal::Conflict(_) => Self::new(StatusCode::CONFLICT, "This does not fit to how things stand", text),
+            Refusal::Conflict(_) | Refusal::Meanwhile(_) => {
+                Self::new(StatusCode::CONFLICT, "This does not fit to how things stand", text)
+            }
             Refusal::TooManyTries { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many tries", text),
             Refusal::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "The server is busy", text),
             Refusal::Store(error) => Self::ours(&error),

@@ -5,8 +5,11 @@ use serde::Serialize;
 use super::{inbound, is_test_id};
 use crate::domain::{
     account::AccountPolicy,
-    callback::{Event, EventDetail, Rendered, Renderings},
+    callback::{Event, EventDetail, EventKind, Rendered, Renderings},
     failure::{Failure, FailureReason},
+    ids::{Place, SenderKey},
+    inbound::{InboundContent, InboundMessage},
+    phone::PhoneNumber,
     status::DeliveryStatus,
     time::UnixMillis,
 };
@@ -106,6 +109,58 @@ fn speak_status(event: &Event, status: DeliveryStatus, failure: Option<&Failure>
     Words::Status(json(&Status { msg_id, status: word(status), timestamp: seconds(event.occurred_at), error }))
 }
 
+/// Whoever writes it is nobody: a number that exists only in CleverTap's own checks.
+const NOBODY: &str = "+919870369294";
+/// Our own words stand in brackets.
+const TEST_WORDS: &str = "[test] wabridge tries this callback URL; nobody wrote this.";
+
+/// Of no message: ids of CleverTap's have bars between their parts. Nothing is ever reported under its own tests' zeros.
+const TEST_ID: &str = "wabridge-test";
+
+/// A report on a message that does not exist, or a message that nobody wrote.
+pub(super) fn render_test(
+    policy: &AccountPolicy,
+    kind: EventKind,
+    number: &PhoneNumber,
+    now: UnixMillis,
+) -> Result<String, String> {
+    match kind {
+        EventKind::Status => {
+            let (status, timestamp) = (word(DeliveryStatus::Delivered), seconds(now));
+            let status = json(&Status { msg_id: TEST_ID, status, timestamp, error: None });
+            Ok([Report::HEAD, &status, Report::TAIL].concat())
+        }
+        EventKind::Inbound => {
+            let message = InboundMessage {
+                provider_message_id: String::new(),
+                from: PhoneNumber::from_international(NOBODY),
+                from_user_id: None,
+                occurred_at: now,
+                replies_to: None,
+                content: InboundContent::Text { body: TEST_WORDS.to_owned() },
+            };
+            let event = Event {
+                place: Place(0),
+                sender: SenderKey(0),
+                sender_number: Some(number.clone()),
+                occurred_at: now,
+                recorded_at: now,
+                message: None,
+                platform_message_id: None,
+                told_before: false,
+                media_url: None,
+                detail: EventDetail::Inbound(Box::new(message.clone())),
+            };
+            match inbound::speak(policy, &event, &message) {
+                Words::Inbound(body) | Words::Status(body) => Ok(body),
+                Words::None(why) => Err(why),
+                Words::Silence => Err("CleverTap is told nothing of it".to_owned()),
+            }
+        }
+        EventKind::Notice => Err("CleverTap hears of no notices".to_owned()),
+    }
+}
+
 fn word(status: DeliveryStatus) -> &'static str {
     match status {
         DeliveryStatus::Sent => "sent",
@@ -177,14 +232,10 @@ pub(super) fn json(value: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
-        ids::{Place as LogPlace, SenderKey},
-        phone::PhoneNumber,
-    };
 
     fn failed(text: &str) -> Event {
         Event {
-            place: LogPlace(1),
+            place: Place(1),
             sender: SenderKey(1),
             sender_number: PhoneNumber::from_international("+918888001122"),
             occurred_at: UnixMillis(1_790_000_123_999),
@@ -223,6 +274,24 @@ mod tests {
             assert!(request.body.len() <= CALLBACK_BODY_BYTES_MAX);
             serde_json::from_str::<serde_json::Value>(&request.body).expect("a report is JSON");
         }
+    }
+
+    #[test]
+    fn a_test_is_of_no_message_and_from_nobody() {
+        let number = PhoneNumber::from_international("+918888001122").expect("a number");
+        let policy = AccountPolicy::default();
+        let test = |kind| render_test(&policy, kind, &number, UnixMillis(1_790_000_123_999));
+
+        assert_eq!(
+            test(EventKind::Status).as_deref(),
+            Ok(
+                r#"{"payloadVersion":"0.1","statuses":[{"msgId":"wabridge-test","status":"delivered","timestamp":"1790000123"}]}"#
+            )
+        );
+        let inbound = test(EventKind::Inbound).expect("CleverTap has words for a text");
+        assert!(inbound.contains(r#""from":"919870369294","wabaNumber":"918888001122""#), "{inbound}");
+        assert!(inbound.contains(r#""body":"[test] "#), "{inbound}");
+        assert!(test(EventKind::Notice).is_err());
     }
 
     #[test]

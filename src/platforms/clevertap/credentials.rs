@@ -8,7 +8,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::{Choice, ConstantTimeEq};
 
-use super::super::CallerProof;
+use super::super::{CallerProof, CallerWay};
 use crate::domain::account::Account;
 
 pub(super) const ACCOUNT_ID_HEADER: &str = "x-clevertap-account-id";
@@ -25,12 +25,45 @@ pub(super) fn speaks_for(account: &Account, proof: &CallerProof<'_>) -> bool {
     kinds.into_iter().fold(Choice::from(0), |any, kind| any | kind).into()
 }
 
+/// The ways that are open, for whoever fills in CleverTap's form.
+pub(super) fn ways(account: &Account) -> Vec<CallerWay> {
+    let credentials = &account.credentials;
+    let secret = |name: &str| (name.to_owned(), None);
+    let mut ways = Vec::new();
+    if !credentials.passcodes.is_empty() {
+        let id = ("X-CleverTap-Account-Id".to_owned(), Some(account.policy.platform_account_id.clone()));
+        ways.push(CallerWay { name: "Account ID and passcode", parts: vec![id, secret("X-CleverTap-Passcode")] });
+    }
+    if let Some((username, _)) = &credentials.basic {
+        let parts = vec![("Username".to_owned(), Some(username.clone())), secret("Password")];
+        ways.push(CallerWay { name: "Basic authentication", parts });
+    }
+    if credentials.bearer_token.is_some() {
+        ways.push(CallerWay { name: "Token", parts: vec![secret("Authorization")] });
+    }
+    if !credentials.headers.is_empty() {
+        ways.push(CallerWay { name: "Headers", parts: credentials.headers.keys().map(|name| secret(name)).collect() });
+    }
+    if credentials.url_token.is_some() {
+        ways.push(CallerWay { name: "Secret URL", parts: vec![] });
+    }
+    ways
+}
+
 /// `X-CleverTap-Account-Id` and `X-CleverTap-Passcode`, the way CleverTap's own API is called.
 fn account_id_and_passcode(account: &Account, proof: &CallerProof<'_>) -> Choice {
     let id = equal((proof.header)(ACCOUNT_ID_HEADER), &account.policy.platform_account_id);
     let shown = (proof.header)(PASSCODE_HEADER);
-    let passcodes = account.credentials.passcodes.iter();
-    id & passcodes.fold(Choice::from(0), |any, passcode| any | is_secret(shown, passcode))
+    let any_of = |passcodes: &[SecretString]| {
+        passcodes.iter().fold(Choice::from(0), |any, passcode| any | is_secret(shown, passcode))
+    };
+    // Those that ended are compared like the others: that they did takes no other time.
+    let old = account
+        .credentials
+        .old_passcodes
+        .as_ref()
+        .map_or(Choice::from(0), |old| any_of(&old.passcodes) & Choice::from(u8::from(proof.now < old.until)));
+    id & (any_of(&account.credentials.passcodes) | old)
 }
 
 /// `Authorization: Basic …`
@@ -87,9 +120,12 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        account::{AccountPolicy, Credentials},
+        account::{AccountPolicy, Credentials, OldPasscodes},
         ids::AccountKey,
+        time::UnixMillis,
     };
+
+    const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 
     fn account(credentials: Credentials) -> Account {
         Account {
@@ -105,7 +141,7 @@ mod tests {
 
     fn accepts(credentials: &Credentials, headers: &[(&str, &str)], url_token: Option<&str>) -> bool {
         let header = |name: &str| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
-        speaks_for(&account(credentials.clone()), &CallerProof { header: &header, url_token })
+        speaks_for(&account(credentials.clone()), &CallerProof { header: &header, url_token, now: NOW })
     }
 
     #[test]
@@ -120,6 +156,23 @@ mod tests {
         assert!(!call("TEST-ACC-2", "new-pass"));
         assert!(!accepts(&credentials, &[(PASSCODE_HEADER, "new-pass")], None));
         assert!(!accepts(&credentials, &[(ACCOUNT_ID_HEADER, "TEST-ACC-1")], None));
+    }
+
+    #[test]
+    fn a_passcode_that_was_replaced_is_taken_until_its_time_is_over() {
+        let with_old_until = |until| Credentials {
+            passcodes: vec!["new-pass".into()],
+            old_passcodes: Some(OldPasscodes { passcodes: vec!["old-pass".into()], until: UnixMillis(until) }),
+            ..Credentials::default()
+        };
+        let call = |credentials: &Credentials, passcode| {
+            accepts(credentials, &[(ACCOUNT_ID_HEADER, "TEST-ACC-1"), (PASSCODE_HEADER, passcode)], None)
+        };
+
+        let (still, over) = (with_old_until(NOW.0 + 1), with_old_until(NOW.0));
+        assert!(call(&still, "old-pass") && call(&still, "new-pass"));
+        assert!(!call(&over, "old-pass") && call(&over, "new-pass"));
+        assert!(!call(&still, "older-pass") && !call(&still, ""));
     }
 
     #[test]
@@ -175,6 +228,7 @@ mod tests {
         assert!(!accepts(&Credentials::default(), &everything, Some("")));
         let empty = Credentials {
             passcodes: vec!["".into()],
+            old_passcodes: None,
             basic: Some((String::new(), "".into())),
             bearer_token: Some("".into()),
             url_token: Some("".into()),

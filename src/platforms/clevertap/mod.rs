@@ -21,14 +21,17 @@ mod tolerant;
 mod wire;
 
 use super::{
-    Accepted, CallerProof, OwnApiRequest, Platform, Reply, Subscriber, SubscriberAnswer, TemplatePage, TemplateQuery,
+    Accepted, CallerProof, CallerWay, OwnApiRequest, Platform, Reply, Subscriber, SubscriberAnswer, TemplatePage,
+    TemplateQuery,
 };
 use crate::domain::{
     account::Account,
-    callback::{Event, Renderings},
+    callback::{Event, EventKind, Renderings},
     campaign::Grouping,
     failure::{FailureReason, Refusal},
     outbound::SendRequest,
+    phone::PhoneNumber,
+    time::UnixMillis,
 };
 
 pub use callback::{CALLBACK_BODY_BYTES_MAX, STATUSES_PER_CALLBACK_MAX};
@@ -45,6 +48,10 @@ impl Platform for CleverTap {
 
     fn authenticate(&self, account: &Account, proof: &CallerProof<'_>) -> bool {
         credentials::speaks_for(account, proof)
+    }
+
+    fn caller_ways(&self, account: &Account) -> Vec<CallerWay> {
+        credentials::ways(account)
     }
 
     fn parse_send(&self, _account: &Account, body: &[u8]) -> Result<SendRequest, Refusal> {
@@ -69,6 +76,16 @@ impl Platform for CleverTap {
 
     fn render_callbacks(&self, account: &Account, events: &[Event]) -> Renderings {
         callback::render(&account.policy, events)
+    }
+
+    fn render_callback_test(
+        &self,
+        account: &Account,
+        kind: EventKind,
+        number: &PhoneNumber,
+        now: UnixMillis,
+    ) -> Result<String, String> {
+        callback::render_test(&account.policy, kind, number, now)
     }
 
     fn subscribers_per_request_max(&self) -> usize {

@@ -4,27 +4,30 @@
 //! the app's. All of it only once the app is subscribed to the business account. The app's own URL is set by hand in Meta's
 //! dashboard; the other two can be set from here. A number's node shows all three.
 
+mod number;
+pub(super) mod repair;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use futures_util::StreamExt as _;
 use rand::RngExt as _;
 use secrecy::ExposeSecret as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{
-    FetchFailure, MetaCloud, Provider as _,
-    settings::{VERIFY_TOKEN, authorization, graph_object, graph_url, usable},
+    MetaCloud, Provider as _,
+    settings::{VERIFY_TOKEN, authorization, graph_url, usable},
 };
 use crate::{
     clock,
     domain::{
         account::{Connection, Sender},
-        channel::NumberState,
-        finding::{Finding, Repair, RepairKind},
+        finding::{Finding, RepairKind, Topic},
         template::TemplateStatus,
     },
     net::{
@@ -38,8 +41,6 @@ use crate::{
 const AT_ONCE_MAX: usize = 4;
 const NUMBERS_PER_PAGE: usize = 100;
 const NUMBER_PAGES_MAX: usize = 20;
-/// An override's URL, as Meta limits it.
-const WEBHOOK_URL_CHARS_MAX: usize = 200;
 /// Clocks further apart than this are worth a look.
 const CLOCKS_APART_MAX_MS: u64 = 60_000;
 const PERMISSIONS: [&str; 2] = ["whatsapp_business_messaging", "whatsapp_business_management"];
@@ -59,36 +60,76 @@ pub(super) async fn check(
     webhook_url: Option<&str>,
 ) -> Checked {
     let about = format!("connection {}", connection.id);
-    let (findings, usable_token) = check_token(via, connection, &about).await;
+    let started = Instant::now();
+    let (findings, unseen) = check_token(via, connection, &about).await;
+    let took = started.elapsed();
+    let findings = findings.into_iter().map(|finding| finding.within(took)).collect();
     let mut checked = Checked { findings, numbers: vec![] };
-    if usable_token {
-        let mut accounts: BTreeMap<&str, Vec<&Arc<Sender>>> = BTreeMap::new();
-        for sender in senders {
-            accounts.entry(&sender.provider_account_id).or_default().push(sender);
-        }
-        for (account, senders) in accounts {
-            checked.extend(check_account(via, connection, account, &senders, webhook_url).await);
+    let mut accounts: BTreeMap<&str, Vec<&Arc<Sender>>> = BTreeMap::new();
+    for sender in senders {
+        accounts.entry(&sender.provider_account_id).or_default().push(sender);
+    }
+    for (account, senders) in accounts {
+        match unseen {
+            None => checked.extend(check_account(via, connection, account, &senders, webhook_url).await),
+            Some(unseen) => checked.findings.extend(not_seen(account, &senders, unseen)),
         }
     }
-    if let Some(url) = webhook_url {
-        checked.findings.push(check_handshake(via, connection, url, &about).await);
-    }
+    let started = Instant::now();
+    let handshake = match webhook_url {
+        Some(url) => check_handshake(via, connection, url, &about).await.within(started.elapsed()),
+        None => Finding::not_checked(
+            about,
+            "nobody has said how the world reaches this bridge, so its URL cannot be tried",
+            "set server.public_url, and check again",
+        ),
+    };
+    checked.findings.push(handshake.on(Topic::WebhookUrl));
     checked
 }
 
-/// What is known of the token, and whether it is of any use.
-async fn check_token(via: &Exchange, connection: &Connection, about: &str) -> (Vec<Finding>, bool) {
+/// Why nothing else can be looked at, and what to mend first.
+#[derive(Clone, Copy)]
+struct Unseen {
+    why: &'static str,
+    remedy: &'static str,
+}
+
+const UNREACHABLE: Unseen = Unseen { why: "Meta cannot be reached", remedy: "mend the way to Meta first" };
+const REFUSED: Unseen =
+    Unseen { why: "Meta says nothing without a token that it takes", remedy: "mend the access token first" };
+
+fn not_seen(account: &str, senders: &[&Arc<Sender>], Unseen { why, remedy }: Unseen) -> Vec<Finding> {
+    const OF_ACCOUNT: [Topic; 2] = [Topic::Templates, Topic::Subscription];
+    let unseen = |about: String, topics: &[Topic]| -> Vec<Finding> {
+        let unseen = |topic: &Topic| Finding::not_checked(&about, why, remedy).on(*topic);
+        topics.iter().map(unseen).collect()
+    };
+    let mut findings = unseen(format!("business account {account}"), &OF_ACCOUNT);
+    for sender in senders {
+        findings.extend(unseen(number::about(sender), &[Topic::Number]));
+        findings.extend(unseen(number::about(sender), &number::SEEN_WITH_IT));
+    }
+    findings
+}
+
+/// What is known of the token, and why it is of no use, when it is of none.
+async fn check_token(via: &Exchange, connection: &Connection, about: &str) -> (Vec<Finding>, Option<Unseen>) {
     let answer = match get(via, connection, &graph_url(connection, "me", "permissions")).await {
         Ok(answer) => answer,
-        Err(refused) => return (vec![refused.finding(about, "ask Meta about the access token")], false),
+        Err(refused) => {
+            let finding = refused.finding(about, "ask Meta about the access token");
+            let unseen = if refused.answered { REFUSED } else { UNREACHABLE };
+            return (vec![finding.on(Topic::Credentials)], Some(unseen));
+        }
     };
     let mut findings: Vec<Finding> = clocks_apart(&answer).into_iter().collect();
     let refused = read(&answer).err();
     if let Some(refused) = refused.filter(|refused| refused.token) {
-        findings.push(refused.finding(about, "use the access token"));
-        return (findings, false);
+        findings.push(refused.finding(about, "use the access token").on(Topic::Credentials));
+        return (findings, Some(REFUSED));
     }
-    findings.push(match granted(&answer) {
+    let finding = match granted(&answer) {
         // Not every kind of token can be asked what it may; what needs a permission shows it below.
         None => Finding::fine(about, "the access token is taken; Meta does not tell its permissions"),
         Some(granted) => match PERMISSIONS.iter().filter(|name| !granted.contains(**name)).collect::<Vec<_>>() {
@@ -98,11 +139,12 @@ async fn check_token(via: &Exchange, connection: &Connection, about: &str) -> (V
             missing => Finding::wrong(
                 about,
                 format!("the access token lacks {}", missing.into_iter().copied().collect::<Vec<_>>().join(" and ")),
-                "generate a token of the system user with both permissions, and apply it as access_token",
+                "generate a token of the system user with both permissions, and give it to the connection as access_token",
             ),
         },
-    });
-    (findings, true)
+    };
+    findings.push(finding.on(Topic::Credentials));
+    (findings, None)
 }
 
 fn granted(answer: &Answer) -> Option<BTreeSet<String>> {
@@ -114,7 +156,7 @@ fn granted(answer: &Answer) -> Option<BTreeSet<String>> {
 
 fn clocks_apart(answer: &Answer) -> Option<Finding> {
     let apart_ms = answer.date?.0.abs_diff(clock::now().0);
-    Some(if apart_ms <= CLOCKS_APART_MAX_MS {
+    let finding = if apart_ms <= CLOCKS_APART_MAX_MS {
         Finding::fine("clock", "this machine and Meta agree on the time")
     } else {
         Finding::wrong(
@@ -122,7 +164,8 @@ fn clocks_apart(answer: &Answer) -> Option<Finding> {
             format!("this machine's clock and Meta's are {} s apart", apart_ms / 1000),
             "let the machine set its clock by NTP: messages expire, and statuses are ordered, by it",
         )
-    })
+    };
+    Some(finding.on(Topic::Clock))
 }
 
 async fn check_account(
@@ -134,29 +177,31 @@ async fn check_account(
 ) -> Checked {
     let about = format!("business account {account}");
     let subscriptions_url = graph_url(connection, account, "subscribed_apps");
-    let (members, subscription, templates) = tokio::join!(
-        list_numbers(via, connection, account),
-        get(via, connection, &subscriptions_url),
-        check_templates(via, senders[0], &about),
+    let ((members, _), (subscription, subscription_took), (templates, templates_took)) = tokio::join!(
+        timed(list_numbers(via, connection, account)),
+        timed(get(via, connection, &subscriptions_url)),
+        timed(check_templates(via, senders[0], &about)),
     );
-    let mut findings = vec![templates];
-    let subscribed = match subscription.and_then(|answer| read(&answer)) {
-        Ok(list) => subscribed(&list),
-        Err(refused) => {
-            findings.push(refused.finding(&about, "read to which apps it is subscribed"));
-            None
-        }
+    let subscription = match subscription.and_then(|answer| read(&answer)).map(|list| subscribed(&list)) {
+        Ok(Some(subscribed)) => check_subscription(connection, account, &about, subscribed, webhook_url),
+        Ok(None) => Finding::doubtful(
+            &about,
+            "Meta's answer does not say to which apps it is subscribed",
+            "look at WhatsApp Manager, and check again later",
+        ),
+        Err(refused) => refused.finding(&about, "read to which apps it is subscribed"),
     };
-    if let Some(subscribed) = &subscribed {
-        findings.push(check_subscription(connection, account, &about, *subscribed, webhook_url));
-    }
+    let mut findings = vec![
+        templates.on(Topic::Templates).within(templates_took),
+        subscription.on(Topic::Subscription).within(subscription_took),
+    ];
     if let Err(refused) = &members {
-        findings.push(refused.finding(&about, "list its numbers"));
+        findings.push(refused.finding(&about, "list its numbers").on(Topic::Number));
     }
     let mut asked = Vec::with_capacity(senders.len());
     for sender in senders {
         let member = members.as_ref().ok().map(|members| members.contains(&sender.provider_number_id));
-        asked.push(check_number(via, connection, sender, member, webhook_url));
+        asked.push(number::check(via, connection, sender, member, webhook_url));
     }
     let mut numbers = futures_util::stream::iter(asked).buffered(AT_ONCE_MAX);
     let mut checked = Checked { findings, numbers: vec![] };
@@ -203,161 +248,15 @@ fn check_subscription(
     let finding = Finding::wrong(
         about,
         "no app is subscribed to it: no status and no reply will ever come",
-        "run `wabridge check --repair`, or POST to its subscribed_apps by hand",
+        "press “Fix channel issue” in the console, or run `wabridge check --repair`",
     );
-    with_repair(finding, connection, RepairKind::SubscribeAccount, account, webhook_url)
+    repair::offered(finding, connection, RepairKind::SubscribeAccount, account, webhook_url)
 }
 
-/// Offers the repair where there is a URL that Meta would take.
-fn with_repair(
-    finding: Finding,
-    connection: &Connection,
-    kind: RepairKind,
-    id: &str,
-    webhook_url: Option<&str>,
-) -> Finding {
-    let Some(url) = webhook_url.filter(|url| url.chars().count() <= WEBHOOK_URL_CHARS_MAX) else { return finding };
-    let what = match kind {
-        RepairKind::SubscribeAccount => {
-            format!("subscribe the app of {} to business account {id}, with webhooks to {url}", connection.id)
-        }
-        RepairKind::RouteNumber => format!("send the webhooks of number id {id} to {url}"),
-    };
-    finding.mended_by(Repair { connection: connection.key, kind, id: id.to_owned(), what })
-}
-
-async fn check_number(
-    via: &Exchange,
-    connection: &Connection,
-    sender: &Sender,
-    member: Option<bool>,
-    webhook_url: Option<&str>,
-) -> Checked {
-    let state = MetaCloud.fetch_number(via, sender).await;
-    let findings = check_seen(via, connection, sender, &state, member, webhook_url).await;
-    Checked { findings, numbers: vec![(sender.key, state)] }
-}
-
-/// A number, as far as it is what the apply file says, and its webhooks come here.
-async fn check_seen(
-    via: &Exchange,
-    connection: &Connection,
-    sender: &Sender,
-    state: &Result<NumberState, FetchFailure>,
-    member: Option<bool>,
-    webhook_url: Option<&str>,
-) -> Vec<Finding> {
-    let about = format!("number {}", sender.number.as_e164());
-    let mut findings = Vec::new();
-    match state {
-        Ok(state) => findings.extend(check_state(sender, state, &about)),
-        Err(failure) => {
-            findings.push(Finding::wrong(
-                &about,
-                format!("it cannot be read under phone_number_id {}: {failure}", sender.provider_number_id),
-                "compare phone_number_id with App dashboard → WhatsApp → API setup",
-            ));
-            return findings;
-        }
-    }
-    if member == Some(false) {
-        findings.push(Finding::wrong(
-            &about,
-            format!("it is not a number of business account {}", sender.provider_account_id),
-            "correct waba_id in the apply file: templates are taken from the wrong account",
-        ));
-    }
-    let query = "fields=webhook_configuration";
-    let url = format!("{}?{query}", graph_object(connection, &sender.provider_number_id));
-    // A version that has no such field refuses the request; then nobody can tell.
-    if let Ok(node) = get(via, connection, &url).await.and_then(|answer| read(&answer)) {
-        findings.extend(check_route(connection, sender, &about, &node["webhook_configuration"], webhook_url));
-    }
-    findings
-}
-
-fn check_state(sender: &Sender, state: &NumberState, about: &str) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
-    if let Some(shown) = state.display_number.as_deref().filter(|shown| digits(shown) != sender.number.digits()) {
-        findings.push(Finding::wrong(
-            about,
-            format!("under its phone_number_id Meta has another number, {shown}"),
-            "correct number or phone_number_id in the apply file",
-        ));
-    }
-    let warnings = state.warnings();
-    findings.extend(
-        warnings.iter().map(|warning| {
-            Finding::wrong(about, warning.clone(), "see WhatsApp Manager → Phone numbers, which says why")
-        }),
-    );
-    if let Some(advice) = state.advice_on_pace(sender.messages_per_second) {
-        findings.push(Finding::doubtful(about, advice, "change messages_per_second in the apply file"));
-    }
-    if warnings.is_empty() {
-        let known = [
-            state.name.as_ref().map(|name| format!("“{name}”")),
-            Some(format!("quality {}", state.quality.as_str())),
-            state.status.as_ref().map(|status| status.to_lowercase()),
-            state.throughput_per_second.map(|rate| format!("up to {rate} messages a second")),
-            state.messaging_limit.as_ref().map(ToString::to_string),
-        ];
-        findings.push(Finding::fine(about, known.into_iter().flatten().collect::<Vec<_>>().join(", ")));
-    }
-    findings
-}
-
-/// Where the number's webhooks go, by Meta's order of precedence.
-fn check_route(
-    connection: &Connection,
-    sender: &Sender,
-    about: &str,
-    configuration: &Value,
-    webhook_url: Option<&str>,
-) -> Vec<Finding> {
-    let Some(ours) = webhook_url else { return vec![] };
-    let place = |name: &str| configuration[name].as_str().filter(|url| !url.is_empty());
-    let (number, account, app) = (place("phone_number"), place("whatsapp_business_account"), place("application"));
-    let same = |url: &str| url.trim_end_matches('/') == ours.trim_end_matches('/');
-    let mut findings = match number.or(account).or(app) {
-        Some(url) if same(url) => vec![Finding::fine(about, "its webhooks come to this bridge")],
-        Some(url) => {
-            let (whose, kind, id) = match number {
-                Some(_) => ("the number's own override", RepairKind::RouteNumber, &sender.provider_number_id),
-                None => ("its business account or app", RepairKind::SubscribeAccount, &sender.provider_account_id),
-            };
-            let finding = Finding::wrong(
-                about,
-                format!("its webhooks go to {} (set by {whose}) and not to {ours}", redact::url(url)),
-                "run `wabridge check --repair`, or enter our URL at Meta",
-            );
-            vec![with_repair(finding, connection, kind, id, webhook_url)]
-        }
-        None => {
-            let finding = Finding::doubtful(
-                about,
-                "Meta does not say where its webhooks go",
-                "enter our URL at Meta (App dashboard → WhatsApp → Configuration), or run `wabridge check --repair`",
-            );
-            vec![with_repair(
-                finding,
-                connection,
-                RepairKind::SubscribeAccount,
-                &sender.provider_account_id,
-                webhook_url,
-            )]
-        }
-    };
-    // Overrides are for messages only.
-    if app.is_some_and(|url| !same(url)) {
-        findings.push(Finding::doubtful(
-            about,
-            "news of templates, quality and limits go to the app's own URL, which is not this bridge",
-            "enter our URL at App dashboard → WhatsApp → Configuration, or live with lists that are read on a schedule",
-        ));
-    }
-    findings
+/// What somebody waited for, and for how long.
+async fn timed<T>(what: impl Future<Output = T>) -> (T, Duration) {
+    let started = Instant::now();
+    (what.await, started.elapsed())
 }
 
 /// Asks our own URL the question that Meta asks, from outside.
@@ -420,23 +319,6 @@ fn numbers_url(connection: &Connection, account: &str, after: Option<&str>) -> S
         query.append_pair("after", after);
     }
     format!("{}?{}", graph_url(connection, account, "phone_numbers"), query.finish())
-}
-
-pub(super) async fn repair(
-    via: &Exchange,
-    connection: &Connection,
-    repair: &Repair,
-    webhook_url: &str,
-) -> Result<(), FetchFailure> {
-    let token = usable(connection.secrets(VERIFY_TOKEN)).next();
-    let token = token.ok_or_else(|| FetchFailure("the connection has no verify_token".to_owned()))?;
-    let route = json!({"override_callback_uri": webhook_url, "verify_token": token.expose_secret()});
-    let (url, body) = match repair.kind {
-        RepairKind::SubscribeAccount => (graph_url(connection, &repair.id, "subscribed_apps"), route),
-        RepairKind::RouteNumber => (graph_object(connection, &repair.id), json!({"webhook_configuration": route})),
-    };
-    let answer = ask(via, connection, Method::Post, &url, Some(body.to_string())).await;
-    answer.and_then(|answer| read(&answer)).map(drop).map_err(|refused| FetchFailure(refused.text))
 }
 
 async fn get(via: &Exchange, connection: &Connection, url: &str) -> Result<Answer, Refused> {

@@ -10,6 +10,9 @@ use crate::{
 pub(super) const SETTINGS: &[SettingField] = &[
     SettingField {
         name: "base_url",
+        label: "Graph’s address",
+        choices: &[],
+        chosen_here: false,
         help: "Where Graph lives; another address for a proxy or a simulator",
         secret: false,
         list: false,
@@ -19,6 +22,9 @@ pub(super) const SETTINGS: &[SettingField] = &[
     },
     SettingField {
         name: "api_version",
+        label: "Graph’s version",
+        choices: &[],
+        chosen_here: false,
         help: "Graph's version in the path of every request; each lives about two years",
         secret: false,
         list: false,
@@ -28,6 +34,9 @@ pub(super) const SETTINGS: &[SettingField] = &[
     },
     SettingField {
         name: ACCESS_TOKEN,
+        label: "Access token",
+        choices: &[],
+        chosen_here: false,
         help: "A token with whatsapp_business_messaging and whatsapp_business_management; the first is used",
         secret: true,
         list: true,
@@ -37,6 +46,9 @@ pub(super) const SETTINGS: &[SettingField] = &[
     },
     SettingField {
         name: APP_SECRET,
+        label: "App secret",
+        choices: &[],
+        chosen_here: false,
         help: "The app's secret, which signs webhooks; several while it is being changed",
         secret: true,
         list: true,
@@ -46,6 +58,9 @@ pub(super) const SETTINGS: &[SettingField] = &[
     },
     SettingField {
         name: VERIFY_TOKEN,
+        label: "Verify token",
+        choices: &[],
+        chosen_here: true,
         help: "A word of your choice, to be given to Meta together with the webhook's URL",
         secret: true,
         list: false,
@@ -55,6 +70,12 @@ pub(super) const SETTINGS: &[SettingField] = &[
     },
     SettingField {
         name: "marketing_endpoint",
+        label: "Marketing templates go to",
+        choices: &[
+            (MESSAGES, "messages, as all others"),
+            (MARKETING_MESSAGES, "marketing_messages, the Marketing Messages API"),
+        ],
+        chosen_here: false,
         help: "Where marketing templates go first: messages or marketing_messages (the Marketing Messages API)",
         secret: false,
         list: false,
@@ -64,6 +85,9 @@ pub(super) const SETTINGS: &[SettingField] = &[
     },
     SettingField {
         name: Sharing::SETTING,
+        label: "Messaging limit shared by",
+        choices: &Sharing::NAMED,
+        chosen_here: false,
         help: "Whose numbers share a messaging limit: those of a waba, all of this connection (its WABAs are of one business \
                portfolio), or off: new people are not counted",
         secret: false,

@@ -105,7 +105,7 @@ fn refused_tokens(evidence: &Evidence<'_>) -> Vec<Condition> {
 }
 
 /// HTTP's own way to say so, with which every provider's failures begin.
-fn is_refused_token(failure: &str) -> bool {
+pub(in crate::services) fn is_refused_token(failure: &str) -> bool {
     failure.starts_with("HTTP 401")
 }
 

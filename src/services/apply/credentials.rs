@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use chrono::DateTime;
 use secrecy::SecretString;
 
 use super::{
     reading::Section,
     values::{ROTATION_MAX, limited, not_empty, secret},
 };
-use crate::domain::account::Credentials;
+use crate::domain::{
+    account::{Credentials, OldPasscodes},
+    time::UnixMillis,
+};
 
 const HEADERS_MAX: usize = 20;
 /// A secret part of a URL that is shorter can be guessed.
@@ -28,6 +32,7 @@ pub(super) fn parse_credentials(section: &mut Section<'_>, platform: &str) -> Cr
     }
     let credentials = Credentials {
         passcodes: passcodes.into_iter().filter_map(|text| not_empty(section, &passcode_key, text)).collect(),
+        old_passcodes: parse_old_passcodes(section, platform),
         basic: parse_basic(section),
         bearer_token: secret(section, "bearer_token"),
         url_token: section.checked("url_token", url_token),
@@ -46,6 +51,23 @@ pub(super) fn parse_credentials(section: &mut Section<'_>, platform: &str) -> Cr
         );
     }
     credentials
+}
+
+/// Those before the last change, and until when they are taken.
+fn parse_old_passcodes(section: &mut Section<'_>, platform: &str) -> Option<OldPasscodes> {
+    let key = format!("{platform}_old_passcode");
+    let until_key = format!("{key}_until");
+    if section.has(&key) {
+        section.require(&until_key, "say until when the old passcode is taken, like \"2026-12-01T00:00:00Z\"");
+    }
+    let texts = limited(section, &key, ROTATION_MAX)?;
+    let until = section.checked(&until_key, |text| {
+        let moment = DateTime::parse_from_rfc3339(text);
+        let moment = moment.map_err(|_| "must be a time with its zone, like 2026-12-01T00:00:00Z".to_owned())?;
+        Ok(UnixMillis(moment.timestamp_millis()))
+    });
+    let passcodes: Vec<_> = texts.into_iter().filter_map(|text| not_empty(section, &key, text)).collect();
+    until.filter(|_| !passcodes.is_empty()).map(|until| OldPasscodes { passcodes, until })
 }
 
 fn parse_basic(section: &mut Section<'_>) -> Option<(String, SecretString)> {

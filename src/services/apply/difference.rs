@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use super::{ApplyFile, ApplyProblem, Reference, Stated};
 use crate::{
     domain::{
-        account::{Account, AccountPolicy, Connection, Credentials, Sender},
+        account::{Account, AccountPolicy, Connection, Credentials, OldPasscodes, Sender},
         callback::{EventKind, Subscription},
         phone::PhoneNumber,
     },
@@ -132,7 +132,7 @@ fn account_details(stored: Option<&Account>, wanted: &AccountRecord) -> Option<V
 }
 
 /// A policy under the names that it has in the file, without what is off.
-fn as_the_file_spells(policy: &AccountPolicy, platform: &str) -> Table {
+pub(super) fn as_the_file_spells(policy: &AccountPolicy, platform: &str) -> Table {
     let mut fields = table(policy);
     for name in ["account_id", "region"] {
         if let Some(value) = fields.remove(&format!("platform_{name}")) {
@@ -148,7 +148,7 @@ fn as_the_file_spells(policy: &AccountPolicy, platform: &str) -> Table {
     fields
 }
 
-fn table(policy: &impl Serialize) -> Table {
+pub(super) fn table(policy: &impl Serialize) -> Table {
     Table::try_from(policy).expect("a policy is plain data")
 }
 
@@ -159,6 +159,10 @@ fn credential_details(stored: &Credentials, record: &AccountRecord) -> Vec<Strin
     let mut details = Vec::new();
     for (name, same) in [
         (format!("{platform}_passcode"), same_secrets(&stored.passcodes, &wanted.passcodes)),
+        (
+            format!("{platform}_old_passcode"),
+            same_old_passcodes(stored.old_passcodes.as_ref(), wanted.old_passcodes.as_ref()),
+        ),
         ("basic_username".to_owned(), basic_name(stored) == basic_name(wanted)),
         ("basic_password".to_owned(), same_secret(basic_password(stored).as_ref(), basic_password(wanted).as_ref())),
         ("bearer_token".to_owned(), same_secret(stored.bearer_token.as_ref(), wanted.bearer_token.as_ref())),
@@ -326,6 +330,14 @@ fn map_details<T>(
     }
     details.extend(old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("{name} removed")));
     details
+}
+
+fn same_old_passcodes(old: Option<&OldPasscodes>, new: Option<&OldPasscodes>) -> bool {
+    match (old, new) {
+        (None, None) => true,
+        (Some(old), Some(new)) => old.until == new.until && same_secrets(&old.passcodes, &new.passcodes),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
 }
 
 fn same_secrets(old: &[SecretString], new: &[SecretString]) -> bool {

@@ -52,6 +52,7 @@ fn decide(stored: &Configuration, file: &ApplyFile) -> Result<(ConfigurationReco
         accounts: file.accounts.iter().map(|stated| stated.what.clone()).collect(),
         senders: file.senders.iter().map(|stated| stated.what.clone()).collect(),
         subscriptions: file.subscriptions.iter().map(|stated| stated.what.clone()).collect(),
+        audit: vec![],
     };
     Ok((records, difference.changes))
 }

@@ -94,18 +94,20 @@ impl Callbacks<'_> {
     }
 }
 
+/// The keys of callback URLs, of accounts and of numbers.
+pub(super) const URL_KEYS: [(EventKind, &str); 2] =
+    [(EventKind::Status, "delivery_report_callback_url"), (EventKind::Inbound, "inbound_message_callback_url")];
+
 /// An empty URL is as good as none: no such callbacks are wanted.
 pub(super) fn callback_urls(
     section: &mut Section<'_>,
     surroundings: &Surroundings<'_>,
 ) -> [(EventKind, Option<SecretString>); 2] {
-    [(EventKind::Status, "delivery_report_callback_url"), (EventKind::Inbound, "inbound_message_callback_url")].map(
-        |(kind, key)| {
-            let url = section.checked(key, |text| match text {
-                "" => Ok(None),
-                text => web_url(text, surroundings).map(|url| Some(url.to_owned().into())),
-            });
-            (kind, url.flatten())
-        },
-    )
+    URL_KEYS.map(|(kind, key)| {
+        let url = section.checked(key, |text| match text {
+            "" => Ok(None),
+            text => web_url(text, surroundings).map(|url| Some(url.to_owned().into())),
+        });
+        (kind, url.flatten())
+    })
 }

@@ -18,6 +18,9 @@ use crate::{
 const fn field(name: &'static str, secret: bool, required: bool, default: Option<&'static str>) -> SettingField {
     SettingField {
         name,
+        label: name,
+        choices: &[],
+        chosen_here: false,
         help: "copy it from the provider's console",
         secret,
         list: secret,

@@ -2,7 +2,7 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::Checker;
+use super::{Checker, number_on_hold};
 use crate::domain::{
     account::Account,
     callback::{EventKind, Subscription},
@@ -51,15 +51,7 @@ impl Checker<'_> {
             let remedy = "apply a longer expire_after, or shorter quiet_hours";
             findings.push(Finding::doubtful(&about, conflict, remedy));
         }
-        for sender in senders {
-            if let Some(hold) = &sender.hold {
-                findings.push(Finding::wrong(
-                    format!("number {}", sender.number.as_e164()),
-                    format!("it is on hold since {}: {}", hold.since, hold.reason),
-                    format!("mend what the reason names, then run `wabridge release {}`", sender.number.as_e164()),
-                ));
-            }
-        }
+        findings.extend(senders.into_iter().filter_map(number_on_hold));
         let own = self.configuration.subscriptions.iter().filter(|subscription| subscription.account == account.key);
         for (kind, key, what) in [
             (EventKind::Status, "delivery_report_callback_url", "statuses are stored and reported to nobody"),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{callback::EventKind, time::UnixMillis},
-    store::{DatabaseTransaction, execute, query, vault::Vault},
+    store::{DatabaseTransaction, audit, execute, query, vault::Vault},
 };
 
 pub(in crate::store) async fn save(
@@ -45,6 +45,9 @@ pub(in crate::store) async fn save(
             };
             save_subscription(transaction, vault, (account, sender), record, now).await?;
         }
+    }
+    for entry in &records.audit {
+        audit::append(transaction, entry, now).await?;
     }
     Ok(())
 }

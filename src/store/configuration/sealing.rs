@@ -8,7 +8,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::odd;
 use crate::{
-    domain::{account::Credentials, callback::EventKind, phone::PhoneNumber},
+    domain::{
+        account::{Credentials, OldPasscodes},
+        callback::EventKind,
+        phone::PhoneNumber,
+        time::UnixMillis,
+    },
     store::vault::Vault,
 };
 
@@ -35,6 +40,9 @@ pub(super) struct StoredCredentials {
     headers: BTreeMap<String, String>,
     #[serde(default)]
     api_passcode: Option<String>,
+    /// And until when they are taken.
+    #[serde(default)]
+    old_passcodes: Option<(Vec<String>, UnixMillis)>,
 }
 
 impl From<&Credentials> for StoredCredentials {
@@ -47,6 +55,10 @@ impl From<&Credentials> for StoredCredentials {
             url_token: credentials.url_token.as_ref().map(text),
             headers: credentials.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
             api_passcode: credentials.api_passcode.as_ref().map(text),
+            old_passcodes: credentials
+                .old_passcodes
+                .as_ref()
+                .map(|old| (old.passcodes.iter().map(text).collect(), old.until)),
         }
     }
 }
@@ -60,6 +72,10 @@ impl From<StoredCredentials> for Credentials {
             url_token: stored.url_token.map(Into::into),
             headers: stored.headers.into_iter().map(|(name, value)| (name, value.into())).collect(),
             api_passcode: stored.api_passcode.map(Into::into),
+            old_passcodes: stored.old_passcodes.map(|(passcodes, until)| OldPasscodes {
+                passcodes: passcodes.into_iter().map(Into::into).collect(),
+                until,
+            }),
         }
     }
 }

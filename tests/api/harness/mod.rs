@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use wabridge::{
     app::{App, open_store},
-    domain::callback::Subscription,
+    domain::{callback::Subscription, ids::SenderKey, operator::Actor},
     services::{
         apply::{self, Surroundings},
         directory::Directory,
@@ -30,7 +30,7 @@ use wabridge::{
     },
     settings::Settings,
     simulator::{Handle, Simulator, Stats, StatusScript},
-    store::{Store, overview::QueueOverview, story::StoredMessage},
+    store::{Store, audit::AuditEntry, holds::Holdable, overview::QueueOverview, story::StoredMessage},
 };
 
 pub(crate) use self::{
@@ -311,6 +311,12 @@ impl TestApp {
     pub(crate) async fn until_held(&self) {
         let held = async || self.directory().snapshot().senders().any(|sender| sender.hold.is_some());
         self.until("the hold is noticed", held).await;
+    }
+
+    /// Lets a number go on, as an operator does.
+    pub(crate) async fn release_sender(&self, sender: SenderKey) {
+        let entry = AuditEntry::new(&Actor::of_command_line("tests"), "release number", "the number");
+        self.store.release(Holdable::Number(sender), &entry).await.expect("it is written down");
     }
 
     pub(crate) async fn subscriptions(&self) -> Vec<Subscription> {

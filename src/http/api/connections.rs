@@ -1,0 +1,489 @@
+//! Connections: how each stands, stopping one and letting it go on, asking the provider about it, and setting right what can be.
+
+use std::collections::BTreeMap;
+
+use actix_web::{
+    HttpResponse,
+    web::{Data, Json, Path},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{
+    Caller,
+    problem::Problem,
+    senders::{Sender, sender},
+};
+use crate::{
+    domain::{
+        account::Hold,
+        finding::{Finding, Level, Repair, RepairKind},
+        operator::Actor,
+    },
+    http::Parts,
+    providers,
+    services::{
+        configure::{Configuring, Kind, Patch, Subject},
+        connections::{CheckedChannel, ConnectionStanding, Fixed, TokenState},
+        masking,
+    },
+    store::{alarms::AlarmRecord, configuration::Configuration},
+};
+
+#[derive(Serialize, ToSchema)]
+pub struct ConnectionList {
+    connections: Vec<Connection>,
+}
+
+/// A set of credentials at a provider, and how it stands.
+#[derive(Serialize, ToSchema)]
+pub struct Connection {
+    #[schema(example = "meta-main")]
+    id: String,
+    #[schema(example = "meta")]
+    provider: String,
+    hold: Option<HoldAnswer>,
+    token: Token,
+    /// Where the provider is to send webhooks.
+    #[schema(example = "https://whatsapp.example.com/webhooks/meta/meta-main")]
+    webhook_url: String,
+    /// When the newest status came for one of its numbers, of those within a day.
+    heard_at: Option<String>,
+    /// What is wrong with it now.
+    alarms: Vec<String>,
+    /// By the names of the apply file.
+    #[schema(example = json!({"base_url": "https://graph.facebook.com", "api_version": "v26.0"}))]
+    settings: BTreeMap<String, String>,
+    /// How many values of each are valid now. They are never shown.
+    #[schema(example = json!({"access_token": 1, "app_secret": 1, "verify_token": 1}))]
+    secrets: BTreeMap<String, usize>,
+    senders: Vec<Sender>,
+    /// To be given with a change, so that nobody else's is overwritten. None of what was taken away meanwhile.
+    #[schema(example = "0f2c9a4be18d73560f2c9a4b")]
+    version: Option<String>,
+}
+
+/// What a connection is given: keys and values as in the apply file. Secrets are written and never read; a list of them is valid
+/// at the same time, the first is used.
+#[derive(Deserialize, ToSchema)]
+#[schema(value_type = Object, example = json!({
+    "id": "meta-main", "provider": "meta", "access_token": "EAAG…", "app_secret": "0123…", "verify_token": "choose-one"
+}))]
+pub struct NewConnection(Patch);
+
+/// What shall be different: keys and values as in the apply file, `null` for the default; what is not named stays. With the
+/// `version` that was seen, a change that somebody else made meanwhile is not overwritten.
+#[derive(Deserialize, ToSchema)]
+#[schema(value_type = Object, example = json!({"access_token": ["EAAG…", "EAAB…"], "version": "0f2c9a4be18d73560f2c9a4b"}))]
+pub struct ConnectionChange(Patch);
+
+/// Takes the version out of what shall be different.
+pub(super) fn version_of(patch: &mut Patch) -> Result<Option<String>, Problem> {
+    match patch.remove("version") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(version)) => Ok(Some(version)),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Err(Problem::of_field("version", "must be a text, as it was given"))
+        }
+    }
+}
+
+/// Why nothing is sent, and since when.
+#[derive(Serialize, ToSchema)]
+pub struct HoldAnswer {
+    since: String,
+    #[schema(example = "quality is yellow")]
+    reason: String,
+}
+
+impl HoldAnswer {
+    pub(super) fn of(actor: &Actor, hold: Option<&Hold>) -> Option<Self> {
+        hold.map(|hold| Self { since: hold.since.to_string(), reason: masking::text(actor, &hold.reason) })
+    }
+}
+
+/// Whether the provider takes the access token, as far as that was seen.
+#[derive(Serialize, ToSchema)]
+pub struct Token {
+    /// taken, refused, or unknown: nothing was asked yet.
+    #[schema(example = "taken")]
+    state: &'static str,
+    at: Option<String>,
+    /// What the provider said when it refused.
+    reason: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HoldReason {
+    /// For those who look at it later, and for the audit log.
+    #[schema(example = "quality is yellow", min_length = 1, max_length = 200)]
+    pub(super) reason: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct HeldNow {
+    /// Something changed; false: it was on hold for this reason already.
+    #[schema(example = true)]
+    pub(super) held: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct ReleasedNow {
+    /// Something was on hold.
+    #[schema(example = true)]
+    pub(super) released: bool,
+}
+
+/// What a look at the channel found.
+#[derive(Serialize, ToSchema)]
+pub struct ChannelCheck {
+    /// fine, doubtful or wrong: the worst of all checks.
+    #[schema(example = "wrong")]
+    state: &'static str,
+    #[schema(example = 1840)]
+    took_ms: u64,
+    checks: Vec<Check>,
+    /// What `fix` can set right.
+    repairs: Vec<RepairOffer>,
+    /// To be given to `fix`.
+    #[schema(example = "https://whatsapp.example.com/webhooks/meta/meta-main")]
+    webhook_url: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Check {
+    #[schema(example = "business account 200000000000001")]
+    about: String,
+    /// hold, public URL, credentials, clock, webhook URL, app secret, template access, webhook subscription, number, quality,
+    /// throughput level, messaging limit, or where webhooks go.
+    #[schema(example = "webhook subscription")]
+    check: Option<&'static str>,
+    /// fine, doubtful, wrong, or not_checked: something else must be mended first.
+    #[schema(example = "wrong")]
+    state: &'static str,
+    #[schema(example = "no app is subscribed to it: no status and no reply will ever come")]
+    text: String,
+    /// What to do.
+    remedy: Option<String>,
+    #[schema(example = 84)]
+    took_ms: Option<u64>,
+}
+
+/// Something at the provider that can be set right from here, and the request that does it.
+#[derive(Serialize, ToSchema)]
+pub struct RepairOffer {
+    /// subscribe_account or route_number.
+    #[schema(example = "subscribe_account")]
+    kind: &'static str,
+    /// The provider's id of what is changed.
+    #[schema(example = "200000000000001")]
+    id: String,
+    what: String,
+    #[schema(example = "POST")]
+    method: &'static str,
+    #[schema(example = "https://graph.facebook.com/v26.0/200000000000001/subscribed_apps")]
+    url: String,
+    /// With dots in the place of secrets.
+    body: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FixRequest {
+    /// `webhook_url` as the check gave it.
+    #[schema(example = "https://whatsapp.example.com/webhooks/meta/meta-main", max_length = 4096)]
+    webhook_url: String,
+    #[schema(min_items = 1, max_items = 50)]
+    repairs: Vec<WantedRepair>,
+}
+
+/// A repair as the check offered it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WantedRepair {
+    /// subscribe_account or route_number.
+    #[schema(example = "subscribe_account")]
+    kind: String,
+    #[schema(example = "200000000000001")]
+    id: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct FixAnswer {
+    repairs: Vec<RepairDone>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct RepairDone {
+    #[schema(example = "subscribe_account")]
+    kind: &'static str,
+    #[schema(example = "200000000000001")]
+    id: String,
+    /// The provider did it.
+    #[schema(example = true)]
+    done: bool,
+    /// What it said, when it did not.
+    failure: Option<String>,
+}
+
+/// Connections with their numbers, and how they stand.
+#[utoipa::path(
+    get, path = "/api/v1/connections", tag = "connections", operation_id = "list_connections", security(("token" = [])),
+    responses(
+        (status = 200, description = "The connections, by id", body = ConnectionList),
+        (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<ConnectionList>, Problem> {
+    let standing = parts.connections.list(&caller.0).await?;
+    let versions = Versions::read(&parts, &caller.0).await?;
+    Ok(Json(ConnectionList { connections: standing.iter().map(|one| connection(&caller.0, one, &versions)).collect() }))
+}
+
+/// Add a connection. Then give its webhook URL and verify token to the provider.
+#[utoipa::path(
+    post, path = "/api/v1/connections", tag = "connections", operation_id = "add_connection", security(("token" = [])),
+    request_body = NewConnection,
+    responses(
+        (status = 201, description = "Added", body = Connection),
+        (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Fields must be changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn add(parts: Data<Parts>, caller: Caller, body: Json<NewConnection>) -> Result<HttpResponse, Problem> {
+    let written = parts.configuring.add(&caller.0, Kind::Connection, &body.0.0).await?;
+    Ok(HttpResponse::Created().json(answer(&parts, &caller.0, written.seen.text("id")).await?))
+}
+
+/// Change a connection. A hold stays until it is released.
+#[utoipa::path(
+    patch, path = "/api/v1/connections/{id}", tag = "connections", operation_id = "change_connection", security(("token" = [])),
+    params(("id" = String, Path, description = "The connection", example = "meta-main")), request_body = ConnectionChange,
+    responses(
+        (status = 200, description = "As it is now", body = Connection),
+        (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such connection", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Somebody else changed it meanwhile", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Fields must be changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn change(
+    parts: Data<Parts>,
+    caller: Caller,
+    id: Path<String>,
+    body: Json<ConnectionChange>,
+) -> Result<Json<Connection>, Problem> {
+    let mut patch = body.into_inner().0;
+    let version = version_of(&mut patch)?;
+    let subject = Subject::Connection(id.clone());
+    parts.configuring.change(&caller.0, &subject, &patch, version.as_deref()).await?;
+    Ok(Json(answer(&parts, &caller.0, &id).await?))
+}
+
+/// One connection with its numbers, and how it stands.
+#[utoipa::path(
+    get, path = "/api/v1/connections/{id}", tag = "connections", operation_id = "show_connection", security(("token" = [])),
+    params(("id" = String, Path, description = "The connection", example = "meta-main")),
+    responses(
+        (status = 200, description = "The connection", body = Connection),
+        (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such connection", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn show(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Result<Json<Connection>, Problem> {
+    Ok(Json(answer(&parts, &caller.0, &id).await?))
+}
+
+/// Stop sending through a connection. Messages are still accepted, and wait until it is released or they expire.
+#[utoipa::path(
+    post, path = "/api/v1/connections/{id}/hold", tag = "connections", operation_id = "hold_connection", security(("token" = [])),
+    params(("id" = String, Path, description = "The connection", example = "meta-main")), request_body = HoldReason,
+    responses(
+        (status = 200, description = "It is on hold", body = HeldNow),
+        (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope queues:manage", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such connection", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The reason cannot be used", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn hold(
+    parts: Data<Parts>,
+    caller: Caller,
+    id: Path<String>,
+    body: Json<HoldReason>,
+) -> Result<Json<HeldNow>, Problem> {
+    let held = parts.connections.hold_connection(&caller.0, &id, &body.reason).await?;
+    Ok(Json(HeldNow { held }))
+}
+
+/// Let a connection and all its numbers go on.
+#[utoipa::path(
+    post, path = "/api/v1/connections/{id}/release", tag = "connections", operation_id = "release_connection", security(("token" = [])),
+    params(("id" = String, Path, description = "The connection", example = "meta-main")),
+    responses(
+        (status = 200, description = "Nothing holds it any more", body = ReleasedNow),
+        (status = 403, description = "Needs the scope queues:manage", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such connection", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn release(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Result<Json<ReleasedNow>, Problem> {
+    let released = parts.connections.release_connection(&caller.0, &id).await?;
+    Ok(Json(ReleasedNow { released }))
+}
+
+/// Ask the provider about everything that a connection and its numbers need. Changes nothing there.
+#[utoipa::path(
+    post, path = "/api/v1/connections/{id}/check", tag = "connections", operation_id = "check_connection", security(("token" = [])),
+    params(("id" = String, Path, description = "The connection", example = "meta-main")),
+    responses(
+        (status = 200, description = "What was found", body = ChannelCheck),
+        (status = 403, description = "Needs the scope queues:manage", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such connection", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Others are being checked already", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn check(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Result<Json<ChannelCheck>, Problem> {
+    let checked = parts.connections.check(&caller.0, &id, None).await?;
+    Ok(Json(channel_check(&caller.0, &parts, &checked)))
+}
+
+/// Do at the provider what a check offered: subscribe the app to a business account, or bring webhooks here.
+#[utoipa::path(
+    post, path = "/api/v1/connections/{id}/fix", tag = "connections", operation_id = "fix_connection", security(("token" = [])),
+    params(("id" = String, Path, description = "The connection", example = "meta-main")), request_body = FixRequest,
+    responses(
+        (status = 200, description = "What came of each", body = FixAnswer),
+        (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such connection", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Webhooks belong elsewhere by now", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "There is no such repair", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn fix(
+    parts: Data<Parts>,
+    caller: Caller,
+    id: Path<String>,
+    body: Json<FixRequest>,
+) -> Result<Json<FixAnswer>, Problem> {
+    let FixRequest { webhook_url, repairs } = body.into_inner();
+    let named = |wanted: WantedRepair| {
+        let kind = RepairKind::parse(&wanted.kind);
+        let unknown = || Problem::of_field("repairs", "a kind is subscribe_account or route_number");
+        kind.map(|kind| (kind, wanted.id)).ok_or_else(unknown)
+    };
+    let wanted: Vec<_> = repairs.into_iter().map(named).collect::<Result<_, _>>()?;
+    let fixed = parts.connections.fix(&caller.0, &id, &wanted, &webhook_url).await?;
+    Ok(Json(FixAnswer { repairs: fixed.into_iter().map(|fixed| repair_done(&caller.0, fixed)).collect() }))
+}
+
+async fn answer(parts: &Parts, actor: &Actor, id: &str) -> Result<Connection, Problem> {
+    let standing = parts.connections.one(actor, id).await?;
+    Ok(connection(actor, &standing, &Versions::read(parts, actor).await?))
+}
+
+/// By which changes of connections and numbers are told from each other.
+pub(super) struct Versions<'a> {
+    configuring: &'a Configuring,
+    stored: Configuration,
+}
+
+impl<'a> Versions<'a> {
+    pub(super) async fn read(parts: &'a Parts, actor: &Actor) -> Result<Self, Problem> {
+        Ok(Self { configuring: &parts.configuring, stored: parts.configuring.stored(actor).await? })
+    }
+
+    pub(super) fn of(&self, subject: &Subject) -> Option<String> {
+        self.configuring.seen_in(&self.stored, subject).map(|seen| seen.version)
+    }
+}
+
+fn connection(actor: &Actor, standing: &ConnectionStanding, versions: &Versions<'_>) -> Connection {
+    let connection = &standing.connection;
+    let fields = providers::find(&connection.provider).map_or(&[][..], |provider| provider.settings());
+    let settings = fields.iter().filter(|field| !field.secret);
+    let secrets = fields.iter().filter(|field| field.secret);
+    Connection {
+        id: connection.id.clone(),
+        provider: connection.provider.clone(),
+        hold: HoldAnswer::of(actor, connection.hold.as_ref()),
+        token: token(actor, &standing.token),
+        webhook_url: standing.webhook_url.clone(),
+        heard_at: standing.heard_at.map(|at| at.to_string()),
+        alarms: alarm_texts(actor, &standing.alarms),
+        settings: settings.map(|field| (field.name.to_owned(), connection.setting(field.name).to_owned())).collect(),
+        secrets: secrets.map(|field| (field.name.to_owned(), connection.secrets(field.name).len())).collect(),
+        senders: standing.numbers.iter().map(|number| sender(actor, number, versions)).collect(),
+        version: versions.of(&Subject::Connection(connection.id.clone())),
+    }
+}
+
+pub(super) fn alarm_texts(actor: &Actor, alarms: &[AlarmRecord]) -> Vec<String> {
+    alarms.iter().map(|alarm| masking::text(actor, &alarm.text)).collect()
+}
+
+fn token(actor: &Actor, state: &TokenState) -> Token {
+    match state {
+        TokenState::Unknown => Token { state: "unknown", at: None, reason: None },
+        TokenState::Taken(at) => Token { state: "taken", at: Some(at.to_string()), reason: None },
+        TokenState::Refused(at, why) => {
+            Token { state: "refused", at: Some(at.to_string()), reason: Some(masking::text(actor, why)) }
+        }
+    }
+}
+
+pub(super) fn channel_check(actor: &Actor, parts: &Parts, checked: &CheckedChannel) -> ChannelCheck {
+    let connection = &checked.connection;
+    let worst = |level| checked.findings.iter().any(|finding| finding.level == level);
+    ChannelCheck {
+        state: match (worst(Level::Wrong), worst(Level::Doubtful)) {
+            (true, _) => "wrong",
+            (false, true) => "doubtful",
+            (false, false) => "fine",
+        },
+        took_ms: u64::try_from(checked.took.as_millis()).unwrap_or(u64::MAX),
+        checks: checked.findings.iter().map(|finding| check_answer(actor, finding)).collect(),
+        repairs: checked.repairs.iter().map(repair_offer).collect(),
+        webhook_url: parts.connections.webhook_url(&connection.provider, &connection.id),
+    }
+}
+
+fn check_answer(actor: &Actor, finding: &Finding) -> Check {
+    Check {
+        about: finding.about.clone(),
+        check: finding.topic.map(|topic| topic.as_str()),
+        state: match finding.level {
+            Level::Fine => "fine",
+            Level::Doubtful => "doubtful",
+            Level::Wrong => "wrong",
+            Level::NotChecked => "not_checked",
+        },
+        text: masking::text(actor, &finding.text),
+        remedy: finding.remedy.clone(),
+        took_ms: finding.took_ms,
+    }
+}
+
+fn repair_offer(repair: &Repair) -> RepairOffer {
+    RepairOffer {
+        kind: repair.kind.as_str(),
+        id: repair.id.clone(),
+        what: repair.what.clone(),
+        method: repair.request.method,
+        url: repair.request.url.clone(),
+        body: repair.request.body.clone(),
+    }
+}
+
+fn repair_done(actor: &Actor, fixed: Fixed) -> RepairDone {
+    RepairDone {
+        kind: fixed.repair.kind.as_str(),
+        id: fixed.repair.id,
+        done: fixed.failure.is_none(),
+        failure: fixed.failure.map(|failure| masking::text(actor, &failure)),
+    }
+}

@@ -1,0 +1,269 @@
+//! Adding and changing a connection: the form is what its provider says it must be given.
+//!
+//! A word that the provider must be told (Meta's verify token) is made here when nobody chooses one, and shown once, beside the
+//! URL that it goes with.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{Bytes, Data, Path, Query},
+};
+use askama::Template;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    Frame, Trouble, Visitor,
+    connections::PATH,
+    fields::{Entered, Field, FieldPart, Filled, Input},
+    page, page_as, see_other,
+};
+use crate::{
+    domain::operator::Permission,
+    http::Parts,
+    providers::{self, Provider, SettingField},
+    services::{
+        configure::{Kind, Patch, Seen, Subject},
+        operators::{Refusal, require},
+    },
+};
+
+#[derive(Template)]
+#[template(path = "console/connection_form.html")]
+struct Page {
+    frame: Frame,
+    /// `None` while it is being added.
+    id: Option<String>,
+    provider: &'static str,
+    name: Vec<FieldPart>,
+    needed: Vec<FieldPart>,
+    more: Vec<FieldPart>,
+    /// Something among them is wrong, so they stand open.
+    more_open: bool,
+    version: String,
+    wrong: Vec<String>,
+    is_wrong: bool,
+    /// Where webhooks come to once it is added.
+    webhooks: String,
+}
+
+/// What the provider is to be told, the only time that it is all seen.
+#[derive(Template)]
+#[template(path = "console/connection_words.html")]
+struct WordsPage {
+    frame: Frame,
+    id: String,
+    webhook_url: String,
+    label: &'static str,
+    word: String,
+    is_new: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct NewQuery {
+    #[serde(default)]
+    provider: String,
+}
+
+const WORD_BYTES: usize = 24;
+
+/// `GET /console/new-connection`
+pub(super) async fn new(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    query: Query<NewQuery>,
+) -> Result<HttpResponse, Trouble> {
+    require(&visitor.actor, Permission::ManageConfiguration)?;
+    let provider = provider_named(&query.provider)?;
+    page(&form(&request, &parts, &visitor, provider, Filled::default()))
+}
+
+/// `POST /console/new-connection`
+pub(super) async fn add(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    body: Bytes,
+) -> Result<HttpResponse, Trouble> {
+    let entered = Entered::read(&body);
+    let provider = provider_named(entered.text("provider"))?;
+    let mut patch = entered.patch(&[name_field()]);
+    patch.extend(entered.patch(&fields_of(provider, true)));
+    patch.insert("provider".to_owned(), provider.slug().into());
+    let word = choose_word(provider, &mut patch);
+    match parts.configuring.add(&visitor.actor, Kind::Connection, &patch).await {
+        Ok(written) => {
+            let Subject::Connection(id) = written.seen.subject else { return Ok(see_other(PATH)) };
+            match word {
+                Some(word) => words(&request, &parts, &visitor, provider, (id, word, true)),
+                None => Ok(see_other(&format!("{PATH}/{id}?done=saved"))),
+            }
+        }
+        Err(Refusal::Problems(problems)) => {
+            wrong(&form(&request, &parts, &visitor, provider, Filled::with(None, Some(entered), problems)))
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// `GET /console/connections/{id}/edit`
+pub(super) async fn edit(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    id: Path<String>,
+) -> Result<HttpResponse, Trouble> {
+    require(&visitor.actor, Permission::ManageConfiguration)?;
+    let (seen, provider) = seen(&parts, &visitor, &id).await?;
+    page(&form(&request, &parts, &visitor, provider, Filled::with(Some(seen), None, vec![])))
+}
+
+/// `POST /console/connections/{id}/edit`
+pub(super) async fn change(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    id: Path<String>,
+    body: Bytes,
+) -> Result<HttpResponse, Trouble> {
+    let entered = Entered::read(&body);
+    let (seen, provider) = seen(&parts, &visitor, &id).await?;
+    let patch = entered.patch(&fields_of(provider, false));
+    let subject = Subject::Connection(id.clone());
+    match parts.configuring.change(&visitor.actor, &subject, &patch, Some(entered.text("version"))).await {
+        Ok(_) => Ok(see_other(&format!("{PATH}/{}?done=saved", *id))),
+        Err(Refusal::Problems(problems)) => {
+            wrong(&form(&request, &parts, &visitor, provider, Filled::with(Some(seen), Some(entered), problems)))
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// `POST /console/connections/{id}/word`: another one in the place of the old, which need not be known any more.
+pub(super) async fn new_word(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    id: Path<String>,
+) -> Result<HttpResponse, Trouble> {
+    let (_, provider) = seen(&parts, &visitor, &id).await?;
+    let mut patch = Patch::new();
+    let Some(word) = choose_word(provider, &mut patch) else {
+        return Err(Refusal::NotFound("this provider wants no word of ours".to_owned()).into());
+    };
+    parts.configuring.change(&visitor.actor, &Subject::Connection(id.clone()), &patch, None).await?;
+    words(&request, &parts, &visitor, provider, (id.into_inner(), word, false))
+}
+
+fn words(
+    request: &HttpRequest,
+    parts: &Parts,
+    visitor: &Visitor,
+    provider: &'static dyn Provider,
+    (id, word, is_new): (String, String, bool),
+) -> Result<HttpResponse, Trouble> {
+    page(&WordsPage {
+        frame: Frame::new(request, visitor, format!("{id}: what to enter at the provider"), PATH),
+        webhook_url: parts.connections.webhook_url(provider.slug(), &id),
+        label: word_of(provider).map_or("", |field| field.label),
+        id,
+        word,
+        is_new,
+    })
+}
+
+async fn seen(parts: &Parts, visitor: &Visitor, id: &str) -> Result<(Seen, &'static dyn Provider), Trouble> {
+    let seen = parts.configuring.see(&visitor.actor, &Subject::Connection(id.to_owned())).await?;
+    let provider = provider_named(seen.text("provider"))?;
+    Ok((seen, provider))
+}
+
+fn provider_named(slug: &str) -> Result<&'static dyn Provider, Trouble> {
+    let provider = if slug.is_empty() { providers::ALL.first().copied() } else { providers::find(slug) };
+    let unknown = || Refusal::NotFound(format!("this version knows no provider {slug}"));
+    Ok(provider.ok_or_else(unknown)?)
+}
+
+fn wrong(form: &Page) -> Result<HttpResponse, Trouble> {
+    page_as(StatusCode::UNPROCESSABLE_ENTITY, form)
+}
+
+fn form(
+    request: &HttpRequest,
+    parts: &Parts,
+    visitor: &Visitor,
+    provider: &'static dyn Provider,
+    filled: Filled,
+) -> Page {
+    let id = filled.seen.as_ref().map(|seen| seen.text("id").to_owned());
+    let title = id.clone().unwrap_or_else(|| "Add a connection".to_owned());
+    let fields = fields_of(provider, id.is_none());
+    let (needed, more): (Vec<Field>, Vec<Field>) =
+        fields.iter().cloned().partition(|field| is_needed(provider, &field.name));
+    let name = if id.is_none() { vec![name_field()] } else { vec![] };
+    let more_problem = |field: &Field| filled.is_wrong_at(&field.name);
+    Page {
+        frame: Frame::new(request, visitor, title, PATH),
+        provider: provider.slug(),
+        more_open: more.iter().any(more_problem),
+        wrong: filled.elsewhere(fields.iter().chain(&name)),
+        is_wrong: filled.is_wrong(),
+        version: filled.version().to_owned(),
+        name: filled.parts(&name),
+        needed: filled.parts(&needed),
+        more: filled.parts(&more),
+        webhooks: parts.connections.webhook_url(provider.slug(), "…"),
+        id,
+    }
+}
+
+fn name_field() -> Field {
+    Field::new("id", "Name", Input::Text)
+        .hint("Of a-z, 0-9 and -; it is a part of the webhook URL and never changes")
+        .placeholder("meta-main")
+}
+
+/// What the form asks for, from the provider's own list.
+fn fields_of(provider: &dyn Provider, is_new: bool) -> Vec<Field> {
+    provider.settings().iter().map(|setting| field(setting, is_new)).collect()
+}
+
+fn field(setting: &SettingField, is_new: bool) -> Field {
+    let input = match setting {
+        SettingField { secret: true, list: true, .. } => Input::Secrets,
+        SettingField { secret: true, list: false, .. } => Input::Secret,
+        SettingField { choices: [_, ..], .. } => Input::Choice(setting.choices),
+        SettingField { .. } => Input::Text,
+    };
+    let one_a_line = match (setting.list, is_new) {
+        (true, true) => "; one a line",
+        (true, false) => "; one a line. What is entered takes the place of all that are set",
+        (false, _) => "",
+    };
+    let made_here = if setting.chosen_here && is_new { ". Left empty, one is made that nobody can guess" } else { "" };
+    let field = Field::new(setting.name, setting.label, input)
+        .hint(format!("{}{one_a_line}{made_here}", setting.help))
+        .placeholder(setting.default.unwrap_or_default());
+    if setting.required { field.required() } else { field }
+}
+
+fn is_needed(provider: &dyn Provider, name: &str) -> bool {
+    provider.settings().iter().any(|setting| setting.name == name && setting.required)
+}
+
+fn word_of(provider: &dyn Provider) -> Option<&'static SettingField> {
+    provider.settings().iter().find(|setting| setting.chosen_here)
+}
+
+/// Makes the word when nobody has chosen one; gives it back, because it is nowhere to be seen again.
+fn choose_word(provider: &dyn Provider, patch: &mut Patch) -> Option<String> {
+    let field = word_of(provider)?;
+    if let Some(Value::String(chosen)) = patch.get(field.name) {
+        return Some(chosen.clone());
+    }
+    let word = URL_SAFE_NO_PAD.encode(rand::random::<[u8; WORD_BYTES]>());
+    patch.insert(field.name.to_owned(), word.as_str().into());
+    Some(word)
+}
