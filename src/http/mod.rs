@@ -94,6 +94,9 @@ pub fn console_routes(config: &mut ServiceConfig) {
     api::routes(config);
     console::routes(config);
     config
+        // Pages show what people sent.
+        .route("/media/{token}", web::get().to(media::serve))
+        .route("/media/{token}", web::head().to(media::serve))
         .route("/healthz", web::get().to(health::alive))
         .route("/openapi.json", web::get().to(openapi::document))
         .default_service(web::to(error::not_found));

@@ -34,6 +34,7 @@ use utoipa::{
         super::api::messages::list,
         super::api::messages::show,
         super::api::messages::resend,
+        super::api::inbound::list,
         super::api::campaigns::list,
         super::api::campaigns::show,
         super::api::campaigns::file,

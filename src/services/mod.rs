@@ -15,6 +15,7 @@ pub mod dispatch;
 pub mod endpoints;
 pub mod export;
 pub mod gauges;
+pub mod inbound;
 pub mod ingest;
 pub mod lookup;
 pub mod masking;

@@ -63,6 +63,8 @@ pub async fn forget_old(
     store.forget_operators_past(now, console.session_max, console.sign_in_window, ages.audit).await?;
     repeat(step, || store.forget_callbacks(now.minus(ages.events), step)).await?;
     repeat(step, || store.forget_replays(now.minus(ages.attempts), step)).await?;
+    repeat(step, || store.forget_letters(now.minus(ages.audit), step)).await?;
+    repeat(step, || store.forget_erasures(now.minus(ages.audit), step)).await?;
     for _ in 0..SPACE_STEPS_MAX {
         if !store.give_back_space().await? {
             break;

@@ -32,6 +32,7 @@ pub(crate) use self::{
 };
 
 pub mod activity;
+pub mod alarm_letters;
 pub mod alarms;
 pub mod audit;
 pub mod backup;
@@ -41,12 +42,14 @@ pub mod callbacks;
 pub mod campaigns;
 pub mod channels;
 pub mod configuration;
+pub mod erasures;
 pub mod events;
 pub mod exchanges;
 pub mod export;
 pub mod files;
 pub mod forget;
 pub mod holds;
+pub mod inbound;
 pub mod ingest;
 pub mod inspect;
 pub mod leases;

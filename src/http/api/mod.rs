@@ -7,6 +7,7 @@ pub mod audit;
 pub mod callback_events;
 pub mod callbacks;
 pub mod campaigns;
+pub mod inbound;
 pub mod messages;
 pub mod problem;
 pub mod replays;
@@ -52,6 +53,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/messages", web::get().to(messages::list))
         .route("/messages/{id}", web::get().to(messages::show))
         .route("/messages/{id}/resend", web::post().to(messages::resend))
+        .route("/inbound", web::get().to(inbound::list))
         .route("/campaigns", web::get().to(campaigns::list))
         .route("/campaigns/{account}/{campaign}", web::get().to(campaigns::show))
         .route("/campaigns/{account}/{campaign}/messages.csv", web::get().to(campaigns::file))

@@ -40,7 +40,7 @@ pub(super) struct Entry {
 }
 
 /// All pages in the navigation, and what one must be allowed to go there.
-const PAGES: [(&str, &str, Option<&str>, Permission, &str); 8] = [
+const PAGES: [(&str, &str, Option<&str>, Permission, &str); 9] = [
     (HOME, "Overview", None, Permission::ReadMessages, "M2.5 13.5v-5M6.2 13.5v-8M9.8 13.5v-6M13.5 13.5v-11"),
     (
         "/console/messages",
@@ -55,6 +55,13 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 8] = [
         None,
         Permission::ReadMessages,
         "M2.5 6.5v3h2l6 3.5v-10l-6 3.5zM13 6.2v3.6M5.5 9.7v3.3",
+    ),
+    (
+        "/console/inbound",
+        "Inbound",
+        None,
+        Permission::ReadMessages,
+        "M2.5 9.5h3l1 2h3l1-2h3M2.5 9.5v4h11v-4l-2-6.5h-7z",
     ),
     (
         "/console/callbacks",

@@ -18,6 +18,7 @@ mod campaigns;
 mod chart;
 mod frame;
 mod guard;
+mod inbound;
 mod kept;
 mod message;
 mod messages;
@@ -60,6 +61,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/messages/{id}/resend", web::post().to(message::resend))
         .route("/campaigns", web::get().to(campaigns::list))
         .service(campaign::routes())
+        .route("/inbound", web::get().to(inbound::list))
         .configure(callbacks::routes)
         .route("/unrecognized", web::get().to(kept::list))
         .route("/users", web::get().to(users::list))
