@@ -21,18 +21,26 @@ pub enum Permission {
     /// Also releasing a callback URL.
     ReplayCallbacks,
     ReadAudit,
+    /// Instances, database, settings without secrets, and alarms.
+    ReadSystem,
+    TestAlarms,
+    /// Handing over and erasing one person's data.
+    ManagePersons,
     /// People, their roles, and tokens.
     ManageUsers,
 }
 
 impl Permission {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::ReadMessages,
         Self::ReadPersonal,
         Self::ResendMessages,
         Self::ManageQueues,
         Self::ReplayCallbacks,
         Self::ReadAudit,
+        Self::ReadSystem,
+        Self::TestAlarms,
+        Self::ManagePersons,
         Self::ManageUsers,
     ];
 
@@ -44,6 +52,9 @@ impl Permission {
             Self::ManageQueues => "queues:manage",
             Self::ReplayCallbacks => "callbacks:replay",
             Self::ReadAudit => "audit:read",
+            Self::ReadSystem => "system:read",
+            Self::TestAlarms => "alarms:test",
+            Self::ManagePersons => "persons:manage",
             Self::ManageUsers => "users:manage",
         }
     }
@@ -62,6 +73,9 @@ impl Permission {
             Self::ManageQueues => "pause, resume and cancel messages that wait",
             Self::ReplayCallbacks => "tell callbacks again, and release callback URLs",
             Self::ReadAudit => "read the audit log",
+            Self::ReadSystem => "see instances, database, alarms and settings without secrets",
+            Self::TestAlarms => "send test alarms",
+            Self::ManagePersons => "hand over and erase one person’s data",
             Self::ManageUsers => "manage users and tokens",
         }
     }
@@ -118,12 +132,22 @@ impl Role {
     }
 
     pub fn permissions(self) -> Permissions {
-        use Permission::{ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ReplayCallbacks, ResendMessages};
+        use Permission::{
+            ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ReadSystem, ReplayCallbacks, ResendMessages,
+            TestAlarms,
+        };
         match self {
             Self::Owner => Permissions::of(Permission::ALL),
-            Self::Operator => {
-                Permissions::of([ReadMessages, ReadPersonal, ResendMessages, ManageQueues, ReplayCallbacks, ReadAudit])
-            }
+            Self::Operator => Permissions::of([
+                ReadMessages,
+                ReadPersonal,
+                ResendMessages,
+                ManageQueues,
+                ReplayCallbacks,
+                ReadAudit,
+                ReadSystem,
+                TestAlarms,
+            ]),
             Self::ReadOnly => Permissions::of([ReadMessages]),
         }
     }

@@ -12,6 +12,7 @@ pub mod error;
 pub mod health;
 pub mod media;
 pub mod openapi;
+mod persons;
 pub mod platform_api;
 pub mod provider_webhooks;
 pub mod template_import;
@@ -25,8 +26,8 @@ use crate::{
     platforms,
     pulse::Health,
     services::{
-        accept::Acceptor, campaigns::Campaigns, directory::Directory, ingest::Ingestor, media::Shelf,
-        operators::Operators, traces::Traces,
+        accept::Acceptor, alarms::AlarmWays, campaigns::Campaigns, directory::Directory, ingest::Ingestor,
+        media::Shelf, operators::Operators, person::requests::PersonRequests, traces::Traces,
     },
     settings::Settings,
     store::Store,
@@ -43,6 +44,8 @@ pub struct Parts {
     pub traces: Traces,
     pub operators: Arc<Operators>,
     pub campaigns: Campaigns,
+    pub persons: PersonRequests,
+    pub alarm_ways: AlarmWays,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.

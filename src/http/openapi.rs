@@ -62,6 +62,15 @@ use utoipa::{
         super::api::tokens::make,
         super::api::tokens::revoke,
         super::api::audit::list,
+        super::api::persons::find,
+        super::api::persons::export,
+        super::api::persons::erase,
+        super::api::persons::erasures,
+        super::api::persons::erasure,
+        super::api::alarms::show,
+        super::api::alarms::letters,
+        super::api::alarms::test,
+        super::api::system::show,
     ),
     tags(
         (name = "platform", description = "Called by the engagement platform"),
@@ -71,6 +80,8 @@ use utoipa::{
         (name = "campaigns", description = "Campaigns, for programs with a token"),
         (name = "callbacks", description = "Callback URLs, what was told, and telling again, for programs with a token"),
         (name = "users", description = "People, tokens and the audit log, for programs with a token"),
+        (name = "persons", description = "One person's data: what there is, all of it, erasing it; for programs with a token"),
+        (name = "system", description = "How the bridge itself is, and alarms, for programs with a token"),
     ),
     modifiers(&WithToken)
 )]

@@ -37,5 +37,6 @@ pub mod standing;
 pub mod story;
 pub mod subscribe_sync;
 pub mod suppressions;
+pub mod system;
 pub mod template_page;
 pub mod traces;

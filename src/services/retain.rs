@@ -8,7 +8,7 @@ use crate::{
     clock,
     domain::messaging_limit::DAY,
     settings::{Console, Retention},
-    store::{Store, StoreError, retain::Aging},
+    store::{Store, StoreError, retain::Aging, size::HOUSEKEEPING},
 };
 
 /// Between two steps.
@@ -71,7 +71,7 @@ pub async fn forget_old(
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Ok(())
+    store.note_done(HOUSEKEEPING).await
 }
 
 /// Repeats a step until it finds less than it may take; says how much it took in all.

@@ -77,6 +77,7 @@ pub mod secrets;
 pub mod sessions;
 pub mod set_back;
 pub mod silence;
+pub mod size;
 pub mod story;
 pub mod suppression_syncs;
 pub mod suppressions;

@@ -3,15 +3,18 @@
 //! A caller shows `Authorization: Bearer wab_…`; what it may do are the token's scopes. Lists are pages: `next` of one is
 //! `before` of the next. What cannot be done is a [`problem::Problem`].
 
+pub mod alarms;
 pub mod audit;
 pub mod callback_events;
 pub mod callbacks;
 pub mod campaigns;
 pub mod inbound;
 pub mod messages;
+pub mod persons;
 pub mod problem;
 pub mod replays;
 pub mod status;
+pub mod system;
 pub mod tokens;
 pub mod unrecognized;
 pub mod users;
@@ -81,6 +84,15 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/tokens", web::post().to(tokens::make))
         .route("/tokens/{key}", web::delete().to(tokens::revoke))
         .route("/audit", web::get().to(audit::list))
+        .route("/persons/find", web::post().to(persons::find))
+        .route("/persons/export", web::post().to(persons::export))
+        .route("/persons/erase", web::post().to(persons::erase))
+        .route("/persons/erasures", web::get().to(persons::erasures))
+        .route("/persons/erasures/{id}", web::get().to(persons::erasure))
+        .route("/alarms", web::get().to(alarms::show))
+        .route("/alarms/letters", web::get().to(alarms::letters))
+        .route("/alarms/test", web::post().to(alarms::test))
+        .route("/system", web::get().to(system::show))
         .default_service(web::to(nothing_here));
     config.service(scope);
 }

@@ -39,6 +39,14 @@ impl Problem {
     pub(super) fn of_field(field: &str, detail: impl Into<String>) -> Self {
         Self { field: Some(field.to_owned()), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
     }
+
+    /// A field that has another name here than the service gives it.
+    pub(super) fn renamed(mut self, service: &str, here: &str) -> Self {
+        if self.field.as_deref() == Some(service) {
+            self.field = Some(here.to_owned());
+        }
+        self
+    }
 }
 
 impl From<Refusal> for Problem {

@@ -6,6 +6,7 @@
 //! ([`trouble`]). Nothing is loaded from elsewhere, and no script or style stands in a page.
 
 mod account;
+mod alarms;
 mod assets;
 mod audit;
 mod callback_event;
@@ -23,7 +24,9 @@ mod kept;
 mod message;
 mod messages;
 mod overview;
+mod persons;
 mod sign_in;
+mod system;
 mod tokens;
 mod trouble;
 mod users;
@@ -75,6 +78,14 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/tokens", web::post().to(tokens::make))
         .route("/tokens/{key}/revoke", web::post().to(tokens::revoke))
         .route("/audit", web::get().to(audit::list))
+        .route("/persons", web::get().to(persons::show))
+        .route("/persons", web::post().to(persons::find))
+        .route("/persons/export", web::post().to(persons::export))
+        .route("/persons/erase", web::post().to(persons::erase))
+        .route("/persons/erasures/{key}", web::get().to(persons::erasure))
+        .route("/alarms", web::get().to(alarms::show))
+        .route("/alarms/test", web::post().to(alarms::test))
+        .route("/system", web::get().to(system::show))
         .route("/account", web::get().to(account::show))
         .route("/account/password", web::post().to(account::change_password))
         .route("/account/sign-out", web::post().to(account::sign_out_everywhere))
