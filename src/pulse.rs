@@ -8,6 +8,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -37,6 +38,16 @@ pub enum WhyStopped {
     Silent(Duration),
     /// Its task is gone.
     Broken,
+}
+
+/// What an operator reads.
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.why {
+            WhyStopped::Silent(silent) => write!(f, "{} has got nothing done for {} s", self.stream, silent.as_secs()),
+            WhyStopped::Broken => write!(f, "{} ended with a panic", self.stream),
+        }
+    }
 }
 
 impl Health {

@@ -98,6 +98,23 @@ impl Settings {
         toml::to_string(self).expect("a tree of tables and plain values is always TOML")
     }
 
+    /// What is set to something else than by default, secrets blanked.
+    pub fn differences(&self) -> Vec<Difference> {
+        let tree =
+            |settings: &Self| toml::Table::try_from(settings).expect("a tree of tables and plain values is TOML");
+        let (here, defaults) = (tree(self), tree(&Self::defaults()));
+        let mut found = Vec::new();
+        for (section, settings) in here {
+            let toml::Value::Table(settings) = settings else { continue };
+            let default_of = |key: &str| defaults.get(&section)?.get(key);
+            for (key, value) in settings.into_iter().filter(|(key, value)| default_of(key) != Some(value)) {
+                let default = default_of(&key).map_or_else(|| "none".to_owned(), ToString::to_string);
+                found.push(Difference { key: format!("{section}.{key}"), value: value.to_string(), default });
+            }
+        }
+        found
+    }
+
     /// How the world reaches this server, without a slash at the end.
     pub fn public_url(&self) -> String {
         match self.server.public_url.trim_end_matches('/') {
@@ -156,6 +173,14 @@ fn environment_value(known: &Config, key: &str, text: String, name: &str) -> Val
         ValueKind::String(text)
     };
     Value::new(Some(&format!("the environment variable {name}")), kind)
+}
+
+/// A setting that is not as it is by default; as TOML writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub key: String,
+    pub value: String,
+    pub default: String,
 }
 
 /// Secrets stay blank when settings are logged, by whatever route.
@@ -374,6 +399,21 @@ mod tests {
         assert_eq!(format!("{settings:?}"), printed);
         Settings::from_layers(Some(&printed), []).expect("what we print is a settings file");
         assert_eq!(&*settings.database.url, "postgres://wa:hush@db.example.com/wabridge");
+    }
+
+    #[test]
+    fn what_differs_from_the_defaults_is_told_without_secrets() {
+        let file = "[send]\ntimeout = \"7s\"\n[database]\nurl = \"postgres://wa:hush@db.example.com/wabridge\"\n\
+                    [alarms]\nsmtp_url = \"smtps://me:hush@mail.example.com\"\nto = [\"ops@example.com\"]";
+        let differences = Settings::from_layers(Some(file), []).expect("all of it is known").differences();
+
+        assert!(Settings::defaults().differences().is_empty());
+        let told: Vec<String> =
+            differences.iter().map(|one| format!("{} {} {}", one.key, one.value, one.default)).collect();
+        assert_eq!(told.len(), 4, "{told:?}");
+        assert!(told.iter().any(|one| one.starts_with("send.timeout \"7s\"")), "{told:?}");
+        assert!(told.iter().any(|one| one == "alarms.smtp_url \"***\" \"\""), "{told:?}");
+        assert!(!told.join(" ").contains("hush"), "{told:?}");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(crate) async fn forget(settings: &Settings, arguments: &ForgetArguments) -> 
     }
     Ok(match erased {
         Erased { messages, .. } if messages.busy > 0 => ExitCode::from(exit::NEEDS_ATTENTION),
-        Erased { suppressions, .. } if suppressions == 0 && is_nothing(&erased) => ExitCode::from(exit::NOTHING_FOUND),
+        Erased { suppressions, .. } if suppressions == 0 && erased.is_nothing() => ExitCode::from(exit::NOTHING_FOUND),
         Erased { .. } => ExitCode::SUCCESS,
     })
 }
@@ -76,23 +76,15 @@ fn question(person: &Person) -> String {
     format!("Erase all that is stored about {} at {accounts}? There is no way back.", person.phone.as_e164())
 }
 
-fn is_nothing(erased: &Erased) -> bool {
-    let Erased { cancelled, messages, inbound, refused, kept_parts, files, links, suppressions: _ } = erased;
-    *cancelled + *files + messages.deleted + messages.emptied == 0 && *inbound + *refused + *kept_parts + *links == 0
-}
-
 fn as_json(erased: &Erased) -> serde_json::Value {
-    let Erased { cancelled, messages, inbound, refused, kept_parts, files, links, suppressions } = erased;
-    json!({
-        "done": !is_nothing(erased) || *suppressions > 0, "cancelled": cancelled, "messages_deleted": messages.deleted, "messages_emptied": messages.emptied,
-        "messages_being_sent": messages.busy, "inbound": inbound, "refused_requests": refused,
-        "webhook_parts": kept_parts, "files": files, "ids": links, "suppressions": suppressions,
-    })
+    let mut told = erased.to_json();
+    told["done"] = json!(!erased.is_nothing() || erased.suppressions > 0);
+    told
 }
 
 fn summary(erased: &Erased) -> String {
     let Erased { cancelled, messages, inbound, refused, kept_parts, files, links, suppressions } = erased;
-    if is_nothing(erased) && *suppressions == 0 && messages.busy == 0 {
+    if erased.is_nothing() && *suppressions == 0 && messages.busy == 0 {
         return "nothing was stored\n".to_owned();
     }
     let mut text = format!(

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// One document, part by part. Whoever opens a list closes it.
 pub(super) struct JsonWriter<W: Write> {
     out: W,
-    /// For each list or object that is open, whether something stands in it already.
+    /// For each list that is open, whether something stands in it already.
     open: Vec<bool>,
 }
 
@@ -17,27 +17,9 @@ impl<W: Write> JsonWriter<W> {
         Self { out, open: vec![] }
     }
 
-    pub(super) fn begin_object(&mut self) -> anyhow::Result<()> {
+    pub(super) fn begin_list(&mut self) -> anyhow::Result<()> {
         self.write(|writer| {
             writer.separate()?;
-            writer.out.write_all(b"{")
-        })?;
-        self.open.push(false);
-        Ok(())
-    }
-
-    pub(super) fn end_object(&mut self) -> anyhow::Result<()> {
-        self.open.pop();
-        self.write(|writer| writer.out.write_all(b"\n}"))
-    }
-
-    /// A list, in an object under a name.
-    pub(super) fn begin_list(&mut self, name: Option<&str>) -> anyhow::Result<()> {
-        self.write(|writer| {
-            writer.separate()?;
-            if let Some(name) = name {
-                write!(writer.out, "{}: ", serde_json::json!(name))?;
-            }
             writer.out.write_all(b"[")
         })?;
         self.open.push(false);
@@ -47,14 +29,6 @@ impl<W: Write> JsonWriter<W> {
     pub(super) fn end_list(&mut self) -> anyhow::Result<()> {
         self.open.pop();
         self.write(|writer| writer.out.write_all(b"\n]"))
-    }
-
-    pub(super) fn field(&mut self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
-        self.write(|writer| {
-            writer.separate()?;
-            write!(writer.out, "{}: ", serde_json::json!(name))?;
-            serde_json::to_writer(&mut writer.out, value).map_err(io::Error::from)
-        })
     }
 
     pub(super) fn item(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
@@ -98,18 +72,15 @@ mod tests {
         let mut bytes = Vec::new();
         let mut writer = JsonWriter::new(&mut bytes);
 
-        writer.begin_object().expect("memory takes it");
-        writer.field("a", &"\"quoted\"").expect("memory takes it");
-        writer.begin_list(Some("list")).expect("memory takes it");
+        writer.begin_list().expect("memory takes it");
         writer.item(&1).expect("memory takes it");
         writer.item(&json!({"b": null})).expect("memory takes it");
+        writer.begin_list().expect("memory takes it");
         writer.end_list().expect("memory takes it");
-        writer.begin_list(Some("empty")).expect("memory takes it");
         writer.end_list().expect("memory takes it");
-        writer.end_object().expect("memory takes it");
         writer.finish().expect("memory takes it");
 
         let read: Value = serde_json::from_slice(&bytes).expect("it is JSON");
-        assert_eq!(read, json!({"a": "\"quoted\"", "list": [1, {"b": null}], "empty": []}));
+        assert_eq!(read, json!([1, {"b": null}, []]));
     }
 }

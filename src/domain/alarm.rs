@@ -11,6 +11,8 @@ pub enum AlarmKind {
     TokenRefused,
     TemplateStopped,
     QualityRed,
+    /// The provider lets a number write to more or fewer people than before.
+    TierChanged,
     LimitReached,
     CallbacksFailing,
     SubscriptionsRefused,
@@ -20,12 +22,13 @@ pub enum AlarmKind {
 }
 
 impl AlarmKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ConnectionHeld,
         Self::NumberHeld,
         Self::TokenRefused,
         Self::TemplateStopped,
         Self::QualityRed,
+        Self::TierChanged,
         Self::LimitReached,
         Self::CallbacksFailing,
         Self::SubscriptionsRefused,
@@ -41,6 +44,7 @@ impl AlarmKind {
             Self::TokenRefused => "token_refused",
             Self::TemplateStopped => "template_stopped",
             Self::QualityRed => "quality_red",
+            Self::TierChanged => "tier_changed",
             Self::LimitReached => "limit_reached",
             Self::CallbacksFailing => "callbacks_failing",
             Self::SubscriptionsRefused => "subscriptions_refused",
@@ -55,10 +59,46 @@ impl AlarmKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
+    /// What is wrong then, for people.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::ConnectionHeld => "credentials are refused, or an operator stopped it: none of its numbers sends",
+            Self::NumberHeld => "the provider does not let it send, or an operator stopped it",
+            Self::TokenRefused => "lists of templates and numbers cannot be read; sending stops next",
+            Self::TemplateStopped => "WhatsApp paused or disabled it: its messages wait, and fail when they expire",
+            Self::QualityRed => "people block or report a number: WhatsApp may limit it",
+            Self::TierChanged => "a number may write to more or fewer new people a day than before; news for a day",
+            Self::LimitReached => "a number has written to as many new people as it may: the others wait",
+            Self::CallbacksFailing => "CleverTap does not hear of delivery or of inbound messages",
+            Self::SubscriptionsRefused => "CleverTap does not take who opted out, and goes on addressing them",
+            Self::WebhooksSilent => "messages are sent, and nobody says what becomes of them",
+            Self::QueueLate => "messages leave slower than they may, or later than they should",
+            Self::DiskFull => "on a full disk nothing is accepted",
+        }
+    }
+
+    /// Whether it is a piece of news: another text is another one, and nobody is told that it is over.
+    pub fn is_news(self) -> bool {
+        match self {
+            Self::TierChanged => true,
+            Self::ConnectionHeld
+            | Self::NumberHeld
+            | Self::TokenRefused
+            | Self::TemplateStopped
+            | Self::QualityRed
+            | Self::LimitReached
+            | Self::CallbacksFailing
+            | Self::SubscriptionsRefused
+            | Self::WebhooksSilent
+            | Self::QueueLate
+            | Self::DiskFull => false,
+        }
+    }
+
     /// Whether it is told again while it lasts. A template may stay disabled for ever, and nobody has to do anything.
     pub fn reminds(self) -> bool {
         match self {
-            Self::TemplateStopped | Self::QualityRed => false,
+            Self::TemplateStopped | Self::QualityRed | Self::TierChanged => false,
             Self::ConnectionHeld
             | Self::NumberHeld
             | Self::TokenRefused

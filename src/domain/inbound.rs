@@ -120,6 +120,99 @@ pub enum InboundContent {
     },
 }
 
+/// The words for kinds of content, as [`InboundContent::kind`] gives them.
+pub const KINDS: [&str; 17] = [
+    "text",
+    "button",
+    "list_reply",
+    "flow_reply",
+    "location",
+    "image",
+    "video",
+    "audio",
+    "voice",
+    "document",
+    "sticker",
+    "contacts",
+    "reaction",
+    "order",
+    "number_changed",
+    "unsupported",
+    "other",
+];
+
+impl InboundContent {
+    /// One of [`KINDS`].
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => "text",
+            Self::Button { .. } => "button",
+            Self::ListReply { .. } => "list_reply",
+            Self::FlowReply { .. } => "flow_reply",
+            Self::Location { .. } => "location",
+            Self::Media(media) => media.kind.as_str(),
+            Self::Contacts { .. } => "contacts",
+            Self::Reaction { .. } => "reaction",
+            Self::Order { .. } => "order",
+            Self::NumberChanged { .. } => "number_changed",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Other { .. } => "other",
+        }
+    }
+
+    /// What a person reads in the chat, line by line; nothing for a file without words.
+    pub fn words(&self) -> Vec<String> {
+        match self {
+            Self::Text { body } => vec![body.clone()],
+            Self::Button { text, .. } => vec![text.clone()],
+            Self::ListReply { title, description, .. } => {
+                std::iter::once(title).chain(description).filter(|line| !line.is_empty()).cloned().collect()
+            }
+            Self::FlowReply { body, response, .. } => body.iter().cloned().chain(filled_in(response)).collect(),
+            Self::Location { location, .. } => {
+                let Location { latitude, longitude, name, address } = location;
+                let named = name.iter().chain(address).filter(|line| !line.is_empty()).cloned();
+                named.chain([format!("{latitude}, {longitude}")]).collect()
+            }
+            Self::Media(media) => media.caption.iter().chain(&media.filename).cloned().collect(),
+            Self::Contacts { contacts } => contacts.iter().map(InboundContact::line).collect(),
+            Self::Reaction { emoji, .. } => emoji.iter().cloned().collect(),
+            Self::Order { text, items, .. } => items.iter().map(OrderItem::line).chain(text.clone()).collect(),
+            Self::NumberChanged { text, .. } => vec![text.clone()],
+            Self::Unsupported { reason, .. } => vec![reason.clone()],
+            Self::Other { .. } => vec![],
+        }
+    }
+}
+
+impl InboundContact {
+    fn line(&self) -> String {
+        let parts = [&self.name].into_iter().chain(&self.phones).chain(&self.emails);
+        parts.filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl OrderItem {
+    fn line(&self) -> String {
+        let currency = self.currency.as_deref().unwrap_or_default();
+        let price = self.price.as_deref().map(|price| format!(" at {price} {currency}")).unwrap_or_default();
+        format!("{} × {}{}", self.quantity, self.product, price.trim_end())
+    }
+}
+
+/// A form's answers as `name: value`; what is no JSON object stays as it came. The token by which a form knows its own start
+/// is nobody's answer.
+fn filled_in(response: &str) -> Vec<String> {
+    match serde_json::from_str(response) {
+        Ok(serde_json::Value::Object(answers)) => {
+            let told = answers.iter().filter(|(name, _)| *name != "flow_token");
+            let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            told.map(|(name, value)| format!("{name}: {}", plain(value))).collect()
+        }
+        Ok(_) | Err(_) => vec![response.to_owned()],
+    }
+}
+
 /// A picture, video, voice note or file, not yet fetched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InboundMedia {
@@ -168,4 +261,45 @@ pub struct OrderItem {
     pub quantity: String,
     pub price: Option<String>,
     pub currency: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_word_and_what_was_said_can_be_read() {
+        let order = InboundContent::Order {
+            catalog_id: None,
+            text: Some("please wrap it".to_owned()),
+            items: vec![OrderItem {
+                product: "SKU-1".to_owned(),
+                quantity: "2".to_owned(),
+                price: Some("10.50".to_owned()),
+                currency: Some("INR".to_owned()),
+            }],
+        };
+        let form = InboundContent::FlowReply {
+            name: None,
+            body: None,
+            response: r#"{"flow_token":"t","size":"M","age":7}"#.to_owned(),
+        };
+        let sticker = InboundContent::Media(InboundMedia {
+            kind: InboundMediaKind::Sticker,
+            provider_media_id: None,
+            mime_type: None,
+            caption: None,
+            filename: None,
+            failure: None,
+        });
+
+        assert_eq!(order.words(), ["2 × SKU-1 at 10.50 INR", "please wrap it"]);
+        let mut answers = form.words();
+        answers.sort();
+        assert_eq!(answers, ["age: 7", "size: M"]);
+        assert!(sticker.words().is_empty());
+        for content in [order, form, sticker] {
+            assert!(KINDS.contains(&content.kind()), "{}", content.kind());
+        }
+    }
 }

@@ -23,12 +23,17 @@ pub enum Permission {
     /// Accounts, connections and numbers.
     ManageConfiguration,
     ReadAudit,
+    /// Instances, database, settings without secrets, and alarms.
+    ReadSystem,
+    TestAlarms,
+    /// Handing over and erasing one person's data.
+    ManagePersons,
     /// People, their roles, and tokens.
     ManageUsers,
 }
 
 impl Permission {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::ReadMessages,
         Self::ReadPersonal,
         Self::ResendMessages,
@@ -36,6 +41,9 @@ impl Permission {
         Self::ReplayCallbacks,
         Self::ManageConfiguration,
         Self::ReadAudit,
+        Self::ReadSystem,
+        Self::TestAlarms,
+        Self::ManagePersons,
         Self::ManageUsers,
     ];
 
@@ -48,6 +56,9 @@ impl Permission {
             Self::ReplayCallbacks => "callbacks:replay",
             Self::ManageConfiguration => "configuration:manage",
             Self::ReadAudit => "audit:read",
+            Self::ReadSystem => "system:read",
+            Self::TestAlarms => "alarms:test",
+            Self::ManagePersons => "persons:manage",
             Self::ManageUsers => "users:manage",
         }
     }
@@ -69,6 +80,9 @@ impl Permission {
             Self::ReplayCallbacks => "tell callbacks again, and release callback URLs",
             Self::ManageConfiguration => "add and change accounts, connections and numbers",
             Self::ReadAudit => "read the audit log",
+            Self::ReadSystem => "see instances, database, alarms and settings without secrets",
+            Self::TestAlarms => "send test alarms",
+            Self::ManagePersons => "hand over and erase one person’s data",
             Self::ManageUsers => "manage users and tokens",
         }
     }
@@ -126,7 +140,8 @@ impl Role {
 
     pub fn permissions(self) -> Permissions {
         use Permission::{
-            ManageConfiguration, ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ReplayCallbacks, ResendMessages,
+            ManageConfiguration, ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ReadSystem, ReplayCallbacks,
+            ResendMessages, TestAlarms,
         };
         match self {
             Self::Owner => Permissions::of(Permission::ALL),
@@ -138,6 +153,8 @@ impl Role {
                 ReplayCallbacks,
                 ManageConfiguration,
                 ReadAudit,
+                ReadSystem,
+                TestAlarms,
             ]),
             Self::ReadOnly => Permissions::of([ReadMessages]),
         }

@@ -1,6 +1,6 @@
 //! Small words for people: the right number of a noun, times as people tell them.
 
-use std::fmt::Display;
+use std::{fmt::Display, time::Duration};
 
 use super::time::UnixMillis;
 
@@ -21,6 +21,18 @@ pub fn ago(since: UnixMillis, now: UnixMillis) -> String {
     }
 }
 
+/// How long something takes or is kept, in its largest unit that says it exactly: `32 days`, `15 min`.
+pub fn lasting(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        _ if seconds.is_multiple_of(86_400) => counted(seconds / 86_400, "day", "days"),
+        _ if seconds.is_multiple_of(3_600) => counted(seconds / 3_600, "hour", "hours"),
+        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => format!("{seconds} s"),
+    }
+}
+
 /// To the second: people compare it with their clock.
 pub fn moment(at: UnixMillis) -> String {
     UnixMillis::from_seconds(at.as_seconds()).to_string().replace(".000Z", "Z")
@@ -36,6 +48,12 @@ mod tests {
 
         assert_eq!([at(5), at(125), at(7500), at(100_000)], ["5 s", "2 min", "2 h 5 min", "1 d 3 h"]);
         assert_eq!(moment(UnixMillis(1_795_000_000_194)), "2026-11-18T11:06:40Z");
+    }
+
+    #[test]
+    fn ages_are_told_in_the_unit_in_which_they_were_set() {
+        let told = [32 * 86_400, 86_400, 6 * 3_600, 900, 90, 0].map(|seconds| lasting(Duration::from_secs(seconds)));
+        assert_eq!(told, ["32 days", "1 day", "6 hours", "15 min", "90 s", "0 ms"]);
     }
 
     #[test]

@@ -14,10 +14,7 @@ use std::{
 };
 
 use super::Parts;
-use crate::{
-    pulse::{Stopped, WhyStopped},
-    telemetry,
-};
+use crate::telemetry;
 
 /// The process answers.
 #[utoipa::path(get, path = "/healthz", tag = "operation", operation_id = "alive", responses((status = 200, description = "Alive")))]
@@ -83,7 +80,7 @@ pub async fn ready(parts: Data<Parts>) -> HttpResponse {
             first.stream
         )),
     };
-    let stopped = stopped.iter().take(STOPPED_NAMED_MAX).map(sentence).collect();
+    let stopped = stopped.iter().take(STOPPED_NAMED_MAX).map(ToString::to_string).collect();
     let ready = database && workers && configuration;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     HttpResponse::build(status).json(Readiness {
@@ -96,13 +93,6 @@ pub async fn ready(parts: Data<Parts>) -> HttpResponse {
         advice,
         stopped,
     })
-}
-
-fn sentence(stopped: &Stopped) -> String {
-    match stopped.why {
-        WhyStopped::Silent(silent) => format!("{} has got nothing done for {} s", stopped.stream, silent.as_secs()),
-        WhyStopped::Broken => format!("{} ended with a panic", stopped.stream),
-    }
 }
 
 /// Counters and histograms in Prometheus' text format.

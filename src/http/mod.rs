@@ -12,6 +12,7 @@ pub mod error;
 pub mod health;
 pub mod media;
 pub mod openapi;
+mod persons;
 pub mod platform_api;
 pub mod provider_webhooks;
 pub mod template_import;
@@ -25,9 +26,9 @@ use crate::{
     platforms,
     pulse::Health,
     services::{
-        accept::Acceptor, accounts::Accounts, campaigns::Campaigns, configure::Configuring, connections::Connections,
-        directory::Directory, ingest::Ingestor, media::Shelf, operators::Operators, statistics::Statistics,
-        traces::Traces,
+        accept::Acceptor, accounts::Accounts, alarms::AlarmWays, campaigns::Campaigns, configure::Configuring,
+        connections::Connections, directory::Directory, ingest::Ingestor, media::Shelf, operators::Operators,
+        person::requests::PersonRequests, statistics::Statistics, traces::Traces,
     },
     settings::Settings,
     store::Store,
@@ -48,6 +49,8 @@ pub struct Parts {
     pub connections: Connections,
     pub configuring: Arc<Configuring>,
     pub accounts: Accounts,
+    pub persons: PersonRequests,
+    pub alarm_ways: AlarmWays,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.
@@ -99,6 +102,9 @@ pub fn console_routes(config: &mut ServiceConfig) {
     api::routes(config);
     console::routes(config);
     config
+        // Pages show what people sent.
+        .route("/media/{token}", web::get().to(media::serve))
+        .route("/media/{token}", web::head().to(media::serve))
         .route("/healthz", web::get().to(health::alive))
         .route("/openapi.json", web::get().to(openapi::document))
         .default_service(web::to(error::not_found));

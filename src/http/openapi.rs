@@ -35,6 +35,7 @@ use utoipa::{
         super::api::messages::list,
         super::api::messages::show,
         super::api::messages::resend,
+        super::api::inbound::list,
         super::api::campaigns::list,
         super::api::campaigns::show,
         super::api::campaigns::file,
@@ -84,6 +85,15 @@ use utoipa::{
         super::api::tokens::make,
         super::api::tokens::revoke,
         super::api::audit::list,
+        super::api::persons::find,
+        super::api::persons::export,
+        super::api::persons::erase,
+        super::api::persons::erasures,
+        super::api::persons::erasure,
+        super::api::alarms::show,
+        super::api::alarms::letters,
+        super::api::alarms::test,
+        super::api::system::show,
     ),
     tags(
         (name = "platform", description = "Called by the engagement platform"),
@@ -95,6 +105,8 @@ use utoipa::{
         (name = "callbacks", description = "Callback URLs, what was told, and telling again, for programs with a token"),
         (name = "configuration", description = "Accounts, connections and numbers, for programs with a token"),
         (name = "users", description = "People, tokens and the audit log, for programs with a token"),
+        (name = "persons", description = "One person's data: what there is, all of it, erasing it; for programs with a token"),
+        (name = "system", description = "How the bridge itself is, and alarms, for programs with a token"),
     ),
     modifiers(&WithToken)
 )]

@@ -9,6 +9,7 @@
 pub mod conditions;
 pub mod letter;
 pub mod plan;
+pub mod view;
 
 use std::time::Duration;
 
@@ -23,11 +24,14 @@ use crate::{
     net::{
         exchange::{Exchange, Method, OutgoingRequest},
         mail::{MailError, Mailer},
-        signing,
+        redact, signing,
     },
     settings::Settings,
-    store::{Store, StoreError, alarms::AlarmRecord},
+    store::{Store, StoreError, alarm_letters::SentLetter, alarms::AlarmRecord},
 };
+
+const WEBHOOK: &str = "webhook";
+const MAIL: &str = "e-mail";
 
 /// Between the ways that took an alarm, as they are written down.
 pub const WAYS_JOINED_BY: &str = ", ";
@@ -39,6 +43,8 @@ pub struct AlarmWays {
     mailer: Option<Mailer>,
     every: Duration,
     instance: String,
+    /// To whom e-mail goes.
+    to: Vec<String>,
 }
 
 /// What came of one way.
@@ -53,7 +59,14 @@ impl AlarmWays {
         let alarms = &settings.alarms;
         let mailer = alarms.smtp_url.as_ref().map(|url| Mailer::new(url, &alarms.from, &alarms.to)).transpose()?;
         let webhook = alarms.webhook_url.clone().map(|url| (url, alarms.webhook_secret.clone()));
-        Ok(Self { exchange, webhook, mailer, every: alarms.every, instance: settings.instance_id() })
+        Ok(Self {
+            exchange,
+            webhook,
+            mailer,
+            every: alarms.every,
+            instance: settings.instance_id(),
+            to: alarms.to.clone(),
+        })
     }
 
     /// One round: judges, tells, and writes down. Gives back everything that is wrong now.
@@ -66,7 +79,7 @@ impl AlarmWays {
         let before = store.alarms().await?;
         let reaches_people = self.webhook.is_some() || self.mailer.is_some();
         let plan = plan(&before, wrong, Telling { every: self.every, reaches_people }, now);
-        let told_by = self.tell_plan(&plan, now).await;
+        let told_by = self.tell_plan(store, &plan, now).await?;
         let after = plan.after(told_by.as_deref(), now);
         let changed: Vec<AlarmRecord> = after.iter().filter(|record| !before.contains(record)).cloned().collect();
         if !changed.is_empty() || !plan.gone.is_empty() {
@@ -76,32 +89,41 @@ impl AlarmWays {
     }
 
     /// The ways that took it: none of them when none is set up, because the log has it. `None` when nobody heard of it.
-    async fn tell_plan(&self, plan: &Plan, now: UnixMillis) -> Option<String> {
+    async fn tell_plan(&self, store: &Store, plan: &Plan, now: UnixMillis) -> Result<Option<String>, StoreError> {
         if plan.tell.is_empty() {
-            return None;
+            return Ok(None);
         }
         for line in &plan.tell {
             tracing::warn!(alarm = line.kind.as_str(), "{}", line.sentence());
         }
-        let told = self.tell(&Letter { at: now, instance: self.instance.clone(), lines: plan.tell.clone() }).await;
+        let letter = Letter { at: now, instance: self.instance.clone(), lines: plan.tell.clone() };
+        let told = self.tell(&letter).await;
+        keep(store, letter.sent(&told)).await?;
         for failed in &told {
             if let Err(why) = &failed.result {
                 tracing::error!("could not send an alarm by {}: {why}; `wabridge alarm test` tries it", failed.way);
             }
         }
         let took: Vec<&str> = told.iter().filter(|told| told.result.is_ok()).map(|told| told.way).collect();
-        (told.is_empty() || !took.is_empty()).then(|| took.join(WAYS_JOINED_BY))
+        Ok((told.is_empty() || !took.is_empty()).then(|| took.join(WAYS_JOINED_BY)))
+    }
+
+    /// The ways that are set up, each with whom it reaches.
+    pub fn set_up(&self) -> Vec<(&'static str, String)> {
+        let webhook = self.webhook.as_ref().map(|(url, _)| (WEBHOOK, redact::url(url.expose_secret())));
+        let mail = self.mailer.as_ref().map(|_| (MAIL, self.to.join(", ")));
+        webhook.into_iter().chain(mail).collect()
     }
 
     /// Sends a letter by every way.
     pub async fn tell(&self, letter: &Letter) -> Vec<Told> {
         let mut told = Vec::new();
         if let Some((url, secret)) = &self.webhook {
-            told.push(Told { way: "webhook", result: self.post(url, secret.as_ref(), letter).await });
+            told.push(Told { way: WEBHOOK, result: self.post(url, secret.as_ref(), letter).await });
         }
         if let Some(mailer) = &self.mailer {
             let result = mailer.send(&letter.subject(), letter.text()).await.map_err(|error| error.to_string());
-            told.push(Told { way: "e-mail", result });
+            told.push(Told { way: MAIL, result });
         }
         told
     }
@@ -127,4 +149,16 @@ impl AlarmWays {
             Err(no_answer) => Err(no_answer.to_string()),
         }
     }
+}
+
+/// Keeps a letter for those who look later; one that nobody takes, round after round, once.
+async fn keep(store: &Store, letter: SentLetter) -> Result<(), StoreError> {
+    let is_taken = |letter: &SentLetter| letter.ways.is_empty() || letter.ways.iter().any(|way| way.failure.is_none());
+    if !is_taken(&letter) {
+        let newest = store.letters(None, 1).await?.pop();
+        if newest.is_some_and(|(_, newest)| newest.text == letter.text && !is_taken(&newest)) {
+            return Ok(());
+        }
+    }
+    store.keep_letter(&letter).await
 }

@@ -23,6 +23,7 @@ use crate::{
         sqlite_path,
         vault::{MasterKey, MasterKeyError, Vault},
     },
+    telemetry,
 };
 
 /// How long reports of the provider's have time to say that a restored message went out, before it is reported as failed.
@@ -104,7 +105,16 @@ pub async fn back_up(settings: &Settings, to: &Path, watching: Watching<'_>) -> 
         Err(error) => return Err(BackupError::Io("create", to.to_owned(), error.error)),
     }
     sync_folder(to).map_err(io("write"))?;
+    note(settings).await;
     Ok(bytes)
+}
+
+/// For those who look at the system. The copy is as good without it.
+async fn note(settings: &Settings) {
+    let noted = async { Copying::open(&settings.database).await?.note(clock::now()).await };
+    if let Err(error) = noted.await {
+        tracing::warn!(error = %telemetry::Chain(&error), "the backup is made, and not noted in the database");
+    }
 }
 
 /// What was asked for besides the file.

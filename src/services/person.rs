@@ -4,13 +4,16 @@
 //! read is kept as it came: the database finds what contains the number, and the dialect it is written in says whether
 //! it is about the person. What nobody can read counts as about the person when it contains the number.
 
+pub mod export;
+pub mod requests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{directory::Snapshot, media::deletion::Deletion};
 use crate::{
@@ -60,6 +63,24 @@ pub struct Erased {
     pub links: u64,
     /// Entries of the suppression list: deleted, or left as hashes.
     pub suppressions: u64,
+}
+
+impl Erased {
+    /// Nothing was stored, but for what stays.
+    pub fn is_nothing(&self) -> bool {
+        let Self { cancelled, messages, inbound, refused, kept_parts, files, links, suppressions: _ } = self;
+        *cancelled + *files + messages.deleted + messages.emptied == 0
+            && *inbound + *refused + *kept_parts + *links == 0
+    }
+
+    pub fn to_json(&self) -> Value {
+        let Self { cancelled, messages, inbound, refused, kept_parts, files, links, suppressions } = self;
+        json!({
+            "cancelled": cancelled, "messages_deleted": messages.deleted, "messages_emptied": messages.emptied,
+            "messages_being_sent": messages.busy, "inbound": inbound, "refused_requests": refused,
+            "webhook_parts": kept_parts, "files": files, "ids": links, "suppressions": suppressions,
+        })
+    }
 }
 
 /// Messages erased in one transaction.

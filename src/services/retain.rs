@@ -8,7 +8,7 @@ use crate::{
     clock,
     domain::messaging_limit::DAY,
     settings::{Console, Retention},
-    store::{Store, StoreError, retain::Aging},
+    store::{Store, StoreError, retain::Aging, size::HOUSEKEEPING},
 };
 
 /// Between two steps.
@@ -64,13 +64,15 @@ pub async fn forget_old(
     store.forget_operators_past(now, console.session_max, console.sign_in_window, ages.audit).await?;
     repeat(step, || store.forget_callbacks(now.minus(ages.events), step)).await?;
     repeat(step, || store.forget_replays(now.minus(ages.attempts), step)).await?;
+    repeat(step, || store.forget_letters(now.minus(ages.audit), step)).await?;
+    repeat(step, || store.forget_erasures(now.minus(ages.audit), step)).await?;
     for _ in 0..SPACE_STEPS_MAX {
         if !store.give_back_space().await? {
             break;
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Ok(())
+    store.note_done(HOUSEKEEPING).await
 }
 
 /// Repeats a step until it finds less than it may take; says how much it took in all.

@@ -97,7 +97,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// A whole number, or the end of one. Who may not see numbers must know a whole one: by trying ends, any could be found out.
-fn recipient(snapshot: &Snapshot, actor: &Actor, text: &str) -> Result<String, Refusal> {
+pub(super) fn recipient(snapshot: &Snapshot, actor: &Actor, text: &str) -> Result<String, Refusal> {
     let countries = snapshot.accounts().map(|account: &std::sync::Arc<Account>| account.policy.default_country.clone());
     let mut countries: Vec<_> = countries.flatten().collect();
     countries.sort();

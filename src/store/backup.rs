@@ -8,7 +8,11 @@ use std::{collections::BTreeSet, path::Path};
 use migrations::{Migrator, MigratorTrait};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr};
 
-use super::{Doing, READER_CACHE_KIB, Store, StoreError, execute, query, sqlite_options};
+use super::{
+    Doing, READER_CACHE_KIB, Store, StoreError, execute, query,
+    size::{BACKUP, mark_done},
+    sqlite_options,
+};
 use crate::{
     domain::{failure::FailureReason, time::UnixMillis},
     settings,
@@ -55,6 +59,12 @@ impl Copying {
 
     pub async fn close(self) -> Result<(), StoreError> {
         self.connection.close().await.doing("close the database")
+    }
+
+    /// Writes down that a copy was made, for those who look at the system.
+    pub async fn note(self, now: UnixMillis) -> Result<(), StoreError> {
+        mark_done(&self.connection, BACKUP, now).await.doing("note that a copy was made")?;
+        self.close().await
     }
 
     async fn pragma(&self, name: &str) -> Result<i64, StoreError> {

@@ -63,6 +63,9 @@ pub struct FoundExchanges {
 /// A slice has at most so many exchanges.
 const SLICE_EXCHANGES_MAX: usize = 32_000;
 
+/// Exchanges that are looked through for those about the events of one page.
+const EXCHANGES_ABOUT_MAX: usize = 5_000;
+
 const COLUMNS: &str =
     "id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note";
 
@@ -136,6 +139,20 @@ impl Store {
              ORDER BY id DESC LIMIT {limit}"
         );
         query(self.reader(), sql, values).await?.iter().map(read_exchange).collect()
+    }
+
+    /// Exchanges of a URL whose stretch meets that between two places, in order; of very many the first.
+    pub async fn exchanges_about(
+        &self,
+        subscription: SubscriptionKey,
+        (oldest, newest): (Place, Place),
+    ) -> Result<Vec<StoredExchange>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM (SELECT {COLUMNS} FROM callback_attempts WHERE subscription = $1 AND last_place >= $2 \
+             ORDER BY last_place LIMIT {EXCHANGES_ABOUT_MAX}) AS near WHERE first_place <= $3 ORDER BY started_at, id"
+        );
+        let rows = query(self.reader(), sql, vec![subscription.0.into(), oldest.0.into(), newest.0.into()]).await;
+        rows.and_then(|rows| rows.iter().map(read_exchange).collect()).doing("read the exchanges about some events")
     }
 
     /// The last exchange with each URL.

@@ -91,6 +91,9 @@ pub struct Registration {
     pub run: i64,
 }
 
+/// As instances tell each other.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 impl Store {
     /// Registers a start of this instance. It gets its old number when it had one, and fences out its earlier runs.
     pub async fn register_instance(&self, instance: &str) -> Result<Registration, StoreError> {
@@ -116,9 +119,9 @@ impl Store {
             let node: i32 = row.try_get("", "node")?;
             if row.try_get::<String>("", "id")? == instance {
                 let sql = format!(
-                    "UPDATE instances SET run = $2, started_at = {now}, seen_at = {now}, stopping = 0 WHERE id = $1"
+                    "UPDATE instances SET run = $2, version = $3, started_at = {now}, seen_at = {now}, stopping = 0 WHERE id = $1"
                 );
-                execute(transaction, sql, vec![instance.into(), run.into()]).await?;
+                execute(transaction, sql, vec![instance.into(), run.into(), VERSION.into()]).await?;
                 return Ok(node);
             }
             taken.insert(node);
@@ -126,9 +129,10 @@ impl Store {
         let node = (0..NODES_MAX)
             .find(|node| !taken.contains(node))
             .ok_or_else(|| DbErr::Custom("all instance numbers are taken".to_owned()))?;
-        let sql =
-            format!("INSERT INTO instances (id, node, run, started_at, seen_at) VALUES ($1, $2, $3, {now}, {now})");
-        execute(transaction, sql, vec![instance.into(), node.into(), run.into()]).await?;
+        let sql = format!(
+            "INSERT INTO instances (id, node, run, version, started_at, seen_at) VALUES ($1, $2, $3, $4, {now}, {now})"
+        );
+        execute(transaction, sql, vec![instance.into(), node.into(), run.into(), VERSION.into()]).await?;
         Ok(node)
     }
 

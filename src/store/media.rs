@@ -181,6 +181,17 @@ impl Store {
         }
     }
 
+    /// Files by what links name, those that are to be deleted left out.
+    pub async fn media_with(&self, keys: &[MediaKey]) -> Result<Vec<MediaRow>, StoreError> {
+        if keys.is_empty() {
+            return Ok(vec![]);
+        }
+        let values: Vec<Value> = keys.iter().map(|key| key.0.to_vec().into()).collect();
+        let places = (1..=values.len()).map(|place| format!("${place}")).collect::<Vec<_>>().join(",");
+        let sql = format!("SELECT {COLUMNS} FROM media WHERE hash IN ({places}) AND state <> 3");
+        self.media(sql, values, "look up files").await
+    }
+
     /// All files of one person that are not yet marked for deletion, the newest first.
     pub async fn media_from(
         &self,

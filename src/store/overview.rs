@@ -60,6 +60,8 @@ pub struct InstanceOverview {
     /// By the database's clock.
     pub started_at: UnixMillis,
     pub stopping: bool,
+    /// Empty: of one that did not say so.
+    pub version: String,
 }
 
 impl Store {
@@ -67,7 +69,7 @@ impl Store {
     pub async fn instances(&self, within: Duration) -> Result<Vec<InstanceOverview>, StoreError> {
         let (now, within) = (self.now_sql(), within.as_millis());
         let sql = format!(
-            "SELECT id, started_at, stopping FROM instances \
+            "SELECT id, started_at, stopping, version FROM instances \
              WHERE seen_at > {now} - {within} AND seen_at < {now} + {within} ORDER BY id"
         );
         let read = |row: &QueryResult| -> Result<InstanceOverview, DbErr> {
@@ -75,6 +77,7 @@ impl Store {
                 id: row.try_get("", "id")?,
                 started_at: UnixMillis(row.try_get("", "started_at")?),
                 stopping: row.try_get::<i16>("", "stopping")? != 0,
+                version: row.try_get("", "version")?,
             })
         };
         let rows = query(self.reader(), sql, vec![]).await;

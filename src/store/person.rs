@@ -69,6 +69,17 @@ impl WalkedTable {
 }
 
 impl Walk {
+    /// Begins behind this key, which an earlier walk has reached.
+    #[must_use]
+    pub fn from(self, reached: i64) -> Self {
+        Self { reached: reached.max(self.first - 1), ..self }
+    }
+
+    /// The last key that was looked at.
+    pub fn reached(&self) -> i64 {
+        self.reached
+    }
+
     /// How much of the way is behind, from 0 to 1.
     pub fn share(&self) -> f64 {
         let (done, all) = (self.reached - self.first, self.last - self.first);

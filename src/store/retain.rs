@@ -105,7 +105,7 @@ impl Store {
         self.forget(&sql, before).await
     }
 
-    async fn forget(&self, sql: &str, before: UnixMillis) -> Result<usize, StoreError> {
+    pub(super) async fn forget(&self, sql: &str, before: UnixMillis) -> Result<usize, StoreError> {
         let transaction = self.begin().await.doing("begin")?;
         let gone = execute(&transaction, sql, vec![before.0.into()]).await.doing("forget old rows")?;
         transaction.commit().await.doing("forget old rows")?;
@@ -239,7 +239,7 @@ mod tests {
     use crate::store::testing::on_each_database;
 
     /// Tables that lose their rows by age, and the setting that says when.
-    const AGING: [(&str, &str); 29] = [
+    const AGING: [(&str, &str); 31] = [
         ("outbound_messages", "retention.messages"),
         ("send_attempts", "retention.messages"),
         ("operator_notes", "retention.messages"),
@@ -262,6 +262,8 @@ mod tests {
         ("statistics", "retention.statistics"),
         ("recent_people", "a day, and what the housekeeping takes to come round"),
         ("alarms", "alarms.every after they were over"),
+        ("alarm_letters", "retention.audit"),
+        ("erasures", "retention.audit"),
         ("operator_links", "when they expire"),
         ("operator_sessions", "console.session_max"),
         ("sign_in_tries", "console.sign_in_window"),

@@ -232,18 +232,39 @@ impl Store {
         cursor: Place,
         events: Vec<LoggedEvent>,
     ) -> Result<Vec<FoundCallback>, DbErr> {
-        let (Some(newest), Some(oldest)) = (events.first(), events.last()) else { return Ok(vec![]) };
-        let ranges = self.ranges_between(subscription, oldest.place, newest.place).await?;
-        let judged = events.into_iter().map(|event| {
-            let place = event.place;
+        let places: Vec<Place> = events.iter().map(|event| event.place).collect();
+        let judged = self.judged(subscription, cursor, &places).await?;
+        let found = events.into_iter().zip(judged);
+        Ok(found.map(|(event, (standing, reason))| FoundCallback { event, standing, reason }).collect())
+    }
+
+    /// What became of events that a URL is to hear of, in the order of the places; of those left behind with the reason.
+    pub async fn standings(
+        &self,
+        subscription: &Subscription,
+        cursor: Place,
+        places: &[Place],
+    ) -> Result<Vec<(Standing, Option<String>)>, StoreError> {
+        self.judged(subscription, cursor, places).await.doing("read what became of events")
+    }
+
+    async fn judged(
+        &self,
+        subscription: &Subscription,
+        cursor: Place,
+        places: &[Place],
+    ) -> Result<Vec<(Standing, Option<String>)>, DbErr> {
+        let (Some(newest), Some(oldest)) = (places.iter().max(), places.iter().min()) else { return Ok(vec![]) };
+        let ranges = self.ranges_between(subscription, *oldest, *newest).await?;
+        let judged = places.iter().map(|place| {
             let range = ranges.iter().find(|range| (range.first..=range.last).contains(&place.0));
             let standing = match range {
                 Some(Range { state: CallbackState::Dead, .. }) => Standing::Dead,
                 Some(Range { state: CallbackState::NotRelayed, .. }) => Standing::NotRelayed,
-                None if place > cursor => Standing::Owed,
+                None if *place > cursor => Standing::Owed,
                 None => Standing::Delivered,
             };
-            FoundCallback { event, standing, reason: range.map(|range| range.reason.clone()) }
+            (standing, range.map(|range| range.reason.clone()))
         });
         Ok(judged.collect())
     }

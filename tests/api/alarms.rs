@@ -32,14 +32,14 @@ type Post = (Option<String>, String);
 
 /// An operator's webhook and mailbox.
 #[derive(Clone, Default)]
-struct Operator {
+pub(crate) struct Operator {
     posts: Arc<Mutex<Vec<Post>>>,
     letters: Arc<Mutex<Vec<String>>>,
 }
 
 impl Operator {
     /// Listens, and sets both ways up.
-    async fn set_up(settings: &mut Settings) -> Self {
+    pub(crate) async fn set_up(settings: &mut Settings) -> Self {
         let operator = Self::default();
         let (webhook, mail) = (listener().await, listener().await);
         settings.alarms.webhook_url = Some(format!("http://{}/alarms", webhook.1).into());
@@ -70,7 +70,7 @@ impl Operator {
     }
 
     /// State and kind of everything that was posted, but for the simulator's paused template.
-    fn told(&self) -> Vec<String> {
+    pub(crate) fn told(&self) -> Vec<String> {
         let letters = self.posts().into_iter().map(|(_, body)| serde_json::from_str::<Value>(&body).expect("JSON"));
         letters
             .flat_map(|letter| letter["alarms"].as_array().expect("a list").clone())

@@ -18,6 +18,8 @@ mod connections;
 mod console;
 mod console_api;
 mod console_callbacks;
+mod console_inbound;
+mod console_settings;
 mod crash;
 mod endpoints;
 mod erasure;

@@ -14,6 +14,7 @@ mod harness;
 
 mod browser;
 mod callbacks;
+mod settings;
 
 use serde_json::Value;
 use wabridge::simulator::{Effect, Refusal, Rule};

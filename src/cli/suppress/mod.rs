@@ -310,7 +310,7 @@ impl List {
         let mut shown = 0_u64;
         if self.json {
             let mut document = JsonWriter::new(out);
-            document.begin_list(None)?;
+            document.begin_list()?;
             self.each(|entry| {
                 shown += 1;
                 document.item(&json!({

@@ -13,7 +13,7 @@ use crate::{
     clock,
     domain::{
         failure::Failure,
-        ids::MessageId,
+        ids::{MessageId, SenderKey},
         operator::{Actor, Permission},
         outbound::SendState,
         status::DeliveryStatus,
@@ -266,15 +266,7 @@ pub async fn resend(
 
 fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
     let account = account_named(snapshot, query.account.as_deref())?;
-    let sender = match &query.number {
-        None => None,
-        Some(number) => {
-            let digits = number.trim_start_matches('+');
-            let sender = snapshot.senders().find(|sender| sender.number.digits() == digits);
-            let unknown = || Problem::of_field("number", format!("there is no business number {number}"));
-            Some(sender.ok_or_else(unknown)?.key)
-        }
-    };
+    let sender = sender_named(snapshot, query.number.as_deref())?;
     let filter = MessageSearch {
         account,
         sender,
@@ -295,6 +287,15 @@ fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
         },
     };
     Ok(Wanted { text: query.q.unwrap_or_default(), filter })
+}
+
+/// The business number that somebody named, if any.
+pub(super) fn sender_named(snapshot: &Snapshot, number: Option<&str>) -> Result<Option<SenderKey>, Problem> {
+    let Some(number) = number else { return Ok(None) };
+    let digits = number.trim_start_matches('+');
+    let sender = snapshot.senders().find(|sender| sender.number.digits() == digits);
+    let unknown = || Problem::of_field("number", format!("there is no business number {number}"));
+    Ok(Some(sender.ok_or_else(unknown)?.key))
 }
 
 const STATES: [SendState; 7] = [

@@ -4,17 +4,21 @@
 //! `before` of the next. What cannot be done is a [`problem::Problem`].
 
 pub mod accounts;
+pub mod alarms;
 pub mod audit;
 pub mod callback_events;
 pub mod callbacks;
 pub mod campaigns;
 pub mod connections;
+pub mod inbound;
 pub mod messages;
+pub mod persons;
 pub mod problem;
 pub mod replays;
 pub mod senders;
 pub mod statistics;
 pub mod status;
+pub mod system;
 pub mod tokens;
 pub mod unrecognized;
 pub mod users;
@@ -57,6 +61,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/messages", web::get().to(messages::list))
         .route("/messages/{id}", web::get().to(messages::show))
         .route("/messages/{id}/resend", web::post().to(messages::resend))
+        .route("/inbound", web::get().to(inbound::list))
         .route("/campaigns", web::get().to(campaigns::list))
         .route("/campaigns/{account}/{campaign}", web::get().to(campaigns::show))
         .route("/campaigns/{account}/{campaign}/messages.csv", web::get().to(campaigns::file))
@@ -106,6 +111,15 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/tokens", web::post().to(tokens::make))
         .route("/tokens/{key}", web::delete().to(tokens::revoke))
         .route("/audit", web::get().to(audit::list))
+        .route("/persons/find", web::post().to(persons::find))
+        .route("/persons/export", web::post().to(persons::export))
+        .route("/persons/erase", web::post().to(persons::erase))
+        .route("/persons/erasures", web::get().to(persons::erasures))
+        .route("/persons/erasures/{id}", web::get().to(persons::erasure))
+        .route("/alarms", web::get().to(alarms::show))
+        .route("/alarms/letters", web::get().to(alarms::letters))
+        .route("/alarms/test", web::post().to(alarms::test))
+        .route("/system", web::get().to(system::show))
         .default_service(web::to(nothing_here));
     config.service(scope);
 }

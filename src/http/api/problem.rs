@@ -69,6 +69,14 @@ impl Problem {
         let field = problems.first().map(|first| first.field.clone());
         Self { field, problems, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
     }
+
+    /// A field that has another name here than the service gives it.
+    pub(super) fn renamed(mut self, service: &str, here: &str) -> Self {
+        if self.field.as_deref() == Some(service) {
+            self.field = Some(here.to_owned());
+        }
+        self
+    }
 }
 
 impl From<Refusal> for Problem {

@@ -40,7 +40,7 @@ pub(super) struct Entry {
 }
 
 /// All pages in the navigation, and what one must be allowed to go there.
-const PAGES: [(&str, &str, Option<&str>, Permission, &str); 10] = [
+const PAGES: [(&str, &str, Option<&str>, Permission, &str); 14] = [
     (HOME, "Overview", None, Permission::ReadMessages, "M2.5 13.5v-5M6.2 13.5v-8M9.8 13.5v-6M13.5 13.5v-11"),
     (
         "/console/messages",
@@ -55,6 +55,13 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 10] = [
         None,
         Permission::ReadMessages,
         "M2.5 6.5v3h2l6 3.5v-10l-6 3.5zM13 6.2v3.6M5.5 9.7v3.3",
+    ),
+    (
+        "/console/inbound",
+        "Inbound",
+        None,
+        Permission::ReadMessages,
+        "M2.5 9.5h3l1 2h3l1-2h3M2.5 9.5v4h11v-4l-2-6.5h-7z",
     ),
     (
         "/console/callbacks",
@@ -99,6 +106,27 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 10] = [
         "M5.5 13a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM7.3 8.7 13 3M10.5 5.5l2 2",
     ),
     ("/console/audit", "Audit log", None, Permission::ReadAudit, "M4 2.5h8v11H4zM6.3 5.5h3.4M6.3 8h3.4M6.3 10.5h2"),
+    (
+        "/console/persons",
+        "One person’s data",
+        None,
+        Permission::ManagePersons,
+        "M7 7.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM2.5 13.5c.3-2.6 2.1-4 4.5-4M10.5 10l3 3.5M13.5 10l-3 3.5",
+    ),
+    (
+        "/console/alarms",
+        "Alarms",
+        None,
+        Permission::ReadSystem,
+        "M8 2.5a4 4 0 0 0-4 4v3l-1.5 2h11L12 9.5v-3a4 4 0 0 0-4-4zM6.5 13.5h3",
+    ),
+    (
+        "/console/system",
+        "System",
+        None,
+        Permission::ReadSystem,
+        "M2.5 3h11v4h-11zM2.5 9h11v4h-11zM5 5h.1M5 11h.1M8 5h3M8 11h3",
+    ),
 ];
 
 /// What pages say when they come after a change, by the word in their address.

@@ -9,6 +9,7 @@ mod account;
 mod account_connect;
 mod account_settings;
 mod accounts;
+mod alarms;
 mod assets;
 mod audit;
 mod callback_event;
@@ -25,13 +26,16 @@ mod connections;
 mod fields;
 mod frame;
 mod guard;
+mod inbound;
 mod kept;
 mod message;
 mod messages;
 mod number_form;
 mod numbers;
 mod overview;
+mod persons;
 mod sign_in;
+mod system;
 mod tokens;
 mod trouble;
 mod users;
@@ -69,6 +73,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/messages/{id}/resend", web::post().to(message::resend))
         .route("/campaigns", web::get().to(campaigns::list))
         .service(campaign::routes())
+        .route("/inbound", web::get().to(inbound::list))
         .configure(callbacks::routes)
         .configure(accounts::routes)
         .route("/unrecognized", web::get().to(kept::list))
@@ -102,6 +107,14 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/tokens", web::post().to(tokens::make))
         .route("/tokens/{key}/revoke", web::post().to(tokens::revoke))
         .route("/audit", web::get().to(audit::list))
+        .route("/persons", web::get().to(persons::show))
+        .route("/persons", web::post().to(persons::find))
+        .route("/persons/export", web::post().to(persons::export))
+        .route("/persons/erase", web::post().to(persons::erase))
+        .route("/persons/erasures/{key}", web::get().to(persons::erasure))
+        .route("/alarms", web::get().to(alarms::show))
+        .route("/alarms/test", web::post().to(alarms::test))
+        .route("/system", web::get().to(system::show))
         .route("/account", web::get().to(account::show))
         .route("/account/password", web::post().to(account::change_password))
         .route("/account/sign-out", web::post().to(account::sign_out_everywhere))

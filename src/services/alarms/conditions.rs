@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use humantime_serde::re::humantime::format_duration;
@@ -55,6 +56,7 @@ pub fn conditions(evidence: &Evidence<'_>) -> Vec<Condition> {
             wrong.push(held(AlarmKind::NumberHeld, &format!("number {number}"), hold, number));
         }
         wrong.extend(quality_red(evidence, sender));
+        wrong.extend(tier_changed(evidence, sender));
         wrong.extend(limit_reached(evidence, sender));
         wrong.extend(webhooks_silent(evidence, sender));
         wrong.extend(queue_late(evidence, sender));
@@ -132,6 +134,24 @@ fn quality_red(evidence: &Evidence<'_>, sender: &Sender) -> Option<Condition> {
             format!("number {}", sender.number.as_e164()),
             "its quality is red: people block or report it, and WhatsApp may limit it".to_owned(),
             "send less, and only what people asked for; WhatsApp Manager shows which templates they dislike",
+        )
+    })
+}
+
+/// News for a day.
+const TIER_NEWS_FOR: Duration = Duration::from_secs(24 * 3600);
+
+fn tier_changed(evidence: &Evidence<'_>, sender: &Sender) -> Option<Condition> {
+    let channel = evidence.observed.channels.get(&sender.key)?;
+    let (changed_at, before) = channel.limit_before.as_ref()?;
+    let limit = channel.state.as_ref()?.1.messaging_limit.as_ref()?;
+    (evidence.observed.at.since(*changed_at) < TIER_NEWS_FOR).then(|| {
+        condition(
+            AlarmKind::TierChanged,
+            format!("number {}", sender.number.as_e164()),
+            format!("its messaging limit is {limit} since {changed_at}; it was {before}"),
+            "nothing when it is more; when it is less, look at the number's quality in WhatsApp Manager and spread campaigns \
+             over more days",
         )
     })
 }

@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::domain::{alarm::AlarmKind, time::UnixMillis};
+use super::Told;
+use crate::{
+    domain::{alarm::AlarmKind, time::UnixMillis},
+    store::alarm_letters::{SentLetter, SentWay},
+};
 
 /// Beyond it a letter only counts.
 pub const LINES_MAX: usize = 50;
@@ -136,6 +140,21 @@ impl Letter {
         serde_json::to_string(&letter).expect("texts and numbers can be written as JSON")
     }
 
+    /// As it is kept, with what came of each way.
+    pub fn sent(&self, told: &[Told]) -> SentLetter {
+        let way = |told: &Told| SentWay { way: told.way.to_owned(), failure: told.result.as_ref().err().cloned() };
+        let mut text: Vec<String> = self.shown().iter().map(Line::sentence).collect();
+        let more = self.lines.len() - self.shown().len();
+        text.extend((more > 0).then(|| format!("And {more} more.")));
+        SentLetter {
+            at: self.at,
+            instance: self.instance.clone(),
+            subject: self.subject(),
+            text: text.join("\n\n"),
+            ways: told.iter().map(way).collect(),
+        }
+    }
+
     fn shown(&self) -> &[Line] {
         &self.lines[..self.lines.len().min(LINES_MAX)]
     }
@@ -148,6 +167,7 @@ fn words(kind: AlarmKind) -> &'static str {
         AlarmKind::TokenRefused => "token refused",
         AlarmKind::TemplateStopped => "stopped by WhatsApp",
         AlarmKind::QualityRed => "quality red",
+        AlarmKind::TierChanged => "messaging limit changed",
         AlarmKind::CallbacksFailing => "callbacks failing",
         AlarmKind::SubscriptionsRefused => "opt-outs refused",
         AlarmKind::WebhooksSilent => "webhooks silent",

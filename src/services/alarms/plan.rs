@@ -34,7 +34,11 @@ pub struct Telling {
 pub fn plan(before: &[AlarmRecord], wrong: &[Condition], telling: Telling, now: UnixMillis) -> Plan {
     let mut plan = Plan::default();
     for condition in wrong {
-        let known = before.iter().find(|record| is_about(record, condition.kind, &condition.subject));
+        let is_known = |record: &&AlarmRecord| {
+            is_about(record, condition.kind, &condition.subject)
+                && (!condition.kind.is_news() || record.text == condition.text)
+        };
+        let known = before.iter().find(is_known);
         let record = raised(known, condition, now);
         if is_due(&record, telling, now) {
             plan.tell.push(Line {
@@ -52,7 +56,7 @@ pub fn plan(before: &[AlarmRecord], wrong: &[Condition], telling: Telling, now: 
         |record: &&AlarmRecord| !wrong.iter().any(|condition| is_about(record, condition.kind, &condition.subject));
     for record in before.iter().filter(over) {
         let record = AlarmRecord { over_at: record.over_at.or(Some(now)), ..record.clone() };
-        if record.told {
+        if record.told && !record.kind.is_news() {
             plan.tell.push(Line {
                 state: LineState::Over,
                 kind: record.kind,
@@ -165,6 +169,20 @@ mod tests {
             [(0, LineState::Raised), (360, LineState::Lasts), (720, LineState::Lasts)]
         );
         assert_eq!(told(AlarmKind::TemplateStopped, looks, BY_MAIL), [(0, LineState::Raised)], "it may last for ever");
+    }
+
+    #[test]
+    fn news_is_told_once_whatever_the_period_and_its_end_is_none() {
+        let changed = |text: &str| Condition { kind: AlarmKind::TierChanged, text: text.to_owned(), ..held() };
+        let first = plan(&[], &[changed("1000")], TELLING, at(0));
+        let known = first.after(BY_MAIL, at(0));
+        let again = plan(&known, &[changed("1000")], TELLING, at(1));
+        let other = plan(&known, &[changed("250")], TELLING, at(2));
+        let known = other.after(BY_MAIL, at(2));
+        let over = plan(&known, &[], TELLING, at(500));
+
+        assert_eq!((first.tell.len(), again.tell.len(), other.tell.len(), over.tell.len()), (1, 0, 1, 0));
+        assert_eq!((known.len(), over.gone.len()), (1, 1), "and then it is forgotten");
     }
 
     #[test]

@@ -43,10 +43,19 @@ impl MediaLinks {
 
     /// The link to a file that came at this time.
     pub fn url(&self, account: AccountKey, file: MediaKey, received_at: UnixMillis) -> String {
+        format!("{}/{}", self.base, self.token(account, file, received_at))
+    }
+
+    /// The same for a page of ours: without scheme and host.
+    pub fn path(&self, account: AccountKey, file: MediaKey, received_at: UnixMillis) -> String {
+        format!("/media/{}", self.token(account, file, received_at))
+    }
+
+    fn token(&self, account: AccountKey, file: MediaKey, received_at: UnixMillis) -> String {
         let end = received_at.plus(self.lifetime).as_seconds();
         let named = [&account.0.to_be_bytes()[..], &file.0, &end.to_be_bytes()].concat();
         let signature = signing::sign(self.key.expose_secret(), &named);
-        format!("{}/{}.{signature}", self.base, URL_SAFE_NO_PAD.encode(named))
+        format!("{}.{signature}", URL_SAFE_NO_PAD.encode(named))
     }
 
     /// What a token names; `None` when it was not made here, or has ended.

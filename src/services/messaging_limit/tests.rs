@@ -36,7 +36,8 @@ fn sender(key: i32, connection: i32, waba: &str, sharing: &str) -> Sender {
 fn channels(read: &[(i32, i64, MessagingLimit)]) -> BTreeMap<SenderKey, Channel> {
     let channel = |(key, at, limit): &(i32, i64, MessagingLimit)| {
         let state = NumberState { messaging_limit: Some(limit.clone()), ..NumberState::default() };
-        let channel = Channel { state: Some((UnixMillis::from_seconds(*at), state)), failure: None };
+        let channel =
+            Channel { state: Some((UnixMillis::from_seconds(*at), state)), failure: None, limit_before: None };
         (SenderKey(*key), channel)
     };
     read.iter().map(channel).collect()

@@ -2,6 +2,7 @@
 
 use std::{path::Path, process::Stdio};
 
+use secrecy::ExposeSecret as _;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, Command},
@@ -82,6 +83,11 @@ fn program(settings: &Settings, folder: &Path, arguments: &[&str]) -> Command {
     command.arg("--settings").arg(file).args(arguments);
     // A rendered tree has its passwords blanked.
     command.env("WABRIDGE__DATABASE__URL", settings.database.url.to_string());
+    for (name, secret) in [("WEBHOOK_URL", &settings.alarms.webhook_url), ("SMTP_URL", &settings.alarms.smtp_url)] {
+        if let Some(secret) = secret {
+            command.env(format!("WABRIDGE__ALARMS__{name}"), secret.expose_secret());
+        }
+    }
     match std::env::var("WABRIDGE_TEST_LOG") {
         Ok(filter) => drop(command.env("WABRIDGE__LOG__FILTER", filter)),
         Err(_) => drop(command.stderr(log_file(folder))),

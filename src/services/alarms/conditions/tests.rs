@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     domain::{
         account::{Account, AccountPolicy, Connection, Credentials, SenderPolicy},
-        channel::NumberState,
+        channel::{MessagingLimit, NumberState},
         ids::{AccountKey, ConnectionKey, Place, SenderKey, SubscriptionKey},
         phone::PhoneNumber,
     },
@@ -232,7 +232,7 @@ fn a_token_that_is_refused_and_a_red_number_and_a_full_disk_are_told() {
     let failure = Some((NOW, "HTTP 401: 190: the token has expired".to_owned()));
     scene.observed.syncs.insert(owner.clone(), TemplateSync { failure, ..TemplateSync::default() });
     let state = NumberState { quality: Quality::Red, ..NumberState::default() };
-    scene.observed.channels.insert(SENDER, Channel { state: Some((NOW, state)), failure: None });
+    scene.observed.channels.insert(SENDER, Channel { state: Some((NOW, state)), failure: None, limit_before: None });
     scene.observed.disks =
         vec![DiskSpace { directory: "data".into(), free_bytes: 9_000_000_000, total_bytes: 100_000_000_000 }];
 
@@ -263,4 +263,24 @@ fn a_reached_limit_is_wrong_as_long_as_messages_wait_for_it() {
         "{}",
         wrong[0].text
     );
+}
+
+#[test]
+fn a_messaging_limit_that_changed_is_news_for_a_day() {
+    let wrong_after = |hours: u64| {
+        let mut scene = Scene::new();
+        let state = NumberState { messaging_limit: Some(MessagingLimit::People(250)), ..NumberState::default() };
+        let changed_at = NOW.minus(Duration::from_secs(hours * 3600));
+        let limit_before = Some((changed_at, MessagingLimit::People(1_000)));
+        scene.observed.channels.insert(SENDER, Channel { state: Some((NOW, state)), failure: None, limit_before });
+        scene.wrong()
+    };
+
+    let wrong = wrong_after(23);
+    assert_eq!(wrong.iter().map(|one| one.kind).collect::<Vec<_>>(), [AlarmKind::TierChanged]);
+    assert!(
+        wrong[0].text.contains("250 people a day since") && wrong[0].text.contains("1000 people a day"),
+        "{wrong:?}"
+    );
+    assert_eq!(wrong_after(24), []);
 }

@@ -1,0 +1,202 @@
+//! Alarms: what is wrong, who is told and how, what is watched, what was told.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Query},
+};
+use askama::Template;
+use serde::Deserialize;
+
+use super::{
+    Frame, LINES_PER_PAGE, Trouble, Visitor,
+    frame::{long_time, sentence},
+    page,
+};
+use crate::{
+    clock,
+    domain::{
+        alarm::AlarmKind,
+        operator::Permission,
+        words::{ago, lasting},
+    },
+    http::Parts,
+    services::{
+        alarms::{
+            Told,
+            view::{self, Watched},
+        },
+        operators::Refusal,
+    },
+    store::{alarm_letters::SentLetter, alarms::AlarmRecord},
+};
+
+/// The page in the navigation.
+pub(super) const PATH: &str = "/console/alarms";
+
+#[derive(Template)]
+#[template(path = "console/alarms.html")]
+struct Page {
+    frame: Frame,
+    ways: Vec<(&'static str, String)>,
+    may_test: bool,
+    tested: Vec<Tested>,
+    wrong: Option<String>,
+    raised: Vec<Raised>,
+    watched: Vec<Kind>,
+    every: String,
+    look_every: String,
+    letters: Vec<Letter>,
+    older: Option<String>,
+}
+
+/// What came of a test.
+struct Tested {
+    way: &'static str,
+    failure: Option<String>,
+}
+
+struct Raised {
+    name: &'static str,
+    subject: String,
+    text: String,
+    since: String,
+    ago: String,
+    told: String,
+}
+
+struct Kind {
+    name: &'static str,
+    meaning: &'static str,
+    threshold: String,
+    raised: usize,
+    /// The last that is over.
+    over: Option<String>,
+}
+
+struct Letter {
+    at: String,
+    at_iso: String,
+    subject: String,
+    text: String,
+    ways: Vec<LetterWay>,
+    instance: String,
+}
+
+/// A way of a letter, and what came of it.
+struct LetterWay {
+    way: String,
+    failure: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct AlarmQuery {
+    before: Option<i32>,
+}
+
+/// `GET /console/alarms`
+pub(super) async fn show(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    query: Query<AlarmQuery>,
+) -> Result<HttpResponse, Trouble> {
+    page(&alarms_page(&request, &parts, &visitor, query.before).await?)
+}
+
+/// `POST /console/alarms/test`
+pub(super) async fn test(request: HttpRequest, parts: Data<Parts>, visitor: Visitor) -> Result<HttpResponse, Trouble> {
+    let (tested, wrong) = match view::test(&parts.alarm_ways, &parts.store, &visitor.actor).await {
+        Ok(told) => (told.into_iter().map(tested).collect(), None),
+        Err(Refusal::Conflict(text)) => (vec![], Some(sentence(&text))),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    page(&Page { tested, wrong, ..alarms_page(&request, &parts, &visitor, None).await? })
+}
+
+fn tested(told: Told) -> Tested {
+    Tested { way: told.way, failure: told.result.err().map(|why| sentence(&why)) }
+}
+
+async fn alarms_page(
+    request: &HttpRequest,
+    parts: &Parts,
+    visitor: &Visitor,
+    before: Option<i32>,
+) -> Result<Page, Trouble> {
+    let (store, actor, settings) = (&parts.store, &visitor.actor, &parts.settings.alarms);
+    let watched = view::watched(store, settings, actor).await?;
+    let letters = view::letters(store, actor, before, LINES_PER_PAGE).await?;
+    let older =
+        letters.last().filter(|_| letters.len() == LINES_PER_PAGE).map(|(key, _)| format!("{PATH}?before={key}"));
+    let mut raised: Vec<&AlarmRecord> = watched.iter().flat_map(|watched| &watched.raised).collect();
+    raised.sort_by_key(|record| std::cmp::Reverse(record.raised_at));
+    Ok(Page {
+        frame: Frame::new(request, visitor, "Alarms", PATH),
+        ways: parts.alarm_ways.set_up(),
+        may_test: actor.may(Permission::TestAlarms),
+        tested: vec![],
+        wrong: None,
+        raised: raised.into_iter().map(one_raised).collect(),
+        watched: watched.iter().map(kind).collect(),
+        every: lasting(settings.every),
+        look_every: lasting(settings.look_every),
+        letters: letters.into_iter().map(|(_, sent)| letter(sent)).collect(),
+        older,
+    })
+}
+
+fn one_raised(record: &AlarmRecord) -> Raised {
+    let told = match (record.told_at, record.told_by.as_str()) {
+        (None, _) => "nobody was told yet".to_owned(),
+        (Some(_), "") => "only the log was told: no way is set up".to_owned(),
+        (Some(at), ways) => format!("told by {ways}, {} UTC", long_time(at)),
+    };
+    Raised {
+        name: name(record.kind),
+        subject: sentence(&record.subject).trim_end_matches('.').to_owned(),
+        text: record.text.clone(),
+        since: long_time(record.raised_at),
+        ago: ago(record.raised_at, clock::now()),
+        told,
+    }
+}
+
+fn kind(watched: &Watched) -> Kind {
+    let last = watched.over.iter().filter_map(|record| Some((record.over_at?, record))).max_by_key(|(at, _)| *at);
+    Kind {
+        name: name(watched.kind),
+        meaning: watched.kind.meaning(),
+        threshold: watched.threshold.clone().unwrap_or_else(|| "at once".to_owned()),
+        raised: watched.raised.len(),
+        over: last.map(|(at, record)| format!("{}, over {} ago", record.subject, ago(at, clock::now()))),
+    }
+}
+
+fn letter(sent: SentLetter) -> Letter {
+    Letter {
+        at: long_time(sent.at),
+        at_iso: sent.at.to_string(),
+        subject: sent.subject.trim_start_matches("wabridge: ").to_owned(),
+        text: sent.text,
+        ways: sent.ways.into_iter().map(|way| LetterWay { way: way.way, failure: way.failure }).collect(),
+        instance: sent.instance,
+    }
+}
+
+/// A kind for people.
+fn name(kind: AlarmKind) -> &'static str {
+    match kind {
+        AlarmKind::ConnectionHeld => "Connection on hold",
+        AlarmKind::NumberHeld => "Number on hold",
+        AlarmKind::TokenRefused => "Access token refused",
+        AlarmKind::TemplateStopped => "Template stopped",
+        AlarmKind::QualityRed => "Quality red",
+        AlarmKind::TierChanged => "Messaging limit changed",
+        AlarmKind::LimitReached => "Messaging limit reached",
+        AlarmKind::CallbacksFailing => "Callback URL failing",
+        AlarmKind::SubscriptionsRefused => "Opt-outs refused",
+        AlarmKind::WebhooksSilent => "Webhooks silent",
+        AlarmKind::QueueLate => "Queue late",
+        AlarmKind::DiskFull => "Disk nearly full",
+    }
+}
