@@ -242,7 +242,7 @@ impl Filled {
             value: if is_secret { String::new() } else { self.text(&field.name) },
             placeholder: match &set {
                 Some(set) if set == "set" => "Set. Leave empty to keep it".to_owned(),
-                Some(set) => format!("{set}. Leave empty to keep it"),
+                Some(set) => format!("Set ({set}). Leave empty to keep it"),
                 None => field.placeholder.clone(),
             },
             on: self.is_ticked(&field.name, "true"),

@@ -90,12 +90,9 @@ fn number(text: &str) -> Subject {
 
 #[track_caller]
 fn problems(refused: Result<Written, Refusal>) -> BTreeMap<String, String> {
-    match refused.expect_err("it cannot be done") {
-        Refusal::Problems(problems) => {
-            problems.into_iter().map(|FieldProblem { field, message }| (field, message)).collect()
-        }
-        other => panic!("{other}"),
-    }
+    let refusal = refused.expect_err("it cannot be done");
+    let Refusal::Problems(problems) = refusal else { panic!("{refusal}") };
+    problems.into_iter().map(|FieldProblem { field, message }| (field, message)).collect()
 }
 
 #[tokio::test]
