@@ -15,6 +15,7 @@ mod grouping;
 mod inbound;
 mod reply;
 mod request;
+mod sample;
 mod subscribe;
 mod templates;
 mod tolerant;
@@ -28,7 +29,8 @@ use crate::domain::{
     callback::{Event, Renderings},
     campaign::Grouping,
     failure::{FailureReason, Refusal},
-    outbound::SendRequest,
+    outbound::{Content, SendRequest},
+    phone::PhoneNumber,
 };
 
 pub use callback::{CALLBACK_BODY_BYTES_MAX, STATUSES_PER_CALLBACK_MAX};
@@ -49,6 +51,10 @@ impl Platform for CleverTap {
 
     fn parse_send(&self, _account: &Account, body: &[u8]) -> Result<SendRequest, Refusal> {
         request::read(body)
+    }
+
+    fn write_test(&self, from: &PhoneNumber, to: &str, content: &Content) -> String {
+        sample::write(from, to, content)
     }
 
     fn message_id_within(&self, body: &[u8]) -> Option<String> {
