@@ -16,6 +16,8 @@ pub enum Permission {
     /// The same with whole telephone numbers and contents.
     ReadPersonal,
     ResendMessages,
+    /// Also reading the lists of templates anew.
+    SendTests,
     /// Pausing, resuming and cancelling what waits.
     ManageQueues,
     /// Also releasing a callback URL.
@@ -26,10 +28,11 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ReadMessages,
         Self::ReadPersonal,
         Self::ResendMessages,
+        Self::SendTests,
         Self::ManageQueues,
         Self::ReplayCallbacks,
         Self::ReadAudit,
@@ -41,6 +44,7 @@ impl Permission {
             Self::ReadMessages => "messages:read",
             Self::ReadPersonal => "personal:read",
             Self::ResendMessages => "messages:resend",
+            Self::SendTests => "tests:send",
             Self::ManageQueues => "queues:manage",
             Self::ReplayCallbacks => "callbacks:replay",
             Self::ReadAudit => "audit:read",
@@ -59,6 +63,7 @@ impl Permission {
             Self::ReadMessages => "read messages, callbacks and what was kept aside, telephone numbers masked",
             Self::ReadPersonal => "see whole telephone numbers and contents",
             Self::ResendMessages => "send messages again",
+            Self::SendTests => "send test messages, check requests, and read the lists of templates anew",
             Self::ManageQueues => "pause, resume and cancel messages that wait",
             Self::ReplayCallbacks => "tell callbacks again, and release callback URLs",
             Self::ReadAudit => "read the audit log",
@@ -118,12 +123,20 @@ impl Role {
     }
 
     pub fn permissions(self) -> Permissions {
-        use Permission::{ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ReplayCallbacks, ResendMessages};
+        use Permission::{
+            ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ReplayCallbacks, ResendMessages, SendTests,
+        };
         match self {
             Self::Owner => Permissions::of(Permission::ALL),
-            Self::Operator => {
-                Permissions::of([ReadMessages, ReadPersonal, ResendMessages, ManageQueues, ReplayCallbacks, ReadAudit])
-            }
+            Self::Operator => Permissions::of([
+                ReadMessages,
+                ReadPersonal,
+                ResendMessages,
+                SendTests,
+                ManageQueues,
+                ReplayCallbacks,
+                ReadAudit,
+            ]),
             Self::ReadOnly => Permissions::of([ReadMessages]),
         }
     }

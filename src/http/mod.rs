@@ -26,7 +26,7 @@ use crate::{
     pulse::Health,
     services::{
         accept::Acceptor, campaigns::Campaigns, directory::Directory, ingest::Ingestor, media::Shelf,
-        operators::Operators, statistics::Statistics, traces::Traces,
+        operators::Operators, statistics::Statistics, templates::TemplateSyncs, test_bench::TestBench, traces::Traces,
     },
     settings::Settings,
     store::Store,
@@ -44,6 +44,8 @@ pub struct Parts {
     pub operators: Arc<Operators>,
     pub campaigns: Campaigns,
     pub statistics: Arc<Statistics>,
+    pub template_syncs: TemplateSyncs,
+    pub test_bench: TestBench,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.

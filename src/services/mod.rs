@@ -38,5 +38,8 @@ pub mod statistics;
 pub mod story;
 pub mod subscribe_sync;
 pub mod suppressions;
+pub mod template_differences;
 pub mod template_page;
+pub mod templates;
+pub mod test_bench;
 pub mod traces;

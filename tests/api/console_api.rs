@@ -117,6 +117,7 @@ async fn users_are_managed_by_programs(database: Database) {
         "messages:read",
         "personal:read",
         "messages:resend",
+        "tests:send",
         "queues:manage",
         "callbacks:replay",
         "audit:read",

@@ -16,6 +16,7 @@ mod command_line;
 mod console;
 mod console_api;
 mod console_callbacks;
+mod console_templates;
 mod crash;
 mod endpoints;
 mod erasure;

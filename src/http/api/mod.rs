@@ -12,6 +12,8 @@ pub mod problem;
 pub mod replays;
 pub mod statistics;
 pub mod status;
+pub mod templates;
+pub mod test_messages;
 pub mod tokens;
 pub mod unrecognized;
 pub mod users;
@@ -72,6 +74,15 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/replays/{id}", web::get().to(replays::show))
         .route("/replays/{id}", web::delete().to(replays::stop))
         .route("/unrecognized", web::get().to(unrecognized::list))
+        .route("/templates", web::get().to(templates::list))
+        .route("/templates/sync", web::post().to(templates::sync))
+        .route("/templates/{connection}/{business_account}/{name}/{language}", web::get().to(templates::show))
+        .route(
+            "/templates/{connection}/{business_account}/{name}/{language}/differences",
+            web::get().to(templates::differences),
+        )
+        .route("/test-messages", web::post().to(test_messages::send))
+        .route("/explain", web::post().to(test_messages::explain))
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))
         .route("/users/{name}", web::patch().to(users::change))

@@ -40,7 +40,7 @@ pub(super) struct Entry {
 }
 
 /// All pages in the navigation, and what one must be allowed to go there.
-const PAGES: [(&str, &str, Option<&str>, Permission, &str); 8] = [
+const PAGES: [(&str, &str, Option<&str>, Permission, &str); 10] = [
     (HOME, "Overview", None, Permission::ReadMessages, "M2.5 13.5v-5M6.2 13.5v-8M9.8 13.5v-6M13.5 13.5v-11"),
     (
         "/console/messages",
@@ -71,6 +71,20 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 8] = [
         "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM6.3 6.4a1.8 1.8 0 1 1 2.6 1.6c-.6.3-.9.7-.9 1.3M8 11.3v.1",
     ),
     (
+        "/console/templates",
+        "Templates",
+        Some("Set up"),
+        Permission::ReadMessages,
+        "M3 2.5h10v11H3zM5.5 5.5h5M5.5 8h5M5.5 10.5h3",
+    ),
+    (
+        "/console/test-bench",
+        "Test bench",
+        None,
+        Permission::SendTests,
+        "M6.2 2.5h3.6M7 2.5v4l-3.4 5.2a1.2 1.2 0 0 0 1 1.8h6.8a1.2 1.2 0 0 0 1-1.8L9 6.5v-4M5.4 9.5h5.2",
+    ),
+    (
         "/console/users",
         "Users",
         Some("Settings"),
@@ -88,7 +102,7 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 8] = [
 ];
 
 /// What pages say when they come after a change, by the word in their address.
-const DONE: [(&str, &str); 13] = [
+const DONE: [(&str, &str); 15] = [
     ("paused", "It is paused: what waits of it stays, and so does what arrives. Messages expire all the same."),
     ("resumed", "It goes on: what was kept back is put into the queues within seconds."),
     ("cancelling", "It is being cancelled. You can leave this page."),
@@ -96,6 +110,8 @@ const DONE: [(&str, &str); 13] = [
     ("replay", "It is told again; how far that has come stands below."),
     ("stopped", "The replay is ended; what is in flight is still finished."),
     ("released", "The URL is tried now."),
+    ("synced", "The lists were read from WhatsApp; how that went stands below."),
+    ("syncing", "The lists are being read; that takes a while, and goes on by itself."),
     ("role", "The role is changed."),
     ("signed-out", "They are signed out everywhere."),
     ("disabled", "They may not sign in any more."),

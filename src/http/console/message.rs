@@ -44,7 +44,7 @@ struct Page {
 /// What changes while somebody looks.
 #[derive(Template)]
 #[template(path = "console/message_story.html")]
-struct Story {
+pub(super) struct Story {
     id: String,
     /// More will happen to it soon.
     open: bool,
@@ -137,7 +137,7 @@ pub(super) async fn resend(
     }
 }
 
-async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage) -> Result<Story, Trouble> {
+pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage) -> Result<Story, Trouble> {
     let whole = actor.may(Permission::ReadPersonal);
     let configuration: Configuration = parts.store.load_configuration().await?;
     let account = configuration.accounts.iter().find(|account| account.key == message.account);

@@ -8,6 +8,7 @@
 mod account;
 mod assets;
 mod audit;
+mod bench_form;
 mod callback_event;
 mod callback_exchanges;
 mod callback_replay;
@@ -16,13 +17,17 @@ mod callbacks;
 mod campaign;
 mod campaigns;
 mod chart;
+mod explanation;
 mod frame;
 mod guard;
 mod kept;
 mod message;
 mod messages;
 mod overview;
+mod preview;
 mod sign_in;
+mod templates;
+mod test_bench;
 mod tokens;
 mod trouble;
 mod users;
@@ -62,6 +67,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(campaign::routes())
         .configure(callbacks::routes)
         .route("/unrecognized", web::get().to(kept::list))
+        .configure(templates::routes)
+        .configure(test_bench::routes)
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))
         .route("/users/{name}/role", web::post().to(users::change_role))
