@@ -44,6 +44,7 @@ use crate::{
         media::{Copier, Shelf, links::MediaLinks},
         messaging_limit::MessagingLimits,
         operators::Operators,
+        per_minute::PerMinute,
         relay::Relay,
         statistics::Statistics,
         subscribe_sync::SubscribeSync,
@@ -401,6 +402,7 @@ fn sender_parts(
         endpoints: Endpoints::default(),
         activity: activity.clone(),
         traces: traces.clone(),
+        taped: PerMinute::default(),
     };
     Arc::new(SenderParts {
         store: store.clone(),

@@ -58,6 +58,7 @@ use utoipa::{
         super::api::templates::show,
         super::api::templates::differences,
         super::api::test_messages::send,
+        super::api::test_messages::exchanges,
         super::api::test_messages::explain,
         super::api::users::list,
         super::api::users::add,

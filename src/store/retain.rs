@@ -182,6 +182,7 @@ async fn forget_messages(transaction: &DatabaseTransaction, before: UnixMillis, 
     execute(transaction, format!("DELETE FROM operator_notes WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM unheard_messages WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM earlier_sends WHERE message IN ({list})"), vec![]).await?;
+    execute(transaction, format!("DELETE FROM test_exchanges WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM outbound_messages WHERE id IN ({list})"), vec![]).await?;
     Ok(messages.len())
 }
@@ -245,6 +246,7 @@ mod tests {
         ("operator_notes", "retention.messages"),
         ("unheard_messages", "retention.messages"),
         ("earlier_sends", "retention.messages"),
+        ("test_exchanges", "retention.messages"),
         ("provider_ids", "retention.messages"),
         ("message_keys", "repeats.window"),
         ("events", "retention.events"),

@@ -144,6 +144,7 @@ async fn a_test_goes_to_a_phone_and_clevertap_hears_nothing(database: Database) 
         checked.status == 200 && checked.text.contains("only validates"),
         "the account's policy says so: {checked:?}"
     );
+    assert!(checked.text.contains("Authorization: Bearer (the connection&#39;s access_token)"), "{checked:?}");
     assert_eq!(app.simulator.stats().sends_received, 0);
     let empty = [order[0], order[1], ("body_1", "Ravi"), ("body_2", " ")];
     let refused = ben.post("/console/test-bench/send", &fields(&phone, &empty)).await;
@@ -162,17 +163,21 @@ async fn a_test_goes_to_a_phone_and_clevertap_hears_nothing(database: Database) 
     for part in [
         "read (heard",
         "sent (try 1)",
-        "messaging_product",
-        "Bearer (the connection&#39;s access_token)",
+        "&#34;messaging_product&#34;: &#34;whatsapp&#34;",
+        "HTTP 200 after",
+        "&#34;messages&#34;: [",
         "0|0|0|0",
         "/console/test-bench?number=%2B918880110022&#38;template=order_update&#38;language=en",
     ] {
         assert!(story.contains(part), "{part}: {story}");
     }
     assert!(!story.contains("simulator-access-token"));
-    let sends = app.simulator.sends(None);
-    assert_eq!(sends.len(), 1, "one test was sent, and nothing else");
-    assert!(format!("{sends:?}").contains("B-9") || story.contains("B-9"));
+    assert_eq!(app.simulator.sends(None).len(), 1, "one test was sent, and nothing else");
+    let token = asha.make_token(&["messages:read", "personal:read"]).await;
+    let said = format!("/api/v1/test-messages/{}/exchanges", path.rsplit('/').next().expect("an id"));
+    let said = app.call(Method::GET, &said, &token, None).await.body;
+    assert!(said["exchanges"][0]["request"].as_str().is_some_and(|request| request.contains("B-9")), "{said:#}");
+    assert_eq!(said["exchanges"][0]["http_status"], 200, "{said:#}");
     assert_eq!(app.simulator.callback_records(None).len(), 0, "CleverTap is told nothing of it");
     let lines = app.store.audit_lines(None, 1).await.expect("readable");
     assert_eq!((lines[0].action.as_str(), lines[0].actor.as_str()), ("send test message", "ben"));

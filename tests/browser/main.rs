@@ -14,6 +14,7 @@ mod harness;
 
 mod browser;
 mod callbacks;
+mod templates;
 
 use serde_json::Value;
 use wabridge::simulator::{Effect, Refusal, Rule};
@@ -121,7 +122,7 @@ async fn a_new_operator_sets_up_finds_a_message_and_leaves() {
 }
 
 /// Every page, with what makes it worth a picture.
-const PAGES: [(&str, &str); 10] = [
+const PAGES: [(&str, &str); 15] = [
     ("overview", "/console/overview"),
     ("messages", "/console/messages"),
     ("messages-filtered", "/console/messages?status=delivery-failed"),
@@ -129,6 +130,11 @@ const PAGES: [(&str, &str); 10] = [
     ("campaigns", "/console/campaigns"),
     ("campaign", "/console/campaigns/acme/1790000000"),
     ("unrecognized", "/console/unrecognized"),
+    ("templates", "/console/templates"),
+    ("template", "/console/templates/meta-main/200000000000001/order_update/en"),
+    ("template-cards", "/console/templates/meta-main/200000000000001/new_arrivals/en"),
+    ("test-bench", "/console/test-bench?template=cart_reminder"),
+    ("test-bench-explain", "/console/test-bench/explain"),
     ("users", "/console/users"),
     ("tokens", "/console/tokens"),
     ("account", "/console/account"),

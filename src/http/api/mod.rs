@@ -82,6 +82,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
             web::get().to(templates::differences),
         )
         .route("/test-messages", web::post().to(test_messages::send))
+        .route("/test-messages/{id}/exchanges", web::get().to(test_messages::exchanges))
         .route("/explain", web::post().to(test_messages::explain))
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{
     HttpResponse,
-    web::{Data, Json},
+    web::{Data, Json, Path},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,6 +28,7 @@ use crate::{
     http::Parts,
     services::{
         operators::require,
+        search,
         test_bench::{Explanation, Outcome, Test, Tried, pasted},
     },
 };
@@ -180,6 +181,55 @@ pub async fn send(parts: Data<Parts>, caller: Caller, body: Json<TestRequest>) -
             HttpResponse::UnprocessableEntity().json(TestAnswer { id: None, explanation: Some(told(*explanation)) })
         }
     })
+}
+
+/// What was said about a test, word for word.
+#[derive(Serialize, ToSchema)]
+pub struct TestExchanges {
+    /// In order of time; none before it was sent, and of messages that are no tests.
+    exchanges: Vec<TestExchangeTold>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct TestExchangeTold {
+    #[schema(example = "2026-11-21T09:30:00.120Z")]
+    at: String,
+    #[schema(example = 84)]
+    took_ms: i32,
+    #[schema(example = "https://graph.facebook.com/v26.0/100000000000001/messages")]
+    url: String,
+    /// JSON.
+    request: String,
+    /// None: no answer came.
+    #[schema(example = 200)]
+    http_status: Option<i16>,
+    /// As it came; without an answer, why there is none.
+    answer: String,
+}
+
+/// What was said between the bridge and the provider about a test.
+#[utoipa::path(
+    get, path = "/api/v1/test-messages/{id}/exchanges", tag = "templates", operation_id = "show_test_exchanges",
+    security(("token" = [])),
+    params(("id" = String, Path, description = "Our id", example = "msg_06xtcv2j80000")),
+    responses(
+        (status = 200, description = "Requests and answers", body = TestExchanges),
+        (status = 403, description = "Needs the scopes messages:read and personal:read", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such message", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn exchanges(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Result<Json<TestExchanges>, Problem> {
+    require(&caller.0, Permission::ReadPersonal)?;
+    let message = search::one(&parts.store, &caller.0, &id).await?;
+    let told = parts.store.test_exchanges(message.id).await?.into_iter().map(|said| TestExchangeTold {
+        at: said.started_at.to_string(),
+        took_ms: said.took_ms,
+        url: said.url,
+        request: said.request,
+        http_status: said.http_status,
+        answer: said.answer,
+    });
+    Ok(Json(TestExchanges { exchanges: told.collect() }))
 }
 
 /// Explain what a platform's request would be answered.

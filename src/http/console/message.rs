@@ -185,7 +185,7 @@ fn line_part(actor: &Actor, line: Line) -> LinePart {
 }
 
 /// Whether it is worth looking again in a few seconds.
-fn is_open(message: &StoredMessage) -> bool {
+pub(super) fn is_open(message: &StoredMessage) -> bool {
     match message.state {
         SendState::Queued | SendState::Sending | SendState::Unknown => true,
         SendState::Submitted => {

@@ -9,7 +9,7 @@ use url::form_urlencoded;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
-    frame::{long_time, sentence, wants_part},
+    frame::{long_time, sentence, short_time, wants_part},
     messages::some,
     page,
     preview::{Bubble, Piece, bubble, pieces},
@@ -604,7 +604,7 @@ fn source_part(source: Source) -> SourcePart {
         Source::Message(id) => Some(format!("/console/messages/{id}")),
         Source::Refused(_) => None,
     };
-    SourcePart { at: long_time(source.at()), href }
+    SourcePart { at: short_time(source.at()), href }
 }
 
 /// Each variable of the template beside what was sent for it, and what was sent for none.

@@ -35,6 +35,7 @@ use crate::{
         templates::{self, TemplateName},
         test_bench::{self, PASTED_BYTES_MAX, Test, Tried},
     },
+    store::{story::StoredMessage, test_exchanges::TestExchange},
 };
 
 pub(super) const PATH: &str = "/console/test-bench";
@@ -45,8 +46,11 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/test-bench", web::get().to(form))
         .route("/test-bench/preview", web::post().to(look))
         .route("/test-bench/validate", web::post().to(validate))
+        .route("/test-bench/validate", web::get().to(begin_again))
         .route("/test-bench/send", web::post().to(send))
+        .route("/test-bench/send", web::get().to(begin_again))
         .route("/test-bench/messages/{id}", web::get().to(sent))
+        .route("/test-bench/messages/{id}/exchanges", web::get().to(exchanges))
         .route("/test-bench/explain", web::get().to(paste))
         .route("/test-bench/explain", web::post().to(explain));
 }
@@ -229,6 +233,11 @@ async fn form(
     page(&Page { frame: Frame::new(&request, &visitor, "Test bench", PATH), bench })
 }
 
+/// Whoever comes back to the address of an answer.
+async fn begin_again() -> HttpResponse {
+    see_other(PATH)
+}
+
 /// `POST /console/test-bench/preview`
 async fn look(parts: Data<Parts>, visitor: Visitor, values: Form<Values>) -> Result<HttpResponse, Trouble> {
     require(&visitor.actor, Permission::SendTests)?;
@@ -295,7 +304,64 @@ struct SentPage {
     id: String,
     again: Option<String>,
     story: Story,
+    exchanges: ExchangesPart,
+}
+
+/// Requests to the provider and its answers, which come while somebody looks.
+#[derive(askama::Template)]
+#[template(path = "console/test_bench_exchanges.html")]
+struct ExchangesPart {
+    id: String,
+    exchanges: Vec<ExchangePart>,
+    /// More may be said.
+    open: bool,
+    /// What would be asked now, as long as nothing was.
     provider: Option<ProviderPart>,
+    hidden: bool,
+}
+
+struct ExchangePart {
+    head: String,
+    request: String,
+    answer: String,
+    answered: String,
+    tone: &'static str,
+}
+
+async fn exchanges_part(parts: &Parts, actor: &Actor, message: &StoredMessage) -> Result<ExchangesPart, Trouble> {
+    let hidden = !actor.may(Permission::ReadPersonal);
+    let said = if hidden { vec![] } else { parts.store.test_exchanges(message.id).await? };
+    let open = said.is_empty() && !hidden && message::is_open(message);
+    let provider = if open { test_bench::rendered(&parts.acceptor, message) } else { None };
+    Ok(ExchangesPart {
+        id: message.id.to_string(),
+        open,
+        provider: provider.map(provider_part),
+        exchanges: said.into_iter().map(exchange_part).collect(),
+        hidden,
+    })
+}
+
+fn exchange_part(said: TestExchange) -> ExchangePart {
+    let (answered, tone) = match said.http_status {
+        Some(status) if (200..300).contains(&status) => (format!("HTTP {status} after {} ms", said.took_ms), "good"),
+        Some(status) => (format!("HTTP {status} after {} ms", said.took_ms), "bad"),
+        None => (format!("no answer after {} ms", said.took_ms), "warn"),
+    };
+    ExchangePart {
+        head: format!("POST {}", said.url),
+        request: message::pretty(&said.request),
+        answer: message::pretty(&said.answer),
+        answered,
+        tone,
+    }
+}
+
+/// `GET /console/test-bench/messages/{id}/exchanges`
+async fn exchanges(parts: Data<Parts>, visitor: Visitor, id: web::Path<String>) -> Result<HttpResponse, Trouble> {
+    require(&visitor.actor, Permission::SendTests)?;
+    let message = search::one(&parts.store, &visitor.actor, &id).await?;
+    page(&exchanges_part(&parts, &visitor.actor, &message).await?)
 }
 
 /// `GET /console/test-bench/messages/{id}`
@@ -307,8 +373,7 @@ async fn sent(
 ) -> Result<HttpResponse, Trouble> {
     require(&visitor.actor, Permission::SendTests)?;
     let message = search::one(&parts.store, &visitor.actor, &id).await?;
-    let provider =
-        test_bench::rendered(&parts.acceptor, &message).filter(|_| visitor.actor.may(Permission::ReadPersonal));
+    let exchanges = exchanges_part(&parts, &visitor.actor, &message).await?;
     let snapshot = parts.directory.snapshot();
     let again = message.template.as_ref().zip(snapshot.sender(message.sender)).map(|((name, language), sender)| {
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -321,7 +386,7 @@ async fn sent(
         id: message.id.to_string(),
         again,
         story: message::gather(&parts, &visitor.actor, &message).await?,
-        provider: provider.map(provider_part),
+        exchanges,
     })
 }
 
