@@ -102,7 +102,8 @@ pub(super) fn explanation_part(explanation: Explanation, with_bubble: bool) -> E
 }
 
 fn sentence_or_nothing(text: &str) -> String {
-    if text.is_empty() { String::new() } else { sentence(text) }
+    // A number alone is none.
+    if text.contains(' ') { sentence(text) } else { text.to_owned() }
 }
 
 fn state_pill(state: CheckState) -> Pill {

@@ -7,6 +7,7 @@ use actix_web::{
 use askama::Template;
 use serde::Deserialize;
 
+pub(super) use super::json::pretty;
 use super::{
     Frame, Trouble, Visitor,
     frame::{long_time, sentence},
@@ -193,10 +194,4 @@ pub(super) fn is_open(message: &StoredMessage) -> bool {
         }
         SendState::Rejected | SendState::Expired | SendState::Cancelled => false,
     }
-}
-
-/// JSON in lines; what is none stays as it is.
-pub(super) fn pretty(text: &str) -> String {
-    let value: Result<serde_json::Value, _> = serde_json::from_str(text);
-    value.ok().and_then(|value| serde_json::to_string_pretty(&value).ok()).unwrap_or_else(|| text.to_owned())
 }

@@ -20,6 +20,7 @@ mod chart;
 mod explanation;
 mod frame;
 mod guard;
+mod json;
 mod kept;
 mod message;
 mod messages;

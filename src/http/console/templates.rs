@@ -88,6 +88,8 @@ struct Results {
     after: Option<String>,
     is_filtered: bool,
     nothing_listed: bool,
+    /// There is more than one list, so it is said whose each is.
+    several: bool,
 }
 
 struct Row {
@@ -126,11 +128,11 @@ async fn list(
 ) -> Result<HttpResponse, Trouble> {
     let form = form.into_inner();
     let snapshot = parts.directory.snapshot();
-    let results = results(&parts, &snapshot, &visitor.actor, &form).await?;
+    let lists = templates::lists(&parts.store, &parts.directory, &visitor.actor, None).await?;
+    let results = Results { several: lists.len() > 1, ..results(&parts, &snapshot, &visitor.actor, &form).await? };
     if wants_part(&request) {
         return page(&results);
     }
-    let lists = templates::lists(&parts.store, &parts.directory, &visitor.actor, None).await?;
     let mut accounts: Vec<String> = snapshot.accounts().map(|account| account.id.clone()).collect();
     accounts.sort();
     let mut connections: Vec<String> = lists.iter().map(|list| list.connection.id.clone()).collect();
@@ -170,6 +172,7 @@ async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &ListF
         after: None,
         is_filtered: true,
         nothing_listed: false,
+        several: false,
     };
     let account = match form.account.as_str() {
         "" => None,
@@ -209,6 +212,7 @@ async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &ListF
         before: (number > 1).then(|| form.at(number - 1)),
         after: (last < fitting).then(|| form.at(number + 1)),
         is_filtered,
+        several: false,
     })
 }
 
