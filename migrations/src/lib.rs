@@ -19,6 +19,7 @@ mod m20261121_000007_queue;
 mod m20261121_000008_alarms;
 mod m20261121_000009_replay;
 mod m20261121_000010_operators;
+mod m20261121_000013_templates;
 mod m20261121_000014_settings;
 mod m20261121_000015_statistics;
 
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000008_alarms::Migration),
             Box::new(m20261121_000009_replay::Migration),
             Box::new(m20261121_000010_operators::Migration),
+            Box::new(m20261121_000013_templates::Migration),
             Box::new(m20261121_000014_settings::Migration),
             Box::new(m20261121_000015_statistics::Migration),
         ]

@@ -6,11 +6,13 @@
 //! nobody else can.
 
 mod buttons;
+mod differences;
 mod values;
 
 use std::fmt;
 
 use buttons::{carries_something, free_places, needs_more_than_a_text, same_label, without_prefix};
+pub use differences::{Difference, Harm, differences, needed_button};
 use values::{cleaned, is_longer, is_place, is_web_url, trouble_with};
 
 use super::{

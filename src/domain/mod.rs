@@ -20,6 +20,7 @@ pub mod operator;
 pub mod outbound;
 pub mod phone;
 pub mod preference;
+pub mod preview;
 pub mod progress;
 pub mod queue;
 pub mod quiet;

@@ -16,6 +16,8 @@ pub enum Permission {
     /// The same with whole telephone numbers and contents.
     ReadPersonal,
     ResendMessages,
+    /// Also reading the lists of templates anew.
+    SendTests,
     /// Pausing, resuming and cancelling what waits; holding, releasing and checking connections and numbers.
     ManageQueues,
     /// Also releasing a callback URL.
@@ -33,10 +35,11 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ReadMessages,
         Self::ReadPersonal,
         Self::ResendMessages,
+        Self::SendTests,
         Self::ManageQueues,
         Self::ReplayCallbacks,
         Self::ManageConfiguration,
@@ -52,6 +55,7 @@ impl Permission {
             Self::ReadMessages => "messages:read",
             Self::ReadPersonal => "personal:read",
             Self::ResendMessages => "messages:resend",
+            Self::SendTests => "tests:send",
             Self::ManageQueues => "queues:manage",
             Self::ReplayCallbacks => "callbacks:replay",
             Self::ManageConfiguration => "configuration:manage",
@@ -74,6 +78,7 @@ impl Permission {
             Self::ReadMessages => "read messages, callbacks and what was kept aside, telephone numbers masked",
             Self::ReadPersonal => "see whole telephone numbers and contents",
             Self::ResendMessages => "send messages again",
+            Self::SendTests => "send test messages, check requests, and read the lists of templates anew",
             Self::ManageQueues => {
                 "pause, resume and cancel messages that wait; hold, release and check connections and numbers"
             }
@@ -141,7 +146,7 @@ impl Role {
     pub fn permissions(self) -> Permissions {
         use Permission::{
             ManageConfiguration, ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ReadSystem, ReplayCallbacks,
-            ResendMessages, TestAlarms,
+            ResendMessages, SendTests, TestAlarms,
         };
         match self {
             Self::Owner => Permissions::of(Permission::ALL),
@@ -149,6 +154,7 @@ impl Role {
                 ReadMessages,
                 ReadPersonal,
                 ResendMessages,
+                SendTests,
                 ManageQueues,
                 ReplayCallbacks,
                 ManageConfiguration,

@@ -65,7 +65,7 @@ pub fn compare(template: &TemplateText, values: &[String], rendered: &str) -> Op
     let rendered = normalised(rendered);
     let text = normalised(&template.text);
     let pieces = pieces(&text);
-    let place = |variable: &Variable| place_of(template, variable);
+    let place = |variable: &Variable| template.place_of(variable).unwrap_or_default();
     let filled = |variable: &Variable| values.get(place(variable)).map_or_else(String::new, |value| lines(value));
     let left_in = |variable: &Variable| numbered(place(variable));
     part(&pieces, &rendered, left_in)?;
@@ -133,16 +133,6 @@ fn part(
         }
     }
     (!rest.is_empty()).then_some((pieces.len(), 0, rendered.len() - rest.len()))
-}
-
-/// Which of the values a variable is replaced by: by its number, or, when it has a name, in order of appearance.
-fn place_of(template: &TemplateText, variable: &Variable) -> usize {
-    let lower =
-        |other: &&Variable| matches!((other, variable), (Variable::Position(a), Variable::Position(b)) if a < b);
-    match variable {
-        Variable::Position(_) => template.variables.iter().filter(lower).count(),
-        Variable::Name(_) => template.variables.iter().position(|other| other == variable).unwrap_or_default(),
-    }
 }
 
 fn numbered(place: usize) -> String {

@@ -49,6 +49,16 @@ pub struct ListedTemplate {
     pub listing: String,
 }
 
+/// What a listing says to people, beyond what sending needs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TemplateListing {
+    /// How people take it, in the provider's word; `None` when nobody can tell yet.
+    pub quality: Option<String>,
+    pub rejected_reason: Option<String>,
+    /// The values that it was approved with; empty ones where the listing has none.
+    pub examples: TemplateContent,
+}
+
 /// An open set: what we do not know is kept as it is written, and cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -85,7 +95,31 @@ pub enum TemplateCategory {
     Other(String),
 }
 
+impl TemplateStatus {
+    /// The provider's word.
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Approved => "APPROVED",
+            Self::Paused => "PAUSED",
+            Self::Disabled => "DISABLED",
+            Self::Pending => "PENDING",
+            Self::Rejected => "REJECTED",
+            Self::Other(word) => word,
+        }
+    }
+}
+
 impl TemplateCategory {
+    /// The provider's word.
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Authentication => "AUTHENTICATION",
+            Self::Utility => "UTILITY",
+            Self::Marketing => "MARKETING",
+            Self::Other(word) => word,
+        }
+    }
+
     /// A category that we do not know is treated with the least haste.
     pub fn category(&self) -> Category {
         match self {
@@ -157,6 +191,17 @@ impl TemplateText {
             }
         }
         Self { text, variables }
+    }
+
+    /// Which of the values a variable is replaced by, from 0: by its number, or, when it has a name, in order of appearance.
+    pub fn place_of(&self, variable: &Variable) -> Option<usize> {
+        let lower =
+            |other: &&Variable| matches!((other, variable), (Variable::Position(a), Variable::Position(b)) if a < b);
+        let appears = self.variables.iter().position(|other| other == variable)?;
+        Some(match variable {
+            Variable::Position(_) => self.variables.iter().filter(lower).count(),
+            Variable::Name(_) => appears,
+        })
     }
 }
 

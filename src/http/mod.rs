@@ -28,7 +28,8 @@ use crate::{
     services::{
         accept::Acceptor, accounts::Accounts, alarms::AlarmWays, campaigns::Campaigns, configure::Configuring,
         connections::Connections, directory::Directory, ingest::Ingestor, media::Shelf, operators::Operators,
-        person::requests::PersonRequests, statistics::Statistics, traces::Traces,
+        person::requests::PersonRequests, statistics::Statistics, templates::TemplateSyncs, test_bench::TestBench,
+        traces::Traces,
     },
     settings::Settings,
     store::Store,
@@ -51,6 +52,8 @@ pub struct Parts {
     pub accounts: Accounts,
     pub persons: PersonRequests,
     pub alarm_ways: AlarmWays,
+    pub template_syncs: TemplateSyncs,
+    pub test_bench: TestBench,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.

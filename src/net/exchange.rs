@@ -10,7 +10,7 @@
 
 use std::{
     error::Error,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -34,6 +34,21 @@ pub struct Exchange {
     pub(super) client: reqwest::Client,
     pub(super) limits: Arc<ExchangeLimits>,
     answer_bytes_max: usize,
+    tape: Option<Tape>,
+}
+
+/// What is said through a door, word for word: for tests, whose people want to see it. No header is on it.
+pub type Tape = Arc<Mutex<Vec<Recorded>>>;
+
+/// One request, and what came back.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    pub started_at: UnixMillis,
+    pub took: Duration,
+    pub url: String,
+    pub body: String,
+    /// Status and body; without an answer, why there is none.
+    pub answer: Result<(u16, String), String>,
 }
 
 /// The operator's part of the limits.
@@ -110,7 +125,7 @@ const USER_AGENT: &str = concat!("wabridge/", env!("CARGO_PKG_VERSION"));
 impl Exchange {
     pub fn new(limits: ExchangeLimits) -> Result<Self, ExchangeError> {
         let client = client(&limits)?.build().map_err(ExchangeError::Client)?;
-        Ok(Self { client, answer_bytes_max: limits.answer_bytes_max, limits: Arc::new(limits) })
+        Ok(Self { client, answer_bytes_max: limits.answer_bytes_max, limits: Arc::new(limits), tape: None })
     }
 
     /// The timeout for a request that has no reason for another one.
@@ -123,12 +138,26 @@ impl Exchange {
         Self { answer_bytes_max, ..self.clone() }
     }
 
+    /// The same door, with everything that is said through it written down.
+    pub fn recording(&self, tape: Tape) -> Self {
+        Self { tape: Some(tape), ..self.clone() }
+    }
+
     /// Makes one request and reads its answer. Takes at most the request's timeout.
     pub async fn send(&self, request: OutgoingRequest<'_>) -> Exchanged {
         let (started_at, start) = (clock::now(), Instant::now());
         let url = request.url;
+        let said = self.tape.as_ref().map(|tape| (tape, request.body.clone().unwrap_or_default()));
         let result = self.exchange(request).await;
         let took = start.elapsed();
+        if let Some((tape, body)) = said {
+            let answer = match &result {
+                Ok(answer) => Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned())),
+                Err(no_answer) => Err(no_answer.to_string()),
+            };
+            let recorded = Recorded { started_at, took, url: redact::url(url), body, answer };
+            tape.lock().expect("no holder can panic").push(recorded);
+        }
         if tracing::enabled!(tracing::Level::DEBUG) {
             let shown_url = redact::url(url);
             let outcome = match &result {

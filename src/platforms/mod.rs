@@ -12,7 +12,7 @@ use crate::domain::{
     campaign::Grouping,
     failure::{FailureReason, Refusal},
     ids::MessageId,
-    outbound::SendRequest,
+    outbound::{Content, SendRequest},
     phone::PhoneNumber,
     template::{ListedTemplate, Template},
     time::UnixMillis,
@@ -32,6 +32,10 @@ pub trait Platform: Send + Sync {
 
     /// Understands a send request. A refusal names the part and says what to change.
     fn parse_send(&self, account: &Account, body: &[u8]) -> Result<SendRequest, Refusal>;
+
+    /// A send request as the platform would make it for a test: [`Self::parse_send`] reads the same content out of it, and that it
+    /// is a test.
+    fn write_test(&self, from: &PhoneNumber, to: &str, content: &Content) -> String;
 
     /// The id in a send request that could not be understood, so that it is found by its id with the reason.
     fn message_id_within(&self, body: &[u8]) -> Option<String>;

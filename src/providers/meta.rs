@@ -17,10 +17,11 @@ use self::settings::{
     prefers_marketing_endpoint, usable,
 };
 use super::{
-    BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, SettingField,
-    Unreadable, WebhookRequest,
+    BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, RenderedRequest,
+    SettingField, Unreadable, WebhookRequest,
     cloud_api::{
         errors::INVALID_VALUE,
+        listing,
         send::{build_send, read_send},
         webhook,
     },
@@ -33,7 +34,7 @@ use crate::{
         finding::{Repair, RepairKind},
         inbound::InboundMessage,
         outbound::{Category, OutboundMessage, SendBody},
-        template::ListedTemplate,
+        template::{ListedTemplate, Template, TemplateListing},
     },
     net::{
         exchange::{Exchange, Method, NoAnswer, OutgoingRequest},
@@ -95,6 +96,19 @@ impl Provider for MetaCloud {
             .map_err(|failure| if endpoint == MARKETING_MESSAGES { perhaps_not_known_yet(failure) } else { failure })
     }
 
+    fn render_send(&self, from: &Sender, message: &OutboundMessage, swapped: bool) -> RenderedRequest {
+        let endpoint = endpoint_of(&from.connection, message, swapped);
+        RenderedRequest {
+            method: "POST",
+            url: graph_url(&from.connection, &from.provider_number_id, endpoint),
+            headers: vec![
+                ("Authorization", "Bearer (the connection's access_token)".to_owned()),
+                ("Content-Type", "application/json".to_owned()),
+            ],
+            body: build_send(message),
+        }
+    }
+
     fn time_to_live(&self, connection: &Connection, category: Category, listed_s: Option<i64>) -> Duration {
         let own = match category {
             Category::Authentication => TIME_TO_LIVE_OF_CODES,
@@ -144,6 +158,10 @@ impl Provider for MetaCloud {
         named: Option<&str>,
     ) -> Result<Vec<ListedTemplate>, FetchFailure> {
         reading::templates(via, from, named).await
+    }
+
+    fn read_listing(&self, template: &Template, listing: &str) -> TemplateListing {
+        listing::read_listing(template, listing)
     }
 
     async fn fetch_media(

@@ -24,7 +24,7 @@ use crate::{
         phone::PhoneNumber,
         preference::Preference,
         status::StatusUpdate,
-        template::ListedTemplate,
+        template::{ListedTemplate, Template, TemplateListing},
     },
     net::{download::Download, exchange::Exchange},
 };
@@ -53,6 +53,9 @@ pub trait Provider: Send + Sync {
         swapped: bool,
     ) -> Result<Submitted, SendFailure>;
 
+    /// The very request that [`Self::send`] would make, with what proves who we are left out: for people.
+    fn render_send(&self, from: &Sender, message: &OutboundMessage, swapped: bool) -> RenderedRequest;
+
     /// For how long the provider tries to deliver a message that it took, given what the template's listing says, in
     /// seconds: after that it drops it without a word.
     fn time_to_live(&self, connection: &Connection, category: Category, listed_s: Option<i64>) -> Duration;
@@ -77,6 +80,9 @@ pub trait Provider: Send + Sync {
         from: &Sender,
         named: Option<&str>,
     ) -> Result<Vec<ListedTemplate>, FetchFailure>;
+
+    /// What the provider's own entry of a template, as [`Self::fetch_templates`] gave it, says to people.
+    fn read_listing(&self, template: &Template, listing: &str) -> TemplateListing;
 
     /// Begins to fetch a file that a person sent to this number. It is taken piece by piece, within the time and size
     /// that `wanted` allows.
@@ -111,6 +117,17 @@ pub trait Provider: Send + Sync {
         repair: &Repair,
         webhook_url: &str,
     ) -> Result<(), FetchFailure>;
+}
+
+/// A request to a provider, to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenderedRequest {
+    pub method: &'static str,
+    pub url: String,
+    /// Name and value, secrets blanked.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON.
+    pub body: String,
 }
 
 /// What a provider said of a connection.

@@ -38,6 +38,7 @@ use crate::{
     settings::Limits,
     store::{
         Store,
+        audit::AuditEntry,
         batch::{CommitError, Committer},
         outbound::{MessageKey, NewMessage},
         refused::RefusedRequest,
@@ -68,13 +69,31 @@ const STRANGERS_TOLD_PER_MINUTE: u32 = 60;
 /// What is kept of each.
 pub const STRANGER_BODY_BYTES_MAX: usize = 4096;
 
+/// What became known of a request before it is stored.
+#[derive(Default)]
+pub(super) struct Judged {
+    /// It is to be sent, whatever the account's policy says of tests.
+    pub(super) always_sent: bool,
+    /// As it was read; `None` when it could not be.
+    pub(super) request: Option<SendRequest>,
+}
+
+/// What is to be done with a request that is not refused.
+pub(super) enum Verdict {
+    /// A test that nobody wants to be sent.
+    OnlyChecked,
+    /// It is answered as this message was, which it repeats.
+    Repeat(MessageId),
+    Take(Checked),
+}
+
 /// A request that was checked, and what is to be done with it.
-struct Checked {
-    sender: Arc<Sender>,
-    recipient: PhoneNumber,
-    category: Category,
+pub(super) struct Checked {
+    pub(super) sender: Arc<Sender>,
+    pub(super) recipient: PhoneNumber,
+    pub(super) category: Category,
     /// Name and language as the provider spells them, or as they were asked for when nothing is known of it.
-    template: Option<(String, String)>,
+    pub(super) template: Option<(String, String)>,
     send: bool,
 }
 
@@ -130,8 +149,8 @@ impl Acceptor {
         body: &[u8],
         arrived: Instant,
     ) -> Result<Accepted, Refusal> {
-        let mut platform_message_id = None;
-        let result = self.try_accept(platform, account, body, arrived, &mut platform_message_id).await;
+        let mut judged = Judged::default();
+        let result = self.try_accept(platform, account, body, arrived, &mut judged).await;
         match &result {
             Ok(accepted) => {
                 let how = match accepted {
@@ -143,7 +162,8 @@ impl Acceptor {
             }
             Err(refusal) => {
                 metrics::counter!(telemetry::ACCEPTS, "result" => "refused").increment(1);
-                self.keep_refused(account, body, platform_message_id, refusal);
+                let read = judged.request.map(|request| request.platform_message_id);
+                self.keep_refused(account, body, read.or_else(|| platform.message_id_within(body)), refusal);
             }
         }
         result
@@ -155,28 +175,68 @@ impl Acceptor {
         account: &Account,
         body: &[u8],
         arrived: Instant,
-        platform_message_id: &mut Option<String>,
+        judged: &mut Judged,
     ) -> Result<Accepted, Refusal> {
-        let request = platform
-            .parse_send(account, body)
-            .inspect_err(|_| *platform_message_id = platform.message_id_within(body))?;
-        *platform_message_id = Some(request.platform_message_id.clone());
+        let checked = match self.judge(platform, account, body, judged).await? {
+            Verdict::OnlyChecked => return Ok(Accepted { message: None, repeat: false }),
+            Verdict::Repeat(first) => return Ok(Accepted { message: Some(first), repeat: true }),
+            Verdict::Take(checked) => checked,
+        };
+        let request = judged.request.as_ref().expect("what is taken was read");
+        let id = self.committer.next_id(clock::now());
+        self.store(platform, account, request, checked, (id, body), arrived).await
+    }
+
+    /// Everything that is found out about a request before it is stored; nothing of it is kept. What became known on the way, also
+    /// to a refusal, is left in `judged`.
+    pub(super) async fn judge(
+        &self,
+        platform: &dyn Platform,
+        account: &Account,
+        body: &[u8],
+        judged: &mut Judged,
+    ) -> Result<Verdict, Refusal> {
+        let request = &*judged.request.insert(platform.parse_send(account, body)?);
         if matches!(request.purpose, Purpose::Test { never_send: true, .. }) {
-            return Ok(Accepted { message: None, repeat: false });
+            return Ok(Verdict::OnlyChecked);
         }
         let snapshot = self.directory.snapshot();
-        let checked = self.check(&snapshot, account, &request).await?;
-        if !checked.send {
-            return Ok(Accepted { message: None, repeat: false });
+        let checked = self.check(&snapshot, account, request).await?;
+        if !checked.send && !judged.always_sent {
+            return Ok(Verdict::OnlyChecked);
         }
         if let Err(refusal) = self.check_welcome(account, &checked.recipient, checked.category).await {
-            let first = self.accepted_before(account, &request, &checked).await;
-            return first.map(|message| Accepted { message: Some(message), repeat: true }).ok_or(refusal);
+            let first = self.accepted_before(account, request, &checked).await;
+            return first.map(Verdict::Repeat).ok_or(refusal);
         }
-        // The platforms we serve write JSON, which is UTF-8.
-        let text =
-            std::str::from_utf8(body).map_err(|_| Refusal::new(RefusalKind::Other, "the request is not UTF-8"))?;
-        self.store(platform, account, &request, checked, text, arrived).await
+        Ok(Verdict::Take(checked))
+    }
+
+    /// Takes a test that somebody of ours wrote. It goes the way of the platform's tests, also where the account's tests are only
+    /// checked, and its line in the audit log is there before it is.
+    pub(super) async fn accept_test(
+        &self,
+        platform: &dyn Platform,
+        account: &Account,
+        body: &str,
+        entry: impl FnOnce(MessageId, &PhoneNumber) -> AuditEntry,
+    ) -> Result<MessageId, Refusal> {
+        let arrived = Instant::now();
+        let mut judged = Judged { always_sent: true, ..Judged::default() };
+        let verdict = self.judge(platform, account, body.as_bytes(), &mut judged).await?;
+        let (Verdict::Take(checked), Some(request)) = (verdict, judged.request) else {
+            return Err(Refusal::new(
+                RefusalKind::Other,
+                "this is no test that could be sent; choose another template",
+            ));
+        };
+        let id = self.committer.next_id(clock::now());
+        self.store.note_in_audit(&entry(id, &checked.recipient)).await.map_err(|error| {
+            tracing::error!(error = %telemetry::Chain(&error), "a test could not be written into the audit log");
+            Refusal::new(RefusalKind::CannotStore, "the audit log cannot be written now; try again in a moment")
+        })?;
+        self.store(platform, account, &request, checked, (id, body.as_bytes()), arrived).await?;
+        Ok(id)
     }
 
     async fn check(&self, snapshot: &Snapshot, account: &Account, request: &SendRequest) -> Result<Checked, Refusal> {
@@ -217,7 +277,12 @@ impl Acceptor {
 
     /// A repeat gets the first answer, whatever the person has wished since. What it is a repeat of is asked only where it
     /// would be refused, so nothing else pays for it; when nobody can tell in time it is refused.
-    async fn accepted_before(&self, account: &Account, request: &SendRequest, checked: &Checked) -> Option<MessageId> {
+    pub(super) async fn accepted_before(
+        &self,
+        account: &Account,
+        request: &SendRequest,
+        checked: &Checked,
+    ) -> Option<MessageId> {
         let key = checked.key(request)?;
         let asked = self.store.accepted_before(account.key, key, self.repeat_window);
         match tokio::time::timeout(SUPPRESSION_LOOK_UP_MAX, asked).await {
@@ -279,9 +344,12 @@ impl Acceptor {
         account: &Account,
         request: &SendRequest,
         checked: Checked,
-        body: &str,
+        (id, body): (MessageId, &[u8]),
         arrived: Instant,
     ) -> Result<Accepted, Refusal> {
+        // The platforms we serve write JSON, which is UTF-8.
+        let body =
+            std::str::from_utf8(body).map_err(|_| Refusal::new(RefusalKind::Other, "the request is not UTF-8"))?;
         if self.committer.expected_wait() > self.limits.accept_wait_expected {
             return Err(cannot_store(&CommitError::TooSlow));
         }
@@ -293,7 +361,7 @@ impl Acceptor {
             Waiting { account: account.key, sender: checked.sender.key, campaign: campaign.as_deref(), template };
         let paused = self.directory.queue_rules().pauses(&waiting, now);
         let message = NewMessage {
-            id: self.committer.next_id(now),
+            id,
             account: account.key,
             sender: checked.sender.key,
             category: checked.category,
@@ -373,7 +441,7 @@ pub struct Stranger<'a> {
     pub why: String,
 }
 
-fn sender_of<'a>(snapshot: &'a Snapshot, account: &Account, from: &str) -> Result<&'a Arc<Sender>, Refusal> {
+pub(super) fn sender_of<'a>(snapshot: &'a Snapshot, account: &Account, from: &str) -> Result<&'a Arc<Sender>, Refusal> {
     snapshot.sender_meant(account.key, from).ok_or_else(|| {
         let numbers: Vec<String> =
             snapshot.senders_of(account.key).iter().map(|sender| sender.number.as_e164().to_owned()).collect();

@@ -16,6 +16,7 @@ use super::{
     directory::{Directory, Snapshot},
     endpoints::{Endpoints, Route},
     lookup::{LookedUp, SILENCE_GOOD_FOR, TemplateLookup},
+    per_minute::PerMinute,
     suppressions::Suppressions,
     traces::Traces,
 };
@@ -33,10 +34,10 @@ use crate::{
         template::{FilledTemplate, TemplateContent, Unresolved, resolve},
         time::UnixMillis,
     },
-    net::exchange::Exchange,
+    net::exchange::{Exchange, Recorded, Tape},
     platforms, providers,
     sabotage::{Sabotage, breaks},
-    store::outbound::QueuedMessage,
+    store::{outbound::QueuedMessage, test_exchanges::TestExchange},
     telemetry,
 };
 
@@ -51,6 +52,7 @@ pub struct Dispatcher {
     pub endpoints: Endpoints,
     pub activity: Arc<Activity>,
     pub traces: Traces,
+    pub taped: PerMinute,
 }
 
 /// What came of one message's turn.
@@ -60,11 +62,13 @@ pub struct Dispatched {
     pub consequence: Option<Consequence>,
     /// The provider was asked twice, by both of its endpoints.
     pub swapped: bool,
+    /// What was said, of a test.
+    pub taped: Vec<TestExchange>,
 }
 
 impl Dispatched {
     fn of(finding: Finding) -> Self {
-        Self { finding, attempt: None, consequence: None, swapped: false }
+        Self { finding, attempt: None, consequence: None, swapped: false, taped: vec![] }
     }
 }
 
@@ -96,6 +100,8 @@ pub enum ConsequenceClass {
     Hold,
 }
 
+/// Tests of which is kept what was said. A platform that gives no ids makes a test of everything.
+const TAPED_PER_MINUTE: u32 = 30;
 /// A message whose template is stopped looks again after this.
 const TEMPLATE_STOPPED_WAIT: Duration = Duration::from_secs(15 * 60);
 /// Before another look when the suppression list could not be read.
@@ -140,8 +146,8 @@ impl Dispatcher {
         let Some(account) = snapshot.account_by_key(sender.account) else {
             return given_up(FailureReason::Credentials, "the account does not exist any more");
         };
-        let message = match self.prepare(account, sender, queued).await {
-            Ok(message) => message,
+        let (message, purpose) = match self.prepare(account, sender, queued).await {
+            Ok(prepared) => prepared,
             Err(obstacle) => return self.obstructed(queued, obstacle),
         };
         if let Err(obstacle) = self.check_person(account, &message).await {
@@ -155,13 +161,17 @@ impl Dispatcher {
             return Dispatched::of(Finding::Returned);
         }
         let mut swapped = false;
-        let result = self.send(sender, &message, &mut swapped).await;
+        let is_taped = matches!(purpose, Purpose::Test { .. }) && self.taped.one_more(TAPED_PER_MINUTE);
+        let tape = is_taped.then(Tape::default);
+        let result = self.send(sender, &message, tape.as_ref(), &mut swapped).await;
         let took = clock::now().since(started_at);
         metrics::histogram!(telemetry::SEND_SECONDS).record(took.as_secs_f64());
         if result.is_ok() {
             self.activity.sent(sender.key);
         }
-        Dispatched { swapped, ..self.conclude(queued, result, started_at, took) }
+        let taped =
+            tape.map_or_else(Vec::new, |tape| tape.lock().expect("no holder can panic").iter().map(taped).collect());
+        Dispatched { swapped, taped, ..self.conclude(queued, result, started_at, took) }
     }
 
     /// What keeps a message from being sent, before anybody was asked.
@@ -233,8 +243,11 @@ impl Dispatcher {
         &self,
         sender: &Sender,
         message: &OutboundMessage,
+        tape: Option<&Tape>,
         swapped: &mut bool,
     ) -> Result<Submitted, SendFailure> {
+        let recording = tape.map(|tape| self.exchange.recording(tape.clone()));
+        let via = recording.as_ref().unwrap_or(&self.exchange);
         let Some(provider) = providers::find(&sender.connection.provider) else {
             let text = format!("this version knows no provider {}", sender.connection.provider);
             return Err(SendFailure {
@@ -247,12 +260,12 @@ impl Dispatcher {
         };
         let route = Route::of(sender, message);
         let other = route.as_ref().is_some_and(|route| self.endpoints.goes_by_other(route, Instant::now()));
-        let mut result = provider.send(&self.exchange, sender, message, other).await;
+        let mut result = provider.send(via, sender, message, other).await;
         let mut by_other = other;
         if result.as_ref().is_err_and(|failure| failure.class == FailureClass::Swap) {
             *swapped = true;
             by_other = !other;
-            result = provider.send(&self.exchange, sender, message, by_other).await;
+            result = provider.send(via, sender, message, by_other).await;
         }
         if let Some(route) = route
             && result.is_ok()
@@ -268,7 +281,7 @@ impl Dispatcher {
         account: &Account,
         sender: &Arc<Sender>,
         queued: &QueuedMessage,
-    ) -> Result<OutboundMessage, Obstacle> {
+    ) -> Result<(OutboundMessage, Purpose), Obstacle> {
         let unreadable = |text: &str| Obstacle::Final(Failure::new(FailureReason::Other, None, text));
         let platform =
             platforms::find(&account.platform).ok_or_else(|| unreadable("this version does not know the platform"))?;
@@ -281,7 +294,7 @@ impl Dispatcher {
             }
             Content::Template(content) => self.fill(account, sender, queued, &content, request.purpose)?,
         };
-        Ok(OutboundMessage { id: queued.id, to: queued.recipient.clone(), body })
+        Ok((OutboundMessage { id: queued.id, to: queued.recipient.clone(), body }, request.purpose))
     }
 
     fn fill(
@@ -446,6 +459,21 @@ impl Dispatcher {
             Some(UnknownOutcome::Resend) => Finding::Resend,
             Some(UnknownOutcome::ReportFailed) | None => Finding::NoEvidence,
         }
+    }
+}
+
+fn taped(recorded: &Recorded) -> TestExchange {
+    let (http_status, answer) = match &recorded.answer {
+        Ok((status, body)) => (i16::try_from(*status).ok(), body.clone()),
+        Err(why) => (None, why.clone()),
+    };
+    TestExchange {
+        started_at: recorded.started_at,
+        took_ms: i32::try_from(recorded.took.as_millis()).unwrap_or(i32::MAX),
+        url: recorded.url.clone(),
+        request: recorded.body.clone(),
+        http_status,
+        answer,
     }
 }
 

@@ -224,6 +224,11 @@ impl TemplateLookup {
         }
     }
 
+    /// Fetches these lists.
+    pub async fn sync_of(&self, wanted: &BTreeSet<TemplateOwner>) {
+        self.sync(|owner| wanted.contains(owner)).await;
+    }
+
     /// Fetches every list that is older than `age_max`, was never fetched, or failed a while ago.
     pub async fn sync_outdated(&self, age_max: Duration) {
         let fetched = self.fetched.lock().expect("no holder can panic").clone();

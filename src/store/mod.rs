@@ -84,6 +84,7 @@ pub mod story;
 pub mod suppression_syncs;
 pub mod suppressions;
 pub mod templates;
+pub mod test_exchanges;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -182,6 +182,7 @@ async fn forget_messages(transaction: &DatabaseTransaction, before: UnixMillis, 
     execute(transaction, format!("DELETE FROM operator_notes WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM unheard_messages WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM earlier_sends WHERE message IN ({list})"), vec![]).await?;
+    execute(transaction, format!("DELETE FROM test_exchanges WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM outbound_messages WHERE id IN ({list})"), vec![]).await?;
     Ok(messages.len())
 }
@@ -239,12 +240,13 @@ mod tests {
     use crate::store::testing::on_each_database;
 
     /// Tables that lose their rows by age, and the setting that says when.
-    const AGING: [(&str, &str); 31] = [
+    const AGING: [(&str, &str); 32] = [
         ("outbound_messages", "retention.messages"),
         ("send_attempts", "retention.messages"),
         ("operator_notes", "retention.messages"),
         ("unheard_messages", "retention.messages"),
         ("earlier_sends", "retention.messages"),
+        ("test_exchanges", "retention.messages"),
         ("provider_ids", "retention.messages"),
         ("message_keys", "repeats.window"),
         ("events", "retention.events"),

@@ -8,6 +8,7 @@ use super::{
     ingest::failure,
     outbound::{id_hash, odd_value, provider_id_hash},
     query,
+    refused::refused,
 };
 use crate::domain::{
     failure::Failure,
@@ -246,17 +247,7 @@ impl Store {
              WHERE platform_message_id = $1 ORDER BY id DESC LIMIT {FOUND_MAX}"
         );
         let rows = query(self.reader(), sql, vec![platform_message_id.into()]).await;
-        let read = |row: &QueryResult| -> Result<Refused, DbErr> {
-            let request: Vec<u8> = row.try_get("", "request")?;
-            Ok(Refused {
-                at: MessageId(row.try_get("", "id")?).made_at(),
-                account: AccountKey(row.try_get("", "account")?),
-                kind: row.try_get("", "kind")?,
-                answer: row.try_get("", "answer")?,
-                request: String::from_utf8_lossy(&request).into_owned(),
-            })
-        };
-        rows.and_then(|rows| rows.iter().map(read).collect()).doing("look up refused requests")
+        rows.and_then(|rows| rows.iter().map(refused).collect()).doing("look up refused requests")
     }
 }
 

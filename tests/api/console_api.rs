@@ -2,7 +2,10 @@
 
 use reqwest::Method;
 use serde_json::json;
-use wabridge::simulator::{Effect, Refusal, Rule};
+use wabridge::{
+    domain::operator::Permission,
+    simulator::{Effect, Refusal, Rule},
+};
 
 use crate::harness::{Database, Message, TestApp, on_each_database, person};
 
@@ -113,15 +116,7 @@ async fn messages_are_found_told_and_sent_again(database: Database) {
 async fn users_are_managed_by_programs(database: Database) {
     let app = TestApp::start(database).await;
     let asha = app.first_owner().await;
-    let all = [
-        "messages:read",
-        "personal:read",
-        "messages:resend",
-        "queues:manage",
-        "callbacks:replay",
-        "audit:read",
-        "users:manage",
-    ];
+    let all = Permission::ALL.map(Permission::as_str);
     let token = asha.make_token(&all).await;
     let call = async |method: Method, path: &str, body| app.call(method, path, &token, body).await;
 

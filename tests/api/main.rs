@@ -20,6 +20,7 @@ mod console_api;
 mod console_callbacks;
 mod console_inbound;
 mod console_settings;
+mod console_templates;
 mod crash;
 mod endpoints;
 mod erasure;

@@ -15,6 +15,7 @@ mod harness;
 mod browser;
 mod callbacks;
 mod settings;
+mod templates;
 
 use serde_json::Value;
 use wabridge::simulator::{Effect, Refusal, Rule};
@@ -122,7 +123,7 @@ async fn a_new_operator_sets_up_finds_a_message_and_leaves() {
 }
 
 /// Every page, with what makes it worth a picture.
-const PAGES: [(&str, &str); 20] = [
+const PAGES: [(&str, &str); 25] = [
     ("overview", "/console/overview"),
     ("messages", "/console/messages"),
     ("messages-filtered", "/console/messages?status=delivery-failed"),
@@ -140,6 +141,11 @@ const PAGES: [(&str, &str); 20] = [
     ("account-new", "/console/new-account"),
     ("account-connect", "/console/accounts/acme"),
     ("account-settings", "/console/accounts/acme/settings"),
+    ("templates", "/console/templates"),
+    ("template", "/console/templates/meta-main/200000000000001/order_update/en"),
+    ("template-cards", "/console/templates/meta-main/200000000000001/new_arrivals/en"),
+    ("test-bench", "/console/test-bench?template=cart_reminder"),
+    ("test-bench-explain", "/console/test-bench/explain"),
     ("users", "/console/users"),
     ("tokens", "/console/tokens"),
     ("account", "/console/account"),

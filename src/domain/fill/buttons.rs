@@ -16,7 +16,7 @@ pub(super) fn free_places(
         .map(|(place, _)| place)
 }
 
-fn takes(needed: &TemplateButtonKind, given: &ButtonContentKind) -> bool {
+pub(super) fn takes(needed: &TemplateButtonKind, given: &ButtonContentKind) -> bool {
     match needed {
         TemplateButtonKind::DynamicUrl { .. } => *given == ButtonContentKind::DynamicUrl,
         TemplateButtonKind::StaticUrl { .. } => *given == ButtonContentKind::StaticUrl,

@@ -19,6 +19,8 @@ pub mod senders;
 pub mod statistics;
 pub mod status;
 pub mod system;
+pub mod templates;
+pub mod test_messages;
 pub mod tokens;
 pub mod unrecognized;
 pub mod users;
@@ -102,6 +104,16 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/accounts/{id}/rotate-passcode", web::post().to(accounts::rotate_passcode))
         .route("/accounts/{id}/test-callback", web::post().to(accounts::test_callback))
         .route("/unrecognized", web::get().to(unrecognized::list))
+        .route("/templates", web::get().to(templates::list))
+        .route("/templates/sync", web::post().to(templates::sync))
+        .route("/templates/{connection}/{business_account}/{name}/{language}", web::get().to(templates::show))
+        .route(
+            "/templates/{connection}/{business_account}/{name}/{language}/differences",
+            web::get().to(templates::differences),
+        )
+        .route("/test-messages", web::post().to(test_messages::send))
+        .route("/test-messages/{id}/exchanges", web::get().to(test_messages::exchanges))
+        .route("/explain", web::post().to(test_messages::explain))
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))
         .route("/users/{name}", web::patch().to(users::change))

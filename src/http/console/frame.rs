@@ -40,7 +40,7 @@ pub(super) struct Entry {
 }
 
 /// All pages in the navigation, and what one must be allowed to go there.
-const PAGES: [(&str, &str, Option<&str>, Permission, &str); 14] = [
+const PAGES: [(&str, &str, Option<&str>, Permission, &str); 16] = [
     (HOME, "Overview", None, Permission::ReadMessages, "M2.5 13.5v-5M6.2 13.5v-8M9.8 13.5v-6M13.5 13.5v-11"),
     (
         "/console/messages",
@@ -91,6 +91,14 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 14] = [
         Permission::ReadMessages,
         "M6.5 9.5 9.5 6.5M7 4.7l1.6-1.6a2.9 2.9 0 0 1 4.1 4.1L11.3 8.8M9 11.3l-1.6 1.6a2.9 2.9 0 0 1-4.1-4.1L4.7 7.2",
     ),
+    ("/console/templates", "Templates", None, Permission::ReadMessages, "M3 2.5h10v11H3zM5.5 5.5h5M5.5 8h5M5.5 10.5h3"),
+    (
+        "/console/test-bench",
+        "Test bench",
+        None,
+        Permission::SendTests,
+        "M6.2 2.5h3.6M7 2.5v4l-3.4 5.2a1.2 1.2 0 0 0 1 1.8h6.8a1.2 1.2 0 0 0 1-1.8L9 6.5v-4M5.4 9.5h5.2",
+    ),
     (
         "/console/users",
         "Users",
@@ -130,7 +138,7 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 14] = [
 ];
 
 /// What pages say when they come after a change, by the word in their address.
-const DONE: [(&str, &str); 18] = [
+const DONE: [(&str, &str); 20] = [
     ("paused", "It is paused: what waits of it stays, and so does what arrives. Messages expire all the same."),
     ("resumed", "It goes on: what was kept back is put into the queues within seconds."),
     ("cancelling", "It is being cancelled. You can leave this page."),
@@ -143,6 +151,8 @@ const DONE: [(&str, &str); 18] = [
     ("saved", "It is saved, and in effect within two seconds."),
     ("account-added", "The account is there. Enter at CleverTap what stands below."),
     ("passcode", "The passcode is changed."),
+    ("synced", "The lists were read from WhatsApp; how that went stands below."),
+    ("syncing", "The lists are being read; that takes a while, and goes on by itself."),
     ("role", "The role is changed."),
     ("signed-out", "They are signed out everywhere."),
     ("disabled", "They may not sign in any more."),

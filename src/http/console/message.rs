@@ -7,6 +7,7 @@ use actix_web::{
 use askama::Template;
 use serde::Deserialize;
 
+pub(super) use super::json::pretty;
 use super::{
     Frame, Trouble, Visitor,
     frame::{long_time, sentence},
@@ -44,7 +45,7 @@ struct Page {
 /// What changes while somebody looks.
 #[derive(Template)]
 #[template(path = "console/message_story.html")]
-struct Story {
+pub(super) struct Story {
     id: String,
     /// More will happen to it soon.
     open: bool,
@@ -137,7 +138,7 @@ pub(super) async fn resend(
     }
 }
 
-async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage) -> Result<Story, Trouble> {
+pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage) -> Result<Story, Trouble> {
     let whole = actor.may(Permission::ReadPersonal);
     let configuration: Configuration = parts.store.load_configuration().await?;
     let account = configuration.accounts.iter().find(|account| account.key == message.account);
@@ -185,7 +186,7 @@ fn line_part(actor: &Actor, line: Line) -> LinePart {
 }
 
 /// Whether it is worth looking again in a few seconds.
-fn is_open(message: &StoredMessage) -> bool {
+pub(super) fn is_open(message: &StoredMessage) -> bool {
     match message.state {
         SendState::Queued | SendState::Sending | SendState::Unknown => true,
         SendState::Submitted => {
@@ -193,10 +194,4 @@ fn is_open(message: &StoredMessage) -> bool {
         }
         SendState::Rejected | SendState::Expired | SendState::Cancelled => false,
     }
-}
-
-/// JSON in lines; what is none stays as it is.
-pub(super) fn pretty(text: &str) -> String {
-    let value: Result<serde_json::Value, _> = serde_json::from_str(text);
-    value.ok().and_then(|value| serde_json::to_string_pretty(&value).ok()).unwrap_or_else(|| text.to_owned())
 }

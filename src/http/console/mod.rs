@@ -12,6 +12,7 @@ mod accounts;
 mod alarms;
 mod assets;
 mod audit;
+mod bench_form;
 mod callback_event;
 mod callback_exchanges;
 mod callback_replay;
@@ -23,10 +24,12 @@ mod channel_check;
 mod chart;
 mod connection_form;
 mod connections;
+mod explanation;
 mod fields;
 mod frame;
 mod guard;
 mod inbound;
+mod json;
 mod kept;
 mod message;
 mod messages;
@@ -34,8 +37,11 @@ mod number_form;
 mod numbers;
 mod overview;
 mod persons;
+mod preview;
 mod sign_in;
 mod system;
+mod templates;
+mod test_bench;
 mod tokens;
 mod trouble;
 mod users;
@@ -96,6 +102,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/numbers/{digits}/hold", web::post().to(numbers::hold))
         .route("/numbers/{digits}/release", web::post().to(numbers::release))
         .route("/numbers/{digits}/check", web::post().to(channel_check::check_number))
+        .configure(templates::routes)
+        .configure(test_bench::routes)
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))
         .route("/users/{name}/role", web::post().to(users::change_role))

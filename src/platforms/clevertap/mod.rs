@@ -15,6 +15,7 @@ mod grouping;
 mod inbound;
 mod reply;
 mod request;
+mod sample;
 mod subscribe;
 mod templates;
 mod tolerant;
@@ -29,7 +30,7 @@ use crate::domain::{
     callback::{Event, EventKind, Renderings},
     campaign::Grouping,
     failure::{FailureReason, Refusal},
-    outbound::SendRequest,
+    outbound::{Content, SendRequest},
     phone::PhoneNumber,
     time::UnixMillis,
 };
@@ -56,6 +57,10 @@ impl Platform for CleverTap {
 
     fn parse_send(&self, _account: &Account, body: &[u8]) -> Result<SendRequest, Refusal> {
         request::read(body)
+    }
+
+    fn write_test(&self, from: &PhoneNumber, to: &str, content: &Content) -> String {
+        sample::write(from, to, content)
     }
 
     fn message_id_within(&self, body: &[u8]) -> Option<String> {

@@ -2,6 +2,7 @@
 //! bytes and our words. Hosts, credentials and signatures are the providers' own.
 
 pub mod errors;
+pub mod listing;
 pub mod media;
 pub mod numbers;
 pub mod send;

@@ -24,8 +24,9 @@ use crate::{
 
 /// Templates asked for at once. With carousels one takes some ten kilobytes.
 const TEMPLATES_PER_PAGE: usize = 100;
-/// What sending needs, and what a platform that imports templates wants to know besides.
-const TEMPLATE_FIELDS: &str = "id,name,language,status,category,components,parameter_format,message_send_ttl_seconds";
+/// What sending needs, and what a platform that imports templates, and the people who look at them, want to know besides.
+const TEMPLATE_FIELDS: &str = "id,name,language,status,category,components,parameter_format,message_send_ttl_seconds,\
+     quality_score,rejected_reason";
 const TEMPLATE_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A business account has at most 6,000 templates.
 const TEMPLATE_PAGES_MAX: usize = 100;

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Tables that have rows for each message, or for each thing that may happen to one.
-const LONG_TABLES: [&str; 11] = [
+const LONG_TABLES: [&str; 12] = [
     "outbound_messages",
     "message_keys",
     "provider_ids",
@@ -25,6 +25,7 @@ const LONG_TABLES: [&str; 11] = [
     "inbound_keys",
     "send_attempts",
     "earlier_sends",
+    "test_exchanges",
     "operator_notes",
     "unheard_messages",
     "callback_attempts",

@@ -25,10 +25,19 @@ pub(super) struct Landed {
 pub(super) async fn fly(parts: &SenderParts, sender: &Arc<Sender>, lease: &Lease, message: QueuedMessage) -> Landed {
     // The process may have slept since this message was released.
     let may_go = || lease.holds(Instant::now());
-    let Dispatched { finding, attempt, consequence, swapped } =
+    let Dispatched { finding, attempt, consequence, swapped, taped } =
         parts.dispatcher.dispatch(sender, &message, &may_go).await;
     if finding.may_have_gone() {
         parts.limits.sent(sender.key, &message, clock::now());
+    }
+    if !taped.is_empty()
+        && let Err(error) = parts.store.keep_test_exchanges(message.id, &taped).await
+    {
+        // Only whoever looks at the test misses it.
+        tracing::warn!(
+            message.id = %message.id, error = %crate::telemetry::Chain(&error),
+            "could not keep what was said about the test {}", message.id
+        );
     }
     let settlement = Settlement { message: message.id, epoch: lease.epoch, finding, attempt };
     loop {
