@@ -32,7 +32,7 @@ const NAME: &str = "bench";
 const PASSWORD: &str = "a password that only this bench knows";
 
 /// What is looked at: a name, and where it is. `{message}` is one that is stored.
-const PAGES: [(&str, &str); 18] = [
+const PAGES: [(&str, &str); 20] = [
     ("overview", "/console/overview"),
     ("overview, 30 days", "/console/overview?period=30d"),
     ("messages", "/console/messages"),
@@ -47,6 +47,8 @@ const PAGES: [(&str, &str); 18] = [
     ("a callback URL, its exchanges", "/console/callbacks/1/exchanges"),
     ("a callback URL", "/console/callbacks/1"),
     ("unknown and skipped", "/console/unrecognized"),
+    ("templates", "/console/templates"),
+    ("test bench", "/console/test-bench"),
     ("users", "/console/users"),
     ("tokens", "/console/tokens"),
     ("audit log", "/console/audit"),
