@@ -40,6 +40,7 @@ mod persons;
 mod preview;
 mod sign_in;
 mod system;
+mod template;
 mod templates;
 mod test_bench;
 mod tokens;
