@@ -167,6 +167,7 @@ fn retention(settings: &Settings) -> Vec<(&'static str, &'static str, Duration)>
         ("Statuses of messages that are not known here", "retention.parked_statuses", ages.parked_statuses),
         ("By which id WhatsApp knows a number", "retention.person_links", ages.person_links),
         ("Audit log, letters of alarms, erasures", "retention.audit", ages.audit),
+        ("Figures by the hour, of nobody", "retention.statistics", ages.statistics),
         ("By what repeats are recognised", "repeats.window", settings.repeats.window),
     ]
 }

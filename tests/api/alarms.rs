@@ -48,6 +48,8 @@ impl Operator {
         settings.alarms.from = "Bridge <wabridge@example.com>".to_owned();
         settings.alarms.to = vec!["ops@example.com".to_owned(), "night@example.com".to_owned()];
         settings.alarms.look_every = Duration::from_millis(50);
+        // How full this machine's disk is is its own affair.
+        settings.alarms.disk_free_min = 0;
         let taking = operator.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = webhook.0.accept().await {
