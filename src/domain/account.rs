@@ -63,9 +63,19 @@ pub struct AccountPolicy {
     /// When which messages wait; `None`: never.
     pub quiet_hours: Option<QuietHours>,
     pub subscribe_sync: SubscribeSync,
+    /// Templates that stand for others: the name that the platform sends, in small letters, and the one that is meant.
+    pub template_aliases: BTreeMap<String, String>,
 }
 
 impl AccountPolicy {
+    /// The template that is meant by a name.
+    pub fn template_meant<'a>(&'a self, name: &'a str) -> &'a str {
+        if self.template_aliases.is_empty() {
+            return name;
+        }
+        self.template_aliases.get(&name.trim().to_ascii_lowercase()).map_or(name, String::as_str)
+    }
+
     /// Whether messages of this category wait at this moment.
     pub fn is_quiet(&self, category: Category, now: UnixMillis) -> bool {
         self.quiet_hours.as_ref().is_some_and(|hours| hours.hold_back(category, self.zone(), now))
@@ -147,6 +157,7 @@ impl Default for AccountPolicy {
             inbound_button_type: TapType::default(),
             inbound_list_type: TapType::default(),
             callback_number: NumberSpelling::default(),
+            template_aliases: BTreeMap::new(),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     failure::{Refusal, RefusalKind},
     outbound::{Category, Location, MediaKind},
+    words::counted,
 };
 
 /// One approved (or not) translation of a template, as its provider lists it.
@@ -38,6 +39,54 @@ impl Template {
         let bodies = std::iter::once(&components.body).chain(cards.iter().map(|card| &card.body));
         let texts = headers.filter_map(TemplateHeader::text).chain(bodies);
         texts.flat_map(|text| &text.variables).any(|variable| matches!(variable, Variable::Name(_)))
+    }
+}
+
+impl TemplateComponents {
+    /// What a request must bring for them, in words: two templates with the same words can be filled by the same requests.
+    pub fn shape(&self) -> String {
+        let header = match &self.header {
+            None => "no header".to_owned(),
+            Some(TemplateHeader::Text(text)) => format!("a text header with {}", variables(text)),
+            Some(TemplateHeader::Media(MediaKind::Image)) => "an image header".to_owned(),
+            Some(TemplateHeader::Media(MediaKind::Video)) => "a video header".to_owned(),
+            Some(TemplateHeader::Media(MediaKind::Audio)) => "an audio header".to_owned(),
+            Some(TemplateHeader::Media(MediaKind::Document)) => "a document header".to_owned(),
+            Some(TemplateHeader::Location) => "a location header".to_owned(),
+            Some(TemplateHeader::Other(word)) => format!("a header of kind {word}"),
+        };
+        let buttons: Vec<&str> = self.buttons.iter().map(|button| button.kind.word()).collect();
+        let buttons =
+            if buttons.is_empty() { "no buttons".to_owned() } else { format!("buttons {}", buttons.join(", ")) };
+        let mut shape = format!("{header}, {} in the body, {buttons}", variables(&self.body));
+        for card in self.carousel.as_deref().unwrap_or_default() {
+            let card = Self {
+                header: card.header.clone(),
+                body: card.body.clone(),
+                buttons: card.buttons.clone(),
+                ..Self::default()
+            };
+            shape = format!("{shape}; a card with {}", card.shape());
+        }
+        if self.limited_time_offer.is_some() { format!("{shape}; an offer that ends") } else { shape }
+    }
+}
+
+fn variables(text: &TemplateText) -> String {
+    counted(text.variables.len() as u64, "variable", "variables")
+}
+
+impl TemplateButtonKind {
+    fn word(&self) -> &str {
+        match self {
+            Self::DynamicUrl { .. } => "URL with a variable",
+            Self::StaticUrl { .. } => "URL",
+            Self::CallPhone { .. } => "call",
+            Self::QuickReply => "quick reply",
+            Self::CopyCode => "copy code",
+            Self::OneTimePassword => "one-time password",
+            Self::Other { word } => word,
+        }
     }
 }
 
@@ -292,6 +341,9 @@ pub enum TemplateButtonKind {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TemplateContent {
     pub name: String,
+    /// The name that the platform sent, when the account has another template stand for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_for: Option<String>,
     /// As asked for, in the platform's spelling.
     pub language: String,
     pub header: Option<HeaderContent>,

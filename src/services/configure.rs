@@ -8,11 +8,14 @@
 //! What a form shows has a version, which follows from the content alone: whoever sends it back is refused when somebody
 //! else changed the thing meanwhile.
 
+mod aliases;
 mod blanking;
 mod decide;
 mod patch;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret as _, SecretBox};
 use serde_json::{Map, Value};
@@ -53,7 +56,7 @@ pub struct Seen {
     /// Keys and values as in the apply file, defaults filled in. A number has its account under `account`.
     pub fields: Map<String, Value>,
     /// The secrets that are set, each with what may be told of it: `set`, how many there are, or a URL's beginning.
-    pub secrets: std::collections::BTreeMap<String, String>,
+    pub secrets: BTreeMap<String, String>,
     /// To be given back with a change.
     pub version: String,
 }
@@ -119,7 +122,12 @@ impl Configuring {
         require(actor, Permission::ManageConfiguration)?;
         let (http_allowed, now) = (self.http_allowed, clock::now());
         let version_of = |fields: &Table| self.version(fields);
-        let rules = decide::Rules { http_allowed, now, version_of: &version_of };
+        // Only aliases are held against them.
+        let templates = match patch.contains_key("template_aliases") {
+            true => self.store.load_templates().await?,
+            false => BTreeMap::new(),
+        };
+        let rules = decide::Rules { http_allowed, now, version_of: &version_of, templates: &templates };
         let decided = self.store.change_configuration(|stored| {
             let decided = decide::decide(stored, target, patch, &rules)?;
             let (records, told) = decided.with_audit(actor);

@@ -309,6 +309,8 @@ impl Dispatcher {
             Some((name, language)) => (name.as_str(), language.as_str()),
             None => (content.name.as_str(), content.language.as_str()),
         };
+        // It may have got an alias since it was accepted.
+        let name = account.policy.template_meant(name);
         let templates = self.directory.templates(sender);
         let resolved = resolve(&templates, name, language).map_err(|unresolved| match unresolved {
             // It was approved when it was accepted. A pause ends by itself.

@@ -37,7 +37,8 @@ pub async fn find(store: &Store, configuration: &Configuration, id: &str) -> Res
     Ok(if accounts.is_empty() { vec![] } else { store.messages_by_platform_id(&accounts, id).await? })
 }
 
-/// Whether the platform shows another text than the template, as it is listed now, has.
+/// Whether another template stands for the one that the platform asked for, and whether the platform shows another text than
+/// the template, as it is listed now, has.
 pub async fn rendering_note(
     store: &Store,
     configuration: &Configuration,
@@ -51,11 +52,21 @@ pub async fn rendering_note(
     let Some(platform) = platforms::find(&account.platform) else { return Ok(None) };
     let Ok(request) = platform.parse_send(account, message.request.as_bytes()) else { return Ok(None) };
     let Content::Template(content) = request.content else { return Ok(None) };
+    let asked_for = content.asked_for.as_deref().unwrap_or(&content.name);
+    let alias = account.policy.template_meant(name);
+    let stands = [name.as_str(), alias].into_iter().find(|used| !used.eq_ignore_ascii_case(asked_for));
+    let stands = stands.map(|used| {
+        format!(
+            "the platform asked for template {asked_for}, and {used} stands for it (template_aliases of the account)"
+        )
+    });
     let mut lists = store.load_templates().await?;
     let templates = lists.remove(&owner_of(sender)).unwrap_or_default();
-    let Ok(resolved) = resolve(&templates, name, language) else { return Ok(None) };
+    let Ok(resolved) = resolve(&templates, alias, language) else { return Ok(stands) };
     let parting = differs(resolved.template, &content);
-    Ok(parting.map(|parting| format!("the text of the message is not the template's: {parting}")))
+    let parting = parting.map(|parting| format!("the text of the message is not the template's: {parting}"));
+    let notes: Vec<String> = stands.into_iter().chain(parting).collect();
+    Ok(Some(notes.join("; ")).filter(|notes| !notes.is_empty()))
 }
 
 /// Whether a callback URL is told of an event.

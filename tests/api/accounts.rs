@@ -283,6 +283,25 @@ async fn programs_add_and_change_accounts_by_the_same_rules(database: Database) 
     app.leave().await;
 }
 
+async fn a_message_for_a_template_that_was_replaced_goes_out_with_the_one_that_stands_for_it(database: Database) {
+    let app = TestApp::start_with(database, |options| {
+        options.account = "template_aliases = { Order_Gone = \"order_update\" }".to_owned();
+    })
+    .await;
+    let asha = app.first_owner().await;
+    let message = Message::template(&person(1), "order_gone", "en").values(&["Asha", "A-17"]);
+
+    app.accept(&message).await;
+    app.settled().await;
+
+    let stored = app.stored(&message).await;
+    assert_eq!(stored.template, Some(("order_update".to_owned(), "en".to_owned())));
+    assert_eq!(app.simulator.sends(None)[0].body["template"]["name"], "order_update");
+    let story = asha.get(&format!("/console/messages/{}", stored.id)).await.text;
+    assert!(story.contains("asked for template order_gone, and order_update stands for it"), "{story}");
+    app.leave().await;
+}
+
 on_each_database!(
     a_form_shows_what_is_stored_and_changes_only_what_was_changed,
     each_role_sees_accounts_and_only_some_change_them,
@@ -290,4 +309,5 @@ on_each_database!(
     an_old_passcode_opens_until_its_time_is_over,
     a_test_callback_shows_what_goes_out_and_what_comes_back,
     programs_add_and_change_accounts_by_the_same_rules,
+    a_message_for_a_template_that_was_replaced_goes_out_with_the_one_that_stands_for_it,
 );

@@ -76,6 +76,8 @@ pub struct AccountSettings {
     /// enabled, path, type and base_url.
     #[schema(value_type = Option<Object>)]
     subscribe_sync: Option<Value>,
+    /// The names of templates that the platform sends, and of those that stand for them.
+    template_aliases: Option<BTreeMap<String, Option<String>>>,
     inbound_file_type: Option<String>,
     inbound_audio_type: Option<String>,
     inbound_button_type: Option<String>,

@@ -100,6 +100,7 @@ fn patch(entered: &Entered, seen: &Seen) -> Patch {
     if !entered.has("subscribe_sync.enabled") {
         patch.insert("subscribe_sync".to_owned(), Value::Null);
     }
+    patch.insert(ALIASES.to_owned(), aliases_of(entered.text(ALIASES), seen).into());
     if patch.get(HEADERS).is_some_and(Value::is_array) {
         patch.insert(HEADERS.to_owned(), headers_of(entered.text(HEADERS), seen).into());
     }
@@ -116,11 +117,23 @@ fn headers_of(lines: &str, seen: &Seen) -> Map<String, Value> {
     headers
 }
 
+/// Lines `old = new` in the place of all aliases that there are.
+fn aliases_of(lines: &str, seen: &Seen) -> Map<String, Value> {
+    let known = seen.fields.get(ALIASES).and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut aliases: Map<String, Value> = known.into_iter().map(|(old, _)| (old, Value::Null)).collect();
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (old, new) = line.split_once('=').unwrap_or((line, ""));
+        aliases.insert(old.trim().to_ascii_lowercase(), json!(new.trim()));
+    }
+    aliases
+}
+
 fn header_names(seen: &Seen) -> impl Iterator<Item = &str> {
     seen.secrets.keys().filter_map(|key| key.strip_prefix("headers."))
 }
 
 const HEADERS: &str = "headers";
+const ALIASES: &str = "template_aliases";
 
 async fn render(
     request: &HttpRequest,
@@ -200,7 +213,7 @@ const NUMBERS: &[(&str, &str)] =
     &[("digits", "digits"), ("plus", "plus: with +"), ("national", "national: without the country code")];
 
 fn sections() -> Vec<Section> {
-    vec![about(), callers(), sending(), waiting(), checking(), telling()]
+    vec![about(), callers(), sending(), waiting(), checking(), aliases(), telling()]
 }
 
 fn about() -> Section {
@@ -293,6 +306,19 @@ fn checking() -> Section {
             Field::new("silent_messages", "When nothing more is heard of a message", Input::Choice(ON_SILENCE)),
             Field::new("rendered_body", "When CleverTap’s text is not the template’s", Input::Choice(ON_BODY)),
             Field::new("forbidden_white_space", "Line breaks and tabs in parameters", Input::Choice(ON_WHITE_SPACE)),
+        ],
+    }
+}
+
+fn aliases() -> Section {
+    Section {
+        heading: "Template aliases",
+        text: "A message for the old template is filled into the new one, also when it waits already. Both must have the same shape: \
+               header, variables, buttons.",
+        fields: vec![
+            Field::new(ALIASES, "Old = new", Input::List)
+                .placeholder("order_update = order_update_v2")
+                .hint("One a line, by their names at WhatsApp. Default: none."),
         ],
     }
 }

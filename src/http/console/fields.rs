@@ -161,8 +161,18 @@ impl Filled {
     /// What is wrong where no field of the form shows it.
     pub(super) fn elsewhere<'a>(&'a self, fields: impl IntoIterator<Item = &'a Field>) -> Vec<String> {
         let shown: Vec<&str> = fields.into_iter().map(|field| field.name.as_str()).collect();
-        let others = self.problems.iter().filter(|(field, _)| !shown.contains(&field.as_str()));
+        let is_shown = |field: &str| shown.iter().any(|name| is_about(field, name));
+        let others = self.problems.iter().filter(|(field, _)| !is_shown(field));
         others.map(|(field, message)| format!("{field}: {message}")).collect()
+    }
+
+    fn wrong(&self, field: &Field) -> Option<String> {
+        let own = self.problems.iter().filter(|(problem, _)| is_about(problem, &field.name));
+        let told = own.map(|(problem, message)| match problem.strip_prefix(&format!("{}.", field.name)) {
+            Some(below) => format!("{below}: {message}"),
+            None => message.clone(),
+        });
+        Some(told.collect::<Vec<_>>().join(" ")).filter(|told| !told.is_empty())
     }
 
     pub(super) fn is_wrong(&self) -> bool {
@@ -248,9 +258,14 @@ impl Filled {
             on: self.is_ticked(&field.name, "true"),
             choices: choices.iter().map(|(value, name)| Choice { value, name, chosen: chosen(value) }).collect(),
             may_go: set.is_some() && !field.required,
-            wrong: self.problems.get(&field.name).cloned(),
+            wrong: self.wrong(field),
         }
     }
+}
+
+/// A problem of what stands in a field's table is the field's, too.
+fn is_about(problem: &str, field: &str) -> bool {
+    problem.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 fn shown(value: &Value) -> String {
@@ -258,7 +273,10 @@ fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join("\n"),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::Null | Value::Object(_) => String::new(),
+        Value::Object(below) => {
+            below.iter().map(|(key, value)| format!("{key} = {}", shown(value))).collect::<Vec<_>>().join("\n")
+        }
+        Value::Null => String::new(),
     }
 }
 

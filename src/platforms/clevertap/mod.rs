@@ -55,8 +55,8 @@ impl Platform for CleverTap {
         credentials::ways(account)
     }
 
-    fn parse_send(&self, _account: &Account, body: &[u8]) -> Result<SendRequest, Refusal> {
-        request::read(body)
+    fn parse_send(&self, account: &Account, body: &[u8]) -> Result<SendRequest, Refusal> {
+        request::read(body).map(|request| with_aliases(account, request))
     }
 
     fn write_test(&self, from: &PhoneNumber, to: &str, content: &Content) -> String {
@@ -115,6 +115,18 @@ impl Platform for CleverTap {
             Err(refusal) => reply::no_templates(refusal),
         }
     }
+}
+
+/// The template that the account has stand for the one that was asked for.
+fn with_aliases(account: &Account, mut request: SendRequest) -> SendRequest {
+    if let Content::Template(content) = &mut request.content {
+        let meant = account.policy.template_meant(&content.name);
+        if meant != content.name {
+            let meant = meant.to_owned();
+            content.asked_for = Some(std::mem::replace(&mut content.name, meant));
+        }
+    }
+    request
 }
 
 /// CleverTap's checks and tests carry an id of zeros, `0|0|0|0` or one part more. So does every other check,

@@ -1,6 +1,6 @@
 //! Accounts in the apply file: what a customer wants to happen. Pure.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use humantime_serde::re::humantime;
 
@@ -23,6 +23,10 @@ use crate::{
 
 /// A message that may wait for longer is not worth keeping.
 const EXPIRE_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// More than that is no change of a few templates but another list.
+const ALIASES_MAX: usize = 100;
+const TEMPLATE_NAME_CHARS_MAX: usize = 512;
 
 pub(super) fn parse_account(mut section: Section<'_>, surroundings: &Surroundings<'_>, file: &mut ApplyFile) {
     let line = section.line();
@@ -100,6 +104,7 @@ fn parse_policy(section: &mut Section<'_>, platform: &str, surroundings: &Surrou
         inbound_list_type: word(section, "inbound_list_type", "button or text").unwrap_or(defaults.inbound_list_type),
         callback_number: word(section, "callback_number", "digits, plus or national")
             .unwrap_or(defaults.callback_number),
+        template_aliases: section.table("template_aliases").map(parse_aliases).unwrap_or_default(),
     }
 }
 
@@ -113,6 +118,42 @@ fn parse_expire_after(mut section: Section<'_>) -> ExpireAfter {
     };
     section.finish();
     expire_after
+}
+
+/// The name that the platform sends, and that of the template that stands for it. No chains: nobody would see where one ends.
+fn parse_aliases(mut section: Section<'_>) -> BTreeMap<String, String> {
+    let texts = section.free_texts();
+    if texts.len() > ALIASES_MAX {
+        section.problem(
+            section.offset,
+            "*",
+            format!("has more than {ALIASES_MAX} aliases: remove those that are not sent any more"),
+        );
+    }
+    let olds: Vec<String> = texts.iter().map(|(old, _)| old.to_ascii_lowercase()).collect();
+    let mut aliases = BTreeMap::new();
+    for (old, text) in texts {
+        let Some(Text { value, offset }) = text else { continue };
+        let (lower, new) = (old.to_ascii_lowercase(), value.trim().to_owned());
+        let wrong = if !is_template_name(&old) || !is_template_name(&new) {
+            Some("must be two names of templates: letters, digits and underscores")
+        } else if olds.contains(&new.to_ascii_lowercase()) {
+            Some("must be a template that has no alias itself")
+        } else if aliases.insert(lower, new).is_some() {
+            Some("stands here twice, in another spelling: remove one")
+        } else {
+            None
+        };
+        if let Some(message) = wrong {
+            section.problem(offset, &old, message);
+        }
+    }
+    aliases
+}
+
+fn is_template_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    (1..=TEMPLATE_NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 /// It becomes a part of a host's name.

@@ -1,11 +1,13 @@
 //! Whether a change can be made, and what it writes. Pure: what is stored and the patch in, records or problems out.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
-use super::{Patch, Subject, blanking, missing, patch};
+use super::{Patch, Subject, aliases, blanking, missing, patch};
 use crate::{
-    domain::{operator::Actor, phone::PhoneNumber, time::UnixMillis},
+    domain::{operator::Actor, phone::PhoneNumber, template::Template, time::UnixMillis},
     services::{
         apply::{self, ApplyFile, Change, Surroundings},
         operators::{FieldProblem, Refusal},
@@ -13,6 +15,7 @@ use crate::{
     store::{
         audit::AuditEntry,
         configuration::{Configuration, ConfigurationRecords},
+        templates::TemplateOwner,
     },
 };
 
@@ -82,6 +85,8 @@ pub(super) struct Rules<'a> {
     pub(super) http_allowed: bool,
     pub(super) now: UnixMillis,
     pub(super) version_of: &'a dyn Fn(&Table) -> String,
+    /// What aliases are held against.
+    pub(super) templates: &'a BTreeMap<TemplateOwner, Vec<Template>>,
 }
 
 /// A change that can be made.
@@ -129,6 +134,9 @@ pub(super) fn decide(
     }
     let (file, found) = read(stored, kind, wanted, rules.http_allowed);
     problems.extend(found);
+    if let Some(account) = file.accounts.first() {
+        problems.extend(aliases::problems(stored, &account.what, rules.templates));
+    }
     problems.sort();
     problems.dedup();
     let subject = subject.filter(|_| problems.is_empty());

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         operator::{Actor, Role, Via},
         phone::PhoneNumber,
+        template::{ListedTemplate, Template, TemplateCategory, TemplateComponents, TemplateStatus, TemplateText},
         time::UnixMillis,
     },
     services::operators::{FieldProblem, Refusal},
@@ -270,6 +271,61 @@ async fn an_old_passcode_is_forgotten_by_the_next_change_after_its_end() {
 
         let stored = stage.store.load_configuration().await.expect("readable");
         assert!(stored.account("acme").expect("stored").credentials.old_passcodes.is_none());
+    })
+    .await;
+}
+
+fn listed(name: &str, language: &str, body: &str) -> ListedTemplate {
+    ListedTemplate {
+        template: Template {
+            provider_id: format!("{name}-{language}"),
+            name: name.to_owned(),
+            language: language.to_owned(),
+            status: TemplateStatus::Approved,
+            category: TemplateCategory::Utility,
+            components: TemplateComponents {
+                body: TemplateText::parse(body.to_owned()),
+                ..TemplateComponents::default()
+            },
+            time_to_live_s: None,
+        },
+        listing: "{}".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_template_stands_for_another_of_the_same_shape_only() {
+    on_each_database(|store| async move {
+        let stage = Stage::configured(store).await;
+        let stored = stage.store.load_configuration().await.expect("readable");
+        let owner = crate::services::directory::owner_of(&stored.senders[0]);
+        let list = [
+            listed("old", "en", "Hi {{1}}"),
+            listed("old", "hi", "Hi {{1}}"),
+            listed("new", "en", "Hello {{1}}!"),
+            listed("new", "hi", "Hello {{1}}!"),
+            listed("longer", "en", "Hello {{1}} and {{2}}"),
+            listed("english", "en", "Hello {{1}}"),
+        ];
+        stage.store.replace_templates(&owner, None, &list, UnixMillis(1)).await.expect("stored");
+
+        for (new, said) in [
+            ("longer", "1 variable in the body"),
+            ("english", "is not: add that translation"),
+            ("nowhere", "no such template"),
+        ] {
+            let subject = acme();
+            let refused = stage.change(&subject, json!({"template_aliases": {"Old": new}})).await;
+            let found = problems(refused);
+            assert!(found["template_aliases.old"].contains(said), "{found:?}");
+        }
+        let chain = stage.change(&acme(), json!({"template_aliases": {"old": "new", "new": "english"}})).await;
+        assert!(problems(chain)["template_aliases.old"].contains("no alias itself"));
+        stage.change(&acme(), json!({"template_aliases": {"Old": "new", "gone": "new"}})).await.expect("both fit");
+
+        let stored = stage.store.load_configuration().await.expect("readable");
+        let policy = &stored.account("acme").expect("stored").policy;
+        assert_eq!((policy.template_meant(" OLD"), policy.template_meant("other")), ("new", "other"));
     })
     .await;
 }
