@@ -309,6 +309,7 @@ fn content(template: &Template, given: &TestContent) -> TemplateContent {
     });
     TemplateContent {
         name: template.name.clone(),
+        asked_for: None,
         language: template.language.clone(),
         header: header(parts.header.as_ref(), given.header.as_ref()),
         body: given.body.clone(),

@@ -181,6 +181,7 @@ pub(super) fn content(template: &Template, values: &Values) -> Result<TemplateCo
     let reader = Reader { values, prefix: String::new() };
     Ok(TemplateContent {
         name: template.name.clone(),
+        asked_for: None,
         language: template.language.clone(),
         header: parts.header.as_ref().and_then(|header| reader.header(header)),
         body: reader.texts("body_", &parts.body),

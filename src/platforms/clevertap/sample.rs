@@ -193,6 +193,7 @@ mod tests {
         ] {
             let content = Content::Template(TemplateContent {
                 name: "offer".to_owned(),
+                asked_for: None,
                 language: "en".to_owned(),
                 header: header.clone(),
                 body: vec!["Asha".to_owned(), "20%".to_owned()],

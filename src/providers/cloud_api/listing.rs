@@ -35,6 +35,7 @@ pub fn read_listing(template: &Template, listing: &str) -> TemplateListing {
         rejected_reason: entry.get("rejected_reason").and_then(word).filter(|reason| reason != "NONE"),
         examples: TemplateContent {
             name: template.name.clone(),
+            asked_for: None,
             language: template.language.clone(),
             header: header(parts.header.as_ref(), components),
             body: body(&parts.body, components),
