@@ -83,6 +83,10 @@ impl World {
         write(&folder, "wabridge.toml", &text)?;
 
         let simulator = Simulator::start(simulator_settings(messages, messages_per_second)?).await?;
+        // As Meta gives to a number that may send more than 80 a second.
+        if let serde_json::Value::Object(fields) = serde_json::json!({"throughput": {"level": "HIGH"}}) {
+            simulator.handle().change_node(PHONE_NUMBER_ID, fields);
+        }
         let configuration = configuration_text(simulator.url(), messages_per_second);
         write(&folder, "apply.toml", &configuration)?;
         configure(&settings, &configuration).await?;

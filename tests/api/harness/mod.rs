@@ -112,7 +112,9 @@ impl TestApp {
             configuration: String::new(),
         };
         app.configuration = options.configuration().replace("{simulator}", app.stand.url());
-        app.apply(&app.configuration).await;
+        if !options.unconfigured {
+            app.apply(&app.configuration).await;
+        }
         if options.as_process {
             app.start_process().await;
         } else {
@@ -124,7 +126,7 @@ impl TestApp {
         app
     }
 
-    async fn knows_templates(&self) -> bool {
+    pub(crate) async fn knows_templates(&self) -> bool {
         match &self.bridge {
             Bridge::Here(app) => {
                 let snapshot = app.directory.snapshot();

@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) as_process: bool,
     /// Let no other scenario run meanwhile: for what is measured.
     pub(crate) alone: bool,
+    /// Begin with an empty database: no connection, no account, no number.
+    pub(crate) unconfigured: bool,
     /// Do not wait for the list of templates.
     pub(crate) without_templates: bool,
 }
@@ -49,6 +51,7 @@ impl Options {
             more: String::new(),
             as_process: false,
             alone: false,
+            unconfigured: false,
             without_templates: false,
         }
     }
