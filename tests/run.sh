@@ -93,6 +93,18 @@ stop_postgres() {
     (cd / && as_server rm -rf "$folder")
 }
 
+# The program that holds the API against its document, in a folder of its own.
+install_schemathesis() {
+    local python
+    python=$(command -v python3) || give_up "Python 3 is needed and not here, for the test of the API's document"
+    say "installing schemathesis into $1"
+    "$python" -m venv "$1" 2>/dev/null || { is_debian && install_packages python3-venv && "$python" -m venv "$1"; } ||
+        give_up "python3 -m venv does not work here; install schemathesis $schemathesis, or set WABRIDGE_SCHEMATHESIS to it"
+    "$1/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$schemathesis" >&2 ||
+        give_up "schemathesis $schemathesis could not be installed with pip"
+}
+schemathesis=4.32.5
+
 command -v cargo >/dev/null || give_up "Rust is needed and not here: see https://rustup.rs"
 if [ -z "${WABRIDGE_TEST_POSTGRES:-}" ]; then
     postgres=$(find_postgres)
@@ -110,6 +122,17 @@ case " $* " in
 esac
 if [ -n "$wants_browser" ] && ! command -v chromedriver >/dev/null; then
     install_chromium
+fi
+# It is a test among those of the API.
+case " $* " in
+    *" --test "*) [[ " $* " == *" api "* ]] && wants_schemathesis=yes || wants_schemathesis= ;;
+    *" --lib "*) wants_schemathesis= ;;
+    *) wants_schemathesis=yes ;;
+esac
+if [ -n "$wants_schemathesis" ] && [ -z "${WABRIDGE_SCHEMATHESIS:-}" ]; then
+    tools=$(realpath -m "${CARGO_TARGET_DIR:-target}")/schemathesis-$schemathesis
+    [ -x "$tools/bin/schemathesis" ] || install_schemathesis "$tools"
+    export WABRIDGE_SCHEMATHESIS=$tools/bin/schemathesis
 fi
 cargo test --workspace "$@" </dev/null
 # The test of the fault checker needs a program that is broken: a build of its own, for whoever runs everything.

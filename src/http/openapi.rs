@@ -242,6 +242,17 @@ pub fn render() -> String {
     text
 }
 
+/// Every path, with the methods that it knows.
+pub fn methods() -> Vec<(String, String)> {
+    let of = |item: utoipa::openapi::PathItem| {
+        let known =
+            [("GET", item.get), ("POST", item.post), ("PUT", item.put), ("PATCH", item.patch), ("DELETE", item.delete)];
+        let known: Vec<_> = known.into_iter().filter_map(|(method, operation)| operation.map(|_| method)).collect();
+        known.join(", ")
+    };
+    Document::openapi().paths.paths.into_iter().map(|(path, item)| (path, of(item))).collect()
+}
+
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", tag = "operation", operation_id = "openapi", responses((status = 200, description = "OpenAPI 3.1")))]
 pub async fn document() -> HttpResponse {

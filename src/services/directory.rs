@@ -129,6 +129,20 @@ impl Snapshot {
         ending.next().filter(|_| ending.next().is_none())
     }
 
+    /// The ids of all accounts, for people to choose from.
+    pub fn account_ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.accounts().map(|account| account.id.clone()).collect();
+        ids.sort();
+        ids
+    }
+
+    /// All business numbers, with a plus sign, for people to choose from.
+    pub fn business_numbers(&self) -> Vec<String> {
+        let mut numbers: Vec<String> = self.senders().map(|sender| sender.number.as_e164().to_owned()).collect();
+        numbers.sort();
+        numbers
+    }
+
     pub fn senders_of(&self, account: AccountKey) -> &[Arc<Sender>] {
         self.senders_of_account.get(&account).map_or(&[], Vec::as_slice)
     }

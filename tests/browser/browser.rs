@@ -18,7 +18,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::harness::PATIENCE;
+use crate::harness::{PASSWORD, PATIENCE, TestApp};
 
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const AXE: &str = include_str!("axe/axe.min.js");
@@ -47,6 +47,17 @@ impl Browser {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let client = builder.capabilities(capabilities).connect(&url).await.expect("Chromium starts");
         Self { client, shape, driver, _profile: profile }
+    }
+
+    /// As the first owner, whom the scenario has made.
+    pub(crate) async fn signed_in(app: &TestApp, shape: Shape) -> Self {
+        let browser = Self::start(shape).await;
+        browser.open(&app.at("/console/sign-in")).await;
+        browser.fill("name", "asha").await;
+        browser.fill("password", PASSWORD).await;
+        browser.press("Sign in").await;
+        browser.until("it is inside", "return document.querySelector('.nav') !== null").await;
+        browser
     }
 
     pub(crate) async fn open(&self, url: &str) {

@@ -4,7 +4,7 @@ use wabridge::simulator::{CallbackRule, Endpoint};
 
 use super::{
     browser::{Browser, Shape},
-    harness::{Database, Message, PASSWORD, TestApp, person},
+    harness::{Database, Message, TestApp, person},
 };
 
 fn refusing(status: u16, body_contains: Option<String>) -> CallbackRule {
@@ -25,22 +25,12 @@ async fn a_bad_day(app: &TestApp) -> Vec<Message> {
     messages
 }
 
-async fn signed_in(app: &TestApp, shape: Shape) -> Browser {
-    let browser = Browser::start(shape).await;
-    browser.open(&app.at("/console/sign-in")).await;
-    browser.fill("name", "asha").await;
-    browser.fill("password", PASSWORD).await;
-    browser.press("Sign in").await;
-    browser.until("it is inside", "return document.querySelector('.nav') !== null").await;
-    browser
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_callback_url_is_found_and_told_again() {
     let app = TestApp::start(Database::sqlite().await).await;
     app.first_owner().await;
     let messages = a_bad_day(&app).await;
-    let browser = signed_in(&app, Shape::Desk).await;
+    let browser = Browser::signed_in(&app, Shape::Desk).await;
 
     browser.open(&app.at("/console/messages")).await;
     browser.until_badge("1").await;
@@ -84,7 +74,7 @@ async fn the_pages_of_callbacks_are_readable_by_everybody_and_fit_on_a_phone() {
     let dead = asha.get(&format!("/console/callbacks/{url}/events?state=dead")).await;
     let event = dead.between("data-row href=\"", "\"");
     for shape in [Shape::Desk, Shape::Dark, Shape::Phone] {
-        let browser = signed_in(&app, shape).await;
+        let browser = Browser::signed_in(&app, shape).await;
         for (name, path) in [
             ("callbacks", "/console/callbacks"),
             ("callbacks-url", &format!("/console/callbacks/{url}")),

@@ -4,7 +4,7 @@ use wabridge::simulator::{CallbackRule, Endpoint, Inbound, InboundContent, Inbou
 
 use super::{
     browser::{Browser, Shape},
-    harness::{Database, Message, NUMBER_ID, PASSWORD, TestApp, person},
+    harness::{Database, Message, NUMBER_ID, TestApp, person},
 };
 
 fn say(app: &TestApp, from: usize, content: InboundContent, context_wamid: Option<String>) {
@@ -45,22 +45,12 @@ async fn a_lively_day(app: &TestApp) {
     app.until("files are copied", async || app.store.count_media().await.expect("countable").stored == 3).await;
 }
 
-async fn signed_in(app: &TestApp, shape: Shape) -> Browser {
-    let browser = Browser::start(shape).await;
-    browser.open(&app.at("/console/sign-in")).await;
-    browser.fill("name", "asha").await;
-    browser.fill("password", PASSWORD).await;
-    browser.press("Sign in").await;
-    browser.until("it is inside", "return document.querySelector('.nav') !== null").await;
-    browser
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn somebody_who_asks_is_found_handed_over_and_erased() {
     let app = TestApp::start(Database::sqlite().await).await;
     app.first_owner().await;
     a_lively_day(&app).await;
-    let browser = signed_in(&app, Shape::Desk).await;
+    let browser = Browser::signed_in(&app, Shape::Desk).await;
 
     browser.follow("Inbound").await;
     browser.until_path("/console/inbound").await;
@@ -106,7 +96,7 @@ async fn every_page_is_fine(shape: Shape) {
     .await;
     let asha = app.first_owner().await;
     a_lively_day(&app).await;
-    let browser = signed_in(&app, shape).await;
+    let browser = Browser::signed_in(&app, shape).await;
     asha.post("/console/alarms/test", &[]).await;
     for (name, path) in [
         ("inbound", "/console/inbound"),

@@ -2,20 +2,10 @@
 
 use super::{
     browser::{Browser, Shape},
-    harness::{Database, Message, PASSWORD, TestApp, person},
+    harness::{Database, Message, TestApp, person},
 };
 
 const ORDER_UPDATE: &str = "/console/templates/meta-main/200000000000001/order_update/en";
-
-async fn signed_in(app: &TestApp, shape: Shape) -> Browser {
-    let browser = Browser::start(shape).await;
-    browser.open(&app.at("/console/sign-in")).await;
-    browser.fill("name", "asha").await;
-    browser.fill("password", PASSWORD).await;
-    browser.press("Sign in").await;
-    browser.until("it is inside", "return document.querySelector('.nav') !== null").await;
-    browser
-}
 
 /// What CleverTap has is another text, and once too little.
 async fn a_template_that_drifted(app: &TestApp) {
@@ -31,7 +21,7 @@ async fn a_test_is_filled_in_sent_and_followed(shape: Shape) {
     let app = TestApp::start(Database::sqlite().await).await;
     app.first_owner().await;
     a_template_that_drifted(&app).await;
-    let browser = signed_in(&app, shape).await;
+    let browser = Browser::signed_in(&app, shape).await;
 
     browser.open(&app.at("/console/templates")).await;
     browser.until("they are listed", "return document.querySelectorAll('[data-row]').length === 19").await;

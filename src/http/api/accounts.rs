@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Caller, problem::Problem};
+use super::{Body, Caller, problem::Problem};
 use crate::{
     domain::{callback::EventKind, phone::PhoneNumber},
     http::Parts,
@@ -288,7 +288,7 @@ pub async fn rotate_passcode(
     parts: Data<Parts>,
     caller: Caller,
     id: Path<String>,
-    body: Json<PasscodeRequest>,
+    body: Body<PasscodeRequest>,
 ) -> Result<Json<RotatedPasscode>, Problem> {
     let read = |text: &str| {
         let wrong = || Problem::of_field("keep_old", "keep_old is a time like 1h or 7days");
@@ -318,7 +318,7 @@ pub async fn test_callback(
     parts: Data<Parts>,
     caller: Caller,
     id: Path<String>,
-    body: Json<CallbackTestRequest>,
+    body: Body<CallbackTestRequest>,
 ) -> Result<Json<CallbackTest>, Problem> {
     let kinds = [EventKind::Status, EventKind::Inbound];
     let kind = kinds.into_iter().find(|kind| kind.as_str() == body.kind);

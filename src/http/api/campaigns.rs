@@ -10,7 +10,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Caller, account_named, messages::time, problem::Problem};
+use super::{Body, Caller, account_named, messages::time, problem::Problem};
 use crate::{
     clock,
     domain::{
@@ -382,7 +382,7 @@ pub async fn pause(
     parts: Data<Parts>,
     caller: Caller,
     place: Place,
-    body: Json<PauseRequest>,
+    body: Body<PauseRequest>,
 ) -> Result<Json<CampaignState>, Problem> {
     let (account, name) = shared::known(&parts, &place)?;
     parts.campaigns.pause(&caller.0, &account, &name, &body.reason).await?;
@@ -432,7 +432,7 @@ pub async fn cancel(
     parts: Data<Parts>,
     caller: Caller,
     place: Place,
-    body: Json<CancelRequest>,
+    body: Body<CancelRequest>,
 ) -> Result<HttpResponse, Problem> {
     let (account, name) = shared::known(&parts, &place)?;
     parts.campaigns.cancel(&caller.0, &account, &name, (&body.reason, body.and_new)).await?;
@@ -462,7 +462,7 @@ pub async fn reconcile(
     caller: Caller,
     place: Place,
     query: Query<CampaignQuery>,
-    body: Json<ReconcileRequest>,
+    body: Body<ReconcileRequest>,
 ) -> Result<Json<Reconciliation>, Problem> {
     let (account, name) = shared::known(&parts, &place)?;
     let ReconcileRequest { sent, delivered, read, failed, replies, text } = body.into_inner();

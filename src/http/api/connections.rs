@@ -11,7 +11,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    Caller,
+    Body, Caller,
     problem::Problem,
     senders::{Sender, sender},
 };
@@ -44,7 +44,7 @@ pub struct Connection {
     #[schema(example = "meta")]
     provider: String,
     hold: Option<HoldAnswer>,
-    token: Token,
+    token: AccessToken,
     /// Where the provider is to send webhooks.
     #[schema(example = "https://whatsapp.example.com/webhooks/meta/meta-main")]
     webhook_url: String,
@@ -105,7 +105,7 @@ impl HoldAnswer {
 
 /// Whether the provider takes the access token, as far as that was seen.
 #[derive(Serialize, ToSchema)]
-pub struct Token {
+pub struct AccessToken {
     /// taken, refused, or unknown: nothing was asked yet.
     #[schema(example = "taken")]
     state: &'static str,
@@ -253,7 +253,7 @@ pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<ConnectionL
         (status = 422, description = "Fields must be changed", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn add(parts: Data<Parts>, caller: Caller, body: Json<NewConnection>) -> Result<HttpResponse, Problem> {
+pub async fn add(parts: Data<Parts>, caller: Caller, body: Body<NewConnection>) -> Result<HttpResponse, Problem> {
     let written = parts.configuring.add(&caller.0, Kind::Connection, &body.0.0).await?;
     Ok(HttpResponse::Created().json(answer(&parts, &caller.0, written.seen.text("id")).await?))
 }
@@ -275,7 +275,7 @@ pub async fn change(
     parts: Data<Parts>,
     caller: Caller,
     id: Path<String>,
-    body: Json<ConnectionChange>,
+    body: Body<ConnectionChange>,
 ) -> Result<Json<Connection>, Problem> {
     let mut patch = body.into_inner().0;
     let version = version_of(&mut patch)?;
@@ -314,7 +314,7 @@ pub async fn hold(
     parts: Data<Parts>,
     caller: Caller,
     id: Path<String>,
-    body: Json<HoldReason>,
+    body: Body<HoldReason>,
 ) -> Result<Json<HeldNow>, Problem> {
     let held = parts.connections.hold_connection(&caller.0, &id, &body.reason).await?;
     Ok(Json(HeldNow { held }))
@@ -368,7 +368,7 @@ pub async fn fix(
     parts: Data<Parts>,
     caller: Caller,
     id: Path<String>,
-    body: Json<FixRequest>,
+    body: Body<FixRequest>,
 ) -> Result<Json<FixAnswer>, Problem> {
     let FixRequest { webhook_url, repairs } = body.into_inner();
     let named = |wanted: WantedRepair| {
@@ -426,12 +426,12 @@ pub(super) fn alarm_texts(actor: &Actor, alarms: &[AlarmRecord]) -> Vec<String> 
     alarms.iter().map(|alarm| masking::text(actor, &alarm.text)).collect()
 }
 
-fn token(actor: &Actor, state: &TokenState) -> Token {
+fn token(actor: &Actor, state: &TokenState) -> AccessToken {
     match state {
-        TokenState::Unknown => Token { state: "unknown", at: None, reason: None },
-        TokenState::Taken(at) => Token { state: "taken", at: Some(at.to_string()), reason: None },
+        TokenState::Unknown => AccessToken { state: "unknown", at: None, reason: None },
+        TokenState::Taken(at) => AccessToken { state: "taken", at: Some(at.to_string()), reason: None },
         TokenState::Refused(at, why) => {
-            Token { state: "refused", at: Some(at.to_string()), reason: Some(masking::text(actor, why)) }
+            AccessToken { state: "refused", at: Some(at.to_string()), reason: Some(masking::text(actor, why)) }
         }
     }
 }

@@ -8,7 +8,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Caller, account_named, page_size, problem::Problem};
+use super::{Body, Caller, account_named, page_size, problem::Problem};
 use crate::{
     clock,
     domain::{
@@ -242,7 +242,7 @@ pub async fn resend(
     parts: Data<Parts>,
     caller: Caller,
     id: Path<String>,
-    body: Json<ResendRequest>,
+    body: Body<ResendRequest>,
 ) -> Result<HttpResponse, Problem> {
     require(&caller.0, Permission::ResendMessages)?;
     let message = search::one(&parts.store, &caller.0, &id).await?;

@@ -25,8 +25,10 @@ pub mod tokens;
 pub mod unrecognized;
 pub mod users;
 
+use std::sync::LazyLock;
+
 use actix_web::{
-    Error, FromRequest, HttpMessage as _, HttpRequest,
+    Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _,
     body::{BoxBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
     http::{
@@ -34,11 +36,14 @@ use actix_web::{
         header::{self, HeaderValue},
     },
     middleware::{Next, from_fn},
-    web::{self, Data, ServiceConfig},
+    web::{self, Data, Json, ServiceConfig},
 };
+use futures_util::future::LocalBoxFuture;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use self::problem::Problem;
-use super::{Parts, access::remote_address};
+use super::{Parts, access::remote_address, openapi};
 use crate::{
     domain::{ids::AccountKey, operator::Actor},
     services::directory::Snapshot,
@@ -136,11 +141,59 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config.service(scope);
 }
 
-async fn nothing_here() -> Result<&'static str, Problem> {
-    Err(Problem::new(
-        StatusCode::NOT_FOUND,
-        "nothing lives here, or not for this method; /openapi.json lists what does",
-    ))
+/// Every path of the API by its segments, and the methods that it knows.
+static PATHS: LazyLock<Vec<(Vec<String>, String)>> = LazyLock::new(|| {
+    let segments = |path: String| path.split('/').map(str::to_owned).collect();
+    openapi::methods().into_iter().map(|(path, methods)| (segments(path), methods)).collect()
+});
+
+/// Nothing at all, or nothing for this method.
+async fn nothing_here(request: HttpRequest) -> HttpResponse {
+    let asked: Vec<&str> = request.path().split('/').collect();
+    let fits = |known: &[String]| {
+        known.len() == asked.len()
+            && known.iter().zip(&asked).all(|(known, asked)| known.starts_with('{') || known == asked)
+    };
+    let Some((_, methods)) = PATHS.iter().find(|(known, _)| fits(known)) else {
+        let text = "nothing lives here; /openapi.json lists what does";
+        return Problem::new(StatusCode::NOT_FOUND, text).error_response();
+    };
+    let text = format!("this address knows {methods} only");
+    let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, text).error_response();
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    response
+}
+
+/// What a request says: a JSON object. A list would be taken for one, too, its values for the fields in their order.
+pub struct Body<T>(T);
+
+impl<T> Body<T> {
+    fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> std::ops::Deref for Body<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest for Body<T> {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let object = Json::<Map<String, Value>>::from_request(request, payload);
+        Box::pin(async move {
+            let object = Value::Object(object.await?.into_inner());
+            serde_json::from_value(object).map(Self).map_err(|error| bad(&error))
+        })
+    }
 }
 
 fn bad(error: &dyn std::fmt::Display) -> Error {

@@ -7,7 +7,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Caller, problem::Problem};
+use super::{Body, Caller, problem::Problem};
 use crate::{
     http::{Parts, persons::file},
     services::person::{export::Section, requests::Counting},
@@ -119,7 +119,7 @@ pub struct ErasureEntry {
 pub async fn find(
     parts: Data<Parts>,
     caller: Caller,
-    request: Json<PersonFindRequest>,
+    request: Body<PersonFindRequest>,
 ) -> Result<Json<PersonCounts>, Problem> {
     let who = (request.phone.as_str(), request.account.as_deref());
     let (phone, counting) = parts.persons.count(&caller.0, who, request.after.as_deref()).await?;
@@ -136,7 +136,7 @@ pub async fn find(
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn export(parts: Data<Parts>, caller: Caller, request: Json<PersonQuery>) -> Result<HttpResponse, Problem> {
+pub async fn export(parts: Data<Parts>, caller: Caller, request: Body<PersonQuery>) -> Result<HttpResponse, Problem> {
     let who = (request.phone.as_str(), request.account.as_deref());
     Ok(file(parts.persons.export(&caller.0, who).await?))
 }
@@ -155,7 +155,7 @@ pub async fn export(parts: Data<Parts>, caller: Caller, request: Json<PersonQuer
 pub async fn erase(
     parts: Data<Parts>,
     caller: Caller,
-    request: Json<PersonEraseRequest>,
+    request: Body<PersonEraseRequest>,
 ) -> Result<HttpResponse, Problem> {
     let who = (request.phone.as_str(), request.account.as_deref());
     let erased = parts.persons.erase(&caller.0, who, &request.confirm, request.suppress).await;

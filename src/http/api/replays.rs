@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Caller, account_named,
+    Body, Caller, account_named,
     messages::{time, word},
     page_size,
     problem::Problem,
@@ -189,7 +189,7 @@ pub async fn show(parts: Data<Parts>, caller: Caller, id: Path<i32>) -> Result<J
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn start(parts: Data<Parts>, caller: Caller, body: Json<ReplayRequest>) -> Result<HttpResponse, Problem> {
+pub async fn start(parts: Data<Parts>, caller: Caller, body: Body<ReplayRequest>) -> Result<HttpResponse, Problem> {
     let actor = &caller.0;
     require(actor, Permission::ReplayCallbacks)?;
     let configuration = parts.store.load_configuration().await?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Caller,
+    Body, Caller,
     connections::{
         ChannelCheck, HeldNow, HoldAnswer, HoldReason, ReleasedNow, Versions, alarm_texts, channel_check, version_of,
     },
@@ -176,7 +176,7 @@ pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<SenderList>
         (status = 422, description = "Fields must be changed", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn add(parts: Data<Parts>, caller: Caller, body: Json<NewSender>) -> Result<HttpResponse, Problem> {
+pub async fn add(parts: Data<Parts>, caller: Caller, body: Body<NewSender>) -> Result<HttpResponse, Problem> {
     let written = parts.configuring.add(&caller.0, Kind::Sender, &body.0.0).await?;
     Ok(HttpResponse::Created().json(answer(&parts, &caller.0, written.seen.text("number")).await?))
 }
@@ -198,7 +198,7 @@ pub async fn change(
     parts: Data<Parts>,
     caller: Caller,
     number: Path<String>,
-    body: Json<SenderChange>,
+    body: Body<SenderChange>,
 ) -> Result<Json<Sender>, Problem> {
     let mut patch = body.into_inner().0;
     let version = version_of(&mut patch)?;
@@ -237,7 +237,7 @@ pub async fn hold(
     parts: Data<Parts>,
     caller: Caller,
     number: Path<String>,
-    body: Json<HoldReason>,
+    body: Body<HoldReason>,
 ) -> Result<Json<HeldNow>, Problem> {
     let held = parts.connections.hold_number(&caller.0, &number, &body.reason).await?;
     Ok(Json(HeldNow { held }))

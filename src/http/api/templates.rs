@@ -7,7 +7,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Caller, account_named, page_size, problem::Problem};
+use super::{Body, Caller, account_named, page_size, problem::Problem};
 use crate::{
     domain::{
         fill::Difference,
@@ -377,7 +377,7 @@ pub async fn differences(
         (status = 409, description = "There is no number yet, or they were read too often within a minute", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn sync(parts: Data<Parts>, caller: Caller, body: Json<SyncRequest>) -> Result<HttpResponse, Problem> {
+pub async fn sync(parts: Data<Parts>, caller: Caller, body: Body<SyncRequest>) -> Result<HttpResponse, Problem> {
     let with = (&parts.store, &*parts.directory);
     let connection = body.connection.as_deref();
     let synced = parts.template_syncs.sync(&parts.acceptor.lookup, with, &caller.0, connection).await?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    Caller,
+    Body, Caller,
     problem::Problem,
     templates::{ShapeDifference, TestContent, TestHeader},
 };
@@ -72,7 +72,7 @@ pub struct ExplainRequest {
     #[schema(example = "acme")]
     account: String,
     /// The request: an object, or a text with one in it.
-    #[schema(value_type = Object, example = json!({
+    #[schema(example = json!({
         "to": "+919876500001", "wabaNumber": "918880110022", "msgId": "7|1790000000|20261120|7|0", "isTemplate": true,
         "template": {"namespace": "order_update", "languageCode": "en"},
         "components": [{"type": "body", "body": {"parameters": [{"type": "text", "text": "Asha"}, {"type": "text", "text": "A-17"}]}}]
@@ -147,7 +147,7 @@ pub struct ProviderRequest {
             content((TestAnswer = "application/json"), (Problem = "application/problem+json"))),
     )
 )]
-pub async fn send(parts: Data<Parts>, caller: Caller, body: Json<TestRequest>) -> Result<HttpResponse, Problem> {
+pub async fn send(parts: Data<Parts>, caller: Caller, body: Body<TestRequest>) -> Result<HttpResponse, Problem> {
     require(&caller.0, Permission::SendTests)?;
     let body = body.into_inner();
     let snapshot = parts.directory.snapshot();
@@ -247,7 +247,7 @@ pub async fn exchanges(parts: Data<Parts>, caller: Caller, id: Path<String>) -> 
 pub async fn explain(
     parts: Data<Parts>,
     caller: Caller,
-    body: Json<ExplainRequest>,
+    body: Body<ExplainRequest>,
 ) -> Result<Json<ExplainAnswer>, Problem> {
     require(&caller.0, Permission::SendTests)?;
     let snapshot = parts.directory.snapshot();

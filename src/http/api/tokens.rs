@@ -9,7 +9,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Caller, problem::Problem};
+use super::{Body, Caller, problem::Problem};
 use crate::{
     domain::operator::{Permission, Permissions},
     http::Parts,
@@ -88,7 +88,7 @@ pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<TokenList>,
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn make(parts: Data<Parts>, caller: Caller, body: Json<TokenRequest>) -> Result<HttpResponse, Problem> {
+pub async fn make(parts: Data<Parts>, caller: Caller, body: Body<TokenRequest>) -> Result<HttpResponse, Problem> {
     let known = |word: &String| {
         let names = Permission::ALL.map(Permission::as_str).join(", ");
         Permission::parse(word).ok_or_else(|| Problem::of_field("scopes", format!("scopes are of {names}")))

@@ -7,7 +7,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Caller, problem::Problem};
+use super::{Body, Caller, problem::Problem};
 use crate::{
     domain::operator::{Role, checked_name},
     http::Parts,
@@ -92,7 +92,7 @@ pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<UserList>, 
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn add(parts: Data<Parts>, caller: Caller, body: Json<NewUser>) -> Result<HttpResponse, Problem> {
+pub async fn add(parts: Data<Parts>, caller: Caller, body: Body<NewUser>) -> Result<HttpResponse, Problem> {
     let role = known_role(&body.role)?;
     let link = parts.operators.add(&caller.0, &body.name, role).await?;
     let name = checked_name(&body.name).unwrap_or_default();
@@ -116,7 +116,7 @@ pub async fn change(
     parts: Data<Parts>,
     caller: Caller,
     name: Path<String>,
-    body: Json<UserChange>,
+    body: Body<UserChange>,
 ) -> Result<Json<User>, Problem> {
     let role = body.role.as_deref().map(known_role).transpose()?;
     let changed = parts.operators.change(&caller.0, &name, role, body.disabled).await?;

@@ -131,8 +131,7 @@ pub(super) async fn list(
     if wants_part(&request) {
         return page(&list);
     }
-    let mut accounts: Vec<String> = snapshot.accounts().map(|account| account.id.clone()).collect();
-    accounts.sort();
+    let accounts = snapshot.account_ids();
     page(&Page {
         frame: Frame::new(&request, &visitor, "Callbacks", PATH),
         form,

@@ -174,8 +174,7 @@ pub(super) async fn list(
     if wants_part(&request) {
         return page(&counts);
     }
-    let mut accounts: Vec<String> = snapshot.accounts().map(|account| account.id.clone()).collect();
-    accounts.sort();
+    let accounts = snapshot.account_ids();
     let frame = Frame::new(&request, &visitor, "Campaigns", PATH);
     let periods = periods(&form, Period::Week, "All that is kept");
     page(&Page { frame, form, periods, accounts, counts })

@@ -210,10 +210,8 @@ pub(super) async fn list(
             page(&results)
         };
     }
-    let mut accounts: Vec<String> = snapshot.accounts().map(|account| account.id.clone()).collect();
-    accounts.sort();
-    let mut numbers: Vec<String> = snapshot.senders().map(|sender| sender.number.as_e164().to_owned()).collect();
-    numbers.sort();
+    let accounts = snapshot.account_ids();
+    let numbers = snapshot.business_numbers();
     page(&Page {
         frame: Frame::new(&request, &visitor, "Inbound", PATH),
         sees_all: visitor.actor.may(Permission::ReadPersonal),

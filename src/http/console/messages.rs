@@ -285,10 +285,8 @@ pub(super) async fn list(
             page(&results)
         };
     }
-    let mut accounts: Vec<String> = snapshot.accounts().map(|account| account.id.clone()).collect();
-    accounts.sort();
-    let mut numbers: Vec<String> = snapshot.senders().map(|sender| sender.number.as_e164().to_owned()).collect();
-    numbers.sort();
+    let accounts = snapshot.account_ids();
+    let numbers = snapshot.business_numbers();
     let frame = Frame::new(&request, &visitor, "Messages", "/console/messages");
     page(&Page { frame, form, statuses: statuses(), accounts, numbers, results })
 }

@@ -168,8 +168,7 @@ pub(super) async fn show(
     if wants_part(&request) {
         return page(&shown);
     }
-    let mut accounts: Vec<String> = snapshot.accounts().map(|account| account.id.clone()).collect();
-    accounts.sort();
+    let accounts = snapshot.account_ids();
     let chosen = Lately::named(&form.period).unwrap_or_default();
     let option = |lately: Lately| PeriodOption { word: lately.word(), name: name_of(lately), chosen: lately == chosen };
     page(&Page {

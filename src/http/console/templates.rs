@@ -123,8 +123,7 @@ async fn list(
     if wants_part(&request) {
         return page(&results);
     }
-    let mut accounts: Vec<String> = snapshot.accounts().map(|account| account.id.clone()).collect();
-    accounts.sort();
+    let accounts = snapshot.account_ids();
     let mut connections: Vec<String> = lists.iter().map(|list| list.connection.id.clone()).collect();
     connections.sort();
     connections.dedup();

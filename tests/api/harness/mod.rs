@@ -234,6 +234,11 @@ impl TestApp {
         self.stand.url()
     }
 
+    /// Where the bridge keeps its files.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Waits until the simulator's counters are as wanted.
     pub(crate) async fn until_counted(&self, what: &str, wanted: impl FnMut(&Stats) -> bool) -> Stats {
         match self.simulator.wait_until(wanted, PATIENCE).await {
