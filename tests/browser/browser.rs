@@ -71,7 +71,12 @@ impl Browser {
     pub(crate) async fn until_path(&self, path: &str) {
         let started = Instant::now();
         while self.path().await != path {
-            assert!(started.elapsed() < PATIENCE, "waited in vain for {path}; it is {}", self.path().await);
+            assert!(
+                started.elapsed() < PATIENCE,
+                "waited in vain for {path}; it is {}: {}",
+                self.path().await,
+                self.text("body").await
+            );
             tokio::time::sleep(LOOK_AGAIN_AFTER).await;
         }
         // With its scripts, which come after its text.
