@@ -29,7 +29,7 @@ const MESSAGES: u64 = 2_000;
 const COUNTED_WITHIN: Duration = Duration::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const NAME: &str = "bench";
-const PASSWORD: &str = "a password that only this bench knows";
+const PASSWORD: &str = "four words that nobody guesses";
 
 /// What is looked at: a name, and where it is. `{message}` is one that is stored.
 const PAGES: [(&str, &str); 20] = [
