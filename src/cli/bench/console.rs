@@ -32,7 +32,7 @@ const NAME: &str = "bench";
 const PASSWORD: &str = "four words that nobody guesses";
 
 /// What is looked at: a name, and where it is. `{message}` is one that is stored.
-const PAGES: [(&str, &str); 20] = [
+const PAGES: [(&str, &str); 27] = [
     ("overview", "/console/overview"),
     ("overview, 30 days", "/console/overview?period=30d"),
     ("messages", "/console/messages"),
@@ -49,6 +49,13 @@ const PAGES: [(&str, &str); 20] = [
     ("unknown and skipped", "/console/unrecognized"),
     ("templates", "/console/templates"),
     ("test bench", "/console/test-bench"),
+    ("inbound", "/console/inbound"),
+    ("accounts", "/console/accounts"),
+    ("one account", "/console/accounts/bench"),
+    ("connections and numbers", "/console/connections"),
+    ("one number", "/console/numbers/918880110022"),
+    ("alarms", "/console/alarms"),
+    ("system", "/console/system"),
     ("users", "/console/users"),
     ("tokens", "/console/tokens"),
     ("audit log", "/console/audit"),
