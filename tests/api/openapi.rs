@@ -38,7 +38,7 @@ async fn the_api_does_what_its_document_says() {
         // It would take back the very token that it shows.
         .args(["--exclude-operation-id", "revoke_token"])
         // What the document allows may still name an account that is not there.
-        .args(["--exclude-checks", "positive_data_acceptance", "--seed", "1", "--no-color"])
+        .args(["--exclude-checks", "positive_data_acceptance", "--seed", "1", "--no-color", "--request-timeout", "60"])
         .output()
         .await
         .unwrap_or_else(|error| panic!("{program} cannot be run ({error}); tests/run.sh installs it"));
