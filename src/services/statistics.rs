@@ -8,7 +8,6 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::directory::Directory;
 use crate::{
     clock,
     domain::{
@@ -99,23 +98,28 @@ impl Statistics {
 }
 
 /// Counts what has come to the tables since it was last counted.
-pub async fn count_up(store: &Store, directory: &Directory, may_go: &impl Fn() -> bool) -> Result<(), StoreError> {
+pub async fn count_up(store: &Store, may_go: &impl Fn() -> bool) -> Result<(), StoreError> {
     let settled = clock::now().minus(SETTLED_AFTER);
     while may_go() && store.count_accepted(settled, COUNTED_AT_ONCE).await? {}
-    let snapshot = directory.snapshot();
-    for account in snapshot.accounts() {
-        while may_go() && count_log(store, account.key).await? {}
-    }
+    while may_go() && count_logs(store).await? {}
     Ok(())
 }
 
-/// `false` when everything is counted, or somebody else counts.
-async fn count_log(store: &Store, account: AccountKey) -> Result<bool, StoreError> {
+/// Of each log a portion, in one commit. `false` when everything is counted.
+async fn count_logs(store: &Store) -> Result<bool, StoreError> {
     let events_max = i64::try_from(COUNTED_AT_ONCE).unwrap_or(i64::MAX);
-    let Some(mut counted) = store.uncounted_events(account, events_max).await? else { return Ok(false) };
-    for Amount { said, .. } in counted.figures.values_mut() {
-        // Figures outlive the people that they are about.
-        *said = said.as_deref().map(redact::text);
+    let mut counted = Vec::new();
+    for account in store.uncounted_logs().await? {
+        let Some(mut log) = store.uncounted_events(account, events_max).await? else { continue };
+        for Amount { said, .. } in log.figures.values_mut() {
+            // Figures outlive the people that they are about.
+            *said = said.as_deref().map(redact::text);
+        }
+        counted.push(log);
     }
-    store.count_events(&counted).await
+    if counted.is_empty() {
+        return Ok(false);
+    }
+    store.count_events(&counted).await?;
+    Ok(true)
 }

@@ -60,9 +60,11 @@ pub fn hour_of(moment: UnixMillis) -> i64 {
     moment.0.div_euclid(HOUR_MS)
 }
 
-/// Where counting an account's log has come to: the last place that is counted.
+/// Before the account's key: where counting its log has come to, the last place that is counted.
+const LOG_MARK: &str = "statistics of ";
+
 fn log_mark(account: AccountKey) -> String {
-    format!("statistics of {}", account.0)
+    format!("{LOG_MARK}{}", account.0)
 }
 
 impl Store {
@@ -101,6 +103,17 @@ impl Store {
         self.keep_count(MESSAGES_MARK, (from, last + 1), &figures).await.doing(doing)
     }
 
+    /// Accounts whose logs hold what is not counted yet: one look at two short tables, however many accounts there are.
+    pub async fn uncounted_logs(&self) -> Result<Vec<AccountKey>, StoreError> {
+        let sql = format!(
+            "SELECT l.account FROM logs AS l LEFT JOIN marks AS m ON m.name = '{LOG_MARK}' || CAST(l.account AS TEXT) \
+             WHERE l.last_place > COALESCE(m.value, 0)"
+        );
+        let rows = query(self.reader(), sql, vec![]).await;
+        let read = |row: &QueryResult| row.try_get("", "account").map(AccountKey);
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("look for what is not counted")
+    }
+
     /// What an account's log holds that is not counted yet, at most `events_max`; `None` when there is nothing.
     pub async fn uncounted_events(
         &self,
@@ -130,10 +143,18 @@ impl Store {
         Ok(Some(UncountedEvents { account, from, upto, figures }))
     }
 
-    /// Writes down what was counted of a log, unless somebody else has counted it meanwhile.
-    pub async fn count_events(&self, counted: &UncountedEvents) -> Result<bool, StoreError> {
-        let places = (counted.from, counted.upto);
-        self.keep_count(&log_mark(counted.account), places, &counted.figures).await.doing("count events")
+    /// Writes down what was counted of some logs, in one commit; not of those that somebody else has counted meanwhile.
+    pub async fn count_events(&self, counted: &[UncountedEvents]) -> Result<(), StoreError> {
+        let doing = "count events";
+        let transaction = self.begin().await.doing(doing)?;
+        let mut figures = Figures::new();
+        for log in counted {
+            if move_mark(&transaction, &log_mark(log.account), (log.from, log.upto)).await.doing(doing)? {
+                figures.extend(log.figures.clone());
+            }
+        }
+        add(&transaction, &figures).await.doing(doing)?;
+        transaction.commit().await.doing(doing)
     }
 
     /// The figures of some time, added up by steps: the hour of a key is that of its step's begin.
@@ -178,10 +199,7 @@ impl Store {
     /// `false` when somebody else has moved the mark: then nothing is written.
     async fn keep_count(&self, mark: &str, (from, to): (i64, i64), figures: &Figures) -> Result<bool, DbErr> {
         let transaction = self.begin().await?;
-        let sql = "INSERT INTO marks (name, value) VALUES ($1, $2) \
-                   ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE marks.value = $3";
-        let moved = execute(&transaction, sql, vec![mark.into(), to.into(), from.into()]).await?;
-        if moved == 0 {
+        if !move_mark(&transaction, mark, (from, to)).await? {
             transaction.rollback().await?;
             return Ok(false);
         }
@@ -189,6 +207,14 @@ impl Store {
         transaction.commit().await?;
         Ok(true)
     }
+}
+
+/// `false` when somebody else has moved it.
+async fn move_mark(transaction: &DatabaseTransaction, mark: &str, (from, to): (i64, i64)) -> Result<bool, DbErr> {
+    let sql = "INSERT INTO marks (name, value) VALUES ($1, $2) \
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE marks.value = $3";
+    let moved = execute(transaction, sql, vec![mark.into(), to.into(), from.into()]).await?;
+    Ok(moved > 0)
 }
 
 /// What was found in a log, and where.
@@ -348,10 +374,13 @@ mod tests {
             let account = AccountKey(1);
             let first = store.uncounted_events(account, 4).await.expect("it can be read").expect("there are some");
             let again = store.uncounted_events(account, 4).await.expect("it can be read").expect("there are some");
-            assert!(store.count_events(&first).await.expect("it is counted"));
-            assert!(!store.count_events(&again).await.expect("somebody else has counted it"));
+            assert_eq!(store.uncounted_logs().await.expect("it can be read"), [account]);
+            store.count_events(&[first]).await.expect("it is counted");
+            // Somebody else has counted it.
+            store.count_events(&[again]).await.expect("it is left out");
             let rest = store.uncounted_events(account, 4).await.expect("it can be read").expect("there are some");
-            assert!(store.count_events(&rest).await.expect("it is counted"));
+            store.count_events(&[rest]).await.expect("it is counted");
+            assert!(store.uncounted_logs().await.expect("it can be read").is_empty());
             assert!(store.uncounted_events(account, 4).await.expect("it can be read").is_none());
 
             let said = Some("not reached".to_owned());

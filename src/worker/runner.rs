@@ -279,7 +279,7 @@ impl Runner {
             !stop.is_cancelled() && lease.holds(Instant::now())
         };
         while may_go() {
-            if let Err(error) = count_up(&self.store, &self.directory, &may_go).await {
+            if let Err(error) = count_up(&self.store, &may_go).await {
                 tracing::error!(error = %telemetry::Chain(&error), "could not count what happened");
             }
             tokio::select! {

@@ -30,15 +30,6 @@ pub(super) async fn fly(parts: &SenderParts, sender: &Arc<Sender>, lease: &Lease
     if finding.may_have_gone() {
         parts.limits.sent(sender.key, &message, clock::now());
     }
-    if !taped.is_empty()
-        && let Err(error) = parts.store.keep_test_exchanges(message.id, &taped).await
-    {
-        // Only whoever looks at the test misses it.
-        tracing::warn!(
-            message.id = %message.id, error = %crate::telemetry::Chain(&error),
-            "could not keep what was said about the test {}", message.id
-        );
-    }
     let settlement = Settlement { message: message.id, epoch: lease.epoch, finding, attempt };
     loop {
         match parts.committer.settle(vec![settlement.clone()]).await {
@@ -50,6 +41,15 @@ pub(super) async fn fly(parts: &SenderParts, sender: &Arc<Sender>, lease: &Lease
                 tokio::time::sleep(SETTLE_RETRY).await;
             }
         }
+    }
+    if !taped.is_empty()
+        && let Err(error) = parts.store.keep_test_exchanges(message.id, &taped).await
+    {
+        // Only whoever looks at the test misses it; what came of it is committed.
+        tracing::warn!(
+            message.id = %message.id, error = %crate::telemetry::Chain(&error),
+            "could not keep what was said about the test {}", message.id
+        );
     }
     Landed { message, consequence, swapped }
 }
