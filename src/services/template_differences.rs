@@ -80,7 +80,7 @@ pub async fn compare(
     store: &Store,
     directory: &Directory,
     actor: &Actor,
-    wanted: TemplateName<'_>,
+    wanted: &TemplateName,
 ) -> Result<(ShownTemplate, Comparison), Refusal> {
     let (shown, senders) = templates::one(store, directory, actor, wanted).await?;
     let snapshot = directory.snapshot();

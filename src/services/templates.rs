@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{
@@ -200,15 +201,15 @@ pub fn choices(directory: &Directory) -> Choices {
     choices
 }
 
-/// Which template somebody means.
-#[derive(Clone, Copy, Debug)]
-pub struct TemplateName<'a> {
+/// Which template somebody means; the parts of its address.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TemplateName {
     /// A connection's id.
-    pub connection: &'a str,
+    pub connection: String,
     /// The provider's id of the business account.
-    pub business_account: &'a str,
-    pub name: &'a str,
-    pub language: &'a str,
+    pub business_account: String,
+    pub name: String,
+    pub language: String,
 }
 
 /// One template, and the numbers that can send it.
@@ -216,7 +217,7 @@ pub async fn one(
     store: &Store,
     directory: &Directory,
     actor: &Actor,
-    wanted: TemplateName<'_>,
+    wanted: &TemplateName,
 ) -> Result<(ShownTemplate, Vec<Arc<Sender>>), Refusal> {
     require(actor, Permission::ReadMessages)?;
     let found = owners(&directory.snapshot(), None).into_iter().find(|(owner, senders)| {

@@ -89,6 +89,8 @@ async fn a_new_operator_sets_up_finds_a_message_and_leaves() {
     );
     browser.until("the search can be sent to somebody, and has found one", &is_over).await;
     browser.keys("\u{e00c}").await;
+    let kept = browser.ask("return document.querySelector('[data-search]').value").await;
+    assert_eq!(kept, failed.msg_id(), "Escape leaves the field, with what is in it");
     browser.keys("j").await;
     browser.keys("\u{e007}").await;
     browser.until("its story is told", "return document.querySelectorAll('.timeline li').length > 2").await;

@@ -275,26 +275,6 @@ pub async fn list(
     }))
 }
 
-/// The parts of a template's address.
-#[derive(Deserialize)]
-pub struct Named {
-    connection: String,
-    business_account: String,
-    name: String,
-    language: String,
-}
-
-impl Named {
-    fn wanted(&self) -> TemplateName<'_> {
-        TemplateName {
-            connection: &self.connection,
-            business_account: &self.business_account,
-            name: &self.name,
-            language: &self.language,
-        }
-    }
-}
-
 /// One template.
 #[utoipa::path(
     get, path = "/api/v1/templates/{connection}/{business_account}/{name}/{language}", tag = "templates",
@@ -311,8 +291,12 @@ impl Named {
         (status = 404, description = "It is not listed", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn show(parts: Data<Parts>, caller: Caller, named: Path<Named>) -> Result<Json<TemplateDetails>, Problem> {
-    let (shown, senders) = templates::one(&parts.store, &parts.directory, &caller.0, named.wanted()).await?;
+pub async fn show(
+    parts: Data<Parts>,
+    caller: Caller,
+    named: Path<TemplateName>,
+) -> Result<Json<TemplateDetails>, Problem> {
+    let (shown, senders) = templates::one(&parts.store, &parts.directory, &caller.0, &named).await?;
     let examples = &shown.listing.examples;
     Ok(Json(TemplateDetails {
         numbers: senders.iter().map(|sender| sender.number.as_e164().to_owned()).collect(),
@@ -343,9 +327,9 @@ pub async fn show(parts: Data<Parts>, caller: Caller, named: Path<Named>) -> Res
 pub async fn differences(
     parts: Data<Parts>,
     caller: Caller,
-    named: Path<Named>,
+    named: Path<TemplateName>,
 ) -> Result<Json<TemplateDifferences>, Problem> {
-    let compared = template_differences::compare(&parts.store, &parts.directory, &caller.0, named.wanted()).await?;
+    let compared = template_differences::compare(&parts.store, &parts.directory, &caller.0, &named).await?;
     let comparison = compared.1;
     let differences = comparison.differences.into_iter().map(|found| FoundDifference {
         requests: found.requests,

@@ -4,7 +4,6 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{self, Data},
 };
-use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::{
@@ -33,26 +32,6 @@ use crate::{
         templates::{self, ShownTemplate, TemplateName},
     },
 };
-
-/// The parts of an address.
-#[derive(Deserialize)]
-pub(super) struct Named {
-    connection: String,
-    business_account: String,
-    name: String,
-    language: String,
-}
-
-impl Named {
-    fn wanted(&self) -> TemplateName<'_> {
-        TemplateName {
-            connection: &self.connection,
-            business_account: &self.business_account,
-            name: &self.name,
-            language: &self.language,
-        }
-    }
-}
 
 #[derive(askama::Template)]
 #[template(path = "console/template.html")]
@@ -91,9 +70,9 @@ pub(super) async fn show(
     request: HttpRequest,
     parts: Data<Parts>,
     visitor: Visitor,
-    named: web::Path<Named>,
+    named: web::Path<TemplateName>,
 ) -> Result<HttpResponse, Trouble> {
-    let (shown, senders) = templates::one(&parts.store, &parts.directory, &visitor.actor, named.wanted()).await?;
+    let (shown, senders) = templates::one(&parts.store, &parts.directory, &visitor.actor, &named).await?;
     let template = &shown.template;
     let examples = &shown.listing.examples;
     let test = senders.first().filter(|_| visitor.actor.may(Permission::SendTests)).map(|sender| {
@@ -264,11 +243,10 @@ pub(super) async fn differences(
     request: HttpRequest,
     parts: Data<Parts>,
     visitor: Visitor,
-    named: web::Path<Named>,
+    named: web::Path<TemplateName>,
 ) -> Result<HttpResponse, Trouble> {
     let actor = &visitor.actor;
-    let (shown, comparison) =
-        template_differences::compare(&parts.store, &parts.directory, actor, named.wanted()).await?;
+    let (shown, comparison) = template_differences::compare(&parts.store, &parts.directory, actor, &named).await?;
     let part = differences_part(actor, &shown, comparison);
     if wants_part(&request) {
         return page(&part);

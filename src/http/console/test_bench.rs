@@ -186,12 +186,12 @@ fn languages(list: &[Template], chosen: Option<&Template>) -> Vec<Choice> {
 async fn fields(parts: &Parts, actor: &Actor, chosen: &Chosen) -> Result<Option<Fields>, Trouble> {
     let (Some(sender), Some(template)) = (&chosen.sender, &chosen.template) else { return Ok(None) };
     let wanted = TemplateName {
-        connection: &sender.connection.id,
-        business_account: &sender.provider_account_id,
-        name: &template.name,
-        language: &template.language,
+        connection: sender.connection.id.clone(),
+        business_account: sender.provider_account_id.clone(),
+        name: template.name.clone(),
+        language: template.language.clone(),
     };
-    let (shown, _) = templates::one(&parts.store, &parts.directory, actor, wanted).await?;
+    let (shown, _) = templates::one(&parts.store, &parts.directory, actor, &wanted).await?;
     let groups = groups(template, &chosen.values, &shown.listing.examples);
     let entered = match content(template, &chosen.values) {
         Ok(content) if chosen.values.contains_key(super::bench_form::SEEN) => content,

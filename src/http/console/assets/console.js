@@ -59,7 +59,11 @@ function moveRow(step) {
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
-  if (event.key === "Escape" && typing) typing.blur();
+  if (event.key === "Escape" && typing) {
+    // A browser would empty a search field as well, and the list with it.
+    event.preventDefault();
+    typing.blur();
+  }
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   const search = document.querySelector("[data-search]");
   if (event.key === "/" && search) {
