@@ -25,6 +25,7 @@ use utoipa::{
         super::template_import::list_by_url,
         super::provider_webhooks::handshake,
         super::provider_webhooks::receive,
+        super::provider_webhooks::receive_by_url,
         super::media::serve,
         super::health::alive,
         super::health::ready,

@@ -63,26 +63,63 @@ pub async fn receive(
     parts: Data<Parts>,
 ) -> HttpResponse {
     let (provider, connection) = path.into_inner();
+    take(&request, (&provider, &connection, None), payload, &parts).await
+}
+
+/// Takes one webhook of a provider that signs nothing: a secret part of the URL shows that it is the provider's.
+#[utoipa::path(
+    post, path = "/webhooks/{provider}/{connection}/{url_token}", tag = "provider",
+    operation_id = "webhook_receive_by_url",
+    params(
+        ("provider" = String, Path, description = "The provider's slug"),
+        ("connection" = String, Path, description = "The connection's id in the bridge"),
+        ("url_token" = String, Path, description = "The connection's secret part of the URL"),
+    ),
+    request_body(content = serde_json::Value, content_type = "application/json", description = "The provider's own shape"),
+    responses(
+        (status = 200, description = "Stored, also where parts of it could not be understood"),
+        (status = 401, description = "Not from the connection's provider", body = super::openapi::ErrorAnswer),
+        (status = 413, description = "Larger than is accepted here", body = super::openapi::ErrorAnswer),
+        (status = 503, description = "Could not be stored: send it again", body = super::openapi::ErrorAnswer),
+    )
+)]
+pub async fn receive_by_url(
+    request: HttpRequest,
+    path: Path<(String, String, String)>,
+    payload: Payload,
+    parts: Data<Parts>,
+) -> HttpResponse {
+    let (provider, connection, url_token) = path.into_inner();
+    take(&request, (&provider, &connection, Some(&url_token)), payload, &parts).await
+}
+
+async fn take(
+    request: &HttpRequest,
+    (provider, connection, url_token): (&str, &str, Option<&str>),
+    payload: Payload,
+    parts: &Parts,
+) -> HttpResponse {
     let snapshot = parts.directory.snapshot();
     let known = snapshot
-        .connection(&connection)
+        .connection(connection)
         .filter(|connection| connection.provider == provider)
-        .zip(providers::find(&provider));
+        .zip(providers::find(provider));
     // An unknown connection and a wrong signature look the same from outside.
-    let Some((connection, provider)) = known else { return unsigned(&request, &parts, &connection) };
+    let Some((connection, provider)) = known else { return unsigned(request, parts, connection) };
     let body = match parts.webhook_room.read(payload, parts.settings.limits.webhook_body_bytes).await {
         Ok(body) => body,
         Err(problem) => return counted("unread", answer(problem.status(), &problem.message())),
     };
     let header = |name: &str| request.headers().get(name)?.to_str().ok();
-    let webhook = WebhookRequest { header: &header, body: &body.bytes };
+    let caller = remote_address(request, &parts.settings.server.trusted_proxies);
+    let webhook = WebhookRequest { header: &header, url_token, caller, body: &body.bytes };
     if provider.verify_webhook(connection, &webhook).is_err() {
-        return unsigned(&request, &parts, &connection.id);
+        return unsigned(request, parts, &connection.id);
     }
     let Ok(_place) = parts.webhook_places.try_acquire() else {
         return counted("shed", answer(StatusCode::SERVICE_UNAVAILABLE, "too many webhooks at once; send it again"));
     };
-    let parsed = provider.parse_webhook(&webhook);
+    let parsed = provider.parse_webhook(connection, &webhook);
     let traced = parts.traces.of_webhook(&parsed);
     let response = match parts.ingestor.ingest(connection, parsed).await {
         Ok(()) => counted("stored", HttpResponse::Ok().finish()),

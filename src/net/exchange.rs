@@ -9,6 +9,7 @@
 //! It never tries again. Whether a repeat is safe is known only by those who asked.
 
 use std::{
+    borrow::Cow,
     error::Error,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -81,9 +82,8 @@ pub enum ExchangeError {
 pub struct OutgoingRequest<'a> {
     pub method: Method,
     pub url: &'a str,
-    /// Name and value. Values are secrets: they are never logged.
-    pub headers: Vec<(&'static str, SecretString)>,
-    /// JSON, when there is a body.
+    /// Name and value. Values are secrets: they are never logged. Without a `Content-Type` a body is JSON.
+    pub headers: Vec<(Cow<'a, str>, SecretString)>,
     pub body: Option<String>,
     pub timeout: Duration,
 }
@@ -92,6 +92,8 @@ pub struct OutgoingRequest<'a> {
 pub enum Method {
     Get,
     Post,
+    Put,
+    Patch,
 }
 
 /// What came back, and how long it took.
@@ -188,10 +190,16 @@ impl Exchange {
         let builder = match request.method {
             Method::Get => self.client.get(url),
             Method::Post => self.client.post(url),
+            Method::Put => self.client.put(url),
+            Method::Patch => self.client.patch(url),
         };
-        let builder = builder.timeout(request.timeout).headers(headers(&request.headers)?);
+        let mut headers = headers(&request.headers)?;
+        if request.body.is_some() {
+            headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+        }
+        let builder = builder.timeout(request.timeout).headers(headers);
         let builder = match request.body {
-            Some(body) => builder.header(CONTENT_TYPE, "application/json").body(body),
+            Some(body) => builder.body(body),
             None => builder,
         };
         builder.build().map_err(|error| refuse(reason(&error)))
@@ -276,7 +284,7 @@ impl Proxy {
     }
 }
 
-fn headers(named: &[(&'static str, SecretString)]) -> Result<HeaderMap, NoAnswer> {
+fn headers(named: &[(Cow<'_, str>, SecretString)]) -> Result<HeaderMap, NoAnswer> {
     let mut headers = HeaderMap::with_capacity(named.len());
     for (name, value) in named {
         let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| {
@@ -334,7 +342,7 @@ mod tests {
         let request = OutgoingRequest {
             method: Method::Post,
             url,
-            headers: vec![("authorization", SecretString::from("Bearer abc"))],
+            headers: vec![("authorization".into(), SecretString::from("Bearer abc"))],
             body: Some("{}".to_owned()),
             timeout: exchange.request_timeout(),
         };
@@ -487,7 +495,7 @@ mod tests {
         let request = OutgoingRequest {
             method: Method::Get,
             url: "http://127.0.0.1:1/",
-            headers: vec![("authorization", SecretString::from("Bearer a\r\nx: y"))],
+            headers: vec![("authorization".into(), SecretString::from("Bearer a\r\nx: y"))],
             body: None,
             timeout: Duration::from_secs(1),
         };

@@ -133,7 +133,7 @@ impl Provider for MetaCloud {
         if usable(connection.secrets(APP_SECRET)).any(signed_with) { Ok(()) } else { Err(BadSignature) }
     }
 
-    fn parse_webhook(&self, request: &WebhookRequest<'_>) -> Parsed {
+    fn parse_webhook(&self, _connection: &Connection, request: &WebhookRequest<'_>) -> Parsed {
         webhook::parse_webhook(request.body)
     }
 
@@ -302,7 +302,9 @@ mod tests {
 
     fn verified(connection: &Connection, signature: Option<&str>, body: &[u8]) -> bool {
         let header = |name: &str| signature.filter(|_| name == "x-hub-signature-256");
-        MetaCloud.verify_webhook(connection, &WebhookRequest { header: &header, body }).is_ok()
+        MetaCloud
+            .verify_webhook(connection, &WebhookRequest { header: &header, url_token: None, caller: None, body })
+            .is_ok()
     }
 
     #[test]

@@ -7,7 +7,7 @@
 pub mod cloud_api;
 pub mod meta;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -64,7 +64,7 @@ pub trait Provider: Send + Sync {
     fn verify_webhook(&self, connection: &Connection, request: &WebhookRequest<'_>) -> Result<(), BadSignature>;
 
     /// Understands a webhook. Cannot fail: what could not be understood is part of the answer.
-    fn parse_webhook(&self, request: &WebhookRequest<'_>) -> Parsed;
+    fn parse_webhook(&self, connection: &Connection, request: &WebhookRequest<'_>) -> Parsed;
 
     /// Understands one inbound entry again, as [`Self::parse_webhook`] gave it in [`Inbound::entry`].
     fn parse_inbound(&self, entry: &str) -> Result<InboundMessage, Unreadable>;
@@ -181,6 +181,10 @@ pub struct SettingField {
 pub struct WebhookRequest<'a> {
     /// A request header by its lower-case name.
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
+    /// The secret part of the URL, when it had one.
+    pub url_token: Option<&'a str>,
+    /// From where it came, as far as that is known.
+    pub caller: Option<IpAddr>,
     pub body: &'a [u8],
 }
 

@@ -139,7 +139,7 @@ impl AlarmWays {
         let request = OutgoingRequest {
             method: Method::Post,
             url: url.expose_secret(),
-            headers: signature.into_iter().collect(),
+            headers: signature.into_iter().map(|(name, value)| (name.into(), value)).collect(),
             body: Some(body),
             timeout: self.exchange.request_timeout(),
         };

@@ -202,7 +202,7 @@ impl SubscribeSync {
             .send(OutgoingRequest {
                 method: Method::Post,
                 url: &request.url,
-                headers: request.headers,
+                headers: request.headers.into_iter().map(|(name, value)| (name.into(), value)).collect(),
                 body: Some(request.body),
                 timeout: self.exchange.request_timeout(),
             })

@@ -28,6 +28,10 @@ impl Case {
         serde_json::from_slice(&self.bytes(name)).unwrap_or_else(|error| panic!("{self}/{name}: {error}"))
     }
 
+    pub(crate) fn json_if_there(&self, name: &str) -> Option<Value> {
+        self.folder.join(name).exists().then(|| self.json(name))
+    }
+
     /// The difference between what is and what was expected, if there is one.
     fn difference(&self, actual: &Value) -> Option<String> {
         if env::var_os("UPDATE_EXPECTED").is_some() {

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `send` | `case.json`: `message`, and at will `settings`, `swapped`, `answer` | request on the wire, outcome |
 //! | `errors` | `case.json`: `answer`, and at will `message`, `swapped` | the outcome |
-//! | `webhook` | `body.json`, byte for byte | everything that was read, and what was skipped |
+//! | `webhook` | `body.json`, byte for byte, and at will `webhook.json` | everything that was read, and what was skipped |
 //! | `templates` | `case.json`: `answers`, and at will `named` | the requests, and the templates or the failure |
 //! | `numbers` | `case.json`: `answers` | the requests, and the number's state or the failure |
 //!
@@ -21,6 +21,8 @@ mod message;
 mod properties;
 mod server;
 mod wire;
+
+use std::collections::BTreeMap;
 
 use cases::{Case, for_each_case};
 use serde_json::{Value, json};
@@ -78,7 +80,8 @@ fn every_number_is_read_as_its_example_shows() {
 #[test]
 fn every_webhook_is_read_as_its_example_shows() {
     for_each_case("webhook", |provider, case| {
-        let parsed = parse(provider, &case.bytes("body.json"));
+        let told = case.json_if_there("webhook.json").unwrap_or_default();
+        let parsed = parse(provider, &told, &case.bytes("body.json"));
         nothing_is_lost(provider, case, &parsed);
         parsed_as_json(&parsed)
     });
@@ -96,8 +99,16 @@ fn every_listing_is_kept_as_it_came(case: &Case, templates: &[ListedTemplate]) {
     }
 }
 
-fn parse(provider: &dyn Provider, body: &[u8]) -> Parsed {
-    provider.parse_webhook(&WebhookRequest { header: &|_| None, body })
+/// Beside its `body.json` an example may have a `webhook.json`: the `headers` that came with it, by their lower-case names,
+/// and the `settings` of the connection that it came for.
+fn parse(provider: &dyn Provider, told: &Value, body: &[u8]) -> Parsed {
+    let texts = |name: &str| -> BTreeMap<String, String> {
+        told.get(name).map(|texts| serde_json::from_value(texts.clone()).expect("names and texts")).unwrap_or_default()
+    };
+    let headers = texts("headers");
+    let header = |name: &str| headers.get(name).map(String::as_str);
+    let sender = wire::sender(provider, "http://provider.invalid", texts("settings"));
+    provider.parse_webhook(&sender.connection, &WebhookRequest { header: &header, url_token: None, caller: None, body })
 }
 
 /// Entries are kept exactly as they came, where their pointers say, and can be read again.

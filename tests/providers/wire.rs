@@ -118,7 +118,7 @@ fn exchange() -> Exchange {
 
 /// A sender whose connection has the provider's defaults, the example's settings, and for every secret a
 /// value that can be recognised.
-fn sender(provider: &dyn Provider, base_url: &str, given: BTreeMap<String, String>) -> Sender {
+pub(crate) fn sender(provider: &dyn Provider, base_url: &str, given: BTreeMap<String, String>) -> Sender {
     let (secrets, settings): (Vec<_>, Vec<_>) = provider.settings().iter().partition(|field| field.secret);
     let default = |name: &str, default: Option<&str>| (name.to_owned(), default.unwrap_or_default().to_owned());
     let mut settings: BTreeMap<_, _> = settings.into_iter().map(|field| default(field.name, field.default)).collect();

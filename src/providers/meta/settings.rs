@@ -1,5 +1,7 @@
 //! What a connection to Meta is told in the apply file, and how it is read.
 
+use std::borrow::Cow;
+
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
@@ -127,9 +129,9 @@ pub(super) fn graph_base(connection: &Connection) -> String {
     format!("{base}/{}", connection.setting("api_version"))
 }
 
-pub(super) fn authorization(connection: &Connection) -> Option<(&'static str, SecretString)> {
+pub(super) fn authorization(connection: &Connection) -> Option<(Cow<'static, str>, SecretString)> {
     let token = usable(connection.secrets(ACCESS_TOKEN)).next()?;
-    Some(("authorization", SecretString::from(format!("Bearer {}", token.expose_secret()))))
+    Some(("authorization".into(), SecretString::from(format!("Bearer {}", token.expose_secret()))))
 }
 
 fn check_api_version(text: &str) -> Result<(), String> {
