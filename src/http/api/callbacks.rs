@@ -35,7 +35,7 @@ pub struct UrlQuery {
     account: Option<String>,
     /// status or inbound.
     kind: Option<String>,
-    /// works, failing or on_hold.
+    /// works, refusing, failing or on_hold.
     state: Option<String>,
 }
 
@@ -60,7 +60,7 @@ pub struct CallbackUrl {
     /// Scheme and host; the rest is a secret.
     #[schema(example = "https://eu1.api.clevertap.com/…")]
     url: String,
-    /// works, failing (tried again by itself), or on_hold (refuses us or is gone; seldom tried).
+    /// works, refusing (its last answer was a no), failing (tried again by itself), or on_hold (refuses us or is gone; seldom tried).
     #[schema(example = "failing")]
     state: String,
     /// Why it is on hold.
