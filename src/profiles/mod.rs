@@ -3,8 +3,15 @@
 //! A profile is a file here and a line in [`ALL`]. [`native`] is our own; the others speak like other systems, so that a receiver
 //! written for one of them need not be changed. `docs/webhook-profiles.md` has their names and shapes.
 
+mod cloud_shape;
+pub mod commbox;
+pub mod gallabox;
+pub mod gotallo;
+pub mod meta;
 pub mod native;
 pub mod signing;
+mod words;
+pub mod xml;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -48,7 +55,8 @@ pub trait Profile: Send + Sync {
 }
 
 /// Every profile of this build.
-pub static ALL: &[&dyn Profile] = &[&native::Native];
+pub static ALL: &[&dyn Profile] =
+    &[&native::Native, &gallabox::Gallabox, &commbox::CommBox, &gotallo::GoTallo, &meta::Meta];
 
 /// The profile with this slug.
 pub fn find(slug: &str) -> Option<&'static dyn Profile> {
