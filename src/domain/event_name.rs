@@ -14,9 +14,10 @@ use super::{
 };
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident = $word:literal $description:literal),+ $(,)?) => {
+    ($($(#[$doc:meta])* $name:ident = $word:tt $description:literal),+ $(,)?) => {
         /// What happened, as a webhook calls it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+        #[schema(as = WebhookEventName)]
         pub enum EventName {
             $($(#[$doc])* #[serde(rename = $word)] $name),+
         }
@@ -190,6 +191,7 @@ impl EventName {
 /// Which way a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = WebhookDirection)]
 pub enum Direction {
     /// From a person to us.
     In,

@@ -134,6 +134,14 @@ pub struct Item {
     pub currency: Option<String>,
 }
 
+/// A form's answers; what is no object stays a text under `text`.
+fn answers(response: String) -> Value {
+    match serde_json::from_str(&response) {
+        Ok(Value::Object(answers)) => Value::Object(answers),
+        Ok(_) | Err(_) => serde_json::json!({ "text": response }),
+    }
+}
+
 impl Content {
     /// What came in, with the link to our copy of its file.
     pub fn of(content: &InboundContent, media_url: Option<&str>, size_bytes: Option<u64>) -> Self {
@@ -142,7 +150,7 @@ impl Content {
             InboundContent::Button { payload, text } => Self::Button { payload, text },
             InboundContent::ListReply { id, title, description } => Self::ListReply { id, title, description },
             InboundContent::FlowReply { name, body, response } => {
-                let response = serde_json::from_str(&response).unwrap_or(Value::String(response));
+                let response = answers(response);
                 Self::FlowReply { name, body, response }
             }
             InboundContent::Location { location, url } => Self::Location {

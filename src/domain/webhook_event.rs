@@ -73,9 +73,9 @@ pub struct Facts {
     /// The pairs that came with the request for the message.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub custom: BTreeMap<String, String>,
-    /// The provider's own entry.
+    /// The provider's own entry: JSON, or a text where it was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub raw: Option<Raw>,
 }
 

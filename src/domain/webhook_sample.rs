@@ -1,9 +1,12 @@
 //! An example of every event, with invented people: for `send a sample`, for the documentation, and for tests.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{
-    event_name::EventName,
+    event_name::{Direction, EventName},
+    ids::MessageId,
     time::UnixMillis,
     webhook_content::{Content, Item},
     webhook_event::{
@@ -54,7 +57,7 @@ fn facts(name: EventName) -> Facts {
             let mut facts = written(Content::Button { payload: "track".to_owned(), text: "Track order".to_owned() });
             if let Some(message) = &mut facts.message {
                 message.replies_to = Some(Quoted {
-                    id: Some("msg_01jd3v5h80400".to_owned()),
+                    id: Some(our_id()),
                     platform_id: Some("1790000000_20261120_A_42".to_owned()),
                     provider_id: Some("wamid.sample-out".to_owned()),
                 });
@@ -107,6 +110,11 @@ fn facts(name: EventName) -> Facts {
     }
 }
 
+/// Of a message that was accepted some minutes before.
+fn our_id() -> String {
+    MessageId::first_at(SAMPLE_AT.minus(Duration::from_secs(300))).to_string()
+}
+
 fn person() -> Contact {
     Contact {
         phone: Some("+919876500001".to_owned()),
@@ -138,8 +146,8 @@ fn sent(status: &str, failure: Option<FailureFacts>) -> Facts {
             variant: Some("A".to_owned()),
         }),
         message: Some(Message {
-            direction: Some(super::event_name::Direction::Out),
-            id: Some("msg_01jd3v5h80400".to_owned()),
+            direction: Some(Direction::Out),
+            id: Some(our_id()),
             platform_id: Some("1790000000_20261120_A_42".to_owned()),
             provider_id: Some("wamid.sample-out".to_owned()),
             template: Some(template()),

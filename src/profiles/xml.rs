@@ -1,6 +1,6 @@
 //! A small tree that is written as XML or as JSON, and the two SOAP envelopes around it.
 //!
-//! Texts come from strangers. What XML cannot hold at all (control characters, half of a pair) becomes U+FFFD; what a parser
+//! Texts come from strangers. What XML cannot hold at all (control characters) becomes U+FFFD; what a parser
 //! would change (line ends, and in attributes tabs) is written as a reference, so that it is read as it was.
 
 use std::fmt::Write as _;
@@ -165,9 +165,9 @@ fn escaped(text: &str, in_attribute: bool) -> String {
     written
 }
 
-/// XML 1.0, production 2, without the line ends.
+/// XML 1.0, production 2, without the line ends, and without the control characters that it advises against.
 fn is_of_xml(character: char) -> bool {
-    matches!(character, '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
+    !character.is_control() && !matches!(character, '\u{FFFE}' | '\u{FFFF}')
 }
 
 #[cfg(test)]
