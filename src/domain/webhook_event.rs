@@ -283,7 +283,7 @@ pub struct About {
     pub platform_code: Option<u16>,
     /// Of the file of an inbound message.
     pub media_size_bytes: Option<u64>,
-    /// The provider's own entry.
+    /// The entry of the log; a notice brings its own.
     pub raw: Option<String>,
 }
 
@@ -364,7 +364,8 @@ impl WebhookEvent {
             },
             EventDetail::Notice(notice) => Facts {
                 notice: Some(NoticeFacts::of(notice)),
-                raw: shared.raw.or_else(|| Some(Raw::new(notice.entry.clone()))),
+                // The log keeps a notice in our words, and the provider's entry within.
+                raw: Some(Raw::new(notice.entry.clone())),
                 ..shared
             },
             EventDetail::Unreadable { .. } => shared,
@@ -494,5 +495,146 @@ mod iso {
         let text = String::deserialize(deserializer)?;
         let moment = chrono::DateTime::parse_from_rfc3339(&text).map_err(D::Error::custom)?;
         Ok(UnixMillis(moment.timestamp_millis()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        failure::FailureReason,
+        ids::{MessageId, SenderKey},
+        inbound::InboundContent,
+        notice::{NoticeKind, Severity},
+        phone::PhoneNumber,
+        template::TemplateStatus,
+    };
+    use serde_json::{Value, json};
+
+    const AT: UnixMillis = UnixMillis(1_795_166_100_000);
+
+    fn number(text: &str) -> Option<PhoneNumber> {
+        PhoneNumber::from_international(text)
+    }
+
+    fn event(detail: EventDetail) -> Event {
+        Event {
+            place: Place(7),
+            sender: SenderKey(1),
+            sender_number: number("+918888001122"),
+            occurred_at: AT,
+            recorded_at: UnixMillis(AT.0 + 1),
+            message: Some(MessageId(42)),
+            platform_message_id: Some("1790000000_20261120_A_42".to_owned()),
+            told_before: false,
+            media_url: Some("https://wa.example/media/shop/7".to_owned()),
+            detail,
+        }
+    }
+
+    fn about() -> About {
+        About {
+            account: "shop".to_owned(),
+            provider: "meta".to_owned(),
+            connection: "main".to_owned(),
+            contact: Contact { phone: Some("+919876500002".to_owned()), ..Contact::default() },
+            raw: Some(r#"{"as": "it came"}"#.to_owned()),
+            ..About::default()
+        }
+    }
+
+    fn told(detail: EventDetail) -> Value {
+        let told = WebhookEvent::of(AccountKey(3), &event(detail), about()).expect("it can be told");
+        let json = serde_json::to_string(&told).expect("JSON");
+        assert_eq!(serde_json::from_str::<WebhookEvent>(&json).expect("it can be read again"), told);
+        assert!(
+            json.contains(r#"{"as": "it came"}"#) || told.data.notice.is_some(),
+            "the entry stays byte for byte: {json}"
+        );
+        serde_json::from_str(&json).expect("JSON")
+    }
+
+    #[test]
+    fn a_status_tells_of_our_message_and_a_failure_of_its_reason() {
+        let failure = Failure::new(FailureReason::Unreachable, Some(131_026), "undeliverable");
+        let told = told(EventDetail::Status { status: DeliveryStatus::Failed, failure: Some(failure) });
+
+        assert_eq!(
+            (&told["id"], &told["type"], &told["sequence"]),
+            (&json!("evt_3_7"), &json!("message.failed"), &json!(7))
+        );
+        assert_eq!(
+            told["data"]["message"],
+            json!({
+                "direction": "out",
+                "id": MessageId(42).to_string(),
+                "platform_id": "1790000000_20261120_A_42",
+                "status": "failed",
+                "failure": {"reason": "unreachable", "provider_code": 131_026, "text": "undeliverable"},
+            })
+        );
+        assert_eq!(told["data"]["contact"], json!({"phone": "+919876500002"}));
+    }
+
+    #[test]
+    fn what_a_person_wrote_is_theirs_and_what_it_quotes_is_ours() {
+        let written = |content| {
+            told(EventDetail::Inbound(Box::new(InboundMessage {
+                provider_message_id: "wamid.in".to_owned(),
+                from: number("+919876500001"),
+                from_user_id: Some("IN.1".to_owned()),
+                occurred_at: AT,
+                replies_to: Some("wamid.out".to_owned()),
+                content,
+            })))
+        };
+        let form = |response: &str| {
+            let response = response.to_owned();
+            let told = written(InboundContent::FlowReply { name: None, body: None, response });
+            told["data"]["message"]["content"]["response"].clone()
+        };
+
+        let told = written(InboundContent::Text { body: "yes".to_owned() });
+
+        assert_eq!(told["data"]["contact"], json!({"phone": "+919876500001", "user_id": "IN.1"}));
+        assert_eq!(
+            told["data"]["message"],
+            json!({
+                "direction": "in",
+                "provider_id": "wamid.in",
+                "content": {"type": "text", "text": "yes"},
+                "replies_to": {
+                    "id": MessageId(42).to_string(),
+                    "platform_id": "1790000000_20261120_A_42",
+                    "provider_id": "wamid.out",
+                },
+            })
+        );
+        assert_eq!(form(r#"{"size":"M"}"#), json!({"size": "M"}));
+        assert_eq!(form("M"), json!({"text": "M"}));
+    }
+
+    #[test]
+    fn a_notice_brings_the_providers_entry_and_not_ours_of_the_log() {
+        let told = told(EventDetail::Notice(Box::new(Notice {
+            provider_account_id: "300".to_owned(),
+            kind: NoticeKind::TemplateStatus,
+            about: NoticeAbout::Template { name: "order_update".to_owned(), language: "en".to_owned() },
+            severity: Severity::Critical,
+            text: "it is paused".to_owned(),
+            template_status: Some(TemplateStatus::Paused),
+            occurred_at: None,
+            entry: r#"{"field":"message_template_status_update"}"#.to_owned(),
+        })));
+
+        assert_eq!(told["type"], "template.status");
+        assert_eq!(told["data"]["notice"]["template_status"], "paused");
+        assert_eq!(told["data"]["raw"], json!({"field": "message_template_status_update"}));
+    }
+
+    #[test]
+    fn what_nobody_can_read_is_not_told() {
+        let event = event(EventDetail::Unreadable { why: "of another version".to_owned() });
+        assert_eq!(WebhookEvent::of(AccountKey(3), &event, about()), Err("of another version".to_owned()));
     }
 }

@@ -48,6 +48,10 @@ impl Profile for CommBox {
         &[VERSION]
     }
 
+    fn levels(&self) -> &'static [Level] {
+        &[Level::Standard, Level::Minimal, Level::Complete]
+    }
+
     fn word(&self, name: EventName) -> Option<&'static str> {
         match name {
             EventName::MessageReceived
@@ -78,6 +82,7 @@ impl Profile for CommBox {
     }
 
     fn render(&self, event: &WebhookEvent, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
+        words::knows(self, options)?;
         let word = self.word(event.name).ok_or_else(|| words::none("CommBox", event.name))?;
         let (entity, name) = word.split_once('.').ok_or_else(|| words::lacking(event.name))?;
         let message = event.data.message.as_ref().ok_or_else(|| words::lacking(event.name))?;

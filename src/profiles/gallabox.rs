@@ -69,6 +69,7 @@ impl Profile for Gallabox {
     }
 
     fn render(&self, event: &WebhookEvent, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
+        words::knows(self, options)?;
         let word = self.word(event.name).ok_or_else(|| words::none("Gallabox", event.name))?;
         let word = if options.old_names { old_word(event.name)? } else { word };
         let body = match (&event.data.message, &event.data.notice) {

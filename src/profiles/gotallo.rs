@@ -69,7 +69,8 @@ impl Profile for GoTallo {
         &[]
     }
 
-    fn render(&self, event: &WebhookEvent, _options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
+    fn render(&self, event: &WebhookEvent, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
+        words::knows(self, options)?;
         let status = self.word(event.name).ok_or_else(|| words::none("GoTallo", event.name))?;
         let message = event.data.message.as_ref().ok_or_else(|| words::lacking(event.name))?;
         let body = told(event, message, status).to_string();

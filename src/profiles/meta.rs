@@ -81,6 +81,10 @@ impl Profile for Meta {
         &[VERSION]
     }
 
+    fn needs_raw(&self) -> bool {
+        true
+    }
+
     fn word(&self, name: EventName) -> Option<&'static str> {
         Some(match name {
             EventName::MessageReceived
@@ -108,6 +112,7 @@ impl Profile for Meta {
     }
 
     fn render(&self, event: &WebhookEvent, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
+        words::knows(self, options)?;
         let change = change(event)?;
         let account = event.data.channel.as_ref().and_then(|channel| channel.provider_account_id.as_deref());
         let entry = Entry { id: account.unwrap_or_default(), changes: [change] };

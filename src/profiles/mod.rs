@@ -36,6 +36,17 @@ pub trait Profile: Send + Sync {
     /// The versions of its payloads, the newest first. A webhook keeps the one that it was made with.
     fn versions(&self) -> &'static [&'static str];
 
+    /// How much it can tell, the usual level first: other systems know one form of an event.
+    fn levels(&self) -> &'static [Level] {
+        &[Level::Standard]
+    }
+
+    /// Whether it tells the provider's own entry at every level, so that [`About::raw`](crate::domain::webhook_event::About) must
+    /// be looked up.
+    fn needs_raw(&self) -> bool {
+        false
+    }
+
     /// The events that it has words for, as its receivers know them; `None` for others.
     fn word(&self, name: EventName) -> Option<&'static str>;
 

@@ -9,8 +9,12 @@ use utoipa::ToSchema;
 use super::{
     Format, Profile, RenderOptions, Rendered, Signature, Unspeakable,
     signing::{self, Signed},
+    words,
 };
-use crate::domain::{event_name::EventName, webhook_event::WebhookEvent};
+use crate::domain::{
+    event_name::EventName,
+    webhook_event::{Level, WebhookEvent},
+};
 
 pub const VERSION: &str = "1";
 
@@ -45,6 +49,10 @@ impl Profile for Native {
         &[VERSION]
     }
 
+    fn levels(&self) -> &'static [Level] {
+        &[Level::Standard, Level::Minimal, Level::Complete]
+    }
+
     fn word(&self, name: EventName) -> Option<&'static str> {
         Some(name.as_str())
     }
@@ -58,6 +66,7 @@ impl Profile for Native {
     }
 
     fn render(&self, event: &WebhookEvent, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
+        words::knows(self, options)?;
         let payload = Payload { version: VERSION, event: event.at(options.level) };
         let body = serde_json::to_string(&payload).map_err(|error| Unspeakable(error.to_string()))?;
         let signed =

@@ -1,7 +1,7 @@
 //! What several imitated systems need and an event does not have: ids of conversations and people, and how to say that words are
 //! missing.
 
-use super::Unspeakable;
+use super::{Profile, RenderOptions, Unspeakable};
 use crate::domain::{event_name::EventName, webhook_event::WebhookEvent};
 
 /// A number without its plus.
@@ -30,6 +30,16 @@ pub(super) fn conversation_id(event: &WebhookEvent) -> Option<String> {
 pub(super) fn channel_id(event: &WebhookEvent) -> String {
     let channel = event.data.channel.as_ref();
     channel.and_then(|channel| channel.provider_number_id.clone()).unwrap_or_else(|| our_digits(event))
+}
+
+/// Whether the profile has what the webhook was configured with, maybe by a later version.
+pub(super) fn knows(profile: &dyn Profile, options: &RenderOptions<'_>) -> Result<(), Unspeakable> {
+    let has = |has: bool, what: &str| {
+        if has { Ok(()) } else { Err(Unspeakable(format!("the profile {} has no {what}", profile.slug()))) }
+    };
+    has(profile.versions().contains(&options.version), &format!("version {} in this build", options.version))?;
+    has(profile.formats().contains(&options.format), &format!("format {}", options.format.as_str()))?;
+    has(profile.levels().contains(&options.level), &format!("payload of level {}", options.level.as_str()))
 }
 
 /// The imitated system has no such event.

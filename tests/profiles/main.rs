@@ -122,6 +122,26 @@ fn the_same_event_is_told_in_the_same_words_whenever_it_is_told() {
 }
 
 #[test]
+fn what_a_profile_does_not_have_is_not_told_in_another_way() {
+    for profile in profiles::ALL.iter().copied() {
+        let event = sample(EventName::MessageReceived);
+        let tell = |version, format, level| {
+            let (soap_parameters, secrets, old_names) = (&[][..], &[][..], false);
+            let options = RenderOptions { level, format, version, soap_parameters, old_names, secrets, now: NOW };
+            profile.render(&event, &options).is_ok()
+        };
+        let (version, format) = (profile.versions()[0], profile.formats()[0]);
+        assert!(!tell("0", format, Level::Standard), "{}", profile.slug());
+        for other in Format::ALL {
+            assert_eq!(tell(version, other, Level::Standard), profile.formats().contains(&other), "{}", profile.slug());
+        }
+        for level in Level::ALL {
+            assert_eq!(tell(version, format, level), profile.levels().contains(&level), "{}", profile.slug());
+        }
+    }
+}
+
+#[test]
 fn a_level_says_no_more_than_it_should() {
     for name in EventName::ALL.iter().copied() {
         let told = |level| {
@@ -329,7 +349,7 @@ fn each_way(mut tried: impl FnMut(&dyn Profile, EventName, &Options)) {
     for profile in profiles::ALL.iter().copied() {
         for name in EventName::ALL.iter().copied() {
             for format in profile.formats().iter().copied() {
-                for level in Level::ALL {
+                for level in profile.levels().iter().copied() {
                     tried(profile, name, &Options { format, level, ..Options::default() });
                 }
             }
