@@ -30,6 +30,8 @@ CREATE TABLE outbound_messages (
     failure_reason      SMALLINT NULL,
     failure_code        BIGINT NULL,
     failure_text        TEXT NULL,
+    -- What the provider says that it costs: a heading of its price list, twice, and one more when it is billed.
+    price               SMALLINT NULL,
     -- Sent again by an operator: how long the account's log was then, and how many tries were made before.
     resent_after        BIGINT NULL,
     attempts_before     SMALLINT NOT NULL DEFAULT 0,

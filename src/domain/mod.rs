@@ -22,6 +22,7 @@ pub mod outbound;
 pub mod phone;
 pub mod preference;
 pub mod preview;
+pub mod price;
 pub mod progress;
 pub mod queue;
 pub mod quiet;

@@ -173,6 +173,21 @@ fn some_kind(kinds: &[Type], digits: &str, fits: impl Fn(&Descriptor, &str) -> b
     kinds.any(|kind| fits(kind, national))
 }
 
+/// The country that a number with these first digits is of, as a price list has it: the calling code, and the country's
+/// ISO 3166 code, `+91 IN`; `+1 US and others` where several share a code.
+pub fn country_of(digits: &str) -> String {
+    let Some((code, _)) = national_part(digits) else { return format!("+{digits}") };
+    let regions = DATABASE.by_code(&code).unwrap_or_default();
+    let main = regions.iter().find(|region| region.is_main_country_for_code()).or(regions.first());
+    // What is no country's, such as freephone, has a number for a name.
+    let name = main.map(|region| region.id()).filter(|id| id.bytes().all(|byte| byte.is_ascii_uppercase()));
+    match (name, regions.len()) {
+        (None, _) => format!("+{code}"),
+        (Some(name), 1) => format!("+{code} {name}"),
+        (Some(name), _) => format!("+{code} {name} and others"),
+    }
+}
+
 /// Splits an international number behind its country code. No code is the beginning of another.
 fn national_part(digits: &str) -> Option<(u16, &str)> {
     const COUNTRY_CODE_DIGITS_MAX: usize = 3;
@@ -200,6 +215,20 @@ mod tests {
 
     fn parse(text: &str, country: Option<&str>) -> Result<String, PhoneError> {
         PhoneNumber::parse(text, country).map(|number| number.as_e164().to_owned())
+    }
+
+    #[test]
+    fn the_first_digits_tell_the_country() {
+        for (digits, country) in [
+            ("919", "+91 IN"),
+            ("491", "+49 DE"),
+            ("120", "+1 US and others"),
+            ("353", "+353 IE"),
+            ("799", "+7 RU and others"),
+            ("000", "+000"),
+        ] {
+            assert_eq!(country_of(digits), country);
+        }
     }
 
     #[test]

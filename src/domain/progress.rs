@@ -7,6 +7,7 @@
 use super::{
     failure::{Failure, FailureReason},
     outbound::{Category, SendState},
+    price::Price,
     status::{DeliveryStatus, StatusUpdate, advance, steps},
     time::UnixMillis,
 };
@@ -27,6 +28,8 @@ pub struct Progress {
     pub sent_at: Option<UnixMillis>,
     pub took_ms: Option<i32>,
     pub failure: Option<Failure>,
+    /// What the provider says that it costs, or would.
+    pub price: Option<Price>,
 }
 
 /// A status to tell, and the entry that it comes from.
@@ -121,6 +124,7 @@ impl Progress {
             sent_at: None,
             took_ms: None,
             failure: None,
+            price: None,
         }
     }
 
@@ -234,6 +238,7 @@ impl Progress {
                 self.provider_message_id = None;
                 self.took_ms = None;
                 self.failure = None;
+                self.price = None;
                 Some(vec![])
             }
         }
@@ -285,6 +290,7 @@ impl Progress {
     /// What WhatsApp says of it now, and what is news in that.
     fn note(&mut self, update: &StatusUpdate) -> Vec<News> {
         let told = steps(self.delivery, update.status);
+        self.price = update.price.or(self.price);
         if let Some(status) = advance(self.delivery, update.status) {
             self.delivery = Some(status);
             self.failure.clone_from(&update.failure);

@@ -5,7 +5,7 @@
 //! message's own status only ever moves forward. This module decides what "forward" means, and
 //! which steps a platform must be told when a report skipped some; it stores nothing.
 
-use super::{failure::Failure, ids::MessageId, outbound::stored, time::UnixMillis};
+use super::{failure::Failure, ids::MessageId, outbound::stored, price::Price, time::UnixMillis};
 
 /// The best news so far. Ordered by how much it tells us, not by when it arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +32,8 @@ pub struct StatusUpdate {
     pub occurred_at: UnixMillis,
     /// Why, when `status` is [`DeliveryStatus::Failed`].
     pub failure: Option<Failure>,
+    /// Told with some of a message's reports.
+    pub price: Option<Price>,
     /// The provider's own entry.
     pub entry: String,
 }

@@ -25,6 +25,8 @@ use crate::{
         failure::FailureReason,
         ids::{AccountKey, MessageId, SenderKey},
         operator::{Actor, Permission},
+        phone::country_of,
+        price::{Bill, Price},
         queue::{QueueFilter, QueueRule, QueueRules, RuleAction, Waiting},
         status::DeliveryStatus,
         time::UnixMillis,
@@ -167,6 +169,8 @@ pub struct Counts {
     pub left_out: bool,
     /// Of one campaign: minutes since the epoch, and how many messages WhatsApp took in each.
     pub sent_by_minute: BTreeMap<i64, u64>,
+    /// Of one campaign: what WhatsApp said that its messages cost.
+    pub bill: Bill,
 }
 
 /// A walk, as far as it has come.
@@ -179,6 +183,7 @@ struct Walk {
     left_out: bool,
     found: HashMap<(AccountKey, String), Campaign>,
     sent_by_minute: BTreeMap<i64, u64>,
+    bill: Bill,
 }
 
 struct Kept {
@@ -466,15 +471,21 @@ impl Walk {
             left_out: false,
             found: HashMap::new(),
             sent_by_minute: BTreeMap::new(),
+            bill: Bill::default(),
         }
     }
 
     async fn go_on(&mut self, store: &Store, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let CampaignSlice { counts, sent_by_minute, looked_at, next } =
+        let CampaignSlice { counts, sent_by_minute, prices, looked_at, next } =
             store.campaign_slice(&self.span, self.slice_messages).await?;
         for (minute, messages) in sent_by_minute {
             if self.sent_by_minute.len() < MINUTES_MAX || self.sent_by_minute.contains_key(&minute) {
                 *self.sent_by_minute.entry(minute).or_default() += messages;
+            }
+        }
+        for (prefix, price, messages) in prices {
+            if let Some(price) = Price::from_code(price) {
+                self.bill.add(country_of(&prefix), price, messages);
             }
         }
         for count in counts {
@@ -547,6 +558,7 @@ impl Walk {
             looked_back_to: (!self.done).then(|| self.span.before.made_at()),
             left_out: self.left_out,
             sent_by_minute: self.sent_by_minute.clone(),
+            bill: self.bill.clone(),
         }
     }
 }

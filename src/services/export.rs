@@ -73,12 +73,14 @@ pub struct MessageRow {
     pub failure_code: Option<i64>,
     pub failure_text: Option<String>,
     pub platform_code: Option<u16>,
+    pub price_category: Option<&'static str>,
+    pub billable: Option<bool>,
     pub replies: u64,
     pub custom: serde_json::Map<String, Value>,
 }
 
 /// The columns of [`MessageRow`], with what they hold.
-pub const MESSAGE_COLUMNS: [(&str, &str); 27] = [
+pub const MESSAGE_COLUMNS: [(&str, &str); 29] = [
     ("id", "our id, msg_…"),
     ("msg_id", "the platform’s id"),
     ("campaign", "the campaign that it names; empty for tests"),
@@ -110,6 +112,8 @@ pub const MESSAGE_COLUMNS: [(&str, &str); 27] = [
     ("failure_code", "WhatsApp’s code"),
     ("failure_text", "WhatsApp’s words, or ours"),
     ("platform_code", "the code that the platform was told, CleverTap: 1000 to 1010"),
+    ("price_category", "the heading of WhatsApp’s price list that it falls under; empty until WhatsApp says"),
+    ("billable", "whether WhatsApp bills it: true or false; empty until WhatsApp says"),
     ("replies", "messages from people that quote it"),
     ("custom", "customProps, as JSON"),
 ];
@@ -395,6 +399,8 @@ fn row(
         failure_code: failure.and_then(|failure| failure.code),
         failure_text: failure.map(|failure| failure.text.clone()),
         platform_code: code_of(names, &message, failure),
+        price_category: message.price.map(|price| price.category.as_str()),
+        billable: message.price.map(|price| price.billable),
         replies: reports.replies,
         custom,
         id: message.id.to_string(),

@@ -4,6 +4,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    dialect::Dialect,
     people::{PersonIds, Timestamps},
     script::StatusScript,
 };
@@ -15,6 +16,10 @@ pub struct Knobs {
     /// Where webhooks go: the bridge's /webhooks/{provider}/{connection}. Without it, statuses are dropped.
     #[arg(long, value_name = "URL")]
     pub webhook_url: Option<String>,
+
+    /// Whose webhooks are written. Requests are answered in the dialect that they are made in.
+    #[arg(long, value_enum, default_value_t = Dialect::Meta)]
+    pub dialect: Dialect,
 
     /// Key of the X-Hub-Signature-256 over every webhook; the bridge needs the same.
     #[arg(long, default_value = "simulator-app-secret")]

@@ -7,7 +7,7 @@
 //!
 //! # The cast
 //!
-//! - `cloud_api` answers sends and lists templates. `checks` refuses what Meta refuses, with Meta's codes; `templates`
+//! - `cloud_api` answers sends and lists templates; `sends` carries them, whatever `dialect` they come in. `checks` refuses what Meta refuses, with Meta's codes; `templates`
 //!   holds what may be sent. `media` keeps files (`multipart` reads uploads, `sample_files` makes them up), `nodes` are
 //!   the numbers and accounts that can be asked, and who is subscribed to them; `graph` is common to all of these.
 //! - `webhooks` is one task with one queue in order of time. It batches what is due, signs the bytes
@@ -73,6 +73,7 @@ mod clevertap;
 mod cloud_api;
 mod codes;
 mod control;
+mod dialect;
 mod events;
 mod graph;
 mod handle;
@@ -89,6 +90,7 @@ mod rules;
 mod sample_files;
 mod scenario;
 mod script;
+mod sends;
 mod state;
 mod subscribe;
 mod tally;
@@ -105,6 +107,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     clevertap::{CallbackRecord, CallbackRule, CallbackStats, Endpoint},
+    dialect::Dialect,
     events::Event,
     handle::{Handle, NotPossible, WaitedTooLong},
     import::{Import, ImportReport},

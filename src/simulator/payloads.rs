@@ -13,12 +13,13 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use serde_json::{Value, ser::Formatter};
 use sha2::Sha256;
 
-use super::{SimulatedSender, codes, knobs::Knobs, people::Person, script::Reported};
+use super::{SimulatedSender, codes, dialect::Wire, knobs::Knobs, people::Person, script::Reported};
 
 /// An accepted message, as far as its statuses need it.
 pub(super) struct Message {
@@ -48,8 +49,19 @@ impl Update {
     }
 }
 
+/// One webhook, signed.
+pub(super) fn write(updates: &[Update], knobs: &Knobs) -> Wire {
+    let body = Bytes::from(render(updates, knobs));
+    let headers = vec![
+        ("Content-Type", "application/json".to_owned()),
+        ("User-Agent", "facebookexternalua".to_owned()),
+        ("X-Hub-Signature-256", signature(&knobs.app_secret, &body)),
+    ];
+    Wire { body, headers }
+}
+
 /// The body of one webhook.
-pub(super) fn render(updates: &[Update], knobs: &Knobs) -> Vec<u8> {
+fn render(updates: &[Update], knobs: &Knobs) -> Vec<u8> {
     let mut entry: Vec<Entry<'_>> = Vec::new();
     for update in updates {
         match update {

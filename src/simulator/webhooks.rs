@@ -1,7 +1,7 @@
 //! One task, one queue, in order of time: what WhatsApp has to tell reaches the webhook URL.
 //!
 //! There is no task and no timer per message. Whoever has something to tell puts it into the [`Queue`] with the time
-//! when it is due; [`dispatch`] takes what is due, as much as fits into one webhook, signs it and posts it, with a
+//! when it is due; [`dispatch`] takes what is due, as much as fits into one webhook, writes it in the dialect of a knob and posts it, with a
 //! bounded number in flight. What is not answered with 200 goes back into the queue, whole, with a growing wait; while
 //! there is nobody to connect to, everything waits.
 //! Several in flight overtake each other, as Meta's do.
@@ -16,18 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    knobs::Knobs,
-    nodes::Route,
-    payloads::{self, Update},
-    state::World,
-    tally::Stats,
-};
+use super::{dialect::Wire, knobs::Knobs, nodes::Route, payloads::Update, state::World, tally::Stats};
 
 /// A million messages with two statuses each may wait.
 const UPDATES_WAITING_MAX: u64 = 2_000_000;
@@ -102,13 +95,10 @@ type Posted = (Box<Post>, Outcome, Duration);
 
 async fn post_once(client: reqwest::Client, url: String, timeout_ms: u64, post: Box<Post>) -> Posted {
     let started = Instant::now();
-    let request = client
-        .post(url)
-        .timeout(Duration::from_millis(timeout_ms))
-        .header("Content-Type", "application/json")
-        .header("User-Agent", "facebookexternalua")
-        .header("X-Hub-Signature-256", &post.signature)
-        .body(post.body.clone());
+    let mut request = client.post(url).timeout(Duration::from_millis(timeout_ms)).body(post.wire.body.clone());
+    for (name, value) in &post.wire.headers {
+        request = request.header(*name, value);
+    }
     let outcome = match request.send().await {
         Ok(answer) => {
             let taken = answer.status() == reqwest::StatusCode::OK;
@@ -188,8 +178,7 @@ fn settle(world: &World, post: &Post) {
 
 /// One webhook, with the bytes that were signed: a repeat is the same bytes.
 pub(super) struct Post {
-    body: Bytes,
-    signature: String,
+    wire: Wire,
     updates: Vec<Update>,
     route: Route,
     attempts: u32,
@@ -262,11 +251,12 @@ impl Queue {
 
     /// What is due and goes the same way, as much as fits into one webhook.
     fn next_post(&self, knobs: &Knobs, route_of: impl Fn(&Update) -> Route, now: Instant) -> Next {
+        let updates_max = knobs.dialect.updates_max(knobs);
         let mut updates = Vec::new();
         let mut route = Route::App;
         {
             let mut heap = self.lock();
-            while updates.len() < knobs.webhook_batch_max {
+            while updates.len() < updates_max {
                 match heap.peek() {
                     Some(Reverse(due)) if due.at <= now => {}
                     Some(Reverse(due)) if updates.is_empty() => return Next::At(due.at),
@@ -293,9 +283,12 @@ impl Queue {
         if updates.is_empty() {
             return Next::Never;
         }
-        let body = Bytes::from(payloads::render(&updates, knobs));
-        let signature = payloads::signature(&knobs.app_secret, &body);
-        Next::Post(Box::new(Post { body, signature, updates, route, attempts: 0 }))
+        let (wire, route) = match knobs.dialect.write(&updates, knobs) {
+            Some(wire) => (wire, route),
+            // Nothing to say is nothing to post.
+            None => (Wire::default(), Route::Nowhere),
+        };
+        Next::Post(Box::new(Post { wire, updates, route, attempts: 0 }))
     }
 
     fn next_order(&self) -> u64 {
@@ -360,12 +353,12 @@ mod tests {
         let knobs = SimulatorSettings::default().knobs;
         queue.put([(start, change("a"))]);
         let Next::Post(first) = queue.next_post(&knobs, |_| Route::App, start) else { panic!("an update is due") };
-        let body = first.body.clone();
+        let body = first.wire.body.clone();
         queue.put_back(start, first);
         queue.put([(start, change("b"))]);
 
         let Next::Post(again) = queue.next_post(&knobs, |_| Route::App, start) else { panic!("the repeat is due") };
 
-        assert_eq!(again.body, body);
+        assert_eq!(again.wire.body, body);
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::{
     failure::FailureReason,
     ids::{AccountKey, MessageId},
     outbound::SendState,
+    price::COUNTRY_DIGITS,
     status::DeliveryStatus,
     time::UnixMillis,
 };
@@ -66,6 +67,8 @@ pub struct CampaignSlice {
     pub counts: Vec<CampaignCount>,
     /// Of one campaign: minutes since the epoch, and how many messages the provider took in each.
     pub sent_by_minute: Vec<(i64, u64)>,
+    /// Of one campaign: by the first digits of the recipient's number and the price's code.
+    pub prices: Vec<(String, i16, u64)>,
     pub looked_at: u64,
     /// Where the next slice ends; `None` when everything was seen.
     pub next: Option<MessageId>,
@@ -102,6 +105,10 @@ impl Store {
         }
         let rows = query(self.reader(), counting(span.campaign.is_some(), &only), values.clone()).await;
         let counts = rows.and_then(|rows| rows.iter().map(campaign_count).collect()).doing(doing)?;
+        let prices = match &span.campaign {
+            Some(_) => self.prices(&only, values.clone()).await.doing(doing)?,
+            None => vec![],
+        };
         let sent_by_minute = match &span.campaign {
             Some(_) => {
                 let sql = format!(
@@ -115,7 +122,21 @@ impl Store {
             None => vec![],
         };
         let next = is_whole.then_some(MessageId(oldest));
-        Ok(CampaignSlice { counts, sent_by_minute, looked_at: u64::try_from(looked_at).unwrap_or(0), next })
+        Ok(CampaignSlice { counts, sent_by_minute, prices, looked_at: u64::try_from(looked_at).unwrap_or(0), next })
+    }
+
+    /// What the messages of a campaign cost, by the beginning of the recipient's number.
+    async fn prices(&self, only: &str, values: Vec<Value>) -> Result<Vec<(String, i16, u64)>, DbErr> {
+        // Behind the plus.
+        let prefix = format!("SUBSTR(recipient, 2, {COUNTRY_DIGITS})");
+        let sql = format!(
+            "SELECT {prefix} AS prefix, price, COUNT(*) AS messages FROM outbound_messages \
+             WHERE id >= $1 AND id < $2 AND price IS NOT NULL{only} GROUP BY {prefix}, price"
+        );
+        let rows = query(self.reader(), sql, values).await?;
+        let read =
+            |row: &QueryResult| Ok((row.try_get("", "prefix")?, row.try_get("", "price")?, count(row, "messages")?));
+        rows.iter().map(read).collect()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::domain::{
     failure::Failure,
     ids::{AccountKey, MessageId, Place, SenderKey, SubscriptionKey},
     outbound::{Category, SendState},
+    price::Price,
     status::DeliveryStatus,
     time::UnixMillis,
 };
@@ -49,6 +50,7 @@ pub struct PastMessage {
     /// Only of what the provider took.
     pub provider_message_id: Option<String>,
     pub failure: Option<Failure>,
+    pub price: Option<Price>,
 }
 
 /// A line of the account's log; its place follows from its turn.
@@ -100,7 +102,7 @@ impl Store {
         let transaction = self.begin().await.doing(doing)?;
         let head = "INSERT INTO outbound_messages (id, account, sender, class, category, state, delivery, platform_message_id, \
                     campaign, recipient, template_name, template_language, request, expires_at, attempts, sent_at, took_ms, \
-                    provider_message_id, failure_reason, failure_code, failure_text)";
+                    provider_message_id, failure_reason, failure_code, failure_text, price)";
         let messages = past.messages.into_iter().map(message_row).collect();
         execute_rows(&transaction, head, messages, "").await.doing(doing)?;
         execute_rows(&transaction, "INSERT INTO provider_ids (hash, message)", ids, "").await.doing(doing)?;
@@ -132,7 +134,7 @@ fn failure_row(failure: Option<Failure>) -> [Value; 3] {
     [reason.into(), failure.and_then(|failure| failure.code).into(), text.into()]
 }
 
-fn message_row(message: PastMessage) -> [Value; 21] {
+fn message_row(message: PastMessage) -> [Value; 22] {
     let [reason, code, text] = failure_row(message.failure);
     let (template, language) = message.template.unzip();
     [
@@ -157,6 +159,7 @@ fn message_row(message: PastMessage) -> [Value; 21] {
         reason,
         code,
         text,
+        message.price.map(Price::code).into(),
     ]
 }
 

@@ -15,6 +15,7 @@ use crate::domain::{
     ids::{AccountKey, MessageId, Place, SenderKey},
     outbound::{Category, SendState},
     phone::PhoneNumber,
+    price::Price,
     status::DeliveryStatus,
     time::UnixMillis,
 };
@@ -39,6 +40,7 @@ pub struct StoredMessage {
     pub took_ms: Option<i32>,
     pub provider_message_id: Option<String>,
     pub failure: Option<Failure>,
+    pub price: Option<Price>,
     /// An operator sent it again when the log was so long: what stands above is of that send.
     pub resent_after: Option<Place>,
 }
@@ -91,7 +93,7 @@ pub struct Refused {
 
 pub(super) const MESSAGE_COLUMNS: &str = "id, account, sender, category, state, delivery, platform_message_id, recipient, \
      template_name, template_language, request, expires_at, due_at, attempts, sent_at, took_ms, provider_message_id, \
-     failure_reason, failure_code, failure_text, resent_after";
+     failure_reason, failure_code, failure_text, price, resent_after";
 
 /// At most this many messages are found under one id.
 const FOUND_MAX: usize = 20;
@@ -277,6 +279,7 @@ pub(super) fn stored_message(row: &QueryResult) -> Result<StoredMessage, DbErr> 
         took_ms: row.try_get("", "took_ms")?,
         provider_message_id: row.try_get("", "provider_message_id")?,
         failure: failure(row)?,
+        price: row.try_get::<Option<i16>>("", "price")?.and_then(Price::from_code),
         resent_after: row.try_get::<Option<i64>>("", "resent_after")?.map(Place),
     })
 }

@@ -141,6 +141,7 @@ fn status(provider_id: &str, status: DeliveryStatus) -> StatusUpdate {
         provider_number_id: "1".to_owned(),
         status,
         occurred_at: UnixMillis(1_795_000_000_000),
+        price: None,
         failure: None,
         entry: "{}".to_owned(),
     }

@@ -92,6 +92,10 @@ async fn a_campaign_is_counted_as_the_export_counts_it(database: Database) {
     assert!(codes.contains(&131_026) && codes.contains(&131_030), "{failures:#?}");
     let speed = counted["speed"].as_array().expect("a list").iter();
     assert_eq!(speed.filter_map(|minute| minute["messages"].as_u64()).sum::<u64>(), 8, "what WhatsApp took");
+    let costs = counted["costs"].as_array().expect("a list");
+    let told: u64 = costs.iter().filter_map(|cost| cost["messages"].as_u64()).sum();
+    assert!(told > 0 && told <= 8, "what WhatsApp sent, and said something of: {costs:#?}");
+    assert!(costs.iter().all(|cost| cost["country"] == "+91 IN" && cost["billable"] == true), "{costs:#?}");
 
     let list = app.call(Method::GET, "/api/v1/campaigns?account=acme", &token, None).await.body;
     let of = |name: &str| list["campaigns"].as_array().expect("a list").iter().find(|one| one["campaign"] == name);

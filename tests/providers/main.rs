@@ -181,6 +181,7 @@ fn status_as_json(update: &StatusUpdate) -> Value {
         "number": update.provider_number_id,
         "status": update.status.as_str(),
         "occurred_at": update.occurred_at.to_string(),
+        "price": update.price.map(|price| json!({"category": price.category.as_str(), "billable": price.billable})),
         "failure": update.failure.as_ref().map(|failure| json!({
             "reason": failure.reason.as_str(),
             "code": failure.code,

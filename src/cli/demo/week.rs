@@ -15,6 +15,7 @@ use wabridge::{
         failure::{Failure, FailureReason},
         ids::{AccountKey, MessageId, MessageIds, Place, SenderKey},
         outbound::{Category, SendState},
+        price::{Price, PriceCategory},
         statistics::{AnswerTimes, Figure},
         status::DeliveryStatus,
         time::UnixMillis,
@@ -143,11 +144,13 @@ impl Week<'_> {
             self.answer(id, answered_at, fate, &wamid, offer);
         }
         self.count(accepted_at, luck);
+        let category = template.as_ref().map_or(Category::Freeform, |(name, _)| category_of(name));
+        let was_sent = delivery.is_some_and(|status| status != DeliveryStatus::Failed);
         self.past.messages.push(PastMessage {
             id,
             account: self.owners.account,
             sender: self.owners.sender,
-            category: template.as_ref().map_or(Category::Freeform, |(name, _)| category_of(name)),
+            category,
             platform_message_id: offer.msg_id.clone(),
             campaign: offer.msg_id.split('|').nth(1).map(str::to_owned),
             recipient: format!("+{}", offer.recipient),
@@ -159,6 +162,7 @@ impl Week<'_> {
             took_ms: 30 + luck as i32,
             provider_message_id: (!is_rejected).then_some(wamid),
             failure,
+            price: was_sent.then(|| price_of(category)),
         });
     }
 
@@ -273,6 +277,16 @@ impl Week<'_> {
 fn runs(events: &[(UnixMillis, Place)]) -> impl Iterator<Item = &[(UnixMillis, Place)]> {
     let together = |one: &(UnixMillis, Place), next: &(UnixMillis, Place)| one.0.0 / 2_000 == next.0.0 / 2_000;
     events.chunk_by(together).flat_map(|run| run.chunks(EVENTS_PER_REQUEST))
+}
+
+fn price_of(category: Category) -> Price {
+    let (category, billable) = match category {
+        Category::Marketing => (PriceCategory::Marketing, true),
+        Category::Utility => (PriceCategory::Utility, true),
+        Category::Authentication => (PriceCategory::Authentication, true),
+        Category::Freeform | Category::NotKnownYet => (PriceCategory::Service, false),
+    };
+    Price { category, billable }
 }
 
 fn failure_of(fate: Fate) -> Option<Failure> {

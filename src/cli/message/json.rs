@@ -63,6 +63,7 @@ pub(super) async fn story(
         "attempts": message.attempts,
         "sent_at": message.sent_at.map(|at| at.to_string()),
         "took_ms": message.took_ms,
+        "price": message.price.map(|price| json!({"category": price.category.as_str(), "billable": price.billable})),
         "failed_tries": tries,
         "earlier_sends": store.earlier_sends(message.id).await?.iter().map(earlier).collect::<Vec<_>>(),
         "notes": notes.iter().map(|(at, note)| json!({"at": at.to_string(), "note": note})).collect::<Vec<_>>(),

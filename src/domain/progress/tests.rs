@@ -14,6 +14,7 @@ fn report(status: DeliveryStatus) -> StatusUpdate {
         provider_number_id: "1".to_owned(),
         status,
         occurred_at: NOW,
+        price: None,
         failure: (status == DeliveryStatus::Failed).then(|| failure(FailureReason::Unreachable)),
         entry: "{}".to_owned(),
     }

@@ -10,13 +10,18 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Body, Caller, account_named, messages::time, problem::Problem};
+use super::{
+    Body, Caller, account_named,
+    messages::{MessagePrice, time},
+    problem::Problem,
+};
 use crate::{
     clock,
     domain::{
         account::Account,
         campaign::Funnel,
         operator::{Actor, Permission},
+        price::{Bill, Price},
         queue::QueueRules,
         reconciliation::{self, Figures},
         time::UnixMillis,
@@ -149,6 +154,8 @@ pub struct CampaignDetails {
     #[schema(example = 12)]
     replies: u64,
     failures: Vec<CampaignFailure>,
+    /// What WhatsApp said so far of what the messages cost: the most first.
+    costs: Vec<CampaignCost>,
     /// When WhatsApp took its messages.
     speed: Vec<CampaignMinute>,
     /// How cancelling goes or went, when this instance did it.
@@ -170,6 +177,18 @@ pub struct CampaignFailure {
     /// What was said of one of them. Masked without `personal:read`.
     text: String,
     #[schema(example = 40)]
+    messages: u64,
+}
+
+/// Messages to one country under one heading of WhatsApp's price list.
+#[derive(Serialize, ToSchema)]
+pub struct CampaignCost {
+    /// The calling code, and the country's ISO 3166 code; `and others` where several share the calling code.
+    #[schema(example = "+91 IN")]
+    country: String,
+    #[serde(flatten)]
+    price: MessagePrice,
+    #[schema(example = 950)]
     messages: u64,
 }
 
@@ -323,6 +342,7 @@ pub async fn show(
         campaign: summary(&parts.directory.snapshot(), &rules, campaign),
         replies: campaign.funnel.replies,
         failures: failures(&caller.0, &account, campaign),
+        costs: costs(&counts.bill),
         speed: counts.sent_by_minute.iter().map(minute).collect(),
         cancelling: cancelling.map(|cancelling| CampaignCancelling {
             cancelled: cancelling.cancelled,
@@ -565,6 +585,15 @@ fn funnel(funnel: &Funnel) -> CampaignFunnel {
         cancelled: funnel.cancelled,
         open: funnel.open,
     }
+}
+
+fn costs(bill: &Bill) -> Vec<CampaignCost> {
+    let cost = |(country, price, messages): (&str, Price, u64)| CampaignCost {
+        country: country.to_owned(),
+        price: price.into(),
+        messages,
+    };
+    bill.most_first().into_iter().map(cost).collect()
 }
 
 fn failures(actor: &Actor, account: &Account, campaign: &Campaign) -> Vec<CampaignFailure> {

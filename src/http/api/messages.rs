@@ -16,6 +16,7 @@ use crate::{
         ids::{MessageId, SenderKey},
         operator::{Actor, Permission},
         outbound::SendState,
+        price::Price,
         status::DeliveryStatus,
         time::UnixMillis,
     },
@@ -108,6 +109,25 @@ pub struct MessageSummary {
     sent_at: Option<String>,
     #[schema(example = 1)]
     attempts: i16,
+    /// None until WhatsApp says.
+    price: Option<MessagePrice>,
+}
+
+/// What decides what a message costs, beside the recipient's country.
+#[derive(Serialize, ToSchema)]
+pub struct MessagePrice {
+    /// The heading of WhatsApp's price list: authentication, authentication-international, marketing, marketing_lite, utility,
+    /// service, referral_conversion, other.
+    #[schema(example = "marketing")]
+    category: String,
+    /// Whether WhatsApp bills it.
+    billable: bool,
+}
+
+impl From<Price> for MessagePrice {
+    fn from(price: Price) -> Self {
+        Self { category: price.category.as_str().to_owned(), billable: price.billable }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -353,5 +373,6 @@ fn summary(snapshot: &Snapshot, actor: &Actor, message: &StoredMessage) -> Messa
         expires_at: message.expires_at.to_string(),
         sent_at: message.sent_at.map(|at| at.to_string()),
         attempts: message.attempts,
+        price: message.price.map(MessagePrice::from),
     }
 }

@@ -13,7 +13,7 @@ use super::{
     Frame, Trouble, Visitor,
     campaigns::{COUNT_TAKES_MAX, Extent, PATH, PeriodForm, PeriodOption, path_of, periods},
     chart::{self, Chart, grouped, share},
-    frame::{long_time, sentence, wants_part},
+    frame::{long_time, price_words, sentence, wants_part},
     page, page_as, see_other,
 };
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
         account::Account,
         campaign::Funnel,
         operator::{Actor, Permission},
+        price::{Bill, Price},
         reconciliation::{self, Figures},
     },
     http::{Parts, campaigns as shared},
@@ -36,6 +37,8 @@ use crate::{
 
 /// Failures in the list.
 const FAILURES_SHOWN_MAX: usize = 40;
+/// Lines of the bill; a campaign goes to a few countries.
+const COSTS_SHOWN_MAX: usize = 60;
 
 /// Everything under one campaign.
 pub(super) fn routes() -> Scope {
@@ -80,6 +83,7 @@ struct CampaignPart {
     stages: Vec<Stage>,
     facts: Vec<(&'static str, String)>,
     failures: Vec<FailureRow>,
+    costs: Vec<CostRow>,
     chart: Option<Chart>,
     chart_width: u64,
     chart_height: u64,
@@ -110,6 +114,14 @@ struct FailureRow {
     messages: String,
     share: String,
     href: String,
+}
+
+/// Messages to one country under one heading of the price list.
+struct CostRow {
+    country: String,
+    category: String,
+    billed: &'static str,
+    messages: String,
 }
 
 struct RuleNote {
@@ -341,6 +353,7 @@ async fn look(
         stages: stages(&funnel),
         facts: facts(found, &counts, &funnel),
         failures: failures(&visitor.actor, account, campaign, found, &funnel),
+        costs: costs(&counts.bill),
         chart: Chart::of(&counts.sent_by_minute),
         chart_width: chart::WIDTH,
         chart_height: chart::HEIGHT,
@@ -447,6 +460,16 @@ fn failures(
             }
         };
     failures.into_iter().take(FAILURES_SHOWN_MAX).map(row).collect()
+}
+
+fn costs(bill: &Bill) -> Vec<CostRow> {
+    let row = |(country, price, messages): (&str, Price, u64)| CostRow {
+        country: country.to_owned(),
+        category: price_words(price.category),
+        billed: if price.billable { "billed" } else { "free" },
+        messages: grouped(messages),
+    };
+    bill.most_first().into_iter().take(COSTS_SHOWN_MAX).map(row).collect()
 }
 
 fn messages_href(account: &Account, campaign: &str) -> String {

@@ -13,7 +13,7 @@ use super::{
     HOME, Trouble, Visitor,
     assets::{ADDRESSES, Addresses},
 };
-use crate::domain::{operator::Permission, time::UnixMillis};
+use crate::domain::{operator::Permission, price::PriceCategory, time::UnixMillis};
 
 /// The part of a page that all have.
 pub(super) struct Frame {
@@ -236,6 +236,11 @@ pub(super) fn sentence(words: &str) -> String {
     let first: String = letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
     let end = if words.ends_with(['.', '!', '?', ')']) { "" } else { "." };
     format!("{first}{}{end}", letters.as_str())
+}
+
+/// A heading of WhatsApp's price list, in words.
+pub(super) fn price_words(category: PriceCategory) -> String {
+    sentence(&category.as_str().replace(['_', '-'], " ")).trim_end_matches('.').to_owned()
 }
 
 /// A number with its thousands apart: `12,345`.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 pub(super) use super::json::pretty;
 use super::{
     Frame, Trouble, Visitor,
-    frame::{long_time, sentence},
+    frame::{long_time, price_words, sentence},
     messages::{Status, content_name},
     page, see_other,
 };
@@ -60,6 +60,8 @@ pub(super) struct Story {
     accepted_at: String,
     accepted_iso: String,
     attempts: i16,
+    /// Under which heading of the price list it falls.
+    price: Option<String>,
     platform_message_id: String,
     provider_message_id: String,
     lines: Vec<LinePart>,
@@ -167,6 +169,10 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
         accepted_at: long_time(message.id.made_at()),
         accepted_iso: message.id.made_at().to_string(),
         attempts: message.attempts,
+        price: message.price.map(|price| {
+            let billed = if price.billable { "billed" } else { "free" };
+            format!("{}, {billed}", price_words(price.category))
+        }),
         platform_message_id: message.platform_message_id.clone(),
         provider_message_id: provider_message_id.unwrap_or_else(|| "none".to_owned()),
         lines: lines.into_iter().map(|line| line_part(actor, line)).collect(),

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         failure::{Failure, FailureReason},
         ids::{ConnectionKey, MessageId, MessageIds, SenderKey},
+        price::Price,
         status::{DeliveryStatus, StatusUpdate},
         time::UnixMillis,
     },
@@ -88,6 +89,8 @@ struct ParkedStatus {
     status: i16,
     occurred_at: UnixMillis,
     failure: Option<(i16, Option<i64>, String)>,
+    #[serde(default)]
+    price: Option<i16>,
 }
 
 fn parked_pointer(sender: SenderKey, update: &StatusUpdate) -> String {
@@ -97,6 +100,7 @@ fn parked_pointer(sender: SenderKey, update: &StatusUpdate) -> String {
         status: update.status.code(),
         occurred_at: update.occurred_at,
         failure: update.failure.as_ref().map(|failure| (failure.reason.code(), failure.code, failure.text.clone())),
+        price: update.price.map(Price::code),
     };
     serde_json::to_string(&parked).expect("numbers and texts can be written as JSON")
 }
@@ -115,6 +119,7 @@ fn read_parked_pointer(pointer: &str, entry: String) -> Option<(SenderKey, Statu
         status: DeliveryStatus::from_code(parked.status)?,
         occurred_at: parked.occurred_at,
         failure,
+        price: parked.price.and_then(Price::from_code),
         entry,
     };
     Some((SenderKey(parked.sender), update))

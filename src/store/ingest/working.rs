@@ -11,6 +11,7 @@ use crate::{
         callback::EventKind,
         ids::{AccountKey, MessageId, SenderKey},
         outbound::SendState,
+        price::Price,
         progress::{Finding, KnownTemplate, News, Progress},
         status::{DeliveryStatus, StatusUpdate},
         suppression::verdict_on_person,
@@ -73,7 +74,7 @@ impl Touched {
 }
 
 const PROGRESS_COLUMNS: &str = "id, account, sender, state, delivery, provider_message_id, due_at, epoch, attempts, sent_at, \
-     took_ms, failure_reason, failure_code, failure_text, resent_after";
+     took_ms, failure_reason, failure_code, failure_text, price, resent_after";
 
 impl Working {
     pub(super) async fn load(
@@ -241,7 +242,7 @@ impl Working {
             transaction,
             "UPDATE outbound_messages SET state = v.column2, delivery = v.column3, provider_message_id = v.column4, \
              due_at = v.column5, epoch = v.column6, attempts = v.column7, took_ms = v.column8, \
-             failure_reason = v.column9, failure_code = v.column10, failure_text = v.column11 FROM (",
+             failure_reason = v.column9, failure_code = v.column10, failure_text = v.column11, price = v.column12 FROM (",
             rows,
             ") AS v WHERE outbound_messages.id = v.column1",
         )
@@ -303,6 +304,7 @@ fn progress(row: &QueryResult) -> Result<Progress, DbErr> {
         sent_at: sent_at.map(UnixMillis),
         took_ms: row.try_get("", "took_ms")?,
         failure: failure(row)?,
+        price: row.try_get::<Option<i16>>("", "price")?.and_then(Price::from_code),
     })
 }
 
@@ -318,7 +320,7 @@ fn known_template_row(id: MessageId, template: &KnownTemplate) -> [Value; 6] {
     ]
 }
 
-fn progress_row(id: MessageId, progress: &Progress) -> [Value; 11] {
+fn progress_row(id: MessageId, progress: &Progress) -> [Value; 12] {
     let (reason, code, text) = failure_values(progress.failure.as_ref());
     [
         id.0.into(),
@@ -332,5 +334,6 @@ fn progress_row(id: MessageId, progress: &Progress) -> [Value; 11] {
         reason,
         code,
         text,
+        progress.price.map(Price::code).into(),
     ]
 }

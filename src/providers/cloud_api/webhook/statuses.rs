@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Text, errors, moment, non_empty, odd, read};
-use crate::domain::status::{DeliveryStatus, StatusUpdate};
+use crate::domain::{
+    price::{Price, PriceCategory},
+    status::{DeliveryStatus, StatusUpdate},
+};
 
 #[derive(Deserialize)]
 struct WireStatus<'a> {
@@ -14,7 +17,26 @@ struct WireStatus<'a> {
     timestamp: Text<'a>,
     biz_opaque_callback_data: Option<&'a RawValue>,
     errors: Option<&'a RawValue>,
+    pricing: Option<&'a RawValue>,
     recipient_type: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WirePricing<'a> {
+    #[serde(borrow)]
+    category: Text<'a>,
+    /// Announced to go; the kind says the same.
+    billable: Option<bool>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<Text<'a>>,
+}
+
+/// A price that cannot be read is no reason to lose the status.
+fn read_price(raw: &RawValue) -> Option<Price> {
+    let wire = serde_json::from_str::<WirePricing<'_>>(raw.get()).ok()?;
+    let is_free = wire.kind.as_ref().is_some_and(|kind| kind.as_str().starts_with("free_"));
+    let category = PriceCategory::named(wire.category.as_str());
+    Some(Price { category, billable: wire.billable.unwrap_or(!is_free) })
 }
 
 /// Whom it is about is known from the message.
@@ -39,6 +61,7 @@ pub(super) fn read_status(raw: &RawValue, number_id: &str) -> Result<StatusUpdat
         provider_number_id: number_id.to_owned(),
         status,
         occurred_at: moment(wire.timestamp.as_str())?,
+        price: wire.pricing.and_then(read_price),
         failure: (status == DeliveryStatus::Failed).then(|| errors::read_report(wire.errors)),
         entry: raw.get().to_owned(),
     })
