@@ -12,6 +12,7 @@ pub mod error;
 pub mod health;
 pub mod media;
 pub mod openapi;
+mod openapi_webhooks;
 mod persons;
 pub mod platform_api;
 pub mod provider_webhooks;

@@ -11,6 +11,8 @@ use utoipa::{
     },
 };
 
+use super::openapi_webhooks::Webhooks;
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -106,6 +108,7 @@ use utoipa::{
     tags(
         (name = "platform", description = "Called by the engagement platform"),
         (name = "provider", description = "Called by the WhatsApp provider"),
+        (name = "webhooks", description = "What the bridge posts to those who asked for it; docs/webhook-profiles.md has other shapes of the same"),
         (name = "operation", description = "For operators and monitoring"),
         (name = "messages", description = "Messages, for programs with a token"),
         (name = "campaigns", description = "Campaigns, for programs with a token"),
@@ -117,7 +120,8 @@ use utoipa::{
         (name = "persons", description = "One person's data: what there is, all of it, erasing it; for programs with a token"),
         (name = "system", description = "How the bridge itself is, and alarms, for programs with a token"),
     ),
-    modifiers(&WithToken)
+    components(schemas(crate::profiles::native::Payload)),
+    modifiers(&WithToken, &Webhooks)
 )]
 struct Document;
 
