@@ -4,10 +4,11 @@
 //! Adapters reach the outside only through [`Exchange`](crate::net::exchange::Exchange), which keeps
 //! the limits. Inside an adapter, building a request and reading an answer are pure functions.
 
+pub mod carrier;
 pub mod cloud_api;
 pub mod meta;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -125,7 +126,7 @@ pub struct RenderedRequest {
     pub method: &'static str,
     pub url: String,
     /// Name and value, secrets blanked.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// JSON.
     pub body: String,
 }
@@ -146,7 +147,7 @@ impl Checked {
 }
 
 /// Every provider this build can talk to. Adding one is a file and a line here.
-pub static ALL: &[&dyn Provider] = &[&meta::MetaCloud];
+pub static ALL: &[&dyn Provider] = &[&meta::MetaCloud, &carrier::DIALOG_360, &carrier::CLOUD_API];
 
 /// The provider with this slug.
 pub fn find(slug: &str) -> Option<&'static dyn Provider> {

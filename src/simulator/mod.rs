@@ -10,6 +10,7 @@
 //! - `cloud_api` answers sends and lists templates; `sends` carries them, whatever `dialect` they come in. `checks` refuses what Meta refuses, with Meta's codes; `templates`
 //!   holds what may be sent. `media` keeps files (`multipart` reads uploads, `sample_files` makes them up), `nodes` are
 //!   the numbers and accounts that can be asked, and who is subscribed to them; `graph` is common to all of these.
+//! - `dialog_360` is the same Cloud API under the paths and the header of 360dialog.
 //! - `webhooks` is one task with one queue in order of time. It batches what is due, signs the bytes
 //!   (`payloads` writes them as Meta does) and posts; what is not answered with 200 it posts again, later.
 //!   `inbound` is what people write (`inbound_content`, and under which name: `people`), `events` what else happens.
@@ -74,6 +75,7 @@ mod cloud_api;
 mod codes;
 mod control;
 mod dialect;
+mod dialog_360;
 mod events;
 mod graph;
 mod handle;
@@ -160,6 +162,7 @@ impl Simulator {
                 .configure(control::routes)
                 .configure(clevertap::routes)
                 .configure(cloud_api::routes)
+                .configure(dialog_360::routes)
                 .configure(media::routes)
                 .configure(nodes::routes)
                 .configure(subscribe::routes)

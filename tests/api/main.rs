@@ -12,6 +12,7 @@ mod alarms;
 mod budget;
 mod callbacks;
 mod campaigns;
+mod carriers;
 mod check;
 mod command_line;
 mod connections;
