@@ -26,6 +26,7 @@ use utoipa::{
         super::provider_webhooks::handshake,
         super::provider_webhooks::receive,
         super::provider_webhooks::receive_by_url,
+        super::provider_webhooks::token,
         super::media::serve,
         super::health::alive,
         super::health::ready,

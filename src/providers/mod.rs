@@ -6,6 +6,7 @@
 
 pub mod carrier;
 pub mod cloud_api;
+pub mod commbox;
 pub mod meta;
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
@@ -73,6 +74,12 @@ pub trait Provider: Send + Sync {
     /// The body that answers the provider's question whether this URL is ours; `None` is a no.
     /// `query` is the raw query string.
     fn answer_handshake(&self, connection: &Connection, query: &str) -> Option<String>;
+
+    /// The answer (JSON) to a provider that fetches a token from us before it calls our webhooks; `None` when it did not show
+    /// what it must, or this provider fetches none.
+    fn issue_token(&self, _connection: &Connection, _request: &WebhookRequest<'_>) -> Option<String> {
+        None
+    }
 
     /// All templates of the sender's business account, or all translations of the one named.
     async fn fetch_templates(
@@ -147,7 +154,7 @@ impl Checked {
 }
 
 /// Every provider this build can talk to. Adding one is a file and a line here.
-pub static ALL: &[&dyn Provider] = &[&meta::MetaCloud, &carrier::DIALOG_360, &carrier::CLOUD_API];
+pub static ALL: &[&dyn Provider] = &[&meta::MetaCloud, &carrier::DIALOG_360, &carrier::CLOUD_API, &commbox::COMMBOX];
 
 /// The provider with this slug.
 pub fn find(slug: &str) -> Option<&'static dyn Provider> {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    commbox,
     knobs::Knobs,
     payloads::{self, Update},
 };
@@ -24,6 +25,8 @@ pub enum Dialect {
     #[serde(rename = "360dialog")]
     #[value(name = "360dialog")]
     Dialog360,
+    /// CommBox's events, one a webhook, with user and password.
+    Commbox,
 }
 
 /// A webhook as it goes over the wire.
@@ -39,6 +42,7 @@ impl Dialect {
     pub(super) fn updates_max(self, knobs: &Knobs) -> usize {
         match self {
             Self::Meta | Self::Dialog360 => knobs.webhook_batch_max,
+            Self::Commbox => 1,
         }
     }
 
@@ -47,6 +51,7 @@ impl Dialect {
         match self {
             Self::Meta => Some(payloads::write(updates, knobs)),
             Self::Dialog360 => Some(payloads::write_for_360dialog(updates, knobs)),
+            Self::Commbox => commbox::write(updates, knobs),
         }
     }
 }

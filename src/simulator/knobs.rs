@@ -25,7 +25,8 @@ pub struct Knobs {
     #[arg(long, default_value = "simulator-app-secret")]
     pub app_secret: String,
 
-    /// Value of X-Webhook-Secret in webhooks of the dialect 360dialog; the bridge needs the same.
+    /// Value of X-Webhook-Secret in webhooks of the dialect 360dialog, password of the user wabridge in those of commbox; the
+    /// bridge needs the same.
     #[arg(long, default_value = "simulator-webhook-secret")]
     pub webhook_secret: String,
 

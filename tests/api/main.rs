@@ -15,6 +15,7 @@ mod campaigns;
 mod carriers;
 mod check;
 mod command_line;
+mod commbox;
 mod connections;
 mod console;
 mod console_api;

@@ -33,6 +33,11 @@ pub fn build_send(message: &OutboundMessage) -> String {
     serde_json::to_string(&body).expect("texts and numbers can always be written as JSON")
 }
 
+/// A filled template by itself, for carriers that put Meta's into an envelope of their own.
+pub fn template_of(filled: &FilledTemplate) -> serde_json::Value {
+    serde_json::to_value(template(filled)).expect("texts and numbers can always be written as JSON")
+}
+
 /// What an answer to a send means. Success is a 2xx with an id in it; a 2xx that we cannot read may have
 /// sent the message.
 ///
