@@ -70,9 +70,10 @@ pub fn routes(config: &mut ServiceConfig, with_metrics: bool, with_console: bool
     let handshake_and_events = web::resource("/{provider}/{connection}")
         .route(web::post().to(provider_webhooks::receive))
         .route(web::get().to(provider_webhooks::handshake));
+    let token = web::resource("/{provider}/{connection}/token").route(web::post().to(provider_webhooks::token));
     let events_by_url =
         web::resource("/{provider}/{connection}/{url_token}").route(web::post().to(provider_webhooks::receive_by_url));
-    config.service(web::scope("/webhooks").service(handshake_and_events).service(events_by_url));
+    config.service(web::scope("/webhooks").service(handshake_and_events).service(token).service(events_by_url));
     for platform in platforms::ALL {
         let messages = web::resource("/{account}/messages")
             .route(web::post().to(platform_api::send))

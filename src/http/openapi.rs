@@ -28,6 +28,7 @@ use super::openapi_webhooks::Webhooks;
         super::provider_webhooks::handshake,
         super::provider_webhooks::receive,
         super::provider_webhooks::receive_by_url,
+        super::provider_webhooks::token,
         super::media::serve,
         super::health::alive,
         super::health::ready,

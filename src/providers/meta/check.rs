@@ -21,7 +21,7 @@ use url::form_urlencoded;
 
 use super::{
     MetaCloud, Provider as _,
-    settings::{VERIFY_TOKEN, authorization, graph_url, usable},
+    settings::{VERIFY_TOKEN, authorization, graph_url},
 };
 use crate::{
     clock,
@@ -34,7 +34,10 @@ use crate::{
         exchange::{Answer, Exchange, Method, OutgoingRequest},
         redact,
     },
-    providers::{Checked, cloud_api::errors},
+    providers::{
+        Checked,
+        cloud_api::{errors, findings, reach::usable},
+    },
 };
 
 /// Numbers asked about at once.
@@ -107,8 +110,8 @@ fn not_seen(account: &str, senders: &[&Arc<Sender>], Unseen { why, remedy }: Uns
     };
     let mut findings = unseen(format!("business account {account}"), &OF_ACCOUNT);
     for sender in senders {
-        findings.extend(unseen(number::about(sender), &[Topic::Number]));
-        findings.extend(unseen(number::about(sender), &number::SEEN_WITH_IT));
+        findings.extend(unseen(findings::about(sender), &[Topic::Number]));
+        findings.extend(unseen(findings::about(sender), &findings::SEEN_WITH_IT));
     }
     findings
 }

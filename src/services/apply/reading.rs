@@ -133,6 +133,11 @@ impl<'a> Section<'a> {
     /// Whether the key is there; it counts as one that is known.
     pub(super) fn has(&mut self, key: &str) -> bool {
         self.asked.insert(key.to_owned());
+        self.stands(key)
+    }
+
+    /// The same, without being a key that is known here.
+    pub(super) fn stands(&self, key: &str) -> bool {
         self.table.keys().any(|name| name.get_ref() == key)
     }
 

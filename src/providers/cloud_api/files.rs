@@ -1,4 +1,4 @@
-//! Fetching a file that a person sent, in two steps: Graph is asked where it lies, and says it for five minutes; there it
+//! Fetching a file that a person sent, in two steps: the API is asked where it lies, and says it for five minutes; there it
 //! is fetched with the access token. The token goes to hosts that the operator named, and to no other, whatever a
 //! URL says.
 
@@ -6,28 +6,27 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-use super::settings::{authorization, graph_base};
+use super::{
+    errors,
+    media::{MediaInfo, read_info},
+    reach::Reach,
+};
 use crate::{
-    domain::account::{Connection, Sender},
     net::{
         download::Opened,
-        exchange::{Answer, Exchange, Method, NoAnswer, OutgoingRequest},
+        exchange::{Answer, Exchange, NoAnswer, OutgoingRequest},
     },
-    providers::{
-        FetchedMedia, MediaFailure, MediaFailureKind, MediaToFetch,
-        cloud_api::{
-            errors,
-            media::{MediaInfo, read_info},
-        },
-    },
+    providers::{FetchedMedia, MediaFailure, MediaFailureKind, MediaToFetch},
 };
 
 /// Asking where a file lies. A link that is not there any more is asked for once again.
 const ASKED_MAX: usize = 2;
 
-pub(super) async fn fetch(
+/// Begins to fetch the file.
+pub(in crate::providers) async fn fetch(
     via: &Exchange,
-    from: &Sender,
+    reach: &Reach,
+    number_id: &str,
     wanted: &MediaToFetch<'_>,
 ) -> Result<FetchedMedia, MediaFailure> {
     let until = Instant::now() + wanted.timeout;
@@ -35,13 +34,14 @@ pub(super) async fn fetch(
     let mut asked = 0;
     loop {
         asked += 1;
-        let info = ask(via, from, wanted).await?;
+        let info = ask(via, reach, number_id, wanted).await?;
         if let Some(size_bytes) = info.size_bytes.filter(|size_bytes| *size_bytes > wanted.bytes_max) {
             let text = format!("the file has {size_bytes} bytes, and {} are allowed", wanted.bytes_max);
             return Err(failure(MediaFailureKind::Never, None, text));
         }
-        check_host(&from.connection, &info.url, wanted.token_hosts)?;
-        match open(via, from, &info.url, wanted.bytes_max, left()).await? {
+        let url = if reach.rewrites_media_host { rewritten(reach, &info.url)? } else { info.url.clone() };
+        check_host(reach, &url, wanted.token_hosts)?;
+        match open(via, reach, &url, wanted.bytes_max, left()).await? {
             Opened::File(download) => {
                 let MediaInfo { mime_type, sha256, size_bytes, .. } = info;
                 return Ok(FetchedMedia { mime_type, sha256, size_bytes, download });
@@ -54,45 +54,60 @@ pub(super) async fn fetch(
 }
 
 /// Where the file lies.
-async fn ask(via: &Exchange, from: &Sender, wanted: &MediaToFetch<'_>) -> Result<MediaInfo, MediaFailure> {
-    let connection = &from.connection;
-    let mut url = Url::parse(&graph_base(connection))
+async fn ask(
+    via: &Exchange,
+    reach: &Reach,
+    number_id: &str,
+    wanted: &MediaToFetch<'_>,
+) -> Result<MediaInfo, MediaFailure> {
+    let mut url = Url::parse(&reach.root)
         .map_err(|error| failure(MediaFailureKind::Refused, None, format!("base_url cannot be used: {error}")))?;
     // The id comes from a webhook: as a segment it cannot lead elsewhere.
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().push(wanted.provider_media_id);
     }
-    url.query_pairs_mut().append_pair("phone_number_id", &from.provider_number_id);
-    let exchanged = via.send(request(connection, url.as_str(), via.request_timeout())?).await;
+    if reach.names_number {
+        url.query_pairs_mut().append_pair("phone_number_id", number_id);
+    }
+    let exchanged = via.send(request(reach, url.as_str(), via.request_timeout())?).await;
     let answer = exchanged.result.map_err(unanswered)?;
     if answer.status != 200 {
-        return Err(refused(&answer, "Graph"));
+        return Err(refused(&answer, reach.name));
     }
     read_info(&answer.body).map_err(|reason| {
-        failure(MediaFailureKind::Refused, None, format!("what Graph said of the file cannot be read: {reason}"))
+        let text = format!("what {} said of the file cannot be read: {reason}", reach.name);
+        failure(MediaFailureKind::Refused, None, text)
     })
 }
 
 async fn open(
     via: &Exchange,
-    from: &Sender,
+    reach: &Reach,
     url: &str,
     bytes_max: u64,
     timeout: Duration,
 ) -> Result<Opened, MediaFailure> {
-    via.open(request(&from.connection, url, timeout)?, bytes_max).await.map_err(unanswered)
+    via.open(request(reach, url, timeout)?, bytes_max).await.map_err(unanswered)
 }
 
-fn request<'a>(connection: &Connection, url: &'a str, timeout: Duration) -> Result<OutgoingRequest<'a>, MediaFailure> {
-    let authorization = authorization(connection)
-        .ok_or_else(|| failure(MediaFailureKind::Later, None, "the connection has no access_token".to_owned()))?;
-    Ok(OutgoingRequest { method: Method::Get, url, headers: vec![authorization], body: None, timeout })
+fn request<'a>(reach: &Reach, url: &'a str, timeout: Duration) -> Result<OutgoingRequest<'a>, MediaFailure> {
+    reach.get(url, timeout).map_err(|text| failure(MediaFailureKind::Later, None, text))
+}
+
+/// The same path at the carrier's own host, whose key Meta would not take.
+fn rewritten(reach: &Reach, url: &str) -> Result<String, MediaFailure> {
+    let unusable = |what: &str| failure(MediaFailureKind::Refused, None, format!("{what} cannot be used"));
+    let there = Url::parse(url).map_err(|_| unusable("the file's address"))?;
+    let mut own = Url::parse(&reach.base_url).map_err(|_| unusable("base_url"))?;
+    own.set_path(there.path());
+    own.set_query(there.query());
+    Ok(own.into())
 }
 
 /// May this address be shown the token? It is the connection's own, or one of those that are named.
-fn check_host(connection: &Connection, url: &str, named: &[String]) -> Result<(), MediaFailure> {
+fn check_host(reach: &Reach, url: &str, named: &[String]) -> Result<(), MediaFailure> {
     let address = Url::parse(url).ok();
-    let own = Url::parse(connection.setting("base_url")).ok();
+    let own = Url::parse(&reach.base_url).ok();
     let host = address.as_ref().and_then(Url::host_str).unwrap_or_default();
     let is_own = address.as_ref().zip(own.as_ref()).is_some_and(|(address, own)| address.origin() == own.origin());
     let is_named = address.as_ref().is_some_and(|address| address.scheme() == "https")
@@ -100,8 +115,10 @@ fn check_host(connection: &Connection, url: &str, named: &[String]) -> Result<()
     if is_own || is_named {
         return Ok(());
     }
-    let text =
-        format!("Graph says that the file lies at {host:?}, which is not among media.hosts: add it if it is Meta's");
+    let text = format!(
+        "{} says that the file lies at {host:?}, which is not among media.hosts: add it if it is Meta's",
+        reach.name
+    );
     Err(failure(MediaFailureKind::Refused, None, text))
 }
 
@@ -136,6 +153,24 @@ fn failure(kind: MediaFailureKind, wait: Option<Duration>, text: String) -> Medi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_fetched_at_the_carriers_own_host_under_metas_path() {
+        let reach = Reach {
+            name: "the carrier",
+            base_url: "https://waba.example.com".to_owned(),
+            root: "https://waba.example.com".to_owned(),
+            authorization: None,
+            secret_name: "api_key",
+            rewrites_media_host: true,
+            names_number: false,
+        };
+        let url = rewritten(&reach, "https://lookaside.fbsbx.com/whatsapp_business/attachments/?mid=1&ext=2");
+        let url = url.unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(url, "https://waba.example.com/whatsapp_business/attachments/?mid=1&ext=2");
+        assert!(check_host(&reach, &url, &[]).is_ok(), "it is its own");
+        assert!(check_host(&reach, "https://lookaside.fbsbx.com/x", &[]).is_err());
+    }
 
     #[test]
     fn only_hosts_that_are_named_match() {
