@@ -22,12 +22,14 @@ mod stored_tests;
 #[cfg(test)]
 mod tests;
 mod values;
+mod webhooks;
 
 use std::{collections::BTreeMap, fmt};
 
 use crate::store::{
     Store, StoreError,
     configuration::{AccountRecord, Configuration, ConnectionRecord, SenderRecord, SubscriptionRecord},
+    webhooks::WebhookRecord,
 };
 
 pub use difference::{Change, ChangeKind, Difference};
@@ -43,6 +45,7 @@ pub struct ApplyFile {
     pub accounts: Vec<Stated<AccountRecord>>,
     pub senders: Vec<Stated<SenderRecord>>,
     pub subscriptions: Vec<Stated<SubscriptionRecord>>,
+    pub webhooks: Vec<Stated<WebhookRecord>>,
     /// The provider of each connection that it names, as far as it is known; also of those with mistakes.
     pub providers: BTreeMap<String, Option<String>>,
     /// What numbers say of their connections; also those with mistakes.
@@ -52,7 +55,7 @@ pub struct ApplyFile {
 impl ApplyFile {
     /// It says nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.connections.is_empty() && self.accounts.is_empty() && self.senders.is_empty()
+        self.connections.is_empty() && self.accounts.is_empty() && self.senders.is_empty() && self.webhooks.is_empty()
     }
 }
 
