@@ -123,7 +123,7 @@ fn the_same_event_is_told_in_the_same_words_whenever_it_is_told() {
 
 #[test]
 fn what_a_profile_does_not_have_is_not_told_in_another_way() {
-    for profile in profiles::ALL.iter().copied() {
+    for profile in profiles::ALL {
         let event = sample(EventName::MessageReceived);
         let tell = |version, format, level| {
             let (soap_parameters, secrets, old_names) = (&[][..], &[][..], false);
@@ -411,9 +411,10 @@ fn merge(target: &mut Value, patch: &Value) {
         *target = json!({});
     }
     for (key, value) in patch {
-        match value {
-            Value::Null => drop(target.as_object_mut().and_then(|target| target.remove(key))),
-            value => merge(&mut target[key.as_str()], value),
+        if value.is_null() {
+            target.as_object_mut().and_then(|target| target.remove(key));
+        } else {
+            merge(&mut target[key.as_str()], value);
         }
     }
 }
