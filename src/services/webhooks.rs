@@ -128,7 +128,7 @@ impl Webhooks {
             if stored.webhooks.len() >= WEBHOOKS_MAX {
                 return Err(Refusal::Conflict(format!("there are {WEBHOOKS_MAX} webhooks already: delete one")));
             }
-            let entry = AuditEntry::new(actor, "add webhook", subject(name)).after(told(&record));
+            let entry = audited(stored, actor, &record);
             Ok((record, entry))
         })
         .await?;
@@ -144,9 +144,7 @@ impl Webhooks {
             let settings = checked(settings, self.http_allowed).map_err(Refusal::Problems)?;
             check_filter(stored, &settings)?;
             let record = WebhookRecord { settings, ..record_of(before) };
-            let entry = AuditEntry::new(actor, "change webhook", subject(name))
-                .before(told(&record_of(before)))
-                .after(told(&record));
+            let entry = audited(stored, actor, &record);
             Ok((record, entry))
         })
         .await
@@ -301,6 +299,16 @@ pub(super) fn record_of(webhook: &Webhook) -> WebhookRecord {
         settings: webhook.settings.clone(),
         old_signing_secrets: webhook.old_signing_secrets.clone(),
     }
+}
+
+/// The line of the audit log for one that is new, or differs from what it was.
+pub(super) fn audited(stored: &Configuration, actor: &Actor, record: &WebhookRecord) -> AuditEntry {
+    let subject = subject(&record.name);
+    match stored.webhook(&record.name) {
+        Some(before) => AuditEntry::new(actor, "change webhook", subject).before(told(&record_of(before))),
+        None => AuditEntry::new(actor, "add webhook", subject),
+    }
+    .after(told(record))
 }
 
 /// As the audit log has it.

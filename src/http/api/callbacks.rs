@@ -37,7 +37,7 @@ pub struct UrlQuery {
     kind: Option<String>,
     /// Only those of the webhook of this name.
     webhook: Option<String>,
-    /// works, failing or on_hold.
+    /// works, refusing, failing or on_hold.
     state: Option<String>,
 }
 
@@ -65,7 +65,7 @@ pub struct CallbackUrl {
     /// Scheme and host; the rest is a secret.
     #[schema(example = "https://eu1.api.clevertap.com/…")]
     url: String,
-    /// works, failing (tried again by itself), or on_hold (refuses us or is gone; seldom tried).
+    /// works, refusing (its last answer was a no), failing (tried again by itself), or on_hold (refuses us or is gone; seldom tried).
     #[schema(example = "failing")]
     state: String,
     /// Why it is on hold.

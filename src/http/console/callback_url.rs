@@ -115,7 +115,7 @@ pub(super) async fn show(
         reasons: reasons.iter().map(|reason| reason_row(actor, url.subscription.key.0, reason)).collect(),
         exchanges: found.exchanges.iter().map(|exchange| exchange_row(actor, exchange)).collect(),
         may_replay: actor.may(Permission::ReplayCallbacks),
-        waits: url.state != UrlState::Works,
+        waits: matches!(url.state, UrlState::Failing | UrlState::OnHold),
     })
 }
 

@@ -207,6 +207,7 @@ pub(super) fn kind_name(kind: EventKind) -> &'static str {
 pub(super) fn state_status(state: UrlState) -> Status {
     let (name, tone) = match state {
         UrlState::Works => ("works", "good"),
+        UrlState::Refusing => ("refuses", "bad"),
         UrlState::Failing => ("failing", "bad"),
         UrlState::OnHold => ("on hold", "bad"),
     };
@@ -221,6 +222,10 @@ pub(super) fn owed(url: &UrlStanding) -> String {
 /// For how long it fails, and what comes next.
 pub(super) fn trouble(url: &UrlStanding, now: UnixMillis) -> Option<String> {
     let trouble = &url.trouble;
+    if url.state == UrlState::Refusing {
+        let text = "what it was told last is dead: see its answer, mend what it names, then tell it again";
+        return Some(text.to_owned());
+    }
     let since = trouble.failing_since.or_else(|| trouble.hold.as_ref().map(|hold| hold.since))?;
     let times = match trouble.failures {
         ..=1 => String::new(),

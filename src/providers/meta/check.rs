@@ -363,7 +363,7 @@ impl Refused {
         let remedy = match (self.answered, self.token) {
             (false, _) => "check the network, security.https_proxy, and base_url of the connection",
             (true, true) => {
-                "generate a new token of the system user, apply it as access_token, then `wabridge release`"
+                "generate a new token of the system user and enter it as access_token; if the connection is on hold, release it"
             }
             (true, false) => "check that the system user has the business account among its assets, with full control",
         };

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         account::{Hold, Sender},
         alarm::{AlarmKind, Condition},
+        attempt::AttemptOutcome,
         callback::{EventKind, Subscription},
         channel::Quality,
         ids::SenderKey,
@@ -100,7 +101,7 @@ fn refused_tokens(evidence: &Evidence<'_>) -> Vec<Condition> {
                 AlarmKind::TokenRefused,
                 format!("connection {}", connection.id),
                 format!("the access token is refused: {why}"),
-                "generate a new token at the provider, apply it as access_token, then run `wabridge check`",
+                "generate a new token at the provider and enter it: Change on the connection's page, or access_token in the apply file; then check the channel",
             ));
         }
     }
@@ -311,7 +312,19 @@ fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Op
         let text = format!("it is on hold since {}: {}; {waiting}", hold.since, hold.reason);
         return Some(condition(AlarmKind::CallbacksFailing, subject, text, &remedy));
     }
-    let since: UnixMillis = trouble.failing_since?;
+    let Some(since) = trouble.failing_since else {
+        let last = evidence.observed.told_last.get(&subscription.key)?;
+        let (dead, _) = evidence.observed.callbacks.get(&subscription.key.0).copied().unwrap_or_default();
+        return (last.outcome == AttemptOutcome::Refused && dead > 0).then(|| {
+            let dead = counted(u64::try_from(dead).unwrap_or(0), "event is dead", "events are dead");
+            condition(
+                AlarmKind::CallbacksFailing,
+                subject,
+                format!("it refused what it was told last: {}; {dead}", last.note),
+                "mend what its answer names, then tell it again: the console's page of the URL does, and `wabridge replay`",
+            )
+        });
+    };
     (evidence.observed.at.since(since) >= evidence.thresholds.callbacks_failing_for).then(|| {
         condition(
             AlarmKind::CallbacksFailing,

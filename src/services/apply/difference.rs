@@ -282,7 +282,7 @@ pub(super) fn conflicts(stored: &Configuration, file: &ApplyFile) -> Vec<ApplyPr
         let in_file = file.providers.get(&connection.what).map(Option::as_deref);
         let in_database = || stored.connection(&connection.what).map(|connection| Some(connection.provider.as_str()));
         let Some(provider) = in_file.or_else(in_database) else {
-            let message = format!("there is no connection {} in this file or in the database: add it", connection.what);
+            let message = format!("there is no connection {}: add it first", connection.what);
             problem(connection.line, "accounts.senders.connection", message);
             continue;
         };

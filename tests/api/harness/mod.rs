@@ -223,7 +223,7 @@ impl TestApp {
         let text = toml.replace("{simulator}", self.stand.url());
         let file = apply::parse(&text, "test.toml", &Surroundings::new(&|_| None, true))
             .unwrap_or_else(|problems| panic!("the configuration is wrong: {problems:#?}"));
-        apply::apply(&self.store, &file).await.expect("the configuration fits");
+        apply::apply(&self.store, &Actor::of_command_line("test"), &file).await.expect("the configuration fits");
     }
 
     /// The URL of something on the bridge.

@@ -6,10 +6,10 @@ use serde_json::{Map, Value as Json, json};
 use toml::{Table, Value};
 
 use super::Subject;
-use crate::{net::redact, providers};
+use crate::{domain::operator::Actor, net::redact, providers, store::audit::AuditEntry};
 
 /// The fields without secrets, and of each secret that it is set.
-pub(super) fn blanked(subject: &Subject, fields: &Table) -> (Map<String, Json>, BTreeMap<String, String>) {
+pub fn blanked(subject: &Subject, fields: &Table) -> (Map<String, Json>, BTreeMap<String, String>) {
     let (mut shown, mut secrets) = (Map::new(), BTreeMap::new());
     for (key, value) in fields {
         match value {
@@ -27,8 +27,28 @@ pub(super) fn blanked(subject: &Subject, fields: &Table) -> (Map<String, Json>, 
     (shown, secrets)
 }
 
-/// The fields that differ, before and after, for the audit log: secrets only as `set` and `changed`.
-pub(super) fn before_and_after(subject: &Subject, before: &Table, after: &Table) -> (Json, Json) {
+/// The line of the audit log for a thing that is new, or differs from what it was.
+pub fn audit_entry(actor: &Actor, subject: &Subject, before: Option<&Table>, after: &Table) -> AuditEntry {
+    let name = match subject {
+        Subject::Connection(id) | Subject::Account(id) => id.clone(),
+        Subject::Sender(number) => number.as_e164().to_owned(),
+    };
+    let action = match (subject, before) {
+        (Subject::Connection(_), None) => "add connection",
+        (Subject::Connection(_), Some(_)) => "change connection",
+        (Subject::Account(_), None) => "add account",
+        (Subject::Account(_), Some(_)) => "change account",
+        (Subject::Sender(_), None) => "add number",
+        (Subject::Sender(_), Some(_)) => "change number",
+    };
+    let nothing = Table::new();
+    let (was, is) = before_and_after(subject, before.unwrap_or(&nothing), after);
+    let entry = AuditEntry::new(actor, action, name).after(is);
+    if before.is_some() { entry.before(was) } else { entry }
+}
+
+/// The fields that differ, before and after: secrets only as `set` and `changed`.
+fn before_and_after(subject: &Subject, before: &Table, after: &Table) -> (Json, Json) {
     let (mut was, mut is) = (Map::new(), Map::new());
     let keys = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key)));
     for key in keys {
