@@ -30,7 +30,7 @@ use crate::{
         accept::Acceptor, accounts::Accounts, alarms::AlarmWays, campaigns::Campaigns, configure::Configuring,
         connections::Connections, directory::Directory, ingest::Ingestor, media::Shelf, operators::Operators,
         person::requests::PersonRequests, statistics::Statistics, templates::TemplateSyncs, test_bench::TestBench,
-        traces::Traces,
+        traces::Traces, webhooks::Webhooks,
     },
     settings::Settings,
     store::Store,
@@ -55,6 +55,7 @@ pub struct Parts {
     pub alarm_ways: AlarmWays,
     pub template_syncs: TemplateSyncs,
     pub test_bench: TestBench,
+    pub webhooks: Webhooks,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.

@@ -23,6 +23,7 @@ mod stored_tests;
 #[cfg(test)]
 mod tests;
 mod values;
+mod webhooks;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -32,6 +33,7 @@ use crate::{
         Store, StoreError,
         audit::AuditEntry,
         configuration::{AccountRecord, Configuration, ConnectionRecord, SenderRecord, SubscriptionRecord},
+        webhooks::WebhookRecord,
     },
 };
 
@@ -49,6 +51,7 @@ pub struct ApplyFile {
     pub accounts: Vec<Stated<AccountRecord>>,
     pub senders: Vec<Stated<SenderRecord>>,
     pub subscriptions: Vec<Stated<SubscriptionRecord>>,
+    pub webhooks: Vec<Stated<WebhookRecord>>,
     /// The provider of each connection that it names, as far as it is known; also of those with mistakes.
     pub providers: BTreeMap<String, Option<String>>,
     /// What numbers say of their connections; also those with mistakes.
@@ -58,7 +61,7 @@ pub struct ApplyFile {
 impl ApplyFile {
     /// It says nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.connections.is_empty() && self.accounts.is_empty() && self.senders.is_empty()
+        self.connections.is_empty() && self.accounts.is_empty() && self.senders.is_empty() && self.webhooks.is_empty()
     }
 
     /// Everything that it names.
@@ -137,6 +140,8 @@ pub async fn apply(store: &Store, actor: &Actor, file: &ApplyFile) -> Result<Vec
     let decide = |stored: &Configuration| {
         let Difference { mut records, changes } = difference::difference(stored, file)?;
         records.audit.extend(file.subjects().filter_map(|subject| audited(stored, actor, file, &subject)));
+        let webhooks = records.webhooks.iter().map(|record| super::webhooks::audited(stored, actor, record));
+        records.audit.extend(webhooks.collect::<Vec<_>>());
         Ok((records, changes))
     };
     store.change_configuration(decide).await?.map_err(ApplyError::Problems)

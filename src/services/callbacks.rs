@@ -12,13 +12,16 @@ use super::{
     operators::{Refusal, require},
     relay::readable,
     story::find,
+    webhook_relay::{Written, facts, wants_raw, write},
 };
 use crate::{
+    clock,
     domain::{
         attempt::AttemptOutcome,
         callback::{Event, EventKind, Subscription},
         ids::{AccountKey, MessageId, Place, SubscriptionKey},
         operator::{Actor, Permission},
+        webhook::Webhook,
     },
     net::redact,
     platforms,
@@ -103,6 +106,8 @@ pub struct UrlFilter {
     pub kind: Option<EventKind>,
     pub state: Option<UrlState>,
     pub key: Option<SubscriptionKey>,
+    /// A webhook's name.
+    pub webhook: Option<String>,
 }
 
 /// Every callback URL that fits, by account.
@@ -156,6 +161,10 @@ fn fits(snapshot: &Snapshot, filter: &UrlFilter, subscription: &Subscription) ->
     filter.account.as_deref().is_none_or(|account| account == account_id(snapshot, subscription))
         && filter.kind.is_none_or(|kind| kind == subscription.kind)
         && filter.key.is_none_or(|key| key == subscription.key)
+        && filter
+            .webhook
+            .as_deref()
+            .is_none_or(|name| subscription.webhook.as_ref().is_some_and(|one| one.name == name))
 }
 
 fn account_id<'a>(snapshot: &'a Snapshot, subscription: &Subscription) -> &'a str {
@@ -252,7 +261,10 @@ pub async fn one(
     };
     let found = found.ok_or_else(missing)?;
     let kind = found.event.kind;
-    let (event, payload) = written(snapshot, links, subscription, found.event);
+    let (event, payload) = match &subscription.webhook {
+        Some(webhook) => written_for(store, snapshot, links, (subscription, webhook), found.event).await?,
+        None => written(snapshot, links, subscription, found.event),
+    };
     let tries = store.callback_tries(subscription.key.0, place).await?;
     Ok(Callback { event, kind, standing: found.standing, reason: found.reason, tries, payload })
 }
@@ -276,6 +288,29 @@ fn written(
         (None, None) => Payload::Silent,
     };
     (event, payload)
+}
+
+/// The same of a webhook.
+async fn written_for(
+    store: &Store,
+    snapshot: &Snapshot,
+    links: &MediaLinks,
+    (subscription, webhook): (&Subscription, &Webhook),
+    logged: LoggedEvent,
+) -> Result<(Event, Payload), Refusal> {
+    let event = readable(snapshot, links, logged);
+    let Some(account) = snapshot.account_by_key(subscription.account) else {
+        return Ok((event, Payload::Unspeakable("the account is not known".to_owned())));
+    };
+    let events = std::slice::from_ref(&event);
+    let mut facts = facts(store, snapshot, account, wants_raw(webhook), events).await?;
+    let about = facts.remove(&event.place).unwrap_or_default();
+    let payload = match write(webhook, subscription, &event, about, clock::now()) {
+        Written::Request(request) => Payload::Body(request.body),
+        Written::Unwanted => Payload::Silent,
+        Written::Unspeakable(why) => Payload::Unspeakable(why),
+    };
+    Ok((event, payload))
 }
 
 /// Tries a URL now, and not at its next probe; `false` when nothing held it.

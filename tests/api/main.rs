@@ -64,3 +64,4 @@ mod tls;
 mod traces;
 mod trouble;
 mod webhooks;
+mod webhooks_out;

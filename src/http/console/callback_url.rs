@@ -163,6 +163,7 @@ fn reason_row(actor: &Actor, key: i32, reason: &LeftBehind) -> ReasonRow {
     let standing = match reason.state {
         CallbackState::Dead => Standing::Dead,
         CallbackState::NotRelayed => Standing::NotRelayed,
+        CallbackState::Waiting => Standing::Owed,
     };
     ReasonRow {
         state: standing_status(standing),

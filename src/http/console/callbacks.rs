@@ -120,6 +120,7 @@ pub(super) async fn list(
         kind: KINDS.into_iter().find(|kind| kind.as_str() == form.kind),
         state: UrlState::ALL.into_iter().find(|state| state.as_str() == form.state),
         key: None,
+        webhook: None,
     };
     let urls = callbacks::urls(&parts.store, &snapshot, &visitor.actor, &filter).await?;
     let list = List {
@@ -186,6 +187,9 @@ fn row(actor: &Actor, url: &UrlStanding, now: UnixMillis) -> UrlRow {
 /// What it hears of.
 pub(super) fn name(url: &UrlStanding) -> String {
     let kind = kind_name(url.subscription.kind);
+    if let Some(webhook) = &url.subscription.webhook {
+        return format!("Webhook {}: {}", webhook.name, kind.to_lowercase());
+    }
     url.number.as_ref().map_or_else(|| kind.to_owned(), |number| format!("{kind} of {number}"))
 }
 

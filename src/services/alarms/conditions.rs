@@ -70,6 +70,7 @@ pub fn conditions(evidence: &Evidence<'_>) -> Vec<Condition> {
     for subscription in &evidence.snapshot.subscriptions {
         wrong.extend(callbacks_failing(evidence, subscription));
     }
+    wrong.extend(webhooks_switched_off(evidence));
     wrong.extend(full_disks(evidence));
     // The order of maps is no order for people.
     wrong.sort_by(|left, right| (left.kind, &left.subject).cmp(&(right.kind, &right.subject)));
@@ -290,6 +291,18 @@ fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Op
         EventKind::Inbound => "inbound messages",
         EventKind::Notice => "notices",
     };
+    if let Some(webhook) = &subscription.webhook {
+        let since = trouble
+            .failing_since
+            .filter(|since| evidence.observed.at.since(*since) >= evidence.thresholds.callbacks_failing_for)?;
+        let failures = counted(trouble.failures, "request was", "requests were");
+        return Some(condition(
+            AlarmKind::CallbacksFailing,
+            format!("webhook {} ({kind} of {})", webhook.name, account.id),
+            format!("since {since} {failures} not taken; {waiting}"),
+            "it is tried again by itself; when it lasts, ask whoever runs the receiver",
+        ));
+    }
     let subject = format!("callback URL {} ({kind} of {})", subscription.key, account.id);
     if let Some(hold) = &trouble.hold {
         let remedy = format!(
@@ -320,6 +333,20 @@ fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Op
             "it is tried again by itself; when it lasts, ask CleverTap, or check the URL",
         )
     })
+}
+
+/// Until somebody switches it on again, or deletes it.
+fn webhooks_switched_off(evidence: &Evidence<'_>) -> Vec<Condition> {
+    let off = evidence.snapshot.webhooks.iter().filter_map(|webhook| Some((webhook, webhook.switched_off.as_ref()?)));
+    off.map(|(webhook, off)| {
+        condition(
+            AlarmKind::WebhookSwitchedOff,
+            format!("webhook {}", webhook.name),
+            format!("it is told nothing since {}: {}", off.since, off.reason),
+            "mend its receiver, switch it on again, and replay what it missed: docs/webhooks.md says how",
+        )
+    })
+    .collect()
 }
 
 fn full_disks(evidence: &Evidence<'_>) -> Vec<Condition> {

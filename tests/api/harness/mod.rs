@@ -11,6 +11,7 @@ mod database;
 mod messages;
 mod options;
 mod process;
+mod receiver;
 mod visitor;
 
 use std::{
@@ -40,6 +41,7 @@ pub(crate) use self::{
     messages::{Message, person},
     options::*,
     process::{LOG_FILE, Process},
+    receiver::{Receiver, Request},
     visitor::PASSWORD,
 };
 
