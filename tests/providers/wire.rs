@@ -64,6 +64,8 @@ fn request_as_json(asked: &Asked) -> Value {
 struct ListingCase {
     named: Option<String>,
     answers: Vec<Answer>,
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
 }
 
 pub(crate) struct Listed {
@@ -76,7 +78,7 @@ pub(crate) fn fetch_templates(provider: &dyn Provider, case: &Value) -> Listed {
     let case: ListingCase = serde_json::from_value(case.clone()).expect("the example has the right shape");
     runtime().block_on(async {
         let server = Server::start(case.answers).await;
-        let from = sender(provider, &server.url, BTreeMap::new());
+        let from = sender(provider, &server.url, case.settings);
         let templates = provider.fetch_templates(&exchange(), &from, case.named.as_deref()).await;
         let requests = server.stop().into_iter().map(|asked| asked.line).collect();
         Listed { requests, templates }
