@@ -7,12 +7,14 @@
 
 mod buttons;
 mod differences;
+mod given;
 mod values;
 
 use std::fmt;
 
 use buttons::{carries_something, free_places, needs_more_than_a_text, same_label, without_prefix};
 pub use differences::{Difference, Harm, differences, needed_button};
+pub use given::as_given;
 use values::{cleaned, is_longer, is_place, is_web_url, trouble_with};
 
 use super::{

@@ -51,10 +51,19 @@ impl fmt::Display for Measure {
 
 impl fmt::Display for Parting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { after, template, rendered, measure: _ } = self;
+        let Self { after, rendered, template: _, measure: _ } = self;
+        let with = if after.is_empty() { "with " } else { "" };
+        write!(f, "{}, the other one {with}{rendered:?}", self.of_template())
+    }
+}
+
+impl Parting {
+    /// The template's side of it, without anything of the platform's text: only words that everybody is sent.
+    pub fn of_template(&self) -> String {
+        let Self { after, template, rendered: _, measure: _ } = self;
         match after.as_str() {
-            "" => write!(f, "WhatsApp's begins with {template:?}, the other one with {rendered:?}"),
-            after => write!(f, "after {after:?} WhatsApp's has {template:?}, the other one {rendered:?}"),
+            "" => format!("WhatsApp's begins with {template:?}"),
+            after => format!("after {after:?} WhatsApp's has {template:?}"),
         }
     }
 }

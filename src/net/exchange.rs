@@ -218,10 +218,7 @@ impl Exchange {
             }
             _ => return Err("the URL must begin with https://".to_owned()),
         }
-        if self.limits.allow_private_networks {
-            return Ok(());
-        }
-        guard::check_literal(url).map_err(|forbidden| forbidden.to_string())
+        guard::check_literal(url, self.limits.allow_private_networks).map_err(|forbidden| forbidden.to_string())
     }
 
     /// The limit is on the read: what lies beyond it is never taken from the wire.
@@ -249,6 +246,7 @@ impl Exchange {
 pub(super) fn client(limits: &ExchangeLimits) -> Result<reqwest::ClientBuilder, ExchangeError> {
     let proxy = limits.proxy.as_deref().map(Proxy::parse).transpose()?;
     let resolver = guard::GuardedResolver {
+        names: guard::names_of_the_system(),
         allow_private_networks: limits.allow_private_networks,
         trusted_host: proxy.as_ref().map(|proxy| proxy.host.clone()),
     };

@@ -7,11 +7,14 @@
 pub mod carrier;
 pub mod cloud_api;
 pub mod commbox;
+pub mod gotallo;
+pub mod http;
 pub mod meta;
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 
 use crate::{
     domain::{
@@ -39,6 +42,31 @@ pub trait Provider: Send + Sync {
 
     /// What a connection to it must or may be given: drives validation and forms.
     fn settings(&self) -> &'static [SettingField];
+
+    /// Those of them that have several lines.
+    fn multiline_settings(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// What is wrong with settings and secrets that are right one by one: the name of a field, and what to change.
+    fn check_settings(
+        &self,
+        _settings: &BTreeMap<String, String>,
+        _secrets: &BTreeMap<String, Vec<SecretString>>,
+    ) -> Vec<(&'static str, String)> {
+        vec![]
+    }
+
+    /// Whether webhooks are known by a secret part at the end of their URL, which is the setting that is
+    /// [chosen here](SettingField::chosen_here).
+    fn webhooks_by_url_token(&self) -> bool {
+        false
+    }
+
+    /// The category of all templates, where a connection takes any name and nobody can check what a template needs.
+    fn passes_any_template(&self, _connection: &Connection) -> Option<Category> {
+        None
+    }
 
     /// Whether a number's id or a business account's has the form of those that this provider gives. The error says what is
     /// wrong and what to change.
@@ -69,7 +97,7 @@ pub trait Provider: Send + Sync {
     fn parse_webhook(&self, connection: &Connection, request: &WebhookRequest<'_>) -> Parsed;
 
     /// Understands one inbound entry again, as [`Self::parse_webhook`] gave it in [`Inbound::entry`].
-    fn parse_inbound(&self, entry: &str) -> Result<InboundMessage, Unreadable>;
+    fn parse_inbound(&self, connection: &Connection, entry: &str) -> Result<InboundMessage, Unreadable>;
 
     /// The body that answers the provider's question whether this URL is ours; `None` is a no.
     /// `query` is the raw query string.
@@ -154,11 +182,23 @@ impl Checked {
 }
 
 /// Every provider this build can talk to. Adding one is a file and a line here.
-pub static ALL: &[&dyn Provider] = &[&meta::MetaCloud, &carrier::DIALOG_360, &carrier::CLOUD_API, &commbox::COMMBOX];
+pub static ALL: &[&dyn Provider] = &[
+    &meta::MetaCloud,
+    &carrier::DIALOG_360,
+    &carrier::CLOUD_API,
+    &commbox::COMMBOX,
+    &gotallo::GoTallo,
+    &http::ConfiguredHttp,
+];
 
 /// The provider with this slug.
 pub fn find(slug: &str) -> Option<&'static dyn Provider> {
     ALL.iter().copied().find(|provider| provider.slug() == slug)
+}
+
+/// Whether any template is taken by this number's connection as it comes, and as what.
+pub fn passes_any_template(sender: &Sender) -> Option<Category> {
+    find(&sender.connection.provider)?.passes_any_template(&sender.connection)
 }
 
 /// Whether a value makes sense; the error says what is wrong and what to change, without the value.

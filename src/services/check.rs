@@ -177,7 +177,8 @@ impl Checker<'_> {
         let checked = provider.check(&self.exchange, connection, senders, url.as_deref()).await;
         findings.extend(checked.findings);
         findings.extend(self.keep_numbers(&checked.numbers).await);
-        findings.push(self.check_webhooks(&about, senders).await.on(Topic::Signature));
+        findings
+            .push(self.check_webhooks(&about, provider.webhooks_by_url_token(), senders).await.on(Topic::Signature));
         findings
     }
 
@@ -197,7 +198,8 @@ impl Checker<'_> {
     }
 
     /// What signs webhooks cannot be asked about; a webhook that was taken is the proof.
-    async fn check_webhooks(&self, about: &str, senders: &[Arc<Sender>]) -> Finding {
+    async fn check_webhooks(&self, about: &str, by_url: bool, senders: &[Arc<Sender>]) -> Finding {
+        let proof = if by_url { "the secret part of the URL" } else { "the app secret" };
         let mut newest = None;
         for sender in senders {
             match self.store.last_heard(sender.account, sender.key).await {
@@ -209,10 +211,13 @@ impl Checker<'_> {
             }
         }
         match newest {
-            Some(at) => Finding::fine(about, format!("the app secret is right: it signed the webhook taken at {at}")),
+            Some(at) if by_url => {
+                Finding::fine(about, format!("{proof} is right: the webhook taken at {at} came by it"))
+            }
+            Some(at) => Finding::fine(about, format!("{proof} is right: it signed the webhook taken at {at}")),
             None => Finding::doubtful(
                 about,
-                "no webhook has come lately, so nobody can tell whether the app secret is right",
+                format!("no webhook has come lately, so nobody can tell whether {proof} is right"),
                 "send a message to the number from a phone, and check again",
             ),
         }
@@ -270,9 +275,16 @@ impl Checker<'_> {
     }
 }
 
-/// Our own URL for a connection's webhooks.
+/// What stands in our URLs where their secret part belongs.
+pub const URL_TOKEN_PLACE: &str = "URL_TOKEN";
+
+/// Our own URL for a connection's webhooks. Its secret part, where the provider needs one, is never in it.
 pub fn webhook_url(settings: &Settings, provider: &str, connection: &str) -> String {
-    format!("{}/webhooks/{provider}/{connection}", settings.public_url())
+    let url = format!("{}/webhooks/{provider}/{connection}", settings.public_url());
+    match providers::find(provider).is_some_and(|provider| provider.webhooks_by_url_token()) {
+        true => format!("{url}/{URL_TOKEN_PLACE}"),
+        false => url,
+    }
 }
 
 fn number_on_hold(sender: &Sender) -> Option<Finding> {

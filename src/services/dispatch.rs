@@ -26,7 +26,7 @@ use crate::{
         account::{Account, Sender, UnknownOutcome},
         attempt::{Attempt, AttemptOutcome},
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
-        fill::{FillRules, fill},
+        fill::{FillRules, as_given, fill},
         outbound::{Category, Class, Content, OutboundMessage, Purpose, SendBody},
         phone::PhoneNumber,
         progress::{Finding, KnownTemplate},
@@ -311,6 +311,9 @@ impl Dispatcher {
         };
         // It may have got an alias since it was accepted.
         let name = account.policy.template_meant(name);
+        if let Some(category) = providers::passes_any_template(sender) {
+            return Ok(SendBody::Template(as_given(content, category)));
+        }
         let templates = self.directory.templates(sender);
         let resolved = resolve(&templates, name, language).map_err(|unresolved| match unresolved {
             // It was approved when it was accepted. A pause ends by itself.

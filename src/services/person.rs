@@ -194,8 +194,11 @@ impl Person {
             return true;
         }
         let sender = self.snapshot.sender(inbound.sender);
-        let provider = sender.and_then(|sender| providers::find(&sender.connection.provider));
-        match provider.map(|provider| provider.parse_inbound(&inbound.entry)) {
+        let read = sender.and_then(|sender| {
+            let provider = providers::find(&sender.connection.provider)?;
+            Some(provider.parse_inbound(&sender.connection, &inbound.entry))
+        });
+        match read {
             Some(Ok(message)) => {
                 message.from.as_ref() == Some(&self.phone)
                     || message.from_user_id.is_some_and(|id| self.user_ids.contains(&id))

@@ -321,7 +321,9 @@ pub fn readable(snapshot: &Snapshot, links: &MediaLinks, logged: LoggedEvent) ->
         },
         (EventKind::Inbound, Some(sender)) => {
             let entry = logged.entry.unwrap_or_default();
-            match providers::find(&sender.connection.provider).map(|provider| provider.parse_inbound(&entry)) {
+            match providers::find(&sender.connection.provider)
+                .map(|provider| provider.parse_inbound(&sender.connection, &entry))
+            {
                 Some(Ok(message)) => {
                     let from = message.from.clone().or(logged.person);
                     EventDetail::Inbound(Box::new(InboundMessage { from, ..message }))

@@ -1,5 +1,5 @@
 //! The platform's text against ours, by the account's policy. Neither logs nor answers (which are logged) quote the platform's
-//! text: it has people's names in it. The message keeps no note of it: the request and
+//! text: it has people's names in it. The template's own words have not, so a refusal shows how those go on where the two part. The message keeps no note of it: the request and
 //! the template are both stored, so [`differs`] says the same to whoever looks at the message later.
 
 use super::per_minute::PerMinute;
@@ -32,9 +32,12 @@ pub fn check_rendered(
     metrics::counter!(telemetry::RENDERED_DIFFERENCES).increment(1);
     if policy == RenderedBody::Refuse {
         let message = format!(
-            "body: the text of the message is not that of template {} ({}): {}; save the template again with the text that \
-             WhatsApp has",
-            template.name, template.language, parting.measure
+            "body: the text of the message is not that of template {} ({}): {}, and {}; save the template again with the text \
+             that WhatsApp has",
+            template.name,
+            template.language,
+            parting.measure,
+            parting.of_template()
         );
         return Err(Refusal::new(RefusalKind::Template, message));
     }

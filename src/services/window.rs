@@ -51,6 +51,6 @@ fn is_from(sender: &Sender, person: &PhoneNumber, written: &Written) -> bool {
         return known == person.as_e164();
     }
     let provider = providers::find(&sender.connection.provider);
-    let message = provider.and_then(|provider| provider.parse_inbound(&written.entry).ok());
+    let message = provider.and_then(|provider| provider.parse_inbound(&sender.connection, &written.entry).ok());
     message.and_then(|message| message.from).as_ref() == Some(person)
 }

@@ -28,6 +28,7 @@ mod endpoints;
 mod erasure;
 mod export;
 mod hostile;
+mod http_provider;
 mod inbound;
 mod instances;
 mod keeping;

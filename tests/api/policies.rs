@@ -52,7 +52,8 @@ async fn an_account_may_refuse_another_text(database: Database) {
     assert_eq!(
         refused.message(),
         "body: the text of the message is not that of template order_update (en): they part after 25 characters, where \
-         WhatsApp's has 12 more and the other one 11; save the template again with the text that WhatsApp has"
+         WhatsApp's has 12 more and the other one 11, and after \"Hi {{1}}, your order {{2}} \" WhatsApp's has \
+         \"was shipped.\"; save the template again with the text that WhatsApp has"
     );
     let stats = app.finish().await;
     assert_eq!(stats.sends_accepted, 2);

@@ -126,7 +126,7 @@ async fn a_new_operator_sets_up_finds_a_message_and_leaves() {
 }
 
 /// Every page, with what makes it worth a picture.
-const PAGES: [(&str, &str); 25] = [
+const PAGES: [(&str, &str); 27] = [
     ("overview", "/console/overview"),
     ("messages", "/console/messages"),
     ("messages-filtered", "/console/messages?status=delivery-failed"),
@@ -137,6 +137,8 @@ const PAGES: [(&str, &str); 25] = [
     ("connections", "/console/connections"),
     ("connection", "/console/connections/meta-main"),
     ("connection-new", "/console/new-connection"),
+    ("connection-new-http", "/console/new-connection?provider=http"),
+    ("connection-new-gotallo", "/console/new-connection?provider=gotallo"),
     ("connection-edit", "/console/connections/meta-main/edit"),
     ("number", "/console/numbers/918880110022?phone=%2B919876500001"),
     ("number-new", "/console/new-number"),

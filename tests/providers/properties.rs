@@ -7,13 +7,14 @@ use wabridge::providers::{
     cloud_api::{numbers::read_number, send::read_send, templates::read_page},
 };
 
-use crate::{cases::cases, parse};
+use crate::{cases::cases, connection, parse};
 
 /// Reads these bytes as everything that could ever arrive.
 fn read_as_anything(status: u16, bytes: &[u8]) {
     for provider in providers::ALL {
         parse(*provider, &Value::Null, bytes);
-        let _ = provider.parse_inbound(&String::from_utf8_lossy(bytes));
+        let connection = connection(*provider, &Value::Null);
+        let _ = provider.parse_inbound(&connection, &String::from_utf8_lossy(bytes));
     }
     let _ = read_send(status, bytes);
     let _ = read_page(bytes);

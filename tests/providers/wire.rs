@@ -70,6 +70,8 @@ struct ListingCase {
     #[serde(default)]
     settings: BTreeMap<String, String>,
     answers: Vec<Answer>,
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
 }
 
 pub(crate) struct Listed {

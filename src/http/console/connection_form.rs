@@ -24,6 +24,7 @@ use crate::{
     http::Parts,
     providers::{self, Provider, SettingField},
     services::{
+        check::URL_TOKEN_PLACE,
         configure::{Kind, Patch, Seen, Subject},
         operators::{Refusal, require},
     },
@@ -43,6 +44,8 @@ struct Page {
     more: Vec<FieldPart>,
     /// Something among them is wrong, so they stand open.
     more_open: bool,
+    /// They say what the carrier is, so nobody leaves them as they are.
+    described: bool,
     version: String,
     wrong: Vec<String>,
     is_wrong: bool,
@@ -57,6 +60,8 @@ struct WordsPage {
     frame: Frame,
     id: String,
     webhook_url: String,
+    /// The word is the end of the URL.
+    by_url: bool,
     label: &'static str,
     word: String,
     is_new: bool,
@@ -168,7 +173,8 @@ fn words(
 ) -> Result<HttpResponse, Trouble> {
     page(&WordsPage {
         frame: Frame::new(request, visitor, format!("{id}: what to enter at the provider"), PATH),
-        webhook_url: parts.connections.webhook_url(provider.slug(), &id),
+        webhook_url: parts.connections.webhook_url(provider.slug(), &id).replace(URL_TOKEN_PLACE, &word),
+        by_url: provider.webhooks_by_url_token(),
         label: word_of(provider).map_or("", |field| field.label),
         id,
         word,
@@ -213,6 +219,7 @@ fn form(
         provider: provider.slug(),
         others,
         more_open: more.iter().any(more_problem),
+        described: !provider.multiline_settings().is_empty(),
         wrong: filled.elsewhere(fields.iter().chain(&name)),
         is_wrong: filled.is_wrong(),
         version: filled.version().to_owned(),
@@ -232,11 +239,12 @@ fn name_field() -> Field {
 
 /// What the form asks for, from the provider's own list.
 fn fields_of(provider: &dyn Provider, is_new: bool) -> Vec<Field> {
-    provider.settings().iter().map(|setting| field(setting, is_new)).collect()
+    provider.settings().iter().map(|setting| field(provider, setting, is_new)).collect()
 }
 
-fn field(setting: &SettingField, is_new: bool) -> Field {
+fn field(provider: &dyn Provider, setting: &SettingField, is_new: bool) -> Field {
     let input = match setting {
+        _ if provider.multiline_settings().contains(&setting.name) => Input::Lines,
         SettingField { secret: true, list: true, .. } => Input::Secrets,
         SettingField { secret: true, list: false, .. } => Input::Secret,
         SettingField { choices: [_, ..], .. } => Input::Choice(setting.choices),

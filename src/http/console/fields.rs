@@ -32,6 +32,8 @@ pub(super) struct Field {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
     Text,
+    /// A text of several lines.
+    Lines,
     /// Shown to nobody; kept when nothing is entered.
     Secret,
     /// The same, readable while it is typed.
@@ -107,6 +109,7 @@ impl Entered {
         let or_default = |value: Value| if text.is_empty() { Value::Null } else { value };
         let has = self.has(&field.name);
         match field.input {
+            Input::Lines => has.then(|| or_default(text.replace("\r\n", "\n").into())),
             Input::Text | Input::Choice(_) => has.then(|| or_default(text.into())),
             Input::Number => {
                 has.then(|| or_default(text.parse::<i64>().map_or_else(|_| text.into(), |number| number.into())))
@@ -223,6 +226,7 @@ impl Filled {
             Input::Choice(choices) => (choices, false),
             Input::Boxes(choices) => (choices, true),
             Input::Text
+            | Input::Lines
             | Input::Secret
             | Input::SecretUrl
             | Input::Secrets
@@ -245,6 +249,7 @@ impl Filled {
                 Input::SecretUrl => "url",
                 Input::Number => "number",
                 Input::Secrets | Input::List => "area",
+                Input::Lines => "lines",
                 Input::Switch => "switch",
                 Input::Choice(_) => "select",
                 Input::Boxes(_) => "boxes",

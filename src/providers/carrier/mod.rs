@@ -120,7 +120,7 @@ impl Provider for Carrier {
         webhook::parse_webhook(request.body)
     }
 
-    fn parse_inbound(&self, entry: &str) -> Result<InboundMessage, Unreadable> {
+    fn parse_inbound(&self, _connection: &Connection, entry: &str) -> Result<InboundMessage, Unreadable> {
         webhook::parse_inbound(entry)
     }
 

@@ -126,7 +126,7 @@ impl Provider for CommBox {
         events::parse(request.body, &stream, clock::now())
     }
 
-    fn parse_inbound(&self, entry: &str) -> Result<InboundMessage, Unreadable> {
+    fn parse_inbound(&self, _connection: &Connection, entry: &str) -> Result<InboundMessage, Unreadable> {
         events::parse_inbound(entry).map_err(Unreadable)
     }
 

@@ -10,7 +10,10 @@ use super::{
     reading::Section,
     values::{ROTATION_MAX, limited, slug, web_url},
 };
-use crate::{providers::SettingField, store::configuration::ConnectionRecord};
+use crate::{
+    providers::{self, SettingField},
+    store::configuration::ConnectionRecord,
+};
 
 pub(super) fn parse_connection(mut section: Section<'_>, surroundings: &Surroundings<'_>, file: &mut ApplyFile) {
     let line = section.line();
@@ -42,6 +45,10 @@ pub(super) fn parse_connection(mut section: Section<'_>, surroundings: &Surround
             let value = value.or(field.default.map(str::to_owned));
             settings.extend(value.map(|value| (field.name.to_owned(), value)));
         }
+    }
+    let together = providers::find(provider).map(|provider| provider.check_settings(&settings, &secrets));
+    for (name, message) in together.unwrap_or_default() {
+        section.problem(section.offset, name, message);
     }
     section.finish();
     let what = id.map(|id| ConnectionRecord { id, provider: provider.to_owned(), settings, secrets });

@@ -15,7 +15,7 @@ use toml::{
 use super::ApplyProblem;
 
 /// A text value; a longer one is a mistake.
-const TEXT_CHARS_MAX: usize = 4_096;
+const TEXT_CHARS_MAX: usize = 16_384;
 /// Values in one list.
 const LIST_ITEMS_MAX: usize = 100;
 

@@ -8,7 +8,7 @@ use super::{
     parse::Surroundings,
     reading::{Section, Text},
 };
-use crate::domain::phone::PhoneNumber;
+use crate::{domain::phone::PhoneNumber, net::guard::check_literal};
 
 /// Secrets of one kind that are valid at the same time.
 pub(super) const ROTATION_MAX: usize = 5;
@@ -49,6 +49,8 @@ pub(super) fn not_blank(text: &str) -> Result<String, String> {
 /// The error does not quote the URL: who knows it may post to it.
 pub(super) fn web_url<'a>(text: &'a str, surroundings: &Surroundings<'_>) -> Result<&'a str, String> {
     let url = Url::parse(text).map_err(|error| format!("is not a URL ({error}): copy it whole, from https:// on"))?;
+    // Behind a name they are refused when it is resolved.
+    check_literal(&url, true).map_err(|forbidden| forbidden.to_string())?;
     match url.scheme() {
         _ if !url.has_host() => Err("is a URL without a host: copy it whole, from https:// on".to_owned()),
         "https" => Ok(text),
