@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -56,6 +56,8 @@ use crate::{
         templates::TemplateSyncs,
         test_bench::TestBench,
         traces::Traces,
+        webhook_door::WebhookDoor,
+        webhooks::Webhooks,
     },
     settings::Settings,
     store::{
@@ -235,6 +237,12 @@ impl App {
             alarm_ways: AlarmWays::new(&settings, platform_exchange(&settings)?)?,
             template_syncs: TemplateSyncs::default(),
             test_bench: TestBench::default(),
+            webhooks: Webhooks::new(
+                store.clone(),
+                directory.clone(),
+                WebhookDoor::new(platform_exchange(&settings)?),
+                settings.security.allow_private_networks,
+            ),
             health,
             metrics: metrics.clone(),
             webhook_room: BodyRoom::new(settings.limits.webhooks_waiting_bytes),
@@ -447,6 +455,9 @@ fn subscription_parts(
         in_flight_max: settings.relay.in_flight_per_subscription,
         traces: traces.clone(),
         statistics: statistics.clone(),
+        store: store.clone(),
+        door: WebhookDoor::new(platform_exchange(settings)?),
+        turns: Mutex::default(),
     };
     Ok(Arc::new(SubscriptionParts {
         store: store.clone(),

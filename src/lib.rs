@@ -10,6 +10,7 @@ pub mod telemetry;
 
 pub mod net;
 pub mod platforms;
+pub mod profiles;
 pub mod providers;
 pub mod store;
 

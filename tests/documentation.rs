@@ -110,7 +110,7 @@ fn every_file_that_is_shown_can_be_read() {
     let mut tried = 0;
     for block in blocks().iter().filter(|block| block.language == "toml") {
         let place = format!("{}:{}", block.page, block.line);
-        if block.text.contains("[[accounts]]") || block.text.contains("[[connections]]") {
+        if ["[[accounts]]", "[[connections]]", "[webhook."].iter().any(|section| block.text.contains(section)) {
             let read = apply::parse(&block.text, &place, &surroundings);
             assert!(read.is_ok(), "{:#?}", read.err());
         } else if !block.text.contains("[[") {

@@ -57,9 +57,11 @@ CREATE INDEX senders_account ON senders (account);
 CREATE TABLE subscriptions (
     key           {key} PRIMARY KEY,
     account       INTEGER NOT NULL REFERENCES accounts (key),
-    kind          SMALLINT NOT NULL CHECK (kind IN (1, 2)),
+    kind          SMALLINT NOT NULL CHECK (kind IN (1, 2, 3)),
     -- Events of this number only; none: of all numbers without a subscription of their own.
     sender        INTEGER NULL REFERENCES senders (key),
+    -- The webhook that hears of this kind of the account's events; none: the platform's own callback URL.
+    webhook       INTEGER NULL,
     dialect       TEXT NOT NULL,
     -- Encrypted: who knows it may post to it. The hint is its scheme and host.
     url           {bytes} NOT NULL,
@@ -77,8 +79,8 @@ CREATE TABLE subscriptions (
     CHECK ((held_since IS NULL) = (held_reason IS NULL))
 );
 
--- One URL for each kind, account and number.
-CREATE UNIQUE INDEX subscriptions_one ON subscriptions (account, kind, COALESCE(sender, 0));
+-- One URL for each kind, account and number, and one cursor for each kind, account and webhook.
+CREATE UNIQUE INDEX subscriptions_one ON subscriptions (account, kind, COALESCE(sender, 0), COALESCE(webhook, 0));
 
 -- Raised by every change, so that a running instance sees that it has to read again.
 CREATE TABLE versions (

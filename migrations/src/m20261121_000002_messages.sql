@@ -130,13 +130,20 @@ CREATE TABLE callbacks (
     first_place  BIGINT NOT NULL,
     last_place   BIGINT NOT NULL,
     account      INTEGER NOT NULL,
-    -- 1 dead: they refused it, or it grew too old. 2 not relayed: we have no words for it.
-    state        SMALLINT NOT NULL CHECK (state IN (1, 2)),
+    -- 1 dead: they refused it, or it grew too old. 2 not relayed: we have no words for it. 3 waits for another try of a webhook.
+    state        SMALLINT NOT NULL CHECK (state IN (1, 2, 3)),
     reason       TEXT NOT NULL,
     created_at   BIGINT NOT NULL,
+    -- Of one that waits: how often it was tried, when it is tried again, and what it must stay in order with.
+    tries        INTEGER NULL,
+    due_at       BIGINT NULL,
+    lane         BIGINT NULL,
     PRIMARY KEY (subscription, first_place),
-    CHECK (last_place >= first_place)
+    CHECK (last_place >= first_place),
+    CHECK ((state = 3) = (due_at IS NOT NULL))
 );
+
+CREATE INDEX callbacks_waiting ON callbacks (subscription, due_at) WHERE state = 3;
 
 -- One row for each exchange with a callback URL, however many events it carried. One of a replay has a row for each range
 -- of neighbours among its events, because what lies between them was not told.

@@ -22,7 +22,7 @@ use wabridge::{
     },
 };
 
-use super::{confirm, counted, report};
+use super::{confirm, counted, report, this_user};
 
 /// Create and update connections, accounts and sender numbers from a file
 ///
@@ -116,7 +116,7 @@ pub(crate) async fn apply_file(settings: &Settings, arguments: &ApplyArguments) 
                 path.display()
             );
         }
-        (apply::apply(&store, &file).await?, "made; a running server takes them over within seconds")
+        (apply::apply(&store, &this_user(), &file).await?, "made; a running server takes them over within seconds")
     };
     report(arguments.json, &summary(&changes, what), &as_json(arguments, &changes))
 }

@@ -8,9 +8,10 @@ use wabridge::{
     app::{open_existing_store, open_files},
     services::person::{Erased, Person},
     settings::Settings,
+    store::audit::AuditEntry,
 };
 
-use super::{answer, answer_json, confirm, counted, exit, person, progress};
+use super::{answer, answer_json, confirm, counted, exit, person, progress, this_user};
 
 /// Erase what is stored about one person, in small steps beside a running server
 ///
@@ -49,7 +50,7 @@ pub(crate) struct ForgetArguments {
 pub(crate) async fn forget(settings: &Settings, arguments: &ForgetArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
     let files = open_files(settings)?;
-    let person = person::find(store, &arguments.phone, arguments.account.as_deref()).await?;
+    let person = person::find(store.clone(), &arguments.phone, arguments.account.as_deref()).await?;
     if !arguments.yes && !confirm(&question(&person))? {
         answer("nothing was erased\n")?;
         return Ok(ExitCode::FAILURE);
@@ -59,6 +60,9 @@ pub(crate) async fn forget(settings: &Settings, arguments: &ForgetArguments) -> 
         .erase((&files, settings.media.timeout), arguments.suppress, |share| bar.set_position((share * 1000.0) as u64))
         .await?;
     bar.finish_and_clear();
+    let entry =
+        AuditEntry::new(&this_user(), "person erased", format!("person {}", person.phone)).after(erased.to_json());
+    store.note_in_audit(&entry).await?;
     if arguments.json {
         answer_json(&as_json(&erased))?;
     } else {

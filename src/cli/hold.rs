@@ -133,7 +133,7 @@ pub(crate) async fn hold(settings: &Settings, arguments: &HoldArguments) -> anyh
         holds::hold(&store, &this_user(), Target::Connection(connection), reason).await?;
         return tell(arguments.json, &format!("connection {}", connection.id), connection.hold.as_ref(), &hold);
     }
-    if configuration.subscriptions.iter().any(|subscription| subscription.key.to_string() == what) {
+    if configuration.all_subscriptions().any(|subscription| subscription.key.to_string() == what) {
         return Err(misused(format!(
             "callback URL {what} cannot be held: what happens is told in order, and kept while the URL does not take it. \
              To stop sending, hold a number or a connection; to stop telling, take the URL out of the apply file"
@@ -186,7 +186,7 @@ async fn release_named(store: &Store, configuration: &Configuration, what: &str)
     } else if let Some(sender) = configuration.senders.iter().find(|sender| Some(&sender.number) == number.as_ref()) {
         holds::release(store, &this_user(), Target::Number(sender)).await?
     } else if let Some(subscription) =
-        configuration.subscriptions.iter().find(|subscription| subscription.key.to_string() == what)
+        configuration.all_subscriptions().find(|subscription| subscription.key.to_string() == what)
     {
         callbacks::release(store, &this_user(), subscription).await?
     } else {

@@ -181,7 +181,7 @@ async fn wish(store: &Store, configuration: &Configuration, arguments: &ReplayAr
         None => None,
     };
     if let Some(number) = arguments.subscription {
-        let known = configuration.subscriptions.iter().any(|subscription| subscription.key.0 == number);
+        let known = configuration.all_subscriptions().any(|subscription| subscription.key.0 == number);
         if !known {
             return Err(not_found(format!("there is no callback URL {number}; `wabridge status` lists them")));
         }
@@ -284,7 +284,7 @@ fn summary(configuration: &Configuration, replays: &[Replay]) -> String {
 }
 
 fn name_of(configuration: &Configuration, key: SubscriptionKey) -> String {
-    match configuration.subscriptions.iter().find(|subscription| subscription.key == key) {
+    match configuration.all_subscriptions().find(|subscription| subscription.key == key) {
         Some(subscription) => {
             let account = account_of(configuration, subscription.account);
             format!("callback URL {key} ({} of {account})", kind_of(subscription.kind))
@@ -339,7 +339,7 @@ fn report(
     if !arguments.json {
         return answer(text);
     }
-    let of = |replay: &Replay| configuration.subscriptions.iter().find(|known| known.key == replay.subscription);
+    let of = |replay: &Replay| configuration.all_subscriptions().find(|known| known.key == replay.subscription);
     let done = !replays.is_empty();
     let replays = replays.iter().map(|replay| ReplayReport {
         id: replay.id,

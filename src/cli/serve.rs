@@ -57,8 +57,8 @@ fn greeting(app: &App, scheme: &str, public_url: &str, sqlite: bool) -> String {
         let platforms: Vec<_> = platforms::ALL.iter().map(|platform| platform.slug()).collect();
         let providers: Vec<_> = providers::ALL.iter().map(|provider| provider.slug()).collect();
         text.push_str(&format!(
-            "Nothing is connected yet. Next: write a file with a connection ({}), an account ({}) and its numbers;\n\
-             `wabridge apply --help` shows one; then `wabridge apply FILE`, beside this running server.\n",
+            "Nothing is connected yet. Next: a connection ({}), an account ({}) and its numbers, by the console\u{2019}s forms;\n\
+             or as a file (`wabridge apply --help` shows one) with `wabridge apply FILE`, beside this running server.\n",
             providers.join(", "),
             platforms.join(", ")
         ));

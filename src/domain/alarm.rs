@@ -17,12 +17,14 @@ pub enum AlarmKind {
     CallbacksFailing,
     SubscriptionsRefused,
     WebhooksSilent,
+    /// The bridge gave up on an outgoing webhook.
+    WebhookSwitchedOff,
     QueueLate,
     DiskFull,
 }
 
 impl AlarmKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ConnectionHeld,
         Self::NumberHeld,
         Self::TokenRefused,
@@ -33,6 +35,7 @@ impl AlarmKind {
         Self::CallbacksFailing,
         Self::SubscriptionsRefused,
         Self::WebhooksSilent,
+        Self::WebhookSwitchedOff,
         Self::QueueLate,
         Self::DiskFull,
     ];
@@ -49,6 +52,7 @@ impl AlarmKind {
             Self::CallbacksFailing => "callbacks_failing",
             Self::SubscriptionsRefused => "subscriptions_refused",
             Self::WebhooksSilent => "webhooks_silent",
+            Self::WebhookSwitchedOff => "webhook_switched_off",
             Self::QueueLate => "queue_late",
             Self::DiskFull => "disk_full",
         }
@@ -69,9 +73,10 @@ impl AlarmKind {
             Self::QualityRed => "people block or report a number: WhatsApp may limit it",
             Self::TierChanged => "a number may write to more or fewer new people a day than before; news for a day",
             Self::LimitReached => "a number has written to as many new people as it may: the others wait",
-            Self::CallbacksFailing => "CleverTap does not hear of delivery or of inbound messages",
+            Self::CallbacksFailing => "CleverTap, or whoever a webhook is for, does not hear of what happens",
             Self::SubscriptionsRefused => "CleverTap does not take who opted out, and goes on addressing them",
             Self::WebhooksSilent => "messages are sent, and nobody says what becomes of them",
+            Self::WebhookSwitchedOff => "a webhook took nothing for so long that it is told no more",
             Self::QueueLate => "messages leave slower than they may, or later than they should",
             Self::DiskFull => "on a full disk nothing is accepted",
         }
@@ -90,6 +95,7 @@ impl AlarmKind {
             | Self::CallbacksFailing
             | Self::SubscriptionsRefused
             | Self::WebhooksSilent
+            | Self::WebhookSwitchedOff
             | Self::QueueLate
             | Self::DiskFull => false,
         }
@@ -106,6 +112,7 @@ impl AlarmKind {
             | Self::CallbacksFailing
             | Self::SubscriptionsRefused
             | Self::WebhooksSilent
+            | Self::WebhookSwitchedOff
             | Self::QueueLate
             | Self::DiskFull => true,
         }

@@ -4,6 +4,8 @@
 //! callbacks have been delivered. What lies between the cursor and the end of the log is owed; it has
 //! no row of its own unless it needs care.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use super::{
@@ -16,6 +18,7 @@ use super::{
     phone::PhoneNumber,
     status::DeliveryStatus,
     time::UnixMillis,
+    webhook::Webhook,
 };
 
 /// One line of an account's log, ready to be told.
@@ -82,7 +85,9 @@ pub struct Subscription {
     pub kind: EventKind,
     /// Only events of this number; `None`: of all numbers that have no subscription of their own for this kind.
     pub sender: Option<SenderKey>,
-    /// The platform's slug: how events are written.
+    /// The webhook that this is a cursor of; `None`: the platform's own callback URL.
+    pub webhook: Option<Arc<Webhook>>,
+    /// The platform's slug, or that of the webhook's profile: how events are written.
     pub dialect: String,
     /// Who knows it may post to it, so it is a secret.
     pub url: SecretString,
@@ -114,5 +119,7 @@ impl Subscription {
         (self.account, self.kind, self.sender, &self.dialect)
             == (other.account, other.kind, other.sender, &other.dialect)
             && self.url.expose_secret() == other.url.expose_secret()
+            && self.webhook.as_ref().map(|webhook| webhook.updated_at)
+                == other.webhook.as_ref().map(|webhook| webhook.updated_at)
     }
 }

@@ -95,6 +95,27 @@ stored!(FailureReason {
     Cancelled = 15 "cancelled",
 });
 
+impl FailureReason {
+    /// Every reason, the most usual first.
+    pub const ALL: [Self; 15] = [
+        Self::Unreachable,
+        Self::InvalidNumber,
+        Self::OptedOut,
+        Self::BlockedByProvider,
+        Self::OutsideWindow,
+        Self::TooManyToNumber,
+        Self::DeviceIncapable,
+        Self::Blocklisted,
+        Self::Template,
+        Self::NumberInactive,
+        Self::Credentials,
+        Self::Expired,
+        Self::UnknownOutcome,
+        Self::Cancelled,
+        Self::Other,
+    ];
+}
+
 /// What people are told about a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

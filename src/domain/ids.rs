@@ -37,6 +37,10 @@ key!(
     /// A subscription's row.
     SubscriptionKey
 );
+key!(
+    /// A webhook's row. Outside it is known by its name.
+    WebhookKey
+);
 
 /// An event's place in its account's log: 1, 2, 3, … without gaps, in the order of commits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

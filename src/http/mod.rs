@@ -12,6 +12,7 @@ pub mod error;
 pub mod health;
 pub mod media;
 pub mod openapi;
+mod openapi_webhooks;
 mod persons;
 pub mod platform_api;
 pub mod provider_webhooks;
@@ -29,7 +30,7 @@ use crate::{
         accept::Acceptor, accounts::Accounts, alarms::AlarmWays, campaigns::Campaigns, configure::Configuring,
         connections::Connections, directory::Directory, ingest::Ingestor, media::Shelf, operators::Operators,
         person::requests::PersonRequests, statistics::Statistics, templates::TemplateSyncs, test_bench::TestBench,
-        traces::Traces,
+        traces::Traces, webhooks::Webhooks,
     },
     settings::Settings,
     store::Store,
@@ -54,6 +55,7 @@ pub struct Parts {
     pub alarm_ways: AlarmWays,
     pub template_syncs: TemplateSyncs,
     pub test_bench: TestBench,
+    pub webhooks: Webhooks,
     pub health: Arc<Health>,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// Memory for webhooks that are being read.
@@ -69,9 +71,10 @@ pub fn routes(config: &mut ServiceConfig, with_metrics: bool, with_console: bool
     let handshake_and_events = web::resource("/{provider}/{connection}")
         .route(web::post().to(provider_webhooks::receive))
         .route(web::get().to(provider_webhooks::handshake));
+    let token = web::resource("/{provider}/{connection}/token").route(web::post().to(provider_webhooks::token));
     let events_by_url =
         web::resource("/{provider}/{connection}/{url_token}").route(web::post().to(provider_webhooks::receive_by_url));
-    config.service(web::scope("/webhooks").service(handshake_and_events).service(events_by_url));
+    config.service(web::scope("/webhooks").service(handshake_and_events).service(token).service(events_by_url));
     for platform in platforms::ALL {
         let messages = web::resource("/{account}/messages")
             .route(web::post().to(platform_api::send))

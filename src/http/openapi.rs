@@ -11,6 +11,8 @@ use utoipa::{
     },
 };
 
+use super::openapi_webhooks::Webhooks;
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -26,6 +28,7 @@ use utoipa::{
         super::provider_webhooks::handshake,
         super::provider_webhooks::receive,
         super::provider_webhooks::receive_by_url,
+        super::provider_webhooks::token,
         super::media::serve,
         super::health::alive,
         super::health::ready,
@@ -70,6 +73,17 @@ use utoipa::{
         super::api::replays::show,
         super::api::replays::start,
         super::api::replays::stop,
+        super::api::webhooks::list,
+        super::api::webhooks::add,
+        super::api::webhooks::show,
+        super::api::webhooks::change,
+        super::api::webhooks::delete,
+        super::api::webhooks::enable,
+        super::api::webhooks::disable,
+        super::api::webhooks::pause,
+        super::api::webhooks::resume,
+        super::api::webhooks::rotate_secret,
+        super::api::webhooks::send_sample,
         super::api::unrecognized::list,
         super::api::accounts::list,
         super::api::accounts::show,
@@ -106,6 +120,7 @@ use utoipa::{
     tags(
         (name = "platform", description = "Called by the engagement platform"),
         (name = "provider", description = "Called by the WhatsApp provider"),
+        (name = "webhooks", description = "What the bridge posts to those who asked for it; docs/webhook-profiles.md has other shapes of the same"),
         (name = "operation", description = "For operators and monitoring"),
         (name = "messages", description = "Messages, for programs with a token"),
         (name = "campaigns", description = "Campaigns, for programs with a token"),
@@ -117,7 +132,8 @@ use utoipa::{
         (name = "persons", description = "One person's data: what there is, all of it, erasing it; for programs with a token"),
         (name = "system", description = "How the bridge itself is, and alarms, for programs with a token"),
     ),
-    modifiers(&WithToken)
+    components(schemas(crate::profiles::native::Payload)),
+    modifiers(&WithToken, &Webhooks)
 )]
 struct Document;
 

@@ -12,6 +12,9 @@ use crate::{
     telemetry,
 };
 
+/// A request for a token names a client and its secret.
+const TOKEN_REQUEST_BYTES_MAX: usize = 8 * 1024;
+
 /// The provider asks whether this URL is ours, when it is entered at the provider.
 #[utoipa::path(
     get, path = "/webhooks/{provider}/{connection}", tag = "provider", operation_id = "webhook_handshake",
@@ -91,6 +94,49 @@ pub async fn receive_by_url(
 ) -> HttpResponse {
     let (provider, connection, url_token) = path.into_inner();
     take(&request, (&provider, &connection, Some(&url_token)), payload, &parts).await
+}
+
+/// A token for a provider that fetches one before it calls: by client credentials or by user and password.
+#[utoipa::path(
+    post, path = "/webhooks/{provider}/{connection}/token", tag = "provider", operation_id = "webhook_token",
+    params(
+        ("provider" = String, Path, description = "The provider's slug, for example commbox"),
+        ("connection" = String, Path, description = "The connection's id in the bridge"),
+    ),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "As OAuth2 has it"),
+    responses(
+        (status = 200, description = "A token and how long it is taken, as OAuth2 has it", body = serde_json::Value),
+        (status = 401, description = "Not the connection's client", body = super::openapi::ErrorAnswer),
+        (status = 413, description = "Larger than is accepted here", body = super::openapi::ErrorAnswer),
+    )
+)]
+pub async fn token(
+    request: HttpRequest,
+    path: Path<(String, String)>,
+    payload: Payload,
+    parts: Data<Parts>,
+) -> HttpResponse {
+    let (provider, connection) = path.into_inner();
+    let snapshot = parts.directory.snapshot();
+    let known = snapshot
+        .connection(&connection)
+        .filter(|connection| connection.provider == provider)
+        .zip(providers::find(&provider));
+    let Some((connection, provider)) = known else { return unsigned(&request, &parts, &connection) };
+    let body = match parts.webhook_room.read(payload, TOKEN_REQUEST_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(problem) => return counted("unread", answer(problem.status(), &problem.message())),
+    };
+    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    let caller = remote_address(&request, &parts.settings.server.trusted_proxies);
+    let asked = WebhookRequest { header: &header, url_token: None, caller, body: &body.bytes };
+    match provider.issue_token(connection, &asked) {
+        Some(token) => HttpResponse::Ok()
+            .insert_header(("Cache-Control", "no-store"))
+            .content_type(ContentType::json())
+            .body(token),
+        None => unsigned(&request, &parts, &connection.id),
+    }
 }
 
 async fn take(

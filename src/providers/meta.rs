@@ -2,8 +2,6 @@
 //! The shapes of requests, answers and webhooks are those of the [`cloud_api`](super::cloud_api).
 
 mod check;
-mod media;
-mod reading;
 mod settings;
 
 use std::{sync::Arc, time::Duration};
@@ -13,45 +11,41 @@ use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
 use self::settings::{
-    APP_SECRET, MARKETING_MESSAGES, MESSAGES, SETTINGS, VERIFY_TOKEN, authorization, graph_url,
-    prefers_marketing_endpoint, usable,
+    ACCESS_TOKEN, APP_SECRET, MARKETING_MESSAGES, MESSAGES, SETTINGS, VERIFY_TOKEN, authorization, graph_url,
+    prefers_marketing_endpoint, reach,
 };
+pub(super) use self::settings::{check_api_version, check_messaging_limit};
 use super::{
     BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, RenderedRequest,
     SettingField, Unreadable, WebhookRequest,
     cloud_api::{
+        check_id,
         errors::INVALID_VALUE,
-        listing,
-        send::{build_send, read_send},
-        webhook,
+        files, listing,
+        reach::usable,
+        reading,
+        send::{build_send, no_secret, read_send, unanswered},
+        time_to_live, webhook,
     },
 };
 use crate::{
     domain::{
         account::{Connection, Sender},
         channel::NumberState,
-        failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
+        failure::{FailureClass, Scope, SendFailure, Submitted},
         finding::{Repair, RepairKind},
         inbound::InboundMessage,
         outbound::{Category, OutboundMessage, SendBody},
         template::{ListedTemplate, Template, TemplateListing},
     },
     net::{
-        exchange::{Exchange, Method, NoAnswer, OutgoingRequest},
+        exchange::{Exchange, Method, OutgoingRequest},
         signing,
     },
 };
 
 /// Meta's own Cloud API.
 pub struct MetaCloud;
-
-/// Graph's ids are numbers of some 15 digits.
-const ID_DIGITS_MAX: usize = 32;
-
-/// For so long WhatsApp tries to deliver a message whose template says nothing else, or -1.
-const TIME_TO_LIVE_MAX: Duration = Duration::from_secs(30 * 86_400);
-/// And for so long an authentication template's.
-const TIME_TO_LIVE_OF_CODES: Duration = Duration::from_secs(600);
 
 #[async_trait]
 impl Provider for MetaCloud {
@@ -64,13 +58,7 @@ impl Provider for MetaCloud {
     }
 
     fn check_id(&self, id: &str) -> Result<(), String> {
-        match (1..=ID_DIGITS_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit()) {
-            true => Ok(()),
-            false => {
-                Err("must be Meta's id, which has digits only, like 100000000000001: copy it from WhatsApp Manager"
-                    .to_owned())
-            }
-        }
+        check_id(id)
     }
 
     async fn send(
@@ -86,7 +74,7 @@ impl Provider for MetaCloud {
         let request = OutgoingRequest {
             method: Method::Post,
             url: &url,
-            headers: vec![authorization(connection).ok_or_else(no_access_token)?],
+            headers: vec![authorization(connection).ok_or_else(|| no_secret(ACCESS_TOKEN))?],
             body: Some(build_send(message)),
             timeout: via.request_timeout(),
         };
@@ -102,27 +90,17 @@ impl Provider for MetaCloud {
             method: "POST",
             url: graph_url(&from.connection, &from.provider_number_id, endpoint),
             headers: vec![
-                ("Authorization", "Bearer (the connection's access_token)".to_owned()),
-                ("Content-Type", "application/json".to_owned()),
+                ("Authorization".into(), "Bearer (the connection's access_token)".to_owned()),
+                ("Content-Type".into(), "application/json".to_owned()),
             ],
             body: build_send(message),
         }
     }
 
     fn time_to_live(&self, connection: &Connection, category: Category, listed_s: Option<i64>) -> Duration {
-        let own = match category {
-            Category::Authentication => TIME_TO_LIVE_OF_CODES,
-            Category::Freeform | Category::Utility | Category::Marketing | Category::NotKnownYet => TIME_TO_LIVE_MAX,
-        };
         // A marketing template's own time counts at the marketing endpoint only.
         let honoured = category != Category::Marketing || prefers_marketing_endpoint(connection);
-        match listed_s {
-            Some(seconds) if seconds > 0 && honoured => {
-                Duration::from_secs(seconds.unsigned_abs()).min(TIME_TO_LIVE_MAX)
-            }
-            Some(-1) => TIME_TO_LIVE_MAX,
-            Some(_) | None => own,
-        }
+        time_to_live(category, listed_s.filter(|seconds| honoured || *seconds == -1))
     }
 
     fn verify_webhook(&self, connection: &Connection, request: &WebhookRequest<'_>) -> Result<(), BadSignature> {
@@ -157,7 +135,7 @@ impl Provider for MetaCloud {
         from: &Sender,
         named: Option<&str>,
     ) -> Result<Vec<ListedTemplate>, FetchFailure> {
-        reading::templates(via, from, named).await
+        reading::templates(via, &reach(&from.connection), &from.provider_account_id, named).await
     }
 
     fn read_listing(&self, template: &Template, listing: &str) -> TemplateListing {
@@ -170,11 +148,11 @@ impl Provider for MetaCloud {
         from: &Sender,
         wanted: &MediaToFetch<'_>,
     ) -> Result<FetchedMedia, MediaFailure> {
-        media::fetch(via, from, wanted).await
+        files::fetch(via, &reach(&from.connection), &from.provider_number_id, wanted).await
     }
 
     async fn fetch_number(&self, via: &Exchange, sender: &Sender) -> Result<NumberState, FetchFailure> {
-        reading::number(via, sender).await
+        reading::number(via, &reach(&sender.connection), &sender.provider_number_id).await
     }
 
     async fn check(
@@ -221,26 +199,6 @@ fn perhaps_not_known_yet(failure: SendFailure) -> SendFailure {
     }
     let wait = failure.wait.max(Some(LEARNS_WITHIN));
     SendFailure { class: FailureClass::Retry, scope: Scope::Message, wait, tries_max: Some(2), ..failure }
-}
-
-fn no_access_token() -> SendFailure {
-    SendFailure {
-        class: FailureClass::Hold,
-        scope: Scope::Connection,
-        wait: None,
-        tries_max: None,
-        failure: Failure::new(FailureReason::Credentials, None, "the connection has no access_token"),
-    }
-}
-
-/// Without a connection nothing was sent, and nobody else of this connection will come through either.
-fn unanswered(no_answer: NoAnswer) -> SendFailure {
-    let (class, scope, reason) = match no_answer {
-        NoAnswer::NotSent(_) => (FailureClass::Retry, Scope::Connection, FailureReason::Unreachable),
-        NoAnswer::MaybeSent(_) => (FailureClass::Unknown, Scope::Message, FailureReason::UnknownOutcome),
-    };
-    let failure = Failure::new(reason, None, &no_answer.to_string());
-    SendFailure { class, scope, wait: None, tries_max: None, failure }
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 //! Adapters reach the outside only through [`Exchange`](crate::net::exchange::Exchange), which keeps
 //! the limits. Inside an adapter, building a request and reading an answer are pure functions.
 
+pub mod carrier;
 pub mod cloud_api;
+pub mod commbox;
 pub mod gotallo;
 pub mod http;
 pub mod meta;
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -101,6 +103,12 @@ pub trait Provider: Send + Sync {
     /// `query` is the raw query string.
     fn answer_handshake(&self, connection: &Connection, query: &str) -> Option<String>;
 
+    /// The answer (JSON) to a provider that fetches a token from us before it calls our webhooks; `None` when it did not show
+    /// what it must, or this provider fetches none.
+    fn issue_token(&self, _connection: &Connection, _request: &WebhookRequest<'_>) -> Option<String> {
+        None
+    }
+
     /// All templates of the sender's business account, or all translations of the one named.
     async fn fetch_templates(
         &self,
@@ -153,7 +161,7 @@ pub struct RenderedRequest {
     pub method: &'static str,
     pub url: String,
     /// Name and value, secrets blanked.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// JSON.
     pub body: String,
 }
@@ -174,7 +182,14 @@ impl Checked {
 }
 
 /// Every provider this build can talk to. Adding one is a file and a line here.
-pub static ALL: &[&dyn Provider] = &[&meta::MetaCloud, &gotallo::GoTallo, &http::ConfiguredHttp];
+pub static ALL: &[&dyn Provider] = &[
+    &meta::MetaCloud,
+    &carrier::DIALOG_360,
+    &carrier::CLOUD_API,
+    &commbox::COMMBOX,
+    &gotallo::GoTallo,
+    &http::ConfiguredHttp,
+];
 
 /// The provider with this slug.
 pub fn find(slug: &str) -> Option<&'static dyn Provider> {

@@ -95,7 +95,9 @@ impl Accounts {
         let platform = patch.get("platform").and_then(Value::as_str).unwrap_or_default();
         let passcode = format!("{platform}_passcode");
         let keys = [passcode.as_str(), "basic_username", "bearer_token", "url_token", "headers"];
-        let needs_one = !keys.iter().any(|key| patch.get(*key).is_some_and(|value| !value.is_null()));
+        // Without a platform there is nothing to make one for; what is missing is said when it is read.
+        let needs_one = platforms::find(platform).is_some()
+            && !keys.iter().any(|key| patch.get(*key).is_some_and(|value| !value.is_null()));
         let made = needs_one.then(new_passcode);
         patch.extend(made.iter().map(|made| (passcode.clone(), made.as_str().into())));
         let written = self.configuring.add(actor, Kind::Account, &patch).await?;
@@ -115,7 +117,7 @@ impl Accounts {
             let most = format_duration(OLD_PASSCODE_KEPT_MAX);
             return Err(Refusal::Invalid {
                 field: "keep_old",
-                text: format!("an old passcode is kept for at most {most}"),
+                text: format!("an old passcode is kept for at most {most}: say for how long, like 24h"),
             });
         }
         let subject = Subject::Account(id.to_owned());

@@ -8,6 +8,7 @@
 //! left out has its default again. Of those that it does not name it says nothing: they stay as they are.
 
 mod accounts;
+mod blanking;
 mod connections;
 mod credentials;
 pub mod difference;
@@ -22,14 +23,21 @@ mod stored_tests;
 #[cfg(test)]
 mod tests;
 mod values;
+mod webhooks;
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::store::{
-    Store, StoreError,
-    configuration::{AccountRecord, Configuration, ConnectionRecord, SenderRecord, SubscriptionRecord},
+use crate::{
+    domain::operator::Actor,
+    store::{
+        Store, StoreError,
+        audit::AuditEntry,
+        configuration::{AccountRecord, Configuration, ConnectionRecord, SenderRecord, SubscriptionRecord},
+        webhooks::WebhookRecord,
+    },
 };
 
+pub use blanking::{audit_entry, blanked};
 pub use difference::{Change, ChangeKind, Difference};
 pub use parse::{Surroundings, parse, read};
 pub use replace::{Replacement, preview_replacement, replace};
@@ -43,6 +51,7 @@ pub struct ApplyFile {
     pub accounts: Vec<Stated<AccountRecord>>,
     pub senders: Vec<Stated<SenderRecord>>,
     pub subscriptions: Vec<Stated<SubscriptionRecord>>,
+    pub webhooks: Vec<Stated<WebhookRecord>>,
     /// The provider of each connection that it names, as far as it is known; also of those with mistakes.
     pub providers: BTreeMap<String, Option<String>>,
     /// What numbers say of their connections; also those with mistakes.
@@ -52,7 +61,15 @@ pub struct ApplyFile {
 impl ApplyFile {
     /// It says nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.connections.is_empty() && self.accounts.is_empty() && self.senders.is_empty()
+        self.connections.is_empty() && self.accounts.is_empty() && self.senders.is_empty() && self.webhooks.is_empty()
+    }
+
+    /// Everything that it names.
+    fn subjects(&self) -> impl Iterator<Item = Subject> {
+        let connections = self.connections.iter().map(|stated| Subject::Connection(stated.what.id.clone()));
+        let accounts = self.accounts.iter().map(|stated| Subject::Account(stated.what.id.clone()));
+        let senders = self.senders.iter().map(|stated| Subject::Sender(stated.what.number.clone()));
+        connections.chain(accounts).chain(senders)
     }
 }
 
@@ -118,12 +135,22 @@ fn lines(problems: &[ApplyProblem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Writes what differs and says what that was.
-pub async fn apply(store: &Store, file: &ApplyFile) -> Result<Vec<Change>, ApplyError> {
+/// Writes what differs, with a line in the audit log for each thing, and says what that was.
+pub async fn apply(store: &Store, actor: &Actor, file: &ApplyFile) -> Result<Vec<Change>, ApplyError> {
     let decide = |stored: &Configuration| {
-        difference::difference(stored, file).map(|difference| (difference.records, difference.changes))
+        let Difference { mut records, changes } = difference::difference(stored, file)?;
+        records.audit.extend(file.subjects().filter_map(|subject| audited(stored, actor, file, &subject)));
+        let webhooks = records.webhooks.iter().map(|record| super::webhooks::audited(stored, actor, record));
+        records.audit.extend(webhooks.collect::<Vec<_>>());
+        Ok((records, changes))
     };
     store.change_configuration(decide).await?.map_err(ApplyError::Problems)
+}
+
+/// What the audit log is told of one thing that a file names; nothing when it is as it was.
+fn audited(stored: &Configuration, actor: &Actor, file: &ApplyFile, subject: &Subject) -> Option<AuditEntry> {
+    let (before, after) = (stated(stored, subject), stated_in(file, subject)?);
+    (before.as_ref() != Some(&after)).then(|| audit_entry(actor, subject, before.as_ref(), &after))
 }
 
 /// All that is wrong with a file: what its text showed, and what the stored configuration shows of the rest.

@@ -12,12 +12,16 @@ use super::{
     operators::{Refusal, require},
     relay::readable,
     story::find,
+    webhook_relay::{Written, facts, wants_raw, write},
 };
 use crate::{
+    clock,
     domain::{
+        attempt::AttemptOutcome,
         callback::{Event, EventKind, Subscription},
         ids::{AccountKey, MessageId, Place, SubscriptionKey},
         operator::{Actor, Permission},
+        webhook::Webhook,
     },
     net::redact,
     platforms,
@@ -38,6 +42,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlState {
     Works,
+    /// Its last answer was a no to what it was told; that is dead, and the next event is told all the same.
+    Refusing,
     /// It is tried again by itself.
     Failing,
     /// It refuses us or is gone: seldom tried again, so that a person should look.
@@ -45,20 +51,24 @@ pub enum UrlState {
 }
 
 impl UrlState {
-    pub const ALL: [Self; 3] = [Self::Works, Self::Failing, Self::OnHold];
+    pub const ALL: [Self; 4] = [Self::Works, Self::Refusing, Self::Failing, Self::OnHold];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Works => "works",
+            Self::Refusing => "refusing",
             Self::Failing => "failing",
             Self::OnHold => "on_hold",
         }
     }
 
-    pub fn of(trouble: &Trouble) -> Self {
+    /// By what is in its way, and the last exchange with it.
+    pub fn of(trouble: &Trouble, last: Option<&StoredExchange>) -> Self {
+        let refused = last.is_some_and(|last| last.outcome == AttemptOutcome::Refused);
         match (&trouble.hold, trouble.failing_since) {
             (Some(_), _) => Self::OnHold,
             (None, Some(_)) => Self::Failing,
+            (None, None) if refused => Self::Refusing,
             (None, None) => Self::Works,
         }
     }
@@ -96,6 +106,8 @@ pub struct UrlFilter {
     pub kind: Option<EventKind>,
     pub state: Option<UrlState>,
     pub key: Option<SubscriptionKey>,
+    /// A webhook's name.
+    pub webhook: Option<String>,
 }
 
 /// Every callback URL that fits, by account.
@@ -110,13 +122,18 @@ pub async fn urls(
     let left_behind = store.count_callbacks().await?;
     let wanted = snapshot.subscriptions.iter().filter_map(|subscription| {
         let state = states.get(&subscription.key)?;
-        fits(snapshot, filter, subscription, state).then_some((subscription.clone(), state.clone()))
+        fits(snapshot, filter, subscription).then_some((subscription.clone(), state.clone()))
     });
     let wanted: Vec<(Arc<Subscription>, CursorState)> = wanted.collect();
     let keys: Vec<SubscriptionKey> = wanted.iter().map(|(subscription, _)| subscription.key).collect();
     let mut newest = store.newest_exchanges(&keys).await?;
     let mut urls = Vec::with_capacity(wanted.len());
     for (subscription, CursorState { cursor, trouble }) in wanted {
+        let last = newest.remove(&subscription.key);
+        let state = UrlState::of(&trouble, last.as_ref());
+        if filter.state.is_some_and(|wanted| wanted != state) {
+            continue;
+        }
         let (dead, not_relayed) = left_behind.get(&subscription.key.0).copied().unwrap_or_default();
         urls.push(UrlStanding {
             account: account_id(snapshot, &subscription).to_owned(),
@@ -125,13 +142,13 @@ pub async fn urls(
                 .and_then(|sender| snapshot.sender(sender))
                 .map(|sender| sender.number.as_e164().to_owned()),
             url: redact::url(subscription.url.expose_secret()),
-            state: UrlState::of(&trouble),
+            state,
             cursor,
             trouble,
             owed: store.distance(&subscription, cursor, OWED_COUNTED_MAX).await?,
             dead,
             not_relayed,
-            last: newest.remove(&subscription.key),
+            last,
             replay: store.open_replay(subscription.key).await?,
             subscription,
         });
@@ -140,11 +157,14 @@ pub async fn urls(
     Ok(urls)
 }
 
-fn fits(snapshot: &Snapshot, filter: &UrlFilter, subscription: &Subscription, state: &CursorState) -> bool {
+fn fits(snapshot: &Snapshot, filter: &UrlFilter, subscription: &Subscription) -> bool {
     filter.account.as_deref().is_none_or(|account| account == account_id(snapshot, subscription))
         && filter.kind.is_none_or(|kind| kind == subscription.kind)
-        && filter.state.is_none_or(|wanted| wanted == UrlState::of(&state.trouble))
         && filter.key.is_none_or(|key| key == subscription.key)
+        && filter
+            .webhook
+            .as_deref()
+            .is_none_or(|name| subscription.webhook.as_ref().is_some_and(|one| one.name == name))
 }
 
 fn account_id<'a>(snapshot: &'a Snapshot, subscription: &Subscription) -> &'a str {
@@ -169,11 +189,16 @@ fn no_such_url(key: i32) -> Refusal {
     Refusal::NotFound(format!("there is no callback URL {key}: it never was, or was taken out of the configuration"))
 }
 
-/// How many URLs fail or are on hold.
+/// How many URLs do not work.
 pub async fn failing(store: &Store, actor: &Actor) -> Result<usize, Refusal> {
     require(actor, Permission::ReadMessages)?;
     let states = store.cursor_states().await?;
-    Ok(states.values().filter(|state| UrlState::of(&state.trouble) != UrlState::Works).count())
+    let keys: Vec<SubscriptionKey> = states.keys().copied().collect();
+    let newest = store.newest_exchanges(&keys).await?;
+    let works = |(key, state): &(&SubscriptionKey, &CursorState)| {
+        UrlState::of(&state.trouble, newest.get(key)) == UrlState::Works
+    };
+    Ok(states.iter().filter(|one| !works(one)).count())
 }
 
 /// The messages that somebody means by an id of ours, the platform's or the provider's, each with its account. `None`: no id
@@ -236,7 +261,10 @@ pub async fn one(
     };
     let found = found.ok_or_else(missing)?;
     let kind = found.event.kind;
-    let (event, payload) = written(snapshot, links, subscription, found.event);
+    let (event, payload) = match &subscription.webhook {
+        Some(webhook) => written_for(store, snapshot, links, (subscription, webhook), found.event).await?,
+        None => written(snapshot, links, subscription, found.event),
+    };
     let tries = store.callback_tries(subscription.key.0, place).await?;
     Ok(Callback { event, kind, standing: found.standing, reason: found.reason, tries, payload })
 }
@@ -260,6 +288,29 @@ fn written(
         (None, None) => Payload::Silent,
     };
     (event, payload)
+}
+
+/// The same of a webhook.
+async fn written_for(
+    store: &Store,
+    snapshot: &Snapshot,
+    links: &MediaLinks,
+    (subscription, webhook): (&Subscription, &Webhook),
+    logged: LoggedEvent,
+) -> Result<(Event, Payload), Refusal> {
+    let event = readable(snapshot, links, logged);
+    let Some(account) = snapshot.account_by_key(subscription.account) else {
+        return Ok((event, Payload::Unspeakable("the account is not known".to_owned())));
+    };
+    let events = std::slice::from_ref(&event);
+    let mut facts = facts(store, snapshot, account, wants_raw(webhook), events).await?;
+    let about = facts.remove(&event.place).unwrap_or_default();
+    let payload = match write(webhook, subscription, &event, about, clock::now()) {
+        Written::Request(request) => Payload::Body(request.body),
+        Written::Unwanted => Payload::Silent,
+        Written::Unspeakable(why) => Payload::Unspeakable(why),
+    };
+    Ok((event, payload))
 }
 
 /// Tries a URL now, and not at its next probe; `false` when nothing held it.

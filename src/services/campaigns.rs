@@ -126,6 +126,17 @@ pub struct WaitingMessages {
     pub beyond_limit: u64,
 }
 
+impl Campaign {
+    /// What it sends, for people.
+    pub fn sends(&self) -> String {
+        match &self.templates {
+            Some((first, last)) if first == last => first.clone(),
+            Some((first, last)) => format!("{first} … {last}"),
+            None => "freeform".to_owned(),
+        }
+    }
+}
+
 impl WaitingMessages {
     pub fn all(&self) -> u64 {
         self.in_queue + self.later + self.paused + self.beyond_limit
@@ -147,6 +158,8 @@ pub struct FailureCount {
 pub struct Campaign {
     pub account: AccountKey,
     pub campaign: String,
+    /// The first and the last of its templates by name.
+    pub templates: Option<(String, String)>,
     pub funnel: Funnel,
     pub waiting: WaitingMessages,
     pub failures: BTreeMap<FailureKey, FailureCount>,
@@ -519,12 +532,17 @@ impl Walk {
         let campaign = self.found.entry(key).or_insert_with(|| Campaign {
             account: count.account,
             campaign: count.campaign.clone(),
+            templates: None,
             funnel: Funnel::default(),
             waiting: WaitingMessages::default(),
             failures: BTreeMap::new(),
             first: count.first,
             last: count.last,
         });
+        campaign.templates = match (campaign.templates.take(), count.templates) {
+            (Some(known), Some(new)) => Some((known.0.min(new.0), known.1.max(new.1))),
+            (known, new) => known.or(new),
+        };
         campaign.first = campaign.first.min(count.first);
         campaign.last = campaign.last.max(count.last);
         campaign.funnel.add_alike(&counted, count.messages);

@@ -9,7 +9,6 @@
 //! else changed the thing meanwhile.
 
 mod aliases;
-mod blanking;
 mod decide;
 mod patch;
 #[cfg(test)]
@@ -139,7 +138,7 @@ impl Configuring {
     }
 
     fn seen(&self, subject: Subject, fields: &Table) -> Seen {
-        let (shown, secrets) = blanking::blanked(&subject, fields);
+        let (shown, secrets) = apply::blanked(&subject, fields);
         Seen { version: self.version(fields), subject, fields: shown, secrets }
     }
 

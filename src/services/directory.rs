@@ -18,6 +18,7 @@ use crate::{
         ids::{AccountKey, ConnectionKey, SenderKey},
         queue::QueueRules,
         template::Template,
+        webhook::Webhook,
     },
     store::{
         Store, StoreError, configuration::Configuration, people::PERSON_LINKS, queue_rules::QUEUE_RULES,
@@ -46,7 +47,9 @@ pub struct Snapshot {
     senders: HashMap<SenderKey, Arc<Sender>>,
     senders_of_account: HashMap<AccountKey, Vec<Arc<Sender>>>,
     senders_by_provider_id: HashMap<(ConnectionKey, String), Arc<Sender>>,
+    /// Of platforms and of webhooks.
     pub subscriptions: Vec<Arc<Subscription>>,
+    pub webhooks: Vec<Arc<Webhook>>,
     /// Numbers with larger keys have no series of their own among the metrics.
     shown_up_to: Option<SenderKey>,
 }
@@ -74,7 +77,9 @@ impl Snapshot {
             snapshot.senders_of_account.entry(sender.account).or_default().push(sender.clone());
             snapshot.senders.insert(sender.key, sender);
         }
-        snapshot.subscriptions = configuration.subscriptions.into_iter().map(Arc::new).collect();
+        let subscriptions = configuration.subscriptions.into_iter().chain(configuration.webhook_subscriptions);
+        snapshot.subscriptions = subscriptions.map(Arc::new).collect();
+        snapshot.webhooks = configuration.webhooks;
         let mut keys: Vec<SenderKey> = snapshot.senders.keys().copied().collect();
         keys.sort_unstable();
         snapshot.shown_up_to = keys.get(telemetry::SUBJECTS_SHOWN_MAX - 1).copied();
@@ -202,7 +207,8 @@ impl Directory {
         Ok(changed)
     }
 
-    async fn reload_configuration(&self) -> Result<(), StoreError> {
+    /// For whoever has just changed it and says so at once. [`Self::refresh`] will still report the change.
+    pub async fn reload_configuration(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.reloading.lock().await;
         self.configuration.store(Arc::new(Snapshot::new(self.store.load_configuration().await?)));
         Ok(())

@@ -272,7 +272,7 @@ async fn add_files(store: &Store, links: &MediaLinks, found: &mut [Inbound]) -> 
 fn hearing(snapshot: &Snapshot, account: AccountKey, sender: SenderKey) -> Option<&Arc<Subscription>> {
     let of_account = || {
         let all = snapshot.subscriptions.iter();
-        all.filter(move |one| one.account == account && one.kind == EventKind::Inbound)
+        all.filter(move |one| one.account == account && one.kind == EventKind::Inbound && one.webhook.is_none())
     };
     let own = of_account().find(|one| one.sender == Some(sender));
     own.or_else(|| of_account().find(|one| one.sender.is_none()))

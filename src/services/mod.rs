@@ -49,4 +49,8 @@ pub mod template_page;
 pub mod templates;
 pub mod test_bench;
 pub mod traces;
+pub mod webhook_door;
+pub mod webhook_relay;
+pub mod webhook_tokens;
+pub mod webhooks;
 pub mod window;

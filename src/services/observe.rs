@@ -22,6 +22,7 @@ use crate::{
         activity::Tally,
         callbacks::{CursorState, Distance},
         channels::Channel,
+        exchanges::StoredExchange,
         overview::{LeaseOverview, QueueOverview, Upkeep},
         suppression_syncs::SyncOverview,
         templates::{TemplateOwner, TemplateSync},
@@ -35,6 +36,8 @@ pub struct Observed {
     pub queues: BTreeMap<SenderKey, QueueOverview>,
     pub cursors: BTreeMap<SubscriptionKey, CursorState>,
     pub owed: BTreeMap<SubscriptionKey, Distance>,
+    /// The last exchange with each callback URL.
+    pub told_last: BTreeMap<SubscriptionKey, StoredExchange>,
     /// Dead callbacks, and those without words.
     pub callbacks: BTreeMap<i32, (i64, i64)>,
     pub channels: BTreeMap<SenderKey, Channel>,
@@ -84,8 +87,10 @@ pub async fn observe(
     }
     let channels = store.channels().await?;
     let snapshot = directory.snapshot();
+    let keys: Vec<SubscriptionKey> = cursors.keys().copied().collect();
     Ok(Observed {
         at: now,
+        told_last: store.newest_exchanges(&keys).await?,
         limits: limit_use(store, snapshot.senders().map(Arc::as_ref), &channels, now).await?,
         queues: store.queues().await?,
         cursors,

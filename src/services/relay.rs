@@ -11,10 +11,10 @@
 //! Callbacks are at least once: when the process dies between an exchange and its commit, they are sent again.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use secrecy::{ExposeSecret, SecretString};
@@ -24,13 +24,14 @@ use super::{
     media::links::MediaLinks,
     statistics::Statistics,
     traces::Traces,
+    webhook_door::WebhookDoor,
 };
 use crate::{
     domain::{
         account::Account,
         attempt::{Attempt, AttemptOutcome},
         callback::{Event, EventDetail, EventKind, Rendered, Subscription},
-        ids::Place,
+        ids::{Place, WebhookKey},
         inbound::InboundMessage,
     },
     net::{
@@ -40,6 +41,7 @@ use crate::{
     platforms::{self, Platform},
     providers,
     store::{
+        Store,
         callbacks::{CallbackAttempt, CallbackState, CareOfEvents},
         events::LoggedEvent,
         media::MediaKey,
@@ -55,6 +57,11 @@ pub struct Relay {
     pub in_flight_max: usize,
     pub traces: Traces,
     pub statistics: Arc<Statistics>,
+    /// For webhooks: what the log does not say of its events.
+    pub store: Store,
+    pub door: WebhookDoor,
+    /// When each webhook with a rate may be asked again.
+    pub turns: Mutex<HashMap<WebhookKey, Instant>>,
 }
 
 /// What became of a run of events.
@@ -66,6 +73,16 @@ pub struct Relayed {
     pub care: Vec<CareOfEvents>,
     /// The last failure as a whole, when there was one.
     pub failure: Option<WholeFailure>,
+    /// Events of a webhook that were not taken; what waits behind one of them is neither here nor among those done.
+    pub failed: Vec<FailedEvent>,
+}
+
+/// An event that a webhook did not take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedEvent {
+    pub place: Place,
+    pub retry_after: Option<Duration>,
+    pub note: String,
 }
 
 /// The URL, not an event, is in trouble.
@@ -107,6 +124,9 @@ impl Relay {
         events: &[Event],
         may_go: &(dyn Fn() -> bool + Sync),
     ) -> Relayed {
+        if let Some(webhook) = &subscription.webhook {
+            return self.relay_to_webhook(subscription, webhook, events, may_go).await;
+        }
         let account = self.directory.snapshot().account_by_key(subscription.account).cloned();
         let Some((platform, account)) = platforms::find(&subscription.dialect).zip(account) else {
             let note = format!("this version knows no platform {}, or not the account", subscription.dialect);
@@ -214,9 +234,9 @@ impl Relay {
 }
 
 impl Relayed {
-    fn leave(&mut self, event: &Event, state: CallbackState, reason: String) {
+    pub(super) fn leave(&mut self, event: &Event, state: CallbackState, reason: String) {
         self.done.insert(event.place);
-        self.care.push(CareOfEvents { first: event.place, last: event.place, state, reason });
+        self.care.push(CareOfEvents { first: event.place, last: event.place, state, reason, waits: None });
     }
 }
 
@@ -278,6 +298,7 @@ fn lanes(events: &[Event], lanes_max: usize) -> Vec<Vec<Event>> {
 /// A number with a subscription of its own for a kind is left out by the account's.
 fn is_for(snapshot: &Snapshot, subscription: &Subscription, event: &LoggedEvent) -> bool {
     match subscription.sender {
+        _ if subscription.webhook.is_some() => true,
         Some(sender) => sender == event.sender,
         None => !snapshot.subscriptions.iter().any(|other| {
             other.account == subscription.account

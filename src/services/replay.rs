@@ -71,7 +71,7 @@ const CLOCKS_DIFFER_MS: i64 = 60_000;
 /// What a wish would mean now; only what has events at all.
 pub async fn plan(store: &Store, configuration: &Configuration, wish: &Wish) -> Result<Vec<Planned>, StoreError> {
     let mut planned = Vec::new();
-    for subscription in configuration.subscriptions.iter().filter(|subscription| is_meant(wish, subscription)) {
+    for subscription in configuration.all_subscriptions().filter(|subscription| is_meant(wish, subscription)) {
         let Some(state) = store.cursor_state(subscription.key).await? else { continue };
         for message in messages_of(wish, subscription.account) {
             let mut selection = ReplaySelection {

@@ -71,7 +71,7 @@ pub async fn one(store: &Store, actor: &Actor, id: &str) -> Result<StoredMessage
         Err(_) => None,
     };
     message.ok_or_else(|| {
-        Refusal::NotFound(format!("there is no message {id}: it never was, or is older than the retention"))
+        Refusal::NotFound(format!("there is no message {id}: it never was, was erased, or is older than the retention"))
     })
 }
 

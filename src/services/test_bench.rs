@@ -174,6 +174,10 @@ impl TestBench {
         request: &str,
     ) -> Result<Explanation, Refusal> {
         require(actor, Permission::SendTests)?;
+        if request.trim().is_empty() {
+            let text = "paste what CleverTap sends: its whole JSON document".to_owned();
+            return Err(Refusal::Invalid { field: "payload", text });
+        }
         if request.len() > PASTED_BYTES_MAX {
             let text = format!("a request has at most {PASTED_BYTES_MAX} bytes here");
             return Err(Refusal::Invalid { field: "payload", text });

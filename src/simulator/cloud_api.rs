@@ -27,23 +27,35 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
 }
 
 async fn send_message(world: web::Data<World>, request: HttpRequest, body: Bytes) -> HttpResponse {
-    send(&world, &request, body, false).await
+    send(&world, &request, request.match_info().get("id").unwrap_or_default(), body, false).await
 }
 
 async fn send_marketing_message(world: web::Data<World>, request: HttpRequest, body: Bytes) -> HttpResponse {
-    send(&world, &request, body, true).await
+    send(&world, &request, request.match_info().get("id").unwrap_or_default(), body, true).await
 }
 
-async fn send(world: &World, request: &HttpRequest, body: Bytes, marketing: bool) -> HttpResponse {
+/// A send by the number with this id, and its answer.
+pub(super) async fn send(
+    world: &World,
+    request: &HttpRequest,
+    phone_number_id: &str,
+    body: Bytes,
+    marketing: bool,
+) -> HttpResponse {
     world.count(|stats| stats.sends_received += 1);
-    take(world, request, &body, marketing).await.unwrap_or_else(|refusal| {
+    take(world, request, phone_number_id, &body, marketing).await.unwrap_or_else(|refusal| {
         sends::count_refusal(world, &refusal);
         graph::refuse(&refusal)
     })
 }
 
-async fn take(world: &World, request: &HttpRequest, body: &Bytes, marketing: bool) -> Result<HttpResponse, Refusal> {
-    let phone_number_id = request.match_info().get("id").unwrap_or_default();
+async fn take(
+    world: &World,
+    request: &HttpRequest,
+    phone_number_id: &str,
+    body: &Bytes,
+    marketing: bool,
+) -> Result<HttpResponse, Refusal> {
     let (sender, parsed) = read(world, request, phone_number_id, body)?;
     if parsed.status.as_deref() == Some("read") {
         return mark_read(world, &parsed);

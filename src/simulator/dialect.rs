@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    commbox,
     knobs::Knobs,
     payloads::{self, Update},
 };
@@ -20,6 +21,12 @@ pub enum Dialect {
     /// Meta's Cloud API.
     #[default]
     Meta,
+    /// 360dialog's: Meta's without a signature, with a header that holds a secret.
+    #[serde(rename = "360dialog")]
+    #[value(name = "360dialog")]
+    Dialog360,
+    /// CommBox's events, one a webhook, with user and password.
+    Commbox,
 }
 
 /// A webhook as it goes over the wire.
@@ -34,7 +41,8 @@ impl Dialect {
     /// How many updates fit into one webhook.
     pub(super) fn updates_max(self, knobs: &Knobs) -> usize {
         match self {
-            Self::Meta => knobs.webhook_batch_max,
+            Self::Meta | Self::Dialog360 => knobs.webhook_batch_max,
+            Self::Commbox => 1,
         }
     }
 
@@ -42,6 +50,8 @@ impl Dialect {
     pub(super) fn write(self, updates: &[Update], knobs: &Knobs) -> Option<Wire> {
         match self {
             Self::Meta => Some(payloads::write(updates, knobs)),
+            Self::Dialog360 => Some(payloads::write_for_360dialog(updates, knobs)),
+            Self::Commbox => commbox::write(updates, knobs),
         }
     }
 }

@@ -9,7 +9,7 @@ use actix_web::{
 use serde_json::json;
 
 use super::{
-    codes,
+    codes, dialog_360,
     knobs::Knobs,
     rules::{Refusal, RefusalBody},
     state::World,
@@ -27,8 +27,10 @@ pub(super) enum Permission {
 /// The token, then what it may, then how often.
 pub(super) fn authorize(world: &World, request: &HttpRequest, permission: Permission) -> Result<(), Refusal> {
     let knobs = world.knobs();
-    let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if given.and_then(|value| value.strip_prefix("Bearer ")) != Some(knobs.access_token.as_str()) {
+    let given = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let token = given(AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
+    let key = given(dialog_360::KEY_HEADER).map(|key| key.split_once(':').map_or(key, |(token, _)| token));
+    if token.or(key) != Some(knobs.access_token.as_str()) {
         return Err(refusal(190, "Error validating access token: the session is invalid or has expired."));
     }
     let allowed = match permission {

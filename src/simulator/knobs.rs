@@ -25,6 +25,11 @@ pub struct Knobs {
     #[arg(long, default_value = "simulator-app-secret")]
     pub app_secret: String,
 
+    /// Value of X-Webhook-Secret in webhooks of the dialect 360dialog, password of the user wabridge in those of commbox; the
+    /// bridge needs the same.
+    #[arg(long, default_value = "simulator-webhook-secret")]
+    pub webhook_secret: String,
+
     /// The bearer token that sends must carry; any other gets code 190.
     #[arg(long, default_value = "simulator-access-token")]
     pub access_token: String,

@@ -10,6 +10,8 @@
 //! - `cloud_api` answers sends and lists templates; `sends` carries them, whatever `dialect` they come in. `checks` refuses what Meta refuses, with Meta's codes; `templates`
 //!   holds what may be sent. `media` keeps files (`multipart` reads uploads, `sample_files` makes them up), `nodes` are
 //!   the numbers and accounts that can be asked, and who is subscribed to them; `graph` is common to all of these.
+//! - `dialog_360` is the same Cloud API under the paths and the header of 360dialog.
+//! - `commbox` is CommBox, in an envelope of its own.
 //! - `webhooks` is one task with one queue in order of time. It batches what is due, signs the bytes
 //!   (`payloads` writes them as Meta does) and posts; what is not answered with 200 it posts again, later.
 //!   `inbound` is what people write (`inbound_content`, and under which name: `people`), `events` what else happens.
@@ -72,8 +74,10 @@ mod checks;
 mod clevertap;
 mod cloud_api;
 mod codes;
+mod commbox;
 mod control;
 mod dialect;
+mod dialog_360;
 mod events;
 mod graph;
 mod handle;
@@ -160,6 +164,8 @@ impl Simulator {
                 .configure(control::routes)
                 .configure(clevertap::routes)
                 .configure(cloud_api::routes)
+                .configure(commbox::routes)
+                .configure(dialog_360::routes)
                 .configure(media::routes)
                 .configure(nodes::routes)
                 .configure(subscribe::routes)

@@ -31,6 +31,8 @@ pub struct CursorMove {
     pub cursor: Place,
     pub attempts: Vec<CallbackAttempt>,
     pub callbacks: Vec<CareOfEvents>,
+    /// Events that waited for another try, and were taken.
+    pub settled: Vec<Place>,
     pub trouble: Trouble,
     /// A portion of a replay, done beside.
     pub replay: Option<ReplayMove>,
@@ -67,6 +69,25 @@ pub struct CareOfEvents {
     pub last: Place,
     pub state: CallbackState,
     pub reason: String,
+    /// Of one event that waits.
+    pub waits: Option<Waits>,
+}
+
+/// When an event of a webhook is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// How often it was tried; not at all when it waits behind another.
+    pub tries: i32,
+    pub due_at: UnixMillis,
+    /// Events of one lane stay in order.
+    pub lane: i64,
+}
+
+/// An event of a webhook that waits for another try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub place: Place,
+    pub waits: Waits,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +96,11 @@ pub enum CallbackState {
     Dead,
     /// We have no words for it in their dialect.
     NotRelayed,
+    /// A webhook's, which goes on meanwhile: it is tried again.
+    Waiting,
 }
 
-stored!(CallbackState { Dead = 1 "dead", NotRelayed = 2 "not_relayed" });
+stored!(CallbackState { Dead = 1 "dead", NotRelayed = 2 "not_relayed", Waiting = 3 "waiting" });
 
 /// How far a subscription has come.
 #[derive(Clone, Debug)]
@@ -140,13 +163,20 @@ pub(super) async fn move_cursors(
     let care = by_owners.iter().flat_map(|moved| moved.callbacks.iter().map(|care| care_row(moved, care, now)));
     execute_rows(
         transaction,
-        "INSERT INTO callbacks (subscription, first_place, last_place, account, state, reason, created_at)",
+        "INSERT INTO callbacks (subscription, first_place, last_place, account, state, reason, created_at, tries, due_at, lane)",
         care.collect(),
         " ON CONFLICT (subscription, first_place) DO UPDATE SET last_place = excluded.last_place, \
-         state = excluded.state, reason = excluded.reason",
+         state = excluded.state, reason = excluded.reason, tries = excluded.tries, due_at = excluded.due_at, \
+         lane = excluded.lane",
     )
-    .await
-    .map(drop)
+    .await?;
+    for moved in &by_owners {
+        for place in &moved.settled {
+            let sql = "DELETE FROM callbacks WHERE subscription = $1 AND first_place = $2 AND state = 3";
+            execute(transaction, sql, vec![moved.subscription.0.into(), place.0.into()]).await?;
+        }
+    }
+    Ok(())
 }
 
 fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>, now: UnixMillis) -> [Value; 11] {
@@ -166,7 +196,7 @@ fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>
     ]
 }
 
-fn care_row(moved: &CursorMove, care: &CareOfEvents, now: UnixMillis) -> [Value; 7] {
+fn care_row(moved: &CursorMove, care: &CareOfEvents, now: UnixMillis) -> [Value; 10] {
     [
         moved.subscription.0.into(),
         care.first.0.into(),
@@ -175,6 +205,9 @@ fn care_row(moved: &CursorMove, care: &CareOfEvents, now: UnixMillis) -> [Value;
         care.state.code().into(),
         cut(&care.reason).into(),
         now.0.into(),
+        care.waits.map(|waits| waits.tries).into(),
+        care.waits.map(|waits| waits.due_at.0).into(),
+        care.waits.map(|waits| waits.lane).into(),
     ]
 }
 
@@ -183,6 +216,8 @@ fn care_row(moved: &CursorMove, care: &CareOfEvents, now: UnixMillis) -> [Value;
 pub(super) fn whose_events(subscription: &Subscription) -> String {
     match subscription.sender {
         Some(sender) => format!("sender = {}", sender.0),
+        // It filters by itself.
+        None if subscription.webhook.is_some() => "sender IS NOT NULL".to_owned(),
         None => format!(
             "sender NOT IN (SELECT sender FROM subscriptions \
              WHERE account = {} AND kind = {} AND sender IS NOT NULL AND enabled)",
@@ -226,6 +261,47 @@ impl Store {
         let rows = query(self.reader(), sql, vec![]).await;
         let read = |row: &sea_orm::QueryResult| Ok((SubscriptionKey(row.try_get("", "key")?), state(row)?));
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("read cursors")
+    }
+
+    /// Events of a webhook's subscription that are due to be tried again, the earliest in the log first; only the first of
+    /// each lane, where order must be kept.
+    pub async fn waiting(
+        &self,
+        subscription: SubscriptionKey,
+        in_order: bool,
+        limit: usize,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        let first = if in_order {
+            "AND NOT EXISTS (SELECT 1 FROM callbacks AS b WHERE b.subscription = c.subscription AND b.state = 3 \
+             AND b.lane = c.lane AND b.first_place < c.first_place)"
+        } else {
+            ""
+        };
+        let sql = format!(
+            "SELECT c.first_place, c.tries, c.due_at, c.lane FROM callbacks AS c WHERE c.subscription = $1 AND c.state = 3 \
+             AND c.due_at <= {} {first} ORDER BY c.due_at, c.first_place LIMIT {limit}",
+            self.now().0
+        );
+        let rows = query(&self.prompt_reader(), sql, vec![subscription.0.into()]).await;
+        let read = |row: &sea_orm::QueryResult| {
+            Ok(Waiting {
+                place: Place(row.try_get("", "first_place")?),
+                waits: Waits {
+                    tries: row.try_get::<Option<i32>>("", "tries")?.unwrap_or_default(),
+                    due_at: UnixMillis(row.try_get("", "due_at")?),
+                    lane: row.try_get::<Option<i64>>("", "lane")?.unwrap_or_default(),
+                },
+            })
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("read which events wait for another try")
+    }
+
+    /// The lanes of a webhook's subscription in which an event waits, one for each event: as many as wait, up to `limit`.
+    pub async fn waiting_lanes(&self, subscription: SubscriptionKey, limit: usize) -> Result<Vec<i64>, StoreError> {
+        let sql = format!("SELECT lane FROM callbacks WHERE subscription = $1 AND state = 3 LIMIT {limit}");
+        let rows = query(&self.prompt_reader(), sql, vec![subscription.0.into()]).await;
+        let read = |row: &sea_orm::QueryResult| Ok(row.try_get::<Option<i64>>("", "lane")?.unwrap_or_default());
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("count the events that wait for another try")
     }
 
     /// How many events a subscription has yet to deliver, counted up to `limit`.
@@ -273,6 +349,7 @@ mod tests {
             last: Place(place),
             state: CallbackState::Dead,
             reason: "HTTP 400".to_owned(),
+            waits: None,
         };
         CursorMove {
             subscription: SUBSCRIPTION,
@@ -281,6 +358,7 @@ mod tests {
             cursor: Place(cursor),
             attempts: vec![],
             callbacks: vec![dead(cursor)],
+            settled: vec![],
             trouble: Trouble::default(),
             replay: None,
         }

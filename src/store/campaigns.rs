@@ -48,6 +48,8 @@ pub struct CampaignCount {
     /// The best news of them.
     pub delivery: Option<DeliveryStatus>,
     pub waits: Option<Waits>,
+    /// The first and the last of their templates by name; freeform messages have none.
+    pub templates: Option<(String, String)>,
     /// They failed after WhatsApp had sent them.
     pub failed_after_sent: bool,
     pub failure_reason: Option<FailureReason>,
@@ -155,7 +157,8 @@ fn counting(in_detail: bool, only: &str) -> String {
     // Only a failure hides whether it was sent before: all other news tell that by themselves.
     format!(
         "SELECT account, campaign, state, delivery, waits, failed_after_sent, failure_reason, {also}, COUNT(*) AS messages, \
-         {replies} AS replies, MIN(id) AS first, MAX(id) AS last FROM (SELECT id, account, campaign, state, delivery, \
+         {replies} AS replies, MIN(id) AS first, MAX(id) AS last, MIN(template_name) AS first_template, \
+         MAX(template_name) AS last_template FROM (SELECT id, template_name, account, campaign, state, delivery, \
          CASE WHEN state <> 0 THEN 0 WHEN due_at IS NULL THEN 1 WHEN due_at = expires_at THEN 3 \
          WHEN due_at = expires_at - 1 THEN 4 ELSE 2 END AS waits, \
          CASE WHEN delivery = 2 AND state = 2 AND EXISTS (SELECT 1 FROM events AS e WHERE e.message = m.id AND e.status = 1 \
@@ -174,6 +177,7 @@ fn count(row: &QueryResult, column: &str) -> Result<u64, DbErr> {
 
 fn campaign_count(row: &QueryResult) -> Result<CampaignCount, DbErr> {
     let small = |column| row.try_get::<Option<i16>>("", column);
+    let template = |column| row.try_get::<Option<String>>("", column);
     let waits = match row.try_get::<i32>("", "waits")? {
         1 => Some(Waits::InQueue),
         2 => Some(Waits::Later),
@@ -187,6 +191,7 @@ fn campaign_count(row: &QueryResult) -> Result<CampaignCount, DbErr> {
         state: SendState::from_code(row.try_get("", "state")?).ok_or_else(|| odd_value("state"))?,
         delivery: small("delivery")?.and_then(DeliveryStatus::from_code),
         waits,
+        templates: template("first_template")?.zip(template("last_template")?),
         failed_after_sent: row.try_get::<i32>("", "failed_after_sent")? == 1,
         failure_reason: small("failure_reason")?.and_then(FailureReason::from_code),
         failure_code: row.try_get("", "failure_code")?,

@@ -15,10 +15,10 @@ use std::{
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 use secrecy::SecretString;
 
-use self::sealing::{StoredCredentials, from_json, open, open_json};
+use self::sealing::{StoredCredentials, from_json, open_json};
 pub(super) use self::{
     saving::save,
-    sealing::{place_of_account, place_of_connection, place_of_subscription},
+    sealing::{open, place_of_account, place_of_connection, place_of_subscription},
 };
 use super::{
     Doing, Store, StoreError,
@@ -27,13 +27,15 @@ use super::{
     query,
     replays::end_abandoned,
     vault::Vault,
+    webhooks::{self, WebhookRecord},
 };
 use crate::domain::{
     account::{Account, AccountPolicy, Connection, Credentials, Hold, Sender, SenderPolicy},
     callback::{EventKind, Subscription},
-    ids::{AccountKey, ConnectionKey, SenderKey, SubscriptionKey},
+    ids::{AccountKey, ConnectionKey, SenderKey, SubscriptionKey, WebhookKey},
     phone::PhoneNumber,
     time::UnixMillis,
+    webhook::Webhook,
 };
 
 /// Everything that is configured, secrets opened. Disabled accounts are part of it (their last messages
@@ -43,10 +45,22 @@ pub struct Configuration {
     pub connections: Vec<Arc<Connection>>,
     pub accounts: Vec<Account>,
     pub senders: Vec<Sender>,
+    /// Of the accounts' platforms.
     pub subscriptions: Vec<Subscription>,
+    pub webhooks: Vec<Arc<Webhook>>,
+    pub webhook_subscriptions: Vec<Subscription>,
 }
 
 impl Configuration {
+    /// Those of platforms, and those of webhooks.
+    pub fn all_subscriptions(&self) -> impl Iterator<Item = &Subscription> {
+        self.subscriptions.iter().chain(&self.webhook_subscriptions)
+    }
+
+    pub fn webhook(&self, name: &str) -> Option<&Arc<Webhook>> {
+        self.webhooks.iter().find(|webhook| webhook.name == name)
+    }
+
     pub fn connection(&self, id: &str) -> Option<&Connection> {
         self.connections.iter().find(|connection| connection.id == id).map(AsRef::as_ref)
     }
@@ -67,6 +81,7 @@ pub struct ConfigurationRecords {
     pub accounts: Vec<AccountRecord>,
     pub senders: Vec<SenderRecord>,
     pub subscriptions: Vec<SubscriptionRecord>,
+    pub webhooks: Vec<WebhookRecord>,
     /// What the audit log is told of it, in the same transaction.
     pub audit: Vec<AuditEntry>,
 }
@@ -77,6 +92,7 @@ impl ConfigurationRecords {
             && self.accounts.is_empty()
             && self.senders.is_empty()
             && self.subscriptions.is_empty()
+            && self.webhooks.is_empty()
     }
 }
 
@@ -159,7 +175,7 @@ impl Store {
 /// The rows that point before those that they point to: what is committed in between can only be too
 /// much, never missing. Without a vault there are no secrets in it.
 pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault>) -> Result<Configuration, DbErr> {
-    let sql = "SELECT key, account, kind, sender, dialect, url, held_since, held_reason FROM subscriptions \
+    let sql = "SELECT key, account, kind, sender, webhook, dialect, url, held_since, held_reason FROM subscriptions \
                WHERE enabled ORDER BY key";
     let subscriptions = query(connection, sql, vec![]).await?;
     let sql = "SELECT key, account, connection, number, provider_number_id, provider_account_id, messages_per_second, \
@@ -170,6 +186,8 @@ pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault
     let sql = "SELECT key, id, provider, settings, secrets, held_since, held_reason FROM connections ORDER BY key";
     let connections = query(connection, sql, vec![]).await?;
 
+    let webhooks = webhooks::load(connection, vault).await?;
+
     let connections: Vec<_> = read_all(&connections, |row| read_connection(row, vault).map(Arc::new))?;
     let by_key: HashMap<_, _> = connections.iter().map(|connection| (connection.key, connection)).collect();
     let senders: Vec<_> = read_all(&senders, |row| read_sender(row, &by_key))?;
@@ -178,8 +196,19 @@ pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault
         accounts: accounts.iter().map(|account| (account.key, account.id.as_str())).collect(),
         senders: senders.iter().map(|sender| (sender.key, &sender.number)).collect(),
     };
-    let subscriptions = read_all(&subscriptions, |row| read_subscription(row, &owners, vault))?;
-    Ok(Configuration { connections, accounts, senders, subscriptions })
+    let (of_webhooks, of_platforms) =
+        read_all(&subscriptions, |row| read_subscription(row, &owners, &webhooks, vault))?
+            .into_iter()
+            .flatten()
+            .partition(|subscription| subscription.webhook.is_some());
+    Ok(Configuration {
+        connections,
+        accounts,
+        senders,
+        subscriptions: of_platforms,
+        webhooks,
+        webhook_subscriptions: of_webhooks,
+    })
 }
 
 fn read_all<T>(rows: &[QueryResult], read: impl Fn(&QueryResult) -> Result<T, DbErr>) -> Result<Vec<T>, DbErr> {
@@ -238,7 +267,13 @@ struct Owners<'a> {
     senders: HashMap<SenderKey, &'a PhoneNumber>,
 }
 
-fn read_subscription(row: &QueryResult, owners: &Owners<'_>, vault: Option<&Vault>) -> Result<Subscription, DbErr> {
+/// `None`: its webhook is gone in this moment.
+fn read_subscription(
+    row: &QueryResult,
+    owners: &Owners<'_>,
+    webhooks: &[Arc<Webhook>],
+    vault: Option<&Vault>,
+) -> Result<Option<Subscription>, DbErr> {
     let account = AccountKey(row.try_get("", "account")?);
     let kind = EventKind::from_code(row.try_get("", "kind")?).ok_or_else(|| odd("a subscription's kind is unknown"))?;
     let sender = row.try_get::<Option<i32>>("", "sender")?.map(SenderKey);
@@ -247,19 +282,28 @@ fn read_subscription(row: &QueryResult, owners: &Owners<'_>, vault: Option<&Vaul
         Some(key) => Some(*owners.senders.get(key).ok_or_else(|| odd("a subscription's number does not exist"))?),
         None => None,
     };
+    let webhook = match row.try_get::<Option<i32>>("", "webhook")?.map(WebhookKey) {
+        Some(key) => match webhooks.iter().find(|webhook| webhook.key == key) {
+            Some(webhook) => Some(webhook.clone()),
+            None => return Ok(None),
+        },
+        None => None,
+    };
     let url = match vault {
+        Some(_) if let Some(webhook) = &webhook => webhook.settings.url.expose().as_bytes().to_vec(),
         Some(vault) => open(vault, &place_of_subscription(account_id, kind, number), row, "url")?,
         None => Vec::new(),
     };
-    Ok(Subscription {
+    Ok(Some(Subscription {
         key: SubscriptionKey(row.try_get("", "key")?),
         account,
         kind,
         sender,
+        webhook,
         dialect: row.try_get("", "dialect")?,
         url: String::from_utf8(url).map_err(|_| odd("a callback URL is not text"))?.into(),
         hold: read_hold(row)?,
-    })
+    }))
 }
 
 fn read_hold(row: &QueryResult) -> Result<Option<Hold>, DbErr> {

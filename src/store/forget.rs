@@ -119,7 +119,7 @@ impl Store {
 fn owed_sql() -> String {
     format!(
         "EXISTS (SELECT 1 FROM events AS e WHERE e.message = m.id AND e.kind = 1 AND e.place > (SELECT COALESCE(MIN(cursor), {}) \
-         FROM subscriptions AS s WHERE s.account = m.account AND s.kind = 1 AND s.enabled))",
+         FROM subscriptions AS s WHERE s.account = m.account AND s.kind = 1 AND s.webhook IS NULL AND s.enabled))",
         i64::MAX
     )
 }

@@ -95,6 +95,8 @@ pub mod unrecognized;
 pub mod vault;
 pub mod wakeups;
 mod walk;
+pub mod webhook_facts;
+pub mod webhooks;
 pub mod windows;
 pub mod yardstick;
 

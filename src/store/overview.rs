@@ -224,7 +224,7 @@ impl Store {
     /// Callbacks that are dead and those that could not be put into words, by subscription.
     pub async fn count_callbacks(&self) -> Result<BTreeMap<i32, (i64, i64)>, StoreError> {
         let sql = "SELECT subscription, state, CAST(SUM(last_place - first_place + 1) AS BIGINT) AS events \
-                   FROM callbacks GROUP BY subscription, state";
+                   FROM callbacks WHERE state <> 3 GROUP BY subscription, state";
         let mut counts: BTreeMap<i32, (i64, i64)> = BTreeMap::new();
         for row in query(self.reader(), sql, vec![]).await.doing("count dead callbacks")? {
             let read = |row: &QueryResult| -> Result<(i32, i16, i64), DbErr> {

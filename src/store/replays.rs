@@ -404,6 +404,7 @@ mod tests {
                 account,
                 kind,
                 sender: None,
+                webhook: None,
                 dialect: "clevertap".to_owned(),
                 url: "https://example.com/".into(),
                 hold: None,

@@ -275,13 +275,14 @@ mod tests {
         ("seaql_migrations", "never: one row for each step of the schema"),
     ];
     /// Tables that are as long as what is configured.
-    const CONFIGURED: [&str; 14] = [
+    const CONFIGURED: [&str; 15] = [
         "connections",
         "accounts",
         "senders",
         "operators",
         "channels",
         "subscriptions",
+        "webhooks",
         "suppression_syncs",
         "versions",
         "logs",

@@ -13,6 +13,7 @@ use super::{
     query,
     secrets::{MASTER_KEY_MARK, place_of_secret},
     vault::{Vault, VaultError},
+    webhooks::place_of_webhook,
 };
 use crate::domain::{callback::EventKind, phone::PhoneNumber};
 
@@ -147,10 +148,11 @@ type PlaceOf = fn(&str) -> String;
 /// Everything in the database that is sealed. A new sealed column belongs in here; a test finds those that are not.
 async fn sealed_rows(from: &impl ConnectionTrait) -> Result<Vec<Sealed>, DbErr> {
     let mut sealed = Vec::new();
-    let named: [(&str, &str, &str, PlaceOf); 3] = [
+    let named: [(&str, &str, &str, PlaceOf); 4] = [
         ("connections", "id", "secrets", place_of_connection),
         ("accounts", "id", "credentials", place_of_account),
         ("secrets", "name", "value", place_of_secret),
+        ("webhooks", "name", "settings", place_of_webhook),
     ];
     for (table, key_column, column, place_of) in named {
         let rows = query(from, format!("SELECT {key_column}, {column} FROM {table}"), vec![]).await?;
@@ -162,7 +164,7 @@ async fn sealed_rows(from: &impl ConnectionTrait) -> Result<Vec<Sealed>, DbErr> 
     }
     // Also those that are switched off: they may be wanted again.
     let sql = "SELECT s.key, s.kind, s.url, a.id AS account, n.number FROM subscriptions AS s \
-               JOIN accounts AS a ON a.key = s.account LEFT JOIN senders AS n ON n.key = s.sender";
+               JOIN accounts AS a ON a.key = s.account LEFT JOIN senders AS n ON n.key = s.sender WHERE s.webhook IS NULL";
     for row in &query(from, sql, vec![]).await? {
         sealed.push(Sealed {
             table: SUBSCRIPTIONS,
@@ -204,8 +206,13 @@ mod tests {
         ("operator_sessions", "hash"),
         ("api_tokens", "hash"),
     ];
-    const SEALED: [(&str, &str); 4] =
-        [("connections", "secrets"), ("accounts", "credentials"), ("secrets", "value"), ("subscriptions", "url")];
+    const SEALED: [(&str, &str); 5] = [
+        ("connections", "secrets"),
+        ("accounts", "credentials"),
+        ("secrets", "value"),
+        ("subscriptions", "url"),
+        ("webhooks", "settings"),
+    ];
 
     #[tokio::test]
     async fn no_sealed_column_is_forgotten_when_the_key_changes() {

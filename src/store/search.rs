@@ -12,6 +12,7 @@ use super::{
     walk::Slices,
 };
 use crate::domain::{
+    failure::FailureReason,
     ids::{AccountKey, MessageId, SenderKey},
     outbound::SendState,
     status::DeliveryStatus,
@@ -32,6 +33,8 @@ pub struct MessageSearch {
     pub delivery: Option<DeliveryStatus>,
     /// The provider's.
     pub failure_code: Option<i64>,
+    /// Why it failed.
+    pub failure_reason: Option<FailureReason>,
     /// Accepted from here on …
     pub since: Option<UnixMillis>,
     /// … and before this.
@@ -115,8 +118,7 @@ impl Store {
 }
 
 /// What [`conditions`] asks of.
-const SEARCHED_COLUMNS: &str =
-    "account, sender, recipient, platform_message_id, campaign, template_name, state, delivery, failure_code";
+const SEARCHED_COLUMNS: &str = "account, sender, recipient, platform_message_id, campaign, template_name, state, delivery, failure_code, failure_reason";
 
 /// What is asked of a message, from the third parameter on.
 fn conditions(search: &MessageSearch) -> (String, Vec<Value>) {
@@ -142,6 +144,12 @@ fn conditions(search: &MessageSearch) -> (String, Vec<Value>) {
     also("state =", search.state.map(|state| state.code().into()));
     also("delivery =", search.delivery.map(|delivery| delivery.code().into()));
     also("failure_code =", search.failure_code.map(Into::into));
+    // What is tried again has a reason too, and may yet arrive.
+    let failed = DeliveryStatus::Failed.code();
+    also(
+        &format!("delivery = {failed} AND failure_reason ="),
+        search.failure_reason.map(|reason| reason.code().into()),
+    );
     (only, values)
 }
 

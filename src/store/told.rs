@@ -149,11 +149,16 @@ impl Store {
         filter: &CallbackFilter,
     ) -> Result<Option<(Place, Place)>, StoreError> {
         let (mut first, mut last) = match filter.standing {
-            Some(Standing::Owed) => (Place(cursor.0 + 1), self.log_end(subscription.account).await?),
+            // Of a webhook some wait behind the cursor, too.
+            Some(Standing::Owed) if subscription.webhook.is_none() => {
+                (Place(cursor.0 + 1), self.log_end(subscription.account).await?)
+            }
             Some(Standing::Delivered | Standing::Dead | Standing::NotRelayed) => {
                 (self.log_start(subscription.account).await?, cursor)
             }
-            None => (self.log_start(subscription.account).await?, self.log_end(subscription.account).await?),
+            Some(Standing::Owed) | None => {
+                (self.log_start(subscription.account).await?, self.log_end(subscription.account).await?)
+            }
         };
         if let Some(since) = filter.since {
             first = first.max(self.place_near(subscription, since, -1).await?);
@@ -261,6 +266,7 @@ impl Store {
             let standing = match range {
                 Some(Range { state: CallbackState::Dead, .. }) => Standing::Dead,
                 Some(Range { state: CallbackState::NotRelayed, .. }) => Standing::NotRelayed,
+                Some(Range { state: CallbackState::Waiting, .. }) => Standing::Owed,
                 None if *place > cursor => Standing::Owed,
                 None => Standing::Delivered,
             };
@@ -294,7 +300,7 @@ impl Store {
     pub async fn left_behind(&self, subscription: &Subscription, limit: usize) -> Result<Vec<LeftBehind>, StoreError> {
         let sql = format!(
             "SELECT state, reason, CAST(SUM(last_place - first_place + 1) AS BIGINT) AS events, \
-             MAX(created_at) AS newest FROM callbacks WHERE subscription = $1 GROUP BY state, reason \
+             MAX(created_at) AS newest FROM callbacks WHERE subscription = $1 AND state <> 3 GROUP BY state, reason \
              ORDER BY events DESC, newest DESC LIMIT {limit}"
         );
         let rows = query(self.reader(), sql, vec![subscription.key.0.into()]).await;

@@ -11,6 +11,7 @@ pub mod pace;
 pub mod pairs;
 pub mod pauses;
 mod replays;
+mod retries;
 pub mod runner;
 pub mod sender;
 mod shares;

@@ -192,6 +192,7 @@ impl Replaying {
                 last,
                 state: CallbackState::Dead,
                 reason: format!("told again in vain: {}", failure.note),
+                waits: None,
             }));
             moved.done.extend(open);
         }

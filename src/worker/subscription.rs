@@ -3,7 +3,9 @@
 //! When the URL fails as a whole, the cursor waits and the attempt is repeated with growing pauses;
 //! what was told beyond the cursor is remembered, so that it is not told again. Events that grow older
 //! than the horizon meanwhile are left behind, visible. A URL that refuses us altogether is on hold:
-//! a person must look, and until then it is probed now and then.
+//! a person must look, and until then it is probed now and then. What is different for webhooks stands in [`webhook`].
+
+mod webhook;
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +16,7 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Lease, dead::warn_of_dead, replays::Replaying};
+use super::{Lease, dead::warn_of_dead, replays::Replaying, retries::set_aside};
 use crate::{
     clock,
     domain::{
@@ -81,6 +83,8 @@ pub async fn own_subscription(
         replaying: Replaying::new(),
         pulse,
         writes: true,
+        waiting: 0,
+        looked_for_waiting: None,
     };
     while !stops.soon.is_cancelled() && owner.lease.holds(Instant::now()) {
         match owner.parts.store.cursor_state(owner.subscription.key).await {
@@ -119,6 +123,9 @@ struct Owner {
     pulse: Pulse,
     /// What was last to be written down was.
     writes: bool,
+    /// Of a webhook: events that wait for another try, as far as was seen.
+    waiting: usize,
+    looked_for_waiting: Option<Instant>,
 }
 
 /// A stretch of the log.
@@ -129,7 +136,7 @@ struct Stretch {
 }
 
 /// Ranges of events that follow each other, as dead.
-fn left_behind(events: &[Event]) -> Vec<CareOfEvents> {
+fn left_behind(events: &[Event], why: &str) -> Vec<CareOfEvents> {
     events
         .chunk_by(|before, after| after.place.0 == before.place.0 + 1)
         .filter_map(|range| {
@@ -137,7 +144,8 @@ fn left_behind(events: &[Event]) -> Vec<CareOfEvents> {
                 first: range.first()?.place,
                 last: range.last()?.place,
                 state: CallbackState::Dead,
-                reason: "the callback URL could not be reached until the events were too old".to_owned(),
+                reason: why.to_owned(),
+                waits: None,
             })
         })
         .collect()
@@ -176,6 +184,18 @@ impl Owner {
                     return;
                 }
             };
+            // Looked at after the reading, so that what happens after a pause is never told.
+            if self.must_rest() {
+                if let Err(error) = self.keep_while_resting(&stretch).await {
+                    tracing::error!("could not move the cursor of a subscription: {error}");
+                    return;
+                }
+                self.beat();
+                tokio::select! {
+                    () = stops.soon.cancelled() => return,
+                    () = tokio::time::sleep(LOOK_EVERY) => continue,
+                }
+            }
             let news = !stretch.events.is_empty();
             if !news {
                 self.pass(stretch.end).await;
@@ -190,7 +210,18 @@ impl Owner {
                     return;
                 }
             };
-            if !news && !replayed {
+            let retried = match self.try_again(&stops.soon).await {
+                Ok(retried) => retried,
+                Err(error) => {
+                    tracing::error!("could not write down what was tried again: {error}");
+                    return;
+                }
+            };
+            if self.is_to_be_switched_off() {
+                self.switch_off().await;
+                return;
+            }
+            if !news && !replayed && !retried {
                 self.beat();
                 tokio::select! {
                     () = stops.soon.cancelled() => return,
@@ -207,7 +238,9 @@ impl Owner {
     }
 
     async fn read(&self) -> Result<Stretch, StoreError> {
-        let limit = self.parts.settings.events_per_read;
+        let Some(limit) = self.events_wanted() else {
+            return Ok(Stretch { events: vec![], end: self.cursor });
+        };
         let (logged, end) = self
             .parts
             .store
@@ -259,16 +292,29 @@ impl Owner {
         let fresh_from = clock::now().minus(self.parts.settings.horizon);
         let (old, fresh) = self.split_by_age(&stretch, fresh_from);
         relayed.done.extend(old.iter().map(|event| event.place));
-        relayed.care.extend(left_behind(&old));
+        relayed.care.extend(left_behind(&old, "the callback URL could not be reached until the events were too old"));
         let open: Vec<Event> = fresh.into_iter().filter(|event| !self.told.contains(&event.place)).collect();
+        let (open, held_back) = self.behind_waiting(open).await?;
         let may_go = || {
             self.beat();
             !stop.is_cancelled() && self.lease.holds(Instant::now())
         };
-        let told = self.parts.relay.relay(&self.subscription, &open, &may_go).await;
+        let mut told = self.parts.relay.relay(&self.subscription, &open, &may_go).await;
+        if let Some(webhook) = self.webhook()
+            && (told.failed.len() + held_back.len() > 0)
+        {
+            // They wait by themselves, and the cursor goes on.
+            let care = set_aside(webhook, &open, &held_back, &told);
+            told.done.extend(care.iter().map(|care| care.first));
+            told.care.extend(care);
+        }
+        if !told.failed.is_empty() {
+            told.failure = None;
+        }
         relayed.done.extend(told.done);
         relayed.attempts.extend(told.attempts);
         relayed.care.extend(told.care);
+        relayed.failed = told.failed;
         relayed.failure = told.failure;
 
         self.told.append(&mut relayed.done);
@@ -303,6 +349,10 @@ impl Owner {
     }
 
     fn note_trouble(&mut self, relayed: &Relayed) {
+        if !relayed.failed.is_empty() {
+            self.note_failed(relayed);
+            return;
+        }
         let Some(failure) = &relayed.failure else {
             self.trouble.due_at = None;
             let asked = relayed.attempts.iter().any(|done| done.attempt.outcome == AttemptOutcome::Succeeded);
@@ -354,6 +404,7 @@ impl Owner {
             cursor: self.cursor,
             attempts,
             callbacks,
+            settled: vec![],
             trouble: self.trouble.clone(),
             replay: None,
         }

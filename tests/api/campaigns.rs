@@ -103,7 +103,7 @@ async fn a_campaign_is_counted_as_the_export_counts_it(database: Database) {
     assert_eq!(of("1790000000").expect("the other too")["funnel"]["accepted"], 1);
     for visitor in [&asha, &cara] {
         let list = visitor.get("/console/campaigns").await.text;
-        assert!(list.contains(PAGE) && list.contains("Counted: 10 messages"), "{list}");
+        assert!(list.contains(PAGE) && list.contains("Looked through 10 messages"), "{list}");
         let page = visitor.get(PAGE).await.text;
         for wanted in
             ["131026", "Unreachable", "88.9 %", "campaign=1791111111&#38;code=131026", "<rect", "Answers that quote"]

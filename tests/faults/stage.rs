@@ -21,6 +21,7 @@ use wabridge::{
     domain::{
         callback::EventKind,
         ids::{AccountKey, Place},
+        operator::Actor,
     },
     sabotage::{self, Sabotage},
     services::apply::{self, Surroundings},
@@ -115,7 +116,7 @@ impl Stage {
         let file = configuration::file(&plan, &lines, stand.url(), peer.as_ref().map(Peer::url));
         let file = apply::parse(&file, "faults.toml", &Surroundings::new(&|_| None, true));
         let file = file.map_err(|problems| anyhow::anyhow!("the configuration is wrong: {problems:#?}"))?;
-        apply::apply(&store, &file).await?;
+        apply::apply(&store, &Actor::of_command_line("test"), &file).await?;
         let (doors, journal) = (Doors::default(), Arc::new(Journal::default()));
         Ok(Self {
             simulator: stand.handle(),

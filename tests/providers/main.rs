@@ -9,8 +9,8 @@
 //! | `send` | `case.json`: `message`, and at will `settings`, `swapped`, `answer` | request on the wire, outcome |
 //! | `errors` | `case.json`: `answer`, and at will `message`, `swapped` | the outcome |
 //! | `webhook` | `body.json`, byte for byte, and at will `webhook.json` | everything that was read, and what was skipped |
-//! | `templates` | `case.json`: `answers`, and at will `named` and `settings` | the requests, and the templates or the failure |
-//! | `numbers` | `case.json`: `answers` | the requests, and the number's state or the failure |
+//! | `templates` | `case.json`: `answers`, and at will `named`, `settings` | the requests, and the templates or the failure |
+//! | `numbers` | `case.json`: `answers`, and at will `settings` | the requests, and the number's state or the failure |
 //!
 //! Sends and listings go through the trait to a real socket; all numbers, names and ids are invented.
 
@@ -94,11 +94,12 @@ fn every_listing_is_kept_as_it_came(case: &Case, templates: &[ListedTemplate]) {
     let answers = case["answers"].as_array().expect("a case has answers");
     // Of a provider that lists none, the operator does.
     let by_hand = case["settings"]["templates"].as_str().and_then(|list| serde_json::from_str::<Vec<Value>>(list).ok());
-    let listed = answers.iter().filter_map(|answer| answer["body"]["data"].as_array());
-    let all: Vec<&Value> = listed.chain(&by_hand).flatten().collect();
+    let entries = |answer: &'_ Value| ["data", "waba_templates"].map(|name| answer["body"][name].clone());
+    let lists = answers.iter().flat_map(entries);
+    let all: Vec<Value> = lists.filter_map(|list| list.as_array().cloned()).chain(by_hand).flatten().collect();
     for listed in templates {
         let listing: Value = serde_json::from_str(&listed.listing).expect("a listing is JSON");
-        assert!(all.contains(&&listing), "{listing} was not listed");
+        assert!(all.contains(&listing), "{listing} was not listed");
         assert_eq!(listing["name"], listed.template.name.as_str());
     }
 }

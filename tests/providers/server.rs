@@ -1,5 +1,7 @@
 //! The other side of the wire: answers as the example says, and remembers what it was asked.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
@@ -39,11 +41,17 @@ impl Answer {
     }
 }
 
-/// What was asked: the line, the authorization, the body.
+/// Headers that are no provider's own; the authorization is shown by itself.
+const OF_EVERY_REQUEST: [&str; 7] =
+    ["accept", "accept-encoding", "authorization", "content-length", "content-type", "host", "user-agent"];
+
+/// What was asked: the line, the authorization, headers of the provider's own, the body.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) line: String,
     pub(crate) authorization: String,
+    /// Those that no client sends by itself, by their lower-case names.
+    pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
 }
 
@@ -98,7 +106,11 @@ async fn read_request(stream: &mut TcpStream) -> Asked {
     while bytes.len() < head_end + length {
         assert_ne!(stream.read_buf(&mut bytes).await.expect("the client writes"), 0, "the client closed");
     }
+    let own = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let own = own.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
+    let headers = own.filter(|(name, _)| !OF_EVERY_REQUEST.contains(&name.as_str())).collect();
     Asked {
+        headers,
         line: head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned(),
         authorization: header("authorization"),
         body: String::from_utf8(bytes[head_end..].to_vec()).expect("a body is UTF-8"),

@@ -52,20 +52,24 @@ pub(crate) fn send(provider: &dyn Provider, case: &Value) -> Sent {
 }
 
 fn request_as_json(asked: &Asked) -> Value {
-    json!({
+    let mut request = json!({
         "line": asked.line,
         "authorization": asked.authorization,
         "body": serde_json::from_str::<Value>(&asked.body).expect("a send is JSON"),
-    })
+    });
+    if !asked.headers.is_empty() {
+        request["headers"] = json!(asked.headers);
+    }
+    request
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListingCase {
     named: Option<String>,
-    answers: Vec<Answer>,
     #[serde(default)]
     settings: BTreeMap<String, String>,
+    answers: Vec<Answer>,
 }
 
 pub(crate) struct Listed {
@@ -88,6 +92,8 @@ pub(crate) fn fetch_templates(provider: &dyn Provider, case: &Value) -> Listed {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NumberCase {
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
     answers: Vec<Answer>,
 }
 
@@ -96,7 +102,7 @@ pub(crate) fn fetch_number(provider: &dyn Provider, case: &Value) -> (Vec<String
     let case: NumberCase = serde_json::from_value(case.clone()).expect("the example has the right shape");
     runtime().block_on(async {
         let server = Server::start(case.answers).await;
-        let sender = sender(provider, &server.url, BTreeMap::new());
+        let sender = sender(provider, &server.url, case.settings);
         let state = provider.fetch_number(&exchange(), &sender).await;
         (server.stop().into_iter().map(|asked| asked.line).collect(), state)
     })

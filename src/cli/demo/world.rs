@@ -26,6 +26,7 @@ use super::{
     campaign::BUSINESS_NUMBER,
     week::{self, Owners},
 };
+use crate::cli::this_user;
 
 pub(super) const ACCOUNT_ID: &str = "DEMO-ACCOUNT";
 pub(super) const PASSCODE: &str = "demo-passcode";
@@ -240,7 +241,7 @@ async fn configure(settings: &Settings, text: &str) -> anyhow::Result<()> {
     let surroundings = Surroundings::new(&environment, settings.security.allow_private_networks);
     let file = apply::parse(text, "apply.toml", &surroundings).map_err(apply::ApplyError::Problems)?;
     let store = open_store(settings).await?;
-    apply::apply(&store, &file).await?;
+    apply::apply(&store, &this_user(), &file).await?;
     // A bridge that has nothing behind it shows little.
     let configured = store.load_configuration().await?;
     let account = configured.accounts.first().context("an account was applied")?.key;

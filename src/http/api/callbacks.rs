@@ -33,9 +33,11 @@ use crate::{
 pub struct UrlQuery {
     /// An account's id.
     account: Option<String>,
-    /// status or inbound.
+    /// status, inbound or notice.
     kind: Option<String>,
-    /// works, failing or on_hold.
+    /// Only those of the webhook of this name.
+    webhook: Option<String>,
+    /// works, refusing, failing or on_hold.
     state: Option<String>,
 }
 
@@ -54,13 +56,16 @@ pub struct CallbackUrl {
     /// status: delivery reports; inbound: what people write.
     #[schema(example = "status")]
     kind: String,
+    /// The webhook that it belongs to; none: the account's platform.
+    #[schema(example = "crm")]
+    webhook: Option<String>,
     /// The only number that it hears of; none: all that have no URL of their own.
     #[schema(example = "+918880110022")]
     number: Option<String>,
     /// Scheme and host; the rest is a secret.
     #[schema(example = "https://eu1.api.clevertap.com/…")]
     url: String,
-    /// works, failing (tried again by itself), or on_hold (refuses us or is gone; seldom tried).
+    /// works, refusing (its last answer was a no), failing (tried again by itself), or on_hold (refuses us or is gone; seldom tried).
     #[schema(example = "failing")]
     state: String,
     /// Why it is on hold.
@@ -166,9 +171,15 @@ pub async fn list(parts: Data<Parts>, caller: Caller, query: Query<UrlQuery>) ->
     account_named(&snapshot, query.account.as_deref())?;
     let filter = UrlFilter {
         account: query.account,
-        kind: word("kind", query.kind.as_deref(), &[EventKind::Status, EventKind::Inbound], EventKind::as_str)?,
+        kind: word(
+            "kind",
+            query.kind.as_deref(),
+            &[EventKind::Status, EventKind::Inbound, EventKind::Notice],
+            EventKind::as_str,
+        )?,
         state: word("state", query.state.as_deref(), &UrlState::ALL, UrlState::as_str)?,
         key: None,
+        webhook: query.webhook,
     };
     let urls = callbacks::urls(&parts.store, &snapshot, &caller.0, &filter).await?;
     Ok(Json(UrlList { callback_urls: urls.iter().map(|url| callback_url(&caller.0, url)).collect() }))
@@ -251,6 +262,7 @@ pub(super) fn callback_url(actor: &Actor, url: &UrlStanding) -> CallbackUrl {
         id: url.subscription.key.0,
         account: url.account.clone(),
         kind: url.subscription.kind.as_str().to_owned(),
+        webhook: url.subscription.webhook.as_ref().map(|webhook| webhook.name.clone()),
         number: url.number.clone(),
         url: url.url.clone(),
         state: url.state.as_str().to_owned(),

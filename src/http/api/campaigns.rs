@@ -104,6 +104,9 @@ pub struct CampaignSummary {
     /// Part 2 of CleverTap's msgId.
     #[schema(example = "1790000000")]
     campaign: String,
+    /// The first and the last of its templates by name; none when it has freeform messages only.
+    #[schema(example = json!(["order_update", "order_update"]))]
+    templates: Option<[String; 2]>,
     /// `paused`, or `cancelled` while what arrives is cancelled; none when nothing stops it.
     state: Option<String>,
     funnel: CampaignFunnel,
@@ -559,6 +562,7 @@ fn summary(snapshot: &Snapshot, rules: &QueueRules, campaign: &Campaign) -> Camp
     let rule = campaigns::verdict(rules, campaign.account, &campaign.campaign, clock::now());
     CampaignSummary {
         account: snapshot.account_by_key(campaign.account).map(|account| account.id.clone()),
+        templates: campaign.templates.clone().map(|(first, last)| [first, last]),
         campaign: campaign.campaign.clone(),
         state: rule.map(|rule| campaigns::word_of(rule.action).to_owned()),
         funnel: funnel(&campaign.funnel),

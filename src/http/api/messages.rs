@@ -12,7 +12,7 @@ use super::{Body, Caller, account_named, page_size, problem::Problem};
 use crate::{
     clock,
     domain::{
-        failure::Failure,
+        failure::{Failure, FailureReason},
         ids::{MessageId, SenderKey},
         operator::{Actor, Permission},
         outbound::SendState,
@@ -54,6 +54,9 @@ pub struct MessageQuery {
     delivery: Option<String>,
     /// WhatsApp's error code.
     code: Option<i64>,
+    /// Why it failed: unreachable, invalid_number, opted_out, blocked_by_provider, outside_window, too_many_to_number,
+    /// device_incapable, blocklisted, template, number_inactive, credentials, expired, unknown_outcome, cancelled, other.
+    reason: Option<String>,
     /// Accepted at this time or later, in RFC 3339.
     #[param(example = "2026-11-21T09:30:00Z")]
     since: Option<String>,
@@ -297,6 +300,7 @@ fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
         state: word("state", query.state.as_deref(), &STATES, SendState::as_str)?,
         delivery: word("delivery", query.delivery.as_deref(), &DELIVERIES, DeliveryStatus::as_str)?,
         failure_code: query.code,
+        failure_reason: word("reason", query.reason.as_deref(), &FailureReason::ALL, FailureReason::as_str)?,
         since: time("since", query.since.as_deref())?,
         until: time("until", query.until.as_deref())?,
         before: match query.before.as_deref() {

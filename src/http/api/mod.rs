@@ -24,6 +24,7 @@ pub mod test_messages;
 pub mod tokens;
 pub mod unrecognized;
 pub mod users;
+pub mod webhooks;
 
 use std::sync::LazyLock;
 
@@ -102,6 +103,17 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/replays", web::post().to(replays::start))
         .route("/replays/{id}", web::get().to(replays::show))
         .route("/replays/{id}", web::delete().to(replays::stop))
+        .route("/webhooks", web::get().to(webhooks::list))
+        .route("/webhooks", web::post().to(webhooks::add))
+        .route("/webhooks/{name}", web::get().to(webhooks::show))
+        .route("/webhooks/{name}", web::put().to(webhooks::change))
+        .route("/webhooks/{name}", web::delete().to(webhooks::delete))
+        .route("/webhooks/{name}/enable", web::post().to(webhooks::enable))
+        .route("/webhooks/{name}/disable", web::post().to(webhooks::disable))
+        .route("/webhooks/{name}/pause", web::post().to(webhooks::pause))
+        .route("/webhooks/{name}/resume", web::post().to(webhooks::resume))
+        .route("/webhooks/{name}/rotate-secret", web::post().to(webhooks::rotate_secret))
+        .route("/webhooks/{name}/sample", web::post().to(webhooks::send_sample))
         .route("/accounts", web::get().to(accounts::list))
         .route("/accounts", web::post().to(accounts::add))
         .route("/accounts/{id}", web::get().to(accounts::show))

@@ -232,7 +232,7 @@ async fn wish(parts: &Parts, configuration: &Configuration, body: &ReplayRequest
     }
     let account = account_named(&parts.directory.snapshot(), body.account.as_deref())?;
     if let Some(key) = body.callback_url
-        && !configuration.subscriptions.iter().any(|known| known.key.0 == key)
+        && !configuration.all_subscriptions().any(|known| known.key.0 == key)
     {
         return Err(Problem::of_field("callback_url", format!("there is no callback URL {key}")));
     }

@@ -257,10 +257,12 @@ async fn render(
     let filter = UrlFilter { account: Some(id.to_owned()), ..UrlFilter::default() };
     // One that was added a moment ago is not known there yet.
     let known = parts.directory.snapshot().account(id).is_some();
-    let standings = match known {
+    let mut standings = match known {
         true => callbacks::urls(&parts.store, &parts.directory.snapshot(), &visitor.actor, &filter).await?,
         false => vec![],
     };
+    // Webhooks have nothing to do with the platform.
+    standings.retain(|url| url.subscription.webhook.is_none());
     let urls = if news.urls.seen.is_some() { news.urls } else { Filled::with(seen, None, vec![]) };
     let fields = url_fields();
     let numbers = numbers(&stored, account);

@@ -195,6 +195,7 @@ fn name(kind: AlarmKind) -> &'static str {
         AlarmKind::LimitReached => "Messaging limit reached",
         AlarmKind::CallbacksFailing => "Callback URL failing",
         AlarmKind::SubscriptionsRefused => "Opt-outs refused",
+        AlarmKind::WebhookSwitchedOff => "Webhook switched off",
         AlarmKind::WebhooksSilent => "Webhooks silent",
         AlarmKind::QueueLate => "Queue late",
         AlarmKind::DiskFull => "Disk nearly full",

@@ -115,7 +115,7 @@ pub(super) async fn show(
         reasons: reasons.iter().map(|reason| reason_row(actor, url.subscription.key.0, reason)).collect(),
         exchanges: found.exchanges.iter().map(|exchange| exchange_row(actor, exchange)).collect(),
         may_replay: actor.may(Permission::ReplayCallbacks),
-        waits: url.state != UrlState::Works,
+        waits: matches!(url.state, UrlState::Failing | UrlState::OnHold),
     })
 }
 
@@ -163,6 +163,7 @@ fn reason_row(actor: &Actor, key: i32, reason: &LeftBehind) -> ReasonRow {
     let standing = match reason.state {
         CallbackState::Dead => Standing::Dead,
         CallbackState::NotRelayed => Standing::NotRelayed,
+        CallbackState::Waiting => Standing::Owed,
     };
     ReasonRow {
         state: standing_status(standing),

@@ -120,6 +120,7 @@ pub(super) async fn list(
         kind: KINDS.into_iter().find(|kind| kind.as_str() == form.kind),
         state: UrlState::ALL.into_iter().find(|state| state.as_str() == form.state),
         key: None,
+        webhook: None,
     };
     let urls = callbacks::urls(&parts.store, &snapshot, &visitor.actor, &filter).await?;
     let list = List {
@@ -186,6 +187,9 @@ fn row(actor: &Actor, url: &UrlStanding, now: UnixMillis) -> UrlRow {
 /// What it hears of.
 pub(super) fn name(url: &UrlStanding) -> String {
     let kind = kind_name(url.subscription.kind);
+    if let Some(webhook) = &url.subscription.webhook {
+        return format!("Webhook {}: {}", webhook.name, kind.to_lowercase());
+    }
     url.number.as_ref().map_or_else(|| kind.to_owned(), |number| format!("{kind} of {number}"))
 }
 
@@ -203,6 +207,7 @@ pub(super) fn kind_name(kind: EventKind) -> &'static str {
 pub(super) fn state_status(state: UrlState) -> Status {
     let (name, tone) = match state {
         UrlState::Works => ("works", "good"),
+        UrlState::Refusing => ("refuses", "bad"),
         UrlState::Failing => ("failing", "bad"),
         UrlState::OnHold => ("on hold", "bad"),
     };
@@ -217,6 +222,10 @@ pub(super) fn owed(url: &UrlStanding) -> String {
 /// For how long it fails, and what comes next.
 pub(super) fn trouble(url: &UrlStanding, now: UnixMillis) -> Option<String> {
     let trouble = &url.trouble;
+    if url.state == UrlState::Refusing {
+        let text = "what it was told last is dead: see its answer, mend what it names, then tell it again";
+        return Some(text.to_owned());
+    }
     let since = trouble.failing_since.or_else(|| trouble.hold.as_ref().map(|hold| hold.since))?;
     let times = match trouble.failures {
         ..=1 => String::new(),

@@ -14,6 +14,7 @@ use super::{
     campaigns::{COUNT_TAKES_MAX, Extent, PATH, PeriodForm, PeriodOption, path_of, periods},
     chart::{self, Chart, grouped, share},
     frame::{long_time, price_words, sentence, wants_part},
+    messages::reason_words,
     page, page_as, see_other,
 };
 use crate::{
@@ -426,6 +427,7 @@ fn facts(found: Option<&Campaign>, counts: &Counts, funnel: &Funnel) -> Vec<(&'s
         }
     });
     let facts = [
+        ("Template", Some(campaign.sends())),
         ("First message (UTC)", Some(long_time(campaign.first.made_at()))),
         ("Last message (UTC)", Some(long_time(campaign.last.made_at()))),
         ("Fastest", fastest),
@@ -448,15 +450,15 @@ fn failures(
     failures.sort_by_key(|(_, count)| std::cmp::Reverse(count.messages));
     let row =
         |((reason, code), count): (&(crate::domain::failure::FailureReason, Option<i64>), &campaigns::FailureCount)| {
-            let by_code = code.map_or_else(|| "&status=delivery-failed".to_owned(), |code| format!("&code={code}"));
+            let by_code = code.map_or_else(String::new, |code| format!("&code={code}"));
             FailureRow {
-                reason: sentence(&reason.as_str().replace('_', " ")).trim_end_matches('.').to_owned(),
+                reason: reason_words(*reason),
                 platform_code: platform.map_or_else(String::new, |platform| platform.failure_code(*reason).to_string()),
                 code: *code,
                 text: masking::text(actor, &count.text),
                 messages: grouped(count.messages),
                 share: share(count.messages, funnel.accepted),
-                href: format!("{}{by_code}", messages_href(account, campaign)),
+                href: format!("{}&reason={}{by_code}", messages_href(account, campaign), reason.as_str()),
             }
         };
     failures.into_iter().take(FAILURES_SHOWN_MAX).map(row).collect()

@@ -133,9 +133,17 @@ impl Extent {
         let messages = if counts.looked_at == 1 { "message" } else { "messages" };
         let until = long_time(counts.until);
         let text = match counts.looked_back_to {
-            Some(back_to) => format!("Counting: {looked_at} {messages} so far, back to {} UTC…", long_time(back_to)),
-            None if counts.since.0 == 0 => format!("Counted at {until} UTC: {looked_at} {messages}, all that are kept"),
-            None => format!("Counted: {looked_at} {messages} from {} to {until} UTC", long_time(counts.since)),
+            Some(back_to) => format!(
+                "Looking: through {looked_at} {messages} of all campaigns so far, back to {} UTC…",
+                long_time(back_to)
+            ),
+            None if counts.since.0 == 0 => {
+                format!("Looked through all {looked_at} {messages} that are kept, at {until} UTC")
+            }
+            None => format!(
+                "Looked through {looked_at} {messages} of all campaigns, from {} to {until} UTC",
+                long_time(counts.since)
+            ),
         };
         let left_out = if counts.left_out { "; there are more campaigns than are counted at once" } else { "" };
         Self { complete: counts.looked_back_to.is_none(), text: format!("{text}{left_out}") }
@@ -145,6 +153,7 @@ impl Extent {
 struct Row {
     href: String,
     campaign: String,
+    sends: String,
     account: String,
     state: Option<(&'static str, &'static str)>,
     accepted: String,
@@ -235,6 +244,7 @@ fn row(snapshot: &Snapshot, rules: &QueueRules, form: &PeriodForm, campaign: &Ca
         last: short_time(last),
         last_iso: last.to_string(),
         campaign: campaign.campaign.clone(),
+        sends: campaign.sends(),
         account,
     }
 }

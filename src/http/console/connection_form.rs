@@ -37,6 +37,8 @@ struct Page {
     /// `None` while it is being added.
     id: Option<String>,
     provider: &'static str,
+    /// The other providers, while one can still be chosen.
+    others: Vec<&'static str>,
     name: Vec<FieldPart>,
     needed: Vec<FieldPart>,
     more: Vec<FieldPart>,
@@ -209,10 +211,13 @@ fn form(
     let (needed, more): (Vec<Field>, Vec<Field>) =
         fields.iter().cloned().partition(|field| is_needed(provider, &field.name));
     let name = if id.is_none() { vec![name_field()] } else { vec![] };
+    let others = providers::ALL.iter().map(|known| known.slug());
+    let others = others.filter(|slug| id.is_none() && *slug != provider.slug()).collect();
     let more_problem = |field: &Field| filled.is_wrong_at(&field.name);
     Page {
         frame: Frame::new(request, visitor, title, PATH),
         provider: provider.slug(),
+        others,
         more_open: more.iter().any(more_problem),
         described: !provider.multiline_settings().is_empty(),
         wrong: filled.elsewhere(fields.iter().chain(&name)),

@@ -178,7 +178,7 @@ async fn connection_page(request: &HttpRequest, parts: &Parts, visitor: &Visitor
         frame: Frame::new(request, visitor, id, PATH),
         id: connection.id.clone(),
         provider: connection.provider.clone(),
-        state: state_status(connection.hold.as_ref()),
+        state: connection_status(connection.hold.as_ref(), &standing.token),
         hold: HoldPart::of(actor, connection.hold.as_ref()),
         alarms: alarm_parts(actor, &standing.alarms),
         token,
@@ -211,7 +211,7 @@ fn connection_row(actor: &Actor, standing: &ConnectionStanding) -> ConnectionRow
     ConnectionRow {
         id: connection.id.clone(),
         provider: providers::find(&connection.provider).map_or("not known here", |provider| provider.slug()),
-        state: state_status(connection.hold.as_ref()),
+        state: connection_status(connection.hold.as_ref(), &standing.token),
         reason: connection.hold.as_ref().map(|hold| masking::text(actor, &hold.reason)),
         token,
         token_seen,
@@ -255,6 +255,15 @@ pub(super) fn state_status(hold: Option<&Hold>) -> Status {
     match hold {
         Some(_) => Status { name: "on hold", tone: "bad" },
         None => Status { name: "works", tone: "good" },
+    }
+}
+
+/// A connection whose token nobody takes sends nothing, held or not; of one that was not tried nobody knows.
+fn connection_status(hold: Option<&Hold>, token: &TokenState) -> Status {
+    match (hold, token) {
+        (None, TokenState::Refused(..)) => Status { name: "token refused", tone: "bad" },
+        (None, TokenState::Unknown) => Status { name: "not tried yet", tone: "" },
+        (Some(_), _) | (None, TokenState::Taken(_)) => state_status(hold),
     }
 }
 

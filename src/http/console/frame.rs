@@ -150,7 +150,7 @@ const DONE: [(&str, &str); 20] = [
     ("going", "It is released: what waits goes on within seconds."),
     ("saved", "It is saved, and in effect within two seconds."),
     ("account-added", "The account is there. Enter at CleverTap what stands below."),
-    ("passcode", "The passcode is changed."),
+    ("passcode", "The passcode is changed; the servers take it over within seconds."),
     ("synced", "The lists were read from WhatsApp; how that went stands below."),
     ("syncing", "The lists are being read; that takes a while, and goes on by itself."),
     ("role", "The role is changed."),
@@ -232,8 +232,16 @@ pub(super) fn sentence(words: &str) -> String {
     if words.starts_with("http") {
         return format!("{}.", words.trim_end_matches('.'));
     }
+    // So are names of fields, templates and messages: they are found by their letters.
+    let first_word = words.split([' ', ':', ',']).next().unwrap_or_default();
+    let is_name =
+        first_word.chars().any(|letter| letter.is_ascii_digit() || letter.is_uppercase() || "_-".contains(letter));
     let mut letters = words.chars();
-    let first: String = letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
+    let first: String = match letters.next() {
+        Some(letter) if is_name => letter.to_string(),
+        Some(letter) => letter.to_uppercase().collect(),
+        None => String::new(),
+    };
     let end = if words.ends_with(['.', '!', '?', ')']) { "" } else { "." };
     format!("{first}{}{end}", letters.as_str())
 }

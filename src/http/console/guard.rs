@@ -50,7 +50,9 @@ pub(super) async fn harden(
     };
     // An error knows nothing of the request that it answers.
     let trouble = response.response().error().and_then(|error| error.as_error::<Trouble>());
-    if let Some(shown) = trouble.map(|trouble| trouble.shown(theme(response.request()))) {
+    if let Some(shown) =
+        trouble.map(|trouble| trouble.shown(theme(response.request()), page_before(response.request()).as_deref()))
+    {
         response = response.into_response(shown);
     }
     let headers = response.headers_mut();
@@ -61,6 +63,16 @@ pub(super) async fn harden(
         headers.insert(NO_STORE.0, HeaderValue::from_static(NO_STORE.1));
     }
     Ok(response)
+}
+
+/// The page of the console that led to a request, as far as the browser says.
+fn page_before(request: &HttpRequest) -> Option<String> {
+    let referer = request.headers().get(header::REFERER)?.to_str().ok()?;
+    let url = url::Url::parse(referer).ok()?;
+    // A page that was asked for by itself would only lead to itself.
+    let is_other = url.path() != request.path() || request.method() != Method::GET;
+    let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    (is_other && url.path().starts_with("/console/")).then(|| path.to_owned())
 }
 
 /// Whether a request that changes something comes from a page of ours, as far as the browser says. What no browser sent says

@@ -136,6 +136,10 @@ pub(super) async fn resend(
     match resend::resend(&parts.store, &configuration, &visitor.actor, &message, wanted).await {
         Ok(_) => Ok(see_other(&format!("/console/messages/{}?done=resent", message.id))),
         Err(NotResent::Store(error)) => Err(error.into()),
+        Err(NotResent::Risky(why)) => {
+            let text = format!("not sent again: {why}. Go back and tick the box if you mean it all the same");
+            Err(Refusal::Conflict(text).into())
+        }
         Err(not) => Err(Refusal::Conflict(format!("{} is not sent again: {not}", message.id)).into()),
     }
 }

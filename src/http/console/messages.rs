@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
+        failure::FailureReason,
         ids::MessageId,
         operator::Actor,
         outbound::{Category, SendState},
@@ -47,6 +48,7 @@ pub(super) struct SearchForm {
     template: String,
     campaign: String,
     code: String,
+    reason: String,
     since: String,
     until: String,
     /// The last message of the page before.
@@ -60,6 +62,7 @@ struct Page {
     frame: Frame,
     form: SearchForm,
     statuses: Vec<StatusOption>,
+    reasons: Vec<StatusOption>,
     accounts: Vec<String>,
     numbers: Vec<String>,
     results: Results,
@@ -89,7 +92,7 @@ struct MoreRows {
 
 struct StatusOption {
     value: String,
-    name: &'static str,
+    name: String,
 }
 
 struct Row {
@@ -173,6 +176,7 @@ impl SearchForm {
             &self.template,
             &self.campaign,
             &self.code,
+            &self.reason,
             &self.since,
             &self.until,
         ];
@@ -198,6 +202,20 @@ impl SearchForm {
                 Some(code.parse().map_err(|_| "an error code of WhatsApp’s is a number, such as 131026".to_owned())?)
             }
         };
+        let failure_reason = match self.reason.as_str() {
+            "" => None,
+            word => {
+                let known = FailureReason::ALL.into_iter().find(|reason| reason.as_str() == word);
+                Some(known.ok_or_else(|| format!("there is no reason {word}: choose one of the list"))?)
+            }
+        };
+        if !self.status.is_empty() && !statuses().iter().any(|option| option.value == self.status) {
+            return Err(format!("there is no status {}: choose one of the list", self.status));
+        }
+        let (since, until) = (time(&self.since)?, time(&self.until)?);
+        if since.zip(until).is_some_and(|(since, until)| since >= until) {
+            return Err("the time begins after its end: change From or Before".to_owned());
+        }
         let (state, delivery) = self.standing();
         let filter = MessageSearch {
             account,
@@ -209,8 +227,9 @@ impl SearchForm {
             state,
             delivery,
             failure_code,
-            since: time(&self.since)?,
-            until: time(&self.until)?,
+            failure_reason,
+            since,
+            until,
             before: self.before.parse::<MessageId>().ok(),
         };
         Ok(Wanted { text: self.q.clone(), filter })
@@ -288,16 +307,27 @@ pub(super) async fn list(
     let accounts = snapshot.account_ids();
     let numbers = snapshot.business_numbers();
     let frame = Frame::new(&request, &visitor, "Messages", "/console/messages");
-    page(&Page { frame, form, statuses: statuses(), accounts, numbers, results })
+    page(&Page { frame, form, statuses: statuses(), reasons: reasons(), accounts, numbers, results })
+}
+
+fn reasons() -> Vec<StatusOption> {
+    let option = |reason: FailureReason| StatusOption { value: reason.as_str().to_owned(), name: reason_words(reason) };
+    FailureReason::ALL.into_iter().map(option).collect()
+}
+
+/// Why a message failed, in words.
+pub(super) fn reason_words(reason: FailureReason) -> String {
+    sentence(&reason.as_str().replace('_', " ")).trim_end_matches('.').to_owned()
 }
 
 fn statuses() -> Vec<StatusOption> {
-    let deliveries = DELIVERIES
-        .into_iter()
-        .map(|delivery| StatusOption { value: value_of_delivery(delivery), name: Status::of_delivery(delivery).name });
+    let deliveries = DELIVERIES.into_iter().map(|delivery| StatusOption {
+        value: value_of_delivery(delivery),
+        name: Status::of_delivery(delivery).name.to_owned(),
+    });
     let states = STATES
         .into_iter()
-        .map(|state| StatusOption { value: value_of_state(state), name: Status::of_state(state).name });
+        .map(|state| StatusOption { value: value_of_state(state), name: Status::of_state(state).name.to_owned() });
     deliveries.chain(states).collect()
 }
 

@@ -12,12 +12,14 @@ use super::{
     Frame, HOME, Trouble, Visitor,
     chart::{self, Chart, grouped, share},
     frame::{long_time, sentence, wants_part},
+    messages::reason_words,
     page,
 };
 use crate::{
     clock,
     domain::{
         account::Sender,
+        failure::FailureReason,
         operator::Actor,
         statistics::{AnswerTimes, Figure},
         words::ago,
@@ -350,12 +352,9 @@ fn failures(snapshot: &Snapshot, summary: &Summary) -> Vec<FailureRow> {
         let platform = account.and_then(|account| platforms::find(&account.platform));
         let id = account.map_or("?", |account| account.id.as_str());
         let code = failures.code.map(|code| code.to_string()).unwrap_or_default();
-        let status = if code.is_empty() { "delivery-failed" } else { "" };
+        let word = failures.reason.map_or("", FailureReason::as_str);
         FailureRow {
-            reason: failures.reason.map_or_else(
-                || "Unknown to this version".to_owned(),
-                |reason| sentence(&reason.as_str().replace('_', " ")).trim_end_matches('.').to_owned(),
-            ),
+            reason: failures.reason.map_or_else(|| "Unknown to this version".to_owned(), reason_words),
             account: id.to_owned(),
             platform_code: platform
                 .zip(failures.reason)
@@ -364,7 +363,7 @@ fn failures(snapshot: &Snapshot, summary: &Summary) -> Vec<FailureRow> {
             code: failures.code,
             said: failures.said.clone(),
             messages: grouped(failures.messages),
-            href: messages_href(summary, &[("account", id), ("status", status), ("code", &code)]),
+            href: messages_href(summary, &[("account", id), ("reason", word), ("code", &code)]),
         }
     };
     summary.failures.iter().take(FAILURES_SHOWN_MAX).map(row).collect()

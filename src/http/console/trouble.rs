@@ -30,6 +30,8 @@ struct Page<'a> {
     frame: Frame,
     heading: &'a str,
     text: &'a str,
+    /// The page on which it was tried.
+    back: Option<&'a str>,
     href: &'a str,
     link: &'a str,
     status: String,
@@ -89,13 +91,13 @@ impl ResponseError for Trouble {
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
-        self.shown(None)
+        self.shown(None, None)
     }
 }
 
 impl Trouble {
-    /// The page, light or dark.
-    pub(super) fn shown(&self, theme: Option<&'static str>) -> HttpResponse<BoxBody> {
+    /// The page, light or dark. `back` is the page that led here.
+    pub(super) fn shown(&self, theme: Option<&'static str>, back: Option<&str>) -> HttpResponse<BoxBody> {
         let frame = Frame {
             title: self.heading.to_owned(),
             theme,
@@ -110,6 +112,7 @@ impl Trouble {
             frame,
             heading: self.heading,
             text: &self.text,
+            back,
             href: HOME,
             link: "To the console",
             status: self.status.to_string(),

@@ -5,10 +5,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{errors, text::Text};
-use crate::domain::{
-    failure::{SendFailure, Submitted},
-    outbound::{Freeform, Location, MediaKind, OutboundMessage, SendBody},
-    template::{FilledButton, FilledComponent, FilledHeader, FilledTemplate, FilledText},
+use crate::{
+    domain::{
+        failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
+        outbound::{Freeform, Location, MediaKind, OutboundMessage, SendBody},
+        template::{FilledButton, FilledComponent, FilledHeader, FilledTemplate, FilledText},
+    },
+    net::exchange::NoAnswer,
 };
 
 /// The body of a send.
@@ -30,6 +33,11 @@ pub fn build_send(message: &OutboundMessage) -> String {
     serde_json::to_string(&body).expect("texts and numbers can always be written as JSON")
 }
 
+/// A filled template by itself, for carriers that put Meta's into an envelope of their own.
+pub fn template_of(filled: &FilledTemplate) -> serde_json::Value {
+    serde_json::to_value(template(filled)).expect("texts and numbers can always be written as JSON")
+}
+
 /// What an answer to a send means. Success is a 2xx with an id in it; a 2xx that we cannot read may have
 /// sent the message.
 ///
@@ -44,6 +52,27 @@ pub fn read_send(status: u16, body: &[u8]) -> Result<Submitted, SendFailure> {
     match id.filter(|id| !id.is_empty()) {
         Some(provider_message_id) => Ok(Submitted { provider_message_id }),
         None => Err(errors::unknown(&format!("the provider answered HTTP {status} without a message id"))),
+    }
+}
+
+/// Without a connection nothing was sent, and nobody else of this connection will come through either.
+pub(in crate::providers) fn unanswered(no_answer: NoAnswer) -> SendFailure {
+    let (class, scope, reason) = match no_answer {
+        NoAnswer::NotSent(_) => (FailureClass::Retry, Scope::Connection, FailureReason::Unreachable),
+        NoAnswer::MaybeSent(_) => (FailureClass::Unknown, Scope::Message, FailureReason::UnknownOutcome),
+    };
+    let failure = Failure::new(reason, None, &no_answer.to_string());
+    SendFailure { class, scope, wait: None, tries_max: None, failure }
+}
+
+/// Nothing can be sent without the secret in this setting, by nobody of the connection.
+pub(in crate::providers) fn no_secret(setting: &str) -> SendFailure {
+    SendFailure {
+        class: FailureClass::Hold,
+        scope: Scope::Connection,
+        wait: None,
+        tries_max: None,
+        failure: Failure::new(FailureReason::Credentials, None, &format!("the connection has no {setting}")),
     }
 }
 
@@ -291,7 +320,6 @@ fn written_in_full(location: &Location) -> WireLocation<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::failure::FailureClass;
 
     #[test]
     fn a_success_without_a_readable_id_is_an_unknown_outcome() {

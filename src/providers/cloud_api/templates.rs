@@ -29,8 +29,15 @@ pub struct TemplatePage {
 /// Reads the body of a page. One odd template does not cost the others.
 pub fn read_page(body: &[u8]) -> Result<TemplatePage, String> {
     let listing = serde_json::from_slice::<Listing<'_>>(body).map_err(|error| error.to_string())?;
-    let mut page = TemplatePage { after: listing.paging.and_then(Paging::after), ..TemplatePage::default() };
-    for (index, raw) in listing.data.into_iter().enumerate() {
+    let mut page = read_entries(&listing.data);
+    page.after = listing.paging.and_then(Paging::after);
+    Ok(page)
+}
+
+/// Reads the entries of a page, wherever in it they stand.
+pub fn read_entries(entries: &[&RawValue]) -> TemplatePage {
+    let mut page = TemplatePage::default();
+    for (index, raw) in entries.iter().enumerate() {
         match serde_json::from_str::<WireTemplate<'_>>(raw.get()) {
             Ok(wire) => {
                 page.templates.push(ListedTemplate { template: template(wire), listing: raw.get().to_owned() });
@@ -38,7 +45,7 @@ pub fn read_page(body: &[u8]) -> Result<TemplatePage, String> {
             Err(error) => page.unreadable.push(format!("template {index} of the page: {error}")),
         }
     }
-    Ok(page)
+    page
 }
 
 #[derive(Deserialize)]
@@ -72,8 +79,9 @@ impl Paging<'_> {
 
 #[derive(Deserialize)]
 struct WireTemplate<'a> {
+    /// For people only; a carrier's list may have none.
     #[serde(borrow)]
-    id: Text<'a>,
+    id: Option<Text<'a>>,
     name: Text<'a>,
     language: Text<'a>,
     status: Option<Text<'a>>,
@@ -119,7 +127,7 @@ struct WireOffer<'a> {
 
 fn template(wire: WireTemplate<'_>) -> Template {
     Template {
-        provider_id: wire.id.into_string(),
+        provider_id: wire.id.map_or(String::new(), Text::into_string),
         name: wire.name.into_string(),
         language: wire.language.into_string(),
         status: status(&upper(wire.status)),

@@ -58,17 +58,17 @@ pub fn render(from: &Sender, message: &OutboundMessage) -> RenderedRequest {
             return RenderedRequest { method: "POST", url: String::new(), headers: vec![], body: format!("\"{why}\"") };
         }
     };
-    let mut headers = vec![("Content-Type", built.content_type.to_owned())];
+    let mut headers = vec![("Content-Type".into(), built.content_type.to_owned())];
     let name = connection.setting(AUTH_NAME);
     match connection.setting(AUTH) {
-        "basic" => headers.push(("Authorization", format!("Basic ({name} and the connection's auth_secret)"))),
-        "bearer" => headers.push(("Authorization", "Bearer (the connection's auth_secret)".to_owned())),
-        "header" => headers.push(("A header of its own", format!("{name}: (the connection's auth_secret)"))),
+        "basic" => headers.push(("Authorization".into(), format!("Basic ({name} and the connection's auth_secret)"))),
+        "bearer" => headers.push(("Authorization".into(), "Bearer (the connection's auth_secret)".to_owned())),
+        "header" => headers.push(("A header of its own".into(), format!("{name}: (the connection's auth_secret)"))),
         _ => {}
     }
     let further: Vec<_> = further_headers(connection).into_iter().map(|(name, _)| name.into_owned()).collect();
     if !further.is_empty() {
-        headers.push(("Further headers", format!("{} (their values are secret)", further.join(", "))));
+        headers.push(("Further headers".into(), format!("{} (their values are secret)", further.join(", "))));
     }
     let method = match built.method {
         Method::Get => "GET",

@@ -21,7 +21,7 @@ use url::form_urlencoded;
 
 use super::{
     MetaCloud, Provider as _,
-    settings::{VERIFY_TOKEN, authorization, graph_url, usable},
+    settings::{VERIFY_TOKEN, authorization, graph_url},
 };
 use crate::{
     clock,
@@ -34,7 +34,10 @@ use crate::{
         exchange::{Answer, Exchange, Method, OutgoingRequest},
         redact,
     },
-    providers::{Checked, cloud_api::errors},
+    providers::{
+        Checked,
+        cloud_api::{errors, findings, reach::usable},
+    },
 };
 
 /// Numbers asked about at once.
@@ -107,8 +110,8 @@ fn not_seen(account: &str, senders: &[&Arc<Sender>], Unseen { why, remedy }: Uns
     };
     let mut findings = unseen(format!("business account {account}"), &OF_ACCOUNT);
     for sender in senders {
-        findings.extend(unseen(number::about(sender), &[Topic::Number]));
-        findings.extend(unseen(number::about(sender), &number::SEEN_WITH_IT));
+        findings.extend(unseen(findings::about(sender), &[Topic::Number]));
+        findings.extend(unseen(findings::about(sender), &findings::SEEN_WITH_IT));
     }
     findings
 }
@@ -363,7 +366,7 @@ impl Refused {
         let remedy = match (self.answered, self.token) {
             (false, _) => "check the network, security.https_proxy, and base_url of the connection",
             (true, true) => {
-                "generate a new token of the system user, apply it as access_token, then `wabridge release`"
+                "generate a new token of the system user and enter it as access_token; if the connection is on hold, release it"
             }
             (true, false) => "check that the system user has the business account among its assets, with full control",
         };

@@ -6,7 +6,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     domain::{account::Connection, messaging_limit::Sharing},
-    providers::SettingField,
+    providers::{
+        SettingField,
+        cloud_api::reach::{Reach, usable},
+    },
 };
 
 pub(super) const SETTINGS: &[SettingField] = &[
@@ -107,11 +110,6 @@ pub(super) const VERIFY_TOKEN: &str = "verify_token";
 pub(super) const MESSAGES: &str = "messages";
 pub(super) const MARKETING_MESSAGES: &str = "marketing_messages";
 
-/// The secrets that can prove anything: with an empty one anybody could sign.
-pub(super) fn usable(secrets: &[SecretString]) -> impl Iterator<Item = &SecretString> {
-    secrets.iter().filter(|secret| !secret.expose_secret().is_empty())
-}
-
 pub(super) fn prefers_marketing_endpoint(connection: &Connection) -> bool {
     connection.setting("marketing_endpoint") == MARKETING_MESSAGES
 }
@@ -134,7 +132,19 @@ pub(super) fn authorization(connection: &Connection) -> Option<(Cow<'static, str
     Some(("authorization".into(), SecretString::from(format!("Bearer {}", token.expose_secret()))))
 }
 
-fn check_api_version(text: &str) -> Result<(), String> {
+pub(super) fn reach(connection: &Connection) -> Reach {
+    Reach {
+        name: "Graph",
+        base_url: connection.setting("base_url").to_owned(),
+        root: graph_base(connection),
+        authorization: authorization(connection),
+        secret_name: ACCESS_TOKEN,
+        rewrites_media_host: false,
+        names_number: true,
+    }
+}
+
+pub(in crate::providers) fn check_api_version(text: &str) -> Result<(), String> {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     match text.strip_prefix('v').and_then(|version| version.split_once('.')) {
         Some((major, minor)) if digits(major) && digits(minor) => Ok(()),
@@ -142,7 +152,7 @@ fn check_api_version(text: &str) -> Result<(), String> {
     }
 }
 
-fn check_messaging_limit(text: &str) -> Result<(), String> {
+pub(in crate::providers) fn check_messaging_limit(text: &str) -> Result<(), String> {
     Sharing::parse(text).map(drop).ok_or_else(|| "must be waba, connection or off".to_owned())
 }
 

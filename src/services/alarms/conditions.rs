@@ -12,6 +12,7 @@ use crate::{
     domain::{
         account::{Hold, Sender},
         alarm::{AlarmKind, Condition},
+        attempt::AttemptOutcome,
         callback::{EventKind, Subscription},
         channel::Quality,
         ids::SenderKey,
@@ -69,6 +70,7 @@ pub fn conditions(evidence: &Evidence<'_>) -> Vec<Condition> {
     for subscription in &evidence.snapshot.subscriptions {
         wrong.extend(callbacks_failing(evidence, subscription));
     }
+    wrong.extend(webhooks_switched_off(evidence));
     wrong.extend(full_disks(evidence));
     // The order of maps is no order for people.
     wrong.sort_by(|left, right| (left.kind, &left.subject).cmp(&(right.kind, &right.subject)));
@@ -99,7 +101,7 @@ fn refused_tokens(evidence: &Evidence<'_>) -> Vec<Condition> {
                 AlarmKind::TokenRefused,
                 format!("connection {}", connection.id),
                 format!("the access token is refused: {why}"),
-                "generate a new token at the provider, apply it as access_token, then run `wabridge check`",
+                "generate a new token at the provider and enter it: Change on the connection's page, or access_token in the apply file; then check the channel",
             ));
         }
     }
@@ -289,6 +291,18 @@ fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Op
         EventKind::Inbound => "inbound messages",
         EventKind::Notice => "notices",
     };
+    if let Some(webhook) = &subscription.webhook {
+        let since = trouble
+            .failing_since
+            .filter(|since| evidence.observed.at.since(*since) >= evidence.thresholds.callbacks_failing_for)?;
+        let failures = counted(trouble.failures, "request was", "requests were");
+        return Some(condition(
+            AlarmKind::CallbacksFailing,
+            format!("webhook {} ({kind} of {})", webhook.name, account.id),
+            format!("since {since} {failures} not taken; {waiting}"),
+            "it is tried again by itself; when it lasts, ask whoever runs the receiver",
+        ));
+    }
     let subject = format!("callback URL {} ({kind} of {})", subscription.key, account.id);
     if let Some(hold) = &trouble.hold {
         let remedy = format!(
@@ -298,7 +312,19 @@ fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Op
         let text = format!("it is on hold since {}: {}; {waiting}", hold.since, hold.reason);
         return Some(condition(AlarmKind::CallbacksFailing, subject, text, &remedy));
     }
-    let since: UnixMillis = trouble.failing_since?;
+    let Some(since) = trouble.failing_since else {
+        let last = evidence.observed.told_last.get(&subscription.key)?;
+        let (dead, _) = evidence.observed.callbacks.get(&subscription.key.0).copied().unwrap_or_default();
+        return (last.outcome == AttemptOutcome::Refused && dead > 0).then(|| {
+            let dead = counted(u64::try_from(dead).unwrap_or(0), "event is dead", "events are dead");
+            condition(
+                AlarmKind::CallbacksFailing,
+                subject,
+                format!("it refused what it was told last: {}; {dead}", last.note),
+                "mend what its answer names, then tell it again: the console's page of the URL does, and `wabridge replay`",
+            )
+        });
+    };
     (evidence.observed.at.since(since) >= evidence.thresholds.callbacks_failing_for).then(|| {
         condition(
             AlarmKind::CallbacksFailing,
@@ -307,6 +333,20 @@ fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Op
             "it is tried again by itself; when it lasts, ask CleverTap, or check the URL",
         )
     })
+}
+
+/// Until somebody switches it on again, or deletes it.
+fn webhooks_switched_off(evidence: &Evidence<'_>) -> Vec<Condition> {
+    let off = evidence.snapshot.webhooks.iter().filter_map(|webhook| Some((webhook, webhook.switched_off.as_ref()?)));
+    off.map(|(webhook, off)| {
+        condition(
+            AlarmKind::WebhookSwitchedOff,
+            format!("webhook {}", webhook.name),
+            format!("it is told nothing since {}: {}", off.since, off.reason),
+            "mend its receiver, switch it on again, and replay what it missed: docs/webhooks.md says how",
+        )
+    })
+    .collect()
 }
 
 fn full_disks(evidence: &Evidence<'_>) -> Vec<Condition> {

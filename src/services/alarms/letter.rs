@@ -170,6 +170,7 @@ fn words(kind: AlarmKind) -> &'static str {
         AlarmKind::TierChanged => "messaging limit changed",
         AlarmKind::CallbacksFailing => "callbacks failing",
         AlarmKind::SubscriptionsRefused => "opt-outs refused",
+        AlarmKind::WebhookSwitchedOff => "webhook switched off",
         AlarmKind::WebhooksSilent => "webhooks silent",
         AlarmKind::QueueLate => "queue late",
         AlarmKind::LimitReached => "messaging limit reached",

@@ -60,7 +60,8 @@ fn threshold(alarms: &Alarms, kind: AlarmKind) -> Option<String> {
         | AlarmKind::QualityRed
         | AlarmKind::TierChanged
         | AlarmKind::LimitReached
-        | AlarmKind::SubscriptionsRefused => None,
+        | AlarmKind::SubscriptionsRefused
+        | AlarmKind::WebhookSwitchedOff => None,
     }
 }
 

@@ -166,7 +166,8 @@ fn region(text: &str) -> Result<String, String> {
 }
 
 fn country(text: &str) -> Result<String, String> {
-    text.parse::<phonenumber::country::Id>()
+    text.to_ascii_uppercase()
+        .parse::<phonenumber::country::Id>()
         .map(|country| country.as_ref().to_owned())
         .map_err(|_| "must be a country's two letters (ISO 3166), like IN".to_owned())
 }

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::{
     ApplyFile, Stated,
-    parse::{Surroundings, only},
+    parse::Surroundings,
     reading::Section,
     values::{ROTATION_MAX, limited, slug, web_url},
 };
@@ -26,8 +26,10 @@ pub(super) fn parse_connection(mut section: Section<'_>, surroundings: &Surround
             format!("is not a provider that this build can talk to: use one of {known}")
         })
     });
-    // Which other keys there are depends on the provider. When it is wrong, the only one there is was meant.
-    let meant = provider.or(only(&surroundings.providers).copied());
+    // Which other keys there are depends on the provider. When it is wrong, the one was meant whose keys stand there.
+    let standing = |fields: &[SettingField]| fields.iter().filter(|field| section.stands(field.name)).count();
+    let likely = surroundings.providers.iter().rev().max_by_key(|(_, fields)| standing(fields));
+    let meant = provider.or(likely.filter(|(_, fields)| standing(fields) > 0).copied());
     file.providers.extend(id.clone().map(|id| (id, meant.map(|(slug, _)| slug.to_owned()))));
     let Some((provider, fields)) = meant else { return };
     let (mut settings, mut secrets) = (BTreeMap::new(), BTreeMap::new());

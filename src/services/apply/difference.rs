@@ -13,10 +13,15 @@ use crate::{
         account::{Account, AccountPolicy, Connection, Credentials, OldPasscodes, Sender},
         callback::{EventKind, Subscription},
         phone::PhoneNumber,
+        webhook::Webhook,
+        webhook_settings::WebhookSettings,
     },
     providers,
-    store::configuration::{
-        AccountRecord, Configuration, ConfigurationRecords, ConnectionRecord, SenderRecord, SubscriptionRecord,
+    store::{
+        configuration::{
+            AccountRecord, Configuration, ConfigurationRecords, ConnectionRecord, SenderRecord, SubscriptionRecord,
+        },
+        webhooks::WebhookRecord,
     },
 };
 
@@ -88,7 +93,32 @@ pub fn difference(stored: &Configuration, file: &ApplyFile) -> Result<Difference
             difference.records.subscriptions.push(what.clone());
         }
     }
+    for Stated { what, .. } in &file.webhooks {
+        let before = stored.webhook(&what.name);
+        if difference.note(format!("webhook {}", what.name), before.map(|before| webhook_details(before, what))) {
+            // Somebody may have rotated the secret: the one before it goes on signing for its time.
+            let old_signing_secrets = before.map(|before| before.old_signing_secrets.clone()).unwrap_or_default();
+            difference.records.webhooks.push(WebhookRecord { old_signing_secrets, ..what.clone() });
+        }
+    }
     Ok(difference)
+}
+
+/// The names of what differs; values may be secrets.
+fn webhook_details(stored: &Webhook, wanted: &WebhookRecord) -> Vec<String> {
+    let mut details = Vec::new();
+    for (name, old, new) in [("enabled", stored.enabled, wanted.enabled), ("paused", stored.paused, wanted.paused)] {
+        if old != new {
+            details.push(format!("{name}: {old} → {new}"));
+        }
+    }
+    if stored.settings != wanted.settings {
+        let fields = |settings: &WebhookSettings| serde_json::to_value(settings).unwrap_or_default();
+        let (old, new) = (fields(&stored.settings), fields(&wanted.settings));
+        let changed = new.as_object().into_iter().flatten().filter(|(name, value)| old.get(name) != Some(value));
+        details.extend(changed.map(|(name, _)| format!("{name} changed")));
+    }
+    details
 }
 
 impl Difference {
@@ -252,7 +282,7 @@ pub(super) fn conflicts(stored: &Configuration, file: &ApplyFile) -> Vec<ApplyPr
         let in_file = file.providers.get(&connection.what).map(Option::as_deref);
         let in_database = || stored.connection(&connection.what).map(|connection| Some(connection.provider.as_str()));
         let Some(provider) = in_file.or_else(in_database) else {
-            let message = format!("there is no connection {} in this file or in the database: add it", connection.what);
+            let message = format!("there is no connection {}: add it first", connection.what);
             problem(connection.line, "accounts.senders.connection", message);
             continue;
         };

@@ -11,6 +11,7 @@ use super::{
     accounts::parse_account,
     connections::parse_connection,
     reading::{Reading, Section},
+    webhooks::parse_webhook,
 };
 use crate::{
     platforms,
@@ -69,6 +70,9 @@ fn parse_root(mut root: Section<'_>, surroundings: &Surroundings<'_>, file: &mut
     }
     for section in root.tables("accounts") {
         parse_account(section, surroundings, file);
+    }
+    for (name, section) in root.table("webhook").map(|mut all| all.named_tables()).unwrap_or_default() {
+        parse_webhook(&name, section, surroundings, file);
     }
     root.finish();
 }

@@ -6,6 +6,7 @@
 
 use std::{cell::RefCell, collections::BTreeSet, ops::RangeInclusive};
 
+use serde_json::Value;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -133,6 +134,11 @@ impl<'a> Section<'a> {
     /// Whether the key is there; it counts as one that is known.
     pub(super) fn has(&mut self, key: &str) -> bool {
         self.asked.insert(key.to_owned());
+        self.stands(key)
+    }
+
+    /// The same, without being a key that is known here.
+    pub(super) fn stands(&self, key: &str) -> bool {
         self.table.keys().any(|name| name.get_ref() == key)
     }
 
@@ -216,6 +222,45 @@ impl<'a> Section<'a> {
             return Vec::new();
         };
         items.iter().filter_map(|item| self.read_section(key, item)).collect()
+    }
+
+    /// Every table inside this one, by its key.
+    pub(super) fn named_tables(&mut self) -> Vec<(String, Section<'a>)> {
+        let named = self.table.iter().map(|(name, value)| (name.get_ref().to_string(), value));
+        named.filter_map(|(name, value)| Some((name.clone(), self.read_section(&name, value)?))).collect()
+    }
+
+    /// Everything in this section as JSON, its texts filled in. `None` when a part of it is wrong.
+    pub(super) fn json(&mut self) -> Option<serde_json::Map<String, Value>> {
+        let pairs = self.table.iter().map(|(name, value)| {
+            let name = name.get_ref().to_string();
+            let value = self.json_of(&name, value)?;
+            Some((name, value))
+        });
+        // All of them are read before one counts, so that every problem is found.
+        let pairs: Vec<Option<(String, Value)>> = pairs.collect();
+        pairs.into_iter().collect()
+    }
+
+    fn json_of(&self, key: &str, value: &'a Spanned<DeValue<'a>>) -> Option<Value> {
+        let wrong =
+            || self.problem(value.span().start, key, "must be a text, a number, true, false, a list or a section");
+        match value.get_ref() {
+            DeValue::String(_) => self.read_text(key, value).map(|text| Value::String(text.value)),
+            DeValue::Boolean(is) => Some(Value::Bool(*is)),
+            DeValue::Integer(number) => {
+                let number = i64::from_str_radix(number.as_str(), number.radix());
+                number.map(Value::from).map_err(|_| wrong()).ok()
+            }
+            DeValue::Array(items) if items.len() <= LIST_ITEMS_MAX => {
+                items.iter().map(|item| self.json_of(key, item)).collect::<Option<Vec<_>>>().map(Value::Array)
+            }
+            DeValue::Table(_) => self.read_section(key, value)?.json().map(Value::Object),
+            DeValue::Array(_) | DeValue::Float(_) | DeValue::Datetime(_) => {
+                wrong();
+                None
+            }
+        }
     }
 
     /// All keys of this section with their texts, for sections whose keys are free.

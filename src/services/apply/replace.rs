@@ -52,6 +52,7 @@ fn decide(stored: &Configuration, file: &ApplyFile) -> Result<(ConfigurationReco
         accounts: file.accounts.iter().map(|stated| stated.what.clone()).collect(),
         senders: file.senders.iter().map(|stated| stated.what.clone()).collect(),
         subscriptions: file.subscriptions.iter().map(|stated| stated.what.clone()).collect(),
+        webhooks: file.webhooks.iter().map(|stated| stated.what.clone()).collect(),
         audit: vec![],
     };
     Ok((records, difference.changes))
@@ -64,10 +65,13 @@ fn left_out(stored: &Configuration, file: &ApplyFile) -> Vec<String> {
     let accounts = stored.accounts.iter().map(|account| account.id.as_str());
     let accounts = accounts.filter(|id| file.accounts.iter().all(|stated| stated.what.id != *id));
     let callbacks = stored.subscriptions.iter().filter_map(|subscription| silent(stored, file, subscription));
+    let webhooks = stored.webhooks.iter().map(|webhook| webhook.name.as_str());
+    let webhooks = webhooks.filter(|name| file.webhooks.iter().all(|stated| stated.what.name != *name));
     connections
         .map(|id| format!("connection {id}"))
         .chain(accounts.map(|id| format!("account {id}")))
         .chain(callbacks.map(|name| format!("the URL of {name}")))
+        .chain(webhooks.map(|name| format!("webhook {name}")))
         .collect()
 }
 

@@ -9,13 +9,17 @@ use super::{
     tests::{WHOLE, parse_with},
 };
 use crate::{
-    domain::callback::Subscription,
+    domain::{callback::Subscription, operator::Actor},
     store::{Store, execute, query, testing::on_each_database},
 };
 
+fn somebody() -> Actor {
+    Actor::of_command_line("asha")
+}
+
 async fn apply_text(store: &Store, text: &str) -> Vec<String> {
     let file = parse_with(text, false).expect("nothing is wrong with the file");
-    let changes = apply(store, &file).await.expect("nothing is in its way");
+    let changes = apply(store, &somebody(), &file).await.expect("nothing is in its way");
     changes.iter().map(ToString::to_string).collect()
 }
 
@@ -166,7 +170,7 @@ async fn a_number_belongs_to_one_account_and_a_refused_file_changes_nothing() {
         let version_before = version(&store).await;
         let file = parse_with(&small("c2", "beta", "2"), false).expect("nothing is wrong with the file itself");
 
-        let error = apply(&store, &file).await.expect_err("the number is taken");
+        let error = apply(&store, &somebody(), &file).await.expect_err("the number is taken");
 
         assert!(matches!(&error, ApplyError::Problems(problems) if problems.len() == 1));
         assert!(error.to_string().contains("\nwa.toml:9: accounts.senders.number: belongs to account acme"), "{error}");
@@ -184,7 +188,7 @@ async fn another_number_cannot_take_the_same_provider_id() {
         let text = small("c", "acme", "1").replace("+919876500001", "+919876500002");
         let file = parse_with(&text, false).expect("nothing is wrong with the file itself");
 
-        let error = apply(&store, &file).await.expect_err("the id is taken");
+        let error = apply(&store, &somebody(), &file).await.expect_err("the id is taken");
 
         assert!(error.to_string().contains("phone_number_id: is that of +919876500001 already"), "{error}");
     })
@@ -298,6 +302,36 @@ async fn what_changes_is_told_as_the_file_spells_it() {
         for part in ["subscribe_sync { path", "clevertap_region \"in1\" -> \"sg1\"", "clevertap_passcode changed"] {
             assert!(changes[0].contains(part), "{part} is missing in {changes:?}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_file_changes_stands_in_the_audit_log_without_its_secrets() {
+    on_each_database(async |store| {
+        apply_text(&store, WHOLE).await;
+        apply_text(&store, WHOLE).await;
+        let rows =
+            query(store.reader(), "SELECT action, actor, before, after FROM audit_log ORDER BY key", vec![]).await;
+        let rows = rows.expect("good SQL");
+        let text = |row: &sea_orm::QueryResult, column: &str| {
+            row.try_get::<Option<String>>("", column).expect("a text").unwrap_or_default()
+        };
+        let actions: Vec<String> = rows.iter().map(|row| text(row, "action")).collect();
+        assert_eq!(
+            actions,
+            ["add connection", "add account", "add number", "add number"],
+            "once, though it was applied twice"
+        );
+        for row in &rows {
+            assert!(text(row, "actor").contains("asha"));
+            let told = text(row, "before") + &text(row, "after");
+            for secret in ["hush", "bear", "0123456789abcdefghij", "key=1", "older"] {
+                assert!(!told.contains(secret), "{told}");
+            }
+        }
+        let account = text(&rows[1], "after");
+        assert!(account.contains("\"set\"") && account.contains("time_zone"), "{account}");
     })
     .await;
 }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value as Json;
 use toml::{Table, Value};
 
-use super::{Patch, Subject, aliases, blanking, missing, patch};
+use super::{Patch, Subject, aliases, missing, patch};
 use crate::{
     domain::{operator::Actor, phone::PhoneNumber, template::Template, time::UnixMillis},
     services::{
@@ -13,7 +12,6 @@ use crate::{
         operators::{FieldProblem, Refusal},
     },
     store::{
-        audit::AuditEntry,
         configuration::{Configuration, ConfigurationRecords},
         templates::TemplateOwner,
     },
@@ -42,17 +40,6 @@ impl Kind {
             Self::Connection => "connections.",
             Self::Account => "accounts.",
             Self::Sender => "accounts.senders.",
-        }
-    }
-
-    const fn action(self, is_new: bool) -> &'static str {
-        match (self, is_new) {
-            (Self::Connection, true) => "add connection",
-            (Self::Connection, false) => "change connection",
-            (Self::Account, true) => "add account",
-            (Self::Account, false) => "change account",
-            (Self::Sender, true) => "add number",
-            (Self::Sender, false) => "change number",
         }
     }
 
@@ -91,7 +78,6 @@ pub(super) struct Rules<'a> {
 
 /// A change that can be made.
 pub(super) struct Decided {
-    kind: Kind,
     is_new: bool,
     records: ConfigurationRecords,
     before: Table,
@@ -145,7 +131,7 @@ pub(super) fn decide(
     let difference = apply::difference::difference(stored, &file);
     let difference = difference.map_err(|problems| Refusal::Problems(shown(kind, problems)))?;
     let told = Told { subject, fields, changes: difference.changes };
-    Ok(Decided { kind, is_new, records: difference.records, before, told })
+    Ok(Decided { is_new, records: difference.records, before, told })
 }
 
 /// What a file could say in another place, or of another thing.
@@ -222,15 +208,10 @@ fn shown(kind: Kind, problems: Vec<apply::ApplyProblem>) -> Vec<FieldProblem> {
 impl Decided {
     /// What is written, with a line for the audit log when that is anything.
     pub(super) fn with_audit(self, actor: &Actor) -> (ConfigurationRecords, Told) {
-        let Self { kind, is_new, mut records, before, told } = self;
+        let Self { is_new, mut records, before, told } = self;
         if !told.changes.is_empty() {
-            let (was, is) = blanking::before_and_after(&told.subject, &before, &told.fields);
-            let name = match &told.subject {
-                Subject::Connection(id) | Subject::Account(id) => id.clone(),
-                Subject::Sender(number) => number.as_e164().to_owned(),
-            };
-            let entry = AuditEntry::new(actor, kind.action(is_new), name).after(is);
-            records.audit.push(if was == Json::Object(Patch::new()) || is_new { entry } else { entry.before(was) });
+            let before = (!is_new).then_some(&before);
+            records.audit.push(apply::audit_entry(actor, &told.subject, before, &told.fields));
         }
         (records, told)
     }

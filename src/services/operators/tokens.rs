@@ -2,7 +2,6 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use humantime_serde::re::humantime::format_duration;
 use serde_json::json;
 
 use super::{Operators, Refusal, Secret, hash_of, require};
@@ -16,6 +15,7 @@ use crate::{
 const PREFIX: &str = "wab_";
 /// Of each the last characters are shown.
 const ENDING_CHARS: usize = 4;
+const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 /// A token, the only time that it is seen.
 #[derive(Debug)]
@@ -55,8 +55,8 @@ impl Operators {
         let max = self.settings.token_max;
         if lives.is_zero() || lives > max {
             return invalid(
-                "expires",
-                format!("a token lives for at most {} (console.token_max)", format_duration(max)),
+                "days",
+                format!("a token lives for 1 to {} days (console.token_max)", max.as_secs() / DAY_SECONDS),
             );
         }
         let secret = Secret::new(PREFIX);

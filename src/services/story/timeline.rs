@@ -174,7 +174,7 @@ async fn event_line(
     if event.told_before {
         line.below.push("not told again: it was told of an earlier send".to_owned());
     }
-    for subscription in configuration.subscriptions.iter().filter(|subscription| hears(subscription, message, &event)) {
+    for subscription in configuration.all_subscriptions().filter(|subscription| hears(subscription, message, &event)) {
         line.below.extend(telling(store, configuration, subscription, &event).await?);
     }
     line.entry = event.entry;
@@ -215,6 +215,9 @@ fn url_name(configuration: &Configuration, subscription: &Subscription) -> Strin
         EventKind::Inbound => "inbound message URL",
         EventKind::Notice => "notice URL",
     };
+    if let Some(webhook) = &subscription.webhook {
+        return format!("webhook {}", webhook.name);
+    }
     let sender = configuration.senders.iter().find(|sender| Some(sender.key) == subscription.sender);
     sender.map_or_else(|| kind.to_owned(), |sender| format!("{kind} of {}", sender.number.as_e164()))
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{callback::EventKind, time::UnixMillis},
-    store::{DatabaseTransaction, audit, execute, query, vault::Vault},
+    store::{DatabaseTransaction, audit, execute, query, vault::Vault, webhooks},
 };
 
 pub(in crate::store) async fn save(
@@ -46,6 +46,10 @@ pub(in crate::store) async fn save(
             save_subscription(transaction, vault, (account, sender), record, now).await?;
         }
     }
+    for record in &records.webhooks {
+        webhooks::save(transaction, vault, record, now).await?;
+    }
+    webhooks::align(transaction, vault, now).await?;
     for entry in &records.audit {
         audit::append(transaction, entry, now).await?;
     }
@@ -136,7 +140,7 @@ async fn save_subscription(
 ) -> Result<(), DbErr> {
     let Some(url) = &record.url else {
         let sql = "UPDATE subscriptions SET enabled = FALSE, updated_at = $4 \
-                   WHERE account = $1 AND kind = $2 AND COALESCE(sender, 0) = $3";
+                   WHERE account = $1 AND kind = $2 AND COALESCE(sender, 0) = $3 AND webhook IS NULL";
         let values = vec![account.into(), record.kind.code().into(), sender.unwrap_or(0).into(), now.0.into()];
         return execute(transaction, sql, values).await.map(drop);
     };
@@ -154,7 +158,7 @@ async fn save_subscription(
     // A new URL gets a fresh start: what the old one answered says nothing about it.
     let sql = "INSERT INTO subscriptions (account, kind, sender, dialect, url, url_hint, enabled, cursor, created_at, \
                updated_at) VALUES ($1, $2, $3, $4, $5, $6, TRUE, $7, $8, $8) \
-               ON CONFLICT (account, kind, COALESCE(sender, 0)) DO UPDATE SET dialect = excluded.dialect, \
+               ON CONFLICT (account, kind, COALESCE(sender, 0), COALESCE(webhook, 0)) DO UPDATE SET dialect = excluded.dialect, \
                url = excluded.url, url_hint = excluded.url_hint, enabled = TRUE, \
                cursor = CASE WHEN subscriptions.enabled THEN subscriptions.cursor ELSE excluded.cursor END, \
                failing_since = NULL, failures = 0, due_at = NULL, held_since = NULL, held_reason = NULL, \
@@ -172,7 +176,7 @@ async fn start_of(
     kind: EventKind,
 ) -> Result<i64, DbErr> {
     if sender.is_some() {
-        let sql = "SELECT cursor FROM subscriptions WHERE account = $1 AND kind = $2 AND sender IS NULL AND enabled";
+        let sql = "SELECT cursor FROM subscriptions WHERE account = $1 AND kind = $2 AND sender IS NULL AND webhook IS NULL AND enabled";
         let rows = query(transaction, sql, vec![account.into(), kind.code().into()]).await?;
         if let Some(row) = rows.first() {
             return row.try_get("", "cursor");

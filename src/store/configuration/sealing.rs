@@ -93,7 +93,7 @@ pub(super) fn from_json<T: DeserializeOwned>(json: &[u8], what: &str) -> Result<
     serde_json::from_slice(json).map_err(|_| odd(&format!("{what} cannot be read by this version of wabridge")))
 }
 
-pub(super) fn open(vault: &Vault, place: &str, row: &QueryResult, column: &str) -> Result<Vec<u8>, DbErr> {
+pub(in crate::store) fn open(vault: &Vault, place: &str, row: &QueryResult, column: &str) -> Result<Vec<u8>, DbErr> {
     let sealed: Vec<u8> = row.try_get("", column)?;
     vault.open_sealed(place, &sealed).map_err(|error| odd(&error.to_string()))
 }

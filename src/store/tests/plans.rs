@@ -138,6 +138,7 @@ async fn tell(bench: &Bench) {
         account: ACCOUNT,
         kind: EventKind::Status,
         sender: None,
+        webhook: None,
         dialect: "clevertap".to_owned(),
         url: SecretString::from("https://example.com/"),
         hold: None,
@@ -151,6 +152,7 @@ async fn tell(bench: &Bench) {
         cursor: Place(1),
         attempts: vec![],
         callbacks: vec![],
+        settled: vec![],
         trouble: Trouble::default(),
         replay: None,
     };

@@ -11,6 +11,7 @@ mod database;
 mod messages;
 mod options;
 mod process;
+mod receiver;
 mod visitor;
 
 use std::{
@@ -40,6 +41,7 @@ pub(crate) use self::{
     messages::{Message, person},
     options::*,
     process::{LOG_FILE, Process},
+    receiver::{Receiver, Request},
     visitor::PASSWORD,
 };
 
@@ -221,7 +223,7 @@ impl TestApp {
         let text = toml.replace("{simulator}", self.stand.url());
         let file = apply::parse(&text, "test.toml", &Surroundings::new(&|_| None, true))
             .unwrap_or_else(|problems| panic!("the configuration is wrong: {problems:#?}"));
-        apply::apply(&self.store, &file).await.expect("the configuration fits");
+        apply::apply(&self.store, &Actor::of_command_line("test"), &file).await.expect("the configuration fits");
     }
 
     /// The URL of something on the bridge.

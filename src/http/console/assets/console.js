@@ -41,6 +41,11 @@ async function copyText(button) {
 document.addEventListener("click", (event) => {
   const copy = event.target.closest("[data-copy]");
   if (copy) copyText(copy);
+  // As it was left, with what was typed.
+  if (event.target.closest("[data-back]") && history.length > 1) {
+    event.preventDefault();
+    history.back();
+  }
   const theme = event.target.closest("[data-turn-theme]");
   if (theme) {
     turnTheme();

@@ -1,0 +1,193 @@
+//! An example of every event, with invented people: for `send a sample`, for the documentation, and for tests.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    event_name::{Direction, EventName},
+    ids::MessageId,
+    time::UnixMillis,
+    webhook_content::{Content, Item},
+    webhook_event::{
+        Campaign, Channel, Contact, Facts, FailureFacts, Message, NoticeFacts, PreferenceFacts, Quoted, Raw,
+        TemplateRef, WebhookEvent,
+    },
+};
+
+/// 2026-11-20 09:15:00 UTC.
+const SAMPLE_AT: UnixMillis = UnixMillis(1_795_166_100_000);
+const SAMPLE_PLACE: i64 = 4711;
+
+/// What this event looks like.
+pub fn sample(name: EventName) -> WebhookEvent {
+    let channel = Channel {
+        provider: "meta".to_owned(),
+        connection: "main".to_owned(),
+        number: Some("+918888001122".to_owned()),
+        provider_number_id: Some("106540352242922".to_owned()),
+        provider_account_id: Some("102290129340398".to_owned()),
+    };
+    let data = Facts { channel: Some(channel), ..facts(name) };
+    WebhookEvent {
+        id: format!("evt_sample_{}", name.as_str().replace('.', "_")),
+        name,
+        occurred_at: SAMPLE_AT,
+        recorded_at: UnixMillis(SAMPLE_AT.0 + 412),
+        sequence: SAMPLE_PLACE,
+        account: "shop".to_owned(),
+        data: Facts { raw: Some(Raw::new(raw(name, &data).to_string())), ..data },
+    }
+}
+
+fn facts(name: EventName) -> Facts {
+    let written = |content: Content| Facts {
+        contact: Some(person()),
+        message: Some(Message {
+            direction: name.direction(),
+            provider_id: Some("wamid.sample-in".to_owned()),
+            content: Some(content),
+            ..Message::default()
+        }),
+        ..Facts::default()
+    };
+    match name {
+        EventName::MessageReceived => written(Content::Text { text: "Where is my order?".to_owned() }),
+        EventName::MessageInteraction => {
+            let mut facts = written(Content::Button { payload: "track".to_owned(), text: "Track order".to_owned() });
+            if let Some(message) = &mut facts.message {
+                message.replies_to = Some(Quoted {
+                    id: Some(our_id()),
+                    platform_id: Some("1790000000_20261120_A_42".to_owned()),
+                    provider_id: Some("wamid.sample-out".to_owned()),
+                });
+            }
+            facts
+        }
+        EventName::MessageFlow => written(Content::FlowReply {
+            name: Some("flow".to_owned()),
+            body: Some("Sent".to_owned()),
+            response: json!({"size": "M", "city": "Pune"}),
+        }),
+        EventName::MessageCart => written(Content::Order {
+            catalog_id: Some("900100".to_owned()),
+            text: Some("Please wrap it".to_owned()),
+            items: vec![Item {
+                product: "SKU-1".to_owned(),
+                quantity: "2".to_owned(),
+                price: Some("10.50".to_owned()),
+                currency: Some("INR".to_owned()),
+            }],
+        }),
+        EventName::MessagePayment => written(Content::Other { kind: "payment".to_owned() }),
+        EventName::MessageAccepted => sent("accepted", None),
+        EventName::MessageOutbound | EventName::MessageSent => sent("sent", None),
+        EventName::MessageDelivered => sent("delivered", None),
+        EventName::MessageRead => sent("read", None),
+        EventName::MessageDeleted => sent("deleted", None),
+        EventName::MessageFailed => sent("failed", Some(failure())),
+        EventName::TemplateStatus => noticed(NoticeFacts {
+            kind: "template_status".to_owned(),
+            severity: "critical".to_owned(),
+            text: "the template order_update (en) is paused: people reported it".to_owned(),
+            template: Some(template()),
+            template_status: Some("paused".to_owned()),
+            number: None,
+        }),
+        EventName::ChannelStatus => noticed(NoticeFacts {
+            kind: "number_quality".to_owned(),
+            severity: "warning".to_owned(),
+            text: "the quality of the number fell to yellow".to_owned(),
+            template: None,
+            template_status: None,
+            number: Some("918888001122".to_owned()),
+        }),
+        EventName::ContactOptedIn | EventName::ContactOptedOut => Facts {
+            contact: Some(person()),
+            preference: Some(PreferenceFacts { scope: "marketing".to_owned(), source: "person".to_owned() }),
+            ..Facts::default()
+        },
+    }
+}
+
+/// Of a message that was accepted some minutes before.
+fn our_id() -> String {
+    MessageId::first_at(SAMPLE_AT.minus(Duration::from_secs(300))).to_string()
+}
+
+fn person() -> Contact {
+    Contact {
+        phone: Some("+919876500001".to_owned()),
+        user_id: Some("IN.1100000000000001".to_owned()),
+        name: Some("Asha".to_owned()),
+    }
+}
+
+fn template() -> TemplateRef {
+    TemplateRef { name: "order_update".to_owned(), language: "en".to_owned() }
+}
+
+fn failure() -> FailureFacts {
+    FailureFacts {
+        reason: "unreachable".to_owned(),
+        provider_code: Some(131_026),
+        text: "Message undeliverable".to_owned(),
+        platform_code: Some(906),
+    }
+}
+
+/// A message of a campaign, as far as it came.
+fn sent(status: &str, failure: Option<FailureFacts>) -> Facts {
+    Facts {
+        contact: Some(person()),
+        campaign: Some(Campaign {
+            id: "1790000000".to_owned(),
+            run: "20261120".to_owned(),
+            variant: Some("A".to_owned()),
+        }),
+        message: Some(Message {
+            direction: Some(Direction::Out),
+            id: Some(our_id()),
+            platform_id: Some("1790000000_20261120_A_42".to_owned()),
+            provider_id: Some("wamid.sample-out".to_owned()),
+            template: Some(template()),
+            category: Some("utility".to_owned()),
+            status: Some(status.to_owned()),
+            failure,
+            ..Message::default()
+        }),
+        custom: [("city".to_owned(), "Pune".to_owned())].into(),
+        ..Facts::default()
+    }
+}
+
+fn noticed(notice: NoticeFacts) -> Facts {
+    Facts { notice: Some(notice), ..Facts::default() }
+}
+
+/// Something like what the provider said.
+fn raw(name: EventName, data: &Facts) -> serde_json::Value {
+    let id = data.message.as_ref().and_then(|message| message.provider_id.clone());
+    let seconds = SAMPLE_AT.as_seconds().to_string();
+    match name {
+        EventName::MessageReceived => json!({
+            "from": "919876500001", "id": id, "timestamp": seconds, "type": "text", "text": {"body": "Where is my order?"},
+        }),
+        EventName::MessageSent | EventName::MessageDelivered | EventName::MessageRead => json!({
+            "id": id, "status": data.message.as_ref().and_then(|message| message.status.clone()),
+            "timestamp": seconds, "recipient_id": "919876500001",
+        }),
+        EventName::MessageInteraction
+        | EventName::MessageFlow
+        | EventName::MessageCart
+        | EventName::MessagePayment
+        | EventName::MessageAccepted
+        | EventName::MessageOutbound
+        | EventName::MessageFailed
+        | EventName::MessageDeleted
+        | EventName::TemplateStatus
+        | EventName::ChannelStatus
+        | EventName::ContactOptedIn
+        | EventName::ContactOptedOut => json!({"sample": name.as_str()}),
+    }
+}

@@ -1,0 +1,78 @@
+//! The catalogue of what webhooks tell, as OpenAPI has it: each event with its schema and an example.
+
+use serde_json::json;
+use utoipa::{
+    Modify,
+    openapi::{
+        AllOfBuilder, HttpMethod, ObjectBuilder, PathsBuilder, Ref, Required, ResponseBuilder,
+        content::ContentBuilder,
+        path::{OperationBuilder, ParameterBuilder, ParameterIn, PathItem},
+        request_body::RequestBodyBuilder,
+        schema::{Schema, Type},
+    },
+};
+
+use crate::{
+    domain::{
+        event_name::{Entity, EventName},
+        webhook_event::Level,
+        webhook_sample::sample,
+    },
+    profiles::native::{Payload, VERSION},
+};
+
+/// Adds the section `webhooks`: the native profile.
+pub(super) struct Webhooks;
+
+impl Modify for Webhooks {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let paths =
+            EventName::TOLD.iter().fold(PathsBuilder::new(), |paths, name| paths.path(name.as_str(), told(*name)));
+        document.webhooks = Some(paths.build());
+    }
+}
+
+fn told(name: EventName) -> PathItem {
+    let example = Payload { version: VERSION, event: sample(name).at(Level::Standard) };
+    let example = serde_json::to_value(&example).expect("an event can be written as JSON");
+    let content = ContentBuilder::new().schema(Some(schema(name))).example(Some(example)).build();
+    let body = RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build();
+    let taken = ResponseBuilder::new().description("Any 2xx: it was taken. Anything else is told again").build();
+    let operation = OperationBuilder::new()
+        .tag("webhooks")
+        .operation_id(Some(format!("webhook_{}", name.as_str().replace('.', "_"))))
+        .summary(Some(name.description()))
+        .request_body(Some(body))
+        .response("2XX", taken);
+    let header = |name: &str, description: &str, required: Required| {
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(required)
+            .description(Some(description))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+    };
+    let operation = operation
+        .parameter(header("webhook-id", "The `id` of the event, the same at each try", Required::True))
+        .parameter(header("webhook-timestamp", "When the request left, in Unix seconds", Required::True))
+        .parameter(header(
+            "webhook-signature",
+            "`v1,` and the HMAC-SHA256 of id, timestamp and body, joined by dots, in base64; one for each secret that is valid, \
+             parted by spaces. Absent without a signing secret",
+            Required::False,
+        ));
+    PathItem::new(HttpMethod::Post, operation)
+}
+
+/// The payload of all events, narrowed to what this one is about.
+fn schema(name: EventName) -> Schema {
+    let about = match name.entity() {
+        Entity::Message => "message",
+        Entity::Template | Entity::Channel => "notice",
+        Entity::Contact => "preference",
+    };
+    let named = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([json!(name.as_str())]));
+    let data = ObjectBuilder::new().schema_type(Type::Object).required(about).required("channel");
+    let narrowed = ObjectBuilder::new().schema_type(Type::Object).property("type", named).property("data", data);
+    AllOfBuilder::new().item(Ref::from_schema_name("WebhookPayload")).item(narrowed).build().into()
+}

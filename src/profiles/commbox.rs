@@ -1,0 +1,221 @@
+//! Like CommBox: an `Event` with the entity that it is about, in XML, in JSON (all scalars are strings), or in a SOAP envelope.
+//!
+//! Messages are told as CommBox tells them, as new children of a conversation. How it tells statuses of WhatsApp is not published:
+//! ours are an `Event` of its entity `WhatsApp`, with the message's id, its recipient and the status as attributes. CommBox signs
+//! nothing; it logs in, which the webhook's configuration does.
+
+use serde_json::{Value, json};
+
+use super::{
+    Format, Profile, RenderOptions, Rendered, Signature, Unspeakable,
+    words::{self, digits},
+    xml::Element,
+};
+use crate::domain::{
+    event_name::{Direction, EventName},
+    time::UnixMillis,
+    webhook_content::Content,
+    webhook_event::{Level, Message, WebhookEvent},
+};
+
+const VERSION: &str = "2.07";
+/// CommBox's number for the channel WhatsApp Cloud.
+const WHATSAPP_CLOUD: &str = "16";
+/// And for a conversation that is open.
+const OPEN: &str = "1";
+/// Who wrote: nobody of the customer's staff, or somebody. Here there is only one.
+const NO_MANAGER: &str = "0";
+const SOME_MANAGER: &str = "1";
+/// A line in a list of conversations is cut there.
+const SNIPPET_CHARS_MAX: usize = 100;
+
+pub struct CommBox;
+
+impl Profile for CommBox {
+    fn slug(&self) -> &'static str {
+        "commbox"
+    }
+
+    fn title(&self) -> &'static str {
+        "CommBox"
+    }
+
+    fn formats(&self) -> &'static [Format] {
+        &Format::ALL
+    }
+
+    fn versions(&self) -> &'static [&'static str] {
+        &[VERSION]
+    }
+
+    fn levels(&self) -> &'static [Level] {
+        &[Level::Standard, Level::Minimal, Level::Complete]
+    }
+
+    fn word(&self, name: EventName) -> Option<&'static str> {
+        match name {
+            EventName::MessageReceived
+            | EventName::MessageInteraction
+            | EventName::MessageFlow
+            | EventName::MessageCart
+            | EventName::MessagePayment
+            | EventName::MessageOutbound => Some("Object.OnNewChild"),
+            EventName::MessageSent
+            | EventName::MessageDelivered
+            | EventName::MessageRead
+            | EventName::MessageFailed => Some("WhatsApp.OnStatus"),
+            EventName::MessageAccepted
+            | EventName::MessageDeleted
+            | EventName::TemplateStatus
+            | EventName::ChannelStatus
+            | EventName::ContactOptedIn
+            | EventName::ContactOptedOut => None,
+        }
+    }
+
+    fn signature(&self) -> Signature {
+        Signature::None
+    }
+
+    fn own_headers(&self) -> &'static [&'static str] {
+        &["soapaction"]
+    }
+
+    fn render(&self, event: &WebhookEvent, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
+        words::knows(self, options)?;
+        let word = self.word(event.name).ok_or_else(|| words::none("CommBox", event.name))?;
+        let (entity, name) = word.split_once('.').ok_or_else(|| words::lacking(event.name))?;
+        let message = event.data.message.as_ref().ok_or_else(|| words::lacking(event.name))?;
+        let about = match entity {
+            "WhatsApp" => status(event, message),
+            _ => child(event, message, options.level)?,
+        };
+        let envelope = Element::new("Event").with("Subscription", entity).with("Name", name);
+        let envelope = envelope.with("Brand", event.account.as_str()).containing(about);
+        let (headers, content_type, body) = match options.format {
+            Format::Json => (vec![], "application/json".to_owned(), envelope.to_json()),
+            Format::Xml => (vec![], "application/xml; charset=utf-8".to_owned(), envelope.to_xml()?),
+            Format::Soap11 => (
+                vec![("soapaction", format!("\"{word}\""))],
+                "text/xml; charset=utf-8".to_owned(),
+                envelope.to_soap(options.format, options.soap_parameters)?,
+            ),
+            Format::Soap12 => (
+                vec![],
+                format!("application/soap+xml; charset=utf-8; action=\"{word}\""),
+                envelope.to_soap(options.format, options.soap_parameters)?,
+            ),
+        };
+        Ok(Rendered { headers, content_type, body })
+    }
+}
+
+/// A message as the newest of its conversation. Without complete data only ids are told.
+fn child(event: &WebhookEvent, message: &Message, level: Level) -> Result<Element, Unspeakable> {
+    let person = words::person_id(event).ok_or_else(|| words::lacking(event.name))?;
+    let inbound = message.direction == Some(Direction::In);
+    let manager = if inbound { NO_MANAGER } else { SOME_MANAGER };
+    let text = message.content.as_ref().and_then(Content::text).unwrap_or_default();
+    let child = Element::new("Child")
+        .with("Id", event.id.as_str())
+        .with("CreateDate", date(event.occurred_at))
+        .with("Type", kind(message))
+        .with_known("StreamProviderId", message.provider_id.as_deref());
+    let child = match level {
+        Level::Minimal => child.saying("ManagerId", manager),
+        Level::Standard | Level::Complete => child
+            .saying("Message", text.as_str())
+            .saying("Content", details(event, message, level).to_string())
+            .saying("ManagerId", manager)
+            .saying("Snippet", text.chars().take(SNIPPET_CHARS_MAX).collect::<String>())
+            .containing(user(event, &person)),
+    };
+    Ok(Element::new("Object")
+        .with_known("Id", words::conversation_id(event))
+        .with("StreamId", words::channel_id(event))
+        .with("SubStreamId", "0")
+        .with("Type", "4")
+        .with("StatusID", OPEN)
+        .with("CreateDate", event.occurred_at.to_string())
+        .with("StreamProviderId", person)
+        .with("StreamProviderType", WHATSAPP_CLOUD)
+        .containing(Element::new("Children").containing(child)))
+}
+
+/// CommBox's number for what was written.
+fn kind(message: &Message) -> &'static str {
+    let Some(content) = &message.content else {
+        return if message.template.is_some() { "16" } else { "0" };
+    };
+    match content {
+        Content::Text { .. }
+        | Content::Reaction { .. }
+        | Content::NumberChanged { .. }
+        | Content::Unsupported { .. }
+        | Content::Other { .. } => "0",
+        // A file has no number of its own: it is a link.
+        Content::Document(_) => "1",
+        Content::Image(_) | Content::Sticker(_) => "2",
+        Content::Video(_) => "3",
+        Content::Audio(_) => "6",
+        Content::Location { .. } => "7",
+        Content::Voice(_) => "8",
+        Content::FlowReply { .. } => "10",
+        Content::Button { .. } | Content::ListReply { .. } => "12",
+        Content::Order { .. } => "13",
+        Content::Contacts { .. } => "14",
+    }
+}
+
+/// All of it, in our words: CommBox keeps JSON of no fixed form there.
+fn details(event: &WebhookEvent, message: &Message, level: Level) -> Value {
+    let mut details =
+        json!({"content": message.content, "template": message.template, "replies_to": message.replies_to});
+    if let (Level::Complete, Some(raw)) = (level, &event.data.raw) {
+        details["raw"] = serde_json::from_str(raw.as_json()).unwrap_or_default();
+    }
+    if let Value::Object(parts) = &mut details {
+        parts.retain(|_, value| !value.is_null());
+    }
+    details
+}
+
+fn user(event: &WebhookEvent, person: &str) -> Element {
+    let contact = event.data.contact.clone().unwrap_or_default();
+    let phone = contact.phone.as_deref().map(digits);
+    let identity = Element::new("Identity")
+        .with("StreamProviderId", person)
+        .with("StreamProviderType", WHATSAPP_CLOUD)
+        .with_known("Name", contact.name.as_deref());
+    Element::new("User")
+        .with("Id", person)
+        .with_known("UniqueId", contact.user_id)
+        .with_known("FirstName", contact.name.as_deref())
+        .with_known("Phone1", phone)
+        .containing(identity)
+}
+
+/// How far a message came.
+fn status(event: &WebhookEvent, message: &Message) -> Element {
+    let failure = message.failure.as_ref();
+    let code = failure.and_then(|failure| failure.provider_code).map(|code| code.to_string());
+    Element::new("WhatsApp")
+        .with_known("Id", message.provider_id.as_ref().or(message.id.as_ref()).map(String::as_str))
+        .with_known("Status", message.status.as_deref())
+        .with_known("Recipient", words::person_id(event))
+        .with("StreamId", words::channel_id(event))
+        .with("StreamProviderType", WHATSAPP_CLOUD)
+        .with("CreateDate", event.occurred_at.to_string())
+        .with_known("ClientReference", message.platform_id.as_deref())
+        .with_known("ErrorCode", code)
+        .with_known("ErrorMessage", failure.map(|failure| failure.text.as_str()))
+}
+
+/// The day, as CommBox writes it of children.
+fn date(moment: UnixMillis) -> String {
+    let text = moment.to_string();
+    match text.get(..10).map(|day| day.split('-').collect::<Vec<_>>()).as_deref() {
+        Some([year, month, day]) => format!("{day}-{month}-{year}"),
+        Some(_) | None => text,
+    }
+}

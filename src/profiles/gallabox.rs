@@ -1,0 +1,226 @@
+//! Like Gallabox: the bare event as the body, its name in `x-event-name`, the body signed in `x-gallabox-signature`.
+//!
+//! Gallabox describes its events, and shows few of them. Received messages and statuses are as its receivers read them in
+//! production; carts, forms, payments and templates are modelled on these. It knows conversations and contacts by ids of
+//! its own, for which ids stand that are made of the two numbers: the same for the same people.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Format, Profile, RenderOptions, Rendered, Signature, Unspeakable, cloud_shape,
+    signing::{self, Signed},
+    words::{self, digits},
+};
+use crate::domain::{
+    event_name::{Direction, EventName},
+    webhook_content::{Content, Media},
+    webhook_event::{Message, WebhookEvent},
+};
+
+/// The words of 2026, which receivers written before do not know.
+const VERSION: &str = "2026-08";
+
+pub struct Gallabox;
+
+impl Profile for Gallabox {
+    fn slug(&self) -> &'static str {
+        "gallabox"
+    }
+
+    fn title(&self) -> &'static str {
+        "Gallabox"
+    }
+
+    fn formats(&self) -> &'static [Format] {
+        &[Format::Json]
+    }
+
+    fn versions(&self) -> &'static [&'static str] {
+        &[VERSION]
+    }
+
+    fn word(&self, name: EventName) -> Option<&'static str> {
+        Some(match name {
+            EventName::MessageReceived => "Message.Received",
+            EventName::MessageInteraction => "Message.WA.Interaction.Received",
+            EventName::MessageFlow => "Message.Flow.Received",
+            EventName::MessageCart => "Message.WA.Cart.Received",
+            EventName::MessagePayment => "Message.WA.Payment.Status.Received",
+            EventName::MessageOutbound => "Message.Send",
+            EventName::MessageSent | EventName::MessageDelivered | EventName::MessageRead => {
+                "Message.WA.Status.Received"
+            }
+            EventName::MessageFailed => "Message.WA.Status.Failed",
+            EventName::TemplateStatus => "Template.Status",
+            EventName::MessageAccepted
+            | EventName::MessageDeleted
+            | EventName::ChannelStatus
+            | EventName::ContactOptedIn
+            | EventName::ContactOptedOut => return None,
+        })
+    }
+
+    fn signature(&self) -> Signature {
+        Signature::Gallabox
+    }
+
+    fn own_headers(&self) -> &'static [&'static str] {
+        &["x-event-name", "x-gallabox-signature"]
+    }
+
+    fn render(&self, event: &WebhookEvent, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
+        words::knows(self, options)?;
+        let word = self.word(event.name).ok_or_else(|| words::none("Gallabox", event.name))?;
+        let word = if options.old_names { old_word(event.name)? } else { word };
+        let body = match (&event.data.message, &event.data.notice) {
+            (Some(message), _) => match event.name {
+                EventName::MessageSent
+                | EventName::MessageDelivered
+                | EventName::MessageRead
+                | EventName::MessageFailed => status(event, message),
+                EventName::MessageReceived
+                | EventName::MessageInteraction
+                | EventName::MessageFlow
+                | EventName::MessageCart
+                | EventName::MessagePayment
+                | EventName::MessageAccepted
+                | EventName::MessageOutbound
+                | EventName::MessageDeleted
+                | EventName::TemplateStatus
+                | EventName::ChannelStatus
+                | EventName::ContactOptedIn
+                | EventName::ContactOptedOut => spoken(event, message)?,
+            },
+            (None, Some(_)) => template(event),
+            (None, None) => return Err(words::lacking(event.name)),
+        };
+        let body = body.to_string();
+        let signed = Signed {
+            scheme: Signature::Gallabox,
+            id: &event.id,
+            now: options.now,
+            body: &body,
+            secrets: options.secrets,
+        };
+        let headers = [("x-event-name", word.to_owned())].into_iter().chain(signing::sign(&signed)?).collect();
+        Ok(Rendered { headers, content_type: "application/json".to_owned(), body })
+    }
+}
+
+/// The words before 2026. What had none then was told as the nearest, or not at all.
+fn old_word(name: EventName) -> Result<&'static str, Unspeakable> {
+    Ok(match name {
+        EventName::MessageReceived | EventName::MessageInteraction => "Message.received",
+        EventName::MessageFlow => "Message.flow.received",
+        EventName::MessageCart => "Message.WA.Cart.received",
+        EventName::MessagePayment => "Message.WA.Payment.status.received",
+        EventName::MessageSent | EventName::MessageDelivered | EventName::MessageRead => "Message.WA.status.received",
+        EventName::MessageFailed => "Message.WA.status.failed",
+        EventName::TemplateStatus => "Template.status",
+        EventName::MessageOutbound
+        | EventName::MessageAccepted
+        | EventName::MessageDeleted
+        | EventName::ChannelStatus
+        | EventName::ContactOptedIn
+        | EventName::ContactOptedOut => return Err(words::none("Gallabox before 2026", name)),
+    })
+}
+
+/// A message, from a person or to one.
+fn spoken(event: &WebhookEvent, message: &Message) -> Result<Value, Unspeakable> {
+    let inbound = message.direction == Some(Direction::In);
+    let contact = words::person_id(event).ok_or_else(|| words::lacking(event.name))?;
+    let number = words::our_digits(event);
+    let person = event.data.contact.clone().unwrap_or_default();
+    let phone = person.phone.as_deref().map(digits);
+    let (from, to) =
+        if inbound { (phone.clone(), Some(number.clone())) } else { (Some(number.clone()), phone.clone()) };
+    let mut whatsapp = Map::new();
+    let status = if inbound { Some("received") } else { message.status.as_deref() };
+    for (key, value) in [
+        ("id", message.provider_id.as_deref()),
+        ("from", from.as_deref()),
+        ("to", to.as_deref().filter(|_| !inbound)),
+        ("time", Some(event.occurred_at.as_seconds().to_string().as_str())),
+        ("status", status),
+    ] {
+        whatsapp.extend(value.map(|value| (key.to_owned(), Value::from(value))));
+    }
+    whatsapp.extend(content(message));
+    if let Some(quoted) = message.replies_to.as_ref().and_then(|quoted| quoted.provider_id.as_deref()) {
+        whatsapp.insert("context".to_owned(), json!({"id": quoted}));
+    }
+    Ok(json!({
+        "id": message.id.as_ref().unwrap_or(&event.id),
+        "conversationId": words::conversation_id(event),
+        "accountId": event.account,
+        "channelId": words::channel_id(event),
+        "channelType": "whatsapp",
+        "localMessageId": message.platform_id,
+        "contactId": contact,
+        "sender": if inbound { contact.clone() } else { event.account.clone() },
+        "senderType": if inbound { "contact" } else { "account" },
+        "createdAt": event.occurred_at.to_string(),
+        "contact": {
+            "id": contact,
+            "name": person.name.or_else(|| phone.clone()).unwrap_or_else(|| contact.clone()),
+            "phone": phone.into_iter().collect::<Vec<_>>(),
+        },
+        "whatsapp": whatsapp,
+    }))
+}
+
+/// The type, and under its name what it has. Files stand under `path`, as Gallabox has them, and under `link`.
+fn content(message: &Message) -> Map<String, Value> {
+    let Some(content) = &message.content else {
+        let template = message.template.as_ref();
+        let template =
+            template.map(|template| json!({"templateName": template.name, "languageCode": template.language}));
+        let kind = if template.is_some() { "template" } else { "unknown" };
+        let parts = [Some(("type".to_owned(), Value::from(kind))), template.map(|of| ("template".to_owned(), of))];
+        return parts.into_iter().flatten().collect();
+    };
+    let (kind, mut part) = cloud_shape::part(content);
+    if let (Some(media), Value::Object(part)) = (content.media(), &mut part) {
+        part.extend(file(media));
+    }
+    // The cloud has one type for both, and Gallabox two.
+    let kind = if matches!(content, Content::Voice(_)) { "voice" } else { kind };
+    [("type".to_owned(), Value::from(kind)), (kind.to_owned(), part)].into_iter().collect()
+}
+
+fn file(media: &Media) -> impl Iterator<Item = (String, Value)> {
+    let url = media.url.clone();
+    ["path", "link"].into_iter().filter_map(move |key| Some((key.to_owned(), Value::from(url.clone()?))))
+}
+
+/// How far a message of ours came.
+fn status(event: &WebhookEvent, message: &Message) -> Value {
+    let recipient = event.data.contact.as_ref().and_then(|contact| contact.phone.as_deref()).map(digits);
+    let mut told = json!({
+        "id": message.provider_id.as_ref().or(message.id.as_ref()),
+        "status": message.status,
+        "timestamp": event.occurred_at.as_seconds().to_string(),
+        "recipient_id": recipient,
+        "localMessageId": message.platform_id,
+        "message": {"recipient_id": recipient},
+    });
+    if let Some(failure) = &message.failure {
+        told["errors"] = json!([cloud_shape::error(failure)]);
+    }
+    told
+}
+
+fn template(event: &WebhookEvent) -> Value {
+    let notice = event.data.notice.as_ref();
+    let template = notice.and_then(|notice| notice.template.as_ref());
+    json!({
+        "accountId": event.account,
+        "channelId": words::channel_id(event),
+        "name": template.map(|template| template.name.as_str()),
+        "language": template.map(|template| template.language.as_str()),
+        "status": notice.and_then(|notice| notice.template_status.as_deref()),
+        "rejected_reason": notice.map(|notice| notice.text.as_str()),
+        "statusUpdatedAt": event.occurred_at.to_string(),
+    })
+}

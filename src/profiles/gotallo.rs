@@ -1,0 +1,161 @@
+//! Like GoTallo: the message itself is the body, whatever happened to it; there is no name of an event and no signature.
+//!
+//! Of one message the `id` stays and `status` and `modified_timestamp` change. What GoTallo knows and a bridge does not (agents,
+//! transcripts, portraits) is there and null, for receivers that look for it.
+
+use serde_json::{Value, json};
+
+use super::{
+    Format, Profile, RenderOptions, Rendered, Signature, Unspeakable,
+    words::{self, digits},
+};
+use crate::domain::{
+    event_name::{Direction, EventName},
+    ids::MessageId,
+    time::UnixMillis,
+    webhook_content::Content,
+    webhook_event::{Message, WebhookEvent},
+};
+
+const VERSION: &str = "1";
+/// The window in which a person can be answered is open, as far as we know: the person just wrote.
+const OPEN: &str = "OPEN";
+
+pub struct GoTallo;
+
+impl Profile for GoTallo {
+    fn slug(&self) -> &'static str {
+        "gotallo"
+    }
+
+    fn title(&self) -> &'static str {
+        "GoTallo"
+    }
+
+    fn formats(&self) -> &'static [Format] {
+        &[Format::Json]
+    }
+
+    fn versions(&self) -> &'static [&'static str] {
+        &[VERSION]
+    }
+
+    /// Its receivers know statuses and no events.
+    fn word(&self, name: EventName) -> Option<&'static str> {
+        Some(match name {
+            EventName::MessageReceived
+            | EventName::MessageInteraction
+            | EventName::MessageFlow
+            | EventName::MessageCart
+            | EventName::MessagePayment => "RECEIVED",
+            EventName::MessageAccepted => "PREPARED",
+            EventName::MessageOutbound | EventName::MessageSent => "SENT",
+            EventName::MessageDelivered => "DELIVERED",
+            EventName::MessageRead => "READ",
+            EventName::MessageFailed => "FAILED",
+            EventName::MessageDeleted => "DELETED",
+            EventName::TemplateStatus
+            | EventName::ChannelStatus
+            | EventName::ContactOptedIn
+            | EventName::ContactOptedOut => return None,
+        })
+    }
+
+    fn signature(&self) -> Signature {
+        Signature::None
+    }
+
+    fn own_headers(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn render(&self, event: &WebhookEvent, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
+        words::knows(self, options)?;
+        let status = self.word(event.name).ok_or_else(|| words::none("GoTallo", event.name))?;
+        let message = event.data.message.as_ref().ok_or_else(|| words::lacking(event.name))?;
+        let body = told(event, message, status).to_string();
+        Ok(Rendered { headers: vec![], content_type: "application/json".to_owned(), body })
+    }
+}
+
+fn told(event: &WebhookEvent, message: &Message, status: &str) -> Value {
+    let outbound = message.direction != Some(Direction::In);
+    let content = message.content.as_ref();
+    let media = content.and_then(Content::media);
+    let contact = event.data.contact.clone().unwrap_or_default();
+    let phone = contact.phone.as_deref().map(digits);
+    let person = words::person_id(event);
+    json!({
+        "id": message.id.as_ref().or(message.provider_id.as_ref()).unwrap_or(&event.id),
+        "ext_identifier": message.provider_id,
+        "conversation_id": words::conversation_id(event),
+        "tenant_id": event.account,
+        "agent_id": null,
+        "agent": null,
+        "timestamp": began(event, message).to_string(),
+        "modified_timestamp": event.occurred_at.to_string(),
+        "type": kind(message),
+        "status": status,
+        "outbound": outbound,
+        "text": content.and_then(Content::text),
+        "file": media.and_then(|media| media.url.as_deref()).map(|url| json!({"secure_url": url})),
+        "file_type": media.and(content).map(Content::kind),
+        "mime_type": media.and_then(|media| media.mime_type.as_deref()),
+        "media_title": media.and_then(|media| media.filename.as_deref()),
+        "auxiliary_data": {"content": content, "failure": message.failure},
+        "custom_data": event.data.custom,
+        "metadata": {"event_id": event.id, "sequence": event.sequence, "platform_message_id": message.platform_id},
+        "transcribe_enabled": false,
+        "transcribe_in_progress": false,
+        "count_as_inbound": !outbound,
+        "quote": quote(message),
+        "template": message.template.as_ref().map(|of| json!({"name": of.name, "language": of.language})),
+        "platform": "whatsapp",
+        "platform_id": words::our_digits(event),
+        "conversation_state": (!outbound).then_some(OPEN),
+        "tenant": {"id": event.account, "name": event.account, "org_id": null},
+        "chat_user": {
+            "id": person,
+            "username": contact.user_id,
+            "first_name": contact.name,
+            "last_name": null,
+            "phone_number": phone,
+            "gender": null,
+            "profile_picture": null,
+        },
+    })
+}
+
+/// When the message came to be, which its id tells.
+fn began(event: &WebhookEvent, message: &Message) -> UnixMillis {
+    let id = message.id.as_ref().and_then(|id| id.parse::<MessageId>().ok());
+    id.map_or(event.occurred_at, MessageId::made_at)
+}
+
+fn quote(message: &Message) -> Option<Value> {
+    let quoted = message.replies_to.as_ref()?;
+    Some(json!({"id": quoted.id.as_ref().or(quoted.provider_id.as_ref()), "ext_identifier": quoted.provider_id}))
+}
+
+fn kind(message: &Message) -> &'static str {
+    let Some(content) = &message.content else {
+        return if message.template.is_some() { "HSM" } else { "TEXT" };
+    };
+    match content {
+        Content::Text { .. } => "TEXT",
+        Content::Button { .. } => "BUTTON",
+        Content::ListReply { .. } | Content::FlowReply { .. } | Content::Order { .. } => "WA_INTERACTIVE",
+        Content::Location { .. } => "LOCATION",
+        Content::Image(_) => "IMAGE",
+        Content::Video(_) => "VIDEO",
+        Content::Audio(_) => "AUDIO",
+        Content::Voice(_) => "VOICE",
+        Content::Document(_) => "FILE",
+        Content::Sticker(_) => "STICKER",
+        Content::Contacts { .. } => "CONTACT",
+        Content::Reaction { .. }
+        | Content::NumberChanged { .. }
+        | Content::Unsupported { .. }
+        | Content::Other { .. } => "EVENT",
+    }
+}

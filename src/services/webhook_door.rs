@@ -1,0 +1,95 @@
+//! The door to the receivers of webhooks: a rendered event becomes a request with the webhook's method, headers and credentials.
+//!
+//! All of it goes through [`Exchange`], so no redirect is followed and no private network is reached that way, the token URL
+//! included.
+
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
+
+use secrecy::SecretString;
+
+use super::webhook_tokens::WebhookTokens;
+use crate::{
+    clock,
+    domain::{
+        attempt::{Attempt, AttemptOutcome},
+        webhook::{Authentication, Webhook, WebhookMethod},
+    },
+    net::{
+        exchange::{Answer, Exchange, Exchanged, Method, OutgoingRequest},
+        redact,
+    },
+    profiles,
+};
+
+pub struct WebhookDoor {
+    exchange: Exchange,
+    tokens: WebhookTokens,
+}
+
+/// So much of an answer is kept with the attempt.
+const NOTE_CHARS_MAX: usize = 200;
+
+impl WebhookDoor {
+    pub fn new(exchange: Exchange) -> Self {
+        Self { exchange, tokens: WebhookTokens::default() }
+    }
+
+    /// One request, with a fresh token after a 401 where tokens are fetched. Also for samples.
+    pub async fn send(&self, webhook: &Webhook, request: &profiles::Rendered) -> (Attempt, Option<Duration>) {
+        let exchanged = self.exchange_once(webhook, request).await;
+        match (&exchanged.result, &webhook.settings.authentication) {
+            (Ok(Answer { status: 401, .. }), Authentication::OAuth2 { .. }) if self.tokens.forget(webhook) => {
+                judge(webhook, self.exchange_once(webhook, request).await)
+            }
+            _ => judge(webhook, exchanged),
+        }
+    }
+
+    async fn exchange_once(&self, webhook: &Webhook, request: &profiles::Rendered) -> Exchanged {
+        let settings = &webhook.settings;
+        let started = (clock::now(), Instant::now());
+        let timeout = Duration::from_secs(u64::from(settings.timeout_seconds));
+        let authorization = match self.tokens.authorization(&self.exchange, webhook, timeout).await {
+            Ok(authorization) => authorization,
+            Err(no_answer) => {
+                return Exchanged { started_at: started.0, took: started.1.elapsed(), result: Err(no_answer) };
+            }
+        };
+        let mut headers: Vec<(Cow<'_, str>, SecretString)> = Vec::new();
+        headers.push(("content-type".into(), request.content_type.clone().into()));
+        headers.extend(settings.headers.iter().map(|(name, value)| (name.as_str().into(), value.expose().into())));
+        headers.extend(request.headers.iter().map(|(name, value)| ((*name).into(), value.clone().into())));
+        headers.extend(authorization.map(|value| ("authorization".into(), value)));
+        self.exchange
+            .send(OutgoingRequest {
+                method: match settings.method {
+                    WebhookMethod::Post => Method::Post,
+                    WebhookMethod::Put => Method::Put,
+                    WebhookMethod::Patch => Method::Patch,
+                },
+                url: settings.url.expose(),
+                headers,
+                body: Some(request.body.clone()),
+                timeout,
+            })
+            .await
+    }
+}
+
+fn judge(webhook: &Webhook, exchanged: Exchanged) -> (Attempt, Option<Duration>) {
+    let Exchanged { started_at, took, result } = exchanged;
+    let attempt = |outcome, http_status, note| Attempt { started_at, took, outcome, http_status, note };
+    match result {
+        Ok(Answer { status, .. }) if webhook.settings.success.is(status) => {
+            (attempt(AttemptOutcome::Succeeded, Some(status), String::new()), None)
+        }
+        Ok(Answer { status, retry_after, body, .. }) => {
+            let said: String = redact::text(&String::from_utf8_lossy(&body)).chars().take(NOTE_CHARS_MAX).collect();
+            (attempt(AttemptOutcome::Refused, Some(status), format!("HTTP {status}: {said}")), retry_after)
+        }
+        Err(error) => (attempt(AttemptOutcome::NoAnswer, None, redact::text(&error.to_string())), None),
+    }
+}

@@ -1,0 +1,383 @@
+//! Webhooks for the people who look after them: made, changed, stopped, tried. The same for the API, the console and the apply
+//! file.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    directory::Directory,
+    operators::{FieldProblem, Refusal, require},
+    webhook_door::WebhookDoor,
+    webhook_relay::{Written, render},
+};
+use crate::{
+    clock,
+    domain::{
+        attempt::Attempt,
+        event_name::EventName,
+        ids::{SubscriptionKey, WebhookKey},
+        operator::{Actor, Permission},
+        webhook::{OldSigningSecret, SecretText, Webhook},
+        webhook_sample::sample,
+        webhook_settings::WebhookSettings,
+    },
+    profiles::{self, Signature, signing},
+    store::{
+        Store,
+        audit::AuditEntry,
+        callbacks::CursorState,
+        configuration::{Configuration, ConfigurationRecords},
+        webhooks::WebhookRecord,
+    },
+};
+
+/// More would be a mistake: each has a cursor for every account and kind of event.
+pub const WEBHOOKS_MAX: usize = 100;
+const NAME_CHARS_MAX: usize = 64;
+/// A replaced signing secret is good for so long, unless somebody says otherwise …
+pub const OLD_SECRET_LIVES: Duration = Duration::from_secs(24 * 60 * 60);
+/// … and for no longer than this.
+pub const OLD_SECRET_LIVES_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Secrets that were replaced and still sign.
+const OLD_SECRETS_MAX: usize = 1;
+
+pub struct Webhooks {
+    store: Store,
+    directory: Arc<Directory>,
+    door: WebhookDoor,
+    http_allowed: bool,
+}
+
+/// What shall become of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    On,
+    /// What happens meanwhile is not told.
+    Off,
+    /// What happens meanwhile is told later.
+    Paused,
+    Resumed,
+}
+
+/// A webhook and where it stands.
+#[derive(Clone, Debug)]
+pub struct WebhookStanding {
+    pub webhook: Arc<Webhook>,
+    /// For each account and kind of event; none while it is off.
+    pub cursors: Vec<WebhookCursor>,
+}
+
+#[derive(Clone, Debug)]
+pub struct WebhookCursor {
+    /// By which the callbacks pages and `/api/v1/callbacks` know it.
+    pub subscription: SubscriptionKey,
+    pub account: String,
+    pub kind: &'static str,
+    pub state: CursorState,
+}
+
+/// A sample that was sent, and what came of it.
+#[derive(Debug)]
+pub struct SentSample {
+    pub body: String,
+    pub content_type: String,
+    pub attempt: Attempt,
+}
+
+impl Webhooks {
+    pub fn new(store: Store, directory: Arc<Directory>, door: WebhookDoor, http_allowed: bool) -> Self {
+        Self { store, directory, door, http_allowed }
+    }
+
+    /// All of them, by name.
+    pub async fn list(&self, actor: &Actor) -> Result<Vec<WebhookStanding>, Refusal> {
+        require(actor, Permission::ReadMessages)?;
+        let configuration = self.store.load_configuration().await?;
+        let states = self.store.cursor_states().await?;
+        Ok(configuration.webhooks.iter().map(|webhook| standing(&configuration, &states, webhook)).collect())
+    }
+
+    pub async fn one(&self, actor: &Actor, name: &str) -> Result<WebhookStanding, Refusal> {
+        let found = self.list(actor).await?.into_iter().find(|standing| standing.webhook.name == name);
+        found.ok_or_else(|| unknown(name))
+    }
+
+    /// Makes one. Gives back its signing secret when it was made here: it is shown this once.
+    pub async fn create(
+        &self,
+        actor: &Actor,
+        name: &str,
+        (enabled, paused): (bool, bool),
+        settings: WebhookSettings,
+    ) -> Result<Option<SecretText>, Refusal> {
+        require(actor, Permission::ManageConfiguration)?;
+        check_name(name).map_err(|text| Refusal::Invalid { field: "name", text })?;
+        let mut settings = settings;
+        let made = settings.signing_secret.is_none().then(|| new_secret(&settings)).flatten();
+        settings.signing_secret = settings.signing_secret.or_else(|| made.clone());
+        let settings = checked(settings, self.http_allowed).map_err(Refusal::Problems)?;
+        let record = WebhookRecord { name: name.to_owned(), enabled, paused, settings, old_signing_secrets: vec![] };
+        self.write(|stored| {
+            check_filter(stored, &record.settings)?;
+            if stored.webhook(name).is_some() {
+                return Err(Refusal::Conflict(format!(
+                    "there is a webhook {name} already: change it, or take another name"
+                )));
+            }
+            if stored.webhooks.len() >= WEBHOOKS_MAX {
+                return Err(Refusal::Conflict(format!("there are {WEBHOOKS_MAX} webhooks already: delete one")));
+            }
+            let entry = audited(stored, actor, &record);
+            Ok((record, entry))
+        })
+        .await?;
+        Ok(made)
+    }
+
+    /// Replaces what is said of one; secrets that stand as `…`, and a URL that was left out, stay.
+    pub async fn change(&self, actor: &Actor, name: &str, settings: WebhookSettings) -> Result<(), Refusal> {
+        require(actor, Permission::ManageConfiguration)?;
+        self.write(|stored| {
+            let before = known(stored, name)?;
+            let settings = settings.keeping(&before.settings);
+            let settings = checked(settings, self.http_allowed).map_err(Refusal::Problems)?;
+            check_filter(stored, &settings)?;
+            let record = WebhookRecord { settings, ..record_of(before) };
+            let entry = audited(stored, actor, &record);
+            Ok((record, entry))
+        })
+        .await
+    }
+
+    pub async fn switch(&self, actor: &Actor, name: &str, switch: Switch) -> Result<(), Refusal> {
+        require(actor, Permission::ManageConfiguration)?;
+        self.write(|stored| {
+            let before = known(stored, name)?;
+            let mut record = record_of(before);
+            let action = match switch {
+                Switch::On => {
+                    record.enabled = true;
+                    "switch on webhook"
+                }
+                Switch::Off => {
+                    record.enabled = false;
+                    "switch off webhook"
+                }
+                Switch::Paused => {
+                    record.paused = true;
+                    "pause webhook"
+                }
+                Switch::Resumed => {
+                    record.paused = false;
+                    "resume webhook"
+                }
+            };
+            let told = |enabled: bool, paused: bool| json!({"enabled": enabled, "paused": paused});
+            let entry = AuditEntry::new(actor, action, subject(name))
+                .before(told(before.enabled, before.paused))
+                .after(told(record.enabled, record.paused));
+            Ok((record, entry))
+        })
+        .await
+    }
+
+    /// A new signing secret, which signs beside the old one for so long. It is shown this once.
+    pub async fn rotate_secret(&self, actor: &Actor, name: &str, old_lives: Duration) -> Result<SecretText, Refusal> {
+        require(actor, Permission::ManageConfiguration)?;
+        if old_lives > OLD_SECRET_LIVES_MAX {
+            let most = OLD_SECRET_LIVES_MAX.as_secs() / 3600;
+            let text = format!("the old secret signs for at most {most} hours more: say less");
+            return Err(Refusal::Invalid { field: "hours", text });
+        }
+        let now = clock::now();
+        let mut made = None;
+        self.write(|stored| {
+            let before = known(stored, name)?;
+            let mut record = record_of(before);
+            let Some(secret) = new_secret(&record.settings) else {
+                let text = format!("the profile {} signs nothing", record.settings.profile);
+                return Err(Refusal::Conflict(text));
+            };
+            let old = record.settings.signing_secret.replace(secret.clone());
+            record.old_signing_secrets = old
+                .map(|secret| OldSigningSecret { secret, until: now.plus(old_lives) })
+                .into_iter()
+                .filter(|old| old.until > now)
+                .take(OLD_SECRETS_MAX)
+                .collect();
+            let entry = AuditEntry::new(actor, "rotate signing secret", subject(name))
+                .after(json!({"old_signs_until": now.plus(old_lives).to_string()}));
+            made = Some(secret);
+            Ok((record, entry))
+        })
+        .await?;
+        made.ok_or_else(|| unknown(name))
+    }
+
+    pub async fn delete(&self, actor: &Actor, name: &str) -> Result<(), Refusal> {
+        let standing = self.one(actor, name).await?;
+        require(actor, Permission::ManageConfiguration)?;
+        let entry = AuditEntry::new(actor, "delete webhook", subject(name)).before(told(&record_of(&standing.webhook)));
+        if !self.store.delete_webhook(name, &entry).await? {
+            return Err(unknown(name));
+        }
+        Ok(self.directory.reload_configuration().await?)
+    }
+
+    /// Sends the example of an event, as any event would be sent; nothing of it is kept but the line in the audit log.
+    pub async fn send_sample(&self, actor: &Actor, name: &str, event: EventName) -> Result<SentSample, Refusal> {
+        require(actor, Permission::ManageConfiguration)?;
+        let webhook = self.one(actor, name).await?.webhook;
+        let request = match render(&webhook, &sample(event), clock::now()) {
+            Written::Request(request) => request,
+            Written::Unwanted => return Err(Refusal::Conflict(format!("{name} does not want {event}"))),
+            Written::Unspeakable(why) => return Err(Refusal::Conflict(why)),
+        };
+        let entry = AuditEntry::new(actor, "send sample", subject(name)).after(json!({"event": event.as_str()}));
+        self.store.note_in_audit(&entry).await?;
+        let (attempt, _) = self.door.send(&webhook, &request).await;
+        Ok(SentSample { body: request.body, content_type: request.content_type, attempt })
+    }
+
+    async fn write(
+        &self,
+        decide: impl FnOnce(&Configuration) -> Result<(WebhookRecord, AuditEntry), Refusal>,
+    ) -> Result<(), Refusal> {
+        let decide = |stored: &Configuration| {
+            let (record, entry) = decide(stored)?;
+            let records =
+                ConfigurationRecords { webhooks: vec![record], audit: vec![entry], ..ConfigurationRecords::default() };
+            Ok::<_, Refusal>((records, ()))
+        };
+        self.store.change_configuration(decide).await??;
+        // Who pauses it, or takes a secret back, wants that to hold when they are told so.
+        Ok(self.directory.reload_configuration().await?)
+    }
+}
+
+fn standing(
+    configuration: &Configuration,
+    states: &BTreeMap<SubscriptionKey, CursorState>,
+    webhook: &Arc<Webhook>,
+) -> WebhookStanding {
+    let is_its = |key: Option<WebhookKey>| key == Some(webhook.key);
+    let own = configuration
+        .webhook_subscriptions
+        .iter()
+        .filter(|subscription| is_its(subscription.webhook.as_ref().map(|webhook| webhook.key)));
+    let cursors = own.filter_map(|subscription| {
+        let account = configuration.accounts.iter().find(|account| account.key == subscription.account)?;
+        Some(WebhookCursor {
+            subscription: subscription.key,
+            account: account.id.clone(),
+            kind: subscription.kind.as_str(),
+            state: states.get(&subscription.key)?.clone(),
+        })
+    });
+    WebhookStanding { webhook: webhook.clone(), cursors: cursors.collect() }
+}
+
+fn known<'a>(stored: &'a Configuration, name: &str) -> Result<&'a Webhook, Refusal> {
+    stored.webhook(name).map(AsRef::as_ref).ok_or_else(|| unknown(name))
+}
+
+fn unknown(name: &str) -> Refusal {
+    Refusal::NotFound(format!("there is no webhook {name}"))
+}
+
+fn subject(name: &str) -> String {
+    format!("webhook {name}")
+}
+
+/// The same webhook, to be changed.
+pub(super) fn record_of(webhook: &Webhook) -> WebhookRecord {
+    WebhookRecord {
+        name: webhook.name.clone(),
+        enabled: webhook.enabled,
+        paused: webhook.paused,
+        settings: webhook.settings.clone(),
+        old_signing_secrets: webhook.old_signing_secrets.clone(),
+    }
+}
+
+/// The line of the audit log for one that is new, or differs from what it was.
+pub(super) fn audited(stored: &Configuration, actor: &Actor, record: &WebhookRecord) -> AuditEntry {
+    let subject = subject(&record.name);
+    match stored.webhook(&record.name) {
+        Some(before) => AuditEntry::new(actor, "change webhook", subject).before(told(&record_of(before))),
+        None => AuditEntry::new(actor, "add webhook", subject),
+    }
+    .after(told(record))
+}
+
+/// As the audit log has it.
+fn told(record: &WebhookRecord) -> Value {
+    let settings = serde_json::to_value(record.settings.clone().masked()).unwrap_or_default();
+    json!({"enabled": record.enabled, "paused": record.paused, "settings": settings})
+}
+
+/// What is wrong with a name, if anything.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    let right = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    if (1..=NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(right) {
+        return Ok(());
+    }
+    Err(format!("must be 1 to {NAME_CHARS_MAX} of a to z, 0 to 9, - and _"))
+}
+
+/// A name in a filter that nothing has would let nothing through, silently.
+fn check_filter(stored: &Configuration, settings: &WebhookSettings) -> Result<(), Refusal> {
+    match settings.filter.accounts.iter().find(|id| stored.account(id).is_none()) {
+        Some(id) => Err(Refusal::Invalid { field: "filter", text: format!("accounts: there is no account {id}") }),
+        None => Ok(()),
+    }
+}
+
+/// Settings that can work, with the version pinned; or all that is wrong with them.
+pub(super) fn checked(mut settings: WebhookSettings, http_allowed: bool) -> Result<WebhookSettings, Vec<FieldProblem>> {
+    let mut problems = Vec::new();
+    let mut note = |field: &str, text: String| problems.push(FieldProblem::new(field, text));
+    let profile = profiles::find(&settings.profile);
+    for (field, text) in settings.check(http_allowed, profile.map_or(&[][..], |profile| profile.own_headers())) {
+        note(field, text);
+    }
+    match profile {
+        None => {
+            let known = profiles::ALL.iter().map(|profile| profile.slug()).collect::<Vec<_>>().join(", ");
+            note("profile", format!("is not one of {known}"));
+        }
+        Some(profile) => {
+            let formats = profile.formats().iter().map(|format| format.as_str()).collect::<Vec<_>>();
+            if !formats.contains(&settings.format.as_str()) {
+                note("format", format!("must be {} for the profile {}", formats.join(" or "), profile.slug()));
+            }
+            if !profile.levels().contains(&settings.payload) {
+                let levels = profile.levels().iter().map(|level| level.as_str()).collect::<Vec<_>>();
+                note("payload", format!("must be {} for the profile {}", levels.join(" or "), profile.slug()));
+            }
+            if settings.version.is_empty() {
+                settings.version = profile.versions().first().copied().unwrap_or_default().to_owned();
+            } else if !profile.versions().contains(&settings.version.as_str()) {
+                note("version", format!("must be one of {}", profile.versions().join(", ")));
+            }
+            let secret = settings.signing_secret.as_ref().map(|secret| secret.expose().into());
+            if let Some(Err(text)) = secret.map(|secret| profile.check_secret(&secret)) {
+                note("signing_secret", format!("cannot be used: {text}"));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
+/// Whether the profile signs what it sends.
+pub(super) fn signs(settings: &WebhookSettings) -> bool {
+    profiles::find(&settings.profile).is_some_and(|profile| profile.signature() != Signature::None)
+}
+
+fn new_secret(settings: &WebhookSettings) -> Option<SecretText> {
+    use secrecy::ExposeSecret as _;
+
+    let scheme = profiles::find(&settings.profile)?.signature();
+    (scheme != Signature::None).then(|| SecretText::new(signing::secret_of(scheme, &rand::random()).expose_secret()))
+}

@@ -1,0 +1,209 @@
+//! Webhooks: their rows, and the rows of `subscriptions` that follow from them.
+//!
+//! For each account that a webhook covers, and each kind of event that it wants, there is one row with a cursor. Whatever changes
+//! webhooks or accounts lets [`align`] make these rows what they should be, in the same transaction: so a new account is covered
+//! from its first event on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    DatabaseTransaction, Doing, Store, StoreError,
+    audit::{self, AuditEntry},
+    configuration::open,
+    execute,
+    holds::{CONFIGURATION, bump},
+    query,
+    vault::Vault,
+};
+use crate::domain::{
+    account::Hold,
+    ids::WebhookKey,
+    time::UnixMillis,
+    webhook::{OldSigningSecret, Webhook},
+    webhook_settings::WebhookSettings,
+};
+
+/// A webhook that shall be stored. What exists under the same name is overwritten; its cursors stay where they are.
+#[derive(Clone, Debug)]
+pub struct WebhookRecord {
+    pub name: String,
+    pub enabled: bool,
+    pub paused: bool,
+    pub settings: WebhookSettings,
+    pub old_signing_secrets: Vec<OldSigningSecret>,
+}
+
+/// As it is sealed: all of it, because a filter may name people, too.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    settings: WebhookSettings,
+    #[serde(default)]
+    old_signing_secrets: Vec<OldSigningSecret>,
+}
+
+/// Its settings are bound to this.
+pub(super) fn place_of_webhook(name: &str) -> String {
+    format!("webhooks/{name}")
+}
+
+/// All webhooks, by name. Without a vault those that there are, with empty settings.
+pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault>) -> Result<Vec<Arc<Webhook>>, DbErr> {
+    let sql = "SELECT key, name, enabled, paused, settings, switched_off_at, switched_off, updated_at FROM webhooks \
+               ORDER BY name";
+    query(connection, sql, vec![]).await?.iter().map(|row| read(row, vault).map(Arc::new)).collect()
+}
+
+fn read(row: &QueryResult, vault: Option<&Vault>) -> Result<Webhook, DbErr> {
+    let name: String = row.try_get("", "name")?;
+    let sealed = match vault {
+        Some(vault) => {
+            let json = open(vault, &place_of_webhook(&name), row, "settings")?;
+            // Where it broke would quote a part of it, which may be a secret.
+            let odd = |_| DbErr::Custom(format!("webhook {name} cannot be read by this version of wabridge"));
+            serde_json::from_slice(&json).map_err(odd)?
+        }
+        None => Sealed { settings: WebhookSettings::default(), old_signing_secrets: vec![] },
+    };
+    let since: Option<i64> = row.try_get("", "switched_off_at")?;
+    let reason: Option<String> = row.try_get("", "switched_off")?;
+    Ok(Webhook {
+        key: WebhookKey(row.try_get("", "key")?),
+        enabled: row.try_get("", "enabled")?,
+        paused: row.try_get("", "paused")?,
+        settings: sealed.settings,
+        old_signing_secrets: sealed.old_signing_secrets,
+        switched_off: since.zip(reason).map(|(since, reason)| Hold { since: UnixMillis(since), reason }),
+        updated_at: UnixMillis(row.try_get("", "updated_at")?),
+        name,
+    })
+}
+
+/// Whoever saves one has decided that it may be on: what the bridge had switched off counts no more.
+pub(super) async fn save(
+    transaction: &DatabaseTransaction,
+    vault: &Vault,
+    record: &WebhookRecord,
+    now: UnixMillis,
+) -> Result<(), DbErr> {
+    let sealed = Sealed { settings: record.settings.clone(), old_signing_secrets: record.old_signing_secrets.clone() };
+    let json = serde_json::to_string(&sealed).expect("plain data with text keys is always JSON");
+    let values: Vec<Value> = vec![
+        record.name.as_str().into(),
+        record.enabled.into(),
+        record.paused.into(),
+        vault.seal(&place_of_webhook(&record.name), json.as_bytes()).into(),
+        now.0.into(),
+    ];
+    // No key is used twice: cursors of one that was deleted still have their history. An update is always later than the last,
+    // because running owners compare it.
+    let sql = "INSERT INTO webhooks (key, name, enabled, paused, settings, created_at, updated_at) VALUES \
+               (1 + COALESCE((SELECT MAX(key) FROM (SELECT key FROM webhooks UNION ALL SELECT webhook AS key FROM subscriptions) \
+               AS used), 0), $1, $2, $3, $4, $5, $5) \
+               ON CONFLICT (name) DO UPDATE SET enabled = excluded.enabled, paused = excluded.paused, \
+               settings = excluded.settings, switched_off_at = NULL, switched_off = NULL, \
+               updated_at = CASE WHEN webhooks.updated_at < excluded.updated_at THEN excluded.updated_at \
+               ELSE webhooks.updated_at + 1 END";
+    execute(transaction, sql, values).await?;
+    // What the old URL answered says nothing about the new one.
+    let sql = "UPDATE subscriptions SET failing_since = NULL, failures = 0, due_at = NULL, held_since = NULL, \
+               held_reason = NULL WHERE webhook = (SELECT key FROM webhooks WHERE name = $1)";
+    execute(transaction, sql, vec![record.name.as_str().into()]).await.map(drop)
+}
+
+/// Makes the rows with the cursors what webhooks and accounts want them to be. A new one begins at the end of its log.
+pub(super) async fn align(transaction: &DatabaseTransaction, vault: &Vault, now: UnixMillis) -> Result<(), DbErr> {
+    let sql = "SELECT key, account, kind, webhook, dialect FROM subscriptions WHERE webhook IS NOT NULL AND enabled";
+    let mut surplus: BTreeMap<(i32, i32, i16, String), i32> = BTreeMap::new();
+    for row in &query(transaction, sql, vec![]).await? {
+        let which = (
+            row.try_get("", "webhook")?,
+            row.try_get("", "account")?,
+            row.try_get("", "kind")?,
+            row.try_get("", "dialect")?,
+        );
+        surplus.insert(which, row.try_get("", "key")?);
+    }
+    let webhooks = load(transaction, Some(vault)).await?;
+    if webhooks.is_empty() && surplus.is_empty() {
+        return Ok(());
+    }
+    let accounts = query(transaction, "SELECT key, id FROM accounts WHERE enabled", vec![]).await?;
+    let mut missing = BTreeSet::new();
+    for webhook in webhooks.iter().filter(|webhook| webhook.enabled) {
+        for account in &accounts {
+            let (key, id): (i32, String) = (account.try_get("", "key")?, account.try_get("", "id")?);
+            if !webhook.settings.covers(&id) {
+                continue;
+            }
+            for kind in webhook.settings.kinds() {
+                let which = (webhook.key.0, key, kind.code(), webhook.settings.profile.clone());
+                if surplus.remove(&which).is_none() {
+                    missing.insert(which);
+                }
+            }
+        }
+    }
+    for key in surplus.values() {
+        execute(transaction, "UPDATE subscriptions SET enabled = FALSE WHERE key = $1", vec![(*key).into()]).await?;
+    }
+    for (webhook, account, kind, dialect) in missing {
+        add(transaction, (webhook, account, kind, dialect), now).await?;
+    }
+    Ok(())
+}
+
+async fn add(
+    transaction: &DatabaseTransaction,
+    (webhook, account, kind, dialect): (i32, i32, i16, String),
+    now: UnixMillis,
+) -> Result<(), DbErr> {
+    let nothing: Vec<u8> = vec![];
+    let values: Vec<Value> =
+        vec![account.into(), kind.into(), webhook.into(), dialect.into(), nothing.into(), now.0.into()];
+    // One whose profile changes goes on where it stands: it was switched off a moment ago, by this very change.
+    let sql = "INSERT INTO subscriptions (account, kind, sender, webhook, dialect, url, url_hint, enabled, cursor, created_at, \
+               updated_at) VALUES ($1, $2, NULL, $3, $4, $5, '', TRUE, \
+               COALESCE((SELECT last_place FROM logs WHERE account = $1), 0), $6, $6) \
+               ON CONFLICT (account, kind, COALESCE(sender, 0), COALESCE(webhook, 0)) DO UPDATE SET enabled = TRUE, \
+               cursor = CASE WHEN subscriptions.dialect <> excluded.dialect THEN subscriptions.cursor ELSE excluded.cursor END, \
+               dialect = excluded.dialect, failing_since = NULL, failures = 0, due_at = NULL, held_since = NULL, \
+               held_reason = NULL, updated_at = excluded.updated_at";
+    execute(transaction, sql, values).await.map(drop)
+}
+
+impl Store {
+    /// Forgets a webhook: `false` when there is none of this name. What it was told stays until it is too old.
+    pub async fn delete_webhook(&self, name: &str, entry: &AuditEntry) -> Result<bool, StoreError> {
+        let doing = "delete a webhook";
+        let transaction = self.begin().await.doing(doing)?;
+        bump(&transaction, CONFIGURATION).await.doing(doing)?;
+        let sql = "DELETE FROM webhooks WHERE name = $1";
+        let gone = execute(&transaction, sql, vec![name.into()]).await.doing(doing)? > 0;
+        align(&transaction, self.vault(), self.now()).await.doing(doing)?;
+        if gone {
+            audit::append(&transaction, entry, self.now()).await.doing(doing)?;
+        }
+        transaction.commit().await.doing(doing)?;
+        Ok(gone)
+    }
+
+    /// Nothing gets through: nobody tries any more, until somebody switches it on again. `false` when it was off already.
+    pub async fn switch_off_webhook(&self, webhook: WebhookKey, reason: &str) -> Result<bool, StoreError> {
+        let doing = "switch off a webhook";
+        let transaction = self.begin().await.doing(doing)?;
+        bump(&transaction, CONFIGURATION).await.doing(doing)?;
+        let sql = "UPDATE webhooks SET enabled = FALSE, switched_off_at = $2, switched_off = $3, updated_at = updated_at + 1 \
+                   WHERE key = $1 AND enabled";
+        let values = vec![webhook.0.into(), self.now().0.into(), reason.into()];
+        let off = execute(&transaction, sql, values).await.doing(doing)? > 0;
+        align(&transaction, self.vault(), self.now()).await.doing(doing)?;
+        transaction.commit().await.doing(doing)?;
+        Ok(off)
+    }
+}

@@ -1,0 +1,125 @@
+//! Somebody's server that webhooks are sent to: it keeps what came, and answers as it is told to.
+
+use std::{collections::VecDeque, sync::Mutex};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, web};
+use serde_json::{Value, json};
+
+#[derive(Default)]
+struct State {
+    requests: Vec<Request>,
+    answers: VecDeque<u16>,
+    always: Option<u16>,
+    /// Only who shows this gets in; everybody else gets 401.
+    token: Option<String>,
+    tokens_given: usize,
+}
+
+/// What came.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("the body is JSON")
+    }
+
+    /// The name of the event.
+    pub(crate) fn event(&self) -> String {
+        self.json()["type"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// A running one. It stops when it is dropped.
+pub(crate) struct Receiver {
+    pub(crate) url: String,
+    state: web::Data<Mutex<State>>,
+    server: ServerHandle,
+}
+
+impl Receiver {
+    pub(crate) async fn start() -> Self {
+        let state = web::Data::new(Mutex::new(State::default()));
+        let shared = state.clone();
+        let server = HttpServer::new(move || App::new().app_data(shared.clone()).default_service(web::to(answer)))
+            .workers(1)
+            .disable_signals()
+            .bind("127.0.0.1:0")
+            .expect("loopback has a free port");
+        let url = format!("http://{}", server.addrs().first().expect("it is bound"));
+        let running = server.run();
+        let server = running.handle();
+        tokio::spawn(running);
+        Self { url, state, server }
+    }
+
+    /// What came to the hook, in the order of its coming.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        let state = self.state.lock().expect("no holder can panic");
+        state.requests.iter().filter(|request| request.path != "/token").cloned().collect()
+    }
+
+    pub(crate) fn tokens_given(&self) -> usize {
+        self.state.lock().expect("no holder can panic").tokens_given
+    }
+
+    /// The next requests get these answers.
+    pub(crate) fn answer_next(&self, statuses: &[u16]) {
+        self.state.lock().expect("no holder can panic").answers.extend(statuses);
+    }
+
+    /// All others get this one.
+    pub(crate) fn answer_always(&self, status: u16) {
+        self.state.lock().expect("no holder can panic").always = Some(status);
+    }
+
+    /// Only the token with this number opens.
+    pub(crate) fn wants_token(&self, number: usize) {
+        self.state.lock().expect("no holder can panic").token = Some(format!("Bearer token-{number}"));
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        drop(self.server.stop(false));
+    }
+}
+
+async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<Mutex<State>>) -> HttpResponse {
+    let mut state = state.lock().expect("no holder can panic");
+    let headers = request.headers().iter();
+    let headers: Vec<(String, String)> = headers
+        .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned()))
+        .collect();
+    let came = Request {
+        method: request.method().to_string(),
+        path: request.path().to_owned(),
+        headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    };
+    let authorization = came.header("authorization").to_owned();
+    let path = came.path.clone();
+    state.requests.push(came);
+    match path.as_str() {
+        "/token" => {
+            state.tokens_given += 1;
+            let token = format!("token-{}", state.tokens_given);
+            HttpResponse::Ok().json(json!({"access_token": token, "token_type": "bearer", "expires_in": 3600}))
+        }
+        "/elsewhere" => HttpResponse::Found().insert_header(("location", "/hook")).finish(),
+        _ if state.token.as_ref().is_some_and(|token| *token != authorization) => HttpResponse::Unauthorized().finish(),
+        _ => {
+            let status = state.answers.pop_front().or(state.always).unwrap_or(204);
+            HttpResponse::build(actix_web::http::StatusCode::from_u16(status).expect("a status")).finish()
+        }
+    }
+}
