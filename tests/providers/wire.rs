@@ -70,8 +70,6 @@ struct ListingCase {
     #[serde(default)]
     settings: BTreeMap<String, String>,
     answers: Vec<Answer>,
-    #[serde(default)]
-    settings: BTreeMap<String, String>,
 }
 
 pub(crate) struct Listed {
