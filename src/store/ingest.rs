@@ -115,10 +115,14 @@ pub(super) async fn apply(
     if settlements.is_empty() && ingests.is_empty() {
         return Ok(vec![]);
     }
-    let by_provider_id = find_by_provider_id(transaction, ingests).await?;
+    let mut by_provider_id = find_by_provider_id(transaction, ingests).await?;
     let mut working = Working::load(transaction, settlements, ingests, &by_provider_id).await?;
     for settlement in settlements {
         effects.settled += usize::from(working.settle(settlement, now));
+    }
+    // A report may come into the same batch as the answer to its send, and name the message by nothing else.
+    for (sender, id, message) in working.new_provider_ids() {
+        by_provider_id.entry(provider_id_hash(sender, &id)).or_insert(message);
     }
     let mut parked = Vec::new();
     let mut answers = Vec::with_capacity(ingests.len());

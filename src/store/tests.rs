@@ -384,6 +384,32 @@ async fn a_status_that_comes_before_its_message_is_known_is_kept_and_matched() {
     .await;
 }
 
+/// Whatever comes while a commit runs goes into one batch: here all answers with all statuses.
+#[tokio::test]
+async fn a_status_that_comes_together_with_the_answer_to_its_send_is_matched() {
+    const SENDS: usize = 20;
+    on_each_database(|store| async move {
+        let bench = Bench::new(store).await;
+        let mut sends = Vec::with_capacity(SENDS);
+        for number in 0..SENDS {
+            let message = bench.accept(&format!("7|{number}"), "a").await.message;
+            bench.mark(bench.epoch, &[message]).await;
+            sends.push((message, format!("wamid.{number}")));
+        }
+
+        let answers = sends.iter().map(|(message, id)| {
+            bench.settle(bench.epoch, *message, Finding::Submitted { provider_message_id: id.clone() })
+        });
+        let reports = sends.iter().map(|(_, id)| bench.ingest(vec![status(id, DeliveryStatus::Delivered)], vec![]));
+        futures_util::future::join(futures_util::future::join_all(answers), futures_util::future::join_all(reports))
+            .await;
+
+        assert_eq!(bench.count("unrecognized").await, 0, "none is kept as of an unknown message");
+        assert_eq!(bench.told().await.len(), 2 * SENDS);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn our_own_id_in_a_status_is_evidence_that_an_unknown_message_went_out() {
     on_each_database(|store| async move {
