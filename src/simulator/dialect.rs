@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    gallabox,
     knobs::Knobs,
     payloads::{self, Update},
 };
@@ -20,6 +21,8 @@ pub enum Dialect {
     /// Meta's Cloud API.
     #[default]
     Meta,
+    /// Gallabox, one event in each.
+    Gallabox,
 }
 
 /// A webhook as it goes over the wire.
@@ -35,6 +38,7 @@ impl Dialect {
     pub(super) fn updates_max(self, knobs: &Knobs) -> usize {
         match self {
             Self::Meta => knobs.webhook_batch_max,
+            Self::Gallabox => 1,
         }
     }
 
@@ -42,6 +46,7 @@ impl Dialect {
     pub(super) fn write(self, updates: &[Update], knobs: &Knobs) -> Option<Wire> {
         match self {
             Self::Meta => Some(payloads::write(updates, knobs)),
+            Self::Gallabox => updates.first().and_then(|update| gallabox::write(update, knobs)),
         }
     }
 }

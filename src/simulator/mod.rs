@@ -7,7 +7,8 @@
 //!
 //! # The cast
 //!
-//! - `cloud_api` answers sends and lists templates; `sends` carries them, whatever `dialect` they come in. `checks` refuses what Meta refuses, with Meta's codes; `templates`
+//! - `cloud_api` answers sends and lists templates; `sends` carries them, whatever `dialect` they come in
+//!   (`gallabox` is one). `checks` refuses what Meta refuses, with Meta's codes; `templates`
 //!   holds what may be sent. `media` keeps files (`multipart` reads uploads, `sample_files` makes them up), `nodes` are
 //!   the numbers and accounts that can be asked, and who is subscribed to them; `graph` is common to all of these.
 //! - `webhooks` is one task with one queue in order of time. It batches what is due, signs the bytes
@@ -75,6 +76,7 @@ mod codes;
 mod control;
 mod dialect;
 mod events;
+mod gallabox;
 mod graph;
 mod handle;
 mod import;
@@ -160,6 +162,7 @@ impl Simulator {
                 .configure(control::routes)
                 .configure(clevertap::routes)
                 .configure(cloud_api::routes)
+                .configure(gallabox::routes)
                 .configure(media::routes)
                 .configure(nodes::routes)
                 .configure(subscribe::routes)
