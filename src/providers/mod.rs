@@ -5,6 +5,7 @@
 //! the limits. Inside an adapter, building a request and reading an answer are pure functions.
 
 pub mod cloud_api;
+pub mod gallabox;
 pub mod meta;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -25,6 +26,7 @@ use crate::{
         preference::Preference,
         status::StatusUpdate,
         template::{ListedTemplate, Template, TemplateListing},
+        time::UnixMillis,
     },
     net::{download::Download, exchange::Exchange},
 };
@@ -96,6 +98,16 @@ pub trait Provider: Send + Sync {
     /// How the provider sees the number: its name, quality, limits.
     async fn fetch_number(&self, via: &Exchange, sender: &Sender) -> Result<NumberState, FetchFailure>;
 
+    /// How often a number must be asked what happened, when nobody tells it by webhooks; `None`: never.
+    fn poll_every(&self, _connection: &Connection) -> Option<Duration> {
+        None
+    }
+
+    /// What happened at a number since then, in a bounded number of requests. What was given before may be given again.
+    async fn poll(&self, _via: &Exchange, _sender: &Sender, _since: UnixMillis) -> Result<Polled, PollFailure> {
+        Err(PollFailure { wait: None, text: "this provider is never asked what happened".to_owned() })
+    }
+
     /// Asks about everything that a connection needs: its credentials, its numbers, their templates, and whether webhooks
     /// come to `webhook_url` (`None` when nobody has said how the world reaches us). Changes nothing.
     async fn check(
@@ -146,7 +158,7 @@ impl Checked {
 }
 
 /// Every provider this build can talk to. Adding one is a file and a line here.
-pub static ALL: &[&dyn Provider] = &[&meta::MetaCloud];
+pub static ALL: &[&dyn Provider] = &[&meta::MetaCloud, &gallabox::Gallabox];
 
 /// The provider with this slug.
 pub fn find(slug: &str) -> Option<&'static dyn Provider> {
@@ -203,6 +215,23 @@ pub struct Unreadable(pub String);
 #[error("{0}")]
 pub struct FetchFailure(pub String);
 
+/// What a look at a number showed.
+#[derive(Debug)]
+pub struct Polled {
+    pub parsed: Parsed,
+    /// From when on the next look must ask.
+    pub until: UnixMillis,
+}
+
+/// A number could not be asked what happened.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct PollFailure {
+    /// The whole connection is left alone for so long.
+    pub wait: Option<Duration>,
+    pub text: String,
+}
+
 /// A file that a person sent, and how much trouble it is worth.
 #[derive(Clone, Copy, Debug)]
 pub struct MediaToFetch<'a> {
@@ -258,6 +287,8 @@ pub struct Parsed {
     pub templates_changed: Vec<String>,
     /// Parts that we could not read: kept raw and shown.
     pub skipped: Vec<Skipped>,
+    /// Parts that are understood and of no use to anybody, such as the business's own words coming back: only counted.
+    pub ignored: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -25,6 +25,7 @@ mod crash;
 mod endpoints;
 mod erasure;
 mod export;
+mod gallabox;
 mod hostile;
 mod inbound;
 mod instances;

@@ -1,5 +1,7 @@
 //! The other side of the wire: answers as the example says, and remembers what it was asked.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
@@ -39,11 +41,13 @@ impl Answer {
     }
 }
 
-/// What was asked: the line, the authorization, the body.
+/// What was asked: the line, what proves who asks, the body.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) line: String,
     pub(crate) authorization: String,
+    /// Other headers that prove who asks, by their lower-case names.
+    pub(crate) proofs: BTreeMap<String, String>,
     pub(crate) body: String,
 }
 
@@ -81,6 +85,15 @@ impl Server {
     }
 }
 
+/// Every header that a request does not have by itself.
+fn proofs(head: &str) -> BTreeMap<String, String> {
+    const ORDINARY: [&str; 7] =
+        ["accept", "accept-encoding", "authorization", "content-length", "content-type", "host", "user-agent"];
+    let lines = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let named = lines.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
+    named.filter(|(name, _)| !ORDINARY.contains(&name.as_str())).collect()
+}
+
 async fn read_request(stream: &mut TcpStream) -> Asked {
     let mut bytes = Vec::new();
     let head_end = loop {
@@ -101,6 +114,7 @@ async fn read_request(stream: &mut TcpStream) -> Asked {
     Asked {
         line: head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned(),
         authorization: header("authorization"),
+        proofs: proofs(&head),
         body: String::from_utf8(bytes[head_end..].to_vec()).expect("a body is UTF-8"),
     }
 }

@@ -52,11 +52,16 @@ pub(crate) fn send(provider: &dyn Provider, case: &Value) -> Sent {
 }
 
 fn request_as_json(asked: &Asked) -> Value {
-    json!({
+    let mut request = json!({
         "line": asked.line,
         "authorization": asked.authorization,
         "body": serde_json::from_str::<Value>(&asked.body).expect("a send is JSON"),
-    })
+    });
+    // Not every provider has headers of its own.
+    if !asked.proofs.is_empty() {
+        request["headers"] = json!(asked.proofs);
+    }
+    request
 }
 
 #[derive(Deserialize)]
