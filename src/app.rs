@@ -49,6 +49,7 @@ use crate::{
         operators::Operators,
         per_minute::PerMinute,
         person::requests::PersonRequests,
+        polling::Poller,
         relay::Relay,
         statistics::Statistics,
         subscribe_sync::SubscribeSync,
@@ -145,6 +146,15 @@ impl App {
         );
         let files = open_files(&settings)?;
         let links = Arc::new(MediaLinks::load(&store, &settings.public_url(), settings.retention.media).await?);
+        let ingestor = Arc::new(Ingestor::new(
+            store.clone(),
+            directory.clone(),
+            committer.clone(),
+            lookup.clone(),
+            channels.clone(),
+            (activity.clone(), messaging_limits.clone()),
+            settings.limits.webhook_wait,
+        ));
         let runner = Arc::new(Runner {
             instance,
             run: registration.run,
@@ -188,6 +198,12 @@ impl App {
                 settings: settings.media.clone(),
             }),
             watch: Arc::new(watch),
+            poller: Poller {
+                store: store.clone(),
+                directory: directory.clone(),
+                exchange: exchange.clone(),
+                ingestor: ingestor.clone(),
+            },
             health: health.clone(),
             settings: settings.clone(),
         });
@@ -206,14 +222,7 @@ impl App {
                 suppressions,
                 (settings.limits.clone(), settings.repeats.window),
             ),
-            ingestor: Ingestor::new(
-                directory.clone(),
-                committer,
-                lookup,
-                channels,
-                (activity, messaging_limits.clone()),
-                settings.limits.webhook_wait,
-            ),
+            ingestor,
             media: Shelf {
                 store: store.clone(),
                 files: files.clone(),

@@ -22,6 +22,7 @@ mod m20261121_000010_operators;
 mod m20261121_000013_templates;
 mod m20261121_000014_settings;
 mod m20261121_000015_statistics;
+mod m20261122_000016_gallabox;
 mod m20261122_000019_hooks;
 
 /// All steps, in order.
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000013_templates::Migration),
             Box::new(m20261121_000014_settings::Migration),
             Box::new(m20261121_000015_statistics::Migration),
+            Box::new(m20261122_000016_gallabox::Migration),
             Box::new(m20261122_000019_hooks::Migration),
         ]
     }

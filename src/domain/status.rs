@@ -26,7 +26,7 @@ pub struct StatusUpdate {
     pub provider_message_id: String,
     /// Our own id, where the provider echoes what we sent along.
     pub message: Option<MessageId>,
-    /// The provider's id of the sender number.
+    /// The provider's id of the sender number; empty where a provider names only the message.
     pub provider_number_id: String,
     pub status: DeliveryStatus,
     pub occurred_at: UnixMillis,

@@ -42,7 +42,7 @@ pub struct Parts {
     pub store: Store,
     pub directory: Arc<Directory>,
     pub acceptor: Acceptor,
-    pub ingestor: Ingestor,
+    pub ingestor: Arc<Ingestor>,
     pub media: Shelf,
     pub traces: Traces,
     pub operators: Arc<Operators>,

@@ -7,6 +7,7 @@
 pub mod carrier;
 pub mod cloud_api;
 pub mod commbox;
+pub mod gallabox;
 pub mod gotallo;
 pub mod http;
 pub mod meta;
@@ -30,6 +31,7 @@ use crate::{
         preference::Preference,
         status::StatusUpdate,
         template::{ListedTemplate, Template, TemplateListing},
+        time::UnixMillis,
     },
     net::{download::Download, exchange::Exchange},
 };
@@ -132,6 +134,16 @@ pub trait Provider: Send + Sync {
     /// How the provider sees the number: its name, quality, limits.
     async fn fetch_number(&self, via: &Exchange, sender: &Sender) -> Result<NumberState, FetchFailure>;
 
+    /// How often a number must be asked what happened, when nobody tells it by webhooks; `None`: never.
+    fn poll_every(&self, _connection: &Connection) -> Option<Duration> {
+        None
+    }
+
+    /// What happened at a number since then, in a bounded number of requests. What was given before may be given again.
+    async fn poll(&self, _via: &Exchange, _sender: &Sender, _since: UnixMillis) -> Result<Polled, PollFailure> {
+        Err(PollFailure { wait: None, text: "this provider is never asked what happened".to_owned() })
+    }
+
     /// Asks about everything that a connection needs: its credentials, its numbers, their templates, and whether webhooks
     /// come to `webhook_url` (`None` when nobody has said how the world reaches us). Changes nothing.
     async fn check(
@@ -186,6 +198,7 @@ pub static ALL: &[&dyn Provider] = &[
     &meta::MetaCloud,
     &carrier::DIALOG_360,
     &carrier::CLOUD_API,
+    &gallabox::Gallabox,
     &commbox::COMMBOX,
     &gotallo::GoTallo,
     &http::ConfiguredHttp,
@@ -251,6 +264,23 @@ pub struct Unreadable(pub String);
 #[error("{0}")]
 pub struct FetchFailure(pub String);
 
+/// What a look at a number showed.
+#[derive(Debug)]
+pub struct Polled {
+    pub parsed: Parsed,
+    /// From when on the next look must ask.
+    pub until: UnixMillis,
+}
+
+/// A number could not be asked what happened.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct PollFailure {
+    /// The whole connection is left alone for so long.
+    pub wait: Option<Duration>,
+    pub text: String,
+}
+
 /// A file that a person sent, and how much trouble it is worth.
 #[derive(Clone, Copy, Debug)]
 pub struct MediaToFetch<'a> {
@@ -306,6 +336,8 @@ pub struct Parsed {
     pub templates_changed: Vec<String>,
     /// Parts that we could not read: kept raw and shown.
     pub skipped: Vec<Skipped>,
+    /// Parts that are understood and of no use to anybody, such as the business's own words coming back: only counted.
+    pub ignored: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]

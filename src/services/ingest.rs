@@ -30,6 +30,7 @@ use crate::{
     },
     providers::{Parsed, PersonLink, Skipped},
     store::{
+        Store,
         batch::{CommitError, Committer},
         ingest::{Ingest, ReceivedMessage, UnreadPart},
         notices::ReceivedNotice,
@@ -41,6 +42,7 @@ use crate::{
 };
 
 pub struct Ingestor {
+    store: Store,
     directory: Arc<Directory>,
     committer: Committer,
     lookup: Arc<TemplateLookup>,
@@ -58,6 +60,7 @@ const NO_SUCH_ACCOUNT: &str =
 
 impl Ingestor {
     pub fn new(
+        store: Store,
         directory: Arc<Directory>,
         committer: Committer,
         lookup: Arc<TemplateLookup>,
@@ -65,12 +68,13 @@ impl Ingestor {
         (activity, limits): (Arc<Activity>, Arc<MessagingLimits>),
         wait_max: Duration,
     ) -> Self {
-        Self { directory, committer, lookup, channels, activity, limits, wait_max, links: KnownLinks::default() }
+        Self { store, directory, committer, lookup, channels, activity, limits, wait_max, links: KnownLinks::default() }
     }
 
     pub async fn ingest(&self, connection: &Connection, parsed: Parsed) -> Result<(), CommitError> {
         let snapshot = self.directory.snapshot();
         let links_erased = self.directory.links_erased();
+        let parsed = self.find_numbers(&snapshot, connection, parsed).await?;
         let sorted = self.sort(&snapshot, connection, parsed, links_erased);
         let Sorted { ingest, templates_changed, notices } = sorted;
         for provider_account_id in templates_changed {
@@ -103,6 +107,38 @@ impl Ingestor {
         Ok(())
     }
 
+    /// Some providers do not say of which number they speak. Where a connection has several, a status is the number's whose
+    /// message it is about.
+    async fn find_numbers(
+        &self,
+        snapshot: &Snapshot,
+        connection: &Connection,
+        mut parsed: Parsed,
+    ) -> Result<Parsed, CommitError> {
+        let unnamed = |id: &String| id.is_empty();
+        let statuses = parsed.statuses.iter().any(|update| unnamed(&update.provider_number_id));
+        if !statuses && !parsed.inbound.iter().any(|inbound| unnamed(&inbound.provider_number_id)) {
+            return Ok(parsed);
+        }
+        let senders: Vec<&Arc<Sender>> =
+            snapshot.senders().filter(|sender| sender.connection.key == connection.key).collect();
+        if let [only] = senders[..] {
+            let ids = parsed.inbound.iter_mut().map(|inbound| &mut inbound.provider_number_id);
+            let ids = ids.chain(parsed.statuses.iter_mut().map(|update| &mut update.provider_number_id));
+            ids.filter(|id| id.is_empty()).for_each(|id| id.clone_from(&only.provider_number_id));
+            return Ok(parsed);
+        }
+        let keys: Vec<SenderKey> = senders.iter().map(|sender| sender.key).collect();
+        for update in parsed.statuses.iter_mut().filter(|update| unnamed(&update.provider_number_id)) {
+            let found = self.store.number_of_message(update.message, &update.provider_message_id, &keys).await;
+            let found = found.map_err(|error| CommitError::Failed(Arc::new(error)))?;
+            if let Some(sender) = found.and_then(|key| senders.iter().find(|sender| sender.key == key)) {
+                update.provider_number_id.clone_from(&sender.provider_number_id);
+            }
+        }
+        Ok(parsed)
+    }
+
     /// Who wrote to numbers with a messaging limit, by the number that messages to them go to.
     fn writers(&self, inbound: &[ReceivedMessage]) -> Vec<(SenderKey, PhoneNumber)> {
         let limited = inbound.iter().filter(|received| self.limits.applies_to(received.sender));
@@ -111,7 +147,8 @@ impl Ingestor {
 
     /// Gives every part to the number that it is about.
     fn sort(&self, snapshot: &Snapshot, connection: &Connection, parsed: Parsed, links_erased: i64) -> Sorted {
-        let Parsed { statuses, inbound, preferences, links, notices, templates_changed, skipped } = parsed;
+        let Parsed { statuses, inbound, preferences, links, notices, templates_changed, skipped, ignored } = parsed;
+        metrics::counter!(telemetry::IGNORED).increment(ignored);
         let owner = |provider_number_id: &str| snapshot.sender_by_provider_id(connection.key, provider_number_id);
         let mut ingest = Ingest::of(connection.key);
         for update in statuses {
@@ -122,6 +159,10 @@ impl Ingestor {
         }
         for received in inbound {
             match owner(&received.provider_number_id) {
+                // Some providers send the business's own words back.
+                Some(sender) if received.message.from.as_ref() == Some(&sender.number) => {
+                    metrics::counter!(telemetry::IGNORED).increment(1);
+                }
                 Some(sender) => {
                     self.activity.received(sender.key);
                     ingest.inbound.push(ReceivedMessage {

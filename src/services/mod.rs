@@ -30,6 +30,7 @@ pub mod operators;
 pub mod overview;
 pub mod per_minute;
 pub mod person;
+pub mod polling;
 pub mod queue;
 pub mod relay;
 pub mod rendered;

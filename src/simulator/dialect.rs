@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    commbox,
+    commbox, gallabox,
     knobs::Knobs,
     payloads::{self, Update},
 };
@@ -27,6 +27,8 @@ pub enum Dialect {
     Dialog360,
     /// CommBox's events, one a webhook, with user and password.
     Commbox,
+    /// Gallabox, one event in each.
+    Gallabox,
 }
 
 /// A webhook as it goes over the wire.
@@ -42,7 +44,7 @@ impl Dialect {
     pub(super) fn updates_max(self, knobs: &Knobs) -> usize {
         match self {
             Self::Meta | Self::Dialog360 => knobs.webhook_batch_max,
-            Self::Commbox => 1,
+            Self::Commbox | Self::Gallabox => 1,
         }
     }
 
@@ -52,6 +54,7 @@ impl Dialect {
             Self::Meta => Some(payloads::write(updates, knobs)),
             Self::Dialog360 => Some(payloads::write_for_360dialog(updates, knobs)),
             Self::Commbox => commbox::write(updates, knobs),
+            Self::Gallabox => updates.first().and_then(|update| gallabox::write(update, knobs)),
         }
     }
 }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
+    dialect::Dialect,
+    gallabox,
     inbound_content::{self, MessageBody},
     knobs::Knobs,
     payloads::Update,
@@ -46,6 +48,13 @@ pub(super) fn say(world: &World, inbound: &Inbound, at: Instant) -> Result<Strin
         let mut tally = world.tally();
         tally.open_window(world.hash((&sender.phone_number_id, person.key())), at);
         tally.count_inbound(&sender.phone_number_id, Instant::now());
+    }
+    if knobs.dialect == Dialect::Gallabox {
+        let mut said = world.said();
+        if said.len() >= gallabox::SAID_KEPT_MAX {
+            said.pop_front();
+        }
+        said.push_back(gallabox::message_event(&sender, contact.as_ref(), &message));
     }
     let refused = world.queue.put([(at, Update::Inbound { sender, contact, message })]);
     world.count(|stats| stats.updates_dropped += refused);

@@ -7,7 +7,8 @@
 //!
 //! # The cast
 //!
-//! - `cloud_api` answers sends and lists templates; `sends` carries them, whatever `dialect` they come in. `checks` refuses what Meta refuses, with Meta's codes; `templates`
+//! - `cloud_api` answers sends and lists templates; `sends` carries them, whatever `dialect` they come in
+//!   (`gallabox` is one). `checks` refuses what Meta refuses, with Meta's codes; `templates`
 //!   holds what may be sent. `media` keeps files (`multipart` reads uploads, `sample_files` makes them up), `nodes` are
 //!   the numbers and accounts that can be asked, and who is subscribed to them; `graph` is common to all of these.
 //! - `dialog_360` is the same Cloud API under the paths and the header of 360dialog.
@@ -79,6 +80,7 @@ mod control;
 mod dialect;
 mod dialog_360;
 mod events;
+mod gallabox;
 mod graph;
 mod handle;
 mod import;
@@ -166,6 +168,7 @@ impl Simulator {
                 .configure(cloud_api::routes)
                 .configure(commbox::routes)
                 .configure(dialog_360::routes)
+                .configure(gallabox::routes)
                 .configure(media::routes)
                 .configure(nodes::routes)
                 .configure(subscribe::routes)

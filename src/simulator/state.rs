@@ -4,7 +4,7 @@
 //! is kept whole is the newest part. Locks are held for moments and never across a wait.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, RwLock,
@@ -14,6 +14,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::{
@@ -48,6 +49,8 @@ pub(super) struct World {
     own_url: OnceLock<String>,
     playing: Mutex<Playing>,
     subscribe_calls: AtomicU64,
+    /// What people wrote, for dialects that can be asked for it.
+    said: Mutex<VecDeque<Value>>,
     /// Told after every change of a counter.
     changed: Notify,
     wamids: AtomicU64,
@@ -80,6 +83,7 @@ impl World {
             own_url: OnceLock::new(),
             playing: Mutex::default(),
             subscribe_calls: AtomicU64::new(0),
+            said: Mutex::default(),
             changed: Notify::new(),
             wamids: AtomicU64::new(1),
             run,
@@ -126,6 +130,11 @@ impl World {
 
     pub(super) fn media(&self) -> MutexGuard<'_, MediaShelf> {
         self.media.lock().expect(UNPOISONED)
+    }
+
+    /// What people wrote, the oldest first.
+    pub(super) fn said(&self) -> MutexGuard<'_, VecDeque<Value>> {
+        self.said.lock().expect(UNPOISONED)
     }
 
     /// The scenario.

@@ -157,7 +157,14 @@ async fn erase_messages(transaction: &DatabaseTransaction, asked: &[MessageId]) 
         hashes.extend(earlier_hashes(transaction, &id_list(&all)).await?);
         execute_rows(transaction, "DELETE FROM message_keys WHERE (account, id_hash, message) IN (", keys, ")").await?;
         execute_rows(transaction, "DELETE FROM provider_ids WHERE hash IN (", hashes, ")").await?;
-        for table in ["send_attempts", "operator_notes", "unheard_messages", "earlier_sends", "test_exchanges"] {
+        for table in [
+            "send_attempts",
+            "operator_notes",
+            "unheard_messages",
+            "earlier_sends",
+            "other_provider_ids",
+            "test_exchanges",
+        ] {
             let sql = format!("DELETE FROM {table} WHERE message IN ({})", id_list(&all));
             execute(transaction, sql, vec![]).await?;
         }

@@ -62,6 +62,7 @@ pub mod overview;
 pub mod past;
 pub mod people;
 pub mod person;
+pub mod polls;
 pub mod preferences;
 pub mod queue;
 pub mod queue_rules;

@@ -182,12 +182,13 @@ async fn forget_messages(transaction: &DatabaseTransaction, before: UnixMillis, 
     execute(transaction, format!("DELETE FROM operator_notes WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM unheard_messages WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM earlier_sends WHERE message IN ({list})"), vec![]).await?;
+    execute(transaction, format!("DELETE FROM other_provider_ids WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM test_exchanges WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM outbound_messages WHERE id IN ({list})"), vec![]).await?;
     Ok(messages.len())
 }
 
-/// Under which earlier sends of these messages are found.
+/// Under which earlier sends of these messages are found, and under which other ids.
 pub(super) async fn earlier_hashes(transaction: &DatabaseTransaction, list: &str) -> Result<Vec<[Value; 1]>, DbErr> {
     let sql = format!(
         "SELECT m.sender, s.provider_message_id FROM earlier_sends AS s JOIN outbound_messages AS m ON m.id = s.message \
@@ -197,7 +198,14 @@ pub(super) async fn earlier_hashes(transaction: &DatabaseTransaction, list: &str
         let provider_id: String = row.try_get("", "provider_message_id")?;
         Ok([provider_id_hash(SenderKey(row.try_get("", "sender")?), &provider_id).into()])
     };
-    query(transaction, sql, vec![]).await?.iter().map(hash).collect()
+    let mut hashes: Vec<[Value; 1]> =
+        query(transaction, sql, vec![]).await?.iter().map(hash).collect::<Result<_, DbErr>>()?;
+    let others = format!("SELECT hash FROM other_provider_ids WHERE message IN ({list})");
+    for row in &query(transaction, others, vec![]).await? {
+        let hash: Vec<u8> = row.try_get("", "hash")?;
+        hashes.push([hash.into()]);
+    }
+    Ok(hashes)
 }
 
 async fn forget_events(
@@ -240,7 +248,7 @@ mod tests {
     use crate::store::testing::on_each_database;
 
     /// Tables that lose their rows by age, and the setting that says when.
-    const AGING: [(&str, &str); 32] = [
+    const AGING: [(&str, &str); 33] = [
         ("outbound_messages", "retention.messages"),
         ("send_attempts", "retention.messages"),
         ("operator_notes", "retention.messages"),
@@ -248,6 +256,7 @@ mod tests {
         ("earlier_sends", "retention.messages"),
         ("test_exchanges", "retention.messages"),
         ("provider_ids", "retention.messages"),
+        ("other_provider_ids", "retention.messages"),
         ("message_keys", "repeats.window"),
         ("events", "retention.events"),
         ("inbound_keys", "retention.events"),
@@ -275,7 +284,8 @@ mod tests {
         ("seaql_migrations", "never: one row for each step of the schema"),
     ];
     /// Tables that are as long as what is configured.
-    const CONFIGURED: [&str; 15] = [
+    const CONFIGURED: [&str; 16] = [
+        "polls",
         "connections",
         "accounts",
         "senders",

@@ -193,9 +193,10 @@ mod tests {
     use crate::store::{testing::on_each_database, vault::MasterKey};
 
     /// Columns of bytes that hold hashes, or what somebody sent: nothing that the master key seals.
-    const NOT_SEALED: [(&str, &str); 11] = [
+    const NOT_SEALED: [(&str, &str); 12] = [
         ("message_keys", "content_hash"),
         ("provider_ids", "hash"),
+        ("other_provider_ids", "hash"),
         ("inbound_keys", "hash"),
         ("unrecognized", "match_hash"),
         ("media", "hash"),

@@ -101,6 +101,7 @@ metric_list! {
     counter NOTICES = "wabridge_notices_total" [one_of("severity", &["info", "warning", "critical"])] "Notices of providers to the business";
     counter WEBHOOKS = "wabridge_webhooks_total" [one_of("result", &["stored", "shed", "failed", "unsigned", "unread"])] "Webhooks from providers: stored, too many at once, not stored, not signed, not read to the end";
     counter UNRECOGNIZED = "wabridge_unrecognized_total" [] "Parts of webhooks that could not be read";
+    counter IGNORED = "wabridge_webhook_parts_ignored_total" [] "Parts of webhooks that are of no use to anybody, such as the business's own words coming back";
     counter PARKED = "wabridge_parked_total" [] "Statuses kept because their message is not known, or not yet";
     gauge PARKED_NOW = "wabridge_parked" [] "Of those, how many still wait for their message, counted up to 100,000";
     counter CALLBACKS = "wabridge_callbacks_total" [one_of("outcome", &["succeeded", "refused", "no_answer"])] "Requests to callback URLs";

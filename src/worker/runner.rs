@@ -30,6 +30,7 @@ use crate::{
         lookup::TemplateLookup,
         media::{Copier, deletion::Deletion},
         messaging_limit::MessagingLimits,
+        polling::{PollTimes, Poller},
         queue::QueueKeeper,
         retain::forget_old,
         silence::SilenceKeeper,
@@ -67,6 +68,7 @@ pub struct Runner {
     pub subscriptions: Arc<SubscriptionParts>,
     pub copier: Arc<Copier>,
     pub watch: Arc<Watch>,
+    pub poller: Poller,
     pub health: Arc<Health>,
 }
 
@@ -74,6 +76,8 @@ pub struct Runner {
 const VERSIONS_EVERY: Duration = Duration::from_secs(1);
 /// Looking what there is to tidy up.
 const HOUSE_EVERY: Duration = Duration::from_secs(2);
+/// Looking which numbers are to be asked what happened.
+const POLLS_EVERY: Duration = Duration::from_secs(1);
 /// Counting what happened.
 const FIGURES_EVERY: Duration = Duration::from_secs(5);
 /// The housekeeping is one item.
@@ -196,7 +200,7 @@ impl Runner {
                 own_subscription(parts, subscription, lease.clone(), bell, (stops, pulse())).boxed()
             }
             LeaseKind::Housekeeping => {
-                let pulses = ["ages and lists", "queues", "opt-outs told", "figures"].map(|part| {
+                let pulses = ["ages and lists", "queues", "opt-outs told", "figures", "polls"].map(|part| {
                     // Its parts go at their own pace; each shows a pulse.
                     let silent_max = if part == "queues" { silent_max } else { SLOW_WORK_TAKES_MAX };
                     self.health.start(&format!("{stream} ({part})"), silent_max)
@@ -256,9 +260,9 @@ impl Runner {
     }
 
     /// What one instance does for all. Each task at its own pace: a list of templates may take a minute to fetch.
-    async fn keep_house(self: Arc<Self>, lease: Lease, stop: CancellationToken, pulses: [Pulse; 4]) {
+    async fn keep_house(self: Arc<Self>, lease: Lease, stop: CancellationToken, pulses: [Pulse; 5]) {
         self.watch.keep_house(lease.clone());
-        let [ages, queues, told, figures] = &pulses;
+        let [ages, queues, told, figures, polls] = &pulses;
         let goes_on = || {
             told.beat();
             lease.holds(Instant::now())
@@ -268,8 +272,32 @@ impl Runner {
             self.keep_queues(&lease, &stop, queues),
             self.subscribe_sync.run(&stop, goes_on),
             self.keep_figures(&lease, &stop, figures),
+            self.keep_polling(&lease, &stop, polls),
         );
         pulses.into_iter().for_each(Pulse::end);
+    }
+
+    /// Asks providers what happened, where nobody tells it.
+    async fn keep_polling(&self, lease: &Lease, stop: &CancellationToken, pulse: &Pulse) {
+        let may_go = || {
+            pulse.beat();
+            !stop.is_cancelled() && lease.holds(Instant::now())
+        };
+        let mut times = PollTimes::default();
+        while may_go() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                outcome = self.poller.round(&mut times, &may_go) => {
+                    if let Err(error) = outcome {
+                        tracing::error!(error = %telemetry::Chain(&error), "could not ask what happened");
+                    }
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(POLLS_EVERY) => {}
+            }
+        }
     }
 
     /// Counts by the hour what has come to the tables.

@@ -27,6 +27,7 @@ mod crash;
 mod endpoints;
 mod erasure;
 mod export;
+mod gallabox;
 mod hostile;
 mod http_provider;
 mod inbound;

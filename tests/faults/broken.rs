@@ -9,6 +9,7 @@ use wabridge::sabotage::Sabotage;
 use crate::{
     Course, DatabaseKind,
     checker::Finding,
+    configuration::FaultsProvider,
     postgres::Postgres,
     run_course, say,
     scenarios::{Scenario, kill, pause},
@@ -36,7 +37,8 @@ async fn is_caught(
     seed: u64,
     postgres: &OnceCell<Postgres>,
 ) -> bool {
-    let course = Course { database, rounds: scenario.rounds, seed, keep: false, sabotage: Some(sabotage), postgres };
+    let (provider, rounds) = (FaultsProvider::Meta, scenario.rounds);
+    let course = Course { database, provider, rounds, seed, keep: false, sabotage: Some(sabotage), postgres };
     let Some(verdict) = run_course(scenario, &course).await else { return false };
     verdict.findings.iter().any(|finding| convicts(finding, sabotage))
 }

@@ -1,5 +1,8 @@
 //! What the bridge is told: one connection, and accounts with numbers.
 
+use clap::ValueEnum;
+use wabridge::simulator::Dialect;
+
 use crate::{load::Line, stage::Plan};
 
 pub(crate) const ACCOUNT: &str = "acme";
@@ -9,6 +12,49 @@ pub(crate) const CONNECTION: &str = "meta-main";
 pub(crate) const APP_SECRET: &str = "simulator-app-secret";
 pub(crate) const CREDENTIALS: [(&str, &str); 2] =
     [("X-CleverTap-Account-Id", "TEST-ACC-1"), ("X-CleverTap-Passcode", "acme-passcode")];
+
+/// Who carries the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FaultsProvider {
+    Meta,
+    Gallabox,
+}
+
+impl FaultsProvider {
+    pub(crate) const fn slug(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Gallabox => "gallabox",
+        }
+    }
+
+    pub(crate) const fn dialect(self) -> Dialect {
+        match self {
+            Self::Meta => Dialect::Meta,
+            Self::Gallabox => Dialect::Gallabox,
+        }
+    }
+
+    /// What proves who we are, as lines of its connection.
+    fn credentials(self) -> String {
+        match self {
+            Self::Meta => format!(
+                r#"
+        access_token = "simulator-access-token"
+        app_secret = "{APP_SECRET}"
+        verify_token = "verify-me"
+        "#
+            ),
+            Self::Gallabox => format!(
+                r#"
+        api_key = "simulator-access-token"
+        api_secret = "{APP_SECRET}"
+        webhook_secret = "{APP_SECRET}"
+        "#
+            ),
+        }
+    }
+}
 
 /// The numbers that send, those of the account first.
 pub(crate) fn lines(plan: &Plan) -> Vec<Line> {
@@ -28,15 +74,14 @@ pub(crate) fn phone_number_id(place: usize) -> String {
 /// The file for `wabridge apply`. `simulator` is behind all URLs, and `peer` before it where somebody may misbehave.
 pub(crate) fn file(plan: &Plan, lines: &[Line], simulator: &str, peer: Option<&str>) -> String {
     let provider = peer.unwrap_or(simulator);
+    let (slug, credentials) = (plan.provider.slug(), plan.provider.credentials());
     let mut text = format!(
         r#"
         [[connections]]
         id = "{CONNECTION}"
-        provider = "meta"
+        provider = "{slug}"
         base_url = "{provider}"
-        access_token = "simulator-access-token"
-        app_secret = "{APP_SECRET}"
-        verify_token = "verify-me"
+        {credentials}
         "#
     );
     text.push_str(&account(ACCOUNT, simulator, &plan.account));

@@ -32,7 +32,7 @@ use wabridge::{
 
 use crate::{
     checker::Evidence,
-    configuration::{self, APP_SECRET, CONNECTION},
+    configuration::{self, APP_SECRET, CONNECTION, FaultsProvider},
     load::{Caller, Doors, Journal, Line, Load},
     peer::Peer,
     skewed_clock::SkewedClock,
@@ -49,6 +49,7 @@ pub(crate) const IN_FLIGHT_MAX: usize = 32;
 
 /// What a scenario wants to have.
 pub(crate) struct Plan {
+    pub(crate) provider: FaultsProvider,
     pub(crate) database_url: Option<String>,
     /// Where SQLite's file lies, when not in the stage's own folder.
     pub(crate) database_folder: Option<PathBuf>,
@@ -78,6 +79,7 @@ pub(crate) struct Stage {
     store: Store,
     doors: Doors,
     sabotage: Option<Sabotage>,
+    provider: FaultsProvider,
     folder: TempDir,
     stand: Simulator,
 }
@@ -102,6 +104,7 @@ impl Stage {
         let mut stand = SimulatorSettings { seed: plan.seed, ..SimulatorSettings::default() };
         stand.sends_kept_max = 1_000_000;
         stand.callbacks_kept_max = 3_000_000;
+        stand.knobs.dialect = plan.provider.dialect();
         stand.knobs.suffix_rules = false;
         stand.knobs.messages_per_second = 0;
         stand.knobs.answer_delay_ms = 20;
@@ -130,6 +133,7 @@ impl Stage {
             store,
             doors,
             sabotage: plan.sabotage,
+            provider: plan.provider,
             folder,
             stand,
         })
@@ -274,7 +278,7 @@ impl Stage {
 
     /// The provider posts its webhooks there from now on.
     pub(crate) fn send_webhooks_to(&self, address: SocketAddr) {
-        let webhooks = format!("http://{address}/webhooks/meta/{CONNECTION}");
+        let webhooks = format!("http://{address}/webhooks/{}/{CONNECTION}", self.provider.slug());
         self.simulator.change_knobs(|knobs| knobs.webhook_url = Some(webhooks)).expect("any URL will do");
     }
 

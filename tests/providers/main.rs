@@ -94,14 +94,18 @@ fn every_listing_is_kept_as_it_came(case: &Case, templates: &[ListedTemplate]) {
     let answers = case["answers"].as_array().expect("a case has answers");
     // Of a provider that lists none, the operator does.
     let by_hand = case["settings"]["templates"].as_str().and_then(|list| serde_json::from_str::<Vec<Value>>(list).ok());
-    let entries = |answer: &'_ Value| ["data", "waba_templates"].map(|name| answer["body"][name].clone());
-    let lists = answers.iter().flat_map(entries).filter_map(|list| list.as_array().cloned());
+    let lists = answers.iter().filter_map(|answer| listed(&answer["body"]).cloned());
     let all: Vec<Value> = lists.chain(by_hand).flatten().collect();
     for listed in templates {
         let listing: Value = serde_json::from_str(&listed.listing).expect("a listing is JSON");
         assert!(all.contains(&listing), "{listing} was not listed");
         assert_eq!(listing["name"], listed.template.name.as_str());
     }
+}
+
+/// Some list under a key, others list and nothing else.
+fn listed(body: &Value) -> Option<&Vec<Value>> {
+    [&body["data"], &body["waba_templates"], body].into_iter().find_map(Value::as_array)
 }
 
 /// Beside its `body.json` an example may have a `webhook.json`: the `headers` that came with it, by their lower-case names,
@@ -178,6 +182,9 @@ fn parsed_as_json(parsed: &Parsed) -> Value {
         })).collect::<Vec<_>>(),
     });
     // What only few examples have is not shown where there is none.
+    if parsed.ignored > 0 {
+        json["ignored"] = parsed.ignored.into();
+    }
     let seldom = [
         ("preferences", parsed.preferences.iter().map(preference_as_json).collect::<Vec<_>>()),
         ("links", parsed.links.iter().map(link_as_json).collect()),

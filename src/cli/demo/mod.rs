@@ -15,6 +15,7 @@ mod funnel;
 mod next;
 mod offer;
 mod progress;
+mod provider;
 mod table;
 mod watch;
 mod week;
@@ -34,6 +35,7 @@ use self::{
     funnel::Funnel,
     offer::CONNECTIONS,
     progress::Progress,
+    provider::DemoProvider,
     table::thousands,
     watch::Watched,
     world::{FolderChoice, World},
@@ -54,6 +56,9 @@ pub(crate) struct DemoArguments {
     /// What the business number may send in a second, at the bridge and at the simulator
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     messages_per_second: u32,
+    /// Who carries the messages; the simulator plays it
+    #[arg(long, value_enum, default_value_t = DemoProvider::Meta)]
+    provider: DemoProvider,
     /// Leave when the campaign is over; fails when the figures do not add up
     #[arg(long)]
     exit: bool,
@@ -67,7 +72,7 @@ const MESSAGES_MAX: i64 = 100_000;
 
 pub(crate) async fn demo(arguments: DemoArguments) -> anyhow::Result<()> {
     let folder = FolderChoice::from(arguments.keep.clone());
-    let world = World::start(folder, arguments.messages, arguments.messages_per_second).await?;
+    let world = World::start(folder, arguments.provider, arguments.messages, arguments.messages_per_second).await?;
     // Whatever happens from here on, the world is stopped in good order.
     let outcome = tokio::select! {
         outcome = show(&world, &arguments) => outcome,
@@ -106,10 +111,11 @@ async fn show(world: &World, arguments: &DemoArguments) -> anyhow::Result<Vec<St
 fn greeting(world: &World, arguments: &DemoArguments) -> String {
     format!(
         "wabridge listens on {}, on an SQLite file in {}.\n\
-         WhatsApp and CleverTap are played by the simulator on {}.\n\
+         {} and CleverTap are played by the simulator on {}.\n\
          A campaign of {} messages over {CONNECTIONS} connections; the number sends at most {} a second.\n\n",
         world.url,
         world.folder().display(),
+        arguments.provider.name(),
         world.simulator.url(),
         thousands(arguments.messages as usize),
         thousands(arguments.messages_per_second as usize),

@@ -24,6 +24,7 @@ use wabridge::{
 
 use super::{
     campaign::BUSINESS_NUMBER,
+    provider::DemoProvider,
     week::{self, Owners},
 };
 use crate::cli::this_user;
@@ -74,7 +75,12 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn start(folder: FolderChoice, messages: u32, messages_per_second: u32) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        folder: FolderChoice,
+        provider: DemoProvider,
+        messages: u32,
+        messages_per_second: u32,
+    ) -> anyhow::Result<Self> {
         let (folder, temporary) = make_folder(folder)?;
         // Kept until the bridge takes it over.
         let listener = free_port()?;
@@ -83,19 +89,19 @@ impl World {
         telemetry::start_logging(&settings.log)?;
         write(&folder, "wabridge.toml", &text)?;
 
-        let simulator = Simulator::start(simulator_settings(messages, messages_per_second)?).await?;
+        let simulator = Simulator::start(simulator_settings(provider, messages, messages_per_second)?).await?;
         // As Meta gives to a number that may send more than 80 a second.
         if let serde_json::Value::Object(fields) = serde_json::json!({"throughput": {"level": "HIGH"}}) {
             simulator.handle().change_node(PHONE_NUMBER_ID, fields);
         }
-        let configuration = configuration_text(simulator.url(), messages_per_second);
+        let configuration = configuration_text(provider, simulator.url(), messages_per_second);
         write(&folder, "apply.toml", &configuration)?;
         configure(&settings, &configuration).await?;
 
         drop(listener);
         let app = App::start(settings).await?;
         let url = format!("http://{}", app.address);
-        let webhook_url = format!("{url}/webhooks/meta/demo");
+        let webhook_url = format!("{url}/webhooks/{}/demo", provider.slug());
         simulator.handle().change_knobs(|knobs| knobs.webhook_url = Some(webhook_url))?;
         let world = Self { url, app, simulator, folder, temporary };
         world.wait_for_templates().await?;
@@ -201,18 +207,17 @@ filter = "warn,wabridge::services::accept=error,actix_http::h1=off"
     )
 }
 
-fn configuration_text(simulator_url: &str, messages_per_second: u32) -> String {
+fn configuration_text(provider: DemoProvider, simulator_url: &str, messages_per_second: u32) -> String {
+    let (slug, credentials) = (provider.slug(), provider.connection(ACCESS_TOKEN, APP_SECRET));
     format!(
-        r#"# What `wabridge apply` was given. Yours has https://graph.facebook.com (the default), your own credentials, better kept
+        r#"# What `wabridge apply` was given. Yours has the provider's own address (the default), your own credentials, better kept
 # in the environment as "${{NAME}}", and the callback URLs that CleverTap shows you.
 
 [[connections]]
 id = "demo"
-provider = "meta"
+provider = "{slug}"
 base_url = "{simulator_url}"
-access_token = "{ACCESS_TOKEN}"
-app_secret = "{APP_SECRET}"
-verify_token = "demo-verify-token"
+{credentials}
 
 [[accounts]]
 id = "acme"
@@ -251,11 +256,16 @@ async fn configure(settings: &Settings, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn simulator_settings(messages: u32, messages_per_second: u32) -> anyhow::Result<SimulatorSettings> {
+fn simulator_settings(
+    provider: DemoProvider,
+    messages: u32,
+    messages_per_second: u32,
+) -> anyhow::Result<SimulatorSettings> {
     let defaults = SimulatorSettings::default();
     let mut knobs = defaults.knobs.clone();
     knobs.access_token = ACCESS_TOKEN.to_owned();
     knobs.app_secret = APP_SECRET.to_owned();
+    knobs.dialect = provider.dialect();
     knobs.status_script = script(STATUS_SCRIPT)?;
     let sender = SimulatedSender {
         phone_number_id: PHONE_NUMBER_ID.to_owned(),
@@ -286,21 +296,24 @@ fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
 
     #[test]
     fn the_files_of_a_demo_are_read_like_anybodys() {
         let settings = settings_text(Path::new("/tmp/a \"quoted\" folder"), PORT);
-        let configuration = configuration_text("http://127.0.0.1:4700", 200);
 
         let settings = Settings::from_text(&settings).expect("the demo's settings fit together");
         let environment = |_: &str| None;
         let surroundings = Surroundings::new(&environment, settings.security.allow_private_networks);
-        let file =
-            apply::parse(&configuration, "apply.toml", &surroundings).expect("the demo's configuration is right");
-
         assert_eq!(*settings.database.url, *"sqlite:///tmp/a \"quoted\" folder/wabridge.db");
-        assert_eq!((file.connections.len(), file.accounts.len(), file.senders.len()), (1, 1, 1));
-        simulator_settings(1, 200).expect("the scripts are well formed");
+        for provider in DemoProvider::value_variants() {
+            let configuration = configuration_text(*provider, "http://127.0.0.1:4700", 200);
+            let file =
+                apply::parse(&configuration, "apply.toml", &surroundings).expect("the demo's configuration is right");
+            assert_eq!((file.connections.len(), file.accounts.len(), file.senders.len()), (1, 1, 1));
+            simulator_settings(*provider, 1, 200).expect("the scripts are well formed");
+        }
     }
 }

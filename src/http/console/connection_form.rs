@@ -262,8 +262,9 @@ fn field(provider: &dyn Provider, setting: &SettingField, is_new: bool) -> Field
     if setting.required { field.required() } else { field }
 }
 
+/// What is needed, or proves who somebody is, stands before the rest.
 fn is_needed(provider: &dyn Provider, name: &str) -> bool {
-    provider.settings().iter().any(|setting| setting.name == name && setting.required)
+    provider.settings().iter().any(|setting| setting.name == name && (setting.required || setting.secret))
 }
 
 fn word_of(provider: &dyn Provider) -> Option<&'static SettingField> {

@@ -1,6 +1,6 @@
 //! The messages that a batch touches, in memory: each is read once, moved by whatever the batch says of it, and written once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{DbBackend, DbErr, QueryResult, Value};
 
@@ -37,6 +37,8 @@ pub(super) struct Working {
     known_templates: Vec<[Value; 6]>,
     /// Numbers that have something to send again.
     pub(super) queued_again: BTreeSet<SenderKey>,
+    /// Ids of messages beside those that their providers first gave.
+    other_ids: Vec<(SenderKey, String, MessageId)>,
     /// Refusals that tell something about the recipient.
     pub(super) unwelcome: Vec<Unwelcome>,
 }
@@ -61,6 +63,17 @@ impl Touched {
             Some((_, before)) if !is_current => self.now.report_of_earlier(*before, update),
             Some(_) | None => self.now.report(update),
         }
+    }
+
+    /// Whether a report that echoes our id calls the message otherwise than the answer to its send did. Learned from the first
+    /// report of a message: the others say the same.
+    fn goes_by_another_id(&self, update: &StatusUpdate) -> bool {
+        let id = &update.provider_message_id;
+        let current = self.now.provider_message_id.as_ref();
+        self.before.delivery.is_none()
+            && !self.erased
+            && current.is_some_and(|current| current != id)
+            && self.earlier.iter().all(|(earlier, _)| earlier != id)
     }
 
     /// Takes out of news what tells about a person who was forgotten.
@@ -122,6 +135,7 @@ impl Working {
             attempts: vec![],
             known_templates: vec![],
             queued_again: BTreeSet::new(),
+            other_ids: vec![],
             unwelcome: vec![],
         })
     }
@@ -176,6 +190,9 @@ impl Working {
         }) else {
             return false;
         };
+        if update.message.is_some() && touched.goes_by_another_id(update) {
+            self.other_ids.push((sender, update.provider_message_id.clone(), id));
+        }
         let mut news = touched.report(update);
         touched.forget_again(&mut news);
         let account = touched.account;
@@ -218,6 +235,7 @@ impl Working {
             self.messages.iter().filter(|(_, touched)| touched.before.provider_message_id.is_none() && !touched.erased);
         learned
             .filter_map(|(id, touched)| Some((touched.sender, touched.now.provider_message_id.clone()?, *id)))
+            .chain(self.other_ids.iter().cloned())
             .collect()
     }
 
@@ -225,13 +243,28 @@ impl Working {
         let ids: Vec<[Value; 2]> = self
             .new_provider_ids()
             .into_iter()
-            .map(|(sender, provider_id, message)| [provider_id_hash(sender, &provider_id).into(), message.0.into()])
+            .map(|(sender, provider_id, message)| (provider_id_hash(sender, &provider_id), message))
+            // The same id twice in one statement would be refused.
+            .collect::<BTreeMap<_, _>>()
+            .into_iter()
+            .map(|(hash, message)| [hash.into(), message.0.into()])
             .collect();
         execute_rows(
             transaction,
             "INSERT INTO provider_ids (hash, message)",
             ids,
             " ON CONFLICT (hash) DO UPDATE SET message = excluded.message",
+        )
+        .await?;
+        let others: BTreeSet<(MessageId, Vec<u8>)> =
+            self.other_ids.iter().map(|(sender, id, message)| (*message, provider_id_hash(*sender, id))).collect();
+        let others: Vec<[Value; 2]> =
+            others.into_iter().map(|(message, hash)| [message.0.into(), hash.into()]).collect();
+        execute_rows(
+            transaction,
+            "INSERT INTO other_provider_ids (message, hash)",
+            others,
+            " ON CONFLICT (message, hash) DO NOTHING",
         )
         .await?;
 

@@ -17,10 +17,11 @@ use crate::{
 };
 
 /// Tables that have rows for each message, or for each thing that may happen to one.
-const LONG_TABLES: [&str; 12] = [
+const LONG_TABLES: [&str; 13] = [
     "outbound_messages",
     "message_keys",
     "provider_ids",
+    "other_provider_ids",
     "events",
     "inbound_keys",
     "send_attempts",

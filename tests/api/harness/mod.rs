@@ -59,6 +59,7 @@ pub(crate) struct TestApp {
     /// The file that was applied before the start.
     pub(crate) configuration: String,
     url: String,
+    provider: &'static str,
     client: reqwest::Client,
     bridge: Bridge,
     stand: Simulator,
@@ -103,6 +104,7 @@ impl TestApp {
             simulator: stand.handle(),
             store,
             url: String::new(),
+            provider: options.provider.0,
             client: reqwest::Client::builder().no_proxy().build().expect("a client"),
             bridge: Bridge::Stopped,
             stand,
@@ -214,7 +216,7 @@ impl TestApp {
     }
 
     fn receive_webhooks(&self) {
-        let url = format!("{}/webhooks/meta/{CONNECTION}", self.url);
+        let url = format!("{}/webhooks/{}/{CONNECTION}", self.url, self.provider);
         self.simulator.change_knobs(|knobs| knobs.webhook_url = Some(url)).expect("any URL will do");
     }
 

@@ -18,10 +18,19 @@ pub(crate) const APP_SECRET: &str = "simulator-app-secret";
 pub(crate) const CREDENTIALS: [(&str, &str); 2] =
     [("X-CleverTap-Account-Id", "TEST-ACC-1"), ("X-CleverTap-Passcode", "acme-passcode")];
 
+/// As the simulator wants them; and a second secret, as while it is being changed.
+const META_CREDENTIALS: &str = r#"
+        access_token = "simulator-access-token"
+        app_secret = ["simulator-app-secret", "an-older-secret"]
+        verify_token = "verify-me"
+"#;
+
 /// What a scenario may change before the stage is put up.
 pub(crate) struct Options {
     pub(crate) settings: Settings,
     pub(crate) simulator: SimulatorSettings,
+    /// Who carries: its slug, and the lines of its connection that prove who we are.
+    pub(crate) provider: (&'static str, String),
     /// Lines for the section of the account.
     pub(crate) account: String,
     pub(crate) messages_per_second: u32,
@@ -46,6 +55,7 @@ impl Options {
         Self {
             settings: settings(database, folder),
             simulator,
+            provider: ("meta", META_CREDENTIALS.to_owned()),
             account: String::new(),
             messages_per_second: 1_000,
             more: String::new(),
@@ -58,16 +68,14 @@ impl Options {
 
     /// As a file that `wabridge apply` takes.
     pub(super) fn configuration(&self) -> String {
-        let Self { account, messages_per_second, more, .. } = self;
+        let Self { account, messages_per_second, more, provider: (provider, credentials), .. } = self;
         format!(
             r#"
         [[connections]]
         id = "{CONNECTION}"
-        provider = "meta"
+        provider = "{provider}"
         base_url = "{{simulator}}"
-        access_token = "simulator-access-token"
-        app_secret = ["{APP_SECRET}", "an-older-secret"]
-        verify_token = "verify-me"
+        {credentials}
 
         [[accounts]]
         id = "{ACCOUNT}"
