@@ -445,7 +445,9 @@ mod tests {
 
         let shown = serde_json::to_string(&before.clone().masked()).expect("JSON");
 
-        assert!(!shown.contains("secret\"") && !shown.contains("its password"), "{shown}");
+        for secret in ["header secret", "client secret", "its password", "whsec_secret"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
         assert!(shown.contains("https://hooks.example.com/…"), "{shown}");
         let back: WebhookSettings = serde_json::from_str(&shown).expect("settings");
         assert_eq!(back.keeping(&before), before);
