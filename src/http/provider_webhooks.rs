@@ -182,7 +182,7 @@ fn unsigned(request: &HttpRequest, parts: &Parts, connection: &str) -> HttpRespo
     let caller = remote_address(request, &parts.settings.server.trusted_proxies);
     tracing::warn!(
         caller = ?caller, connection.id = connection,
-        "a webhook for {connection:?} was not signed by its provider; check the connection's id and its app secret"
+        "a webhook for {connection:?} was not signed by its provider; check the connection's id and the secret of its webhooks (Meta: the app secret)"
     );
     counted("unsigned", answer(StatusCode::UNAUTHORIZED, "not signed by a known provider"))
 }

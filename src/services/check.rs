@@ -199,7 +199,7 @@ impl Checker<'_> {
 
     /// What signs webhooks cannot be asked about; a webhook that was taken is the proof.
     async fn check_webhooks(&self, about: &str, by_url: bool, senders: &[Arc<Sender>]) -> Finding {
-        let proof = if by_url { "the secret part of the URL" } else { "the app secret" };
+        let proof = if by_url { "the secret part of the URL" } else { "the webhook secret (Meta: the app secret)" };
         let mut newest = None;
         for sender in senders {
             match self.store.last_heard(sender.account, sender.key).await {

@@ -105,9 +105,14 @@ async fn a_campaign_is_counted_as_the_export_counts_it(database: Database) {
         let list = visitor.get("/console/campaigns").await.text;
         assert!(list.contains(PAGE) && list.contains("Looked through 10 messages"), "{list}");
         let page = visitor.get(PAGE).await.text;
-        for wanted in
-            ["131026", "Unreachable", "88.9 %", "campaign=1791111111&#38;code=131026", "<rect", "Answers that quote"]
-        {
+        for wanted in [
+            "131026",
+            "Unreachable",
+            "88.9 %",
+            "campaign=1791111111&#38;reason=unreachable&#38;code=131026",
+            "<rect",
+            "Answers that quote",
+        ] {
             assert!(page.contains(wanted), "{wanted} is not in {page}");
         }
         assert!(!page.contains(" style=") && !page.contains("<script>"), "{page}");

@@ -52,7 +52,7 @@ async fn what_is_well_is_said_to_be_well(database: Database) {
         "server: one runs",
         "master key: it opens",
         "connection meta-main: the access token works, with whatsapp_business_messaging",
-        "the app secret is right: it signed the webhook",
+        "the webhook secret (Meta: the app secret) is right: it signed the webhook",
         "answers Meta's question as it should",
         "business account 200000000000001: an app is subscribed",
         "templates are approved",

@@ -298,6 +298,9 @@ async fn every_change_is_in_the_audit_log_and_no_secret(database: Database) {
             ("add user", "ben"),
             ("sign in", "asha"),
             ("set up", "asha"),
+            ("add number", BUSINESS_NUMBER),
+            ("add account", "acme"),
+            ("add connection", "meta-main"),
         ]
     );
     let changed = &lines[4];

@@ -50,6 +50,7 @@ pub(super) fn routes() -> Scope {
         .route("/resume", web::post().to(resume))
         .route("/cancel", web::post().to(cancel))
         .route("/reconcile", web::post().to(reconcile))
+        .default_service(web::to(super::nothing_here))
 }
 
 #[derive(Template)]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{
     Frame, Trouble, Visitor,
     channel_check::CheckPart,
-    frame::{long_time, sentence, thousands},
+    frame::{long_time, plain_times, sentence, thousands},
     messages::Status,
     page, see_other,
 };
@@ -245,7 +245,7 @@ pub(super) fn number_row(actor: &Actor, standing: &NumberStanding) -> NumberRow 
 
 pub(super) fn alarm_parts(actor: &Actor, alarms: &[AlarmRecord]) -> Vec<AlarmPart> {
     let part = |alarm: &AlarmRecord| AlarmPart {
-        text: sentence(&masking::text(actor, &alarm.text)),
+        text: sentence(&plain_times(&masking::text(actor, &alarm.text))),
         ago: ago(alarm.raised_at, clock::now()),
     };
     alarms.iter().map(part).collect()

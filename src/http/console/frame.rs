@@ -1,5 +1,7 @@
 //! What stands around every page: navigation, who is signed in, light or dark.
 
+use std::{borrow::Cow, sync::LazyLock};
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{
@@ -8,6 +10,7 @@ use actix_web::{
     },
 };
 use askama::Template;
+use regex::Regex;
 
 use super::{
     HOME, Trouble, Visitor,
@@ -244,6 +247,13 @@ pub(super) fn sentence(words: &str) -> String {
     };
     let end = if words.ends_with(['.', '!', '?', ')']) { "" } else { "." };
     format!("{first}{}{end}", letters.as_str())
+}
+
+/// Times within a text as they stand elsewhere on a page.
+pub(super) fn plain_times(text: &str) -> Cow<'_, str> {
+    static TIME: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z").expect("the pattern is right"));
+    TIME.replace_all(text, "$1 $2 UTC")
 }
 
 /// A heading of WhatsApp's price list, in words.

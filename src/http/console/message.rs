@@ -10,7 +10,7 @@ use serde::Deserialize;
 pub(super) use super::json::pretty;
 use super::{
     Frame, Trouble, Visitor,
-    frame::{long_time, price_words, sentence},
+    frame::{long_time, plain_times, price_words, sentence},
     messages::{Status, content_name},
     page, see_other,
 };
@@ -189,8 +189,8 @@ fn line_part(actor: &Actor, line: Line) -> LinePart {
     LinePart {
         tone: line.tone.as_str(),
         time: line.time.replace('T', " ").replace('Z', ""),
-        what: masking::text(actor, &line.what),
-        below: line.below.iter().map(|below| masking::text(actor, below)).collect(),
+        what: plain_times(&masking::text(actor, &line.what)).into_owned(),
+        below: line.below.iter().map(|below| plain_times(&masking::text(actor, below)).into_owned()).collect(),
         entry: line.entry.filter(|_| whole).map(|entry| pretty(&entry)),
     }
 }

@@ -56,7 +56,8 @@ fn before_and_after(subject: &Subject, before: &Table, after: &Table) -> (Json, 
         if old == new {
             continue;
         }
-        let secret = is_secret(subject, before, key) || is_secret(subject, after, key);
+        // What was not there says nothing of what its keys mean.
+        let secret = (!before.is_empty() && is_secret(subject, before, key)) || is_secret(subject, after, key);
         let (old_shown, new_shown) = match secret {
             true => (
                 old.map_or(Json::Null, |_| json!("set")),
