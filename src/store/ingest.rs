@@ -121,15 +121,21 @@ pub(super) async fn apply(
         effects.settled += usize::from(working.settle(settlement, now));
     }
     // A report may come into the same batch as the answer to its send, and name the message by nothing else.
-    for (sender, id, message) in working.new_provider_ids() {
-        by_provider_id.entry(provider_id_hash(sender, &id)).or_insert(message);
+    if ingests.iter().any(|ingest| names_by_provider_id(ingest)) {
+        for (sender, id, message) in working.new_provider_ids() {
+            by_provider_id.entry(provider_id_hash(sender, &id)).or_insert(message);
+        }
     }
     let mut parked = Vec::new();
     let mut answers = Vec::with_capacity(ingests.len());
     for ingest in ingests {
         let mut answer = Ingested::default();
         for (sender, update) in &ingest.statuses {
-            let known = by_provider_id.get(&provider_id_hash(*sender, &update.provider_message_id)).copied();
+            // Our own id goes before, so with it nobody asks for the other.
+            let known = match update.message {
+                Some(_) => None,
+                None => by_provider_id.get(&provider_id_hash(*sender, &update.provider_message_id)).copied(),
+            };
             if !working.report(*sender, update, known) {
                 answer.parked += 1;
                 parked.push((ingest.connection, *sender, update));
@@ -158,6 +164,11 @@ pub(super) async fn apply(
     effects.logs.extend(working.news.iter().map(|event| event.account));
     events::append(transaction, working.news, now).await?;
     Ok(answers)
+}
+
+/// Whether anything in it may name a message by the provider's id alone.
+fn names_by_provider_id(ingest: &Ingest) -> bool {
+    !ingest.inbound.is_empty() || ingest.statuses.iter().any(|(_, update)| update.message.is_none())
 }
 
 /// Messages by their providers' ids, for everything the webhooks mention.
