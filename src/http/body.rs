@@ -48,12 +48,33 @@ impl BodyProblem {
 
 /// Reads a body of a caller whom we know, or a small one.
 pub async fn read_body(payload: Payload, limit_bytes: usize) -> Result<Bytes, BodyProblem> {
-    match tokio::time::timeout(BODY_TIME_MAX, payload.to_bytes_limited(limit_bytes)).await {
-        Err(_) => Err(BodyProblem::TooSlow),
-        Ok(Err(_)) => Err(BodyProblem::TooLarge { limit_bytes }),
-        Ok(Ok(Err(_))) => Err(BodyProblem::Broken),
-        Ok(Ok(Ok(bytes))) => Ok(bytes),
+    in_time(gather(payload, limit_bytes, |_| Ok(()))).await
+}
+
+async fn in_time<T>(reading: impl Future<Output = Result<T, BodyProblem>>) -> Result<T, BodyProblem> {
+    tokio::time::timeout(BODY_TIME_MAX, reading).await.unwrap_or(Err(BodyProblem::TooSlow))
+}
+
+/// Puts a body together. Before bytes are kept, `make_room` is told how many there will be.
+///
+/// A body waits for its commit, and many do at once: it takes what it needs, not the 32 KiB that the framework's own
+/// collector begins with, nor a slice of its connection's buffer that keeps all of that.
+async fn gather(
+    mut payload: Payload,
+    limit_bytes: usize,
+    mut make_room: impl FnMut(usize) -> Result<(), BodyProblem>,
+) -> Result<Bytes, BodyProblem> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| BodyProblem::Broken)?;
+        let length = bytes.len() + chunk.len();
+        if length > limit_bytes {
+            return Err(BodyProblem::TooLarge { limit_bytes });
+        }
+        make_room(length)?;
+        bytes.extend_from_slice(&chunk);
     }
+    Ok(bytes.freeze())
 }
 
 /// Memory for the bodies of callers who can prove who they are only by the whole body. It is taken as bytes arrive, so
@@ -77,29 +98,19 @@ impl BodyRoom {
 
     /// Reads a body of at most so many bytes.
     pub async fn read(&self, payload: Payload, limit_bytes: usize) -> Result<RoomyBody<'_>, BodyProblem> {
-        tokio::time::timeout(BODY_TIME_MAX, self.gather(payload, limit_bytes))
-            .await
-            .unwrap_or(Err(BodyProblem::TooSlow))
-    }
-
-    async fn gather(&self, mut payload: Payload, limit_bytes: usize) -> Result<RoomyBody<'_>, BodyProblem> {
-        let mut bytes = BytesMut::new();
         let mut room: Option<SemaphorePermit<'_>> = None;
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| BodyProblem::Broken)?;
-            if bytes.len() + chunk.len() > limit_bytes {
-                return Err(BodyProblem::TooLarge { limit_bytes });
-            }
-            bytes.extend_from_slice(&chunk);
+        let bytes = in_time(gather(payload, limit_bytes, |length| {
             let taken = room.as_ref().map_or(0, SemaphorePermit::num_permits);
-            let needed = bytes.len().div_ceil(ROOM_UNIT_BYTES) - taken;
+            let needed = length.div_ceil(ROOM_UNIT_BYTES) - taken;
             let needed = u32::try_from(needed).map_err(|_| BodyProblem::TooLarge { limit_bytes })?;
             let more = self.0.try_acquire_many(needed).map_err(|_| BodyProblem::NoRoom)?;
             match &mut room {
                 Some(room) => room.merge(more),
                 None => room = Some(more),
             }
-        }
-        Ok(RoomyBody { bytes: bytes.freeze(), _room: room })
+            Ok(())
+        }))
+        .await?;
+        Ok(RoomyBody { bytes, _room: room })
     }
 }
