@@ -21,6 +21,7 @@ pub mod gauges;
 pub mod holds;
 pub mod inbound;
 pub mod ingest;
+pub mod late_matches;
 pub mod lookup;
 pub mod masking;
 pub mod media;

@@ -14,6 +14,7 @@ use std::{
 
 use sea_orm::{DbErr, QueryResult, Value};
 
+pub use self::parked::MatchedStatus;
 pub(super) use self::parked::{insert_unrecognized, unrecognized_row};
 use self::{
     parked::{keep_parked, keep_skipped, take_parked},

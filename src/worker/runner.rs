@@ -27,6 +27,7 @@ use crate::{
     services::{
         channels::Channels,
         directory::Directory,
+        late_matches::LateMatcher,
         lookup::TemplateLookup,
         media::{Copier, deletion::Deletion},
         messaging_limit::MessagingLimits,
@@ -317,7 +318,7 @@ impl Runner {
         }
     }
 
-    /// Ends rules of queues, and closes messages that fell silent.
+    /// Ends rules of queues, closes messages that fell silent, and looks for those of parked statuses.
     async fn keep_queues(&self, lease: &Lease, stop: &CancellationToken, pulse: &Pulse) {
         let may_go = || {
             pulse.beat();
@@ -335,12 +336,16 @@ impl Runner {
             self.senders.committer.clone(),
             self.settings.send.silence_buffer,
         );
+        let mut parked = LateMatcher::new(self.store.clone(), self.senders.committer.clone());
         while may_go() {
             if let Err(error) = queues.round(&may_go).await {
                 tracing::error!(error = %telemetry::Chain(&error), "could not put back what was paused");
             }
             if let Err(error) = silence.round(&may_go).await {
                 tracing::error!(error = %telemetry::Chain(&error), "could not look for messages that fell silent");
+            }
+            if let Err(error) = parked.round(&may_go).await {
+                tracing::error!(error = %telemetry::Chain(&error), "could not look for the messages of parked statuses");
             }
             tokio::select! {
                 () = stop.cancelled() => {}

@@ -7,7 +7,6 @@ use std::{
 };
 
 use regex::Regex;
-use sea_orm::ConnectionTrait;
 use serde_json::Value;
 use wabridge::telemetry::{LabelValues, METRICS, Metric, MetricKind};
 
@@ -164,27 +163,15 @@ async fn stopped(app: &TestApp) -> Value {
     if status == 503 { told } else { Value::Null }
 }
 
-/// Runs a statement on the bridge's database, as no part of the bridge would.
-async fn meddle(app: &TestApp, statements: (&str, &str)) {
-    let connection = sea_orm::Database::connect(app.settings.database.url.to_string()).await.expect("it is there");
-    let sqlite = connection.get_database_backend() == sea_orm::DbBackend::Sqlite;
-    let statement = if sqlite { statements.0 } else { statements.1 };
-    connection.execute_unprepared(statement).await.expect("the statement is right");
-    connection.close().await.expect("it was open");
-}
-
 /// Messages are accepted, but none can be marked as being sent: the loop of the number's owner turns and turns.
 async fn a_number_that_sends_nothing_although_messages_are_accepted_makes_readyz_red(database: Database) {
     let app = start(database).await;
     app.until("it is ready", async || ready(&app).await.0 == 200).await;
-    meddle(
-        &app,
-        (
-            "CREATE TRIGGER broken BEFORE UPDATE ON outbound_messages WHEN NEW.state = 1 \
+    app.meddle((
+        "CREATE TRIGGER broken BEFORE UPDATE ON outbound_messages WHEN NEW.state = 1 \
              BEGIN SELECT RAISE(ABORT, 'broken'); END",
-            "ALTER TABLE outbound_messages ADD CONSTRAINT broken CHECK (state <> 1) NOT VALID",
-        ),
-    )
+        "ALTER TABLE outbound_messages ADD CONSTRAINT broken CHECK (state <> 1) NOT VALID",
+    ))
     .await;
     let message = Message::order_update(&person(0));
 
@@ -201,7 +188,7 @@ async fn a_number_that_sends_nothing_although_messages_are_accepted_makes_readyz
     assert!(advice.contains("has stopped") && advice.contains("log"), "{told}");
     app.accept(&Message::order_update(&person(1))).await;
 
-    meddle(&app, ("DROP TRIGGER broken", "ALTER TABLE outbound_messages DROP CONSTRAINT broken")).await;
+    app.meddle(("DROP TRIGGER broken", "ALTER TABLE outbound_messages DROP CONSTRAINT broken")).await;
     app.until("it is ready again", async || ready(&app).await.0 == 200).await;
     app.settled().await;
     assert_eq!(app.told(&message), ["sent", "delivered", "read"]);
@@ -213,7 +200,7 @@ async fn callbacks_that_are_not_told_make_readyz_red(database: Database) {
     let app = start(database).await;
     app.until("it is ready", async || ready(&app).await.0 == 200).await;
     let away = "ALTER TABLE logs RENAME TO logs_away";
-    meddle(&app, (away, away)).await;
+    app.meddle((away, away)).await;
 
     app.until("they are missed", async || {
         let told = stopped(&app).await["stopped"].to_string();
@@ -222,7 +209,7 @@ async fn callbacks_that_are_not_told_make_readyz_red(database: Database) {
     .await;
 
     let back = "ALTER TABLE logs_away RENAME TO logs";
-    meddle(&app, (back, back)).await;
+    app.meddle((back, back)).await;
     app.until("it is ready again", async || ready(&app).await.0 == 200).await;
     app.accept(&Message::order_update(&person(0))).await;
     app.finish().await;

@@ -161,6 +161,24 @@ async fn a_failure_after_the_answer_is_told_with_clevertaps_code(database: Datab
     assert_eq!(stats.sends_accepted, 10);
 }
 
+/// As when another instance wrote down the provider's id while this one parked the status, each before the other's commit.
+async fn a_status_that_was_parked_while_its_message_became_known_is_told_in_the_end(database: Database) {
+    let app = TestApp::start_with(database, |options| options.simulator.knobs.echo_callback_data = false).await;
+    let (message, told) = told_after(&app, 1, "sent@0").await;
+    assert_eq!(told, ["sent"]);
+
+    let webhook = status_webhook("wamid.of.nobody.yet", "read", &Value::Null);
+    assert_eq!(app.post_webhook(webhook.to_string(), APP_SECRET).await, 200);
+    assert_eq!(app.store.count_unrecognized().await.expect("countable"), (0, 1));
+    let found = "UPDATE unrecognized SET match_hash = (SELECT hash FROM provider_ids)";
+    app.meddle((found, found)).await;
+
+    app.until("it is told", async || app.told(&message) == ["sent", "delivered", "read"]).await;
+    app.until("it is no longer kept", async || app.store.count_unrecognized().await.expect("countable") == (0, 0))
+        .await;
+    app.finish().await;
+}
+
 fn status_webhook(wamid: &str, status: &str, callback_data: &Value) -> Value {
     let mut report = json!({"id": wamid, "status": status, "timestamp": "1790000123", "recipient_id": "919876500001"});
     if !callback_data.is_null() {
@@ -184,5 +202,6 @@ on_each_database![
     reports_that_come_before_the_answer_to_the_send_count,
     reports_without_our_id_wait_for_the_answer_that_names_theirs,
     reports_of_messages_that_are_not_ours_are_parked_and_told_to_nobody,
+    a_status_that_was_parked_while_its_message_became_known_is_told_in_the_end,
     a_failure_after_the_answer_is_told_with_clevertaps_code,
 ];

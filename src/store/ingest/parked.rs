@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use sea_orm::{DbErr, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 use serde::{Deserialize, Serialize};
 
 use super::Ingest;
@@ -15,9 +15,9 @@ use crate::{
         time::UnixMillis,
     },
     store::{
-        DatabaseTransaction, execute, execute_rows,
+        DatabaseTransaction, Doing as _, Store, StoreError, execute, execute_rows,
         outbound::{id_list, provider_id_hash},
-        query_rows,
+        query, query_rows,
     },
     telemetry,
 };
@@ -155,4 +155,54 @@ pub(super) async fn take_parked(
         execute(transaction, format!("DELETE FROM unrecognized WHERE id IN ({})", id_list(&taken)), vec![]).await?;
     }
     Ok(updates)
+}
+
+/// A parked status whose message is known by now.
+#[derive(Debug)]
+pub struct MatchedStatus {
+    /// Its place among what lies aside.
+    pub row: MessageId,
+    pub connection: ConnectionKey,
+    /// `None` when our reading of it cannot be read any more.
+    pub status: Option<(SenderKey, StatusUpdate)>,
+}
+
+impl Store {
+    /// The last of the next parts that lie aside, so many at most; `None` when there are no more.
+    pub async fn last_parked_of_slice(&self, after: MessageId, slice: usize) -> Result<Option<MessageId>, StoreError> {
+        let sql = format!(
+            "SELECT MAX(id) AS last FROM (SELECT id FROM unrecognized WHERE id > $1 ORDER BY id LIMIT {slice}) AS slice"
+        );
+        let last = query(self.reader(), sql, vec![after.0.into()]).await;
+        let read = |row: &QueryResult| row.try_get::<Option<i64>>("", "last");
+        let last = last.and_then(|rows| rows.first().map(read).transpose()).doing("look at what lies aside")?;
+        Ok(last.flatten().map(MessageId))
+    }
+
+    /// Parked statuses between the two, the first not included, whose messages are known.
+    pub async fn matched_parked(&self, after: MessageId, last: MessageId) -> Result<Vec<MatchedStatus>, StoreError> {
+        let sql = "SELECT u.id, u.connection, u.pointer, u.entry, p.message FROM unrecognized AS u \
+                   JOIN provider_ids AS p ON p.hash = u.match_hash WHERE u.id > $1 AND u.id <= $2 ORDER BY u.id";
+        let rows = query(self.reader(), sql, vec![after.0.into(), last.0.into()]).await;
+        let read = |row: &QueryResult| -> Result<_, DbErr> {
+            let message = MessageId(row.try_get("", "message")?);
+            let pointer: String = row.try_get("", "pointer")?;
+            let status = read_parked_pointer(&pointer, row.try_get("", "entry")?);
+            Ok(MatchedStatus {
+                row: MessageId(row.try_get("", "id")?),
+                connection: ConnectionKey(row.try_get("", "connection")?),
+                status: status.map(|(sender, update)| (sender, StatusUpdate { message: Some(message), ..update })),
+            })
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("look for the messages of parked statuses")
+    }
+
+    /// They were reported.
+    pub async fn drop_parked(&self, rows: &[MessageId]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let sql = format!("DELETE FROM unrecognized WHERE id IN ({})", id_list(rows));
+        execute(&self.writer, sql, vec![]).await.map(drop).doing("drop parked statuses that were reported")
+    }
 }

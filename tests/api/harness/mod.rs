@@ -19,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sea_orm::ConnectionTrait;
 use tempfile::TempDir;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use wabridge::{
@@ -287,6 +288,15 @@ impl TestApp {
 
     async fn queues(&self) -> Vec<QueueOverview> {
         self.store.queues().await.expect("queues can be counted").into_values().collect()
+    }
+
+    /// Runs a statement, for SQLite and for PostgreSQL, on the bridge's database, as no part of the bridge would.
+    pub(crate) async fn meddle(&self, (on_sqlite, on_postgres): (&str, &str)) {
+        let connection = sea_orm::Database::connect(self.settings.database.url.to_string()).await.expect("it is there");
+        let sqlite = connection.get_database_backend() == sea_orm::DbBackend::Sqlite;
+        let statement = if sqlite { on_sqlite } else { on_postgres };
+        connection.execute_unprepared(statement).await.expect("the statement is right");
+        connection.close().await.expect("it was open");
     }
 
     /// Messages whose way is not at its end.
