@@ -35,6 +35,8 @@ pub struct WebhookRecord {
     pub name: String,
     pub enabled: bool,
     pub paused: bool,
+    /// Of a new one: it begins with what happened since then, as far as that is kept.
+    pub since: Option<UnixMillis>,
     pub settings: WebhookSettings,
     pub old_signing_secrets: Vec<OldSigningSecret>,
 }
@@ -175,6 +177,41 @@ async fn add(
                dialect = excluded.dialect, failing_since = NULL, failures = 0, due_at = NULL, held_since = NULL, \
                held_reason = NULL, updated_at = excluded.updated_at";
     execute(transaction, sql, values).await.map(drop)
+}
+
+/// Lets the cursors of a webhook that was just made begin with what was recorded since a moment.
+pub(super) async fn begin_at(transaction: &DatabaseTransaction, webhook: &str, since: UnixMillis) -> Result<(), DbErr> {
+    let sql = "SELECT DISTINCT s.account, w.key FROM subscriptions AS s JOIN webhooks AS w ON w.key = s.webhook \
+               WHERE w.name = $1 AND s.enabled";
+    for row in &query(transaction, sql, vec![webhook.into()]).await? {
+        let (account, key): (i32, i32) = (row.try_get("", "account")?, row.try_get("", "key")?);
+        let before = last_place_before(transaction, account, since).await?;
+        let sql =
+            "UPDATE subscriptions SET cursor = $3 WHERE webhook = $1 AND account = $2 AND enabled AND cursor > $3";
+        execute(transaction, sql, vec![key.into(), account.into(), before.into()]).await?;
+    }
+    Ok(())
+}
+
+/// The place before the first event that was recorded since then. Times grow with places, so it is found by halving: a log may be
+/// long, and has no index by time.
+async fn last_place_before(transaction: &DatabaseTransaction, account: i32, since: UnixMillis) -> Result<i64, DbErr> {
+    let sql = "SELECT last_place FROM logs WHERE account = $1";
+    let rows = query(transaction, sql, vec![account.into()]).await?;
+    let (mut before, mut end): (i64, i64) = (0, rows.first().map_or(Ok(0), |row| row.try_get("", "last_place"))?);
+    while before < end {
+        let middle = before + (end - before + 1) / 2;
+        let sql = "SELECT recorded_at FROM events WHERE account = $1 AND place <= $2 ORDER BY place DESC LIMIT 1";
+        let rows = query(transaction, sql, vec![account.into(), middle.into()]).await?;
+        // Where nothing is kept any more, it was before.
+        let recorded_at: Option<i64> = rows.first().map(|row| row.try_get("", "recorded_at")).transpose()?;
+        if recorded_at.is_none_or(|at| at < since.0) {
+            before = middle;
+        } else {
+            end = middle - 1;
+        }
+    }
+    Ok(before)
 }
 
 impl Store {
