@@ -18,12 +18,14 @@ use super::{
     configuration::open,
     execute,
     holds::{CONFIGURATION, bump},
+    outbound::odd_value,
     query,
     vault::Vault,
 };
 use crate::domain::{
     account::Hold,
-    ids::WebhookKey,
+    callback::{EventKind, Subscription},
+    ids::{AccountKey, Place, SubscriptionKey, WebhookKey},
     time::UnixMillis,
     webhook::{OldSigningSecret, Webhook},
     webhook_settings::WebhookSettings,
@@ -214,7 +216,38 @@ async fn last_place_before(transaction: &DatabaseTransaction, account: i32, sinc
     Ok(before)
 }
 
+/// One cursor of a webhook, also of one that is off: what it was told is still there.
+#[derive(Clone, Debug)]
+pub struct WebhookLog {
+    pub subscription: Subscription,
+    pub cursor: Place,
+    /// It is not off.
+    pub is_live: bool,
+}
+
 impl Store {
+    /// All cursors that a webhook has, or had.
+    pub async fn webhook_logs(&self, webhook: &Arc<Webhook>) -> Result<Vec<WebhookLog>, StoreError> {
+        let sql =
+            "SELECT key, account, kind, dialect, cursor, enabled FROM subscriptions WHERE webhook = $1 ORDER BY key";
+        let rows = query(self.reader(), sql, vec![webhook.key.0.into()]).await;
+        let read = |row: &QueryResult| -> Result<WebhookLog, DbErr> {
+            let subscription = Subscription {
+                key: SubscriptionKey(row.try_get("", "key")?),
+                account: AccountKey(row.try_get("", "account")?),
+                kind: EventKind::from_code(row.try_get("", "kind")?).ok_or_else(|| odd_value("kind"))?,
+                sender: None,
+                webhook: Some(webhook.clone()),
+                dialect: row.try_get("", "dialect")?,
+                url: webhook.settings.url.expose().into(),
+                hold: None,
+            };
+            let cursor = Place(row.try_get("", "cursor")?);
+            Ok(WebhookLog { subscription, cursor, is_live: row.try_get("", "enabled")? })
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("read the cursors of a webhook")
+    }
+
     /// Forgets a webhook: `false` when there is none of this name. What it was told stays until it is too old.
     pub async fn delete_webhook(&self, name: &str, entry: &AuditEntry) -> Result<bool, StoreError> {
         let doing = "delete a webhook";
