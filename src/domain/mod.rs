@@ -37,6 +37,7 @@ pub mod suppression;
 pub mod template;
 pub mod time;
 pub mod webhook;
+pub mod webhook_check;
 pub mod webhook_content;
 pub mod webhook_event;
 pub mod webhook_filter;

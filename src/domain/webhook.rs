@@ -172,6 +172,18 @@ fn bearer() -> String {
     "Bearer".to_owned()
 }
 
+/// What the bridge shows of itself while a connection is made (mutual TLS), also to where tokens are fetched. Nobody sees it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// PEM: the certificate, and behind it those that lead to one that the receiver knows.
+    #[schema(value_type = String, example = "-----BEGIN CERTIFICATE-----…")]
+    pub certificate: SecretText,
+    /// PEM, without a password.
+    #[schema(value_type = String, example = "-----BEGIN PRIVATE KEY-----…")]
+    pub private_key: SecretText,
+}
+
 /// How a token is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -254,6 +266,30 @@ impl SwitchOff {
         self.failures > 0
             && failures.unsigned_abs() >= self.failures
             && failing_for >= Duration::from_secs(u64::from(self.hours) * 3600)
+    }
+}
+
+/// Who hears of it when a webhook fails for the first time after it was well, and when the bridge switches it off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alerts {
+    /// By e-mail, from the server of `alarms.smtp_url`.
+    #[schema(example = json!(["ops@example.com"]))]
+    pub emails: Vec<String>,
+    /// Another webhook, which is told webhook.failing and webhook.disabled of this one, whatever else it wants.
+    #[schema(example = "operations")]
+    pub webhook: Option<String>,
+    /// Of failures so many are told in a day (UTC); that it was switched off is always told.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub per_day: u32,
+}
+
+pub const ALERTS_PER_DAY_MAX: u32 = 1_000;
+pub const ALERT_EMAILS_MAX: usize = 10;
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self { emails: vec![], webhook: None, per_day: 10 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The catalogue of what webhooks tell, as OpenAPI has it: each event with its schema and an example.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use utoipa::{
     Modify,
     openapi::{
@@ -75,4 +75,49 @@ fn schema(name: EventName) -> Schema {
     let data = ObjectBuilder::new().schema_type(Type::Object).required(about).required("channel");
     let narrowed = ObjectBuilder::new().schema_type(Type::Object).property("type", named).property("data", data);
     AllOfBuilder::new().item(Ref::from_schema_name("WebhookPayload")).item(narrowed).build().into()
+}
+
+/// The JSON Schema of one event, whole in itself: for whoever checks what arrives.
+pub(super) fn json_schema(name: EventName) -> Value {
+    const PREFIX: &str = "#/components/schemas/";
+    let document: Value = serde_json::from_str(&super::openapi::render()).expect("the document is JSON");
+    let mut schema = serde_json::to_value(schema(name)).expect("a schema can be written as JSON");
+    let (mut parts, mut missing) = (Map::new(), Vec::new());
+    point_inside(&mut schema, PREFIX, &mut missing);
+    while let Some(part) = missing.pop() {
+        if parts.contains_key(&part) {
+            continue;
+        }
+        let mut found = document.pointer(&format!("/components/schemas/{part}")).cloned().unwrap_or_default();
+        point_inside(&mut found, PREFIX, &mut missing);
+        parts.insert(part, found);
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": name.as_str(),
+        "description": name.description(),
+        "allOf": schema.get("allOf").cloned().unwrap_or_default(),
+        "$defs": parts,
+    })
+}
+
+/// Lets references lead to `$defs`, and names what must be there.
+fn point_inside(schema: &mut Value, prefix: &str, named: &mut Vec<String>) {
+    match schema {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value {
+                    Value::String(text) if key == "$ref" => {
+                        if let Some(name) = text.strip_prefix(prefix).map(str::to_owned) {
+                            *text = format!("#/$defs/{name}");
+                            named.push(name);
+                        }
+                    }
+                    other => point_inside(other, prefix, named),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| point_inside(value, prefix, named)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }

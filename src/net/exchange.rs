@@ -76,6 +76,12 @@ pub enum ExchangeError {
     Proxy(#[source] Box<dyn Error + Send + Sync>),
     #[error("could not set up TLS for outgoing requests; are the system's CA certificates installed?")]
     Client(#[source] reqwest::Error),
+    // The library's own words could quote a line of the key.
+    #[error(
+        "the client certificate cannot be used: give the chain and the private key that belongs to it, each whole, in PEM, \
+         the key without a password"
+    )]
+    Identity,
 }
 
 /// One request to the outside.
@@ -143,6 +149,19 @@ impl Exchange {
     /// The same door, with everything that is said through it written down.
     pub fn recording(&self, tape: Tape) -> Self {
         Self { tape: Some(tape), ..self.clone() }
+    }
+
+    /// The same door, with connections of its own, in which it shows this certificate (mutual TLS).
+    pub fn presenting(&self, certificate: &SecretString, key: &SecretString) -> Result<Self, ExchangeError> {
+        let builder = client(&self.limits)?.identity(identity(certificate, key)?);
+        Ok(Self { client: builder.build().map_err(|_| ExchangeError::Identity)?, ..self.clone() })
+    }
+
+    /// Whether [`Self::presenting`] would do with these two.
+    pub fn can_present(certificate: &SecretString, key: &SecretString) -> Result<(), ExchangeError> {
+        let built = reqwest::Client::builder().no_proxy().identity(identity(certificate, key)?).build();
+        // What does not belong together is found here.
+        built.map(drop).map_err(|_| ExchangeError::Identity)
     }
 
     /// Makes one request and reads its answer. Takes at most the request's timeout.
@@ -240,6 +259,11 @@ impl Exchange {
         }
         Ok(Answer { status, retry_after, date, body: body.freeze(), cut })
     }
+}
+
+fn identity(certificate: &SecretString, key: &SecretString) -> Result<reqwest::Identity, ExchangeError> {
+    let pem = SecretString::from(format!("{}\n{}", certificate.expose_secret(), key.expose_secret()));
+    reqwest::Identity::from_pem(pem.expose_secret().as_bytes()).map_err(|_| ExchangeError::Identity)
 }
 
 /// A client with these limits, to be built.
@@ -502,6 +526,71 @@ mod tests {
 
         assert!(error.to_string().contains("header authorization"), "{error}");
         assert!(!error.to_string().contains("x: y"), "a header's value must not be shown");
+    }
+
+    #[test]
+    fn a_certificate_and_a_key_that_do_not_belong_together_cannot_be_shown() {
+        let made = || rcgen::generate_simple_self_signed(["bridge.example".to_owned()]).expect("a certificate");
+        let (one, other) = (made(), made());
+        let chain = SecretString::from(one.cert.pem());
+        let key_of = |made: &rcgen::CertifiedKey<rcgen::KeyPair>| SecretString::from(made.signing_key.serialize_pem());
+
+        assert!(Exchange::can_present(&chain, &key_of(&one)).is_ok());
+        assert!(Exchange::can_present(&chain, &key_of(&other)).is_err());
+        assert!(Exchange::can_present(&key_of(&one), &key_of(&one)).is_err(), "there is no certificate");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_wants_a_certificate_is_shown_it_and_others_are_not() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let (chain, key) = (SecretString::from(made.cert.pem()), SecretString::from(made.signing_key.serialize_pem()));
+        let url = strict_server(&made);
+        let limits = exchange(true).limits;
+        let trusting = |builder: reqwest::ClientBuilder| {
+            let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).expect("a certificate");
+            let client = builder.tls_certs_only([root]).build().expect("a client");
+            Exchange { client, ..exchange(true) }
+        };
+        let plain = trusting(client(&limits).expect("limits"));
+        let presenting = trusting(client(&limits).expect("limits").identity(identity(&chain, &key).expect("a pair")));
+
+        let answer = post(&presenting, &url).await.expect("an answer");
+        assert_eq!(answer.status, 204);
+        post(&plain, &url).await.expect_err("nobody gets in without");
+    }
+
+    /// Takes requests only from who shows the certificate that it has itself.
+    fn strict_server(made: &rcgen::CertifiedKey<rcgen::KeyPair>) -> String {
+        use std::io::{Read as _, Write as _};
+
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(made.cert.der().clone()).expect("a certificate");
+        let verifier =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_client_cert_verifier(verifier.expect("roots"))
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("a pair");
+        let config = Arc::new(config);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let connection = rustls::ServerConnection::new(config.clone()).expect("a connection");
+                let mut tls = rustls::StreamOwned::new(connection, stream);
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"{}") && tls.read_exact(&mut byte).is_ok() {
+                    request.push(byte[0]);
+                }
+                drop(tls.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"));
+            }
+        });
+        format!("https://localhost:{port}/")
     }
 
     #[test]

@@ -21,10 +21,11 @@ use crate::{
         callback::{Event, EventKind, Subscription},
         ids::{AccountKey, MessageId, Place, SubscriptionKey},
         operator::{Actor, Permission},
-        webhook::Webhook,
+        webhook::{Authentication, MASK, Webhook, WebhookMethod},
+        webhook_settings::shown_url,
     },
     net::redact,
-    platforms,
+    platforms, profiles,
     store::{
         Store, StoreError,
         audit::AuditEntry,
@@ -89,6 +90,8 @@ pub struct UrlStanding {
     pub trouble: Trouble,
     /// Counted up to [`OWED_COUNTED_MAX`].
     pub owed: Distance,
+    /// Of a webhook: events that were not taken, or are behind one that was not, and are tried again by themselves.
+    pub waiting: i64,
     pub dead: i64,
     pub not_relayed: i64,
     pub last: Option<StoredExchange>,
@@ -120,6 +123,7 @@ pub async fn urls(
     require(actor, Permission::ReadMessages)?;
     let states = store.cursor_states().await?;
     let left_behind = store.count_callbacks().await?;
+    let waiting = store.count_waiting().await?;
     let wanted = snapshot.subscriptions.iter().filter_map(|subscription| {
         let state = states.get(&subscription.key)?;
         fits(snapshot, filter, subscription).then_some((subscription.clone(), state.clone()))
@@ -146,6 +150,7 @@ pub async fn urls(
             cursor,
             trouble,
             owed: store.distance(&subscription, cursor, OWED_COUNTED_MAX).await?,
+            waiting: waiting.get(&subscription.key.0).copied().unwrap_or_default(),
             dead,
             not_relayed,
             last,
@@ -230,6 +235,8 @@ pub struct Callback {
     /// The exchanges whose stretch covers it, in order.
     pub tries: Vec<CallbackTry>,
     pub payload: Payload,
+    /// Of a webhook: method and headers of its request, with `…` in the place of secrets. The signature is that of this moment.
+    pub head: Vec<(String, String)>,
 }
 
 /// What the URL is told of an event, as it would be written now.
@@ -261,12 +268,15 @@ pub async fn one(
     };
     let found = found.ok_or_else(missing)?;
     let kind = found.event.kind;
-    let (event, payload) = match &subscription.webhook {
+    let (event, payload, head) = match &subscription.webhook {
         Some(webhook) => written_for(store, snapshot, links, (subscription, webhook), found.event).await?,
-        None => written(snapshot, links, subscription, found.event),
+        None => {
+            let (event, payload) = written(snapshot, links, subscription, found.event);
+            (event, payload, vec![])
+        }
     };
     let tries = store.callback_tries(subscription.key.0, place).await?;
-    Ok(Callback { event, kind, standing: found.standing, reason: found.reason, tries, payload })
+    Ok(Callback { event, kind, standing: found.standing, reason: found.reason, tries, payload, head })
 }
 
 fn written(
@@ -297,20 +307,47 @@ async fn written_for(
     links: &MediaLinks,
     (subscription, webhook): (&Subscription, &Webhook),
     logged: LoggedEvent,
-) -> Result<(Event, Payload), Refusal> {
+) -> Result<(Event, Payload, Vec<(String, String)>), Refusal> {
     let event = readable(snapshot, links, logged);
     let Some(account) = snapshot.account_by_key(subscription.account) else {
-        return Ok((event, Payload::Unspeakable("the account is not known".to_owned())));
+        return Ok((event, Payload::Unspeakable("the account is not known".to_owned()), vec![]));
     };
     let events = std::slice::from_ref(&event);
     let mut facts = facts(store, snapshot, account, wants_raw(webhook), events).await?;
     let about = facts.remove(&event.place).unwrap_or_default();
-    let payload = match write(webhook, subscription, &event, about, clock::now()) {
-        Written::Request(request) => Payload::Body(request.body),
-        Written::Unwanted => Payload::Silent,
-        Written::Unspeakable(why) => Payload::Unspeakable(why),
+    let (payload, head) = match write(webhook, subscription, &event, about, clock::now()) {
+        Written::Request(request) => {
+            let head = head_of(webhook, &request);
+            (Payload::Body(request.body), head)
+        }
+        Written::Unwanted => (Payload::Silent, vec![]),
+        Written::Unspeakable(why) => (Payload::Unspeakable(why), vec![]),
     };
-    Ok((event, payload))
+    Ok((event, payload, head))
+}
+
+/// Method, content type and headers of a webhook's request, without what is secret.
+pub fn head_of(webhook: &Webhook, request: &profiles::Rendered) -> Vec<(String, String)> {
+    let settings = &webhook.settings;
+    let method = match settings.method {
+        WebhookMethod::Post => "POST",
+        WebhookMethod::Put => "PUT",
+        WebhookMethod::Patch => "PATCH",
+    };
+    let authorization = match &settings.authentication {
+        Authentication::None => None,
+        Authentication::Basic { .. } => Some(format!("Basic {MASK}")),
+        Authentication::Bearer { prefix, .. } => Some(format!("{prefix} {MASK}").trim().to_owned()),
+        Authentication::OAuth2 { .. } => Some(format!("Bearer {MASK}")),
+    };
+    let mut head = vec![
+        (method.to_owned(), shown_url(settings.url.expose())),
+        ("content-type".to_owned(), request.content_type.clone()),
+    ];
+    head.extend(request.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    head.extend(settings.headers.keys().map(|name| (name.clone(), MASK.to_owned())));
+    head.extend(authorization.map(|value| ("authorization".to_owned(), value)));
+    head
 }
 
 /// Tries a URL now, and not at its next probe; `false` when nothing held it.

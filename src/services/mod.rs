@@ -54,5 +54,6 @@ pub mod traces;
 pub mod webhook_door;
 pub mod webhook_relay;
 pub mod webhook_tokens;
+pub mod webhook_view;
 pub mod webhooks;
 pub mod window;

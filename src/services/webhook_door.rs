@@ -5,6 +5,8 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -15,10 +17,12 @@ use crate::{
     clock,
     domain::{
         attempt::{Attempt, AttemptOutcome},
-        webhook::{Authentication, Webhook, WebhookMethod},
+        ids::WebhookKey,
+        time::UnixMillis,
+        webhook::{Authentication, ClientCertificate, Webhook, WebhookMethod},
     },
     net::{
-        exchange::{Answer, Exchange, Exchanged, Method, OutgoingRequest},
+        exchange::{Answer, Exchange, ExchangeError, Exchanged, Method, NoAnswer, OutgoingRequest},
         redact,
     },
     profiles,
@@ -27,6 +31,8 @@ use crate::{
 pub struct WebhookDoor {
     exchange: Exchange,
     tokens: WebhookTokens,
+    /// Doors of webhooks with a certificate of their own, and of which version of the webhook each is.
+    presenting: Mutex<HashMap<WebhookKey, (UnixMillis, Exchange)>>,
 }
 
 /// So much of an answer is kept with the attempt.
@@ -34,7 +40,7 @@ const NOTE_CHARS_MAX: usize = 200;
 
 impl WebhookDoor {
     pub fn new(exchange: Exchange) -> Self {
-        Self { exchange, tokens: WebhookTokens::default() }
+        Self { exchange, tokens: WebhookTokens::default(), presenting: Mutex::default() }
     }
 
     /// One request, with a fresh token after a 401 where tokens are fetched. Also for samples.
@@ -52,18 +58,21 @@ impl WebhookDoor {
         let settings = &webhook.settings;
         let started = (clock::now(), Instant::now());
         let timeout = Duration::from_secs(u64::from(settings.timeout_seconds));
-        let authorization = match self.tokens.authorization(&self.exchange, webhook, timeout).await {
+        let not_sent = |why: NoAnswer| Exchanged { started_at: started.0, took: started.1.elapsed(), result: Err(why) };
+        let exchange = match self.exchange_of(webhook) {
+            Ok(exchange) => exchange,
+            Err(error) => return not_sent(NoAnswer::NotSent(error.to_string())),
+        };
+        let authorization = match self.tokens.authorization(&exchange, webhook, timeout).await {
             Ok(authorization) => authorization,
-            Err(no_answer) => {
-                return Exchanged { started_at: started.0, took: started.1.elapsed(), result: Err(no_answer) };
-            }
+            Err(no_answer) => return not_sent(no_answer),
         };
         let mut headers: Vec<(Cow<'_, str>, SecretString)> = Vec::new();
         headers.push(("content-type".into(), request.content_type.clone().into()));
         headers.extend(settings.headers.iter().map(|(name, value)| (name.as_str().into(), value.expose().into())));
         headers.extend(request.headers.iter().map(|(name, value)| ((*name).into(), value.clone().into())));
         headers.extend(authorization.map(|value| ("authorization".into(), value)));
-        self.exchange
+        exchange
             .send(OutgoingRequest {
                 method: match settings.method {
                     WebhookMethod::Post => Method::Post,
@@ -77,6 +86,29 @@ impl WebhookDoor {
             })
             .await
     }
+
+    /// Connections that show the webhook's certificate are nobody else's; they are made anew when the webhook changes.
+    fn exchange_of(&self, webhook: &Webhook) -> Result<Exchange, ExchangeError> {
+        let mut presenting = self.presenting.lock().expect("no holder can panic");
+        let Some(own) = &webhook.settings.client_certificate else {
+            presenting.remove(&webhook.key);
+            return Ok(self.exchange.clone());
+        };
+        match presenting.get(&webhook.key) {
+            Some((of, exchange)) if *of == webhook.updated_at => Ok(exchange.clone()),
+            Some(_) | None => {
+                let exchange =
+                    self.exchange.presenting(&own.certificate.expose().into(), &own.private_key.expose().into())?;
+                presenting.insert(webhook.key, (webhook.updated_at, exchange.clone()));
+                Ok(exchange)
+            }
+        }
+    }
+}
+
+/// Whether a webhook can show its certificate; an error says what to change.
+pub(super) fn check_certificate(own: &ClientCertificate) -> Result<(), ExchangeError> {
+    Exchange::can_present(&own.certificate.expose().into(), &own.private_key.expose().into())
 }
 
 fn judge(webhook: &Webhook, exchanged: Exchanged) -> (Attempt, Option<Duration>) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     directory::Directory,
     operators::{FieldProblem, Refusal, require},
-    webhook_door::WebhookDoor,
+    webhook_door::{WebhookDoor, check_certificate},
     webhook_relay::{Written, render},
 };
 use crate::{
@@ -18,10 +18,12 @@ use crate::{
         event_name::EventName,
         ids::{SubscriptionKey, WebhookKey},
         operator::{Actor, Permission},
+        time::UnixMillis,
         webhook::{OldSigningSecret, SecretText, Webhook},
         webhook_sample::sample,
         webhook_settings::WebhookSettings,
     },
+    net::mail,
     profiles::{self, Signature, signing},
     store::{
         Store,
@@ -47,6 +49,16 @@ pub struct Webhooks {
     directory: Arc<Directory>,
     door: WebhookDoor,
     http_allowed: bool,
+}
+
+/// A webhook that is to be made.
+#[derive(Debug)]
+pub struct NewWebhook {
+    pub enabled: bool,
+    pub paused: bool,
+    /// It hears of what happened since then, as far as that is kept; `None`: of what happens from now on.
+    pub since: Option<UnixMillis>,
+    pub settings: WebhookSettings,
 }
 
 /// What shall become of one.
@@ -104,22 +116,20 @@ impl Webhooks {
     }
 
     /// Makes one. Gives back its signing secret when it was made here: it is shown this once.
-    pub async fn create(
-        &self,
-        actor: &Actor,
-        name: &str,
-        (enabled, paused): (bool, bool),
-        settings: WebhookSettings,
-    ) -> Result<Option<SecretText>, Refusal> {
+    pub async fn create(&self, actor: &Actor, name: &str, new: NewWebhook) -> Result<Option<SecretText>, Refusal> {
         require(actor, Permission::ManageConfiguration)?;
         check_name(name).map_err(|text| Refusal::Invalid { field: "name", text })?;
-        let mut settings = settings;
+        let NewWebhook { enabled, paused, since, mut settings } = new;
+        if let Some(since) = since {
+            check_since(since, clock::now()).map_err(|text| Refusal::Invalid { field: "since", text })?;
+        }
         let made = settings.signing_secret.is_none().then(|| new_secret(&settings)).flatten();
         settings.signing_secret = settings.signing_secret.or_else(|| made.clone());
         let settings = checked(settings, self.http_allowed).map_err(Refusal::Problems)?;
-        let record = WebhookRecord { name: name.to_owned(), enabled, paused, settings, old_signing_secrets: vec![] };
+        let name_of_it = name.to_owned();
+        let record = WebhookRecord { name: name_of_it, enabled, paused, since, settings, old_signing_secrets: vec![] };
         self.write(|stored| {
-            check_filter(stored, &record.settings)?;
+            check_names(stored, name, &record.settings)?;
             if stored.webhook(name).is_some() {
                 return Err(Refusal::Conflict(format!(
                     "there is a webhook {name} already: change it, or take another name"
@@ -142,7 +152,7 @@ impl Webhooks {
             let before = known(stored, name)?;
             let settings = settings.keeping(&before.settings);
             let settings = checked(settings, self.http_allowed).map_err(Refusal::Problems)?;
-            check_filter(stored, &settings)?;
+            check_names(stored, name, &settings)?;
             let record = WebhookRecord { settings, ..record_of(before) };
             let entry = audited(stored, actor, &record);
             Ok((record, entry))
@@ -296,6 +306,7 @@ pub(super) fn record_of(webhook: &Webhook) -> WebhookRecord {
         name: webhook.name.clone(),
         enabled: webhook.enabled,
         paused: webhook.paused,
+        since: None,
         settings: webhook.settings.clone(),
         old_signing_secrets: webhook.old_signing_secrets.clone(),
     }
@@ -326,11 +337,33 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     Err(format!("must be 1 to {NAME_CHARS_MAX} of a to z, 0 to 9, - and _"))
 }
 
-/// A name in a filter that nothing has would let nothing through, silently.
-fn check_filter(stored: &Configuration, settings: &WebhookSettings) -> Result<(), Refusal> {
-    match settings.filter.accounts.iter().find(|id| stored.account(id).is_none()) {
-        Some(id) => Err(Refusal::Invalid { field: "filter", text: format!("accounts: there is no account {id}") }),
-        None => Ok(()),
+/// What is wrong with the moment from which a new webhook is to hear, if anything. What is too old to be kept is not told.
+pub(super) fn check_since(since: UnixMillis, now: UnixMillis) -> Result<(), String> {
+    match since <= now {
+        true => Ok(()),
+        false => Err("lies in the future: name a moment that is over, or leave it out".to_owned()),
+    }
+}
+
+/// A name that nothing has: in a filter it would let nothing through, among the alerts it would tell nobody, silently.
+fn check_names(stored: &Configuration, name: &str, settings: &WebhookSettings) -> Result<(), Refusal> {
+    if let Some(id) = settings.filter.accounts.iter().find(|id| stored.account(id).is_none()) {
+        return Err(Refusal::Invalid { field: "filter", text: format!("accounts: there is no account {id}") });
+    }
+    let exists = |other: &str| stored.webhook(other).is_some();
+    check_alerts(name, settings, exists).map_err(|text| Refusal::Invalid { field: "alerts", text })
+}
+
+/// Whether alerts go to somebody else who exists.
+pub(super) fn check_alerts(
+    name: &str,
+    settings: &WebhookSettings,
+    exists: impl FnOnce(&str) -> bool,
+) -> Result<(), String> {
+    match &settings.alerts.webhook {
+        Some(other) if other == name => Err("webhook: it cannot tell of its own failure: name another".to_owned()),
+        Some(other) if !exists(other) => Err(format!("webhook: there is no webhook {other}: make it first")),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -342,6 +375,14 @@ pub(super) fn checked(mut settings: WebhookSettings, http_allowed: bool) -> Resu
     for (field, text) in settings.check(http_allowed, profile.map_or(&[][..], |profile| profile.own_headers())) {
         note(field, text);
     }
+    if let Some(odd) = settings.alerts.emails.iter().find(|address| !mail::is_address(address)) {
+        note("alerts", format!("emails: `{odd}` is no e-mail address: write it like ops@example.com"));
+    }
+    let certificate = settings.client_certificate.as_ref().filter(|_| !has_problem(&problems, "client_certificate"));
+    if let Some(Err(error)) = certificate.map(check_certificate) {
+        problems.push(FieldProblem::new("client_certificate", error.to_string()));
+    }
+    let mut note = |field: &str, text: String| problems.push(FieldProblem::new(field, text));
     match profile {
         None => {
             let known = profiles::ALL.iter().map(|profile| profile.slug()).collect::<Vec<_>>().join(", ");
@@ -368,6 +409,10 @@ pub(super) fn checked(mut settings: WebhookSettings, http_allowed: bool) -> Resu
         }
     }
     if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
+fn has_problem(problems: &[FieldProblem], field: &str) -> bool {
+    problems.iter().any(|problem| problem.field == field)
 }
 
 /// Whether the profile signs what it sends.

@@ -77,6 +77,19 @@ impl Store {
         filter: &ExchangeFilter,
         limit: usize,
     ) -> Result<FoundExchanges, StoreError> {
+        self.exchanges_with(&[subscription], filter, limit).await
+    }
+
+    /// Exchanges of some URLs together, the newest first.
+    pub async fn exchanges_with(
+        &self,
+        subscriptions: &[SubscriptionKey],
+        filter: &ExchangeFilter,
+        limit: usize,
+    ) -> Result<FoundExchanges, StoreError> {
+        if subscriptions.is_empty() {
+            return Ok(FoundExchanges::default());
+        }
         let doing = "list exchanges with a callback URL";
         let first = filter.since.map_or(0, |since| MessageId::first_at(since).0);
         let until = filter.until.map_or(i64::MAX, |until| MessageId::first_at(until).0);
@@ -87,7 +100,7 @@ impl Store {
             let bottom = self.slice_bottom((first, before), slices.rows()).await.doing(doing)?;
             let wanted = limit - found.exchanges.len();
             let slice = (bottom.unwrap_or(first), before);
-            let mut rows = self.exchanges_between(subscription, filter, slice, wanted + 1).await.doing(doing)?;
+            let mut rows = self.exchanges_between(subscriptions, filter, slice, wanted + 1).await.doing(doing)?;
             let is_full = rows.len() > wanted;
             rows.truncate(wanted);
             found.exchanges.append(&mut rows);
@@ -116,12 +129,13 @@ impl Store {
 
     async fn exchanges_between(
         &self,
-        subscription: SubscriptionKey,
+        subscriptions: &[SubscriptionKey],
         filter: &ExchangeFilter,
         (from, before): (i64, i64),
         limit: usize,
     ) -> Result<Vec<StoredExchange>, DbErr> {
-        let mut values: Vec<Value> = vec![from.into(), before.into(), subscription.0.into()];
+        let mut values: Vec<Value> = vec![from.into(), before.into()];
+        let whose = subscriptions.iter().map(|key| key.0.to_string()).collect::<Vec<_>>().join(", ");
         let mut only = String::new();
         let mut also = |condition: &str, value: Option<Value>, end: &str| {
             if let Some(value) = value {
@@ -135,7 +149,7 @@ impl Store {
         also("LOWER(note) LIKE", filter.text.as_deref().map(|text| containing(text).into()), " ESCAPE '\\'");
         // Walked by the table's own order: by another index a few rows of a quiet URL could cost all of a busy one's.
         let sql = format!(
-            "SELECT {COLUMNS} FROM callback_attempts WHERE id >= $1 AND id < $2 AND (subscription + 0) = $3{only} \
+            "SELECT {COLUMNS} FROM callback_attempts WHERE id >= $1 AND id < $2 AND (subscription + 0) IN ({whose}){only} \
              ORDER BY id DESC LIMIT {limit}"
         );
         query(self.reader(), sql, values).await?.iter().map(read_exchange).collect()

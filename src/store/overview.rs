@@ -236,4 +236,12 @@ impl Store {
         }
         Ok(counts)
     }
+
+    /// Events of webhooks that wait for another try, by subscription.
+    pub async fn count_waiting(&self) -> Result<BTreeMap<i32, i64>, StoreError> {
+        let sql = "SELECT subscription, COUNT(*) AS events FROM callbacks WHERE state = 3 GROUP BY subscription";
+        let rows = query(self.reader(), sql, vec![]).await;
+        let read = |row: &QueryResult| Ok((row.try_get("", "subscription")?, row.try_get("", "events")?));
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("count callbacks that wait for another try")
+    }
 }

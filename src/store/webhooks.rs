@@ -18,12 +18,14 @@ use super::{
     configuration::open,
     execute,
     holds::{CONFIGURATION, bump},
+    outbound::odd_value,
     query,
     vault::Vault,
 };
 use crate::domain::{
     account::Hold,
-    ids::WebhookKey,
+    callback::{EventKind, Subscription},
+    ids::{AccountKey, Place, SubscriptionKey, WebhookKey},
     time::UnixMillis,
     webhook::{OldSigningSecret, Webhook},
     webhook_settings::WebhookSettings,
@@ -35,6 +37,8 @@ pub struct WebhookRecord {
     pub name: String,
     pub enabled: bool,
     pub paused: bool,
+    /// Of a new one: it begins with what happened since then, as far as that is kept.
+    pub since: Option<UnixMillis>,
     pub settings: WebhookSettings,
     pub old_signing_secrets: Vec<OldSigningSecret>,
 }
@@ -177,7 +181,73 @@ async fn add(
     execute(transaction, sql, values).await.map(drop)
 }
 
+/// Lets the cursors of a webhook that was just made begin with what was recorded since a moment.
+pub(super) async fn begin_at(transaction: &DatabaseTransaction, webhook: &str, since: UnixMillis) -> Result<(), DbErr> {
+    let sql = "SELECT DISTINCT s.account, w.key FROM subscriptions AS s JOIN webhooks AS w ON w.key = s.webhook \
+               WHERE w.name = $1 AND s.enabled";
+    for row in &query(transaction, sql, vec![webhook.into()]).await? {
+        let (account, key): (i32, i32) = (row.try_get("", "account")?, row.try_get("", "key")?);
+        let before = last_place_before(transaction, account, since).await?;
+        let sql =
+            "UPDATE subscriptions SET cursor = $3 WHERE webhook = $1 AND account = $2 AND enabled AND cursor > $3";
+        execute(transaction, sql, vec![key.into(), account.into(), before.into()]).await?;
+    }
+    Ok(())
+}
+
+/// The place before the first event that was recorded since then. Times grow with places, so it is found by halving: a log may be
+/// long, and has no index by time.
+async fn last_place_before(transaction: &DatabaseTransaction, account: i32, since: UnixMillis) -> Result<i64, DbErr> {
+    let sql = "SELECT last_place FROM logs WHERE account = $1";
+    let rows = query(transaction, sql, vec![account.into()]).await?;
+    let (mut before, mut end): (i64, i64) = (0, rows.first().map_or(Ok(0), |row| row.try_get("", "last_place"))?);
+    while before < end {
+        let middle = before + (end - before + 1) / 2;
+        let sql = "SELECT recorded_at FROM events WHERE account = $1 AND place <= $2 ORDER BY place DESC LIMIT 1";
+        let rows = query(transaction, sql, vec![account.into(), middle.into()]).await?;
+        // Where nothing is kept any more, it was before.
+        let recorded_at: Option<i64> = rows.first().map(|row| row.try_get("", "recorded_at")).transpose()?;
+        if recorded_at.is_none_or(|at| at < since.0) {
+            before = middle;
+        } else {
+            end = middle - 1;
+        }
+    }
+    Ok(before)
+}
+
+/// One cursor of a webhook, also of one that is off: what it was told is still there.
+#[derive(Clone, Debug)]
+pub struct WebhookLog {
+    pub subscription: Subscription,
+    pub cursor: Place,
+    /// It is not off.
+    pub is_live: bool,
+}
+
 impl Store {
+    /// All cursors that a webhook has, or had.
+    pub async fn webhook_logs(&self, webhook: &Arc<Webhook>) -> Result<Vec<WebhookLog>, StoreError> {
+        let sql =
+            "SELECT key, account, kind, dialect, cursor, enabled FROM subscriptions WHERE webhook = $1 ORDER BY key";
+        let rows = query(self.reader(), sql, vec![webhook.key.0.into()]).await;
+        let read = |row: &QueryResult| -> Result<WebhookLog, DbErr> {
+            let subscription = Subscription {
+                key: SubscriptionKey(row.try_get("", "key")?),
+                account: AccountKey(row.try_get("", "account")?),
+                kind: EventKind::from_code(row.try_get("", "kind")?).ok_or_else(|| odd_value("kind"))?,
+                sender: None,
+                webhook: Some(webhook.clone()),
+                dialect: row.try_get("", "dialect")?,
+                url: webhook.settings.url.expose().into(),
+                hold: None,
+            };
+            let cursor = Place(row.try_get("", "cursor")?);
+            Ok(WebhookLog { subscription, cursor, is_live: row.try_get("", "enabled")? })
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("read the cursors of a webhook")
+    }
+
     /// Forgets a webhook: `false` when there is none of this name. What it was told stays until it is too old.
     pub async fn delete_webhook(&self, name: &str, entry: &AuditEntry) -> Result<bool, StoreError> {
         let doing = "delete a webhook";

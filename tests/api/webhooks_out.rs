@@ -13,6 +13,10 @@ use crate::harness::{
     on_each_database, person,
 };
 
+/// In PEM, and nothing of it is what it says.
+const CHAIN: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
+
 /// A bridge, somebody's server, and a token that may configure.
 struct Scene {
     app: TestApp,
@@ -283,6 +287,10 @@ async fn what_cannot_work_is_refused_with_its_field(database: Database) {
         (json!({"format": "soap_1_1"}), "format"),
         (json!({"signing_secret": "short"}), "signing_secret"),
         (json!({"filter": {"accounts": ["nobody"]}}), "filter"),
+        (json!({"alerts": {"webhook": "nobody"}}), "alerts"),
+        (json!({"alerts": {"webhook": "crm"}}), "alerts"),
+        (json!({"alerts": {"emails": ["nobody"]}}), "alerts"),
+        (json!({"client_certificate": {"certificate": CHAIN, "private_key": KEY}}), "client_certificate"),
     ] {
         let refused = scene.refused(more.clone()).await;
         assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!(field)), "{more}: {refused:?}");
@@ -292,6 +300,54 @@ async fn what_cannot_work_is_refused_with_its_field(database: Database) {
     }
     scene.webhook(json!({})).await;
     assert_eq!(scene.refused(json!({})).await.http_status, 409, "the name is taken");
+    scene.app.finish().await;
+}
+
+async fn one_that_begins_in_the_past_hears_what_was_recorded_since_then(database: Database) {
+    let scene = Scene::start(database).await;
+    scene.hears("long ago");
+    scene.app.settled().await;
+    let since = chrono::Utc::now().to_rfc3339();
+    scene.hears("lately");
+    scene.app.settled().await;
+    let make = async |since: &str| {
+        let settings = scene.settings(json!({"events": ["message.received"]}));
+        let body = json!({"name": "crm", "since": since, "settings": settings});
+        scene.call(Method::POST, "/webhooks", Some(body)).await
+    };
+
+    let refused = make("2999-01-01T00:00:00Z").await;
+    assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!("since")), "{refused:?}");
+    assert_eq!(make(&since).await.http_status, 201);
+    scene.hears("now");
+    let texts: Vec<Value> = scene
+        .came(2)
+        .await
+        .iter()
+        .map(|request| request.json()["data"]["message"]["content"]["text"].clone())
+        .collect();
+
+    assert_eq!(texts, ["lately", "now"]);
+    scene.app.finish().await;
+}
+
+async fn its_certificate_is_kept_and_never_shown(database: Database) {
+    let scene = Scene::start(database).await;
+    let made = rcgen::generate_simple_self_signed(["bridge.example".to_owned()]).expect("a certificate");
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    scene.webhook(json!({"client_certificate": {"certificate": chain, "private_key": key}})).await;
+
+    let shown = scene.call(Method::GET, "/webhooks/crm", None).await.body;
+    assert_eq!(shown["settings"]["client_certificate"], json!({"certificate": "…", "private_key": "…"}));
+    let kept = scene.call(Method::PUT, "/webhooks/crm", Some(json!({"settings": shown["settings"]}))).await;
+    assert_eq!(kept.http_status, 200, "what is shown can be sent back: {kept:?}");
+    let sent = scene.call(Method::POST, "/webhooks/crm/sample", Some(json!({"event": "message.read"}))).await;
+    assert_eq!(sent.body["taken"], true, "{sent:?}");
+    let other = rcgen::generate_simple_self_signed(["bridge.example".to_owned()]).expect("a certificate");
+    let mixed = json!({"certificate": "…", "private_key": other.signing_key.serialize_pem()});
+    let settings = scene.settings(json!({"client_certificate": mixed}));
+    let refused = scene.call(Method::PUT, "/webhooks/crm", Some(json!({"settings": settings}))).await;
+    assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!("client_certificate")), "{refused:?}");
     scene.app.finish().await;
 }
 
@@ -399,6 +455,8 @@ on_each_database![
     it_shows_who_it_is_in_each_way_that_a_receiver_may_want,
     while_the_secret_changes_both_sign,
     what_cannot_work_is_refused_with_its_field,
+    one_that_begins_in_the_past_hears_what_was_recorded_since_then,
+    its_certificate_is_kept_and_never_shown,
     a_redirect_is_not_followed,
     a_private_address_is_not_reached_and_plain_http_is_refused,
     a_file_states_webhooks_whole_and_twice_changes_nothing,

@@ -10,11 +10,11 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Body, Caller, problem::Problem};
+use super::{Body, Caller, messages::time, problem::Problem};
 use crate::{
     domain::{event_name::EventName, webhook::SecretText, webhook_settings::WebhookSettings},
     http::Parts,
-    services::webhooks::{OLD_SECRET_LIVES, Switch, WebhookCursor, WebhookStanding},
+    services::webhooks::{NewWebhook, OLD_SECRET_LIVES, Switch, WebhookCursor, WebhookStanding},
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -77,6 +77,10 @@ pub struct OutgoingWebhookRequest {
     enabled: bool,
     #[serde(default)]
     paused: bool,
+    /// Begin with what happened since then, as far as it is kept: RFC 3339. Without it: with what happens from now on.
+    #[serde(default)]
+    #[schema(format = DateTime, example = "2026-11-20T00:00:00Z")]
+    since: Option<String>,
     settings: WebhookSettings,
 }
 
@@ -167,7 +171,7 @@ pub async fn show(parts: Data<Parts>, caller: Caller, name: Path<String>) -> Res
     Ok(Json(shown(parts.webhooks.one(&caller.0, &name).await?)))
 }
 
-/// Make a webhook. It hears of what happens from now on.
+/// Make a webhook. It hears of what happens from now on, or since a moment.
 #[utoipa::path(
     post, path = "/api/v1/webhooks", tag = "webhooks", operation_id = "add_webhook", security(("token" = [])),
     request_body = OutgoingWebhookRequest,
@@ -184,8 +188,10 @@ pub async fn add(
     caller: Caller,
     body: Body<OutgoingWebhookRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let OutgoingWebhookRequest { name, enabled, paused, settings } = body.into_inner();
-    let signing_secret = parts.webhooks.create(&caller.0, &name, (enabled, paused), settings).await?;
+    let OutgoingWebhookRequest { name, enabled, paused, since, settings } = body.into_inner();
+    let since = time("since", since.as_deref())?;
+    let new = NewWebhook { enabled, paused, since, settings };
+    let signing_secret = parts.webhooks.create(&caller.0, &name, new).await?;
     let webhook = shown(parts.webhooks.one(&caller.0, &name).await?);
     Ok(HttpResponse::Created().json(MadeWebhook { webhook, signing_secret }))
 }

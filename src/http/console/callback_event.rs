@@ -21,10 +21,13 @@ use super::{
 use crate::{
     clock,
     domain::{
-        callback::{Event, EventDetail, EventKind},
+        callback::{Event, EventDetail, EventKind, Subscription},
+        event_name::EventName,
         ids::Place,
         operator::{Actor, Permission},
         time::UnixMillis,
+        webhook::Webhook,
+        webhook_event::id_of,
         words::{ago, counted},
     },
     http::Parts,
@@ -112,7 +115,16 @@ struct OnePage {
     payload: Option<String>,
     no_payload: Option<String>,
     may_replay: bool,
+    /// Of a webhook: the event's id, as its receiver knows it.
+    id: Option<String>,
+    /// Of a webhook: method and headers.
+    request_head: Vec<(String, String)>,
+    whom: &'static str,
+    is_webhook: bool,
 }
+
+/// Of an event that a webhook passes over.
+const NOT_WANTED: Status = Status { name: "not wanted", tone: "plain" };
 
 struct Try {
     tone: &'static str,
@@ -135,7 +147,7 @@ pub(super) async fn list(
     let results = match form.filter(&parts, actor).await {
         Ok(filter) => {
             let found = parts.store.callbacks_of(&url.subscription, url.cursor, &filter, LINES_PER_PAGE).await?;
-            results(&parts, &snapshot, actor, &form, *key, found)
+            results(&parts, &snapshot, actor, &form, &url.subscription, found)
         }
         Err(Refusal::Invalid { text, .. }) => {
             Results { wrong: Some(sentence(&text)), is_filtered: true, rows: vec![], next: None }
@@ -163,30 +175,40 @@ fn results(
     snapshot: &Snapshot,
     actor: &Actor,
     form: &EventForm,
-    key: i32,
+    subscription: &Subscription,
     found: FoundCallbacks,
 ) -> Results {
+    let key = subscription.key.0;
     let is_full = found.callbacks.len() >= LINES_PER_PAGE;
     let last = found.callbacks.last().map(|last| last.event.recorded_at);
     let next = found.next.map(|next| Next {
         href: form.at(key, next),
         back_to: (!is_full).then(|| last.map_or_else(|| format!("place {} of the log", next.0), long_time)),
     });
-    let rows = found.callbacks.into_iter().map(|found| row(parts, snapshot, actor, key, found)).collect();
+    let rows = found.callbacks.into_iter().map(|found| row(parts, snapshot, actor, subscription, found)).collect();
     Results { wrong: None, is_filtered: form.is_filtered(), rows, next }
 }
 
-fn row(parts: &Parts, snapshot: &Snapshot, actor: &Actor, key: i32, found: FoundCallback) -> Row {
+fn row(parts: &Parts, snapshot: &Snapshot, actor: &Actor, subscription: &Subscription, found: FoundCallback) -> Row {
     let kind = found.event.kind;
     let event = readable(snapshot, &parts.media.links, found.event);
+    let webhook = subscription.webhook.as_deref();
+    let name = EventName::of(&event.detail).ok();
+    let is_unwanted = webhook.zip(name).is_some_and(|(webhook, name)| !webhook.settings.wants(name));
+    let state = match found.standing {
+        Standing::Delivered | Standing::Owed if is_unwanted => NOT_WANTED,
+        standing @ (Standing::Delivered | Standing::Owed | Standing::Dead | Standing::NotRelayed) => {
+            standing_status(standing)
+        }
+    };
     Row {
-        href: format!("{PATH}/{key}/events/{}", event.place.0),
+        href: format!("{PATH}/{}/events/{}", subscription.key.0, event.place.0),
         at: short_time(event.recorded_at),
         seconds: seconds(event.recorded_at),
         at_iso: event.recorded_at.to_string(),
-        what: what(&event, kind),
+        what: what(&event, kind, webhook),
         about: about(actor, &event),
-        state: standing_status(found.standing),
+        state,
         why: found.reason.map(|reason| masking::text(actor, &reason)).unwrap_or_default(),
     }
 }
@@ -265,7 +287,10 @@ impl EventForm {
 }
 
 /// What happened.
-fn what(event: &Event, kind: EventKind) -> String {
+fn what(event: &Event, kind: EventKind, webhook: Option<&Webhook>) -> String {
+    if let Some(name) = webhook.and_then(|_| EventName::of(&event.detail).ok()) {
+        return name.as_str().to_owned();
+    }
     match (&event.detail, kind) {
         (EventDetail::Status { status, .. }, _) => status.as_str().to_owned(),
         (EventDetail::Inbound(_), _) | (EventDetail::Unreadable { .. }, EventKind::Inbound) => {
@@ -277,7 +302,7 @@ fn what(event: &Event, kind: EventKind) -> String {
 }
 
 /// Which message, or who wrote.
-fn about(actor: &Actor, event: &Event) -> String {
+pub(super) fn about(actor: &Actor, event: &Event) -> String {
     let person = match &event.detail {
         EventDetail::Inbound(message) => Some(
             message
@@ -307,23 +332,33 @@ pub(super) async fn show(
 }
 
 fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) -> OnePage {
-    let Callback { event, kind, standing, reason, tries, payload } = callback;
+    let Callback { event, kind, standing, reason, tries, payload, head: request_head } = callback;
+    let webhook = url.subscription.webhook.as_deref();
+    let whom = if webhook.is_some() { "receiver" } else { "platform" };
+    let is_unwanted = webhook.is_some() && payload == Payload::Silent && standing == Standing::Delivered;
     let (payload, no_payload) = match payload {
         Payload::Body(body) if actor.may(Permission::ReadPersonal) => (Some(pretty(&body)), None),
         Payload::Body(_) => (None, Some("Your role sees telephone numbers and contents masked.".to_owned())),
+        Payload::Silent if webhook.is_some() => {
+            (None, Some("It is not told: it is none of the webhook’s events, its filter lets it not pass, or it was told before.".to_owned()))
+        }
         Payload::Silent => {
             (None, Some("The platform is not told of it: it is its own test, or it has heard it before.".to_owned()))
         }
         Payload::Unspeakable(why) => {
-            (None, Some(sentence(&format!("the platform has no words for it: {}", masking::text(actor, &why)))))
+            (None, Some(sentence(&format!("there are no words for it: {}", masking::text(actor, &why)))))
         }
     };
     OnePage {
         frame,
         head: head(url, "events"),
         place: event.place.0,
-        what: what(&event, kind),
-        state: standing_status(standing),
+        what: what(&event, kind, webhook),
+        state: if is_unwanted { NOT_WANTED } else { standing_status(standing) },
+        id: webhook.map(|_| id_of(url.subscription.account, event.place)),
+        request_head: if actor.may(Permission::ReadPersonal) { request_head } else { vec![] },
+        whom,
+        is_webhook: webhook.is_some(),
         why: reason.map(|reason| masking::text(actor, &reason)),
         next: (standing == Standing::Owed).then(|| next_try(url, clock::now())),
         heard: long_time(event.recorded_at),

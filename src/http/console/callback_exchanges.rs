@@ -124,7 +124,8 @@ fn results(actor: &Actor, key: i32, form: &ExchangeForm, found: &FoundExchanges)
     Results { wrong: None, exchanges, next }
 }
 
-const OUTCOMES: [AttemptOutcome; 3] = [AttemptOutcome::Succeeded, AttemptOutcome::Refused, AttemptOutcome::NoAnswer];
+pub(super) const OUTCOMES: [AttemptOutcome; 3] =
+    [AttemptOutcome::Succeeded, AttemptOutcome::Refused, AttemptOutcome::NoAnswer];
 
 impl ExchangeForm {
     /// What is looked for; `Err` says what to change.
@@ -168,7 +169,7 @@ impl ExchangeForm {
     }
 }
 
-fn outcome_status(outcome: AttemptOutcome) -> Status {
+pub(super) fn outcome_status(outcome: AttemptOutcome) -> Status {
     let (name, tone) = match outcome {
         AttemptOutcome::Succeeded => ("taken", "good"),
         AttemptOutcome::Refused => ("refused", "bad"),

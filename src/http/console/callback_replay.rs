@@ -34,13 +34,13 @@ use crate::{
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ReplayForm {
-    of: String,
+    pub(super) of: String,
     message: String,
     place: String,
-    since: String,
-    until: String,
+    pub(super) since: String,
+    pub(super) until: String,
     /// Events a second.
-    rate: String,
+    pub(super) rate: String,
 }
 
 #[derive(Template)]
@@ -144,12 +144,12 @@ pub(super) async fn stop(
 }
 
 impl ReplayForm {
-    fn selection(&self) -> ReplayOf {
+    pub(super) fn selection(&self) -> ReplayOf {
         let known = [ReplayOf::Dead, ReplayOf::NotRelayed, ReplayOf::Delivered, ReplayOf::All];
         known.into_iter().find(|of| of.as_str() == self.of).unwrap_or(ReplayOf::Dead)
     }
 
-    fn rate(&self) -> Result<Option<i32>, Refusal> {
+    pub(super) fn rate(&self) -> Result<Option<i32>, Refusal> {
         match self.rate.trim() {
             "" => Ok(None),
             rate => rate.parse().map(Some).map_err(|_| {
@@ -160,7 +160,7 @@ impl ReplayForm {
     }
 
     /// What it means now.
-    async fn planned(&self, parts: &Parts, key: i32) -> Result<Vec<Planned>, Refusal> {
+    pub(super) async fn planned(&self, parts: &Parts, key: i32) -> Result<Vec<Planned>, Refusal> {
         let invalid = |field| move |text: String| Refusal::Invalid { field, text };
         self.rate()?;
         let configuration = parts.store.load_configuration().await?;
@@ -178,7 +178,7 @@ impl ReplayForm {
     }
 }
 
-fn selection_name(of: ReplayOf) -> &'static str {
+pub(super) fn selection_name(of: ReplayOf) -> &'static str {
     match of {
         ReplayOf::Dead => "dead events",
         ReplayOf::NotRelayed => "events that were not relayed",

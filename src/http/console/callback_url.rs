@@ -56,6 +56,8 @@ pub(super) struct Head {
     pub(super) key: i32,
     pub(super) name: String,
     pub(super) account: String,
+    /// Whose cursor it is, and what it hears of.
+    pub(super) webhook: Option<(String, &'static str)>,
     /// Which of them this is.
     pub(super) here: &'static str,
 }
@@ -72,6 +74,8 @@ struct StandingPart {
     kind: &'static str,
     owed: String,
     oldest: Option<String>,
+    /// Of a webhook: events that are tried again.
+    waiting: Option<String>,
     dead: String,
     not_relayed: String,
     /// There is something to wait for.
@@ -139,7 +143,14 @@ pub(super) fn title(url: &UrlStanding) -> String {
 }
 
 pub(super) fn head(url: &UrlStanding, here: &'static str) -> Head {
-    Head { key: url.subscription.key.0, name: name(url), account: url.account.clone(), here }
+    let webhook = url.subscription.webhook.as_ref();
+    Head {
+        key: url.subscription.key.0,
+        name: name(url),
+        account: url.account.clone(),
+        webhook: webhook.map(|webhook| (webhook.name.clone(), kind_name(url.subscription.kind))),
+        here,
+    }
 }
 
 fn standing_part(actor: &Actor, url: &UrlStanding) -> StandingPart {
@@ -153,9 +164,10 @@ fn standing_part(actor: &Actor, url: &UrlStanding) -> StandingPart {
         kind: kind_name(url.subscription.kind),
         owed: owed(url),
         oldest: url.owed.oldest.map(|oldest| format!("the oldest for {}", ago(oldest, now))),
+        waiting: url.subscription.webhook.as_ref().map(|_| thousands(url.waiting)),
         dead: thousands(url.dead),
         not_relayed: thousands(url.not_relayed),
-        moves: url.state != UrlState::Works || url.owed.events > 0 || url.replay.is_some(),
+        moves: url.state != UrlState::Works || url.owed.events + url.waiting > 0 || url.replay.is_some(),
     }
 }
 

@@ -51,6 +51,8 @@ pub(super) struct UrlForm {
     account: String,
     kind: String,
     state: String,
+    /// A webhook's name.
+    webhook: String,
 }
 
 #[derive(Template)]
@@ -59,6 +61,7 @@ struct Page {
     frame: Frame,
     form: UrlForm,
     accounts: Vec<String>,
+    webhooks: Vec<String>,
     kinds: Vec<Choice>,
     states: Vec<Choice>,
     list: List,
@@ -94,6 +97,7 @@ struct UrlRow {
     state: Status,
     trouble: Option<String>,
     owed: String,
+    waiting: Option<String>,
     dead: String,
     has_dead: bool,
     not_relayed: String,
@@ -117,15 +121,18 @@ pub(super) async fn list(
     let snapshot = parts.directory.snapshot();
     let filter = UrlFilter {
         account: some(&form.account),
-        kind: KINDS.into_iter().find(|kind| kind.as_str() == form.kind),
+        kind: ALL_KINDS.into_iter().find(|kind| kind.as_str() == form.kind),
         state: UrlState::ALL.into_iter().find(|state| state.as_str() == form.state),
         key: None,
-        webhook: None,
+        webhook: some(&form.webhook),
     };
     let urls = callbacks::urls(&parts.store, &snapshot, &visitor.actor, &filter).await?;
     let list = List {
         href: form.href(),
-        is_filtered: filter.account.is_some() || filter.kind.is_some() || filter.state.is_some(),
+        is_filtered: filter.account.is_some()
+            || filter.kind.is_some()
+            || filter.state.is_some()
+            || filter.webhook.is_some(),
         moves: urls.iter().any(|url| url.state != UrlState::Works || url.owed.events > 0),
         accounts: by_account(&visitor.actor, &urls),
     };
@@ -137,7 +144,8 @@ pub(super) async fn list(
         frame: Frame::new(&request, &visitor, "Callbacks", PATH),
         form,
         accounts,
-        kinds: KINDS.map(|kind| Choice { value: kind.as_str(), name: kind_name(kind) }).into(),
+        webhooks: snapshot.webhooks.iter().map(|webhook| webhook.name.clone()).collect(),
+        kinds: ALL_KINDS.map(|kind| Choice { value: kind.as_str(), name: kind_name(kind) }).into(),
         states: UrlState::ALL.map(|state| Choice { value: state.as_str(), name: state_status(state).name }).into(),
         list,
     })
@@ -151,7 +159,8 @@ pub(super) async fn badge(parts: Data<Parts>, visitor: Visitor) -> Result<HttpRe
 impl UrlForm {
     fn href(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        let fields = [("account", &self.account), ("kind", &self.kind), ("state", &self.state)];
+        let fields =
+            [("account", &self.account), ("kind", &self.kind), ("state", &self.state), ("webhook", &self.webhook)];
         for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
             query.append_pair(name, value);
         }
@@ -177,6 +186,7 @@ fn row(actor: &Actor, url: &UrlStanding, now: UnixMillis) -> UrlRow {
         state: state_status(url.state),
         trouble: trouble(url, now),
         owed: owed(url),
+        waiting: (url.waiting > 0).then(|| format!("{} tried again", thousands(url.waiting))),
         dead: thousands(url.dead),
         has_dead: url.dead > 0,
         not_relayed: thousands(url.not_relayed),
@@ -195,6 +205,9 @@ pub(super) fn name(url: &UrlStanding) -> String {
 
 /// Those that a URL can be for.
 pub(super) const KINDS: [EventKind; 2] = [EventKind::Status, EventKind::Inbound];
+
+/// Those that a webhook can be for, too.
+const ALL_KINDS: [EventKind; 3] = [EventKind::Status, EventKind::Inbound, EventKind::Notice];
 
 pub(super) fn kind_name(kind: EventKind) -> &'static str {
     match kind {

@@ -85,6 +85,16 @@ impl Entered {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
+    /// As if somebody had entered this: for a form that shows what is stored.
+    pub(super) fn of(fields: Vec<(String, String)>) -> Self {
+        Self(fields)
+    }
+
+    /// Without what must not be shown again.
+    pub(super) fn without(self, names: &[&str]) -> Self {
+        Self(self.0.into_iter().filter(|(name, _)| !names.contains(&name.as_str())).collect())
+    }
+
     /// The value of a field, without spaces around it; empty when the form has none.
     pub(super) fn text<'a>(&'a self, name: &str) -> &'a str {
         self.values(name).next().unwrap_or_default()
@@ -94,7 +104,7 @@ impl Entered {
         self.values(name).next().is_some()
     }
 
-    fn values<'a>(&'a self, wanted: &str) -> impl Iterator<Item = &'a str> {
+    pub(super) fn values<'a>(&'a self, wanted: &str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value.trim())
     }
 

@@ -43,7 +43,7 @@ pub(super) struct Entry {
 }
 
 /// All pages in the navigation, and what one must be allowed to go there.
-const PAGES: [(&str, &str, Option<&str>, Permission, &str); 16] = [
+const PAGES: [(&str, &str, Option<&str>, Permission, &str); 17] = [
     (HOME, "Overview", None, Permission::ReadMessages, "M2.5 13.5v-5M6.2 13.5v-8M9.8 13.5v-6M13.5 13.5v-11"),
     (
         "/console/messages",
@@ -96,6 +96,13 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 16] = [
     ),
     ("/console/templates", "Templates", None, Permission::ReadMessages, "M3 2.5h10v11H3zM5.5 5.5h5M5.5 8h5M5.5 10.5h3"),
     (
+        "/console/webhooks",
+        "Webhooks",
+        None,
+        Permission::ReadMessages,
+        "M5 10.5a2.5 2.5 0 1 0 2.4 3H11M9.3 5.4a2.5 2.5 0 1 0-3.6.5L4 9.2M8 4.2l2.4 4.4a2.5 2.5 0 1 1-.2 4",
+    ),
+    (
         "/console/test-bench",
         "Test bench",
         None,
@@ -141,7 +148,7 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 16] = [
 ];
 
 /// What pages say when they come after a change, by the word in their address.
-const DONE: [(&str, &str); 20] = [
+const DONE: [(&str, &str); 27] = [
     ("paused", "It is paused: what waits of it stays, and so does what arrives. Messages expire all the same."),
     ("resumed", "It goes on: what was kept back is put into the queues within seconds."),
     ("cancelling", "It is being cancelled. You can leave this page."),
@@ -156,6 +163,13 @@ const DONE: [(&str, &str); 20] = [
     ("passcode", "The passcode is changed; the servers take it over within seconds."),
     ("synced", "The lists were read from WhatsApp; how that went stands below."),
     ("syncing", "The lists are being read; that takes a while, and goes on by itself."),
+    ("webhook-added", "The webhook is there. It hears of what happens from now on."),
+    ("webhook-saved", "It is saved. What waits for it is told in the new way."),
+    ("webhook-on", "It is switched on, and hears of what happens from now on."),
+    ("webhook-off", "It is switched off: nothing is sent to it or kept for it."),
+    ("webhook-paused", "It is paused: everything is kept for it."),
+    ("webhook-resumed", "It goes on with what was kept for it."),
+    ("webhook-deleted", "The webhook is gone."),
     ("role", "The role is changed."),
     ("signed-out", "They are signed out everywhere."),
     ("disabled", "They may not sign in any more."),

@@ -46,6 +46,13 @@ mod test_bench;
 mod tokens;
 mod trouble;
 mod users;
+mod webhook;
+mod webhook_edit;
+mod webhook_form;
+mod webhook_log;
+mod webhook_replay;
+mod webhook_try;
+mod webhooks;
 
 use actix_web::{
     HttpResponse,
@@ -105,6 +112,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/numbers/{digits}/check", web::post().to(channel_check::check_number))
         .configure(templates::routes)
         .configure(test_bench::routes)
+        .configure(webhooks::routes)
         .route("/users", web::get().to(users::list))
         .route("/users", web::post().to(users::add))
         .route("/users/{name}/role", web::post().to(users::change_role))

@@ -85,6 +85,8 @@ struct Alarm {
     text: String,
     since: String,
     ago: String,
+    /// Where it can be looked at.
+    href: Option<String>,
 }
 
 struct Number {
@@ -218,7 +220,10 @@ async fn part(parts: &Parts, snapshot: &Snapshot, visitor: &Visitor, form: &Over
 }
 
 fn alarm(actor: &Actor, record: AlarmRecord) -> Alarm {
+    // Only webhooks are called so, and their names have no spaces.
+    let webhook = record.subject.strip_prefix("webhook ").and_then(|rest| rest.split(' ').next());
     Alarm {
+        href: webhook.map(|name| format!("{}/{name}", super::webhooks::PATH)),
         subject: sentence(&record.subject).trim_end_matches('.').to_owned(),
         text: masking::text(actor, &record.text),
         since: long_time(record.raised_at),

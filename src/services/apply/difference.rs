@@ -17,6 +17,7 @@ use crate::{
         webhook_settings::WebhookSettings,
     },
     providers,
+    services::webhooks::check_alerts,
     store::{
         configuration::{
             AccountRecord, Configuration, ConfigurationRecords, ConnectionRecord, SenderRecord, SubscriptionRecord,
@@ -98,7 +99,12 @@ pub fn difference(stored: &Configuration, file: &ApplyFile) -> Result<Difference
         if difference.note(format!("webhook {}", what.name), before.map(|before| webhook_details(before, what))) {
             // Somebody may have rotated the secret: the one before it goes on signing for its time.
             let old_signing_secrets = before.map(|before| before.old_signing_secrets.clone()).unwrap_or_default();
-            difference.records.webhooks.push(WebhookRecord { old_signing_secrets, ..what.clone() });
+            difference.records.webhooks.push(WebhookRecord {
+                // A webhook that exists goes on where it stands.
+                since: what.since.filter(|_| before.is_none()),
+                old_signing_secrets,
+                ..what.clone()
+            });
         }
     }
     Ok(difference)
@@ -276,6 +282,13 @@ pub(super) fn conflicts(stored: &Configuration, file: &ApplyFile) -> Vec<ApplyPr
     for Stated { line, what } in &file.senders {
         if let Some((field, message)) = sender_conflict(stored, file, what) {
             problem(*line, field, message);
+        }
+    }
+    for Stated { line, what } in &file.webhooks {
+        let exists =
+            |name: &str| stored.webhook(name).is_some() || file.webhooks.iter().any(|stated| stated.what.name == name);
+        if let Err(message) = check_alerts(&what.name, &what.settings, exists) {
+            problem(*line, &format!("webhook.{}.alerts", what.name), message);
         }
     }
     for Reference { connection, ids } in &file.references {

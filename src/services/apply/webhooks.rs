@@ -1,10 +1,12 @@
-//! Webhooks in the apply file: `[webhook.NAME]`, with the settings of `/api/v1/webhooks` and `enabled` and `paused` beside them. Pure.
+//! Webhooks in the apply file: `[webhook.NAME]`, with the settings of `/api/v1/webhooks`, and `enabled`, `paused` and `since` beside
+//! them. Pure.
 
+use chrono::DateTime;
 use serde_json::Value;
 
 use super::{ApplyFile, Stated, parse::Surroundings, reading::Section};
 use crate::{
-    domain::webhook_settings::WebhookSettings,
+    domain::{time::UnixMillis, webhook_settings::WebhookSettings},
     services::webhooks::{check_name, checked, signs},
     store::webhooks::WebhookRecord,
 };
@@ -21,9 +23,14 @@ pub(super) fn parse_webhook(
     }
     let enabled = section.boolean("enabled").unwrap_or(true);
     let paused = section.boolean("paused").unwrap_or(false);
+    let since = section.checked("since", |text| {
+        let moment = DateTime::parse_from_rfc3339(text).map_err(|_| "must be a time such as 2026-11-20T00:00:00Z")?;
+        Ok(UnixMillis(moment.timestamp_millis()))
+    });
     let Some(mut fields) = section.json() else { return };
     fields.remove("enabled");
     fields.remove("paused");
+    fields.remove("since");
     // What serde says quotes no value but the words of a choice.
     let settings = match serde_json::from_value::<WebhookSettings>(Value::Object(fields)) {
         Ok(settings) => settings,
@@ -35,7 +42,8 @@ pub(super) fn parse_webhook(
     }
     match checked(settings, surroundings.http_allowed) {
         Ok(settings) => {
-            let what = WebhookRecord { name: name.to_owned(), enabled, paused, settings, old_signing_secrets: vec![] };
+            let what =
+                WebhookRecord { name: name.to_owned(), enabled, paused, since, settings, old_signing_secrets: vec![] };
             file.webhooks.push(Stated { line, what });
         }
         Err(problems) => {

@@ -50,6 +50,9 @@ pub(in crate::store) async fn save(
         webhooks::save(transaction, vault, record, now).await?;
     }
     webhooks::align(transaction, vault, now).await?;
+    for (name, since) in records.webhooks.iter().filter_map(|record| Some((&record.name, record.since?))) {
+        webhooks::begin_at(transaction, name, since).await?;
+    }
     for entry in &records.audit {
         audit::append(transaction, entry, now).await?;
     }

@@ -1,0 +1,650 @@
+//! What a webhook's form has for each setting, and how what comes back becomes settings.
+//!
+//! A change begins with what is stored, so that a setting for which the form has no field stays as it is. Secrets are never shown: an
+//! empty field keeps one.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use serde_json::Value;
+
+use super::fields::{Entered, Field, Input};
+use crate::{
+    domain::{
+        event_name::Direction,
+        webhook::{Alerts, Authentication, ClientCertificate, Grant, Retries, SecretText, Success, WebhookMethod},
+        webhook_event::Level,
+        webhook_filter::{EventPattern, Filter, JsonMatch},
+        webhook_settings::{WebhookSettings, shown_url},
+    },
+    profiles,
+    services::operators::FieldProblem,
+};
+
+const KEEPS: &str = "Set. Leave empty to keep it";
+const METHODS: &[(&str, &str)] = &[("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH")];
+const FORMATS: &[(&str, &str)] =
+    &[("json", "JSON"), ("xml", "XML"), ("soap_1_1", "SOAP 1.1"), ("soap_1_2", "SOAP 1.2")];
+const LEVELS: &[(&str, &str)] = &[
+    ("minimal", "Minimal: ids, number, person, status"),
+    ("standard", "Standard: all that is known"),
+    ("complete", "Complete: and the provider’s own entry"),
+];
+const DIRECTIONS: &[(&str, &str)] = &[("in", "From people"), ("out", "To people")];
+const STATUSES: &[(&str, &str)] =
+    &[("sent", "Sent"), ("delivered", "Delivered"), ("read", "Read"), ("failed", "Failed")];
+const AUTHENTICATIONS: &[(&str, &str)] = &[
+    ("none", "None"),
+    ("basic", "Basic: user and password"),
+    ("bearer", "A fixed token"),
+    ("client_credentials", "OAuth 2: client credentials"),
+    ("password", "OAuth 2: password"),
+];
+const RETRIES: &[(&str, &str)] = &[
+    ("fixed", "Always after the same time"),
+    ("standard", "As Standard Webhooks has it: nine times within three days"),
+    ("exponential", "After twice the time each time"),
+];
+const SUCCESSES: &[(&str, &str)] = &[("2xx", "Any status from 200 to 299"), ("200", "200 alone")];
+const BEGINNINGS: &[(&str, &str)] = &[
+    ("on", "At once"),
+    ("paused", "Later: keep everything for it until it is resumed"),
+    ("off", "Not yet: keep nothing"),
+];
+
+static PROFILES: LazyLock<Vec<(&'static str, &'static str)>> =
+    LazyLock::new(|| profiles::ALL.iter().map(|profile| (profile.slug(), profile.title())).collect());
+
+/// The fields of a form, by the section that they stand in.
+pub(super) struct Sections {
+    pub(super) name: Vec<Field>,
+    pub(super) place: Vec<Field>,
+    pub(super) payload: Vec<Field>,
+    /// For profiles with XML alone, and for the one with old names.
+    pub(super) commbox: Vec<Field>,
+    pub(super) gallabox: Vec<Field>,
+    pub(super) filter: Vec<Field>,
+    pub(super) scheme: Vec<Field>,
+    pub(super) basic: Vec<Field>,
+    pub(super) bearer: Vec<Field>,
+    pub(super) oauth2: Vec<Field>,
+    pub(super) oauth2_password: Vec<Field>,
+    pub(super) certificate: Vec<Field>,
+    pub(super) signing: Vec<Field>,
+    pub(super) alerts: Vec<Field>,
+    pub(super) retries: Vec<Field>,
+    pub(super) fixed: Vec<Field>,
+    pub(super) exponential: Vec<Field>,
+    pub(super) delivery: Vec<Field>,
+}
+
+impl Sections {
+    /// `before`: what is stored; `None` for a new one.
+    pub(super) fn of(before: Option<&WebhookSettings>) -> Self {
+        let is_new = before.is_none();
+        let set = |field: Field, is_set: bool| if is_set { field.placeholder(KEEPS) } else { field };
+        let authentication = before.map(|before| &before.authentication);
+        let (basic, bearer, oauth2) = match authentication {
+            Some(Authentication::Basic { .. }) => (true, false, false),
+            Some(Authentication::Bearer { .. }) => (false, true, false),
+            Some(Authentication::OAuth2 { .. }) => (false, false, true),
+            Some(Authentication::None) | None => (false, false, false),
+        };
+        let is_signed = before.is_some_and(|before| before.signing_secret.is_some());
+        let url = before.map(|before| format!("{} is set. Leave empty to keep it", shown_url(before.url.expose())));
+        Self {
+            name: name_fields(is_new),
+            place: vec![
+                Field::new("url", "URL", Input::Text)
+                    .placeholder(url.unwrap_or_else(|| "https://hooks.example.com/wabridge".to_owned()))
+                    .hint("https. What stands behind the host is kept secret, and never shown again."),
+                Field::new("method", "Method", Input::Choice(METHODS)),
+                Field::new("profile", "Profile", Input::Choice(&PROFILES))
+                    .hint("In whose words and shapes: a receiver that was written for one of these works unchanged."),
+            ],
+            payload: vec![
+                Field::new("payload", "How much is told", Input::Choice(LEVELS)),
+                Field::new("version", "Version of the payload", Input::Text)
+                    .hint("Stays until you change it. Empty: the newest."),
+            ],
+            commbox: vec![
+                Field::new("format", "Format", Input::Choice(FORMATS)),
+                Field::new("soap_parameters", "Parameters of yours, for SOAP", Input::Lines)
+                    .placeholder("Branch = Andheri")
+                    .hint("One a line, NAME = VALUE. They stand in the SOAP header."),
+            ],
+            gallabox: vec![
+                Field::new("old_names", "Old event names", Input::Switch).hint("as receivers from before 2026 know them"),
+            ],
+            filter: filter_fields(),
+            scheme: vec![Field::new("authentication.kind", "How the bridge shows who it is", Input::Choice(AUTHENTICATIONS))],
+            basic: vec![
+                Field::new("basic.user", "User", Input::Text),
+                set(Field::new("basic.password", "Password", Input::Secret).required(), basic),
+            ],
+            bearer: vec![
+                Field::new("bearer.prefix", "Prefix", Input::Text).hint("Stands before the token. Usually Bearer; may be empty."),
+                set(Field::new("bearer.token", "Token", Input::Secret).required(), bearer),
+            ],
+            oauth2: vec![
+                Field::new("oauth2.token_url", "Token URL", Input::Text).placeholder("https://id.example.com/token"),
+                Field::new("oauth2.client_id", "Client id", Input::Text),
+                set(Field::new("oauth2.client_secret", "Client secret", Input::Secret).required(), oauth2),
+                Field::new("oauth2.scope", "Scope", Input::Text).hint("May be empty."),
+            ],
+            oauth2_password: vec![
+                Field::new("oauth2.user", "User", Input::Text),
+                set(Field::new("oauth2.password", "Password", Input::Secret).required(), oauth2),
+            ],
+            certificate: certificate_fields(before),
+            alerts: vec![
+                Field::new("alerts.emails", "By e-mail to", Input::List)
+                    .placeholder("ops@example.com")
+                    .hint("One a line. They go by the server of alarms.smtp_url."),
+                Field::new("alerts.webhook", "By another webhook", Input::Text)
+                    .hint("Its name. It is told webhook.failing and webhook.disabled of this one."),
+                Field::new("alerts.per_day", "Failures told in a day, at most", Input::Number).hint("1 to 1,000. That it was switched off is always told."),
+            ],
+            signing: vec![
+                set(Field::new("signing_secret", "Secret of your own", Input::Secret).required(), is_signed).hint(if is_signed {
+                    "What you enter takes its place at once. To change it without losing a request, rotate it on the webhook’s page."
+                } else {
+                    "Leave it empty, and one is made and shown once. whsec_ and 24 to 64 bytes in base64; other profiles take other forms."
+                }),
+            ],
+            retries: vec![Field::new("retries.kind", "What is not taken is sent again", Input::Choice(RETRIES))],
+            fixed: vec![
+                Field::new("fixed.times", "Times", Input::Number).hint("0 to 20"),
+                Field::new("fixed.seconds", "Seconds between", Input::Number),
+            ],
+            exponential: vec![
+                Field::new("exponential.times", "Times", Input::Number).hint("0 to 20"),
+                Field::new("exponential.seconds", "Seconds before the first", Input::Number),
+            ],
+            delivery: delivery_fields(),
+        }
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Field> {
+        let Self { name, place, payload, commbox, gallabox, filter, scheme, basic, .. } = self;
+        let Self { bearer, oauth2, oauth2_password, certificate, signing, alerts, .. } = self;
+        let Self { retries, fixed, exponential, delivery, .. } = self;
+        let first = [name, place, payload, commbox, gallabox, filter, scheme, basic, bearer];
+        let others = [oauth2, oauth2_password, certificate, signing, alerts, retries, fixed, exponential, delivery];
+        first.into_iter().chain(others).flatten()
+    }
+}
+
+fn name_fields(is_new: bool) -> Vec<Field> {
+    let description = Field::new("description", "What it is for", Input::Text).hint("For people.");
+    if !is_new {
+        return vec![description];
+    }
+    let name =
+        Field::new("name", "Name", Input::Text).placeholder("crm").hint("a to z, 0 to 9, - and _. It cannot change.");
+    let since = Field::new("since", "With what happened since (UTC)", Input::Text)
+        .placeholder("2026-11-20T00:00")
+        .hint("Empty: with what happens from now on. What is not kept any more is not told.");
+    vec![name, description, Field::new("begin", "Begins", Input::Choice(BEGINNINGS)), since]
+}
+
+fn certificate_fields(before: Option<&WebhookSettings>) -> Vec<Field> {
+    let is_set = before.is_some_and(|before| before.client_certificate.is_some());
+    let placeholder = |text: &str| if is_set { KEEPS.to_owned() } else { text.to_owned() };
+    let mut fields = vec![
+        Field::new("client_certificate.certificate", "Certificate, PEM", Input::Lines)
+            .placeholder(placeholder("-----BEGIN CERTIFICATE-----"))
+            .hint("With those that lead to one that the receiver knows."),
+        Field::new("client_certificate.private_key", "Private key, PEM", Input::Lines)
+            .placeholder(placeholder("-----BEGIN PRIVATE KEY-----"))
+            .hint("Without a password. Neither is shown again."),
+    ];
+    if is_set {
+        fields.push(Field::new("client_certificate.forget", "Take the certificate away", Input::Switch));
+    }
+    fields
+}
+
+fn filter_fields() -> Vec<Field> {
+    vec![
+        Field::new("filter.numbers", "Numbers of yours", Input::Lines)
+            .placeholder("+918888001122")
+            .hint("One a line. Empty: all."),
+        Field::new("filter.providers", "Providers", Input::List).placeholder("meta").hint("One a line. Empty: all."),
+        Field::new("filter.templates", "Templates", Input::List)
+            .placeholder("order_update")
+            .hint("By name, one a line."),
+        Field::new("filter.campaigns", "Campaigns", Input::List).placeholder("1790000000").hint("By id, one a line."),
+        Field::new("filter.directions", "Direction", Input::Boxes(DIRECTIONS)),
+        Field::new("filter.statuses", "Status", Input::Boxes(STATUSES)),
+        Field::new("filter.json", "What must stand in the payload", Input::Lines)
+            .placeholder("/data/custom/city = Pune")
+            .hint("A place in the standard payload and its value, one a line; all must agree."),
+    ]
+}
+
+fn delivery_fields() -> Vec<Field> {
+    vec![
+        Field::new("timeout_seconds", "Waits for an answer, seconds", Input::Number).hint("1 to 60"),
+        Field::new("success", "Taken means", Input::Choice(SUCCESSES)),
+        Field::new("per_second", "Requests a second, at most", Input::Number)
+            .hint("On each instance. Empty: as fast as they are taken."),
+        Field::new("in_flight", "Requests at the same time", Input::Number)
+            .hint("1 to 50, for each account and kind of event."),
+        Field::new("switch_off.failures", "Given up after so many failures in a row", Input::Number).hint("0: never."),
+        Field::new("switch_off.hours", "and after so many hours without success", Input::Number).hint("0 to 720"),
+        Field::new("in_order", "In order", Input::Switch)
+            .hint("what is about one message, or from one person, waits for what was before"),
+    ]
+}
+
+/// What the form shows of settings.
+pub(super) fn entered(settings: &WebhookSettings) -> Entered {
+    let mut fields: Vec<(String, String)> = Vec::new();
+    let mut put = |name: &str, value: String| fields.push((name.to_owned(), value));
+    put("description", settings.description.clone());
+    put("method", method_word(settings.method).to_owned());
+    put("profile", settings.profile.clone());
+    put("version", settings.version.clone());
+    put("format", settings.format.clone());
+    put("payload", settings.payload.as_str().to_owned());
+    let parameters = settings.soap_parameters.iter().map(|(name, value)| format!("{name} = {value}"));
+    put("soap_parameters", parameters.collect::<Vec<_>>().join("\n"));
+    settings.events.iter().for_each(|pattern| put("events", pattern.to_string()));
+    let Filter { accounts, numbers, providers, directions, statuses, templates, campaigns, json } = &settings.filter;
+    accounts.iter().for_each(|account| put("filter.accounts", account.clone()));
+    put("filter.numbers", numbers.join("\n"));
+    put("filter.providers", providers.join("\n"));
+    put("filter.templates", templates.join("\n"));
+    put("filter.campaigns", campaigns.join("\n"));
+    directions.iter().for_each(|direction| put("filter.directions", direction.as_str().to_owned()));
+    statuses.iter().for_each(|status| put("filter.statuses", status.clone()));
+    let matches = json.iter().map(|wanted| format!("{} = {}", wanted.pointer, plain(&wanted.value)));
+    put("filter.json", matches.collect::<Vec<_>>().join("\n"));
+    for name in settings.headers.keys() {
+        put("header.name", name.clone());
+        put("header.value", String::new());
+    }
+    put("bearer.prefix", "Bearer".to_owned());
+    for (name, on) in [("old_names", settings.old_names), ("in_order", settings.in_order)] {
+        if on {
+            put(name, "true".to_owned());
+        }
+    }
+    put("alerts.emails", settings.alerts.emails.join("\n"));
+    put("alerts.webhook", settings.alerts.webhook.clone().unwrap_or_default());
+    put("alerts.per_day", settings.alerts.per_day.to_string());
+    put("timeout_seconds", settings.timeout_seconds.to_string());
+    let success = match settings.success {
+        Success::Any2xx => "2xx",
+        Success::Only200 => "200",
+    };
+    put("success", success.to_owned());
+    put("per_second", settings.per_second.map(|rate| rate.to_string()).unwrap_or_default());
+    put("in_flight", settings.in_flight.to_string());
+    put("switch_off.failures", settings.switch_off.failures.to_string());
+    put("switch_off.hours", settings.switch_off.hours.to_string());
+    // What is said first counts.
+    let mut first = authentication_entered(&settings.authentication);
+    first.extend(retries_entered(settings.retries));
+    first.extend(fields);
+    Entered::of(first)
+}
+
+pub(super) const fn method_word(method: WebhookMethod) -> &'static str {
+    match method {
+        WebhookMethod::Post => "POST",
+        WebhookMethod::Put => "PUT",
+        WebhookMethod::Patch => "PATCH",
+    }
+}
+
+fn authentication_entered(authentication: &Authentication) -> Vec<(String, String)> {
+    let pairs: Vec<(&str, &str)> = match authentication {
+        Authentication::None => vec![("authentication.kind", "none")],
+        Authentication::Basic { user, .. } => vec![("authentication.kind", "basic"), ("basic.user", user)],
+        Authentication::Bearer { prefix, .. } => vec![("authentication.kind", "bearer"), ("bearer.prefix", prefix)],
+        Authentication::OAuth2 { grant, token_url, client_id, scope, user, .. } => vec![
+            ("authentication.kind", grant_word(*grant)),
+            ("oauth2.token_url", token_url),
+            ("oauth2.client_id", client_id),
+            ("oauth2.scope", scope),
+            ("oauth2.user", user),
+        ],
+    };
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+const fn grant_word(grant: Grant) -> &'static str {
+    match grant {
+        Grant::ClientCredentials => "client_credentials",
+        Grant::Password => "password",
+    }
+}
+
+/// With the defaults of the kinds that were not chosen.
+fn retries_entered(retries: Retries) -> Vec<(String, String)> {
+    let (kind, fixed, exponential) = match retries {
+        Retries::Fixed { times, every_seconds } => ("fixed", (times, every_seconds), (6, 10)),
+        Retries::Standard => ("standard", (3, 300), (6, 10)),
+        Retries::Exponential { times, first_seconds } => ("exponential", (3, 300), (times, first_seconds)),
+    };
+    [
+        ("retries.kind", kind.to_owned()),
+        ("fixed.times", fixed.0.to_string()),
+        ("fixed.seconds", fixed.1.to_string()),
+        ("exponential.times", exponential.0.to_string()),
+        ("exponential.seconds", exponential.1.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// The settings that were entered; `before` is what is stored. What is wrong in itself is told, and what is wrong with it all is found
+/// by whoever saves it.
+pub(super) fn settings(
+    entered: &Entered,
+    before: Option<&WebhookSettings>,
+) -> Result<WebhookSettings, Vec<FieldProblem>> {
+    let mut problems = Vec::new();
+    let mut settings = before.map(|before| before.clone().masked()).unwrap_or_default();
+    let text = |name: &str| entered.text(name).to_owned();
+    settings.description = text("description");
+    settings.url = SecretText::new(text("url"));
+    settings.method = match entered.text("method") {
+        "PUT" => WebhookMethod::Put,
+        "PATCH" => WebhookMethod::Patch,
+        _ => WebhookMethod::Post,
+    };
+    let is_same = settings.profile == entered.text("profile");
+    settings.profile = text("profile");
+    settings.version = text("version");
+    // The versions of one profile say nothing about another, and neither do its formats and sizes.
+    if let Some(profile) = profiles::find(&settings.profile).filter(|_| !is_same) {
+        settings.version = profile.versions().first().copied().unwrap_or_default().to_owned();
+    }
+    let chosen = Level::ALL.into_iter().find(|level| level.as_str() == entered.text("payload")).unwrap_or_default();
+    let (level, format) = fitting(&settings.profile, chosen, entered.text("format"));
+    settings.payload = level;
+    settings.format = format;
+    settings.soap_parameters =
+        pairs(entered.text("soap_parameters"), "soap_parameters", &mut problems).into_iter().collect();
+    settings.old_names = entered.has("old_names");
+    settings.events = patterns(entered, &mut problems);
+    settings.filter = filter(entered, &mut problems);
+    settings.headers = headers(entered, &mut problems);
+    settings.authentication = authentication(entered);
+    settings.client_certificate = certificate(entered, before);
+    settings.signing_secret = Some(text("signing_secret")).filter(|secret| !secret.is_empty()).map(SecretText::new);
+    settings.retries = match entered.text("retries.kind") {
+        "standard" => Retries::Standard,
+        "exponential" => Retries::Exponential {
+            times: number(entered, "exponential.times", 6),
+            first_seconds: number(entered, "exponential.seconds", 10),
+        },
+        _ => Retries::Fixed {
+            times: number(entered, "fixed.times", 3),
+            every_seconds: number(entered, "fixed.seconds", 300),
+        },
+    };
+    let defaults = WebhookSettings::default();
+    settings.timeout_seconds = number(entered, "timeout_seconds", defaults.timeout_seconds);
+    settings.success = if entered.text("success") == "200" { Success::Only200 } else { Success::Any2xx };
+    settings.alerts = Alerts {
+        emails: lines(entered.text("alerts.emails")).map(str::to_owned).collect(),
+        webhook: Some(text("alerts.webhook")).filter(|name| !name.is_empty()),
+        per_day: number(entered, "alerts.per_day", defaults.alerts.per_day),
+    };
+    settings.per_second = Some("per_second").filter(|name| !text(name).is_empty()).map(|name| number(entered, name, 0));
+    settings.in_flight = number(entered, "in_flight", defaults.in_flight);
+    settings.in_order = entered.has("in_order");
+    settings.switch_off.failures = number(entered, "switch_off.failures", defaults.switch_off.failures);
+    settings.switch_off.hours = number(entered, "switch_off.hours", defaults.switch_off.hours);
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
+/// What nobody sees in the form for this profile is what the profile has.
+fn fitting(profile: &str, level: Level, format: &str) -> (Level, String) {
+    let Some(profile) = profiles::find(profile) else { return (level, format.to_owned()) };
+    let level = if profile.levels().len() > 1 { level } else { Level::Standard };
+    let only = profile.formats().first().filter(|_| profile.formats().len() == 1);
+    (level, only.map_or_else(|| format.to_owned(), |format| format.as_str().to_owned()))
+}
+
+/// Two empty fields keep what is stored, or mean none.
+fn certificate(entered: &Entered, before: Option<&WebhookSettings>) -> Option<ClientCertificate> {
+    let given = |name: &str| match entered.text(name) {
+        "" => SecretText::mask(),
+        pem => SecretText::new(pem.replace("\r\n", "\n")),
+    };
+    let certificate = given("client_certificate.certificate");
+    let private_key = given("client_certificate.private_key");
+    let is_empty = certificate.is_mask() && private_key.is_mask();
+    let is_set = before.is_some_and(|before| before.client_certificate.is_some());
+    let is_none = entered.has("client_certificate.forget") || (is_empty && !is_set);
+    (!is_none).then_some(ClientCertificate { certificate, private_key })
+}
+
+/// What is no number is beyond every limit, so that the one who knows the limits names them.
+fn number(entered: &Entered, name: &str, empty: u32) -> u32 {
+    match entered.text(name) {
+        "" => empty,
+        text => text.parse().unwrap_or(u32::MAX),
+    }
+}
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split(['\n', ',']).map(str::trim).filter(|line| !line.is_empty())
+}
+
+/// Lines of a name and a value.
+fn pairs(text: &str, field: &str, problems: &mut Vec<FieldProblem>) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        match line.split_once('=') {
+            Some((name, value)) => pairs.push((name.trim().to_owned(), value.trim().to_owned())),
+            None => problems.push(FieldProblem::new(field, format!("“{line}” has no =: write NAME = VALUE"))),
+        }
+    }
+    pairs
+}
+
+/// The widest that were ticked: what they cover need not be named.
+fn patterns(entered: &Entered, problems: &mut Vec<FieldProblem>) -> Vec<EventPattern> {
+    let mut patterns: Vec<EventPattern> = Vec::new();
+    for text in entered.values("events") {
+        match text.parse() {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => problems.push(FieldProblem::new("events", error.to_string())),
+        }
+    }
+    if patterns.contains(&EventPattern::All) {
+        return vec![EventPattern::All];
+    }
+    let wide = patterns.clone();
+    patterns.retain(|pattern| match pattern {
+        EventPattern::One(name) => !wide.contains(&EventPattern::Of(name.entity())),
+        EventPattern::All | EventPattern::Of(_) => true,
+    });
+    patterns
+}
+
+fn filter(entered: &Entered, problems: &mut Vec<FieldProblem>) -> Filter {
+    let listed = |name: &str| -> Vec<String> { lines(entered.text(name)).map(str::to_owned).collect() };
+    let ticked = |name: &str| -> Vec<String> { entered.values(name).map(str::to_owned).collect() };
+    let json = pairs(entered.text("filter.json"), "filter.json", problems);
+    Filter {
+        accounts: ticked("filter.accounts"),
+        numbers: listed("filter.numbers"),
+        providers: listed("filter.providers"),
+        directions: [Direction::In, Direction::Out]
+            .into_iter()
+            .filter(|direction| entered.values("filter.directions").any(|ticked| ticked == direction.as_str()))
+            .collect(),
+        statuses: ticked("filter.statuses"),
+        templates: listed("filter.templates"),
+        campaigns: listed("filter.campaigns"),
+        json: json.into_iter().map(|(pointer, value)| JsonMatch { pointer, value: value_of(&value) }).collect(),
+    }
+}
+
+/// JSON where it is, and else a text.
+fn value_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
+}
+
+/// As it is entered; a text that would be read as something else in quotes.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) if value_of(text) == *value => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn headers(entered: &Entered, problems: &mut Vec<FieldProblem>) -> BTreeMap<String, SecretText> {
+    let mut headers = BTreeMap::new();
+    for (name, value) in entered.values("header.name").zip(entered.values("header.value")) {
+        if name.is_empty() && value.is_empty() {
+            continue;
+        }
+        let secret = if value.is_empty() { SecretText::mask() } else { SecretText::new(value) };
+        let is_twice = headers.keys().any(|known: &String| known.eq_ignore_ascii_case(name));
+        if is_twice {
+            problems.push(FieldProblem::new("headers", format!("{name} stands there twice: take one away")));
+        }
+        headers.insert(name.to_owned(), secret);
+    }
+    headers
+}
+
+/// An empty secret means the stored one.
+fn authentication(entered: &Entered) -> Authentication {
+    let text = |name: &str| entered.text(name).to_owned();
+    let secret = |name: &str| match entered.text(name) {
+        "" => SecretText::mask(),
+        text => SecretText::new(text),
+    };
+    let oauth2 = |grant: Grant| Authentication::OAuth2 {
+        grant,
+        token_url: text("oauth2.token_url"),
+        client_id: text("oauth2.client_id"),
+        client_secret: secret("oauth2.client_secret"),
+        scope: text("oauth2.scope"),
+        user: if grant == Grant::Password { text("oauth2.user") } else { String::new() },
+        password: (grant == Grant::Password).then(|| secret("oauth2.password")),
+    };
+    match entered.text("authentication.kind") {
+        "basic" => Authentication::Basic { user: text("basic.user"), password: secret("basic.password") },
+        "bearer" => Authentication::Bearer { prefix: text("bearer.prefix"), token: secret("bearer.token") },
+        "client_credentials" => oauth2(Grant::ClientCredentials),
+        "password" => oauth2(Grant::Password),
+        _ => Authentication::None,
+    }
+}
+
+/// Settings that have parts, each with fields of its own in the form.
+const PARTS: [(&str, &[&str]); 6] = [
+    ("authentication", &["user", "password", "prefix", "token", "token_url", "client_id", "client_secret"]),
+    ("retries", &["times", "seconds"]),
+    ("switch_off", &["failures", "hours"]),
+    ("alerts", &["emails", "webhook", "per_day"]),
+    ("client_certificate", &["certificate", "private_key"]),
+    ("filter", &["accounts", "numbers", "providers", "directions", "statuses", "templates", "campaigns", "json"]),
+];
+
+/// The problem at the field of the form that it is about: the first part that it names.
+pub(super) fn placed(problem: FieldProblem, entered: &Entered) -> FieldProblem {
+    let FieldProblem { field, message } = problem;
+    let parts = PARTS.iter().find(|(name, _)| *name == field).map(|(_, parts)| *parts).unwrap_or_default();
+    let named = |word: &&str| parts.contains(word);
+    let words = message.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');
+    let Some(part) = words.into_iter().find(named).map(str::to_owned) else { return FieldProblem::new(field, message) };
+    let group = match field.as_str() {
+        "authentication" => match entered.text("authentication.kind") {
+            "client_credentials" | "password" => "oauth2",
+            kind => kind,
+        },
+        "retries" => entered.text("retries.kind"),
+        other => other,
+    };
+    // The label of the field says the part already.
+    let rest = message.strip_prefix(&part).map(|rest| rest.trim_start_matches(':').trim().to_owned());
+    FieldProblem::new(format!("{group}.{part}"), rest.unwrap_or(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rich() -> WebhookSettings {
+        serde_json::from_value(json!({
+            "description": "orders", "url": "https://hooks.example.com/secret", "method": "PUT", "profile": "commbox", "version": "1",
+            "format": "soap_1_1", "soap_parameters": {"Branch": "Andheri = West"}, "payload": "complete",
+            "events": ["template.*", "message.read"],
+            "filter": {"accounts": ["acme"], "numbers": ["+91 8888 001122"], "directions": ["out"], "statuses": ["read"],
+                "templates": ["a", "b"], "json": [{"pointer": "/data/custom/city", "value": "Pune"},
+                    {"pointer": "/data/custom/pin", "value": "411001"}, {"pointer": "/sequence", "value": 7}]},
+            "headers": {"X-Key": "kept"},
+            "authentication": {"kind": "oauth2", "grant": "password", "token_url": "https://id.example.com/token", "client_id": "c",
+                "client_secret": "s", "scope": "hooks", "user": "asha", "password": "p"},
+            "signing_secret": "whsec_x", "retries": {"kind": "exponential", "times": 4, "first_seconds": 30},
+            "timeout_seconds": 20, "success": "200", "per_second": 9, "in_flight": 2, "in_order": false,
+            "switch_off": {"failures": 5, "hours": 1},
+            "client_certificate": {"certificate": "chain in PEM", "private_key": "key in PEM"},
+            "alerts": {"emails": ["ops@example.com"], "webhook": "operations", "per_day": 3}
+        }))
+        .expect("settings")
+    }
+
+    #[test]
+    fn a_form_that_is_sent_back_unchanged_changes_nothing() {
+        for before in
+            [rich(), WebhookSettings { url: SecretText::new("https://a.example/"), ..WebhookSettings::default() }]
+        {
+            let again = settings(&entered(&before), Some(&before)).expect("it was right");
+            assert_eq!(again.keeping(&before), before);
+        }
+    }
+
+    #[test]
+    fn no_secret_stands_in_the_form() {
+        let shown = format!("{:?}", entered(&rich()));
+        for secret in ["hooks.example.com/secret", "kept", "\"s\"", "\"p\"", "whsec_x", "in PEM"] {
+            assert!(!shown.contains(secret), "{secret}: {shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_ticked_wide_covers_what_is_narrow() {
+        let events = |ticked: &[&str]| {
+            let fields = ticked.iter().map(|one| ("events".to_owned(), (*one).to_owned())).collect();
+            let patterns = patterns(&Entered::of(fields), &mut vec![]);
+            patterns.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(events(&["message.read", "message.*", "template.status"]), ["message.*", "template.status"]);
+        assert_eq!(events(&["message.read", "*"]), ["*"]);
+    }
+
+    #[test]
+    fn a_problem_stands_at_the_field_that_caused_it() {
+        let entered = Entered::of(vec![
+            ("authentication.kind".to_owned(), "client_credentials".to_owned()),
+            ("retries.kind".to_owned(), "fixed".to_owned()),
+        ]);
+        let at = |field: &str, message: &str| placed(FieldProblem::new(field, message), &entered).field;
+        assert_eq!(at("authentication", "token_url must begin with https://"), "oauth2.token_url");
+        assert_eq!(at("authentication", "needs its client_secret: there is none to keep"), "oauth2.client_secret");
+        assert_eq!(at("authentication", "needs a user for the grant password"), "oauth2.user");
+        assert_eq!(at("retries", "times must be a whole number"), "fixed.times");
+        assert_eq!(at("filter", "numbers: `x` has no digits"), "filter.numbers");
+        assert_eq!(at("url", "must begin with https://"), "url");
+    }
+
+    #[test]
+    fn what_is_no_number_is_beyond_the_limit() {
+        let one = Entered::of(vec![("timeout_seconds".to_owned(), "soon".to_owned())]);
+        assert_eq!(number(&one, "timeout_seconds", 10), u32::MAX);
+        assert_eq!(number(&one, "in_flight", 5), 5);
+    }
+}

@@ -1,0 +1,223 @@
+//! What was said to a webhook, over all accounts and kinds of event: each request with its event, its answer, and what became of the
+//! event in the end.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Path, Query},
+};
+use askama::Template;
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::{
+    Frame, LINES_PER_PAGE, Trouble, Visitor,
+    callback_event::about,
+    callback_exchanges::{ExchangeRow, Next, OUTCOMES, exchange_row, outcome_status},
+    callbacks,
+    callbacks::Choice,
+    frame::{long_time, sentence, wants_part},
+    messages::{Status, some, time},
+    page,
+    webhooks::{Head, PATH, head, view_of},
+};
+use crate::{
+    domain::{
+        event_name::EventName,
+        ids::MessageId,
+        operator::{Actor, Permission},
+    },
+    http::Parts,
+    services::{
+        directory::Snapshot,
+        webhook_view::{self, Delivery, FoundDeliveries, LogFilter},
+    },
+    store::{exchanges::ExchangeFilter, told::Standing},
+};
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LogForm {
+    event: String,
+    state: String,
+    outcome: String,
+    account: String,
+    code: String,
+    text: String,
+    since: String,
+    until: String,
+    /// The last request of the page before.
+    before: String,
+}
+
+#[derive(Template)]
+#[template(path = "console/webhook_log.html")]
+struct Page {
+    frame: Frame,
+    head: Head,
+    form: LogForm,
+    accounts: Vec<String>,
+    events: Vec<&'static str>,
+    states: Vec<Choice>,
+    outcomes: Vec<Choice>,
+    may_search_text: bool,
+    /// Where all that is dead can be told again.
+    may_replay: bool,
+    dead: i64,
+    results: Results,
+}
+
+/// What was found, or why nothing was looked for.
+#[derive(Template)]
+#[template(path = "console/webhook_log_results.html")]
+struct Results {
+    wrong: Option<String>,
+    is_filtered: bool,
+    rows: Vec<Row>,
+    next: Option<Next>,
+}
+
+struct Row {
+    exchange: ExchangeRow,
+    /// The event's page; none for a webhook that is off.
+    href: Option<String>,
+    id: String,
+    event: &'static str,
+    about: String,
+    account: String,
+    channel: String,
+    state: Status,
+}
+
+/// `GET /console/webhooks/{name}/log`
+pub(super) async fn list(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    name: Path<String>,
+    form: Query<LogForm>,
+) -> Result<HttpResponse, Trouble> {
+    let (actor, form) = (&visitor.actor, form.into_inner());
+    let snapshot = parts.directory.snapshot();
+    let webhook = parts.webhooks.one(actor, &name).await?.webhook;
+    let results = match form.filter(actor) {
+        Err(wrong) => Results { wrong: Some(sentence(&wrong)), is_filtered: true, rows: vec![], next: None },
+        Ok(filter) => {
+            let from = (&parts.store, &*snapshot, &*parts.media.links);
+            let found = webhook_view::log(from, actor, &webhook, &filter, LINES_PER_PAGE).await?;
+            results(actor, &snapshot, &form, &name, found)
+        }
+    };
+    if wants_part(&request) {
+        return page(&results);
+    }
+    let view = view_of(&parts, actor, &name).await?;
+    page(&Page {
+        frame: Frame::new(&request, &visitor, format!("{}: log", *name), PATH),
+        head: head(actor, &view, "log"),
+        form,
+        accounts: snapshot.account_ids(),
+        events: EventName::TOLD
+            .iter()
+            .filter(|name| webhook.settings.wants(**name))
+            .map(|name| name.as_str())
+            .collect(),
+        states: STANDINGS
+            .map(|standing| Choice { value: standing.as_str(), name: standing_status(standing).name })
+            .into(),
+        outcomes: OUTCOMES.map(|outcome| Choice { value: outcome.as_str(), name: outcome_status(outcome).name }).into(),
+        may_search_text: actor.may(Permission::ReadPersonal),
+        may_replay: actor.may(Permission::ReplayCallbacks),
+        dead: view.dead,
+        results,
+    })
+}
+
+/// What can become of something that was said.
+const STANDINGS: [Standing; 3] = [Standing::Delivered, Standing::Owed, Standing::Dead];
+
+fn standing_status(standing: Standing) -> Status {
+    let (name, tone) = match standing {
+        Standing::Owed => ("retrying", "warn"),
+        Standing::Delivered => ("delivered", "good"),
+        Standing::Dead => ("dead", "bad"),
+        Standing::NotRelayed => ("not sent", "plain"),
+    };
+    Status { name, tone }
+}
+
+fn results(actor: &Actor, snapshot: &Snapshot, form: &LogForm, name: &str, found: FoundDeliveries) -> Results {
+    let is_full = found.deliveries.len() >= LINES_PER_PAGE;
+    let next = found.next.map(|next| Next {
+        href: form.at(name, next),
+        back_to: (!is_full).then(|| long_time(MessageId(next).made_at())),
+    });
+    let rows = found.deliveries.into_iter().map(|delivery| row(actor, snapshot, delivery)).collect();
+    Results { wrong: None, is_filtered: form.fields().into_iter().any(|(_, text)| !text.is_empty()), rows, next }
+}
+
+fn row(actor: &Actor, snapshot: &Snapshot, delivery: Delivery) -> Row {
+    let sender = delivery.event.as_ref().and_then(|event| snapshot.sender(event.sender));
+    let channel = sender.map(|sender| format!("{} {}", sender.connection.provider, sender.number.as_e164()));
+    let (key, place) = (delivery.exchange.subscription, delivery.exchange.first);
+    Row {
+        href: delivery.is_live.then(|| format!("{}/{}/events/{}", callbacks::PATH, key.0, place.0)),
+        event: match (&delivery.name, &delivery.event) {
+            (Some(name), _) => name.as_str(),
+            (None, Some(_)) => "cannot be read",
+            (None, None) => "older than the retention",
+        },
+        about: delivery.event.as_ref().map(|event| about(actor, event)).unwrap_or_default(),
+        channel: channel.unwrap_or_default(),
+        state: standing_status(delivery.standing),
+        exchange: exchange_row(actor, &delivery.exchange),
+        id: delivery.id,
+        account: delivery.account,
+    }
+}
+
+impl LogForm {
+    fn fields(&self) -> [(&'static str, &String); 8] {
+        [
+            ("event", &self.event),
+            ("state", &self.state),
+            ("outcome", &self.outcome),
+            ("account", &self.account),
+            ("code", &self.code),
+            ("text", &self.text),
+            ("since", &self.since),
+            ("until", &self.until),
+        ]
+    }
+
+    /// What is looked for; `Err` says what to change.
+    fn filter(&self, actor: &Actor) -> Result<LogFilter, String> {
+        let http_status = match self.code.trim() {
+            "" => None,
+            code => Some(code.parse().map_err(|_| "a response code is a number, such as 503".to_owned())?),
+        };
+        Ok(LogFilter {
+            exchange: ExchangeFilter {
+                outcome: OUTCOMES.into_iter().find(|outcome| outcome.as_str() == self.outcome),
+                http_status,
+                // By trying texts out, a number in one could be found.
+                text: some(&self.text).filter(|_| actor.may(Permission::ReadPersonal)),
+                replay: None,
+                since: time(&self.since)?,
+                until: time(&self.until)?,
+                before: self.before.parse().ok(),
+            },
+            account: some(&self.account),
+            event: self.event.parse().ok(),
+            standing: STANDINGS.into_iter().find(|standing| standing.as_str() == self.state),
+        })
+    }
+
+    fn at(&self, name: &str, before: i64) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in self.fields().into_iter().filter(|(_, value)| !value.is_empty()) {
+            query.append_pair(name, value);
+        }
+        query.append_pair("before", &before.to_string());
+        format!("{PATH}/{name}/log?{}", query.finish())
+    }
+}

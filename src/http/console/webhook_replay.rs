@@ -1,0 +1,88 @@
+//! Telling a webhook again: what it would be over all its cursors, and the yes. How far it has come stands on its page.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Form, Path, Query},
+};
+use askama::Template;
+
+use super::{
+    Frame, Trouble, Visitor,
+    callback_replay::{ReplayForm, selection_name},
+    frame::{sentence, thousands},
+    page, see_other,
+    webhooks::{Head, PATH, head, view_of},
+};
+use crate::{
+    domain::operator::Permission,
+    http::Parts,
+    services::{
+        operators::{Refusal, require},
+        replay::{self, Planned},
+        webhook_view::WebhookView,
+    },
+};
+
+#[derive(Template)]
+#[template(path = "console/webhook_replay.html")]
+struct Page {
+    frame: Frame,
+    head: Head,
+    form: ReplayForm,
+    wrong: Option<String>,
+    what: &'static str,
+    count: i64,
+    events: String,
+}
+
+/// `GET /console/webhooks/{name}/replay`
+pub(super) async fn look(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    name: Path<String>,
+    form: Query<ReplayForm>,
+) -> Result<HttpResponse, Trouble> {
+    require(&visitor.actor, Permission::ReplayCallbacks)?;
+    let view = view_of(&parts, &visitor.actor, &name).await?;
+    let (count, wrong) = match planned(&parts, &view, &form).await {
+        Ok(planned) => (planned.iter().map(|part| part.events).sum(), None),
+        Err(Refusal::Invalid { text, .. }) => (0, Some(sentence(&text))),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    page(&Page {
+        frame: Frame::new(&request, &visitor, format!("{}: tell again", *name), PATH),
+        head: head(&visitor.actor, &view, "overview"),
+        what: selection_name(form.selection()),
+        form: form.into_inner(),
+        wrong,
+        count,
+        events: thousands(count),
+    })
+}
+
+/// `POST /console/webhooks/{name}/replay`
+pub(super) async fn begin(
+    parts: Data<Parts>,
+    visitor: Visitor,
+    name: Path<String>,
+    form: Form<ReplayForm>,
+) -> Result<HttpResponse, Trouble> {
+    require(&visitor.actor, Permission::ReplayCallbacks)?;
+    let view = view_of(&parts, &visitor.actor, &name).await?;
+    let rate = form.rate()?;
+    let planned = planned(&parts, &view, &form).await?;
+    if planned.is_empty() {
+        return Err(Refusal::Conflict("nothing matches any more, so nothing is told again".to_owned()).into());
+    }
+    replay::begin(&parts.store, &visitor.actor, &planned, rate).await?;
+    Ok(see_other(&format!("{PATH}/{}?done=replay", *name)))
+}
+
+async fn planned(parts: &Parts, view: &WebhookView, form: &ReplayForm) -> Result<Vec<Planned>, Refusal> {
+    let mut planned = Vec::new();
+    for url in &view.urls {
+        planned.extend(form.planned(parts, url.subscription.key.0).await?);
+    }
+    Ok(planned)
+}
