@@ -102,8 +102,10 @@ pub trait Provider: Send + Sync {
     fn parse_inbound(&self, connection: &Connection, entry: &str) -> Result<InboundMessage, Unreadable>;
 
     /// The body that answers the provider's question whether this URL is ours; `None` is a no.
-    /// `query` is the raw query string.
-    fn answer_handshake(&self, connection: &Connection, query: &str) -> Option<String>;
+    /// `query` is the raw query string. Most ask no such question.
+    fn answer_handshake(&self, _connection: &Connection, _query: &str) -> Option<String> {
+        None
+    }
 
     /// The answer (JSON) to a provider that fetches a token from us before it calls our webhooks; `None` when it did not show
     /// what it must, or this provider fetches none.
@@ -155,16 +157,26 @@ pub trait Provider: Send + Sync {
     ) -> Checked;
 
     /// What a repair of this kind would do to what the provider knows by this id; `None` when it cannot be done.
-    fn offer_repair(&self, connection: &Connection, kind: RepairKind, id: &str, webhook_url: &str) -> Option<Repair>;
+    fn offer_repair(
+        &self,
+        _connection: &Connection,
+        _kind: RepairKind,
+        _id: &str,
+        _webhook_url: &str,
+    ) -> Option<Repair> {
+        None
+    }
 
     /// Does what a finding of [`Self::check`] offered.
     async fn repair(
         &self,
-        via: &Exchange,
-        connection: &Connection,
-        repair: &Repair,
-        webhook_url: &str,
-    ) -> Result<(), FetchFailure>;
+        _via: &Exchange,
+        _connection: &Connection,
+        _repair: &Repair,
+        _webhook_url: &str,
+    ) -> Result<(), FetchFailure> {
+        Err(FetchFailure("nothing at this provider can be set right from here: do it in its own pages".to_owned()))
+    }
 }
 
 /// A request to a provider, to be looked at.
@@ -200,8 +212,8 @@ pub static ALL: &[&dyn Provider] = &[
     &carrier::CLOUD_API,
     &gallabox::Gallabox,
     &commbox::COMMBOX,
-    &gotallo::GoTallo,
-    &http::ConfiguredHttp,
+    &gotallo::GOTALLO,
+    &http::HTTP,
 ];
 
 /// The provider with this slug.

@@ -129,9 +129,13 @@ impl Ingestor {
             return Ok(parsed);
         }
         let keys: Vec<SenderKey> = senders.iter().map(|sender| sender.key).collect();
-        for update in parsed.statuses.iter_mut().filter(|update| unnamed(&update.provider_number_id)) {
-            let found = self.store.number_of_message(update.message, &update.provider_message_id, &keys).await;
-            let found = found.map_err(|error| CommitError::Failed(Arc::new(error)))?;
+        let mut unnamed: Vec<_> =
+            parsed.statuses.iter_mut().filter(|update| unnamed(&update.provider_number_id)).collect();
+        let messages: Vec<_> =
+            unnamed.iter().map(|update| (update.message, update.provider_message_id.as_str())).collect();
+        let found = self.store.numbers_of_messages(&messages, &keys).await;
+        let found = found.map_err(|error| CommitError::Failed(Arc::new(error)))?;
+        for (update, found) in unnamed.iter_mut().zip(found) {
             if let Some(sender) = found.and_then(|key| senders.iter().find(|sender| sender.key == key)) {
                 update.provider_number_id.clone_from(&sender.provider_number_id);
             }

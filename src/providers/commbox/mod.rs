@@ -35,7 +35,6 @@ use crate::{
         account::{Connection, Sender},
         channel::NumberState,
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
-        finding::{Repair, RepairKind},
         inbound::InboundMessage,
         outbound::{Category, OutboundMessage, SendBody},
         template::{ListedTemplate, Template, TemplateListing},
@@ -130,10 +129,6 @@ impl Provider for CommBox {
         events::parse_inbound(entry).map_err(Unreadable)
     }
 
-    fn answer_handshake(&self, _connection: &Connection, _query: &str) -> Option<String> {
-        None
-    }
-
     fn issue_token(&self, connection: &Connection, request: &WebhookRequest<'_>) -> Option<String> {
         proof::issue(connection, request, clock::now())
     }
@@ -174,26 +169,6 @@ impl Provider for CommBox {
         _webhook_url: Option<&str>,
     ) -> Checked {
         check::check(self, via, connection, senders).await
-    }
-
-    fn offer_repair(
-        &self,
-        _connection: &Connection,
-        _kind: RepairKind,
-        _id: &str,
-        _webhook_url: &str,
-    ) -> Option<Repair> {
-        None
-    }
-
-    async fn repair(
-        &self,
-        _via: &Exchange,
-        _connection: &Connection,
-        _repair: &Repair,
-        _webhook_url: &str,
-    ) -> Result<(), FetchFailure> {
-        Err(FetchFailure("CommBox lets nobody set its webhooks from outside: do it in its own pages".to_owned()))
     }
 }
 
