@@ -22,7 +22,7 @@ use secrecy::{ExposeSecret, SecretString};
 use self::settings::{NO_CREDENTIALS, SETTINGS, WEBHOOK_SECRET, credentials, takes_unsigned, url, usable};
 use super::{
     BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, PollFailure, Polled,
-    Provider, RenderedRequest, SettingField, Unreadable, WebhookRequest, cloud_api::listing,
+    Provider, RenderedRequest, SettingField, Unreadable, WebhookForm, WebhookRequest, cloud_api::listing,
 };
 use crate::{
     domain::{
@@ -53,6 +53,10 @@ const SEND_PATH: &str = "messages/whatsapp";
 impl Provider for Gallabox {
     fn slug(&self) -> &'static str {
         "gallabox"
+    }
+
+    fn webhook_form(&self) -> WebhookForm {
+        WebhookForm { name: "Gallabox", place: "Settings → Webhooks", ..WebhookForm::default() }
     }
 
     fn settings(&self) -> &'static [SettingField] {

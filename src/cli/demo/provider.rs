@@ -105,7 +105,9 @@ undocumented_kinds = "link""#
             Self::Commbox => format!(
                 r#"api_key = "{access_token}"
 stream_id = "{}"
-webhook_secret = "{secret}""#,
+webhook_secret = "{secret}"
+# What the campaign says without a template is said to people who have not written, and fails all the same.
+freeform = "conversation""#,
                 stream_id(number_id)
             ),
             Self::Gotallo => private_endpoint(access_token),

@@ -8,7 +8,7 @@ mod webhook;
 
 use self::webhook::{STATUS_BY, check_status_by};
 use super::{
-    SettingField,
+    SettingField, WebhookForm,
     http::{
         Described,
         settings::{
@@ -24,6 +24,11 @@ use super::{
 pub static GOTALLO: Described = Described {
     slug: "gotallo",
     settings: SETTINGS,
+    form: WebhookForm {
+        name: "GoTallo",
+        place: "GoTallo Configuration → Integrations and Webhooks → Add Service",
+        asks_once: false,
+    },
     parse_webhook: webhook::parse,
     parse_inbound: webhook::parse_inbound,
 };

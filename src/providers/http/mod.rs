@@ -24,7 +24,7 @@ use secrecy::SecretString;
 use self::settings::{MULTILINE, SETTINGS, check_together};
 use super::{
     BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, RenderedRequest,
-    SettingField, Unreadable, WebhookRequest, cloud_api::listing,
+    SettingField, Unreadable, WebhookForm, WebhookRequest, cloud_api::listing,
 };
 use crate::{
     domain::{
@@ -42,6 +42,7 @@ use crate::{
 pub struct Described {
     pub(super) slug: &'static str,
     pub(super) settings: &'static [SettingField],
+    pub(super) form: WebhookForm,
     pub(super) parse_webhook: fn(&Connection, &[u8]) -> Parsed,
     pub(super) parse_inbound: fn(&Connection, &str) -> Result<InboundMessage, Unreadable>,
 }
@@ -50,6 +51,7 @@ pub struct Described {
 pub static HTTP: Described = Described {
     slug: "http",
     settings: SETTINGS,
+    form: WebhookForm { name: "the carrier", place: "", asks_once: false },
     parse_webhook: webhook::parse,
     parse_inbound: webhook::parse_inbound,
 };
@@ -77,6 +79,10 @@ pub fn time_to_live(listed_s: Option<i64>) -> Duration {
 impl Provider for Described {
     fn slug(&self) -> &'static str {
         self.slug
+    }
+
+    fn webhook_form(&self) -> WebhookForm {
+        self.form
     }
 
     fn settings(&self) -> &'static [SettingField] {
