@@ -426,6 +426,7 @@ fn sender_parts(
     traces: &Traces,
 ) -> Arc<SenderParts> {
     let dispatcher = Dispatcher {
+        store: store.clone(),
         directory: directory.clone(),
         exchange: exchange.clone(),
         lookup: lookup.clone(),

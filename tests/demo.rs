@@ -4,13 +4,39 @@ use std::process::{Command, Output};
 
 #[test]
 fn a_small_demo_adds_up_and_leaves_nothing_behind() {
+    adds_up_by("meta", &["texts 1", "button taps 1"]);
+}
+
+#[test]
+fn a_demo_by_360dialog_adds_up() {
+    adds_up_by("360dialog", &["texts 1", "button taps 1"]);
+}
+
+#[test]
+fn a_demo_by_gallabox_adds_up() {
+    adds_up_by("gallabox", &["texts 1", "button taps 1"]);
+}
+
+/// Its taps come as words, and of a send without an answer nobody learns anything more.
+#[test]
+fn a_demo_by_commbox_adds_up() {
+    adds_up_by("commbox", &["texts 2", "reports of nobody’s 3"]);
+}
+
+#[test]
+fn a_demo_by_gotallo_adds_up() {
+    adds_up_by("gotallo", &["texts 1", "button taps 1"]);
+}
+
+fn adds_up_by(provider: &str, more_rows: &[&str]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
 
-    let output = demo(&folder, &["--messages", "20", "--exit"]);
+    let output = demo(&folder, &["--messages", "20", "--exit", "--provider", provider]);
 
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    for row in ["requests 20", "accepted 14", "repeats recognised 1", "refused at once 5", "button taps 1"] {
+    let rows = ["requests 20", "accepted 14", "repeats recognised 1", "refused at once 5"];
+    for row in rows.iter().chain(more_rows) {
         let found = text.lines().any(|line| words(line).starts_with(row));
         assert!(found, "{row:?} is missing from:\n{text}");
     }

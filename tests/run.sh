@@ -135,7 +135,9 @@ if [ -n "$wants_schemathesis" ] && [ -z "${WABRIDGE_SCHEMATHESIS:-}" ]; then
     export WABRIDGE_SCHEMATHESIS=$tools/bin/schemathesis
 fi
 cargo test --workspace "$@" </dev/null
-# The test of the fault checker needs a program that is broken: a build of its own, for whoever runs everything.
+# For whoever runs everything: a few faults with another carrier than Meta, and the test of the fault checker, which needs a program
+# that is broken, a build of its own.
 if [ $# = 0 ]; then
+    cargo test --test faults -- --provider commbox --database sqlite --rounds 1 kill peers </dev/null
     cargo test --features broken-engine --test faults </dev/null
 fi

@@ -75,6 +75,8 @@ pub struct OutboundMessage {
     pub id: MessageId,
     pub to: PhoneNumber,
     pub body: SendBody,
+    /// The provider's name of the conversation in which the person wrote, where an answer must name it and somebody did.
+    pub conversation: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -22,14 +22,13 @@ use secrecy::{ExposeSecret, SecretString};
 use self::settings::{NO_CREDENTIALS, SETTINGS, WEBHOOK_SECRET, credentials, takes_unsigned, url, usable};
 use super::{
     BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, PollFailure, Polled,
-    Provider, RenderedRequest, SettingField, Unreadable, WebhookRequest, cloud_api::listing,
+    Provider, RenderedRequest, SettingField, Unreadable, WebhookForm, WebhookRequest, cloud_api::listing,
 };
 use crate::{
     domain::{
         account::{Connection, Sender},
         channel::NumberState,
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
-        finding::{Repair, RepairKind},
         inbound::InboundMessage,
         outbound::{Category, OutboundMessage},
         template::{ListedTemplate, Template, TemplateListing},
@@ -54,6 +53,10 @@ const SEND_PATH: &str = "messages/whatsapp";
 impl Provider for Gallabox {
     fn slug(&self) -> &'static str {
         "gallabox"
+    }
+
+    fn webhook_form(&self) -> WebhookForm {
+        WebhookForm { name: "Gallabox", place: "Settings → Webhooks", ..WebhookForm::default() }
     }
 
     fn settings(&self) -> &'static [SettingField] {
@@ -88,8 +91,9 @@ impl Provider for Gallabox {
             timeout: via.request_timeout(),
         };
         let answer = via.send(request).await.result.map_err(unanswered)?;
+        // Its own advice is better than our guess.
         answers::read_send(answer.status, &answer.body)
-            .map_err(|failure| SendFailure { wait: failure.wait.max(answer.retry_after), ..failure })
+            .map_err(|failure| SendFailure { wait: answer.retry_after.or(failure.wait), ..failure })
     }
 
     fn render_send(&self, from: &Sender, message: &OutboundMessage, _swapped: bool) -> RenderedRequest {
@@ -138,11 +142,6 @@ impl Provider for Gallabox {
         messages::read_message(entry).map_err(Unreadable)
     }
 
-    /// Gallabox asks no such question.
-    fn answer_handshake(&self, _connection: &Connection, _query: &str) -> Option<String> {
-        None
-    }
-
     async fn fetch_templates(
         &self,
         via: &Exchange,
@@ -185,14 +184,6 @@ impl Provider for Gallabox {
         webhook_url: Option<&str>,
     ) -> Checked {
         check::check(via, connection, senders, webhook_url).await
-    }
-
-    fn offer_repair(&self, _: &Connection, _: RepairKind, _: &str, _: &str) -> Option<Repair> {
-        None
-    }
-
-    async fn repair(&self, _: &Exchange, _: &Connection, _: &Repair, _: &str) -> Result<(), FetchFailure> {
-        Err(FetchFailure("nothing at Gallabox can be set right from here".to_owned()))
     }
 }
 

@@ -17,7 +17,7 @@ use self::settings::{
 pub(super) use self::settings::{check_api_version, check_messaging_limit};
 use super::{
     BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, RenderedRequest,
-    SettingField, Unreadable, WebhookRequest,
+    SettingField, Unreadable, WebhookForm, WebhookRequest,
     cloud_api::{
         check_id,
         errors::INVALID_VALUE,
@@ -51,6 +51,10 @@ pub struct MetaCloud;
 impl Provider for MetaCloud {
     fn slug(&self) -> &'static str {
         "meta"
+    }
+
+    fn webhook_form(&self) -> WebhookForm {
+        WebhookForm { name: "Meta", place: "App dashboard → WhatsApp → Configuration", asks_once: true }
     }
 
     fn settings(&self) -> &'static [SettingField] {

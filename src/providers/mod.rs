@@ -42,6 +42,11 @@ pub trait Provider: Send + Sync {
     /// Its name in URLs, rows and logs.
     fn slug(&self) -> &'static str;
 
+    /// Where people enter the URL of webhooks.
+    fn webhook_form(&self) -> WebhookForm {
+        WebhookForm::default()
+    }
+
     /// What a connection to it must or may be given: drives validation and forms.
     fn settings(&self) -> &'static [SettingField];
 
@@ -101,9 +106,21 @@ pub trait Provider: Send + Sync {
     /// Understands one inbound entry again, as [`Self::parse_webhook`] gave it in [`Inbound::entry`].
     fn parse_inbound(&self, connection: &Connection, entry: &str) -> Result<InboundMessage, Unreadable>;
 
+    /// Whether a message without a template must name the conversation in which its person wrote.
+    fn answers_in_conversations(&self, _connection: &Connection) -> bool {
+        false
+    }
+
+    /// Its name of that conversation, within an inbound entry as in [`Self::parse_inbound`].
+    fn conversation_of(&self, _entry: &str) -> Option<String> {
+        None
+    }
+
     /// The body that answers the provider's question whether this URL is ours; `None` is a no.
-    /// `query` is the raw query string.
-    fn answer_handshake(&self, connection: &Connection, query: &str) -> Option<String>;
+    /// `query` is the raw query string. Most ask no such question.
+    fn answer_handshake(&self, _connection: &Connection, _query: &str) -> Option<String> {
+        None
+    }
 
     /// The answer (JSON) to a provider that fetches a token from us before it calls our webhooks; `None` when it did not show
     /// what it must, or this provider fetches none.
@@ -155,16 +172,43 @@ pub trait Provider: Send + Sync {
     ) -> Checked;
 
     /// What a repair of this kind would do to what the provider knows by this id; `None` when it cannot be done.
-    fn offer_repair(&self, connection: &Connection, kind: RepairKind, id: &str, webhook_url: &str) -> Option<Repair>;
+    fn offer_repair(
+        &self,
+        _connection: &Connection,
+        _kind: RepairKind,
+        _id: &str,
+        _webhook_url: &str,
+    ) -> Option<Repair> {
+        None
+    }
 
     /// Does what a finding of [`Self::check`] offered.
     async fn repair(
         &self,
-        via: &Exchange,
-        connection: &Connection,
-        repair: &Repair,
-        webhook_url: &str,
-    ) -> Result<(), FetchFailure>;
+        _via: &Exchange,
+        _connection: &Connection,
+        _repair: &Repair,
+        _webhook_url: &str,
+    ) -> Result<(), FetchFailure> {
+        Err(FetchFailure("nothing at this provider can be set right from here: do it in its own pages".to_owned()))
+    }
+}
+
+/// Where people tell a provider to send its webhooks.
+#[derive(Clone, Copy, Debug)]
+pub struct WebhookForm {
+    /// What they call the provider.
+    pub name: &'static str,
+    /// The place in its own pages, as far as that is known.
+    pub place: &'static str,
+    /// The word of our choice is asked for when the URL is entered, and not shown by webhooks.
+    pub asks_once: bool,
+}
+
+impl Default for WebhookForm {
+    fn default() -> Self {
+        Self { name: "the carrier", place: "", asks_once: false }
+    }
 }
 
 /// A request to a provider, to be looked at.
@@ -200,8 +244,8 @@ pub static ALL: &[&dyn Provider] = &[
     &carrier::CLOUD_API,
     &gallabox::Gallabox,
     &commbox::COMMBOX,
-    &gotallo::GoTallo,
-    &http::ConfiguredHttp,
+    &gotallo::GOTALLO,
+    &http::HTTP,
 ];
 
 /// The provider with this slug.

@@ -37,11 +37,12 @@ use crate::{
     net::exchange::{Exchange, Recorded, Tape},
     platforms, providers,
     sabotage::{Sabotage, breaks},
-    store::{outbound::QueuedMessage, test_exchanges::TestExchange},
+    store::{Store, outbound::QueuedMessage, provider_conversations::ANSWERED_WITHIN, test_exchanges::TestExchange},
     telemetry,
 };
 
 pub struct Dispatcher {
+    pub store: Store,
     pub directory: Arc<Directory>,
     pub exchange: Exchange,
     pub lookup: Arc<TemplateLookup>,
@@ -104,8 +105,8 @@ pub enum ConsequenceClass {
 const TAPED_PER_MINUTE: u32 = 30;
 /// A message whose template is stopped looks again after this.
 const TEMPLATE_STOPPED_WAIT: Duration = Duration::from_secs(15 * 60);
-/// Before another look when the suppression list could not be read.
-const SUPPRESSIONS_UNREAD_WAIT: Duration = Duration::from_secs(5);
+/// Before another look when the database could not be read.
+const UNREAD_WAIT: Duration = Duration::from_secs(5);
 /// Between two looks whether the quiet hours are over.
 const QUIET_WAIT: Duration = Duration::from_secs(10 * 60);
 /// However long a provider asks us to wait, we look again after this.
@@ -226,7 +227,7 @@ impl Dispatcher {
             Err(error) => {
                 tracing::error!(error = %telemetry::Chain(&error), "could not look into the suppression list");
                 let failure = Failure::new(FailureReason::Other, None, "the suppression list could not be read");
-                Err(Obstacle::NotYet { wait: SUPPRESSIONS_UNREAD_WAIT, failure })
+                Err(Obstacle::NotYet { wait: UNREAD_WAIT, failure })
             }
         }
     }
@@ -294,7 +295,32 @@ impl Dispatcher {
             }
             Content::Template(content) => self.fill(account, sender, queued, &content, request.purpose)?,
         };
-        Ok((OutboundMessage { id: queued.id, to: queued.recipient.clone(), body }, request.purpose))
+        let (id, to) = (queued.id, queued.recipient.clone());
+        let conversation = self.conversation(sender, &to, &body).await?;
+        Ok((OutboundMessage { id, to, body, conversation }, request.purpose))
+    }
+
+    /// Where the person wrote, where the provider wants to know it of what has no template.
+    async fn conversation(
+        &self,
+        sender: &Sender,
+        to: &PhoneNumber,
+        body: &SendBody,
+    ) -> Result<Option<String>, Obstacle> {
+        let connection = &sender.connection;
+        let is_wanted = matches!(body, SendBody::Freeform(_))
+            && providers::find(&connection.provider)
+                .is_some_and(|provider| provider.answers_in_conversations(connection));
+        if !is_wanted {
+            return Ok(None);
+        }
+        let since = clock::now().minus(ANSWERED_WITHIN);
+        self.store.conversation_with(sender.key, to, since).await.map_err(|error| {
+            tracing::error!(error = %telemetry::Chain(&error), "could not look for the conversation of an answer");
+            let failure =
+                Failure::new(FailureReason::Other, None, "the conversation that it answers could not be read");
+            Obstacle::NotYet { wait: UNREAD_WAIT, failure }
+        })
     }
 
     fn fill(

@@ -28,7 +28,7 @@ use crate::{
         template::TemplateStatus,
         time::UnixMillis,
     },
-    providers::{Parsed, PersonLink, Skipped},
+    providers::{self, Parsed, PersonLink, Skipped},
     store::{
         Store,
         batch::{CommitError, Committer},
@@ -36,6 +36,7 @@ use crate::{
         notices::ReceivedNotice,
         people::{ReceivedLink, SEEN_AGAIN_AFTER_MS},
         preferences::ReceivedPreference,
+        provider_conversations::ProviderConversation,
         templates::TemplateOwner,
     },
     telemetry,
@@ -52,6 +53,19 @@ pub struct Ingestor {
     /// The provider hears no longer than this that its webhook is being stored.
     wait_max: Duration,
     links: KnownLinks,
+}
+
+/// Where people wrote, where an answer must say it.
+fn conversations(connection: &Connection, inbound: &[ReceivedMessage]) -> Vec<ProviderConversation> {
+    let provider = providers::find(&connection.provider);
+    let Some(provider) = provider.filter(|provider| provider.answers_in_conversations(connection)) else {
+        return vec![];
+    };
+    let name = |received: &ReceivedMessage| {
+        let (person, name) = received.message.from.clone().zip(provider.conversation_of(&received.entry))?;
+        Some(ProviderConversation { sender: received.sender, person, name })
+    };
+    inbound.iter().filter_map(name).collect()
 }
 
 const NOT_OURS: &str = "no sender number of this connection has the provider's id in it; add the number, or ignore it";
@@ -87,6 +101,7 @@ impl Ingestor {
         let links = ingest.links.clone();
         let heard: Vec<SenderKey> = ingest.statuses.iter().map(|(sender, _)| *sender).collect();
         let wrote: Vec<(SenderKey, PhoneNumber)> = self.writers(&ingest.inbound);
+        let conversations = conversations(connection, &ingest.inbound);
         // What is stored all the same, later, is known again when it comes again.
         let stored = tokio::time::timeout(self.wait_max, self.committer.ingest(ingest)).await;
         let taken = stored.unwrap_or(Err(CommitError::TooSlow))?;
@@ -94,6 +109,9 @@ impl Ingestor {
         wrote.iter().for_each(|(sender, person)| self.limits.person_wrote(*sender, person, now));
         heard.into_iter().for_each(|sender| self.activity.heard(sender, now));
         self.links.note(&links, links_erased, now);
+        if let Err(error) = self.store.keep_conversations(&conversations, now).await {
+            tracing::warn!(error = %telemetry::Chain(&error), "answers to what was just written may find no conversation");
+        }
         if taken.parked > 0 {
             tracing::debug!(
                 connection.id = connection.id,
@@ -129,9 +147,13 @@ impl Ingestor {
             return Ok(parsed);
         }
         let keys: Vec<SenderKey> = senders.iter().map(|sender| sender.key).collect();
-        for update in parsed.statuses.iter_mut().filter(|update| unnamed(&update.provider_number_id)) {
-            let found = self.store.number_of_message(update.message, &update.provider_message_id, &keys).await;
-            let found = found.map_err(|error| CommitError::Failed(Arc::new(error)))?;
+        let mut unnamed: Vec<_> =
+            parsed.statuses.iter_mut().filter(|update| unnamed(&update.provider_number_id)).collect();
+        let messages: Vec<_> =
+            unnamed.iter().map(|update| (update.message, update.provider_message_id.as_str())).collect();
+        let found = self.store.numbers_of_messages(&messages, &keys).await;
+        let found = found.map_err(|error| CommitError::Failed(Arc::new(error)))?;
+        for (update, found) in unnamed.iter_mut().zip(found) {
             if let Some(sender) = found.and_then(|key| senders.iter().find(|sender| sender.key == key)) {
                 update.provider_number_id.clone_from(&sender.provider_number_id);
             }

@@ -20,7 +20,7 @@ use crate::{
     clock,
     domain::{
         account::Account,
-        ids::{AccountKey, ConnectionKey, MessageId},
+        ids::{AccountKey, ConnectionKey, MessageId, SenderKey},
         phone::PhoneNumber,
         suppression::{PersonHash, Scope, Source, Suppression},
     },
@@ -271,6 +271,9 @@ impl Person {
         }
         let accounts: Vec<AccountKey> = self.accounts.iter().map(|account| account.key).collect();
         erased.suppressions = self.store.forget_suppressed(&accounts, &self.hashes().await?).await?;
+        let senders = self.snapshot.senders().filter(|sender| accounts.contains(&sender.account));
+        let senders: Vec<SenderKey> = senders.map(|sender| sender.key).collect();
+        self.store.erase_conversations(&senders, &self.phone).await?;
         // Last, so that whoever tries again finds under which ids to look.
         erased.links = self.store.erase_links(&self.links).await?;
         Ok(erased)

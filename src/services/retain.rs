@@ -8,7 +8,7 @@ use crate::{
     clock,
     domain::messaging_limit::DAY,
     settings::{Console, Retention},
-    store::{Store, StoreError, retain::Aging, size::HOUSEKEEPING},
+    store::{Store, StoreError, provider_conversations::ANSWERED_WITHIN, retain::Aging, size::HOUSEKEEPING},
 };
 
 /// Between two steps.
@@ -60,6 +60,7 @@ pub async fn forget_old(
             );
         }
     }
+    repeat(step, || store.forget_conversations(now.minus(ANSWERED_WITHIN), step)).await?;
     repeat(step, || store.forget_figures(now.minus(ages.statistics), step)).await?;
     store.forget_operators_past(now, console.session_max, console.sign_in_window, ages.audit).await?;
     repeat(step, || store.forget_callbacks(now.minus(ages.events), step)).await?;

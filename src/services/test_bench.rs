@@ -307,7 +307,7 @@ impl Explained<'_> {
                 SendBody::Template(filled)
             }
         };
-        let message = OutboundMessage { id: NO_ID_YET, to: to.clone(), body };
+        let message = OutboundMessage { id: NO_ID_YET, to: to.clone(), body, conversation: None };
         let provider = providers::find(&sender.connection.provider)?;
         Some(provider.render_send(sender, &message, false))
     }
@@ -427,7 +427,7 @@ pub fn rendered(acceptor: &Acceptor, message: &StoredMessage) -> Option<Rendered
             SendBody::Template(acceptor.lookup.check(account, sender, content, request.purpose).ok()?)
         }
     };
-    let message = OutboundMessage { id: message.id, to: message.recipient.clone(), body };
+    let message = OutboundMessage { id: message.id, to: message.recipient.clone(), body, conversation: None };
     Some(providers::find(&sender.connection.provider)?.render_send(sender, &message, false))
 }
 

@@ -31,6 +31,7 @@ const RECIPIENTS_MAX: usize = 20;
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
     app.route("/v2/whatsapp/sendtemplatedmessage/{stream}", web::post().to(send))
+        .route("/streams/{stream}/objects/{object}/child", web::post().to(answer))
         .route("/whatsapp/templates/{stream}", web::get().to(list_templates))
         .route("/whatsapp/validatecontact/{stream}/{phone}", web::get().to(validate))
         .route("/core/systemstatus", web::get().to(system_status));
@@ -110,6 +111,50 @@ async fn take_one(world: &World, sender: &std::sync::Arc<SimulatedSender>, data:
     }
 }
 
+/// A text into a conversation, which must be the person's.
+async fn answer(
+    world: web::Data<World>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    body: Bytes,
+) -> HttpResponse {
+    world.count(|stats| stats.sends_received += 1);
+    let (stream, object) = path.into_inner();
+    match take_answer(&world, &request, (&stream, &object), &body).await {
+        Ok(Carried::Accepted { message, .. }) => envelope(StatusCode::OK, "", &json!({"id": message.wamid})),
+        Ok(Carried::Unanswered) => sends::close_without_answer(),
+        Err(refusal) => {
+            sends::count_refusal(&world, &refusal);
+            refused(&refusal, &Value::Null)
+        }
+    }
+}
+
+async fn take_answer(
+    world: &World,
+    request: &HttpRequest,
+    (stream, object): (&str, &str),
+    body: &Bytes,
+) -> Result<Carried, Refusal> {
+    graph::authorize(world, request, Permission::Messaging)?;
+    let sender = world.sender(&digits(stream)).ok_or_else(|| unknown_object(stream))?;
+    let parsed: Value = serde_json::from_slice(body).map_err(|error| refusal(100, error.to_string()))?;
+    let said = &parsed["data"];
+    let to = said["UserStreamProviderId"].as_str().unwrap_or_default();
+    if object != conversation_with(to) {
+        return Err(Refusal { http_status: Some(404), ..unknown_object(object) });
+    }
+    let as_meta = json!({"messaging_product": "whatsapp", "recipient_type": "individual", "to": format!("+{to}"),
+        "type": "text", "text": {"body": said["Message"]}});
+    let as_meta = serde_json::from_value(as_meta).map_err(|error| refusal(100, error.to_string()))?;
+    sends::carry(world, sender, &as_meta, false, body).await
+}
+
+/// The id of a person's conversation.
+fn conversation_with(person: &str) -> String {
+    format!("5{person}")
+}
+
 #[derive(Deserialize)]
 struct Page {
     limit: Option<usize>,
@@ -179,11 +224,12 @@ fn inbound(message: &Value) -> String {
     let text = |value: &Value| escaped(value.as_str().unwrap_or_default());
     let words = message.pointer("/text/body").or_else(|| message.pointer("/button/text"));
     let (from, id, words) = (text(&message["from"]), text(&message["id"]), words.map(text).unwrap_or_default());
+    let conversation = conversation_with(&from);
     let seconds = message["timestamp"].as_str().and_then(|seconds| seconds.parse().ok()).unwrap_or_default();
     let date = chrono::DateTime::from_timestamp(seconds, 0).unwrap_or_default().format("%d-%m-%Y %H:%M:%S");
     format!(
         r#"<?xml version="1.0" encoding="utf-8"?><Event Subscription="Object" Name="OnNewChild" Brand="acme">
-<Object Id="501" StreamId="77" StreamProviderType="16" Type="4" StatusID="1"><Children><Child Id="9001" CreateDate="{date}"
+<Object Id="{conversation}" StreamId="77" StreamProviderType="16" Type="4" StatusID="1"><Children><Child Id="9001" CreateDate="{date}"
  Type="0" StreamProviderId="{id}"><Message>{words}</Message><ManagerId>0</ManagerId><User Id="31"><Phone1>{from}</Phone1>
 <Identity><StreamProviderId>{from}</StreamProviderId></Identity></User></Child></Children></Object></Event>"#
     )

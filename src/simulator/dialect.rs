@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    commbox, gallabox,
+    commbox, gallabox, gotallo,
     knobs::Knobs,
     payloads::{self, Update},
 };
@@ -29,6 +29,8 @@ pub enum Dialect {
     Commbox,
     /// Gallabox, one event in each.
     Gallabox,
+    /// GoTallo's messages, one in each, which show nothing that proves them.
+    Gotallo,
 }
 
 /// A webhook as it goes over the wire.
@@ -44,7 +46,7 @@ impl Dialect {
     pub(super) fn updates_max(self, knobs: &Knobs) -> usize {
         match self {
             Self::Meta | Self::Dialog360 => knobs.webhook_batch_max,
-            Self::Commbox | Self::Gallabox => 1,
+            Self::Commbox | Self::Gallabox | Self::Gotallo => 1,
         }
     }
 
@@ -55,6 +57,7 @@ impl Dialect {
             Self::Dialog360 => Some(payloads::write_for_360dialog(updates, knobs)),
             Self::Commbox => commbox::write(updates, knobs),
             Self::Gallabox => updates.first().and_then(|update| gallabox::write(update, knobs)),
+            Self::Gotallo => updates.first().and_then(|update| gotallo::write(update, knobs)),
         }
     }
 }

@@ -81,6 +81,7 @@ mod dialect;
 mod dialog_360;
 mod events;
 mod gallabox;
+mod gotallo;
 mod graph;
 mod handle;
 mod import;
@@ -124,6 +125,7 @@ pub use self::{
     scenario::{Scenario, Step, TimelineStart},
     script::{Reported, StatusScript, StatusStep},
     tally::{RecordedSend, Stats},
+    templates::SAMPLE_TEMPLATES,
     timeline::ScenarioProgress,
 };
 use self::{state::World, templates::TemplateList};
@@ -169,6 +171,7 @@ impl Simulator {
                 .configure(commbox::routes)
                 .configure(dialog_360::routes)
                 .configure(gallabox::routes)
+                .configure(gotallo::routes)
                 .configure(media::routes)
                 .configure(nodes::routes)
                 .configure(subscribe::routes)

@@ -188,9 +188,12 @@ fn read_cursor(cursor: &str, cursor_ms: u64, now_ms: u64) -> Option<usize> {
     place.parse().ok()
 }
 
+/// The built-in list of templates, as JSON in the shape of Meta's list.
+pub const SAMPLE_TEMPLATES: &str = include_str!("sample_templates.json");
+
 /// The built-in list: every kind of header, button and card, two languages of one name, a paused one, named ones.
 pub(super) fn samples() -> Vec<Value> {
-    serde_json::from_str(include_str!("sample_templates.json")).expect("the built-in list is read by a test")
+    serde_json::from_str(SAMPLE_TEMPLATES).expect("the built-in list is read by a test")
 }
 
 impl TemplateForm {

@@ -64,6 +64,7 @@ pub mod people;
 pub mod person;
 pub mod polls;
 pub mod preferences;
+pub mod provider_conversations;
 pub mod queue;
 pub mod queue_rules;
 pub mod recent_people;

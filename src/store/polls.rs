@@ -1,9 +1,11 @@
 //! What is needed of providers that say less than others: from when on their numbers are asked what happened, and to which
 //! number a status belongs that names none.
 
-use sea_orm::Value;
+use std::collections::{HashMap, HashSet};
 
-use super::{Doing, Store, StoreError, execute, outbound::provider_id_hash, query};
+use sea_orm::{DbErr, Value};
+
+use super::{Doing, Store, StoreError, execute, outbound::provider_id_hash, query, query_rows};
 use crate::domain::{
     ids::{MessageId, SenderKey},
     time::UnixMillis,
@@ -26,31 +28,44 @@ impl Store {
         transaction.commit().await.doing(doing)
     }
 
-    /// From which of these numbers a message was sent: by our id, else by its provider's.
-    pub async fn number_of_message(
+    /// From which of these numbers each message was sent: by our id, where its provider gave that back, else by the provider's.
+    pub async fn numbers_of_messages(
         &self,
-        message: Option<MessageId>,
-        provider_message_id: &str,
+        messages: &[(Option<MessageId>, &str)],
         among: &[SenderKey],
-    ) -> Result<Option<SenderKey>, StoreError> {
-        let doing = "find the number of a message";
-        if let Some(message) = message {
-            let sql = "SELECT sender FROM outbound_messages WHERE id = $1";
-            let rows = query(self.reader(), sql, vec![message.0.into()]).await.doing(doing)?;
-            let Some(row) = rows.first() else { return Ok(None) };
-            let sender = SenderKey(row.try_get("", "sender").doing(doing)?);
-            return Ok(Some(sender).filter(|sender| among.contains(sender)));
-        }
-        if among.is_empty() {
-            return Ok(None);
-        }
-        let hashes: Vec<Vec<u8>> = among.iter().map(|sender| provider_id_hash(*sender, provider_message_id)).collect();
-        let places: Vec<String> = (1..=hashes.len()).map(|place| format!("${place}")).collect();
-        let sql = format!("SELECT hash FROM provider_ids WHERE hash IN ({})", places.join(", "));
-        let values: Vec<Value> = hashes.iter().cloned().map(Value::from).collect();
-        let rows = query(self.reader(), sql, values).await.doing(doing)?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let found: Vec<u8> = row.try_get("", "hash").doing(doing)?;
-        Ok(hashes.iter().position(|hash| *hash == found).map(|place| among[place]))
+    ) -> Result<Vec<Option<SenderKey>>, StoreError> {
+        let doing = "find the numbers of messages";
+        let by_ours = self.numbers_by_our_ids(messages.iter().filter_map(|(ours, _)| *ours)).await.doing(doing)?;
+        let hashes_of = |id: &str| among.iter().map(|sender| provider_id_hash(*sender, id)).collect::<Vec<_>>();
+        let without_ours = messages.iter().filter(|(ours, _)| ours.is_none());
+        let hashes = without_ours.flat_map(|(_, theirs)| hashes_of(theirs));
+        let known = self.known_hashes(hashes).await.doing(doing)?;
+        let number = |(ours, theirs): &(Option<MessageId>, &str)| match ours {
+            Some(ours) => by_ours.get(ours).copied().filter(|sender| among.contains(sender)),
+            None => hashes_of(theirs).iter().position(|hash| known.contains(hash)).map(|place| among[place]),
+        };
+        Ok(messages.iter().map(number).collect())
+    }
+
+    async fn numbers_by_our_ids(
+        &self,
+        messages: impl Iterator<Item = MessageId>,
+    ) -> Result<HashMap<MessageId, SenderKey>, DbErr> {
+        let ids: HashSet<MessageId> = messages.collect();
+        let rows: Vec<[Value; 1]> = ids.into_iter().map(|id| [id.0.into()]).collect();
+        let head = "SELECT m.id, m.sender FROM (";
+        let tail = ") AS v CROSS JOIN outbound_messages AS m WHERE m.id = v.column1";
+        let found = query_rows(self.reader(), head, rows, tail).await?;
+        found.iter().map(|row| Ok((MessageId(row.try_get("", "id")?), SenderKey(row.try_get("", "sender")?)))).collect()
+    }
+
+    /// Those by which messages are known.
+    async fn known_hashes(&self, hashes: impl Iterator<Item = Vec<u8>>) -> Result<HashSet<Vec<u8>>, DbErr> {
+        let hashes: HashSet<Vec<u8>> = hashes.collect();
+        let rows: Vec<[Value; 1]> = hashes.into_iter().map(|hash| [hash.into()]).collect();
+        let head = "SELECT p.hash FROM (";
+        let tail = ") AS v CROSS JOIN provider_ids AS p WHERE p.hash = v.column1";
+        let found = query_rows(self.reader(), head, rows, tail).await?;
+        found.iter().map(|row| row.try_get("", "hash")).collect()
     }
 }

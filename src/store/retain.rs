@@ -248,7 +248,7 @@ mod tests {
     use crate::store::testing::on_each_database;
 
     /// Tables that lose their rows by age, and the setting that says when.
-    const AGING: [(&str, &str); 33] = [
+    const AGING: [(&str, &str); 34] = [
         ("outbound_messages", "retention.messages"),
         ("send_attempts", "retention.messages"),
         ("operator_notes", "retention.messages"),
@@ -271,6 +271,7 @@ mod tests {
         ("queue_rules", "a week after an operator or their time has ended them; at most QUEUE_RULES_MAX are in force"),
         ("activity", "a day"),
         ("statistics", "retention.statistics"),
+        ("provider_conversations", "a day, and what the housekeeping takes to come round"),
         ("recent_people", "a day, and what the housekeeping takes to come round"),
         ("alarms", "alarms.every after they were over"),
         ("alarm_letters", "retention.audit"),

@@ -193,11 +193,12 @@ mod tests {
     use crate::store::{testing::on_each_database, vault::MasterKey};
 
     /// Columns of bytes that hold hashes, or what somebody sent: nothing that the master key seals.
-    const NOT_SEALED: [(&str, &str); 12] = [
+    const NOT_SEALED: [(&str, &str); 13] = [
         ("message_keys", "content_hash"),
         ("provider_ids", "hash"),
         ("other_provider_ids", "hash"),
         ("inbound_keys", "hash"),
+        ("provider_conversations", "hash"),
         ("unrecognized", "match_hash"),
         ("media", "hash"),
         ("suppressions", "person"),

@@ -122,6 +122,31 @@ async fn a_message_without_a_template_is_refused_with_the_reason(database: Datab
     assert_eq!(stats.sends_received, 0);
 }
 
+async fn a_text_goes_into_the_conversation_in_which_its_person_wrote(database: Database) {
+    let more = format!("{KEY}\nfreeform = \"conversation\"");
+    let app = start(database, &more).await;
+    let early = by_commbox(Message::freeform(&person(5), "hello"));
+    app.accept(&early).await;
+    app.settled().await;
+    assert_eq!(app.told(&early), ["failed"], "nobody has written");
+
+    app.simulator.inbound_text(&person(5), STREAM_DIGITS, "where is it?", None).expect("the number exists");
+    let heard = || app.simulator.callback_records(None).iter().any(|record| record.endpoint == Endpoint::Inbound);
+    app.until("it is told", async || heard()).await;
+    let answer = by_commbox(Message::freeform(&person(5), "on its way"));
+    let picture =
+        by_commbox(Message::freeform_of(&person(5), "image", json!({"mediaURL": "https://media.example/a.jpg"})));
+    app.accept_all(&[answer.clone(), picture.clone()]).await;
+    app.settled().await;
+
+    assert_eq!(app.told(&answer), ["sent", "delivered", "read"]);
+    assert_eq!(app.told(&picture), ["failed"], "nobody knows how");
+    let sends = app.simulator.sends(Some(&person(5)));
+    assert_eq!(sends.len(), 1);
+    assert_eq!(sends[0].body["data"]["Message"], "on its way");
+    app.finish().await;
+}
+
 async fn commbox_fetches_a_token_and_shows_it(database: Database) {
     let app = start(database, &format!("{KEY}\nwebhook_auth = \"oauth2\"")).await;
     let tag = json!({"Event": {"Subscription": "Tag", "Name": "OnAdd"}}).to_string();
@@ -196,6 +221,7 @@ on_each_database!(
     the_next_key_is_used_when_the_first_is_refused,
     what_people_write_is_told,
     a_message_without_a_template_is_refused_with_the_reason,
+    a_text_goes_into_the_conversation_in_which_its_person_wrote,
     commbox_fetches_a_token_and_shows_it,
     webhooks_show_user_and_password,
     a_check_says_what_is_well_and_what_commbox_does_not_tell,

@@ -28,6 +28,7 @@ mod endpoints;
 mod erasure;
 mod export;
 mod gallabox;
+mod gotallo;
 mod hostile;
 mod http_provider;
 mod inbound;

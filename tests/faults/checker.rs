@@ -22,6 +22,9 @@ pub(crate) struct Evidence {
     pub(crate) peaks: BTreeMap<String, u64>,
     /// Callbacks that had not the documented shape.
     pub(crate) violations: u64,
+    /// Whether reports name our own id of their message. Where they do not, nobody can tell whose reports those are whose
+    /// message's answer was lost.
+    pub(crate) gives_our_id_back: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -139,7 +142,7 @@ pub(crate) fn check(evidence: &Evidence, allowed: Allowed) -> Verdict {
         if times > 1 {
             twice.push(Finding::SentTwice { message: message.clone(), times });
         }
-        judge_story(message, asked, told, times, &mut verdict);
+        judge_story(message, asked, told, (times, evidence.gives_our_id_back), &mut verdict);
     }
     verdict.sent_twice = twice.len();
     if twice.len() > allowed.sent_twice {
@@ -149,7 +152,13 @@ pub(crate) fn check(evidence: &Evidence, allowed: Allowed) -> Verdict {
     verdict
 }
 
-fn judge_story(message: &str, asked: &Asked, told: &[String], times: usize, verdict: &mut Verdict) {
+fn judge_story(
+    message: &str,
+    asked: &Asked,
+    told: &[String],
+    (times, gives_our_id_back): (usize, bool),
+    verdict: &mut Verdict,
+) {
     let mut first_told: Vec<&str> = Vec::new();
     for status in told {
         if !first_told.contains(&status.as_str()) {
@@ -162,6 +171,7 @@ fn judge_story(message: &str, asked: &Asked, told: &[String], times: usize, verd
         0 if failed => verdict.unknown += 1,
         0 if asked.successes > 0 => verdict.findings.push(Finding::Lost { message: message.to_owned() }),
         0 => {}
+        _ if failed && !gives_our_id_back => verdict.unknown += 1,
         // The simulator reports everything up to `read` of all that it takes.
         _ if !first_told.contains(&"read") => {
             verdict.findings.push(Finding::StatusLost { message: message.to_owned(), told: told.to_vec() });
@@ -240,7 +250,7 @@ pub(crate) fn check_itself() -> Result<(), String> {
 
 type Damage = fn(&mut Evidence);
 
-const DAMAGES: [(&str, Damage); 10] = [
+const DAMAGES: [(&str, Damage); 11] = [
     ("Lost", |seen| {
         seen.taken.remove(0);
         seen.told.remove("a");
@@ -256,6 +266,10 @@ const DAMAGES: [(&str, Damage); 10] = [
         seen.taken.remove(0);
         seen.told.insert("a".into(), words("failed"));
     }),
+    ("TooManyUnknown", |seen| {
+        seen.gives_our_id_back = false;
+        seen.told.insert("a".into(), words("failed"));
+    }),
     ("WrongShape", |seen| seen.violations = 1),
 ];
 
@@ -267,6 +281,7 @@ fn sound_evidence() -> Evidence {
         told: [("a".to_owned(), words("sent delivered read")), ("b".to_owned(), words("sent read"))].into(),
         peaks: [("number".to_owned(), 15)].into(),
         violations: 0,
+        gives_our_id_back: true,
     }
 }
 

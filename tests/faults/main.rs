@@ -185,7 +185,7 @@ impl Course<'_> {
 fn main() -> ExitCode {
     let options = Options::parse();
     if options.list {
-        SCENARIOS.iter().for_each(|scenario| say(&format!("{}: {}", scenario.name, scenario.about)));
+        SCENARIOS.iter().for_each(|scenario| say(&listed(scenario, options.provider)));
         return ExitCode::SUCCESS;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -199,8 +199,21 @@ fn main() -> ExitCode {
     if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+fn listed(scenario: &Scenario, provider: FaultsProvider) -> String {
+    let left_out = provider.leaves_out(scenario.name);
+    let left_out = left_out.map(|why| format!(" [not with {}: {why}]", provider.slug())).unwrap_or_default();
+    format!("{}: {}{left_out}", scenario.name, scenario.about)
+}
+
+/// Everything that is named among what providers leave out is there.
+fn check_names() -> Result<(), String> {
+    let is_there = |name: &&str| SCENARIOS.iter().any(|scenario| scenario.name == *name);
+    let mut unknown = FaultsProvider::named_scenarios().filter(|name| !is_there(name));
+    unknown.next().map_or(Ok(()), |name| Err(format!("no scenario is called {name}, which a provider leaves out")))
+}
+
 async fn run(options: &Options) -> bool {
-    if let Err(problem) = checker::check_itself() {
+    if let Err(problem) = checker::check_itself().and_then(|()| check_names()) {
         say(&format!("the checker is wrong: {problem}"));
         return false;
     }
@@ -235,14 +248,10 @@ async fn run_once(options: &Options, seed: u64, postgres: &OnceCell<Postgres>) -
     clean
 }
 
-/// Scenarios that post webhooks of Meta's, or look into what goes to it.
-const METAS_OWN: [&str; 3] = ["statuses", "database-wire", "wire"];
-
 fn wanted(options: &Options, scenario: &Scenario) -> bool {
     let named = options.names.is_empty() || options.names.iter().any(|name| scenario.name.contains(name.as_str()));
-    let speaks_meta = METAS_OWN.contains(&scenario.name);
     named
-        && (options.provider == FaultsProvider::Meta || !speaks_meta)
+        && options.provider.leaves_out(scenario.name).is_none()
         && options.fault.as_ref().is_none_or(|name| name == scenario.name)
 }
 

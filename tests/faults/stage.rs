@@ -32,7 +32,7 @@ use wabridge::{
 
 use crate::{
     checker::Evidence,
-    configuration::{self, APP_SECRET, CONNECTION, FaultsProvider},
+    configuration::{self, APP_SECRET, FaultsProvider},
     load::{Caller, Doors, Journal, Line, Load},
     peer::Peer,
     skewed_clock::SkewedClock,
@@ -278,7 +278,7 @@ impl Stage {
 
     /// The provider posts its webhooks there from now on.
     pub(crate) fn send_webhooks_to(&self, address: SocketAddr) {
-        let webhooks = format!("http://{address}/webhooks/{}/{CONNECTION}", self.provider.slug());
+        let webhooks = format!("http://{address}{}", self.provider.webhook_path());
         self.simulator.change_knobs(|knobs| knobs.webhook_url = Some(webhooks)).expect("any URL will do");
     }
 
@@ -428,6 +428,7 @@ impl Stage {
             taken: sends.filter(|send| send.wamid.is_some()).map(|send| send.recipient).collect(),
             peaks: stats.peak_sends_per_second,
             violations: stats.clevertap.violations,
+            gives_our_id_back: self.provider.gives_our_id_back(),
             ..Evidence::default()
         };
         for record in self.simulator.callback_records(None) {

@@ -6,7 +6,7 @@
 //!
 //! | folder | input | expected |
 //! |---|---|---|
-//! | `send` | `case.json`: `message`, and at will `settings`, `swapped`, `answer` | request on the wire, outcome |
+//! | `send` | `case.json`: `message`, and at will `settings`, `swapped`, `answer` | request on the wire, if there was one; outcome |
 //! | `errors` | `case.json`: `answer`, and at will `message`, `swapped` | the outcome |
 //! | `webhook` | `body.json`, byte for byte, and at will `webhook.json` | everything that was read, and what was skipped |
 //! | `templates` | `case.json`: `answers`, and at will `named`, `settings` | the requests, and the templates or the failure |
@@ -22,9 +22,12 @@ mod properties;
 mod server;
 mod wire;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use cases::{Case, for_each_case};
+use cases::{Case, cases, for_each_case};
 use serde_json::{Value, json};
 use wabridge::{
     domain::{
@@ -36,7 +39,7 @@ use wabridge::{
         status::StatusUpdate,
         template::ListedTemplate,
     },
-    providers::{Inbound, Parsed, PersonLink, Provider, Skipped, WebhookRequest},
+    providers::{ALL, Inbound, Parsed, PersonLink, Provider, Skipped, WebhookRequest},
 };
 
 #[test]
@@ -45,6 +48,24 @@ fn every_message_goes_out_as_its_example_shows() {
         let told = wire::send(provider, &case.json("case.json"));
         json!({ "request": told.request, "outcome": outcome(&told.outcome) })
     });
+}
+
+/// What a provider does not send, its examples show to be refused.
+#[test]
+fn every_kind_of_message_has_an_example() {
+    for provider in ALL {
+        let bodies = cases(provider.slug(), "send").into_iter().map(|case| case.json("case.json"));
+        let kinds: BTreeSet<String> = bodies.flat_map(|case| kind_of(&case)).collect();
+        let missing: Vec<_> =
+            ["template", "text", "media", "location"].into_iter().filter(|kind| !kinds.contains(*kind)).collect();
+        assert!(missing.is_empty(), "the provider {} needs examples in send of: {missing:?}", provider.slug());
+    }
+}
+
+/// Where a case has no message, it is a text.
+fn kind_of(case: &Value) -> Vec<String> {
+    let body = case.pointer("/message/body").and_then(Value::as_object);
+    body.map_or_else(|| vec!["text".to_owned()], |body| body.keys().cloned().collect())
 }
 
 #[test]

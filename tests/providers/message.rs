@@ -15,6 +15,7 @@ pub(crate) struct ExampleMessage {
     #[serde(default = "example_recipient")]
     to: String,
     body: ExampleBody,
+    conversation: Option<String>,
 }
 
 fn example_id() -> String {
@@ -28,7 +29,12 @@ fn example_recipient() -> String {
 /// For examples in which the message does not matter.
 impl Default for ExampleMessage {
     fn default() -> Self {
-        Self { id: example_id(), to: example_recipient(), body: ExampleBody::Text("hello".to_owned()) }
+        Self {
+            id: example_id(),
+            to: example_recipient(),
+            body: ExampleBody::Text("hello".to_owned()),
+            conversation: None,
+        }
     }
 }
 
@@ -95,6 +101,7 @@ impl ExampleMessage {
         OutboundMessage {
             id: self.id.parse().expect("the example's id is one of ours"),
             to: PhoneNumber::from_international(&self.to).expect("the example's recipient is a number"),
+            conversation: self.conversation,
             body: match self.body {
                 ExampleBody::Template(template) => SendBody::Template(template.filled()),
                 ExampleBody::Text(body) => SendBody::Freeform(Freeform::Text { body }),

@@ -19,7 +19,9 @@ pub(super) struct Evidence {
     pub(super) reports: Vec<CallbackRecord>,
     pub(super) stats: Stats,
     /// Statuses that the bridge could not read or match.
-    pub(super) kept_aside: i64,
+    pub(super) kept_aside: u64,
+    /// Those among them of which nobody could know whose they are.
+    pub(super) nobodys: u64,
     /// What was still owed when nothing moved any more.
     pub(super) unsettled: Option<String>,
 }

@@ -38,6 +38,8 @@ pub(super) struct Funnel {
     pub(super) replies: BTreeMap<String, usize>,
     /// Those among them that name the message they answer.
     pub(super) replies_in_context: usize,
+    /// Reports that nobody can give to a message.
+    pub(super) nobodys: usize,
 }
 
 /// How often, and in which words the first time.
@@ -59,7 +61,8 @@ impl Said {
 impl Funnel {
     pub(super) fn count(evidence: &Evidence) -> Self {
         let sends = evidence.stats.sends_received as usize;
-        let mut funnel = Self { offered: evidence.offers.len(), sends, ..Self::default() };
+        let nobodys = evidence.nobodys as usize;
+        let mut funnel = Self { offered: evidence.offers.len(), sends, nobodys, ..Self::default() };
         funnel.count_answers(evidence);
         funnel.count_news(evidence);
         funnel.count_replies(evidence);
@@ -172,7 +175,10 @@ fn check_callbacks(evidence: &Evidence, problems: &mut Problems) {
     problems.none(clevertap.out_of_order as usize, "statuses came to CleverTap behind later ones");
     problems.none(clevertap.gaps as usize, "statuses came to CleverTap without those before them");
     problems.none(evidence.stats.updates_dropped as usize, "of WhatsApp’s reports could not be told to the bridge");
-    problems.none(evidence.kept_aside.max(0) as usize, "of WhatsApp’s reports could not be read or matched");
+    let not_understood = evidence.kept_aside.saturating_sub(evidence.nobodys);
+    problems.none(not_understood as usize, "of WhatsApp’s reports could not be read or matched");
+    let invented = evidence.nobodys.saturating_sub(evidence.kept_aside);
+    problems.none(invented as usize, "of WhatsApp’s reports were matched, and nobody could know to which message");
 }
 
 #[cfg(test)]
@@ -207,6 +213,7 @@ mod tests {
         evidence.sends.retain(|send| send.recipient != "3");
         evidence.sends.extend([send("1"), send("4")]);
         evidence.reports.push(report("99", "sent", None));
+        (evidence.kept_aside, evidence.nobodys) = (4, 3);
 
         let problems = Funnel::count(&evidence).problems(&evidence).join("\n");
 
@@ -216,6 +223,7 @@ mod tests {
             "1 messages were sent although their request had been refused",
             "1 messages were reported to CleverTap that had never been accepted",
             "people wrote 0 replies, and CleverTap heard of 1",
+            "1 of WhatsApp’s reports could not be read or matched",
         ] {
             assert!(problems.contains(expected), "{expected:?} is missing from:\n{problems}");
         }
@@ -242,6 +250,7 @@ mod tests {
             ],
             stats: Stats::default(),
             kept_aside: 0,
+            nobodys: 0,
             unsettled: None,
         }
     }

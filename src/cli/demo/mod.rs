@@ -38,7 +38,7 @@ use self::{
     provider::DemoProvider,
     table::thousands,
     watch::Watched,
-    world::{FolderChoice, World},
+    world::{FolderChoice, REPORTS_PER_MESSAGE, World},
 };
 use super::{answer, serve::wait_for_signal};
 
@@ -154,13 +154,17 @@ async fn run_campaign(world: &World, messages: u32) -> anyhow::Result<(Evidence,
 async fn gather(world: &World, offers: Vec<Offer>, watched: Watched) -> anyhow::Result<Evidence> {
     let desk = world.simulator.handle();
     let (unread, parked) = world.app.store.count_unrecognized().await?;
+    let stats = desk.stats();
+    // Their answer was lost, and the provider names no id of ours.
+    let nameless = if world.provider.gives_our_id_back() { 0 } else { stats.answers_lost };
     Ok(Evidence {
         offers,
         answers: watched.answers,
         sends: desk.sends(None),
         reports: desk.callback_records(None),
-        stats: desk.stats(),
-        kept_aside: unread + parked,
+        stats,
+        kept_aside: u64::try_from(unread + parked)?,
+        nobodys: nameless * REPORTS_PER_MESSAGE,
         unsettled: watched.unsettled,
     })
 }

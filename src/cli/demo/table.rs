@@ -49,6 +49,11 @@ fn news(funnel: &Funnel, table: &mut Table) {
     }
     table.row(1, "sent, and no news since", funnel.only_sent, "perhaps the phone is off");
     table.row(1, "still without news", funnel.silent, "WhatsApp took them and reported nothing so far");
+    if funnel.nobodys > 0 {
+        let why =
+            "their message’s answer was lost, and this provider gives no id of ours back: kept, and told of nobody";
+        table.row(0, "reports of nobody’s", funnel.nobodys, why);
+    }
 }
 
 fn replies(funnel: &Funnel, table: &mut Table) {

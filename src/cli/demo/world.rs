@@ -42,6 +42,8 @@ const PORT: u16 = 8080;
 pub(super) const UNKNOWN_GRACE_S: u64 = 3;
 /// What everybody's phone reports, at a pace that eyes can follow.
 const STATUS_SCRIPT: &str = "sent@40,delivered@250,read@700";
+/// As many reports as that makes of each message.
+pub(super) const REPORTS_PER_MESSAGE: u64 = 3;
 /// The simulator's table of fates has none for people who never open a message.
 pub(super) const NEVER_READ: &str = "0020";
 const NEVER_READ_SCRIPT: &str = "sent@40,delivered@300";
@@ -69,6 +71,7 @@ pub(super) struct World {
     pub(super) url: String,
     pub(super) app: App,
     pub(super) simulator: Simulator,
+    pub(super) provider: DemoProvider,
     folder: PathBuf,
     /// Removes the folder; last, because the others work in it.
     temporary: Option<TempDir>,
@@ -101,9 +104,9 @@ impl World {
         drop(listener);
         let app = App::start(settings).await?;
         let url = format!("http://{}", app.address);
-        let webhook_url = format!("{url}/webhooks/{}/demo", provider.slug());
+        let webhook_url = format!("{url}{}", provider.webhook_path());
         simulator.handle().change_knobs(|knobs| knobs.webhook_url = Some(webhook_url))?;
-        let world = Self { url, app, simulator, folder, temporary };
+        let world = Self { url, app, simulator, provider, folder, temporary };
         world.wait_for_templates().await?;
         Ok(world)
     }
@@ -201,14 +204,16 @@ timeout = "2s"
 unknown_grace = "{UNKNOWN_GRACE_S}s"
 
 [log]
-# The campaign calls with a wrong passcode on purpose, and the simulator breaks off connections on purpose.
-filter = "warn,wabridge::services::accept=error,actix_http::h1=off"
+# On purpose the campaign calls with a wrong passcode, one template is paused, and the simulator breaks off connections.
+filter = "warn,wabridge::services::accept=error,wabridge::services::alarms=error,actix_http::h1=off"
 "#
     )
 }
 
 fn configuration_text(provider: DemoProvider, simulator_url: &str, messages_per_second: u32) -> String {
-    let (slug, credentials) = (provider.slug(), provider.connection(ACCESS_TOKEN, APP_SECRET));
+    let slug = provider.slug();
+    let credentials = provider.connection(PHONE_NUMBER_ID, ACCESS_TOKEN, APP_SECRET);
+    let (number_id, account_id) = provider.ids(PHONE_NUMBER_ID, WABA_ID);
     format!(
         r#"# What `wabridge apply` was given. Yours has the provider's own address (the default), your own credentials, better kept
 # in the environment as "${{NAME}}", and the callback URLs that CleverTap shows you.
@@ -233,8 +238,8 @@ time_zone = "Asia/Kolkata"
 [[accounts.senders]]
 number = "{BUSINESS_NUMBER}"
 connection = "demo"
-phone_number_id = "{PHONE_NUMBER_ID}"
-waba_id = "{WABA_ID}"
+phone_number_id = "{number_id}"
+waba_id = "{account_id}"
 messages_per_second = {messages_per_second}
 "#
     )
@@ -265,6 +270,7 @@ fn simulator_settings(
     let mut knobs = defaults.knobs.clone();
     knobs.access_token = ACCESS_TOKEN.to_owned();
     knobs.app_secret = APP_SECRET.to_owned();
+    knobs.webhook_secret = APP_SECRET.to_owned();
     knobs.dialect = provider.dialect();
     knobs.status_script = script(STATUS_SCRIPT)?;
     let sender = SimulatedSender {

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     domain::operator::Permission,
     http::Parts,
-    providers::{self, Provider, SettingField},
+    providers::{self, Provider, SettingField, WebhookForm},
     services::{
         check::URL_TOKEN_PLACE,
         configure::{Kind, Patch, Seen, Subject},
@@ -62,6 +62,7 @@ struct WordsPage {
     webhook_url: String,
     /// The word is the end of the URL.
     by_url: bool,
+    form: WebhookForm,
     label: &'static str,
     word: String,
     is_new: bool,
@@ -175,6 +176,7 @@ fn words(
         frame: Frame::new(request, visitor, format!("{id}: what to enter at the provider"), PATH),
         webhook_url: parts.connections.webhook_url(provider.slug(), &id).replace(URL_TOKEN_PLACE, &word),
         by_url: provider.webhooks_by_url_token(),
+        form: provider.webhook_form(),
         label: word_of(provider).map_or("", |field| field.label),
         id,
         word,

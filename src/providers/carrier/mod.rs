@@ -20,7 +20,7 @@ use url::form_urlencoded;
 use self::shape::{Numbers, Shape, TemplateLists};
 use super::{
     BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, RenderedRequest,
-    SettingField, Unreadable, WebhookRequest,
+    SettingField, Unreadable, WebhookForm, WebhookRequest,
     cloud_api::{
         check_id, files, listing as cloud_listing,
         reach::usable,
@@ -49,20 +49,38 @@ use crate::{
 pub struct Carrier {
     slug: &'static str,
     settings: &'static [SettingField],
+    form: WebhookForm,
     shape: fn(&Connection) -> Shape,
 }
 
 /// 360dialog: nothing is asked that all of its customers would answer alike.
-pub static DIALOG_360: Carrier =
-    Carrier { slug: "360dialog", settings: settings::DIALOG_360, shape: shape::of_dialog_360 };
+pub static DIALOG_360: Carrier = Carrier {
+    slug: "360dialog",
+    settings: settings::DIALOG_360,
+    form: WebhookForm {
+        name: "360dialog",
+        place: "the Hub; or Check channel and Fix channel issue, here",
+        asks_once: false,
+    },
+    shape: shape::of_dialog_360,
+};
 
 /// Every other one.
-pub static CLOUD_API: Carrier = Carrier { slug: "cloud-api", settings: settings::CLOUD_API, shape: shape::as_set };
+pub static CLOUD_API: Carrier = Carrier {
+    slug: "cloud-api",
+    settings: settings::CLOUD_API,
+    form: WebhookForm { name: "the carrier", place: "", asks_once: false },
+    shape: shape::as_set,
+};
 
 #[async_trait]
 impl Provider for Carrier {
     fn slug(&self) -> &'static str {
         self.slug
+    }
+
+    fn webhook_form(&self) -> WebhookForm {
+        self.form
     }
 
     fn settings(&self) -> &'static [SettingField] {

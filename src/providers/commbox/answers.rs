@@ -32,6 +32,24 @@ pub(super) fn read_answer(status: u16, body: &[u8], recipient: &str) -> Result<S
     Err(refusal(FailureClass::GiveUp, Scope::Message, reason, &format!("CommBox: {}", redact::text(&words))))
 }
 
+/// What became of a text in a conversation: there is one, so the envelope alone says it.
+pub(super) fn read_child(status: u16, body: &[u8]) -> Result<Submitted, SendFailure> {
+    let envelope: Value = serde_json::from_slice(body).unwrap_or_default();
+    let status = effective(status, &envelope);
+    if status == 404 {
+        let text =
+            format!("CommBox does not know the conversation any more (HTTP 404{}): send a template", said(&envelope));
+        return Err(refusal(FailureClass::GiveUp, Scope::Message, FailureReason::OutsideWindow, &text));
+    }
+    if !(200..300).contains(&status) {
+        return Err(by_status(status, &envelope));
+    }
+    let data = &envelope["data"];
+    let id = [&data["id"], &data[0]["id"], &data["Id"]].into_iter().map(text).find(|id| !id.is_empty());
+    id.map(|id| Submitted { provider_message_id: id })
+        .ok_or_else(|| unknown("CommBox took the message and gave no id for it"))
+}
+
 /// The sentence for people when an answer is not a success.
 pub(super) fn failed(status: u16, body: &[u8]) -> Option<String> {
     let envelope: Value = serde_json::from_slice(body).unwrap_or_default();

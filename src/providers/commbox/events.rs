@@ -20,6 +20,8 @@ use crate::{
     providers::{Inbound, Parsed, Skipped, cloud_api::errors},
 };
 
+/// A longer id is none.
+const CONVERSATION_CHARS_MAX: usize = 256;
 /// Deeper than this nothing is searched for.
 const DEPTH_MAX: usize = 32;
 
@@ -52,6 +54,14 @@ pub(super) fn parse_inbound(entry: &str) -> Result<InboundMessage, String> {
     let tree = tree(entry)?;
     let event = Event::of(&tree);
     read_message(&event.newest_child(), UnixMillis(0))
+}
+
+/// The id of the conversation in which the message of an event was written.
+pub(super) fn conversation(entry: &str) -> Option<String> {
+    let tree = tree(entry).ok()?;
+    let event = Event::of(&tree);
+    let id = get(get(event.inside, "object")?, "id").map(text)?;
+    Some(id).filter(|id| !id.is_empty() && id.chars().count() <= CONVERSATION_CHARS_MAX)
 }
 
 fn tree(text: &str) -> Result<Value, String> {

@@ -1,4 +1,5 @@
-//! CommBox: templates are sent with Meta's own components, one recipient a request; what happens is told by its webhooks, in
+//! CommBox: templates are sent with Meta's own components, one recipient a request, and texts into its conversations; what happens is
+//! told by its webhooks, in
 //! JSON or XML, to whom we are the resource server.
 //!
 //! Keys change by themselves there, so a connection may have two, and a key that is refused makes room for the other. A
@@ -10,6 +11,7 @@ mod events;
 mod keys;
 mod listing;
 mod proof;
+mod request;
 mod settings;
 mod token;
 mod xml;
@@ -22,10 +24,10 @@ use serde_json::json;
 pub use self::keys::Keys;
 use super::{
     BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaFailureKind, MediaToFetch, Parsed, Provider,
-    RenderedRequest, SettingField, Unreadable, WebhookRequest,
+    RenderedRequest, SettingField, Unreadable, WebhookForm, WebhookRequest,
     cloud_api::{
         listing as cloud_listing,
-        send::{no_secret, template_of, unanswered},
+        send::{no_secret, unanswered},
         time_to_live,
     },
 };
@@ -35,7 +37,6 @@ use crate::{
         account::{Connection, Sender},
         channel::NumberState,
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
-        finding::{Repair, RepairKind},
         inbound::InboundMessage,
         outbound::{Category, OutboundMessage, SendBody},
         template::{ListedTemplate, Template, TemplateListing},
@@ -59,6 +60,10 @@ impl Provider for CommBox {
         "commbox"
     }
 
+    fn webhook_form(&self) -> WebhookForm {
+        WebhookForm { name: "CommBox", place: "Settings → Webhooks", ..WebhookForm::default() }
+    }
+
     fn settings(&self) -> &'static [SettingField] {
         settings::SETTINGS
     }
@@ -79,8 +84,7 @@ impl Provider for CommBox {
         _swapped: bool,
     ) -> Result<Submitted, SendFailure> {
         let connection = &from.connection;
-        let body = body_of(message)?;
-        let url = send_url(from);
+        let request::Request { url, body } = request::build(from, message)?;
         let (turn, key) = self.keys.current(connection).ok_or_else(|| no_secret(settings::API_KEY))?;
         let request = OutgoingRequest {
             method: Method::Post,
@@ -94,19 +98,26 @@ impl Provider for CommBox {
             return Err(key_refused(self.keys.refused(connection, turn)));
         }
         self.keys.taken(connection, turn);
-        answers::read_answer(answer.status, &answer.body, message.to.digits())
-            .map_err(|failure| SendFailure { wait: failure.wait.max(answer.retry_after), ..failure })
+        let outcome = match &message.body {
+            SendBody::Template(_) => answers::read_answer(answer.status, &answer.body, message.to.digits()),
+            SendBody::Freeform(_) => answers::read_child(answer.status, &answer.body),
+        };
+        outcome.map_err(|failure| SendFailure { wait: failure.wait.max(answer.retry_after), ..failure })
     }
 
     fn render_send(&self, from: &Sender, message: &OutboundMessage, _swapped: bool) -> RenderedRequest {
+        let (url, body) = match request::build(from, message) {
+            Ok(request) => (request.url, request.body),
+            Err(failure) => (String::new(), json!({ "refused": failure.failure.text }).to_string()),
+        };
         RenderedRequest {
             method: "POST",
-            url: send_url(from),
+            url,
             headers: vec![
                 ("Authorization".into(), "Bearer (the connection's api_key)".to_owned()),
                 ("Content-Type".into(), "application/json".to_owned()),
             ],
-            body: body_of(message).unwrap_or_else(|failure| json!({ "refused": failure.failure.text }).to_string()),
+            body,
         }
     }
 
@@ -130,8 +141,12 @@ impl Provider for CommBox {
         events::parse_inbound(entry).map_err(Unreadable)
     }
 
-    fn answer_handshake(&self, _connection: &Connection, _query: &str) -> Option<String> {
-        None
+    fn answers_in_conversations(&self, connection: &Connection) -> bool {
+        request::answers_in_conversations(connection)
+    }
+
+    fn conversation_of(&self, entry: &str) -> Option<String> {
+        events::conversation(entry)
     }
 
     fn issue_token(&self, connection: &Connection, request: &WebhookRequest<'_>) -> Option<String> {
@@ -175,31 +190,6 @@ impl Provider for CommBox {
     ) -> Checked {
         check::check(self, via, connection, senders).await
     }
-
-    fn offer_repair(
-        &self,
-        _connection: &Connection,
-        _kind: RepairKind,
-        _id: &str,
-        _webhook_url: &str,
-    ) -> Option<Repair> {
-        None
-    }
-
-    async fn repair(
-        &self,
-        _via: &Exchange,
-        _connection: &Connection,
-        _repair: &Repair,
-        _webhook_url: &str,
-    ) -> Result<(), FetchFailure> {
-        Err(FetchFailure("CommBox lets nobody set its webhooks from outside: do it in its own pages".to_owned()))
-    }
-}
-
-fn send_url(from: &Sender) -> String {
-    let base = from.connection.setting(settings::BASE_URL).trim_end_matches('/');
-    format!("{base}/v2/whatsapp/sendtemplatedmessage/{}", path_part(&from.provider_number_id))
 }
 
 /// The channel's id for a path. It is shown already escaped, and must not be escaped again.
@@ -207,27 +197,6 @@ fn path_part(stream_id: &str) -> String {
     match stream_id.contains('%') {
         true => stream_id.to_owned(),
         false => stream_id.replace('=', "%3d").replace('/', "%2f").replace('+', "%2b"),
-    }
-}
-
-fn body_of(message: &OutboundMessage) -> Result<String, SendFailure> {
-    match &message.body {
-        SendBody::Template(filled) => {
-            let template_data = json!({ "to": message.to.digits(), "template": template_of(filled) });
-            Ok(json!({ "data": [{ "template_data": template_data }] }).to_string())
-        }
-        SendBody::Freeform(_) => Err(SendFailure {
-            class: FailureClass::GiveUp,
-            scope: Scope::Message,
-            wait: None,
-            tries_max: None,
-            failure: Failure::new(
-                FailureReason::OutsideWindow,
-                None,
-                "CommBox takes a message without a template only into a conversation of its own whose object id is known; \
-                 the bridge knows none: send a template, or answer in CommBox",
-            ),
-        }),
     }
 }
 

@@ -9,6 +9,8 @@ pub(super) const API_KEY: &str = "api_key";
 pub(super) const STREAM_ID: &str = "stream_id";
 pub(super) const EVENT_STREAM_ID: &str = "event_stream_id";
 pub(super) const TEMPLATES_PATH: &str = "templates_path";
+pub(super) const FREEFORM: &str = "freeform";
+pub(super) const FREEFORM_PATH: &str = "freeform_path";
 pub(super) const WEBHOOK_AUTH: &str = "webhook_auth";
 pub(super) const WEBHOOK_SECRET: &str = "webhook_secret";
 pub(super) const WEBHOOK_USER: &str = "webhook_user";
@@ -19,8 +21,13 @@ pub(super) const BY_BEARER: &str = "bearer";
 pub(super) const BY_OAUTH2: &str = "oauth2";
 pub(super) const BY_URL: &str = "url";
 
-/// In `templates_path`, the place of the channel's id.
+/// Values of `freeform`.
+const REFUSE: &str = "refuse";
+pub(super) const IN_CONVERSATION: &str = "conversation";
+
+/// In paths, the place of the channel's id, and of the conversation's.
 pub(super) const STREAM_PLACE: &str = "{stream}";
+pub(super) const OBJECT_PLACE: &str = "{object}";
 /// As many keys as a list of secrets may have.
 pub(super) const KEYS_MAX: usize = 8;
 /// A full page takes longer than a send.
@@ -108,6 +115,27 @@ pub(super) const SETTINGS: &[SettingField] = &[
         ..TEXT
     },
     SettingField {
+        name: FREEFORM,
+        label: "Texts without a template",
+        choices: &[
+            (REFUSE, "are refused with a clear reason"),
+            (IN_CONVERSATION, "go into the conversation in which the person wrote"),
+        ],
+        help: "Texts go only into a conversation of CommBox's, which it names when a person writes (OnNewChild): refuse, or conversation. \
+               Tried with no real channel",
+        default: Some(REFUSE),
+        check: Some(check_freeform),
+        ..TEXT
+    },
+    SettingField {
+        name: FREEFORM_PATH,
+        label: "Texts are posted at",
+        help: "The path of a conversation's messages, with {object} for the conversation's id and perhaps {stream} for the channel's",
+        default: Some("/streams/{stream}/objects/{object}/child"),
+        check: Some(check_freeform_path),
+        ..TEXT
+    },
+    SettingField {
         name: BASE_URL,
         label: "CommBox’s address",
         help: "Where its API lives; another address for a simulator",
@@ -120,6 +148,22 @@ fn check_webhook_auth(text: &str) -> Result<(), String> {
     match [BY_BASIC, BY_BEARER, BY_OAUTH2, BY_URL].contains(&text) {
         true => Ok(()),
         false => Err("must be basic, bearer, oauth2 or url".to_owned()),
+    }
+}
+
+fn check_freeform(text: &str) -> Result<(), String> {
+    match [REFUSE, IN_CONVERSATION].contains(&text) {
+        true => Ok(()),
+        false => Err(format!("must be {REFUSE} or {IN_CONVERSATION}")),
+    }
+}
+
+fn check_freeform_path(text: &str) -> Result<(), String> {
+    match text.starts_with('/') && text.contains(OBJECT_PLACE) {
+        true => Ok(()),
+        false => Err(format!(
+            "must be a path with {OBJECT_PLACE} in it, like /streams/{STREAM_PLACE}/objects/{OBJECT_PLACE}/child"
+        )),
     }
 }
 

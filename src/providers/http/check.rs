@@ -64,7 +64,7 @@ fn sample(about: &str, from: &Sender, kind: Kind) -> Option<Finding> {
         return None;
     }
     let to = PhoneNumber::from_international(NOBODY)?;
-    let message = OutboundMessage { id: MessageId(1), to, body: sample_of(kind) };
+    let message = OutboundMessage { id: MessageId(1), to, body: sample_of(kind), conversation: None };
     let RenderedRequest { method, url, headers, body } = render(from, &message);
     let headers = headers.into_iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("; ");
     Some(Finding::fine(about, format!("a {word} message would go out as {method} {url} [{headers}] {body}")))

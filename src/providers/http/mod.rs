@@ -1,5 +1,6 @@
 //! A carrier that is described by settings alone: where messages go, what their bodies look like, where the answer has the
-//! message's id and its errors, and where webhooks say what happened. It serves whoever has an HTTP API and no adapter here.
+//! message's id and its errors, and where webhooks say what happened. It serves whoever has an HTTP API and no adapter here; and
+//! [`GoTallo`](super::gotallo), whose webhooks are known and whose way to send is not.
 //!
 //! Settings are checked when they are applied; what they say is data, so no text of theirs is ever run.
 
@@ -23,14 +24,13 @@ use secrecy::SecretString;
 use self::settings::{MULTILINE, SETTINGS, check_together};
 use super::{
     BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, RenderedRequest,
-    SettingField, Unreadable, WebhookRequest, cloud_api::listing,
+    SettingField, Unreadable, WebhookForm, WebhookRequest, cloud_api::listing,
 };
 use crate::{
     domain::{
         account::{Connection, Sender},
         channel::NumberState,
         failure::{SendFailure, Submitted},
-        finding::{Repair, RepairKind},
         inbound::InboundMessage,
         outbound::{Category, OutboundMessage},
         template::{ListedTemplate, Template, TemplateListing},
@@ -38,8 +38,23 @@ use crate::{
     net::exchange::Exchange,
 };
 
-/// A carrier with an HTTP API of its own.
-pub struct ConfiguredHttp;
+/// A carrier to whom messages go as its settings describe.
+pub struct Described {
+    pub(super) slug: &'static str,
+    pub(super) settings: &'static [SettingField],
+    pub(super) form: WebhookForm,
+    pub(super) parse_webhook: fn(&Connection, &[u8]) -> Parsed,
+    pub(super) parse_inbound: fn(&Connection, &str) -> Result<InboundMessage, Unreadable>,
+}
+
+/// Whose webhooks are described by settings, too.
+pub static HTTP: Described = Described {
+    slug: "http",
+    settings: SETTINGS,
+    form: WebhookForm { name: "the carrier", place: "", asks_once: false },
+    parse_webhook: webhook::parse,
+    parse_inbound: webhook::parse_inbound,
+};
 
 /// Ids are the carrier's to choose.
 const ID_CHARS_MAX: usize = 100;
@@ -61,13 +76,17 @@ pub fn time_to_live(listed_s: Option<i64>) -> Duration {
 }
 
 #[async_trait]
-impl Provider for ConfiguredHttp {
+impl Provider for Described {
     fn slug(&self) -> &'static str {
-        "http"
+        self.slug
+    }
+
+    fn webhook_form(&self) -> WebhookForm {
+        self.form
     }
 
     fn settings(&self) -> &'static [SettingField] {
-        SETTINGS
+        self.settings
     }
 
     fn check_id(&self, id: &str) -> Result<(), String> {
@@ -97,11 +116,11 @@ impl Provider for ConfiguredHttp {
     }
 
     fn parse_webhook(&self, connection: &Connection, request: &WebhookRequest<'_>) -> Parsed {
-        webhook::parse(connection, request.body)
+        (self.parse_webhook)(connection, request.body)
     }
 
     fn parse_inbound(&self, connection: &Connection, entry: &str) -> Result<InboundMessage, Unreadable> {
-        webhook::parse_inbound(connection, entry)
+        (self.parse_inbound)(connection, entry)
     }
 
     fn webhooks_by_url_token(&self) -> bool {
@@ -122,10 +141,6 @@ impl Provider for ConfiguredHttp {
 
     fn passes_any_template(&self, connection: &Connection) -> Option<Category> {
         templates::passes_any(connection)
-    }
-
-    fn answer_handshake(&self, _connection: &Connection, _query: &str) -> Option<String> {
-        None
     }
 
     async fn fetch_templates(
@@ -162,19 +177,5 @@ impl Provider for ConfiguredHttp {
         webhook_url: Option<&str>,
     ) -> Checked {
         check::check(connection, senders, webhook_url)
-    }
-
-    fn offer_repair(&self, _connection: &Connection, _kind: RepairKind, _id: &str, _url: &str) -> Option<Repair> {
-        None
-    }
-
-    async fn repair(
-        &self,
-        _via: &Exchange,
-        _connection: &Connection,
-        _repair: &Repair,
-        _webhook_url: &str,
-    ) -> Result<(), FetchFailure> {
-        Err(FetchFailure("nothing at this carrier can be set right from here".to_owned()))
     }
 }
