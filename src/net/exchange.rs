@@ -121,6 +121,19 @@ pub struct Answer {
     pub cut: bool,
 }
 
+/// Of a body that nobody asked for, so much is told.
+const TOLD_CHARS_MAX: usize = 200;
+
+impl Answer {
+    /// For people: the status, and how the body begins if there is one, without what may be secret.
+    pub fn in_words(&self) -> String {
+        let said = redact::text(&String::from_utf8_lossy(&self.body));
+        let said: String = said.trim().chars().take(TOLD_CHARS_MAX).collect();
+        let colon = if said.is_empty() { "" } else { ": " };
+        format!("HTTP {}{colon}{said}", self.status)
+    }
+}
+
 /// A longer `Retry-After` is no advice but a mistake.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -96,8 +96,6 @@ pub struct WholeFailure {
 
 /// A lane is worth opening for so many events.
 const EVENTS_PER_LANE_MIN: usize = 100;
-/// So much of an answer is kept with the attempt.
-const NOTE_CHARS_MAX: usize = 200;
 
 impl Relay {
     /// Reads logged events as what they tell; leaves out those that are for other subscriptions.
@@ -256,9 +254,9 @@ fn understand(exchanged: Exchanged) -> (Told, Attempt) {
         Ok(Answer { status: status @ 200..=299, .. }) => {
             (Told::Taken, attempt(AttemptOutcome::Succeeded, Some(status), String::new()))
         }
-        Ok(Answer { status, retry_after, body, .. }) => {
-            let said: String = redact::text(&String::from_utf8_lossy(&body)).chars().take(NOTE_CHARS_MAX).collect();
-            let note = format!("HTTP {status}: {said}");
+        Ok(answer) => {
+            let Answer { status, retry_after, .. } = answer;
+            let note = answer.in_words();
             let told = match status {
                 400 | 413 | 422 => Told::Refused(note.clone()),
                 _ => Told::Failed(WholeFailure {

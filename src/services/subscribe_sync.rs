@@ -17,10 +17,7 @@ use super::directory::{Directory, Snapshot};
 use crate::{
     clock,
     domain::{account::Account, ids::AccountKey, retry::Schedule},
-    net::{
-        exchange::{Exchange, Method, OutgoingRequest},
-        redact,
-    },
+    net::exchange::{Exchange, Method, OutgoingRequest},
     platforms::{self, Platform, Subscriber, SubscriberAnswer},
     store::{
         Store, StoreError,
@@ -42,8 +39,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// After so many people refused one after the other it is something else that is refused.
 const REFUSED_ALONE_MAX: usize = 3;
-/// What is quoted of an answer that is no success.
-const QUOTED_CHARS_MAX: usize = 200;
 
 /// Platforms that are told of at the same time. Each of them may take a whole timeout.
 const ACCOUNTS_AT_ONCE_MAX: usize = 16;
@@ -208,14 +203,10 @@ impl SubscribeSync {
             })
             .await;
         let answer = exchanged.result.map_err(|no_answer| again(no_answer.to_string()))?;
-        let said = || -> String {
-            let text = redact::text(&String::from_utf8_lossy(&answer.body));
-            format!("HTTP {}: {}", answer.status, text.chars().take(QUOTED_CHARS_MAX).collect::<String>())
-        };
         match answer.status {
             200..=299 => platform.read_subscribers(&answer.body).map_err(again),
-            400 | 413 | 422 => Err(Failed::Refused { why: said() }),
-            _ => Err(Failed::Again { why: said(), retry_after: answer.retry_after }),
+            400 | 413 | 422 => Err(Failed::Refused { why: answer.in_words() }),
+            _ => Err(Failed::Again { why: answer.in_words(), retry_after: answer.retry_after }),
         }
     }
 

@@ -35,9 +35,6 @@ pub struct WebhookDoor {
     presenting: Mutex<HashMap<WebhookKey, (UnixMillis, Exchange)>>,
 }
 
-/// So much of an answer is kept with the attempt.
-const NOTE_CHARS_MAX: usize = 200;
-
 impl WebhookDoor {
     pub fn new(exchange: Exchange) -> Self {
         Self { exchange, tokens: WebhookTokens::default(), presenting: Mutex::default() }
@@ -118,10 +115,7 @@ fn judge(webhook: &Webhook, exchanged: Exchanged) -> (Attempt, Option<Duration>)
         Ok(Answer { status, .. }) if webhook.settings.success.is(status) => {
             (attempt(AttemptOutcome::Succeeded, Some(status), String::new()), None)
         }
-        Ok(Answer { status, retry_after, body, .. }) => {
-            let said: String = redact::text(&String::from_utf8_lossy(&body)).chars().take(NOTE_CHARS_MAX).collect();
-            (attempt(AttemptOutcome::Refused, Some(status), format!("HTTP {status}: {said}")), retry_after)
-        }
+        Ok(answer) => (attempt(AttemptOutcome::Refused, Some(answer.status), answer.in_words()), answer.retry_after),
         Err(error) => (attempt(AttemptOutcome::NoAnswer, None, redact::text(&error.to_string())), None),
     }
 }
