@@ -31,7 +31,7 @@ pub(crate) enum FaultsProvider {
 /// Scenarios that post webhooks of Meta's, or look into what goes to it.
 const METAS_OWN: [&str; 3] = ["statuses", "database-wire", "wire"];
 /// Scenarios with several numbers of one connection.
-const OF_SEVERAL_NUMBERS: [&str; 6] = ["moves", "spread", "wire", "pace", "clock", "clock-restarts"];
+const OF_SEVERAL_NUMBERS: [&str; 7] = ["writers", "moves", "spread", "wire", "pace", "clock", "clock-restarts"];
 /// Where the account has everything sent again of which nobody knows.
 const SENDS_AGAIN: &str = "pause";
 
