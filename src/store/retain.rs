@@ -248,7 +248,7 @@ mod tests {
     use crate::store::testing::on_each_database;
 
     /// Tables that lose their rows by age, and the setting that says when.
-    const AGING: [(&str, &str); 33] = [
+    const AGING: [(&str, &str); 34] = [
         ("outbound_messages", "retention.messages"),
         ("send_attempts", "retention.messages"),
         ("operator_notes", "retention.messages"),
@@ -274,6 +274,7 @@ mod tests {
         ("recent_people", "a day, and what the housekeeping takes to come round"),
         ("alarms", "alarms.every after they were over"),
         ("alarm_letters", "retention.audit"),
+        ("webhook_letters", "when they were sent, or a day after"),
         ("erasures", "retention.audit"),
         ("operator_links", "when they expire"),
         ("operator_sessions", "console.session_max"),

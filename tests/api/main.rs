@@ -66,4 +66,5 @@ mod tls;
 mod traces;
 mod trouble;
 mod webhooks;
+mod webhooks_events;
 mod webhooks_out;
