@@ -394,6 +394,13 @@ pub fn provider_exchange(settings: &Settings) -> anyhow::Result<Exchange> {
     exchange(settings, settings.send.connect_timeout, settings.send.timeout)
 }
 
+/// The webhooks, for a command beside the server.
+pub async fn webhooks(settings: &Settings, store: Store) -> anyhow::Result<Webhooks> {
+    let directory = Arc::new(Directory::load(store.clone()).await?);
+    let door = WebhookDoor::new(platform_exchange(settings)?);
+    Ok(Webhooks::new(store, directory, door, settings.security.allow_private_networks))
+}
+
 /// The door to platforms, and to operators.
 pub fn platform_exchange(settings: &Settings) -> anyhow::Result<Exchange> {
     exchange(settings, settings.relay.connect_timeout, settings.relay.timeout)

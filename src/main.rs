@@ -33,6 +33,7 @@ use cli::{
     sync::SyncArguments,
     unrecognized::UnrecognizedArguments,
     user::UserArguments,
+    webhook::WebhookArguments,
 };
 
 const ABOUT: &str = "The WhatsApp provider endpoint for CleverTap: durable, paced, in order";
@@ -104,6 +105,7 @@ enum Command {
     Status(StatusArguments),
     Check(CheckArguments),
     Alarm(AlarmArguments),
+    Webhook(WebhookArguments),
     Message(MessageArguments),
     Queue(QueueArguments),
     Suppress(SuppressArguments),
@@ -183,6 +185,7 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Apply(arguments) => cli::apply::apply_file(&settings()?, &arguments).await,
         Command::Status(arguments) => return cli::status::status(&settings()?, &arguments).await,
         Command::Check(arguments) => return cli::check::check(&settings()?, &arguments).await,
+        Command::Webhook(arguments) => return cli::webhook::webhook(&settings()?, &arguments).await,
         Command::Alarm(arguments) => return cli::alarm::alarm(&settings()?, &arguments).await,
         Command::Message(arguments) => return cli::message::message(&settings()?, &arguments).await,
         Command::Unrecognized(arguments) => return cli::unrecognized::unrecognized(&settings()?, &arguments).await,

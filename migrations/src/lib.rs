@@ -24,6 +24,7 @@ mod m20261121_000014_settings;
 mod m20261121_000015_statistics;
 mod m20261122_000016_gallabox;
 mod m20261122_000019_hooks;
+mod m20261122_000021_events;
 mod m20261122_000024_wires;
 
 /// All steps, in order.
@@ -36,10 +37,10 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_configuration::Migration),
             Box::new(m20261121_000002_messages::Migration),
             Box::new(m20261121_000003_sender_policy::Migration),
+            Box::new(m20261121_000004_suppressions::Migration),
             Box::new(m20261121_000005_media::Migration),
             Box::new(m20261121_000006_channels::Migration),
             Box::new(m20261121_000007_queue::Migration),
-            Box::new(m20261121_000004_suppressions::Migration),
             Box::new(m20261121_000008_alarms::Migration),
             Box::new(m20261121_000009_replay::Migration),
             Box::new(m20261121_000010_operators::Migration),
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000015_statistics::Migration),
             Box::new(m20261122_000016_gallabox::Migration),
             Box::new(m20261122_000019_hooks::Migration),
+            Box::new(m20261122_000021_events::Migration),
             Box::new(m20261122_000024_wires::Migration),
         ]
     }

@@ -89,8 +89,8 @@ CREATE TABLE logs (
 CREATE TABLE events (
     account             INTEGER NOT NULL,
     place               BIGINT NOT NULL CHECK (place >= 1),
-    -- 1 status, 2 inbound message, 3 notice of the provider.
-    kind                SMALLINT NOT NULL CHECK (kind IN (1, 2, 3)),
+    -- 1 status, 2 inbound message, 3 notice of the provider, 4 a message of ours before anything is reported of it.
+    kind                SMALLINT NOT NULL CHECK (kind IN (1, 2, 3, 4)),
     -- Of a notice to the business account: one of the account's numbers there.
     sender              INTEGER NOT NULL,
     -- The message that it reports on; for an inbound message the one that it quotes.
@@ -105,7 +105,8 @@ CREATE TABLE events (
     provider_message_id TEXT NULL,
     -- Inbound: the person's number, when the entry does not tell it and it is known.
     person              TEXT NULL,
-    -- The provider's own entry; none for what we concluded ourselves. Of a notice with our reading around it.
+    -- The provider's own entry; none for what we concluded ourselves. Of a notice with our reading around it. Of kind 4 how far
+    -- the message came.
     entry               TEXT NULL,
     PRIMARY KEY (account, place),
     CHECK ((kind = 1) = (status IS NOT NULL)),

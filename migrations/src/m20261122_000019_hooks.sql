@@ -11,6 +11,11 @@ CREATE TABLE webhooks (
     -- When and why the bridge itself switched it off.
     switched_off_at BIGINT NULL,
     switched_off    TEXT NULL,
+    -- Since when it takes nothing; who wanted to hear of that was told.
+    failing_since   BIGINT NULL,
+    -- On which day since the epoch that was told, and how often on it.
+    alerts_day      BIGINT NOT NULL DEFAULT 0,
+    alerts_told     INTEGER NOT NULL DEFAULT 0,
     created_at      BIGINT NOT NULL,
     updated_at      BIGINT NOT NULL,
     CHECK ((switched_off_at IS NULL) = (switched_off IS NULL))

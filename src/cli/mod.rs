@@ -24,6 +24,7 @@ pub(crate) mod suppress;
 pub(crate) mod sync;
 pub(crate) mod unrecognized;
 pub(crate) mod user;
+pub(crate) mod webhook;
 mod when;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};

@@ -50,6 +50,8 @@ pub enum EventDetail {
     },
     Inbound(Box<InboundMessage>),
     Notice(Box<Notice>),
+    /// How far a message of ours came before anything was reported of it.
+    Outgoing(OutgoingStep),
     /// Stored by another version, or an entry that can no longer be read.
     Unreadable {
         why: String,
@@ -61,7 +63,7 @@ impl EventDetail {
     pub fn file_of(&self) -> Option<&str> {
         match self {
             Self::Inbound(message) => message.file().map(|_| message.provider_message_id.as_str()),
-            Self::Status { .. } | Self::Notice(_) | Self::Unreadable { .. } => None,
+            Self::Status { .. } | Self::Notice(_) | Self::Outgoing(_) | Self::Unreadable { .. } => None,
         }
     }
 }
@@ -72,9 +74,36 @@ pub enum EventKind {
     Inbound,
     /// What the provider tells the business itself.
     Notice,
+    /// Messages of ours before anything is reported of them. Only webhooks hear of it, and only where one wants to there are such
+    /// lines.
+    Outgoing,
 }
 
-stored!(EventKind { Status = 1 "status", Inbound = 2 "inbound", Notice = 3 "notice" });
+stored!(EventKind { Status = 1 "status", Inbound = 2 "inbound", Notice = 3 "notice", Outgoing = 4 "outgoing" });
+
+/// How far a message of ours came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutgoingStep {
+    /// The platform was told that it will be sent.
+    Accepted,
+    /// The provider took it.
+    Taken,
+}
+
+impl OutgoingStep {
+    /// As the log has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Taken => "taken",
+        }
+    }
+
+    /// The reverse; `None` for a word of another version.
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Accepted, Self::Taken].into_iter().find(|step| step.as_str() == word)
+    }
+}
 
 /// A callback URL and what it wants to hear.
 #[derive(Clone, Debug)]

@@ -7,9 +7,9 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    callback::EventDetail,
-    inbound::InboundContent,
-    notice::{Notice, NoticeKind},
+    callback::{EventDetail, OutgoingStep},
+    inbound::{InboundContent, REVOKED},
+    notice::{Notice, NoticeAbout, NoticeKind},
     status::DeliveryStatus,
 };
 
@@ -55,6 +55,12 @@ names! {
     ChannelStatus = "channel.status" "A number or its business account changed: quality, name, limits, restrictions, alerts.",
     ContactOptedIn = "contact.opted_in" "A person wants messages of a kind again.",
     ContactOptedOut = "contact.opted_out" "A person wants no more messages of a kind.",
+    MessageClicked = "message.clicked" "A person followed a link of a message.",
+    WebhookFailing = "webhook.failing" "Another webhook does not take what it is told, for the first time since it was well.",
+    WebhookDisabled = "webhook.disabled" "Another webhook was switched off by the bridge, because nothing gets through.",
+    CommBoxEvent = "commbox.event" "CommBox tells of something that it alone has words for, such as a survey or an assignment.",
+    GallaboxEvent = "gallabox.event" "Gallabox tells of something that it alone has words for, such as a contact or a conversation.",
+    GoTalloEvent = "gotallo.event" "GoTallo tells of something that it alone has words for.",
 }
 
 /// What an event is about: the part of its name before the dot. Filters and screens group by it.
@@ -64,10 +70,42 @@ pub enum Entity {
     Template,
     Channel,
     Contact,
+    Webhook,
+    CommBox,
+    Gallabox,
+    GoTallo,
+}
+
+/// A provider with events that nobody else has. They are told under its own entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum System {
+    CommBox,
+    Gallabox,
+    GoTallo,
+}
+
+impl System {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CommBox => "CommBox",
+            Self::Gallabox => "Gallabox",
+            Self::GoTallo => "GoTallo",
+        }
+    }
 }
 
 impl Entity {
-    pub const ALL: [Self; 4] = [Self::Message, Self::Template, Self::Channel, Self::Contact];
+    pub const ALL: [Self; 8] = [
+        Self::Message,
+        Self::Template,
+        Self::Channel,
+        Self::Contact,
+        Self::Webhook,
+        Self::CommBox,
+        Self::Gallabox,
+        Self::GoTallo,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,6 +113,10 @@ impl Entity {
             Self::Template => "template",
             Self::Channel => "channel",
             Self::Contact => "contact",
+            Self::Webhook => "webhook",
+            Self::CommBox => "commbox",
+            Self::Gallabox => "gallabox",
+            Self::GoTallo => "gotallo",
         }
     }
 }
@@ -92,6 +134,15 @@ impl EventName {
         Self::MessageFailed,
         Self::TemplateStatus,
         Self::ChannelStatus,
+        Self::MessageAccepted,
+        Self::MessageOutbound,
+        Self::MessageDeleted,
+        Self::MessagePayment,
+        Self::WebhookFailing,
+        Self::WebhookDisabled,
+        Self::CommBoxEvent,
+        Self::GallaboxEvent,
+        Self::GoTalloEvent,
     ];
 
     pub const fn entity(self) -> Entity {
@@ -107,10 +158,15 @@ impl EventName {
             | Self::MessageDelivered
             | Self::MessageRead
             | Self::MessageFailed
-            | Self::MessageDeleted => Entity::Message,
+            | Self::MessageDeleted
+            | Self::MessageClicked => Entity::Message,
             Self::TemplateStatus => Entity::Template,
             Self::ChannelStatus => Entity::Channel,
             Self::ContactOptedIn | Self::ContactOptedOut => Entity::Contact,
+            Self::WebhookFailing | Self::WebhookDisabled => Entity::Webhook,
+            Self::CommBoxEvent => Entity::CommBox,
+            Self::GallaboxEvent => Entity::Gallabox,
+            Self::GoTalloEvent => Entity::GoTallo,
         }
     }
 
@@ -121,7 +177,8 @@ impl EventName {
             | Self::MessageInteraction
             | Self::MessageFlow
             | Self::MessageCart
-            | Self::MessagePayment => Some(Direction::In),
+            | Self::MessagePayment
+            | Self::MessageClicked => Some(Direction::In),
             Self::MessageAccepted
             | Self::MessageOutbound
             | Self::MessageSent
@@ -132,7 +189,12 @@ impl EventName {
             | Self::TemplateStatus
             | Self::ChannelStatus
             | Self::ContactOptedIn
-            | Self::ContactOptedOut => None,
+            | Self::ContactOptedOut
+            | Self::WebhookFailing
+            | Self::WebhookDisabled
+            | Self::CommBoxEvent
+            | Self::GallaboxEvent
+            | Self::GoTalloEvent => None,
         }
     }
 
@@ -142,6 +204,7 @@ impl EventName {
             EventDetail::Status { status, .. } => Self::of_status(*status),
             EventDetail::Inbound(message) => Self::of_content(&message.content),
             EventDetail::Notice(notice) => Self::of_notice(notice),
+            EventDetail::Outgoing(step) => Self::of_step(*step),
             EventDetail::Unreadable { why } => return Err(why.clone()),
         })
     }
@@ -155,11 +218,19 @@ impl EventName {
         }
     }
 
-    const fn of_content(content: &InboundContent) -> Self {
+    const fn of_step(step: OutgoingStep) -> Self {
+        match step {
+            OutgoingStep::Accepted => Self::MessageAccepted,
+            OutgoingStep::Taken => Self::MessageOutbound,
+        }
+    }
+
+    fn of_content(content: &InboundContent) -> Self {
         match content {
             InboundContent::Button { .. } | InboundContent::ListReply { .. } => Self::MessageInteraction,
             InboundContent::FlowReply { .. } => Self::MessageFlow,
             InboundContent::Order { .. } => Self::MessageCart,
+            InboundContent::Other { kind } if kind == REVOKED => Self::MessageDeleted,
             InboundContent::Text { .. }
             | InboundContent::Location { .. }
             | InboundContent::Media(_)
@@ -171,8 +242,13 @@ impl EventName {
         }
     }
 
-    const fn of_notice(notice: &Notice) -> Self {
+    fn of_notice(notice: &Notice) -> Self {
         match notice.kind {
+            NoticeKind::Payment => Self::MessagePayment,
+            NoticeKind::Deletion => Self::MessageDeleted,
+            NoticeKind::WebhookFailing => Self::WebhookFailing,
+            NoticeKind::WebhookDisabled => Self::WebhookDisabled,
+            NoticeKind::ProviderEvent => Self::of_provider(&notice.about),
             NoticeKind::TemplateStatus
             | NoticeKind::TemplateCategory
             | NoticeKind::TemplateQuality
@@ -184,6 +260,19 @@ impl EventName {
             | NoticeKind::Alert
             | NoticeKind::Security
             | NoticeKind::Errors => Self::ChannelStatus,
+        }
+    }
+
+    const fn of_provider(about: &NoticeAbout) -> Self {
+        match about {
+            NoticeAbout::Event { system: System::CommBox, .. } => Self::CommBoxEvent,
+            NoticeAbout::Event { system: System::Gallabox, .. } => Self::GallaboxEvent,
+            NoticeAbout::Event { system: System::GoTallo, .. } => Self::GoTalloEvent,
+            NoticeAbout::Template { .. }
+            | NoticeAbout::Number { .. }
+            | NoticeAbout::Account
+            | NoticeAbout::Message(_)
+            | NoticeAbout::Webhook(_) => Self::ChannelStatus,
         }
     }
 }

@@ -23,6 +23,11 @@ pub struct InboundMessage {
 }
 
 impl InboundMessage {
+    /// Whether it says that its sender deleted the message that it is about.
+    pub fn is_deletion(&self) -> bool {
+        matches!(&self.content, InboundContent::Other { kind } if kind == REVOKED)
+    }
+
     /// The provider's id of the message that this one is about: the one that it replies to, or reacts to.
     pub fn is_about(&self) -> Option<&str> {
         let reacts_to = match &self.content {
@@ -60,6 +65,9 @@ impl InboundMessage {
         }
     }
 }
+
+/// The kind of [`InboundContent::Other`] that says that its sender deleted a message: the one that it is about.
+pub const REVOKED: &str = "revoke";
 
 /// What a person sent. A kind that WhatsApp has and nobody can read yet is [`Other`](Self::Other).
 #[derive(Clone, Debug, PartialEq)]

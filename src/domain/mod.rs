@@ -41,6 +41,7 @@ pub mod webhook_check;
 pub mod webhook_content;
 pub mod webhook_event;
 pub mod webhook_filter;
+pub mod webhook_news;
 pub mod webhook_sample;
 pub mod webhook_settings;
 pub mod words;

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::inbound::{InboundContent, InboundMedia, InboundMediaKind};
+use super::{
+    inbound::{InboundContent, InboundMedia, InboundMediaKind},
+    outbound::{self, Freeform, MediaKind},
+};
 
 /// What a person sent, or was sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -143,6 +146,35 @@ fn answers(response: String) -> Value {
 }
 
 impl Content {
+    /// What a message of ours says; of a template the text as the platform showed it to its people, when it did.
+    pub fn of_ours(content: &outbound::Content) -> Option<Self> {
+        Some(match content {
+            outbound::Content::Template(template) => Self::Text { text: template.body_text.clone()? },
+            outbound::Content::Freeform(Freeform::Text { body }) => Self::Text { text: body.clone() },
+            outbound::Content::Freeform(Freeform::Location(location)) => Self::Location {
+                latitude: location.latitude.clone(),
+                longitude: location.longitude.clone(),
+                name: location.name.clone(),
+                address: location.address.clone(),
+                url: None,
+            },
+            outbound::Content::Freeform(Freeform::Media { kind, url, caption, filename }) => {
+                let media = Media {
+                    url: Some(url.clone()),
+                    caption: caption.clone(),
+                    filename: filename.clone(),
+                    ..Media::default()
+                };
+                match kind {
+                    MediaKind::Image => Self::Image(media),
+                    MediaKind::Video => Self::Video(media),
+                    MediaKind::Audio => Self::Audio(media),
+                    MediaKind::Document => Self::Document(media),
+                }
+            }
+        })
+    }
+
     /// What came in, with the link to our copy of its file.
     pub fn of(content: &InboundContent, media_url: Option<&str>, size_bytes: Option<u64>) -> Self {
         match content.clone() {

@@ -13,17 +13,19 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    callback::{Event, EventDetail},
+    callback::{Event, EventDetail, OutgoingStep},
     campaign::Grouping,
     event_name::{Direction, EventName},
     failure::Failure,
     ids::{AccountKey, Place},
     inbound::InboundMessage,
-    notice::{Notice, NoticeAbout},
+    notice::Payment,
     outbound::Category,
+    price::Price,
     status::DeliveryStatus,
     time::UnixMillis,
     webhook_content::Content,
+    webhook_news::{NoticeFacts, ProviderEventFacts, WebhookFacts},
 };
 
 /// One event, ready to be told by any profile.
@@ -70,6 +72,14 @@ pub struct Facts {
     /// What a person wants to get.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preference: Option<PreferenceFacts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<Payment>,
+    /// What the provider alone has words for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_event: Option<ProviderEventFacts>,
+    /// Another webhook, which fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookFacts>,
     /// The pairs that came with the request for the message.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub custom: BTreeMap<String, String>,
@@ -133,6 +143,24 @@ pub struct Message {
     pub status: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureFacts>,
+    /// What decides about its price; a status has it where the provider reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceFacts>,
+}
+
+/// Under which heading of the provider's price list a message falls. Providers report no money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = WebhookPrice)]
+pub struct PriceFacts {
+    #[schema(example = "utility")]
+    pub category: String,
+    pub billable: bool,
+}
+
+impl From<Price> for PriceFacts {
+    fn from(price: Price) -> Self {
+        Self { category: price.category.as_str().to_owned(), billable: price.billable }
+    }
 }
 
 /// The message that a person answered.
@@ -205,28 +233,6 @@ pub struct Campaign {
     pub variant: Option<String>,
 }
 
-/// What the provider says about a template, a number or the business account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = WebhookNotice)]
-pub struct NoticeFacts {
-    #[schema(example = "template_status")]
-    pub kind: String,
-    /// Info, warning or critical.
-    #[schema(example = "critical")]
-    pub severity: String,
-    /// A sentence for people.
-    pub text: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<TemplateRef>,
-    /// What the template is from now on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "paused")]
-    pub template_status: Option<String>,
-    /// The digits of the number that it is about, when it names one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub number: Option<String>,
-}
-
 /// What a person wants, or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = WebhookPreference)]
@@ -281,6 +287,9 @@ pub struct About {
     pub custom: Vec<(String, String)>,
     /// The platform's code of the failure.
     pub platform_code: Option<u16>,
+    pub price: Option<Price>,
+    /// What a message of ours says.
+    pub content: Option<Content>,
     /// Of the file of an inbound message.
     pub media_size_bytes: Option<u64>,
     /// The entry of the log; a notice brings its own.
@@ -362,10 +371,11 @@ impl WebhookEvent {
                 message: Some(received(event, message, &about)),
                 ..shared
             },
-            EventDetail::Notice(notice) => Facts {
-                notice: Some(NoticeFacts::of(notice)),
-                // The log keeps a notice in our words, and the provider's entry within.
-                raw: Some(Raw::new(notice.entry.clone())),
+            EventDetail::Notice(notice) => Facts::of_notice(notice, shared),
+            EventDetail::Outgoing(step) => Facts {
+                message: Some(ours(event, &about, *step)),
+                contact: known(about.contact.clone()),
+                raw: None,
                 ..shared
             },
             EventDetail::Unreadable { .. } => shared,
@@ -402,12 +412,30 @@ impl Facts {
         let contact = self
             .contact
             .and_then(|contact| known(Contact { phone: contact.phone, user_id: contact.user_id, name: None }));
-        Self { channel, message, contact, notice: self.notice, preference: self.preference, ..Self::default() }
+        let provider_event = self.provider_event.map(|event| ProviderEventFacts { payload: None, ..event });
+        Self {
+            channel,
+            message,
+            contact,
+            notice: self.notice,
+            preference: self.preference,
+            provider_event,
+            webhook: self.webhook,
+            ..Self::default()
+        }
     }
 }
 
-/// The message that a status reports on.
-fn reported(event: &Event, about: &About, status: DeliveryStatus, failure: Option<&Failure>) -> Message {
+/// A message of ours before anything was reported of it. What it says is told when it went out.
+fn ours(event: &Event, about: &About, step: OutgoingStep) -> Message {
+    let (status, content) = match step {
+        OutgoingStep::Accepted => ("accepted", None),
+        OutgoingStep::Taken => ("sent", about.content.clone()),
+    };
+    Message { status: Some(status.to_owned()), content, ..of_ours(event, about) }
+}
+
+fn of_ours(event: &Event, about: &About) -> Message {
     Message {
         direction: Some(Direction::Out),
         id: event.message.map(|id| id.to_string()),
@@ -415,14 +443,22 @@ fn reported(event: &Event, about: &About, status: DeliveryStatus, failure: Optio
         provider_id: about.provider_message_id.clone(),
         template: about.template.clone(),
         category: about.category.map(|category| category.as_str().to_owned()),
+        ..Message::default()
+    }
+}
+
+/// The message that a status reports on.
+fn reported(event: &Event, about: &About, status: DeliveryStatus, failure: Option<&Failure>) -> Message {
+    Message {
         status: Some(status.as_str().to_owned()),
+        price: about.price.map(PriceFacts::from),
         failure: failure.map(|failure| FailureFacts {
             reason: failure.reason.as_str().to_owned(),
             provider_code: failure.code,
             text: failure.text.clone(),
             platform_code: about.platform_code,
         }),
-        ..Message::default()
+        ..of_ours(event, about)
     }
 }
 
@@ -437,6 +473,7 @@ fn received(event: &Event, message: &InboundMessage, about: &About) -> Message {
         direction: Some(Direction::In),
         provider_id: Some(message.provider_message_id.clone()),
         replies_to: Some(quoted).filter(|quoted| *quoted != Quoted::default()),
+        status: message.is_deletion().then(|| "deleted".to_owned()),
         content: Some(Content::of(&message.content, event.media_url.as_deref(), about.media_size_bytes)),
         ..Message::default()
     }
@@ -458,26 +495,6 @@ fn known(contact: Contact) -> Option<Contact> {
 impl From<Grouping> for Campaign {
     fn from(Grouping { campaign, batch, variant }: Grouping) -> Self {
         Self { id: campaign, run: batch, variant }
-    }
-}
-
-impl NoticeFacts {
-    fn of(notice: &Notice) -> Self {
-        let (template, number) = match &notice.about {
-            NoticeAbout::Template { name, language } => {
-                (Some(TemplateRef { name: name.clone(), language: language.clone() }), None)
-            }
-            NoticeAbout::Number { digits, .. } => (None, digits.clone()),
-            NoticeAbout::Account => (None, None),
-        };
-        Self {
-            kind: notice.kind.as_str().to_owned(),
-            severity: notice.severity.as_str().to_owned(),
-            text: notice.text.clone(),
-            template,
-            template_status: notice.template_status.as_ref().map(ToString::to_string),
-            number,
-        }
     }
 }
 
@@ -505,7 +522,7 @@ mod tests {
         failure::FailureReason,
         ids::{MessageId, SenderKey},
         inbound::InboundContent,
-        notice::{NoticeKind, Severity},
+        notice::{Notice, NoticeAbout, NoticeKind, Severity},
         phone::PhoneNumber,
         template::TemplateStatus,
     };

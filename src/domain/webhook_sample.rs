@@ -7,12 +7,14 @@ use serde_json::json;
 use super::{
     event_name::{Direction, EventName},
     ids::MessageId,
+    notice::Payment,
     time::UnixMillis,
     webhook_content::{Content, Item},
     webhook_event::{
-        Campaign, Channel, Contact, Facts, FailureFacts, Message, NoticeFacts, PreferenceFacts, Quoted, Raw,
+        Campaign, Channel, Contact, Facts, FailureFacts, Message, PreferenceFacts, PriceFacts, Quoted, Raw,
         TemplateRef, WebhookEvent,
     },
+    webhook_news::{NoticeFacts, ProviderEventFacts, WebhookFacts},
 };
 
 /// 2026-11-20 09:15:00 UTC.
@@ -28,7 +30,8 @@ pub fn sample(name: EventName) -> WebhookEvent {
         provider_number_id: Some("106540352242922".to_owned()),
         provider_account_id: Some("102290129340398".to_owned()),
     };
-    let data = Facts { channel: Some(channel), ..facts(name) };
+    let facts = facts(name);
+    let data = Facts { channel: facts.webhook.is_none().then_some(channel), ..facts };
     WebhookEvent {
         id: format!("evt_sample_{}", name.as_str().replace('.', "_")),
         name,
@@ -79,12 +82,29 @@ fn facts(name: EventName) -> Facts {
                 currency: Some("INR".to_owned()),
             }],
         }),
-        EventName::MessagePayment => written(Content::Other { kind: "payment".to_owned() }),
+        EventName::MessagePayment => Facts {
+            payment: Some(Payment {
+                reference: Some("order-42".to_owned()),
+                status: Some("captured".to_owned()),
+                amount: Some("210.00".to_owned()),
+                currency: Some("INR".to_owned()),
+                transaction_id: Some("T2611200001".to_owned()),
+            }),
+            ..about_sent("captured")
+        },
+        EventName::MessageClicked => written(Content::Other { kind: "click".to_owned() }),
         EventName::MessageAccepted => sent("accepted", None),
-        EventName::MessageOutbound | EventName::MessageSent => sent("sent", None),
+        EventName::MessageOutbound => {
+            let mut facts = sent("sent", None);
+            if let Some(message) = &mut facts.message {
+                message.content = Some(Content::Text { text: "Asha, your order 42 is on its way.".to_owned() });
+            }
+            facts
+        }
+        EventName::MessageSent => sent("sent", None),
         EventName::MessageDelivered => sent("delivered", None),
         EventName::MessageRead => sent("read", None),
-        EventName::MessageDeleted => sent("deleted", None),
+        EventName::MessageDeleted => about_sent("deleted"),
         EventName::MessageFailed => sent("failed", Some(failure())),
         EventName::TemplateStatus => noticed(NoticeFacts {
             kind: "template_status".to_owned(),
@@ -102,6 +122,11 @@ fn facts(name: EventName) -> Facts {
             template_status: None,
             number: Some("918888001122".to_owned()),
         }),
+        EventName::WebhookFailing => failing(1),
+        EventName::WebhookDisabled => failing(100),
+        EventName::CommBoxEvent => relayed("Object.OnUpdate", json!({"ManagerId": "17", "StatusID": "1"})),
+        EventName::GallaboxEvent => relayed("contact.created", json!({"id": "c1", "name": "Asha"})),
+        EventName::GoTalloEvent => relayed("EVENT", json!({"type": "EVENT", "status": "RECEIVED"})),
         EventName::ContactOptedIn | EventName::ContactOptedOut => Facts {
             contact: Some(person()),
             preference: Some(PreferenceFacts { scope: "marketing".to_owned(), source: "person".to_owned() }),
@@ -154,11 +179,39 @@ fn sent(status: &str, failure: Option<FailureFacts>) -> Facts {
             category: Some("utility".to_owned()),
             status: Some(status.to_owned()),
             failure,
+            price: (status == "sent").then(|| PriceFacts { category: "utility".to_owned(), billable: true }),
             ..Message::default()
         }),
         custom: [("city".to_owned(), "Pune".to_owned())].into(),
         ..Facts::default()
     }
+}
+
+/// What a provider says of a message that was sent, and is no status of it.
+fn about_sent(status: &str) -> Facts {
+    let quoted = Quoted { provider_id: Some("wamid.sample-out".to_owned()), ..Quoted::default() };
+    Facts {
+        contact: Some(person()),
+        message: Some(Message { replies_to: Some(quoted), status: Some(status.to_owned()), ..Message::default() }),
+        ..Facts::default()
+    }
+}
+
+fn failing(failures: u32) -> Facts {
+    Facts {
+        webhook: Some(WebhookFacts {
+            name: "crm".to_owned(),
+            failures,
+            failing_since: SAMPLE_AT.minus(Duration::from_secs(60)).to_string(),
+            answer: "HTTP 503: down for maintenance".to_owned(),
+        }),
+        ..Facts::default()
+    }
+}
+
+fn relayed(name: &str, payload: serde_json::Value) -> Facts {
+    let payload = Some(Raw::new(payload.to_string()));
+    Facts { provider_event: Some(ProviderEventFacts { name: name.to_owned(), payload }), ..Facts::default() }
 }
 
 fn noticed(notice: NoticeFacts) -> Facts {
@@ -188,6 +241,12 @@ fn raw(name: EventName, data: &Facts) -> serde_json::Value {
         | EventName::TemplateStatus
         | EventName::ChannelStatus
         | EventName::ContactOptedIn
-        | EventName::ContactOptedOut => json!({"sample": name.as_str()}),
+        | EventName::ContactOptedOut
+        | EventName::MessageClicked
+        | EventName::WebhookFailing
+        | EventName::WebhookDisabled
+        | EventName::CommBoxEvent
+        | EventName::GallaboxEvent
+        | EventName::GoTalloEvent => json!({"sample": name.as_str()}),
     }
 }

@@ -116,8 +116,12 @@ impl WebhookSettings {
 
     /// The kinds of lines of the log that it can want something of.
     pub fn kinds(&self) -> Vec<EventKind> {
-        let mut kinds: Vec<EventKind> =
-            EventName::TOLD.iter().filter(|name| self.wants(**name)).filter_map(|name| kind_of(*name)).collect();
+        let mut kinds: Vec<EventKind> = EventName::TOLD
+            .iter()
+            .filter(|name| self.wants(**name))
+            .flat_map(|name| kinds_of(*name))
+            .copied()
+            .collect();
         kinds.sort_unstable();
         kinds.dedup();
         kinds
@@ -207,23 +211,28 @@ pub fn shown_url(url: &str) -> String {
     }
 }
 
-/// The kind of a line of the log that is told under this name; `None`: the log has no such lines.
-const fn kind_of(name: EventName) -> Option<EventKind> {
+/// The kinds of lines of the log that are told under this name; none: the log has no such lines.
+const fn kinds_of(name: EventName) -> &'static [EventKind] {
     match name {
         EventName::MessageReceived
         | EventName::MessageInteraction
         | EventName::MessageFlow
-        | EventName::MessageCart
-        | EventName::MessagePayment => Some(EventKind::Inbound),
+        | EventName::MessageCart => &[EventKind::Inbound],
         EventName::MessageSent | EventName::MessageDelivered | EventName::MessageRead | EventName::MessageFailed => {
-            Some(EventKind::Status)
+            &[EventKind::Status]
         }
-        EventName::TemplateStatus | EventName::ChannelStatus => Some(EventKind::Notice),
-        EventName::MessageAccepted
-        | EventName::MessageOutbound
-        | EventName::MessageDeleted
-        | EventName::ContactOptedIn
-        | EventName::ContactOptedOut => None,
+        // By whom, decides in which shape it is reported.
+        EventName::MessageDeleted => &[EventKind::Inbound, EventKind::Notice],
+        EventName::MessagePayment
+        | EventName::TemplateStatus
+        | EventName::ChannelStatus
+        | EventName::WebhookFailing
+        | EventName::WebhookDisabled
+        | EventName::CommBoxEvent
+        | EventName::GallaboxEvent
+        | EventName::GoTalloEvent => &[EventKind::Notice],
+        EventName::MessageAccepted | EventName::MessageOutbound => &[EventKind::Outgoing],
+        EventName::MessageClicked | EventName::ContactOptedIn | EventName::ContactOptedOut => &[],
     }
 }
 
@@ -264,7 +273,11 @@ mod tests {
         let kinds = |events: Value| settings(json!({"events": events})).kinds();
 
         assert_eq!(kinds(json!(["message.failed"])), [EventKind::Status]);
-        assert_eq!(kinds(json!(["message.*"])), [EventKind::Status, EventKind::Inbound]);
-        assert_eq!(kinds(json!(["*"])), [EventKind::Status, EventKind::Inbound, EventKind::Notice]);
+        assert_eq!(
+            kinds(json!(["message.*"])),
+            [EventKind::Status, EventKind::Inbound, EventKind::Notice, EventKind::Outgoing]
+        );
+        assert_eq!(kinds(json!(["message.accepted"])), [EventKind::Outgoing]);
+        assert_eq!(kinds(json!(["webhook.*", "commbox.*"])), [EventKind::Notice]);
     }
 }

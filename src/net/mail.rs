@@ -51,6 +51,12 @@ impl Mailer {
         })
     }
 
+    /// The same way to other people.
+    pub fn to_others(&self, to: &[String]) -> Result<Self, MailError> {
+        let address = |text: &String| text.parse::<Mailbox>().map_err(|_| MailError::Address(text.clone()));
+        Ok(Self { to: to.iter().map(address).collect::<Result<_, _>>()?, ..self.clone() })
+    }
+
     /// One letter to everybody.
     pub async fn send(&self, subject: &str, body: String) -> Result<(), MailError> {
         let mut letter = Message::builder().from(self.from.clone()).subject(subject).header(ContentType::TEXT_PLAIN);

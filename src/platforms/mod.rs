@@ -188,6 +188,12 @@ pub fn custom_pairs(account: &Account, request: &str) -> Vec<(String, String)> {
     read.and_then(Result::ok).map(|request| request.custom).unwrap_or_default()
 }
 
+/// What a stored request says; `None` when this version cannot read it.
+pub fn content(account: &Account, request: &str) -> Option<Content> {
+    let read = find(&account.platform)?.parse_send(account, request.as_bytes());
+    read.ok().map(|request| request.content)
+}
+
 /// What a caller shows to prove who it is.
 pub struct CallerProof<'a> {
     /// A request header by its lower-case name.

@@ -16,6 +16,7 @@ use crate::domain::{
     time::UnixMillis,
     webhook_content::Content,
     webhook_event::{Level, Message, WebhookEvent},
+    webhook_news::ProviderEventFacts,
 };
 
 const VERSION: &str = "2.07";
@@ -69,7 +70,13 @@ impl Profile for CommBox {
             | EventName::TemplateStatus
             | EventName::ChannelStatus
             | EventName::ContactOptedIn
-            | EventName::ContactOptedOut => None,
+            | EventName::ContactOptedOut
+            | EventName::MessageClicked
+            | EventName::WebhookFailing
+            | EventName::WebhookDisabled
+            | EventName::GallaboxEvent
+            | EventName::GoTalloEvent => None,
+            EventName::CommBoxEvent => Some("Object.…"),
         }
     }
 
@@ -84,6 +91,9 @@ impl Profile for CommBox {
     fn render(&self, event: &WebhookEvent, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
         words::knows(self, options)?;
         let word = self.word(event.name).ok_or_else(|| words::none("CommBox", event.name))?;
+        if let Some(event_of_its_own) = &event.data.provider_event {
+            return relayed(event, event_of_its_own, options);
+        }
         let (entity, name) = word.split_once('.').ok_or_else(|| words::lacking(event.name))?;
         let message = event.data.message.as_ref().ok_or_else(|| words::lacking(event.name))?;
         let about = match entity {
@@ -92,21 +102,49 @@ impl Profile for CommBox {
         };
         let envelope = Element::new("Event").with("Subscription", entity).with("Name", name);
         let envelope = envelope.with("Brand", event.account.as_str()).containing(about);
-        let (headers, content_type, body) = match options.format {
-            Format::Json => (vec![], "application/json".to_owned(), envelope.to_json()),
-            Format::Xml => (vec![], "application/xml; charset=utf-8".to_owned(), envelope.to_xml()?),
-            Format::Soap11 => (
-                vec![("soapaction", format!("\"{word}\""))],
-                "text/xml; charset=utf-8".to_owned(),
-                envelope.to_soap(options.format, options.soap_parameters)?,
-            ),
-            Format::Soap12 => (
-                vec![],
-                format!("application/soap+xml; charset=utf-8; action=\"{word}\""),
-                envelope.to_soap(options.format, options.soap_parameters)?,
-            ),
-        };
-        Ok(Rendered { headers, content_type, body })
+        written(word, &envelope, options)
+    }
+}
+
+fn written(word: &str, envelope: &Element, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
+    let (headers, content_type, body) = match options.format {
+        Format::Json => (vec![], "application/json".to_owned(), envelope.to_json()),
+        Format::Xml => (vec![], "application/xml; charset=utf-8".to_owned(), envelope.to_xml()?),
+        Format::Soap11 => (
+            vec![("soapaction", format!("\"{word}\""))],
+            "text/xml; charset=utf-8".to_owned(),
+            envelope.to_soap(options.format, options.soap_parameters)?,
+        ),
+        Format::Soap12 => (
+            vec![],
+            format!("application/soap+xml; charset=utf-8; action=\"{word}\""),
+            envelope.to_soap(options.format, options.soap_parameters)?,
+        ),
+    };
+    Ok(Rendered { headers, content_type, body })
+}
+
+/// What CommBox said itself: as it came in the format in which it came, in others as a text within the envelope.
+fn relayed(
+    event: &WebhookEvent,
+    told: &ProviderEventFacts,
+    options: &RenderOptions<'_>,
+) -> Result<Rendered, Unspeakable> {
+    let payload = words::relayed(event, told)?;
+    let xml = serde_json::from_str::<String>(payload).ok();
+    let whole = |content_type: &str, body: String| {
+        Ok(Rendered { headers: vec![], content_type: content_type.to_owned(), body })
+    };
+    match (options.format, xml) {
+        (Format::Json, None) => whole("application/json", payload.to_owned()),
+        (Format::Xml, Some(xml)) => whole("application/xml; charset=utf-8", xml),
+        (Format::Json | Format::Xml | Format::Soap11 | Format::Soap12, xml) => {
+            let (entity, name) = told.name.split_once('.').unwrap_or((&told.name, ""));
+            let envelope = Element::new("Event").with("Subscription", entity).with("Name", name);
+            let envelope = envelope.with("Brand", event.account.as_str());
+            let payload = xml.unwrap_or_else(|| payload.to_owned());
+            written(&told.name, &envelope.saying("Payload", payload), options)
+        }
     }
 }
 

@@ -56,7 +56,13 @@ impl Profile for Gallabox {
             | EventName::MessageDeleted
             | EventName::ChannelStatus
             | EventName::ContactOptedIn
-            | EventName::ContactOptedOut => return None,
+            | EventName::ContactOptedOut
+            | EventName::MessageClicked
+            | EventName::WebhookFailing
+            | EventName::WebhookDisabled
+            | EventName::CommBoxEvent
+            | EventName::GoTalloEvent => return None,
+            EventName::GallaboxEvent => "…",
         })
     }
 
@@ -71,9 +77,16 @@ impl Profile for Gallabox {
     fn render(&self, event: &WebhookEvent, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
         words::knows(self, options)?;
         let word = self.word(event.name).ok_or_else(|| words::none("Gallabox", event.name))?;
-        let word = if options.old_names { old_word(event.name)? } else { word };
+        let relayed = event.data.provider_event.as_ref();
+        let word = match relayed {
+            Some(relayed) => relayed.name.as_str(),
+            None if options.old_names => old_word(event.name)?,
+            None => word,
+        };
         let body = match (&event.data.message, &event.data.notice) {
+            _ if relayed.is_some() => Value::Null,
             (Some(message), _) => match event.name {
+                EventName::MessagePayment => payment(event, message),
                 EventName::MessageSent
                 | EventName::MessageDelivered
                 | EventName::MessageRead
@@ -82,19 +95,27 @@ impl Profile for Gallabox {
                 | EventName::MessageInteraction
                 | EventName::MessageFlow
                 | EventName::MessageCart
-                | EventName::MessagePayment
                 | EventName::MessageAccepted
                 | EventName::MessageOutbound
                 | EventName::MessageDeleted
                 | EventName::TemplateStatus
                 | EventName::ChannelStatus
                 | EventName::ContactOptedIn
-                | EventName::ContactOptedOut => spoken(event, message)?,
+                | EventName::ContactOptedOut
+                | EventName::MessageClicked
+                | EventName::WebhookFailing
+                | EventName::WebhookDisabled
+                | EventName::CommBoxEvent
+                | EventName::GallaboxEvent
+                | EventName::GoTalloEvent => spoken(event, message)?,
             },
             (None, Some(_)) => template(event),
             (None, None) => return Err(words::lacking(event.name)),
         };
-        let body = body.to_string();
+        let body = match relayed {
+            Some(relayed) => words::relayed(event, relayed)?.to_owned(),
+            None => body.to_string(),
+        };
         let signed = Signed {
             scheme: Signature::Gallabox,
             id: &event.id,
@@ -122,7 +143,25 @@ fn old_word(name: EventName) -> Result<&'static str, Unspeakable> {
         | EventName::MessageDeleted
         | EventName::ChannelStatus
         | EventName::ContactOptedIn
-        | EventName::ContactOptedOut => return Err(words::none("Gallabox before 2026", name)),
+        | EventName::ContactOptedOut
+        | EventName::MessageClicked
+        | EventName::WebhookFailing
+        | EventName::WebhookDisabled
+        | EventName::CommBoxEvent
+        | EventName::GallaboxEvent
+        | EventName::GoTalloEvent => return Err(words::none("Gallabox before 2026", name)),
+    })
+}
+
+/// Modelled on its statuses.
+fn payment(event: &WebhookEvent, message: &Message) -> Value {
+    let asked = message.replies_to.as_ref().and_then(|quoted| quoted.provider_id.as_deref());
+    json!({
+        "accountId": event.account,
+        "channelId": words::channel_id(event),
+        "recipient_id": words::person_id(event),
+        "timestamp": event.occurred_at.to_string(),
+        "whatsapp": {"id": asked, "status": message.status, "type": "payment", "payment": event.data.payment},
     })
 }
 

@@ -57,7 +57,13 @@ impl Profile for GoTallo {
             EventName::TemplateStatus
             | EventName::ChannelStatus
             | EventName::ContactOptedIn
-            | EventName::ContactOptedOut => return None,
+            | EventName::ContactOptedOut
+            | EventName::MessageClicked
+            | EventName::WebhookFailing
+            | EventName::WebhookDisabled
+            | EventName::CommBoxEvent
+            | EventName::GallaboxEvent => return None,
+            EventName::GoTalloEvent => "EVENT",
         })
     }
 
@@ -72,6 +78,10 @@ impl Profile for GoTallo {
     fn render(&self, event: &WebhookEvent, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
         words::knows(self, options)?;
         let status = self.word(event.name).ok_or_else(|| words::none("GoTallo", event.name))?;
+        if let Some(relayed) = &event.data.provider_event {
+            let body = words::relayed(event, relayed)?.to_owned();
+            return Ok(Rendered { headers: vec![], content_type: "application/json".to_owned(), body });
+        }
         let message = event.data.message.as_ref().ok_or_else(|| words::lacking(event.name))?;
         let body = told(event, message, status).to_string();
         Ok(Rendered { headers: vec![], content_type: "application/json".to_owned(), body })

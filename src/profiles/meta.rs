@@ -17,6 +17,7 @@ use super::{
 };
 use crate::domain::{
     event_name::EventName,
+    inbound::REVOKED,
     webhook_event::{Message, WebhookEvent},
 };
 
@@ -90,7 +91,8 @@ impl Profile for Meta {
             EventName::MessageReceived
             | EventName::MessageInteraction
             | EventName::MessageFlow
-            | EventName::MessageCart => "messages: messages",
+            | EventName::MessageCart
+            | EventName::MessageDeleted => "messages: messages",
             EventName::MessageSent
             | EventName::MessageDelivered
             | EventName::MessageRead
@@ -99,7 +101,14 @@ impl Profile for Meta {
             EventName::TemplateStatus => "message_template_…",
             EventName::ChannelStatus => "phone_number_…, account_…",
             EventName::ContactOptedIn | EventName::ContactOptedOut => "user_preferences",
-            EventName::MessageAccepted | EventName::MessageOutbound | EventName::MessageDeleted => return None,
+            EventName::MessageAccepted
+            | EventName::MessageOutbound
+            | EventName::MessageClicked
+            | EventName::WebhookFailing
+            | EventName::WebhookDisabled
+            | EventName::CommBoxEvent
+            | EventName::GallaboxEvent
+            | EventName::GoTalloEvent => return None,
         })
     }
 
@@ -139,9 +148,18 @@ fn change(event: &WebhookEvent) -> Result<Box<RawValue>, Unspeakable> {
             listed(event, List::Preferences, |event, _| preference(event))
         }
         EventName::TemplateStatus | EventName::ChannelStatus => notice(event),
-        EventName::MessageAccepted | EventName::MessageOutbound | EventName::MessageDeleted => {
-            Err(words::none("the Cloud API", event.name))
+        EventName::MessageDeleted if passed_through(event, List::Statuses).is_some() => {
+            listed(event, List::Statuses, status)
         }
+        EventName::MessageDeleted => listed(event, List::Messages, revoked),
+        EventName::MessageAccepted
+        | EventName::MessageOutbound
+        | EventName::MessageClicked
+        | EventName::WebhookFailing
+        | EventName::WebhookDisabled
+        | EventName::CommBoxEvent
+        | EventName::GallaboxEvent
+        | EventName::GoTalloEvent => Err(words::none("the Cloud API", event.name)),
     }
 }
 
@@ -245,6 +263,18 @@ fn message(event: &WebhookEvent, message: &Message) -> Result<Value, Unspeakable
         told["context"] = json!({"from": words::our_digits(event), "id": quoted});
     }
     Ok(told)
+}
+
+fn revoked(event: &WebhookEvent, message: &Message) -> Result<Value, Unspeakable> {
+    let original = message.replies_to.as_ref().and_then(|quoted| quoted.provider_id.as_deref());
+    let original = original.ok_or_else(|| words::lacking(event.name))?;
+    Ok(json!({
+        "from": words::person_id(event),
+        "id": message.provider_id.as_ref().unwrap_or(&event.id),
+        "timestamp": event.occurred_at.as_seconds().to_string(),
+        "type": REVOKED,
+        REVOKED: {"original_message_id": original},
+    }))
 }
 
 fn status(event: &WebhookEvent, message: &Message) -> Result<Value, Unspeakable> {

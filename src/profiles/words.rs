@@ -2,7 +2,7 @@
 //! missing.
 
 use super::{Profile, RenderOptions, Unspeakable};
-use crate::domain::{event_name::EventName, webhook_event::WebhookEvent};
+use crate::domain::{event_name::EventName, webhook_event::WebhookEvent, webhook_news::ProviderEventFacts};
 
 /// A number without its plus.
 pub(super) fn digits(number: &str) -> String {
@@ -40,6 +40,11 @@ pub(super) fn knows(profile: &dyn Profile, options: &RenderOptions<'_>) -> Resul
     has(profile.versions().contains(&options.version), &format!("version {} in this build", options.version))?;
     has(profile.formats().contains(&options.format), &format!("format {}", options.format.as_str()))?;
     has(profile.levels().contains(&options.level), &format!("payload of level {}", options.level.as_str()))
+}
+
+/// What the imitated system itself said, as it came; JSON.
+pub(super) fn relayed<'a>(event: &WebhookEvent, relayed: &'a ProviderEventFacts) -> Result<&'a str, Unspeakable> {
+    relayed.payload.as_ref().map(|payload| payload.as_json()).ok_or_else(|| lacking(event.name))
 }
 
 /// The imitated system has no such event.

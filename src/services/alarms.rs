@@ -11,7 +11,7 @@ pub mod letter;
 pub mod plan;
 pub mod view;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -20,14 +20,19 @@ use self::{
     plan::{Plan, Telling, plan},
 };
 use crate::{
-    domain::{alarm::Condition, time::UnixMillis},
+    domain::{alarm::Condition, time::UnixMillis, webhook::Webhook},
     net::{
         exchange::{Exchange, Method, OutgoingRequest},
         mail::{MailError, Mailer},
         redact, signing,
     },
     settings::Settings,
-    store::{Store, StoreError, alarm_letters::SentLetter, alarms::AlarmRecord},
+    store::{
+        Store, StoreError,
+        alarm_letters::SentLetter,
+        alarms::AlarmRecord,
+        webhook_trouble::{LETTER_LIVES, WebhookLetter},
+    },
 };
 
 const WEBHOOK: &str = "webhook";
@@ -148,6 +153,40 @@ impl AlarmWays {
             Ok(answer) => Err(format!("it answered with HTTP {}", answer.status)),
             Err(no_answer) => Err(no_answer.to_string()),
         }
+    }
+}
+
+impl AlarmWays {
+    /// Sends what waits to be said about webhooks, to whom each webhook names. What no server takes is tried again for a day.
+    pub async fn tell_of_webhooks(
+        &self,
+        store: &Store,
+        webhooks: &[Arc<Webhook>],
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        for letter in store.webhook_letters().await? {
+            let webhook = webhooks.iter().find(|webhook| webhook.name == letter.webhook);
+            let to = webhook.map_or(&[][..], |webhook| &webhook.settings.alerts.emails);
+            let sent = match &self.mailer {
+                _ if to.is_empty() => Ok(()),
+                Some(mailer) => self.mail(mailer, to, &letter).await,
+                None => Err("alarms.smtp_url is not set".to_owned()),
+            };
+            if let Err(why) = &sent {
+                tracing::error!("could not send a letter about webhook {}: {why}", letter.webhook);
+            }
+            if sent.is_ok() || now.since(letter.created_at) >= LETTER_LIVES {
+                store.forget_webhook_letter(letter.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn mail(&self, mailer: &Mailer, to: &[String], letter: &WebhookLetter) -> Result<(), String> {
+        let WebhookLetter { subject, body, created_at, .. } = letter;
+        let text = format!("{body}\n\nFrom wabridge, instance {}, at {created_at}.\n", self.instance);
+        let mailer = mailer.to_others(to).map_err(|error| error.to_string())?;
+        mailer.send(subject, text).await.map_err(|error| error.to_string())
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     domain::{
         account::{Connection, Sender},
         ids::{AccountKey, SenderKey},
-        notice::{Notice, NoticeAbout},
+        notice::{Notice, NoticeAbout, NoticeKind},
         phone::PhoneNumber,
         template::TemplateStatus,
         time::UnixMillis,
@@ -229,6 +229,10 @@ impl Ingestor {
     /// What a notice changes, once it is stored.
     async fn act_on(&self, connection: &Connection, notice: &Notice, senders: &[Arc<Sender>]) {
         metrics::counter!(telemetry::NOTICES, "severity" => notice.severity.as_str()).increment(1);
+        // What a provider relays of its own may be many a second, and concerns nobody here.
+        if notice.kind == NoticeKind::ProviderEvent {
+            return;
+        }
         tracing::info!(
             connection.id = connection.id,
             kind = notice.kind.as_str(),
@@ -261,7 +265,7 @@ struct Sorted {
 
 /// The numbers that a notice is about: the one that it names, else all of the business account.
 fn concerned(snapshot: &Snapshot, connection: &Connection, notice: &Notice) -> Vec<Arc<Sender>> {
-    if let NoticeAbout::Number { provider_number_id: Some(id), .. } = &notice.about
+    if let Some(id) = notice.about.provider_number_id()
         && let Some(sender) = snapshot.sender_by_provider_id(connection.key, id)
     {
         return vec![sender.clone()];

@@ -30,7 +30,7 @@ use crate::{
     domain::{
         account::Account,
         attempt::{Attempt, AttemptOutcome},
-        callback::{Event, EventDetail, EventKind, Rendered, Subscription},
+        callback::{Event, EventDetail, EventKind, OutgoingStep, Rendered, Subscription},
         ids::{Place, WebhookKey},
         inbound::InboundMessage,
     },
@@ -286,7 +286,9 @@ fn lanes(events: &[Event], lanes_max: usize) -> Vec<Vec<Event>> {
                 (event.sender, &message.from, &message.from_user_id).hash(&mut hasher);
             }
             EventDetail::Notice(_) => event.sender.hash(&mut hasher),
-            EventDetail::Status { .. } | EventDetail::Unreadable { .. } => event.message.hash(&mut hasher),
+            EventDetail::Status { .. } | EventDetail::Outgoing(_) | EventDetail::Unreadable { .. } => {
+                event.message.hash(&mut hasher)
+            }
         }
         lanes.entry(hasher.finish() % count as u64).or_default().push(event.clone());
     }
@@ -333,6 +335,10 @@ pub fn readable(snapshot: &Snapshot, links: &MediaLinks, logged: LoggedEvent) ->
         (EventKind::Notice, Some(_)) => match serde_json::from_str(logged.entry.as_deref().unwrap_or_default()) {
             Ok(notice) => EventDetail::Notice(notice),
             Err(error) => unreadable(&error.to_string()),
+        },
+        (EventKind::Outgoing, Some(_)) => match OutgoingStep::named(logged.entry.as_deref().unwrap_or_default()) {
+            Some(step) => EventDetail::Outgoing(step),
+            None => unreadable("the step is not known to this version"),
         },
     };
     Event {

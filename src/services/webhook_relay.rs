@@ -22,10 +22,11 @@ use crate::{
     domain::{
         account::Account,
         attempt::{Attempt, AttemptOutcome},
-        callback::{Event, EventDetail, Rendered, Subscription},
+        callback::{Event, EventDetail, OutgoingStep, Rendered, Subscription},
         ids::Place,
         time::UnixMillis,
         webhook::Webhook,
+        webhook_content::Content,
         webhook_event::{About, Contact, Level, TemplateRef, WebhookEvent},
     },
     platforms, profiles,
@@ -180,10 +181,27 @@ pub fn write(webhook: &Webhook, subscription: &Subscription, event: &Event, abou
         Ok(told) => told,
         Err(why) => return Written::Unspeakable(why),
     };
-    if !webhook.settings.wants(told.name) || !webhook.settings.filter.wants(&told) {
+    if !is_wanted(webhook, event, &told) {
         return Written::Unwanted;
     }
     render(webhook, &told, now)
+}
+
+/// By its names and filter; and of another webhook's failure where that one asks for it.
+fn is_wanted(webhook: &Webhook, event: &Event, told: &WebhookEvent) -> bool {
+    let trouble = match &event.detail {
+        EventDetail::Notice(notice) => notice.webhook(),
+        EventDetail::Status { .. }
+        | EventDetail::Inbound(_)
+        | EventDetail::Outgoing(_)
+        | EventDetail::Unreadable { .. } => None,
+    };
+    match trouble {
+        // It could not be told, and the failure of that would be one more.
+        Some(trouble) if trouble.name == webhook.name => false,
+        Some(trouble) if trouble.alerts.as_ref() == Some(&webhook.name) => true,
+        Some(_) | None => webhook.settings.wants(told.name) && webhook.settings.filter.wants(told),
+    }
 }
 
 /// The request for an event, in the webhook's profile.
@@ -251,7 +269,14 @@ fn about(snapshot: &Snapshot, account: &Account, event: &Event, message: Option<
         provider_account_id: sender.map(|sender| sender.provider_account_id.clone()),
         ..About::default()
     };
-    let EventDetail::Status { failure, .. } = &event.detail else { return of_sender };
+    let (failure, content) = match &event.detail {
+        EventDetail::Status { failure, .. } => (failure.as_ref(), None),
+        EventDetail::Outgoing(OutgoingStep::Accepted) => (None, None),
+        EventDetail::Outgoing(OutgoingStep::Taken) => {
+            (None, message.and_then(|message| platforms::content(account, &message.request)))
+        }
+        EventDetail::Inbound(_) | EventDetail::Notice(_) | EventDetail::Unreadable { .. } => return of_sender,
+    };
     let Some(message) = message else { return of_sender };
     About {
         provider_message_id: message.provider_message_id.clone(),
@@ -260,7 +285,9 @@ fn about(snapshot: &Snapshot, account: &Account, event: &Event, message: Option<
         category: Some(message.category),
         grouping: platform.and_then(|platform| platform.grouping(&message.platform_message_id)),
         custom: platforms::custom_pairs(account, &message.request),
-        platform_code: platform.zip(failure.as_ref()).map(|(platform, failure)| platform.failure_code(failure.reason)),
+        price: message.price,
+        content: content.as_ref().and_then(Content::of_ours),
+        platform_code: platform.zip(failure).map(|(platform, failure)| platform.failure_code(failure.reason)),
         ..of_sender
     }
 }
@@ -279,7 +306,7 @@ pub fn lane_of(event: &Event) -> i64 {
             hashed(format!("{}/{number}/{user}", event.sender))
         }
         EventDetail::Notice(_) => i64::from(event.sender.0),
-        EventDetail::Status { .. } | EventDetail::Unreadable { .. } => {
+        EventDetail::Status { .. } | EventDetail::Outgoing(_) | EventDetail::Unreadable { .. } => {
             event.message.map_or(event.place.0, |message| message.0)
         }
     }

@@ -171,7 +171,8 @@ async fn erase_messages(transaction: &DatabaseTransaction, asked: &[MessageId]) 
     }
     if !told.is_empty() {
         let list = id_list(&told);
-        execute(transaction, format!("DELETE FROM events WHERE message IN ({list}) AND kind = 1"), vec![]).await?;
+        execute(transaction, format!("DELETE FROM events WHERE message IN ({list}) AND kind IN (1, 4)"), vec![])
+            .await?;
         execute(transaction, format!("DELETE FROM outbound_messages WHERE id IN ({list})"), vec![]).await?;
     }
     if !owed.is_empty() {

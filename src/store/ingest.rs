@@ -36,6 +36,7 @@ use crate::domain::{
     failure::{Failure, FailureReason},
     ids::{AccountKey, ConnectionKey, MessageId, MessageIds, SenderKey},
     inbound::InboundMessage,
+    progress::Finding,
     status::StatusUpdate,
     suppression::PersonHasher,
     time::UnixMillis,
@@ -119,7 +120,11 @@ pub(super) async fn apply(
     let mut by_provider_id = find_by_provider_id(transaction, ingests).await?;
     let mut working = Working::load(transaction, settlements, ingests, &by_provider_id).await?;
     for settlement in settlements {
-        effects.settled += usize::from(working.settle(settlement, now));
+        let counts = working.settle(settlement, now);
+        effects.settled += usize::from(counts);
+        if counts && matches!(settlement.finding, Finding::Submitted { .. }) {
+            working.tell_taken(settlement.message, now);
+        }
     }
     // A report may come into the same batch as the answer to its send, and name the message by nothing else.
     if ingests.iter().any(|ingest| names_by_provider_id(ingest)) {

@@ -88,9 +88,9 @@ impl Store {
 
     /// When the provider last told anything of one of an account's numbers, if that is among the newest events of the log.
     pub async fn last_heard(&self, account: AccountKey, sender: SenderKey) -> Result<Option<UnixMillis>, StoreError> {
-        // Entries are the provider's own; what we concluded ourselves has none.
+        // Entries of these kinds are the provider's own; what we concluded ourselves has none.
         let sql = format!(
-            "SELECT MAX(recorded_at) AS heard_at FROM events WHERE account = $1 AND sender = $2 AND entry IS NOT NULL \
+            "SELECT MAX(recorded_at) AS heard_at FROM events WHERE account = $1 AND sender = $2 AND kind IN (1, 2) AND entry IS NOT NULL \
              AND place > (SELECT COALESCE(MAX(last_place), 0) FROM logs WHERE account = $1) - {PLACES_LOOKED_AT}"
         );
         let rows = query(self.reader(), sql, vec![account.0.into(), sender.0.into()]).await;

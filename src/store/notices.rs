@@ -63,10 +63,11 @@ impl ReceivedNotice {
 const IDENTITY_BYTES: usize = 16;
 
 impl Store {
-    /// The newest notices recorded since a moment, the newest first.
+    /// The newest notices recorded since a moment, the newest first; without what providers relay of their own.
     pub async fn notices_since(&self, since: UnixMillis, limit: usize) -> Result<Vec<LoggedNotice>, StoreError> {
         let sql = format!(
             "SELECT account, recorded_at, entry FROM events WHERE kind = 3 AND recorded_at >= $1 \
+             AND entry NOT LIKE '%\"kind\":\"provider_event\"%' \
              ORDER BY recorded_at DESC, place DESC LIMIT {limit}"
         );
         let rows = query(self.reader(), sql, vec![since.0.into()]).await;

@@ -16,11 +16,13 @@ pub use self::{key::MessageKey, reading::QueuedMessage};
 use super::{
     DatabaseTransaction, Doing, Store, StoreError,
     batch::{Effects, Waiting},
-    execute, execute_rows, query, query_rows,
+    events::{self, NewEvent},
+    execute, execute_rows, outgoing, query, query_rows,
 };
 use crate::{
     domain::{
         attempt::Attempt,
+        callback::OutgoingStep,
         ids::{AccountKey, MessageId, SenderKey},
         outbound::{Category, SendState},
         phone::PhoneNumber,
@@ -166,12 +168,32 @@ pub(super) async fn accept(
         "",
     )
     .await?;
+    tell_accepted(transaction, arrivals, &answers, now, effects).await?;
     confirm(transaction, confirmed).await?;
     let revived = revive(transaction, repeated, effects).await?;
     for answer in &mut answers {
         answer.fresh = answer.fresh.or_else(|| revived.get(&answer.message).copied());
     }
     Ok(answers)
+}
+
+/// For webhooks that want to hear of it. A message that is withdrawn after this very commit, because nobody waited any more, has
+/// been told of; whoever asks again makes it true, and is not told of twice.
+async fn tell_accepted(
+    transaction: &DatabaseTransaction,
+    arrivals: &[(&NewMessage, &Waiting)],
+    answers: &[Acceptance],
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), DbErr> {
+    let listening = outgoing::listening(transaction).await?;
+    let fresh = arrivals.iter().zip(answers).filter(|(_, answer)| answer.fresh.is_some());
+    let told = fresh.map(|((message, _), _)| message).filter(|message| listening.contains(&message.account));
+    let lines: Vec<NewEvent> = told
+        .map(|message| outgoing::line((message.account, message.sender, message.id), OutgoingStep::Accepted, now))
+        .collect();
+    effects.logs.extend(lines.iter().map(|line| line.account));
+    events::append(transaction, lines, now).await
 }
 
 impl Store {

@@ -179,7 +179,7 @@ impl Store {
         let Some((from, to)) = self.next_slice(walk).await? else { return Ok(None) };
         let sql = format!(
             "SELECT account, place, sender, provider_message_id, occurred_at, person, entry FROM events \
-             WHERE {} AND place > $1 AND place <= $2 AND kind = 2 AND ({} OR person = ${}) ORDER BY place",
+             WHERE {} AND place > $1 AND place <= $2 AND kind IN (2, 3) AND ({} OR person = ${}) ORDER BY place",
             walk.table.only(),
             contains_any("entry", texts.len(), 3),
             texts.len() + 3

@@ -275,6 +275,7 @@ mod tests {
         ("recent_people", "a day, and what the housekeeping takes to come round"),
         ("alarms", "alarms.every after they were over"),
         ("alarm_letters", "retention.audit"),
+        ("webhook_letters", "when they were sent, or a day after"),
         ("erasures", "retention.audit"),
         ("operator_links", "when they expire"),
         ("operator_sessions", "console.session_max"),

@@ -257,8 +257,8 @@ fn note_events(row: &QueryResult, account: AccountKey, figures: &mut Figures) ->
             vec![Figure::Received, Figure::Replied]
         }
         (Some(EventKind::Inbound), _) => vec![Figure::Received],
-        // Notices, and what another version has written.
-        (Some(EventKind::Notice | EventKind::Status) | None, _) => vec![],
+        // What is no message, or not reported yet, and what another version has written.
+        (Some(EventKind::Notice | EventKind::Status | EventKind::Outgoing) | None, _) => vec![],
     };
     for figure in counted {
         let fails = figure == Figure::Failed;

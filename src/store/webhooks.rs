@@ -110,7 +110,7 @@ pub(super) async fn save(
                (1 + COALESCE((SELECT MAX(key) FROM (SELECT key FROM webhooks UNION ALL SELECT webhook AS key FROM subscriptions) \
                AS used), 0), $1, $2, $3, $4, $5, $5) \
                ON CONFLICT (name) DO UPDATE SET enabled = excluded.enabled, paused = excluded.paused, \
-               settings = excluded.settings, switched_off_at = NULL, switched_off = NULL, \
+               settings = excluded.settings, switched_off_at = NULL, switched_off = NULL, failing_since = NULL, \
                updated_at = CASE WHEN webhooks.updated_at < excluded.updated_at THEN excluded.updated_at \
                ELSE webhooks.updated_at + 1 END";
     execute(transaction, sql, values).await?;
@@ -139,13 +139,19 @@ pub(super) async fn align(transaction: &DatabaseTransaction, vault: &Vault, now:
     }
     let accounts = query(transaction, "SELECT key, id FROM accounts WHERE enabled", vec![]).await?;
     let mut missing = BTreeSet::new();
+    // Also by one that is off: that it was switched off is what is told.
+    let alerted: BTreeSet<&str> =
+        webhooks.iter().filter_map(|webhook| webhook.settings.alerts.webhook.as_deref()).collect();
     for webhook in webhooks.iter().filter(|webhook| webhook.enabled) {
         for account in &accounts {
             let (key, id): (i32, String) = (account.try_get("", "key")?, account.try_get("", "id")?);
-            if !webhook.settings.covers(&id) {
-                continue;
+            let covered = webhook.settings.covers(&id);
+            let mut kinds = if covered { webhook.settings.kinds() } else { vec![] };
+            // It hears of another webhook's failure, wherever that shows.
+            if alerted.contains(webhook.name.as_str()) && !kinds.contains(&EventKind::Notice) {
+                kinds.push(EventKind::Notice);
             }
-            for kind in webhook.settings.kinds() {
+            for kind in kinds {
                 let which = (webhook.key.0, key, kind.code(), webhook.settings.profile.clone());
                 if surplus.remove(&which).is_none() {
                     missing.insert(which);
@@ -261,19 +267,5 @@ impl Store {
         }
         transaction.commit().await.doing(doing)?;
         Ok(gone)
-    }
-
-    /// Nothing gets through: nobody tries any more, until somebody switches it on again. `false` when it was off already.
-    pub async fn switch_off_webhook(&self, webhook: WebhookKey, reason: &str) -> Result<bool, StoreError> {
-        let doing = "switch off a webhook";
-        let transaction = self.begin().await.doing(doing)?;
-        bump(&transaction, CONFIGURATION).await.doing(doing)?;
-        let sql = "UPDATE webhooks SET enabled = FALSE, switched_off_at = $2, switched_off = $3, updated_at = updated_at + 1 \
-                   WHERE key = $1 AND enabled";
-        let values = vec![webhook.0.into(), self.now().0.into(), reason.into()];
-        let off = execute(&transaction, sql, values).await.doing(doing)? > 0;
-        align(&transaction, self.vault(), self.now()).await.doing(doing)?;
-        transaction.commit().await.doing(doing)?;
-        Ok(off)
     }
 }

@@ -85,6 +85,8 @@ pub async fn own_subscription(
         writes: true,
         waiting: 0,
         looked_for_waiting: None,
+        told_failing: None,
+        last_answer: String::new(),
     };
     while !stops.soon.is_cancelled() && owner.lease.holds(Instant::now()) {
         match owner.parts.store.cursor_state(owner.subscription.key).await {
@@ -126,6 +128,9 @@ struct Owner {
     /// Of a webhook: events that wait for another try, as far as was seen.
     waiting: usize,
     looked_for_waiting: Option<Instant>,
+    /// Of a webhook: how it fares, as it was last written down here; and what came of the last request that was not taken.
+    told_failing: Option<bool>,
+    last_answer: String,
 }
 
 /// A stretch of the log.
@@ -321,6 +326,7 @@ impl Owner {
         self.cursor = self.finished_up_to(&stretch);
         self.told = self.told.split_off(&Place(self.cursor.0 + 1));
         self.note_trouble(&relayed);
+        self.tell_of_trouble(&relayed).await;
         warn_of_dead(&self.parts.relay, &self.subscription, &stretch.events, &relayed.care);
         let left_behind: Vec<_> = relayed.care.iter().map(|care| care.first..=care.last).collect();
         let written = self.write(relayed).await;

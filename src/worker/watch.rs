@@ -141,6 +141,7 @@ impl Watch {
             thresholds: &self.settings.alarms,
         });
         let raised = self.ways.round(&self.store, &wrong, observed.at).await?;
+        self.ways.tell_of_webhooks(&self.store, &snapshot.webhooks, observed.at).await?;
         self.store.forget_activity(observed.at.minus(ACTIVITY_KEPT + Duration::from_secs(3600))).await?;
         let mut counts = BTreeMap::new();
         for record in raised {

@@ -83,7 +83,7 @@ impl Operator {
             .collect()
     }
 
-    fn letters(&self) -> Vec<String> {
+    pub(crate) fn letters(&self) -> Vec<String> {
         self.letters.lock().expect("no holder can panic").clone()
     }
 }

@@ -67,4 +67,5 @@ mod tls;
 mod traces;
 mod trouble;
 mod webhooks;
+mod webhooks_events;
 mod webhooks_out;

@@ -36,6 +36,7 @@ mod processes;
 mod report;
 mod rival;
 mod scene;
+mod subscribers;
 mod webhooks;
 mod wire;
 
@@ -87,6 +88,10 @@ pub(crate) struct BenchArguments {
     /// Measure the console's pages instead, with a million messages stored, or as many as --history says
     #[arg(long)]
     console: bool,
+    /// Measure 100 webhooks of yours instead, and what it does to 99 of them that the receiver of one is dead (four turns of
+    /// --webhook-seconds)
+    #[arg(long, conflicts_with = "console")]
+    subscribers: bool,
     /// An empty PostgreSQL database (postgres://…) instead of an SQLite file; what is stored there stays there
     #[arg(long, value_name = "URL")]
     database: Option<String>,
@@ -169,6 +174,14 @@ async fn measure(arguments: &BenchArguments) -> anyhow::Result<()> {
     if arguments.console {
         let history = if arguments.history == 0 { CONSOLE_HISTORY } else { arguments.history };
         let report = console::measure(&mut scene, (machine, database), history).await?;
+        say(arguments, &report, || report.for_people())?;
+        ensure!(!arguments.strict || report.targets.iter().all(|target| target.met), "a target was missed");
+        return Ok(());
+    }
+
+    if arguments.subscribers {
+        let time = Duration::from_secs(arguments.webhook_seconds);
+        let report = subscribers::measure(&scene, (machine, database), time).await?;
         say(arguments, &report, || report.for_people())?;
         ensure!(!arguments.strict || report.targets.iter().all(|target| target.met), "a target was missed");
         return Ok(());

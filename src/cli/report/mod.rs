@@ -37,7 +37,7 @@ Examples:
                  templates { count, paused, synced_at, failed_at, failure },
                  channel { quality, messaging_limit, throughput, name, read_at, warnings, advice, failed_at,
                  failure }, messaging_limit { people, people_max, waiting, next_free_at } (null: not counted)
-  callback_urls  key, account, account_enabled, kind (status, inbound, notice), number, hold, owed (counted up to
+  callback_urls  key, account, account_enabled, kind (status, inbound, notice, outgoing), number, hold, owed (counted up to
                  1,000,000), dead, newest_dead [{ at, events, message, platform_message_id, reason }], not_relayed,
                  failing_since, failures, next_try_at, owner, replay { id, wanted, told, refused, passed, since, note }
   replays_ended  id, account, callback_url, wanted, told, refused, passed, ended_at, note: of the last day
@@ -235,6 +235,7 @@ impl CallbackUrlReport {
             EventKind::Status => "delivery reports",
             EventKind::Inbound => "inbound messages",
             EventKind::Notice => "notices",
+            EventKind::Outgoing => "messages going out",
         }
     }
 }

@@ -208,6 +208,7 @@ fn callback_event(
     let (status, person) = match &event.detail {
         EventDetail::Status { status, .. } => (Some(status.as_str().to_owned()), None),
         EventDetail::Inbound(message) => (None, message.from.as_ref().map(|from| masking::number(actor, from))),
+        EventDetail::Outgoing(step) => (Some(step.as_str().to_owned()), None),
         EventDetail::Notice(_) | EventDetail::Unreadable { .. } => (None, None),
     };
     CallbackEvent {

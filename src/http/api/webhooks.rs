@@ -57,7 +57,7 @@ pub struct OutgoingWebhookCursor {
     callback_url: i32,
     #[schema(example = "acme")]
     account: String,
-    /// status, inbound or notice.
+    /// status, inbound, notice or outgoing.
     #[schema(example = "inbound")]
     kind: &'static str,
     /// Requests that were not taken, one after the other.

@@ -297,6 +297,8 @@ fn what(event: &Event, kind: EventKind, webhook: Option<&Webhook>) -> String {
             "inbound message".to_owned()
         }
         (EventDetail::Notice(_), _) | (EventDetail::Unreadable { .. }, EventKind::Notice) => "notice".to_owned(),
+        (EventDetail::Outgoing(step), _) => step.as_str().to_owned(),
+        (EventDetail::Unreadable { .. }, EventKind::Outgoing) => "message going out".to_owned(),
         (EventDetail::Unreadable { .. }, EventKind::Status) => "a status that cannot be read".to_owned(),
     }
 }
@@ -310,7 +312,10 @@ pub(super) fn about(actor: &Actor, event: &Event) -> String {
                 .as_ref()
                 .map_or_else(|| "somebody".to_owned(), |from| format!("from {}", masking::number(actor, from))),
         ),
-        EventDetail::Status { .. } | EventDetail::Notice(_) | EventDetail::Unreadable { .. } => None,
+        EventDetail::Status { .. }
+        | EventDetail::Notice(_)
+        | EventDetail::Outgoing(_)
+        | EventDetail::Unreadable { .. } => None,
     };
     person.or_else(|| event.platform_message_id.clone()).unwrap_or_default()
 }

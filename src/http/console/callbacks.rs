@@ -214,6 +214,7 @@ pub(super) fn kind_name(kind: EventKind) -> &'static str {
         EventKind::Status => "Delivery reports",
         EventKind::Inbound => "Inbound messages",
         EventKind::Notice => "Notices",
+        EventKind::Outgoing => "Messages going out",
     }
 }
 

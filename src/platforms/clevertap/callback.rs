@@ -59,6 +59,7 @@ fn speak(policy: &AccountPolicy, event: &Event) -> Words {
         EventDetail::Status { status, failure } => speak_status(event, *status, failure.as_ref()),
         EventDetail::Inbound(message) => inbound::speak(policy, event, message),
         EventDetail::Notice(_) => Words::None("CleverTap has no words for what WhatsApp tells the business".to_owned()),
+        EventDetail::Outgoing(_) => Words::None("CleverTap knows what it sent".to_owned()),
         EventDetail::Unreadable { why } => Words::None(format!("the stored event cannot be read: {why}")),
     }
 }
@@ -158,6 +159,7 @@ pub(super) fn render_test(
             }
         }
         EventKind::Notice => Err("CleverTap hears of no notices".to_owned()),
+        EventKind::Outgoing => Err("CleverTap knows what it sent".to_owned()),
     }
 }
 

@@ -17,7 +17,7 @@ use self::{
     messages::{read_message, renamed},
     notices::{errors_of_a_number, read_notice},
     preferences::read_preference,
-    statuses::read_status,
+    statuses::{read_news, read_status},
 };
 use super::{errors, text::Text};
 use crate::{
@@ -142,7 +142,10 @@ fn read_value(pointer: &str, origin: &Origin<'_>, raw: &RawValue, parsed: &mut P
         let pointer = format!("{pointer}/{key}");
         match key.as_ref() {
             "statuses" => each(&pointer, part, parsed, |raw, parsed| {
-                parsed.statuses.push(read_status(raw, &number_id)?);
+                match read_news(raw, origin.account, &number_id) {
+                    Some(news) => parsed.notices.push(news),
+                    None => parsed.statuses.push(read_status(raw, &number_id)?),
+                }
                 Ok(())
             }),
             "messages" => each(&pointer, part, parsed, |raw, parsed| read_inbound(raw, &number_id, parsed)),

@@ -1,5 +1,5 @@
-//! What CommBox's webhooks say, in JSON or in XML: what became of a message, and what people write. Everything else is put
-//! aside with its name.
+//! What CommBox's webhooks say, in JSON or in XML: what became of a message, and what people write. Everything else is relayed
+//! under its own name.
 //!
 //! How a status of WhatsApp looks is published nowhere, so it is searched for: a word for the status, the id that the send
 //! was answered with, and a time, wherever they stand. All values may be texts.
@@ -10,8 +10,10 @@ use serde_json::Value;
 use super::{answers::text, xml};
 use crate::{
     domain::{
+        event_name::System,
         failure::{Failure, FailureReason},
         inbound::{InboundContent, InboundMessage},
+        notice::Notice,
         phone::PhoneNumber,
         status::{DeliveryStatus, StatusUpdate},
         time::UnixMillis,
@@ -100,8 +102,13 @@ fn understand(
         return Ok(());
     }
     let named = [event.as_written("Subscription"), event.as_written("Name")].map(|word| redact::text(&word));
-    let named = if named.iter().any(String::is_empty) { "an event without a name".to_owned() } else { named.join(".") };
-    Err(format!("{named} is kept, and not used by this version"))
+    if named.iter().any(String::is_empty) {
+        return Err("an event without a name is kept, and not used by this version".to_owned());
+    }
+    let number_id = Some(stream.number_id.to_owned());
+    let (what, whose) = ((System::CommBox, named.join(".")), (String::new(), number_id));
+    parsed.notices.push(Notice::of_provider(what, whose, moment_in(event.inside), body.to_owned()));
+    Ok(())
 }
 
 /// What is in the envelope, whichever it has.

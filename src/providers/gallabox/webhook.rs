@@ -12,8 +12,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::{answers::reason_by_words, messages::read_message};
 use crate::{
     domain::{
+        event_name::System,
         failure::{Failure, FailureReason},
-        notice::{Notice, NoticeAbout, NoticeKind, Severity},
+        notice::{MessageNews, Notice, NoticeAbout, NoticeKind, Payment, Severity},
+        phone::PhoneNumber,
         status::{DeliveryStatus, StatusUpdate},
         template::TemplateStatus,
         time::UnixMillis,
@@ -35,8 +37,10 @@ enum Meaning {
     /// The business sent something: its own words come back.
     Echo,
     Template,
-    /// It tells nothing about messages; it is kept as it came.
-    Kept,
+    /// What became of a payment in a chat.
+    Payment,
+    /// It tells nothing about messages; it is relayed as it came.
+    Relayed,
 }
 
 /// Both generations of names, in small letters.
@@ -49,14 +53,12 @@ const EVENTS: &[(&str, Meaning)] = &[
     ("message.sent", Meaning::Echo),
     ("message.wa.status.received", Meaning::Status),
     ("message.wa.status.failed", Meaning::Failed),
-    ("message.wa.payment.status.received", Meaning::Kept),
+    ("message.wa.payment.status.received", Meaning::Payment),
     ("template.status", Meaning::Template),
     ("broadcast.wa.message.status.received", Meaning::BroadcastStatus),
     ("broadcast.wa.message.status.failed", Meaning::BroadcastStatus),
-    ("broadcast.wa.message.engaged.received", Meaning::Kept),
+    ("broadcast.wa.message.engaged.received", Meaning::Relayed),
 ];
-/// Whole families that say nothing about messages.
-const KEPT_FAMILIES: [&str; 2] = ["contact.", "conversation."];
 
 /// Understands a webhook: the header with the event's name, if there was one, and the body.
 pub(super) fn parse(named: Option<&str>, body: &[u8]) -> Parsed {
@@ -91,13 +93,20 @@ fn unwrapped<'a>(raw: &'a RawValue, whole: &Value) -> Option<(String, &'a RawVal
 /// Reads one event, or an element of a list of messages, which has the same shape and no name.
 pub(super) fn read_event(name: Option<&str>, pointer: &str, entry: &str, parsed: &mut Parsed) {
     let event: Value = serde_json::from_str(entry).unwrap_or_default();
+    let spelled = name;
     let name = name.map(str::to_ascii_lowercase);
-    let Some(meaning) = name.as_deref().and_then(meaning).or_else(|| by_shape(&event)) else {
-        let reason = match name {
-            Some(name) => format!("the event {name} is not known to this version"),
-            None => "it neither names its event nor has a shape that is known".to_owned(),
-        };
-        return parsed.set_aside(pointer, &reason, entry);
+    let known = name.as_deref().and_then(meaning).or_else(|| by_shape(&event));
+    // Contacts, conversations and whatever else Gallabox has names for.
+    let Some(meaning) = known.or_else(|| name.as_deref().map(|_| Meaning::Relayed)) else {
+        return parsed.set_aside(pointer, "it neither names its event nor has a shape that is known", entry);
+    };
+    let relay = |parsed: &mut Parsed| {
+        let name = spelled.unwrap_or("an event without a name").to_owned();
+        let account = text(&event, &["accountId"]).or_else(|| text(&event["account"], &["id", "_id"]));
+        let whose = (account.unwrap_or_default(), Some(channel(&event)));
+        let notice = Notice::of_provider((System::Gallabox, name), whose, time_ms(&event), entry.to_owned());
+        parsed.notices.push(notice);
+        Ok(())
     };
     let outcome = match meaning {
         Meaning::Echo => {
@@ -111,15 +120,15 @@ pub(super) fn read_event(name: Option<&str>, pointer: &str, entry: &str, parsed:
         Meaning::Message => read_inbound(&event, entry, parsed),
         Meaning::Status => read_status(&event, entry, None, parsed),
         Meaning::Failed => read_status(&event, entry, Some(DeliveryStatus::Failed), parsed),
-        Meaning::BroadcastStatus if our_id(&event).is_none() => {
-            Err("it is about a broadcast of Gallabox's own, which no platform asked for".to_owned())
-        }
+        // Of a broadcast of Gallabox's own, which no platform asked for.
+        Meaning::BroadcastStatus if our_id(&event).is_none() => relay(parsed),
         Meaning::BroadcastStatus => read_status(&event, entry, None, parsed),
         Meaning::Template => read_template(&event, entry, parsed),
-        Meaning::Kept => Err(format!(
-            "{} is kept and not used; Gallabox need not send it",
-            name.as_deref().unwrap_or("an event of this shape")
-        )),
+        Meaning::Payment => {
+            parsed.notices.push(read_payment(&event, entry));
+            Ok(())
+        }
+        Meaning::Relayed => relay(parsed),
     };
     if let Err(reason) = outcome {
         parsed.set_aside(pointer, &reason, entry);
@@ -127,8 +136,7 @@ pub(super) fn read_event(name: Option<&str>, pointer: &str, entry: &str, parsed:
 }
 
 fn meaning(name: &str) -> Option<Meaning> {
-    let known = EVENTS.iter().find(|(known, _)| *known == name).map(|(_, meaning)| *meaning);
-    known.or_else(|| KEPT_FAMILIES.iter().any(|family| name.starts_with(family)).then_some(Meaning::Kept))
+    EVENTS.iter().find(|(known, _)| *known == name).map(|(_, meaning)| *meaning)
 }
 
 fn by_shape(event: &Value) -> Option<Meaning> {
@@ -218,6 +226,28 @@ fn failure(event: &Value, inner: &Value) -> Failure {
         (FailureReason::Other, Some(reason)) => Failure { reason, ..failure },
         (_, _) => failure,
     }
+}
+
+/// Gallabox does not show what it has, so it is looked for where WhatsApp's own report has it.
+fn read_payment(event: &Value, entry: &str) -> Notice {
+    let inner = Some(&event["whatsapp"]).filter(|inner| inner.is_object()).unwrap_or(event);
+    let part = Some(&inner["payment"]).filter(|part| part.is_object()).unwrap_or(inner);
+    let payment = Payment {
+        reference: text(part, &["reference_id", "referenceId"]),
+        status: text(inner, &["status"]).or_else(|| text(event, &["status"])),
+        amount: None,
+        currency: text(part, &["currency"]),
+        transaction_id: text(&part["transaction"], &["id"]),
+    };
+    let phone = text(event, &["recipient_id"]).or_else(|| text(inner, &["recipient_id"]));
+    let news = MessageNews {
+        provider_number_id: Some(channel(event)),
+        provider_message_id: text(inner, &["id"]),
+        phone: phone.and_then(|phone| PhoneNumber::from_international(&phone)).map(|phone| phone.as_e164().to_owned()),
+        payment: Some(payment),
+    };
+    let account = text(event, &["accountId"]).unwrap_or_default();
+    Notice::of_message(news, account, time_ms(event).or_else(|| time_ms(inner)), entry.to_owned())
 }
 
 fn read_template(event: &Value, entry: &str, parsed: &mut Parsed) -> Result<(), String> {

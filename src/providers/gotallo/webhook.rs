@@ -7,9 +7,11 @@ use serde_json::{Value, value::RawValue};
 use crate::{
     domain::{
         account::Connection,
+        event_name::System,
         failure::{FAILURE_TEXT_CHARS_MAX, Failure, FailureReason},
         ids::MessageId,
         inbound::{InboundContent, InboundMedia, InboundMediaKind, InboundMessage},
+        notice::{MessageNews, Notice},
         outbound::Location,
         phone::PhoneNumber,
         status::{DeliveryStatus, StatusUpdate},
@@ -65,10 +67,18 @@ fn read(connection: &Connection, raw: &RawValue, parsed: &mut Parsed) -> Result<
     let entry = raw.get().to_owned();
     let status = message.text("status").unwrap_or_default().to_ascii_uppercase();
     if message.kind() == "EVENT" {
-        return Err("an EVENT is kept, and nothing follows from it".to_owned());
+        let (what, whose) = ((System::GoTallo, "EVENT".to_owned()), (String::new(), Some(number)));
+        parsed.notices.push(Notice::of_provider(what, whose, message.modified_at().ok(), entry));
+        return Ok(());
     }
     if status == "DELETED" {
-        return Err("that a message was deleted is kept, and nothing follows from it".to_owned());
+        let news = MessageNews {
+            provider_number_id: Some(number),
+            provider_message_id: message.id(connection).ok(),
+            ..MessageNews::default()
+        };
+        parsed.notices.push(Notice::of_message(news, String::new(), message.modified_at().ok(), entry));
+        return Ok(());
     }
     if message.is_outbound()? {
         let status = match status.as_str() {

@@ -158,6 +158,9 @@ async fn event_line(
     let (what, tone) = match (event.kind, event.status) {
         (EventKind::Inbound, _) => ("a reply came".to_owned(), Tone::Good),
         (EventKind::Notice, _) => ("a notice of the provider".to_owned(), Tone::Plain),
+        (EventKind::Outgoing, _) => {
+            (format!("{}, for webhooks", event.entry.as_deref().unwrap_or_default()), Tone::Plain)
+        }
         (EventKind::Status, Some(status)) => (
             match &event.failure {
                 Some(failure) => format!("{}: {}", status.as_str(), failure.text),
@@ -177,7 +180,7 @@ async fn event_line(
     for subscription in configuration.all_subscriptions().filter(|subscription| hears(subscription, message, &event)) {
         line.below.extend(telling(store, configuration, subscription, &event).await?);
     }
-    line.entry = event.entry;
+    line.entry = event.entry.filter(|_| event.kind != EventKind::Outgoing);
     Ok(line)
 }
 
@@ -214,6 +217,7 @@ fn url_name(configuration: &Configuration, subscription: &Subscription) -> Strin
         EventKind::Status => "delivery report URL",
         EventKind::Inbound => "inbound message URL",
         EventKind::Notice => "notice URL",
+        EventKind::Outgoing => "URL for messages going out",
     };
     if let Some(webhook) = &subscription.webhook {
         return format!("webhook {}", webhook.name);

@@ -133,7 +133,13 @@ impl Tracer {
             (EventDetail::Inbound(message), _) => {
                 Some((self.identities.of(Subject::Inbound(&message.provider_message_id))?, INBOUND))
             }
-            (EventDetail::Status { .. } | EventDetail::Notice(_) | EventDetail::Unreadable { .. }, _) => None,
+            (
+                EventDetail::Status { .. }
+                | EventDetail::Notice(_)
+                | EventDetail::Outgoing(_)
+                | EventDetail::Unreadable { .. },
+                _,
+            ) => None,
         }
     }
 
@@ -144,7 +150,9 @@ impl Tracer {
                 Some(Identity { trace_id, root }) => draft.linked(trace_id, root),
                 None => draft,
             },
-            (EventDetail::Status { .. }, Some(message)) => draft.text("messaging.message.id", message.to_string()),
+            (EventDetail::Status { .. } | EventDetail::Outgoing(_), Some(message)) => {
+                draft.text("messaging.message.id", message.to_string())
+            }
             (_, None) | (EventDetail::Notice(_) | EventDetail::Unreadable { .. }, _) => draft,
         }
     }

@@ -8,7 +8,7 @@ use super::{DatabaseTransaction, Ingest, failure, failure_values};
 use crate::{
     domain::{
         attempt::AttemptOutcome,
-        callback::EventKind,
+        callback::{EventKind, OutgoingStep},
         ids::{AccountKey, MessageId, SenderKey},
         outbound::SendState,
         price::Price,
@@ -21,6 +21,7 @@ use crate::{
         events::NewEvent,
         execute_rows, forget,
         outbound::{Settlement, odd_value, provider_id_hash},
+        outgoing,
         preferences::Unwelcome,
         query_rows,
     },
@@ -52,6 +53,8 @@ struct Touched {
     earlier: Vec<(String, Option<DeliveryStatus>)>,
     /// The person was forgotten: what comes is told, and nothing of it is kept that says who it was.
     erased: bool,
+    /// A webhook wants to hear how far it comes.
+    heard: bool,
 }
 
 impl Touched {
@@ -108,7 +111,11 @@ impl Working {
             ") AS v CROSS JOIN outbound_messages AS m WHERE m.id = v.column1 ORDER BY m.id FOR UPDATE OF m"
         };
         let rows: Vec<[Value; 1]> = wanted.into_iter().map(|id| [id.0.into()]).collect();
-        let head = format!("SELECT {PROGRESS_COLUMNS}, recipient = '{}' AS erased FROM (", forget::NOBODY);
+        let head = format!(
+            "SELECT {PROGRESS_COLUMNS}, recipient = '{}' AS erased, {} AS heard FROM (",
+            forget::NOBODY,
+            outgoing::IS_HEARD
+        );
         let mut sent_again: Vec<[Value; 1]> = Vec::new();
         for row in query_rows(transaction, &head, rows, tail).await? {
             let progress = progress(&row)?;
@@ -125,6 +132,7 @@ impl Working {
                     now: progress,
                     earlier: vec![],
                     erased: row.try_get("", "erased")?,
+                    heard: row.try_get("", "heard")?,
                 },
             );
         }
@@ -179,6 +187,13 @@ impl Working {
         self.note_unwelcome(settlement.message, &news);
         self.tell(account, sender, settlement.message, news);
         true
+    }
+
+    /// For webhooks that want to hear of it.
+    pub(super) fn tell_taken(&mut self, message: MessageId, now: UnixMillis) {
+        let Some(touched) = self.messages.get(&message).filter(|touched| touched.heard) else { return };
+        let which = (touched.account, touched.sender, message);
+        self.news.push(outgoing::line(which, OutgoingStep::Taken, now));
     }
 
     /// Applies a report. `false` when it is about no message that we know.

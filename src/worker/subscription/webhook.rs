@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::{LOOK_EVERY, Owner, Stretch, left_behind};
 use crate::{
     clock,
-    domain::{attempt::AttemptOutcome, callback::Event, ids::Place, webhook::Webhook, words::counted},
+    domain::{
+        attempt::AttemptOutcome, callback::Event, ids::Place, notice::WebhookTrouble, webhook::Webhook, words::counted,
+    },
     services::{relay::Relayed, webhook_relay::lane_of},
     store::{
         StoreError,
@@ -125,6 +127,7 @@ impl Owner {
         let (care, settled) = after_trying_again(&webhook, &waiting, &events, &told);
         self.waiting = self.waiting.saturating_sub(settled.len());
         self.note_trouble(&told);
+        self.tell_of_trouble(&told).await;
         warn_of_dead(&self.parts.relay, &self.subscription, &events, &care);
         let care = care.into_iter().chain(told.care).collect();
         let moved = CursorMove { settled, ..self.move_of(told.attempts, care) };
@@ -158,6 +161,42 @@ impl Owner {
         };
     }
 
+    /// Tells whoever wants to hear that the webhook takes nothing, the first time since it was well. What cannot be written down
+    /// is tried again with the next failure.
+    pub(super) async fn tell_of_trouble(&mut self, relayed: &Relayed) {
+        let Some(webhook) = self.subscription.webhook.clone() else { return };
+        let store = &self.parts.store;
+        let succeeded = || relayed.attempts.iter().any(|done| done.attempt.outcome == AttemptOutcome::Succeeded);
+        let written = match (self.trouble.failures > 0, self.told_failing) {
+            (true, Some(true)) | (false, Some(false)) => return,
+            (true, _) => {
+                if let Some(failed) = relayed.failed.last() {
+                    failed.note.clone_into(&mut self.last_answer);
+                }
+                let trouble = self.trouble_of(&webhook);
+                store.note_webhook_failing(&webhook, self.subscription.account, &trouble).await.map(drop)
+            }
+            (false, _) if succeeded() => store.note_webhook_well(webhook.key).await,
+            (false, _) => return,
+        };
+        match written {
+            Ok(()) => self.told_failing = Some(self.trouble.failures > 0),
+            Err(error) => {
+                tracing::error!(error = %telemetry::Chain(&error), "could not write down how a webhook fares");
+            }
+        }
+    }
+
+    fn trouble_of(&self, webhook: &Webhook) -> WebhookTrouble {
+        WebhookTrouble {
+            name: webhook.name.clone(),
+            failures: self.trouble.failures.unsigned_abs(),
+            failing_since: self.trouble.failing_since.unwrap_or_else(clock::now),
+            answer: self.last_answer.clone(),
+            alerts: webhook.settings.alerts.webhook.clone(),
+        }
+    }
+
     pub(super) fn is_to_be_switched_off(&self) -> bool {
         let Some((webhook, since)) = self.webhook().zip(self.trouble.failing_since) else { return false };
         webhook.settings.switch_off.is_due(self.trouble.failures, clock::now().since(since))
@@ -166,7 +205,9 @@ impl Owner {
     pub(super) async fn switch_off(&self) {
         let Some(webhook) = self.webhook() else { return };
         let reason = format!("{} in a row were not taken", counted(self.trouble.failures, "request", "requests"));
-        match self.parts.store.switch_off_webhook(webhook.key, &reason).await {
+        let trouble = self.trouble_of(webhook);
+        let account = self.subscription.account;
+        match self.parts.store.switch_off_webhook(webhook, account, (&trouble, &reason)).await {
             Ok(_) => tracing::error!(
                 "webhook {} was switched off, because {reason}; mend its receiver and switch it on again",
                 webhook.name

@@ -1,9 +1,13 @@
 //! Somebody's server that webhooks are sent to: it keeps what came, and answers as it is told to.
 
-use std::{collections::VecDeque, sync::Mutex};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, web};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 #[derive(Default)]
 struct State {
@@ -13,6 +17,10 @@ struct State {
     /// Only who shows this gets in; everybody else gets 401.
     token: Option<String>,
     tokens_given: usize,
+    /// No request is answered before this says so; and how many wait for that, now and at most.
+    held: Option<Arc<Semaphore>>,
+    waiting: usize,
+    waiting_most: usize,
 }
 
 /// What came.
@@ -82,6 +90,22 @@ impl Receiver {
         self.state.lock().expect("no holder can panic").always = Some(status);
     }
 
+    /// Requests are taken, and not answered before [`Self::let_go`].
+    pub(crate) fn hold(&self) {
+        self.state.lock().expect("no holder can panic").held = Some(Arc::new(Semaphore::new(0)));
+    }
+
+    pub(crate) fn let_go(&self) {
+        if let Some(held) = self.state.lock().expect("no holder can panic").held.take() {
+            held.close();
+        }
+    }
+
+    /// So many requests waited for their answers at the same time, at most.
+    pub(crate) fn waiting_most(&self) -> usize {
+        self.state.lock().expect("no holder can panic").waiting_most
+    }
+
     /// Only the token with this number opens.
     pub(crate) fn wants_token(&self, number: usize) {
         self.state.lock().expect("no holder can panic").token = Some(format!("Bearer token-{number}"));
@@ -94,7 +118,21 @@ impl Drop for Receiver {
     }
 }
 
+async fn wait_while_held(state: &Mutex<State>) {
+    let held = {
+        let mut state = state.lock().expect("no holder can panic");
+        let Some(held) = state.held.clone() else { return };
+        state.waiting += 1;
+        state.waiting_most = state.waiting_most.max(state.waiting);
+        held
+    };
+    // It is never given, but closed.
+    drop(held.acquire().await);
+    state.lock().expect("no holder can panic").waiting -= 1;
+}
+
 async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<Mutex<State>>) -> HttpResponse {
+    wait_while_held(&state).await;
     let mut state = state.lock().expect("no holder can panic");
     let headers = request.headers().iter();
     let headers: Vec<(String, String)> = headers

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{Text, moment, non_empty, odd, part, person, read};
 use crate::{
     domain::{
-        inbound::{InboundContact, InboundContent, InboundMedia, InboundMediaKind, InboundMessage, OrderItem},
+        inbound::{InboundContact, InboundContent, InboundMedia, InboundMediaKind, InboundMessage, OrderItem, REVOKED},
         outbound::Location,
         phone::PhoneNumber,
     },
@@ -43,21 +43,29 @@ struct WireMessage<'a> {
     order: Option<&'a RawValue>,
     system: Option<&'a RawValue>,
     unsupported: Option<&'a RawValue>,
+    revoke: Option<&'a RawValue>,
 }
 
 pub(super) fn read_message(entry: &str) -> Result<InboundMessage, String> {
     let wire = serde_json::from_str::<WireMessage<'_>>(entry).map_err(|error| odd(&error))?;
     let content = read_content(&wire)?;
     let replies_to = wire.context.and_then(read::<Context<'_>>).and_then(|context| context.id);
+    let revoked = wire.revoke.and_then(read::<RevokePart<'_>>).map(|part| part.original_message_id);
     let (from, from_user_id) = person(wire.from, wire.from_user_id);
     Ok(InboundMessage {
         provider_message_id: non_empty(wire.id, "id")?,
         from,
         from_user_id,
         occurred_at: moment(wire.timestamp.as_str())?,
-        replies_to: replies_to.map(Text::into_string).filter(|id| !id.is_empty()),
+        replies_to: revoked.or(replies_to).map(Text::into_string).filter(|id| !id.is_empty()),
         content,
     })
+}
+
+#[derive(Deserialize)]
+struct RevokePart<'a> {
+    #[serde(borrow)]
+    original_message_id: Text<'a>,
 }
 
 /// The new name of a person whose number or id changed: number and id, as far as both are told.
@@ -107,7 +115,7 @@ fn read_content(wire: &WireMessage<'_>) -> Result<InboundContent, String> {
         "system" => Ok(part::<SystemPart<'_>>(wire.system, "system")?.into_content()),
         "unsupported" => Ok(unsupported(wire)),
         // Known, kept and shown: what a phone app changed afterwards, and a greeting that is no message.
-        "edit" | "revoke" | "request_welcome" => Ok(InboundContent::Other { kind: kind.to_owned() }),
+        "edit" | REVOKED | "request_welcome" => Ok(InboundContent::Other { kind: kind.to_owned() }),
         _ => Err(format!("messages of type {kind} are not known to this version")),
     }
 }

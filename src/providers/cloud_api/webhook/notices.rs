@@ -341,7 +341,12 @@ fn template(value: &Value<'_>) -> NoticeAbout {
 fn template_name(value: &Value<'_>) -> String {
     match template(value) {
         NoticeAbout::Template { name, language } if !name.is_empty() => format!("template {name} ({language})"),
-        NoticeAbout::Template { .. } | NoticeAbout::Number { .. } | NoticeAbout::Account => {
+        NoticeAbout::Template { .. }
+        | NoticeAbout::Number { .. }
+        | NoticeAbout::Account
+        | NoticeAbout::Message(_)
+        | NoticeAbout::Event { .. }
+        | NoticeAbout::Webhook(_) => {
             format!("template {}", word(value, "message_template_id").unwrap_or_else(|| "without a name".to_owned()))
         }
     }
@@ -358,7 +363,12 @@ fn number(value: &Value<'_>) -> NoticeAbout {
 fn number_name_of(value: &Value<'_>) -> String {
     match number(value) {
         NoticeAbout::Number { digits: Some(digits), .. } => format!("the number +{digits}"),
-        NoticeAbout::Number { .. } | NoticeAbout::Template { .. } | NoticeAbout::Account => "a number".to_owned(),
+        NoticeAbout::Number { .. }
+        | NoticeAbout::Template { .. }
+        | NoticeAbout::Account
+        | NoticeAbout::Message(_)
+        | NoticeAbout::Event { .. }
+        | NoticeAbout::Webhook(_) => "a number".to_owned(),
     }
 }
 
