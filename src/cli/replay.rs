@@ -298,6 +298,7 @@ fn kind_of(kind: EventKind) -> &'static str {
         EventKind::Status => "delivery reports",
         EventKind::Inbound => "inbound messages",
         EventKind::Notice => "notices",
+        EventKind::Person => "contacts and conversations",
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     status::DeliveryStatus,
     time::UnixMillis,
     webhook::Webhook,
+    webhook_people::PersonNews,
 };
 
 /// One line of an account's log, ready to be told.
@@ -50,6 +51,8 @@ pub enum EventDetail {
     },
     Inbound(Box<InboundMessage>),
     Notice(Box<Notice>),
+    /// News of a contact or a conversation.
+    Person(Box<PersonNews>),
     /// Stored by another version, or an entry that can no longer be read.
     Unreadable {
         why: String,
@@ -61,7 +64,7 @@ impl EventDetail {
     pub fn file_of(&self) -> Option<&str> {
         match self {
             Self::Inbound(message) => message.file().map(|_| message.provider_message_id.as_str()),
-            Self::Status { .. } | Self::Notice(_) | Self::Unreadable { .. } => None,
+            Self::Status { .. } | Self::Notice(_) | Self::Person(_) | Self::Unreadable { .. } => None,
         }
     }
 }
@@ -72,9 +75,11 @@ pub enum EventKind {
     Inbound,
     /// What the provider tells the business itself.
     Notice,
+    /// What became of contacts and conversations; only webhooks hear of it.
+    Person,
 }
 
-stored!(EventKind { Status = 1 "status", Inbound = 2 "inbound", Notice = 3 "notice" });
+stored!(EventKind { Status = 1 "status", Inbound = 2 "inbound", Notice = 3 "notice", Person = 5 "person" });
 
 /// A callback URL and what it wants to hear.
 #[derive(Clone, Debug)]

@@ -55,6 +55,18 @@ names! {
     ChannelStatus = "channel.status" "A number or its business account changed: quality, name, limits, restrictions, alerts.",
     ContactOptedIn = "contact.opted_in" "A person wants messages of a kind again.",
     ContactOptedOut = "contact.opted_out" "A person wants no more messages of a kind.",
+    ContactCreated = "contact.created" "A person wrote to the account for the first time.",
+    ContactUpdated = "contact.updated" "The name, the number or the id of a contact changed.",
+    ContactTagMapped = "contact.tag_mapped" "A contact was given a tag.",
+    ContactTagUnmapped = "contact.tag_unmapped" "A tag was taken from a contact.",
+    ConversationCreated = "conversation.created" "A person wrote to one of the numbers for the first time.",
+    ConversationUpdated = "conversation.updated" "A conversation was opened again, answered, or blocked.",
+    ConversationExpired = "conversation.expired" "The time in which the person can be answered freely is over.",
+    ConversationResolved = "conversation.resolved" "Somebody closed a conversation.",
+    ConversationUnattended = "conversation.unattended" "Nobody answered for too long, or a machine answered.",
+    ConversationAutoReplied = "conversation.auto_replied" "A campaign or a journey answered a person.",
+    ConversationTagMapped = "conversation.tag_mapped" "A conversation was given a tag.",
+    ConversationTagUnmapped = "conversation.tag_unmapped" "A tag was taken from a conversation.",
 }
 
 /// What an event is about: the part of its name before the dot. Filters and screens group by it.
@@ -64,10 +76,11 @@ pub enum Entity {
     Template,
     Channel,
     Contact,
+    Conversation,
 }
 
 impl Entity {
-    pub const ALL: [Self; 4] = [Self::Message, Self::Template, Self::Channel, Self::Contact];
+    pub const ALL: [Self; 5] = [Self::Message, Self::Template, Self::Channel, Self::Contact, Self::Conversation];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,6 +88,7 @@ impl Entity {
             Self::Template => "template",
             Self::Channel => "channel",
             Self::Contact => "contact",
+            Self::Conversation => "conversation",
         }
     }
 }
@@ -92,6 +106,20 @@ impl EventName {
         Self::MessageFailed,
         Self::TemplateStatus,
         Self::ChannelStatus,
+        Self::ContactOptedIn,
+        Self::ContactOptedOut,
+        Self::ContactCreated,
+        Self::ContactUpdated,
+        Self::ContactTagMapped,
+        Self::ContactTagUnmapped,
+        Self::ConversationCreated,
+        Self::ConversationUpdated,
+        Self::ConversationExpired,
+        Self::ConversationResolved,
+        Self::ConversationUnattended,
+        Self::ConversationAutoReplied,
+        Self::ConversationTagMapped,
+        Self::ConversationTagUnmapped,
     ];
 
     pub const fn entity(self) -> Entity {
@@ -110,7 +138,20 @@ impl EventName {
             | Self::MessageDeleted => Entity::Message,
             Self::TemplateStatus => Entity::Template,
             Self::ChannelStatus => Entity::Channel,
-            Self::ContactOptedIn | Self::ContactOptedOut => Entity::Contact,
+            Self::ContactOptedIn
+            | Self::ContactOptedOut
+            | Self::ContactCreated
+            | Self::ContactUpdated
+            | Self::ContactTagMapped
+            | Self::ContactTagUnmapped => Entity::Contact,
+            Self::ConversationCreated
+            | Self::ConversationUpdated
+            | Self::ConversationExpired
+            | Self::ConversationResolved
+            | Self::ConversationUnattended
+            | Self::ConversationAutoReplied
+            | Self::ConversationTagMapped
+            | Self::ConversationTagUnmapped => Entity::Conversation,
         }
     }
 
@@ -132,7 +173,19 @@ impl EventName {
             | Self::TemplateStatus
             | Self::ChannelStatus
             | Self::ContactOptedIn
-            | Self::ContactOptedOut => None,
+            | Self::ContactOptedOut
+            | Self::ContactCreated
+            | Self::ContactUpdated
+            | Self::ContactTagMapped
+            | Self::ContactTagUnmapped
+            | Self::ConversationCreated
+            | Self::ConversationUpdated
+            | Self::ConversationExpired
+            | Self::ConversationResolved
+            | Self::ConversationUnattended
+            | Self::ConversationAutoReplied
+            | Self::ConversationTagMapped
+            | Self::ConversationTagUnmapped => None,
         }
     }
 
@@ -142,6 +195,7 @@ impl EventName {
             EventDetail::Status { status, .. } => Self::of_status(*status),
             EventDetail::Inbound(message) => Self::of_content(&message.content),
             EventDetail::Notice(notice) => Self::of_notice(notice),
+            EventDetail::Person(news) => news.name,
             EventDetail::Unreadable { why } => return Err(why.clone()),
         })
     }

@@ -24,6 +24,7 @@ use super::{
     status::DeliveryStatus,
     time::UnixMillis,
     webhook_content::Content,
+    webhook_people::{ContactDetails, ConversationFacts},
 };
 
 /// One event, ready to be told by any profile.
@@ -70,6 +71,14 @@ pub struct Facts {
     /// What a person wants to get.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preference: Option<PreferenceFacts>,
+    /// What the account knows of the person beside number and name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact_details: Option<ContactDetails>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<ConversationFacts>,
+    /// The tag that was given or taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     /// The pairs that came with the request for the message.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub custom: BTreeMap<String, String>,
@@ -368,6 +377,12 @@ impl WebhookEvent {
                 raw: Some(Raw::new(notice.entry.clone())),
                 ..shared
             },
+            // Of an opt-out that names no number of ours, nobody knows the way.
+            EventDetail::Person(news) => Facts {
+                channel: shared.channel.filter(|channel| !channel.connection.is_empty()),
+                raw: None,
+                ..news.facts()
+            },
             EventDetail::Unreadable { .. } => shared,
         };
         Self {
@@ -402,7 +417,16 @@ impl Facts {
         let contact = self
             .contact
             .and_then(|contact| known(Contact { phone: contact.phone, user_id: contact.user_id, name: None }));
-        Self { channel, message, contact, notice: self.notice, preference: self.preference, ..Self::default() }
+        Self {
+            channel,
+            message,
+            contact,
+            notice: self.notice,
+            preference: self.preference,
+            conversation: self.conversation,
+            tag: self.tag,
+            ..Self::default()
+        }
     }
 }
 
@@ -583,6 +607,7 @@ mod tests {
                 provider_message_id: "wamid.in".to_owned(),
                 from: number("+919876500001"),
                 from_user_id: Some("IN.1".to_owned()),
+                from_name: None,
                 occurred_at: AT,
                 replies_to: Some("wamid.out".to_owned()),
                 content,

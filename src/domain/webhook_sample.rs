@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
+    contact::ContactId,
+    conversation::{ConversationId, WINDOW},
     event_name::{Direction, EventName},
     ids::MessageId,
     time::UnixMillis,
@@ -13,6 +15,7 @@ use super::{
         Campaign, Channel, Contact, Facts, FailureFacts, Message, NoticeFacts, PreferenceFacts, Quoted, Raw,
         TemplateRef, WebhookEvent,
     },
+    webhook_people::{ContactDetails, ConversationFacts},
 };
 
 /// 2026-11-20 09:15:00 UTC.
@@ -107,6 +110,15 @@ fn facts(name: EventName) -> Facts {
             preference: Some(PreferenceFacts { scope: "marketing".to_owned(), source: "person".to_owned() }),
             ..Facts::default()
         },
+        EventName::ContactCreated | EventName::ContactUpdated => of_contact(None),
+        EventName::ContactTagMapped | EventName::ContactTagUnmapped => of_contact(Some("vip")),
+        EventName::ConversationCreated | EventName::ConversationUpdated => of_conversation("open", None),
+        EventName::ConversationExpired => of_conversation("expired", None),
+        EventName::ConversationResolved => of_conversation("closed", None),
+        EventName::ConversationUnattended | EventName::ConversationAutoReplied => of_conversation("auto_bot", None),
+        EventName::ConversationTagMapped | EventName::ConversationTagUnmapped => {
+            of_conversation("open", Some("refund"))
+        }
     }
 }
 
@@ -161,6 +173,39 @@ fn sent(status: &str, failure: Option<FailureFacts>) -> Facts {
     }
 }
 
+fn of_contact(tag: Option<&str>) -> Facts {
+    Facts {
+        contact: Some(person()),
+        contact_details: Some(ContactDetails {
+            id: ContactId(MessageId::first_at(SAMPLE_AT).0).to_string(),
+            tags: vec!["vip".to_owned()],
+            opt_in: Some(true),
+            first_seen_at: SAMPLE_AT.minus(Duration::from_secs(30 * 24 * 60 * 60)).to_string(),
+            last_seen_at: SAMPLE_AT.to_string(),
+        }),
+        tag: tag.map(str::to_owned),
+        ..Facts::default()
+    }
+}
+
+fn of_conversation(state: &str, tag: Option<&str>) -> Facts {
+    let is_left = state == "auto_bot";
+    Facts {
+        conversation: Some(ConversationFacts {
+            id: ConversationId(MessageId::first_at(SAMPLE_AT).0).to_string(),
+            state: state.to_owned(),
+            tags: vec!["refund".to_owned()],
+            opened_at: SAMPLE_AT.to_string(),
+            last_inbound_at: SAMPLE_AT.to_string(),
+            window_ends_at: SAMPLE_AT.plus(WINDOW).to_string(),
+            waiting_since: matches!(state, "open" | "auto_bot").then(|| SAMPLE_AT.to_string()),
+            unattended_since: is_left.then(|| SAMPLE_AT.to_string()),
+        }),
+        tag: tag.map(str::to_owned),
+        ..of_contact(None)
+    }
+}
+
 fn noticed(notice: NoticeFacts) -> Facts {
     Facts { notice: Some(notice), ..Facts::default() }
 }
@@ -188,6 +233,18 @@ fn raw(name: EventName, data: &Facts) -> serde_json::Value {
         | EventName::TemplateStatus
         | EventName::ChannelStatus
         | EventName::ContactOptedIn
-        | EventName::ContactOptedOut => json!({"sample": name.as_str()}),
+        | EventName::ContactOptedOut
+        | EventName::ContactCreated
+        | EventName::ContactUpdated
+        | EventName::ContactTagMapped
+        | EventName::ContactTagUnmapped
+        | EventName::ConversationCreated
+        | EventName::ConversationUpdated
+        | EventName::ConversationExpired
+        | EventName::ConversationResolved
+        | EventName::ConversationUnattended
+        | EventName::ConversationAutoReplied
+        | EventName::ConversationTagMapped
+        | EventName::ConversationTagUnmapped => json!({"sample": name.as_str()}),
     }
 }

@@ -378,11 +378,21 @@ const fn kind_of(name: EventName) -> Option<EventKind> {
             Some(EventKind::Status)
         }
         EventName::TemplateStatus | EventName::ChannelStatus => Some(EventKind::Notice),
-        EventName::MessageAccepted
-        | EventName::MessageOutbound
-        | EventName::MessageDeleted
-        | EventName::ContactOptedIn
-        | EventName::ContactOptedOut => None,
+        EventName::MessageAccepted | EventName::MessageOutbound | EventName::MessageDeleted => None,
+        EventName::ContactOptedIn
+        | EventName::ContactOptedOut
+        | EventName::ContactCreated
+        | EventName::ContactUpdated
+        | EventName::ContactTagMapped
+        | EventName::ContactTagUnmapped
+        | EventName::ConversationCreated
+        | EventName::ConversationUpdated
+        | EventName::ConversationExpired
+        | EventName::ConversationResolved
+        | EventName::ConversationUnattended
+        | EventName::ConversationAutoReplied
+        | EventName::ConversationTagMapped
+        | EventName::ConversationTagUnmapped => Some(EventKind::Person),
     }
 }
 
@@ -459,6 +469,6 @@ mod tests {
 
         assert_eq!(kinds(json!(["message.failed"])), [EventKind::Status]);
         assert_eq!(kinds(json!(["message.*"])), [EventKind::Status, EventKind::Inbound]);
-        assert_eq!(kinds(json!(["*"])), [EventKind::Status, EventKind::Inbound, EventKind::Notice]);
+        assert_eq!(kinds(json!(["*"])), [EventKind::Status, EventKind::Inbound, EventKind::Notice, EventKind::Person]);
     }
 }

@@ -69,10 +69,13 @@ fn schema(name: EventName) -> Schema {
     let about = match name.entity() {
         Entity::Message => "message",
         Entity::Template | Entity::Channel => "notice",
-        Entity::Contact => "preference",
+        Entity::Contact => "contact",
+        Entity::Conversation => "conversation",
     };
     let named = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([json!(name.as_str())]));
-    let data = ObjectBuilder::new().schema_type(Type::Object).required(about).required("channel");
+    let data = ObjectBuilder::new().schema_type(Type::Object).required(about);
+    // What somebody says of a contact came by no number.
+    let data = if name.entity() == Entity::Contact { data } else { data.required("channel") };
     let narrowed = ObjectBuilder::new().schema_type(Type::Object).property("type", named).property("data", data);
     AllOfBuilder::new().item(Ref::from_schema_name("WebhookPayload")).item(narrowed).build().into()
 }

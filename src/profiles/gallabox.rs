@@ -52,11 +52,23 @@ impl Profile for Gallabox {
             }
             EventName::MessageFailed => "Message.WA.Status.Failed",
             EventName::TemplateStatus => "Template.Status",
+            EventName::ContactCreated => "Contact.Created",
+            EventName::ContactUpdated => "Contact.Updated",
+            EventName::ContactTagMapped => "Contact.Tag.Mapped",
+            EventName::ContactTagUnmapped => "Contact.Tag.Unmapped",
+            EventName::ConversationCreated => "Conversation.Create",
+            EventName::ConversationUpdated => "Conversation.Update",
+            EventName::ConversationResolved => "Conversation.Resolve",
+            EventName::ConversationUnattended => "Conversation.UnAttended",
+            EventName::ConversationTagMapped => "Conversation.Tag.Mapped",
+            EventName::ConversationTagUnmapped => "Conversation.Tag.Unmapped",
             EventName::MessageAccepted
             | EventName::MessageDeleted
             | EventName::ChannelStatus
             | EventName::ContactOptedIn
-            | EventName::ContactOptedOut => return None,
+            | EventName::ContactOptedOut
+            | EventName::ConversationExpired
+            | EventName::ConversationAutoReplied => return None,
         })
     }
 
@@ -89,10 +101,22 @@ impl Profile for Gallabox {
                 | EventName::TemplateStatus
                 | EventName::ChannelStatus
                 | EventName::ContactOptedIn
-                | EventName::ContactOptedOut => spoken(event, message)?,
+                | EventName::ContactOptedOut
+                | EventName::ContactCreated
+                | EventName::ContactUpdated
+                | EventName::ContactTagMapped
+                | EventName::ContactTagUnmapped
+                | EventName::ConversationCreated
+                | EventName::ConversationUpdated
+                | EventName::ConversationExpired
+                | EventName::ConversationResolved
+                | EventName::ConversationUnattended
+                | EventName::ConversationAutoReplied
+                | EventName::ConversationTagMapped
+                | EventName::ConversationTagUnmapped => spoken(event, message)?,
             },
             (None, Some(_)) => template(event),
-            (None, None) => return Err(words::lacking(event.name)),
+            (None, None) => about_person(event).ok_or_else(|| words::lacking(event.name))?,
         };
         let body = body.to_string();
         let signed = Signed {
@@ -117,12 +141,24 @@ fn old_word(name: EventName) -> Result<&'static str, Unspeakable> {
         EventName::MessageSent | EventName::MessageDelivered | EventName::MessageRead => "Message.WA.status.received",
         EventName::MessageFailed => "Message.WA.status.failed",
         EventName::TemplateStatus => "Template.status",
+        EventName::ContactCreated => "Contact.created",
+        EventName::ContactUpdated => "Contact.updated",
+        EventName::ContactTagMapped => "Contact.mapped",
+        EventName::ContactTagUnmapped => "Contact.unmapped",
+        EventName::ConversationCreated => "Conversation.created",
+        EventName::ConversationUpdated => "Conversation.updated",
+        EventName::ConversationUnattended => "Conversation.UnAttended",
+        EventName::ConversationTagMapped => "Conversation.Tag.mapped",
+        EventName::ConversationTagUnmapped => "Conversation.Tag.unmapped",
         EventName::MessageOutbound
         | EventName::MessageAccepted
         | EventName::MessageDeleted
         | EventName::ChannelStatus
         | EventName::ContactOptedIn
-        | EventName::ContactOptedOut => return Err(words::none("Gallabox before 2026", name)),
+        | EventName::ContactOptedOut
+        | EventName::ConversationExpired
+        | EventName::ConversationResolved
+        | EventName::ConversationAutoReplied => return Err(words::none("Gallabox before 2026", name)),
     })
 }
 
@@ -223,4 +259,50 @@ fn template(event: &WebhookEvent) -> Value {
         "rejected_reason": notice.map(|notice| notice.text.as_str()),
         "statusUpdatedAt": event.occurred_at.to_string(),
     })
+}
+
+/// A contact, or a conversation with its contact. Of the former Gallabox shows an example, where names are written with underscores.
+fn about_person(event: &WebhookEvent) -> Option<Value> {
+    let person = event.data.contact.clone()?;
+    let details = event.data.contact_details.clone().unwrap_or_default();
+    let contact = json!({
+        "id": details.id,
+        "name": person.name,
+        "phone": person.phone,
+        "email": null,
+        "tags": details.tags,
+        "channel": "whatsapp",
+        "created_at": details.first_seen_at,
+    });
+    let Some(conversation) = &event.data.conversation else {
+        return Some(with(contact, "tag", event.data.tag.as_deref()));
+    };
+    let told = json!({
+        "id": conversation.id,
+        "accountId": event.account,
+        "channelId": words::channel_id(event),
+        "channelType": "whatsapp",
+        "contactId": details.id,
+        "status": status_of(&conversation.state),
+        "tags": conversation.tags,
+        "createdAt": conversation.opened_at,
+        "updatedAt": event.occurred_at.to_string(),
+        "contact": contact,
+    });
+    Some(with(told, "tag", event.data.tag.as_deref()))
+}
+
+fn with(mut told: Value, key: &str, value: Option<&str>) -> Value {
+    if let (Value::Object(parts), Some(value)) = (&mut told, value) {
+        parts.insert(key.to_owned(), value.into());
+    }
+    told
+}
+
+/// Of these Gallabox has two.
+fn status_of(state: &str) -> &'static str {
+    match state {
+        "closed" | "blocked" | "expired" => "RESOLVED",
+        _ => "OPEN",
+    }
 }

@@ -57,7 +57,19 @@ impl Profile for GoTallo {
             EventName::TemplateStatus
             | EventName::ChannelStatus
             | EventName::ContactOptedIn
-            | EventName::ContactOptedOut => return None,
+            | EventName::ContactOptedOut
+            | EventName::ContactCreated
+            | EventName::ContactUpdated
+            | EventName::ContactTagMapped
+            | EventName::ContactTagUnmapped
+            | EventName::ConversationCreated
+            | EventName::ConversationUpdated
+            | EventName::ConversationExpired
+            | EventName::ConversationResolved
+            | EventName::ConversationUnattended
+            | EventName::ConversationAutoReplied
+            | EventName::ConversationTagMapped
+            | EventName::ConversationTagUnmapped => return None,
         })
     }
 

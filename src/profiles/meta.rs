@@ -99,7 +99,21 @@ impl Profile for Meta {
             EventName::TemplateStatus => "message_template_…",
             EventName::ChannelStatus => "phone_number_…, account_…",
             EventName::ContactOptedIn | EventName::ContactOptedOut => "user_preferences",
-            EventName::MessageAccepted | EventName::MessageOutbound | EventName::MessageDeleted => return None,
+            EventName::MessageAccepted
+            | EventName::MessageOutbound
+            | EventName::MessageDeleted
+            | EventName::ContactCreated
+            | EventName::ContactUpdated
+            | EventName::ContactTagMapped
+            | EventName::ContactTagUnmapped
+            | EventName::ConversationCreated
+            | EventName::ConversationUpdated
+            | EventName::ConversationExpired
+            | EventName::ConversationResolved
+            | EventName::ConversationUnattended
+            | EventName::ConversationAutoReplied
+            | EventName::ConversationTagMapped
+            | EventName::ConversationTagUnmapped => return None,
         })
     }
 
@@ -139,9 +153,21 @@ fn change(event: &WebhookEvent) -> Result<Box<RawValue>, Unspeakable> {
             listed(event, List::Preferences, |event, _| preference(event))
         }
         EventName::TemplateStatus | EventName::ChannelStatus => notice(event),
-        EventName::MessageAccepted | EventName::MessageOutbound | EventName::MessageDeleted => {
-            Err(words::none("the Cloud API", event.name))
-        }
+        EventName::MessageAccepted
+        | EventName::MessageOutbound
+        | EventName::MessageDeleted
+        | EventName::ContactCreated
+        | EventName::ContactUpdated
+        | EventName::ContactTagMapped
+        | EventName::ContactTagUnmapped
+        | EventName::ConversationCreated
+        | EventName::ConversationUpdated
+        | EventName::ConversationExpired
+        | EventName::ConversationResolved
+        | EventName::ConversationUnattended
+        | EventName::ConversationAutoReplied
+        | EventName::ConversationTagMapped
+        | EventName::ConversationTagUnmapped => Err(words::none("the Cloud API", event.name)),
     }
 }
 

@@ -74,7 +74,10 @@ impl Inbound {
     pub fn message(&self) -> Option<&InboundMessage> {
         match &self.event.detail {
             EventDetail::Inbound(message) => Some(message),
-            EventDetail::Status { .. } | EventDetail::Notice(_) | EventDetail::Unreadable { .. } => None,
+            EventDetail::Status { .. }
+            | EventDetail::Notice(_)
+            | EventDetail::Person(_)
+            | EventDetail::Unreadable { .. } => None,
         }
     }
 }

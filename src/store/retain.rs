@@ -248,7 +248,7 @@ mod tests {
     use crate::store::testing::on_each_database;
 
     /// Tables that lose their rows by age, and the setting that says when.
-    const AGING: [(&str, &str); 33] = [
+    const AGING: [(&str, &str); 35] = [
         ("outbound_messages", "retention.messages"),
         ("send_attempts", "retention.messages"),
         ("operator_notes", "retention.messages"),
@@ -262,6 +262,8 @@ mod tests {
         ("inbound_keys", "retention.events"),
         ("suppressions", "retention.events, once they are lifted"),
         ("person_links", "retention.person_links"),
+        ("contacts", "retention.person_links"),
+        ("conversations", "with their contacts"),
         ("media", "retention.media"),
         ("callbacks", "retention.events"),
         ("callback_attempts", "retention.attempts"),

@@ -257,8 +257,8 @@ fn note_events(row: &QueryResult, account: AccountKey, figures: &mut Figures) ->
             vec![Figure::Received, Figure::Replied]
         }
         (Some(EventKind::Inbound), _) => vec![Figure::Received],
-        // Notices, and what another version has written.
-        (Some(EventKind::Notice | EventKind::Status) | None, _) => vec![],
+        // Notices, news of contacts, and what another version has written.
+        (Some(EventKind::Notice | EventKind::Person | EventKind::Status) | None, _) => vec![],
     };
     for figure in counted {
         let fails = figure == Figure::Failed;

@@ -25,6 +25,7 @@ use crate::{
     domain::ids::{SenderKey, SubscriptionKey},
     pulse::{Health, Pulse},
     services::{
+        attendance::ConversationKeeper,
         channels::Channels,
         directory::Directory,
         lookup::TemplateLookup,
@@ -317,7 +318,7 @@ impl Runner {
         }
     }
 
-    /// Ends rules of queues, and closes messages that fell silent.
+    /// Ends rules of queues and conversations, and closes messages that fell silent.
     async fn keep_queues(&self, lease: &Lease, stop: &CancellationToken, pulse: &Pulse) {
         let may_go = || {
             pulse.beat();
@@ -335,9 +336,13 @@ impl Runner {
             self.senders.committer.clone(),
             self.settings.send.silence_buffer,
         );
+        let mut conversations = ConversationKeeper::new(self.store.clone(), self.directory.clone());
         while may_go() {
             if let Err(error) = queues.round(&may_go).await {
                 tracing::error!(error = %telemetry::Chain(&error), "could not put back what was paused");
+            }
+            if let Err(error) = conversations.round(&may_go).await {
+                tracing::error!(error = %telemetry::Chain(&error), "could not look after conversations");
             }
             if let Err(error) = silence.round(&may_go).await {
                 tracing::error!(error = %telemetry::Chain(&error), "could not look for messages that fell silent");

@@ -34,7 +34,8 @@ impl Scene {
 
     /// Settings with the receiver's URL.
     fn settings(&self, more: Value) -> Value {
-        let mut settings = json!({"url": format!("{}/hook", self.receiver.url), "events": ["*"]});
+        let mut settings =
+            json!({"url": format!("{}/hook", self.receiver.url), "events": ["message.*", "template.*", "channel.*"]});
         settings.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         settings
     }
@@ -316,7 +317,7 @@ async fn a_private_address_is_not_reached_and_plain_http_is_refused(database: Da
     .await;
     let token = app.first_owner().await.make_token(&["configuration:manage", "messages:read"]).await;
     let add = async |name: &str, url: &str| {
-        let body = json!({"name": name, "settings": {"url": url, "events": ["*"]}});
+        let body = json!({"name": name, "settings": {"url": url, "events": ["message.*", "template.*", "channel.*"]}});
         app.call(Method::POST, "/api/v1/webhooks", &token, Some(body)).await
     };
 

@@ -235,6 +235,7 @@ impl CallbackUrlReport {
             EventKind::Status => "delivery reports",
             EventKind::Inbound => "inbound messages",
             EventKind::Notice => "notices",
+            EventKind::Person => "contacts and conversations",
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     http::Parts,
     services::{
         callbacks::{self, Callback, Payload, UrlStanding},
+        contacts,
         directory::Snapshot,
         masking,
         operators::require,
@@ -208,6 +209,7 @@ fn callback_event(
     let (status, person) = match &event.detail {
         EventDetail::Status { status, .. } => (Some(status.as_str().to_owned()), None),
         EventDetail::Inbound(message) => (None, message.from.as_ref().map(|from| masking::number(actor, from))),
+        EventDetail::Person(news) => (None, contacts::person(actor, news)),
         EventDetail::Notice(_) | EventDetail::Unreadable { .. } => (None, None),
     };
     CallbackEvent {

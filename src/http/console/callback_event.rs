@@ -30,6 +30,7 @@ use crate::{
     http::Parts,
     services::{
         callbacks::{self, Callback, Payload, UrlStanding},
+        contacts,
         directory::Snapshot,
         masking,
         operators::Refusal,
@@ -273,6 +274,8 @@ fn what(event: &Event, kind: EventKind) -> String {
         }
         (EventDetail::Notice(_), _) | (EventDetail::Unreadable { .. }, EventKind::Notice) => "notice".to_owned(),
         (EventDetail::Unreadable { .. }, EventKind::Status) => "a status that cannot be read".to_owned(),
+        (EventDetail::Person(news), _) => news.name.to_string(),
+        (EventDetail::Unreadable { .. }, EventKind::Person) => "news of a contact that cannot be read".to_owned(),
     }
 }
 
@@ -285,6 +288,7 @@ fn about(actor: &Actor, event: &Event) -> String {
                 .as_ref()
                 .map_or_else(|| "somebody".to_owned(), |from| format!("from {}", masking::number(actor, from))),
         ),
+        EventDetail::Person(news) => contacts::person(actor, news),
         EventDetail::Status { .. } | EventDetail::Notice(_) | EventDetail::Unreadable { .. } => None,
     };
     person.or_else(|| event.platform_message_id.clone()).unwrap_or_default()

@@ -201,6 +201,7 @@ pub(super) fn kind_name(kind: EventKind) -> &'static str {
         EventKind::Status => "Delivery reports",
         EventKind::Inbound => "Inbound messages",
         EventKind::Notice => "Notices",
+        EventKind::Person => "Contacts and conversations",
     }
 }
 

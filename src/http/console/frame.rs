@@ -43,7 +43,7 @@ pub(super) struct Entry {
 }
 
 /// All pages in the navigation, and what one must be allowed to go there.
-const PAGES: [(&str, &str, Option<&str>, Permission, &str); 16] = [
+const PAGES: [(&str, &str, Option<&str>, Permission, &str); 18] = [
     (HOME, "Overview", None, Permission::ReadMessages, "M2.5 13.5v-5M6.2 13.5v-8M9.8 13.5v-6M13.5 13.5v-11"),
     (
         "/console/messages",
@@ -65,6 +65,20 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 16] = [
         None,
         Permission::ReadMessages,
         "M2.5 9.5h3l1 2h3l1-2h3M2.5 9.5v4h11v-4l-2-6.5h-7z",
+    ),
+    (
+        "/console/contacts",
+        "Contacts",
+        None,
+        Permission::ReadMessages,
+        "M3.5 2.5h9v11h-9zM8 8a1.7 1.7 0 1 0 0-3.4A1.7 1.7 0 0 0 8 8zM5.5 11.3c.3-1.3 1.2-1.9 2.5-1.9s2.2.6 2.5 1.9",
+    ),
+    (
+        "/console/conversations",
+        "Conversations",
+        None,
+        Permission::ReadMessages,
+        "M2.5 3.5h8v5h-5l-3 2.5zM12 6h1.5v7.5L11 11.5H6.5v-1",
     ),
     (
         "/console/callbacks",
@@ -141,7 +155,7 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 16] = [
 ];
 
 /// What pages say when they come after a change, by the word in their address.
-const DONE: [(&str, &str); 20] = [
+const DONE: [(&str, &str); 22] = [
     ("paused", "It is paused: what waits of it stays, and so does what arrives. Messages expire all the same."),
     ("resumed", "It goes on: what was kept back is put into the queues within seconds."),
     ("cancelling", "It is being cancelled. You can leave this page."),
@@ -162,6 +176,8 @@ const DONE: [(&str, &str); 20] = [
     ("enabled", "They may sign in again."),
     ("revoked", "The token opens nothing any more."),
     ("password", "Your password is changed, and your other sessions have ended."),
+    ("contact", "The contact is changed."),
+    ("conversation", "The conversation is changed."),
 ];
 
 impl Frame {

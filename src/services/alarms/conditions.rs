@@ -290,6 +290,7 @@ fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Op
         EventKind::Status => "delivery reports",
         EventKind::Inbound => "inbound messages",
         EventKind::Notice => "notices",
+        EventKind::Person => "contacts and conversations",
     };
     if let Some(webhook) = &subscription.webhook {
         let since = trouble

@@ -78,6 +78,7 @@ impl Checker<'_> {
             EventKind::Status => "the callback URL for delivery reports",
             EventKind::Inbound => "the callback URL for inbound messages",
             EventKind::Notice => "the callback URL for notices",
+            EventKind::Person => "the callback URL for contacts and conversations",
         };
         let mut findings = Vec::new();
         if !self.scope.offline {

@@ -158,6 +158,7 @@ async fn event_line(
     let (what, tone) = match (event.kind, event.status) {
         (EventKind::Inbound, _) => ("a reply came".to_owned(), Tone::Good),
         (EventKind::Notice, _) => ("a notice of the provider".to_owned(), Tone::Plain),
+        (EventKind::Person, _) => ("news of the contact".to_owned(), Tone::Plain),
         (EventKind::Status, Some(status)) => (
             match &event.failure {
                 Some(failure) => format!("{}: {}", status.as_str(), failure.text),
@@ -214,6 +215,7 @@ fn url_name(configuration: &Configuration, subscription: &Subscription) -> Strin
         EventKind::Status => "delivery report URL",
         EventKind::Inbound => "inbound message URL",
         EventKind::Notice => "notice URL",
+        EventKind::Person => "contact and conversation URL",
     };
     if let Some(webhook) = &subscription.webhook {
         return format!("webhook {}", webhook.name);

@@ -133,7 +133,13 @@ impl Tracer {
             (EventDetail::Inbound(message), _) => {
                 Some((self.identities.of(Subject::Inbound(&message.provider_message_id))?, INBOUND))
             }
-            (EventDetail::Status { .. } | EventDetail::Notice(_) | EventDetail::Unreadable { .. }, _) => None,
+            (
+                EventDetail::Status { .. }
+                | EventDetail::Notice(_)
+                | EventDetail::Person(_)
+                | EventDetail::Unreadable { .. },
+                _,
+            ) => None,
         }
     }
 
@@ -145,7 +151,7 @@ impl Tracer {
                 None => draft,
             },
             (EventDetail::Status { .. }, Some(message)) => draft.text("messaging.message.id", message.to_string()),
-            (_, None) | (EventDetail::Notice(_) | EventDetail::Unreadable { .. }, _) => draft,
+            (_, None) | (EventDetail::Notice(_) | EventDetail::Person(_) | EventDetail::Unreadable { .. }, _) => draft,
         }
     }
 
