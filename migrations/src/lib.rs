@@ -24,6 +24,7 @@ mod m20261121_000014_settings;
 mod m20261121_000015_statistics;
 mod m20261122_000016_gallabox;
 mod m20261122_000019_hooks;
+mod m20261122_000020_people;
 mod m20261122_000021_events;
 mod m20261122_000024_wires;
 
@@ -49,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000015_statistics::Migration),
             Box::new(m20261122_000016_gallabox::Migration),
             Box::new(m20261122_000019_hooks::Migration),
+            Box::new(m20261122_000020_people::Migration),
             Box::new(m20261122_000021_events::Migration),
             Box::new(m20261122_000024_wires::Migration),
         ]

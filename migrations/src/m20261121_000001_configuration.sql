@@ -57,7 +57,7 @@ CREATE INDEX senders_account ON senders (account);
 CREATE TABLE subscriptions (
     key           {key} PRIMARY KEY,
     account       INTEGER NOT NULL REFERENCES accounts (key),
-    kind          SMALLINT NOT NULL CHECK (kind IN (1, 2, 3, 4)),
+    kind          SMALLINT NOT NULL CHECK (kind IN (1, 2, 3, 4, 5)),
     -- Events of this number only; none: of all numbers without a subscription of their own.
     sender        INTEGER NULL REFERENCES senders (key),
     -- The webhook that hears of this kind of the account's events; none: the platform's own callback URL.

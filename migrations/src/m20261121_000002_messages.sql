@@ -89,8 +89,9 @@ CREATE TABLE logs (
 CREATE TABLE events (
     account             INTEGER NOT NULL,
     place               BIGINT NOT NULL CHECK (place >= 1),
-    -- 1 status, 2 inbound message, 3 notice of the provider, 4 a message of ours before anything is reported of it.
-    kind                SMALLINT NOT NULL CHECK (kind IN (1, 2, 3, 4)),
+    -- 1 status, 2 inbound message, 3 notice of the provider, 4 a message of ours before anything is reported of it,
+    -- 5 news of a contact or a conversation.
+    kind                SMALLINT NOT NULL CHECK (kind IN (1, 2, 3, 4, 5)),
     -- Of a notice to the business account: one of the account's numbers there.
     sender              INTEGER NOT NULL,
     -- The message that it reports on; for an inbound message the one that it quotes.

@@ -87,17 +87,18 @@ fn as_json(erased: &Erased) -> serde_json::Value {
 }
 
 fn summary(erased: &Erased) -> String {
-    let Erased { cancelled, messages, inbound, refused, kept_parts, files, links, suppressions } = erased;
+    let Erased { cancelled, messages, inbound, refused, kept_parts, files, contacts, links, suppressions } = erased;
     if erased.is_nothing() && *suppressions == 0 && messages.busy == 0 {
         return "nothing was stored\n".to_owned();
     }
     let mut text = format!(
-        "erased {} ({cancelled} taken back from the queue), {}, {}, {}, {}, {}; {} now, or gone\n",
+        "erased {} ({cancelled} taken back from the queue), {}, {}, {}, {}, {}, {}; {} now, or gone\n",
         counted(messages.deleted + messages.emptied, "message", "messages"),
         counted(*inbound, "inbound message", "inbound messages"),
         counted(*files, "file", "files"),
         counted(*refused, "refused request", "refused requests"),
         counted(*kept_parts, "part of webhooks", "parts of webhooks"),
+        counted(*contacts, "contact", "contacts"),
         counted(*links, "id", "ids"),
         counted(*suppressions, "entry of the suppression list is a hash", "entries of the suppression list are hashes"),
     );

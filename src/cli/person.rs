@@ -129,6 +129,10 @@ fn text(names: &Names<'_>, item: &Item) -> String {
             let (number, state) = (names.number(file.sender), file.state.as_str());
             format!("{} sent a file to {number} ({kind}{size}): {state}", file.id.made_at())
         }
+        Item::Contact(contact, conversations) => {
+            let (account, count) = (names.account(contact.account), conversations.len());
+            format!("{} contact {} of {account} ({count} conversations)", contact.last_seen, contact.id)
+        }
         Item::Inbound(entry) => {
             let kind = as_json(&entry.entry)["type"].as_str().unwrap_or("message").to_owned();
             format!("{} wrote to {} ({kind})", entry.occurred_at, names.number(entry.sender))

@@ -299,6 +299,7 @@ fn kind_of(kind: EventKind) -> &'static str {
         EventKind::Inbound => "inbound messages",
         EventKind::Notice => "notices",
         EventKind::Outgoing => "messages going out",
+        EventKind::Person => "contacts and conversations",
     }
 }
 

@@ -53,6 +53,8 @@ pub struct AccountPolicy {
     /// From where the platform may call; empty: from anywhere.
     pub allowed_addresses: Vec<Network>,
     pub silent_messages: SilentMessages,
+    /// A person's message that nobody answers for so long leaves its conversation unattended; 0: never.
+    pub unattended_after_minutes: u32,
     /// How what people send is told, where the platform's documentation contradicts itself.
     pub inbound_file_type: FileType,
     pub inbound_audio_type: AudioType,
@@ -152,6 +154,7 @@ impl Default for AccountPolicy {
             forbidden_white_space: ForbiddenWhiteSpace::default(),
             allowed_addresses: Vec::new(),
             silent_messages: SilentMessages::default(),
+            unattended_after_minutes: 0,
             inbound_file_type: FileType::default(),
             inbound_audio_type: AudioType::default(),
             inbound_button_type: TapType::default(),

@@ -19,6 +19,7 @@ use super::{
     status::DeliveryStatus,
     time::UnixMillis,
     webhook::Webhook,
+    webhook_people::PersonNews,
 };
 
 /// One line of an account's log, ready to be told.
@@ -52,6 +53,8 @@ pub enum EventDetail {
     Notice(Box<Notice>),
     /// How far a message of ours came before anything was reported of it.
     Outgoing(OutgoingStep),
+    /// News of a contact or a conversation.
+    Person(Box<PersonNews>),
     /// Stored by another version, or an entry that can no longer be read.
     Unreadable {
         why: String,
@@ -63,7 +66,9 @@ impl EventDetail {
     pub fn file_of(&self) -> Option<&str> {
         match self {
             Self::Inbound(message) => message.file().map(|_| message.provider_message_id.as_str()),
-            Self::Status { .. } | Self::Notice(_) | Self::Outgoing(_) | Self::Unreadable { .. } => None,
+            Self::Status { .. } | Self::Notice(_) | Self::Outgoing(_) | Self::Person(_) | Self::Unreadable { .. } => {
+                None
+            }
         }
     }
 }
@@ -77,9 +82,17 @@ pub enum EventKind {
     /// Messages of ours before anything is reported of them. Only webhooks hear of it, and only where one wants to there are such
     /// lines.
     Outgoing,
+    /// What became of contacts and conversations; only webhooks hear of it.
+    Person,
 }
 
-stored!(EventKind { Status = 1 "status", Inbound = 2 "inbound", Notice = 3 "notice", Outgoing = 4 "outgoing" });
+stored!(EventKind {
+    Status = 1 "status",
+    Inbound = 2 "inbound",
+    Notice = 3 "notice",
+    Outgoing = 4 "outgoing",
+    Person = 5 "person",
+});
 
 /// How far a message of ours came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

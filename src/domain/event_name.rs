@@ -61,6 +61,18 @@ names! {
     CommBoxEvent = "commbox.event" "CommBox tells of something that it alone has words for, such as a survey or an assignment.",
     GallaboxEvent = "gallabox.event" "Gallabox tells of something that it alone has words for, such as a contact or a conversation.",
     GoTalloEvent = "gotallo.event" "GoTallo tells of something that it alone has words for.",
+    ContactCreated = "contact.created" "A person wrote to the account for the first time.",
+    ContactUpdated = "contact.updated" "The name, the number or the id of a contact changed.",
+    ContactTagMapped = "contact.tag_mapped" "A contact was given a tag.",
+    ContactTagUnmapped = "contact.tag_unmapped" "A tag was taken from a contact.",
+    ConversationCreated = "conversation.created" "A person wrote to one of the numbers for the first time.",
+    ConversationUpdated = "conversation.updated" "A conversation was opened again, answered, or blocked.",
+    ConversationExpired = "conversation.expired" "The time in which the person can be answered freely is over.",
+    ConversationResolved = "conversation.resolved" "Somebody closed a conversation.",
+    ConversationUnattended = "conversation.unattended" "Nobody answered for too long, or a machine answered.",
+    ConversationAutoReplied = "conversation.auto_replied" "A campaign or a journey answered a person.",
+    ConversationTagMapped = "conversation.tag_mapped" "A conversation was given a tag.",
+    ConversationTagUnmapped = "conversation.tag_unmapped" "A tag was taken from a conversation.",
 }
 
 /// What an event is about: the part of its name before the dot. Filters and screens group by it.
@@ -74,6 +86,7 @@ pub enum Entity {
     CommBox,
     Gallabox,
     GoTallo,
+    Conversation,
 }
 
 /// A provider with events that nobody else has. They are told under its own entity.
@@ -96,7 +109,7 @@ impl System {
 }
 
 impl Entity {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Message,
         Self::Template,
         Self::Channel,
@@ -105,6 +118,7 @@ impl Entity {
         Self::CommBox,
         Self::Gallabox,
         Self::GoTallo,
+        Self::Conversation,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -117,6 +131,7 @@ impl Entity {
             Self::CommBox => "commbox",
             Self::Gallabox => "gallabox",
             Self::GoTallo => "gotallo",
+            Self::Conversation => "conversation",
         }
     }
 }
@@ -143,6 +158,20 @@ impl EventName {
         Self::CommBoxEvent,
         Self::GallaboxEvent,
         Self::GoTalloEvent,
+        Self::ContactOptedIn,
+        Self::ContactOptedOut,
+        Self::ContactCreated,
+        Self::ContactUpdated,
+        Self::ContactTagMapped,
+        Self::ContactTagUnmapped,
+        Self::ConversationCreated,
+        Self::ConversationUpdated,
+        Self::ConversationExpired,
+        Self::ConversationResolved,
+        Self::ConversationUnattended,
+        Self::ConversationAutoReplied,
+        Self::ConversationTagMapped,
+        Self::ConversationTagUnmapped,
     ];
 
     pub const fn entity(self) -> Entity {
@@ -162,7 +191,20 @@ impl EventName {
             | Self::MessageClicked => Entity::Message,
             Self::TemplateStatus => Entity::Template,
             Self::ChannelStatus => Entity::Channel,
-            Self::ContactOptedIn | Self::ContactOptedOut => Entity::Contact,
+            Self::ContactOptedIn
+            | Self::ContactOptedOut
+            | Self::ContactCreated
+            | Self::ContactUpdated
+            | Self::ContactTagMapped
+            | Self::ContactTagUnmapped => Entity::Contact,
+            Self::ConversationCreated
+            | Self::ConversationUpdated
+            | Self::ConversationExpired
+            | Self::ConversationResolved
+            | Self::ConversationUnattended
+            | Self::ConversationAutoReplied
+            | Self::ConversationTagMapped
+            | Self::ConversationTagUnmapped => Entity::Conversation,
             Self::WebhookFailing | Self::WebhookDisabled => Entity::Webhook,
             Self::CommBoxEvent => Entity::CommBox,
             Self::GallaboxEvent => Entity::Gallabox,
@@ -194,7 +236,19 @@ impl EventName {
             | Self::WebhookDisabled
             | Self::CommBoxEvent
             | Self::GallaboxEvent
-            | Self::GoTalloEvent => None,
+            | Self::GoTalloEvent
+            | Self::ContactCreated
+            | Self::ContactUpdated
+            | Self::ContactTagMapped
+            | Self::ContactTagUnmapped
+            | Self::ConversationCreated
+            | Self::ConversationUpdated
+            | Self::ConversationExpired
+            | Self::ConversationResolved
+            | Self::ConversationUnattended
+            | Self::ConversationAutoReplied
+            | Self::ConversationTagMapped
+            | Self::ConversationTagUnmapped => None,
         }
     }
 
@@ -205,6 +259,7 @@ impl EventName {
             EventDetail::Inbound(message) => Self::of_content(&message.content),
             EventDetail::Notice(notice) => Self::of_notice(notice),
             EventDetail::Outgoing(step) => Self::of_step(*step),
+            EventDetail::Person(news) => news.name,
             EventDetail::Unreadable { why } => return Err(why.clone()),
         })
     }

@@ -16,6 +16,8 @@ pub struct InboundMessage {
     pub from: Option<PhoneNumber>,
     /// The provider's id of the person, when it has one.
     pub from_user_id: Option<String>,
+    /// The name of the person's profile, where it came with the message. Read again from the log it is not known.
+    pub from_name: Option<String>,
     pub occurred_at: UnixMillis,
     /// The provider's id of the message that this one replies to.
     pub replies_to: Option<String>,

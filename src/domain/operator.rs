@@ -30,12 +30,14 @@ pub enum Permission {
     TestAlarms,
     /// Handing over and erasing one person's data.
     ManagePersons,
+    /// Tags, names and wishes of contacts; closing, blocking and opening conversations.
+    ManageContacts,
     /// People, their roles, and tokens.
     ManageUsers,
 }
 
 impl Permission {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ReadMessages,
         Self::ReadPersonal,
         Self::ResendMessages,
@@ -47,6 +49,7 @@ impl Permission {
         Self::ReadSystem,
         Self::TestAlarms,
         Self::ManagePersons,
+        Self::ManageContacts,
         Self::ManageUsers,
     ];
 
@@ -63,6 +66,7 @@ impl Permission {
             Self::ReadSystem => "system:read",
             Self::TestAlarms => "alarms:test",
             Self::ManagePersons => "persons:manage",
+            Self::ManageContacts => "contacts:manage",
             Self::ManageUsers => "users:manage",
         }
     }
@@ -88,6 +92,9 @@ impl Permission {
             Self::ReadSystem => "see instances, database, alarms and settings without secrets",
             Self::TestAlarms => "send test alarms",
             Self::ManagePersons => "hand over and erase one person’s data",
+            Self::ManageContacts => {
+                "change tags, names and opt-ins of contacts, and close, block or reopen conversations"
+            }
             Self::ManageUsers => "manage users and tokens",
         }
     }
@@ -145,8 +152,8 @@ impl Role {
 
     pub fn permissions(self) -> Permissions {
         use Permission::{
-            ManageConfiguration, ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ReadSystem, ReplayCallbacks,
-            ResendMessages, SendTests, TestAlarms,
+            ManageConfiguration, ManageContacts, ManageQueues, ReadAudit, ReadMessages, ReadPersonal, ReadSystem,
+            ReplayCallbacks, ResendMessages, SendTests, TestAlarms,
         };
         match self {
             Self::Owner => Permissions::of(Permission::ALL),
@@ -158,6 +165,7 @@ impl Role {
                 ManageQueues,
                 ReplayCallbacks,
                 ManageConfiguration,
+                ManageContacts,
                 ReadAudit,
                 ReadSystem,
                 TestAlarms,

@@ -26,6 +26,7 @@ use super::{
     time::UnixMillis,
     webhook_content::Content,
     webhook_news::{NoticeFacts, ProviderEventFacts, WebhookFacts},
+    webhook_people::{ContactDetails, ConversationFacts},
 };
 
 /// One event, ready to be told by any profile.
@@ -80,6 +81,14 @@ pub struct Facts {
     /// Another webhook, which fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookFacts>,
+    /// What the account knows of the person beside number and name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact_details: Option<ContactDetails>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<ConversationFacts>,
+    /// The tag that was given or taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     /// The pairs that came with the request for the message.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub custom: BTreeMap<String, String>,
@@ -378,6 +387,12 @@ impl WebhookEvent {
                 raw: None,
                 ..shared
             },
+            // Of an opt-out that names no number of ours, nobody knows the way.
+            EventDetail::Person(news) => Facts {
+                channel: shared.channel.filter(|channel| !channel.connection.is_empty()),
+                raw: None,
+                ..news.facts()
+            },
             EventDetail::Unreadable { .. } => shared,
         };
         Self {
@@ -421,6 +436,8 @@ impl Facts {
             preference: self.preference,
             provider_event,
             webhook: self.webhook,
+            conversation: self.conversation,
+            tag: self.tag,
             ..Self::default()
         }
     }
@@ -600,6 +617,7 @@ mod tests {
                 provider_message_id: "wamid.in".to_owned(),
                 from: number("+919876500001"),
                 from_user_id: Some("IN.1".to_owned()),
+                from_name: None,
                 occurred_at: AT,
                 replies_to: Some("wamid.out".to_owned()),
                 content,

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
+    contact::ContactId,
+    conversation::{ConversationId, WINDOW},
     event_name::{Direction, EventName},
     ids::MessageId,
     notice::Payment,
@@ -15,6 +17,7 @@ use super::{
         TemplateRef, WebhookEvent,
     },
     webhook_news::{NoticeFacts, ProviderEventFacts, WebhookFacts},
+    webhook_people::{ContactDetails, ConversationFacts},
 };
 
 /// 2026-11-20 09:15:00 UTC.
@@ -132,6 +135,15 @@ fn facts(name: EventName) -> Facts {
             preference: Some(PreferenceFacts { scope: "marketing".to_owned(), source: "person".to_owned() }),
             ..Facts::default()
         },
+        EventName::ContactCreated | EventName::ContactUpdated => of_contact(None),
+        EventName::ContactTagMapped | EventName::ContactTagUnmapped => of_contact(Some("vip")),
+        EventName::ConversationCreated | EventName::ConversationUpdated => of_conversation("open", None),
+        EventName::ConversationExpired => of_conversation("expired", None),
+        EventName::ConversationResolved => of_conversation("closed", None),
+        EventName::ConversationUnattended | EventName::ConversationAutoReplied => of_conversation("auto_bot", None),
+        EventName::ConversationTagMapped | EventName::ConversationTagUnmapped => {
+            of_conversation("open", Some("refund"))
+        }
     }
 }
 
@@ -214,6 +226,39 @@ fn relayed(name: &str, payload: serde_json::Value) -> Facts {
     Facts { provider_event: Some(ProviderEventFacts { name: name.to_owned(), payload }), ..Facts::default() }
 }
 
+fn of_contact(tag: Option<&str>) -> Facts {
+    Facts {
+        contact: Some(person()),
+        contact_details: Some(ContactDetails {
+            id: ContactId(MessageId::first_at(SAMPLE_AT).0).to_string(),
+            tags: vec!["vip".to_owned()],
+            opt_in: Some(true),
+            first_seen_at: SAMPLE_AT.minus(Duration::from_secs(30 * 24 * 60 * 60)).to_string(),
+            last_seen_at: SAMPLE_AT.to_string(),
+        }),
+        tag: tag.map(str::to_owned),
+        ..Facts::default()
+    }
+}
+
+fn of_conversation(state: &str, tag: Option<&str>) -> Facts {
+    let is_left = state == "auto_bot";
+    Facts {
+        conversation: Some(ConversationFacts {
+            id: ConversationId(MessageId::first_at(SAMPLE_AT).0).to_string(),
+            state: state.to_owned(),
+            tags: vec!["refund".to_owned()],
+            opened_at: SAMPLE_AT.to_string(),
+            last_inbound_at: SAMPLE_AT.to_string(),
+            window_ends_at: SAMPLE_AT.plus(WINDOW).to_string(),
+            waiting_since: matches!(state, "open" | "auto_bot").then(|| SAMPLE_AT.to_string()),
+            unattended_since: is_left.then(|| SAMPLE_AT.to_string()),
+        }),
+        tag: tag.map(str::to_owned),
+        ..of_contact(None)
+    }
+}
+
 fn noticed(notice: NoticeFacts) -> Facts {
     Facts { notice: Some(notice), ..Facts::default() }
 }
@@ -243,6 +288,18 @@ fn raw(name: EventName, data: &Facts) -> serde_json::Value {
         | EventName::ContactOptedIn
         | EventName::ContactOptedOut
         | EventName::MessageClicked
+        | EventName::ContactCreated
+        | EventName::ContactUpdated
+        | EventName::ContactTagMapped
+        | EventName::ContactTagUnmapped
+        | EventName::ConversationCreated
+        | EventName::ConversationUpdated
+        | EventName::ConversationExpired
+        | EventName::ConversationResolved
+        | EventName::ConversationUnattended
+        | EventName::ConversationAutoReplied
+        | EventName::ConversationTagMapped
+        | EventName::ConversationTagUnmapped
         | EventName::WebhookFailing
         | EventName::WebhookDisabled
         | EventName::CommBoxEvent

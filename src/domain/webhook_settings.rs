@@ -232,7 +232,21 @@ const fn kinds_of(name: EventName) -> &'static [EventKind] {
         | EventName::GallaboxEvent
         | EventName::GoTalloEvent => &[EventKind::Notice],
         EventName::MessageAccepted | EventName::MessageOutbound => &[EventKind::Outgoing],
-        EventName::MessageClicked | EventName::ContactOptedIn | EventName::ContactOptedOut => &[],
+        EventName::MessageClicked => &[],
+        EventName::ContactOptedIn
+        | EventName::ContactOptedOut
+        | EventName::ContactCreated
+        | EventName::ContactUpdated
+        | EventName::ContactTagMapped
+        | EventName::ContactTagUnmapped
+        | EventName::ConversationCreated
+        | EventName::ConversationUpdated
+        | EventName::ConversationExpired
+        | EventName::ConversationResolved
+        | EventName::ConversationUnattended
+        | EventName::ConversationAutoReplied
+        | EventName::ConversationTagMapped
+        | EventName::ConversationTagUnmapped => &[EventKind::Person],
     }
 }
 
@@ -279,5 +293,10 @@ mod tests {
         );
         assert_eq!(kinds(json!(["message.accepted"])), [EventKind::Outgoing]);
         assert_eq!(kinds(json!(["webhook.*", "commbox.*"])), [EventKind::Notice]);
+        assert_eq!(kinds(json!(["contact.*", "conversation.expired"])), [EventKind::Person]);
+        assert_eq!(
+            kinds(json!(["*"])),
+            [EventKind::Status, EventKind::Inbound, EventKind::Notice, EventKind::Outgoing, EventKind::Person]
+        );
     }
 }

@@ -69,14 +69,15 @@ fn schema(name: EventName) -> Schema {
     let about = match name.entity() {
         Entity::Message => "message",
         Entity::Template | Entity::Channel => "notice",
-        Entity::Contact => "preference",
+        Entity::Contact => "contact",
+        Entity::Conversation => "conversation",
         Entity::Webhook => "webhook",
         Entity::CommBox | Entity::Gallabox | Entity::GoTallo => "provider_event",
     };
     let named = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([json!(name.as_str())]));
     let data = ObjectBuilder::new().schema_type(Type::Object).required(about);
-    // What a webhook does has to do with no number.
-    let data = if name.entity() == Entity::Webhook { data } else { data.required("channel") };
+    // What somebody says of a contact came by no number, and what a webhook does has to do with none.
+    let data = if matches!(name.entity(), Entity::Contact | Entity::Webhook) { data } else { data.required("channel") };
     let narrowed = ObjectBuilder::new().schema_type(Type::Object).property("type", named).property("data", data);
     AllOfBuilder::new().item(Ref::from_schema_name("WebhookPayload")).item(narrowed).build().into()
 }

@@ -24,6 +24,8 @@ const VERSION: &str = "2.07";
 const WHATSAPP_CLOUD: &str = "16";
 /// And for a conversation that is open.
 const OPEN: &str = "1";
+/// And for an activity that changed its status.
+const STATUS_CHANGE: &str = "2";
 /// Who wrote: nobody of the customer's staff, or somebody. Here there is only one.
 const NO_MANAGER: &str = "0";
 const SOME_MANAGER: &str = "1";
@@ -65,6 +67,16 @@ impl Profile for CommBox {
             | EventName::MessageDelivered
             | EventName::MessageRead
             | EventName::MessageFailed => Some("WhatsApp.OnStatus"),
+            EventName::ContactCreated => Some("User.OnNew"),
+            EventName::ContactUpdated => Some("User.OnUpdate"),
+            EventName::ContactTagMapped | EventName::ContactTagUnmapped => Some("User.OnUpdateTag"),
+            EventName::ConversationCreated => Some("Object.OnNew"),
+            EventName::ConversationUpdated
+            | EventName::ConversationExpired
+            | EventName::ConversationResolved
+            | EventName::ConversationUnattended
+            | EventName::ConversationAutoReplied => Some("Object.OnNewActivity"),
+            EventName::ConversationTagMapped | EventName::ConversationTagUnmapped => Some("Object.OnUpdateTag"),
             EventName::MessageAccepted
             | EventName::MessageDeleted
             | EventName::TemplateStatus
@@ -95,10 +107,12 @@ impl Profile for CommBox {
             return relayed(event, event_of_its_own, options);
         }
         let (entity, name) = word.split_once('.').ok_or_else(|| words::lacking(event.name))?;
-        let message = event.data.message.as_ref().ok_or_else(|| words::lacking(event.name))?;
-        let about = match entity {
-            "WhatsApp" => status(event, message),
-            _ => child(event, message, options.level)?,
+        let message = || event.data.message.as_ref().ok_or_else(|| words::lacking(event.name));
+        let about = match (entity, name) {
+            ("WhatsApp", _) => status(event, message()?),
+            ("User", _) => person(&event.at(options.level))?,
+            ("Object", "OnNewChild") => child(event, message()?, options.level)?,
+            _ => conversation(&event.at(options.level), name)?,
         };
         let envelope = Element::new("Event").with("Subscription", entity).with("Name", name);
         let envelope = envelope.with("Brand", event.account.as_str()).containing(about);
@@ -247,6 +261,63 @@ fn status(event: &WebhookEvent, message: &Message) -> Element {
         .with_known("ClientReference", message.platform_id.as_deref())
         .with_known("ErrorCode", code)
         .with_known("ErrorMessage", failure.map(|failure| failure.text.as_str()))
+}
+
+/// A contact, with the tag that it was given or lost.
+fn person(event: &WebhookEvent) -> Result<Element, Unspeakable> {
+    let person = words::person_id(event).ok_or_else(|| words::lacking(event.name))?;
+    Ok(match tag(event) {
+        Some(tag) => user(event, &person).containing(tag),
+        None => user(event, &person),
+    })
+}
+
+fn tag(event: &WebhookEvent) -> Option<Element> {
+    let removed = matches!(event.name, EventName::ContactTagUnmapped | EventName::ConversationTagUnmapped);
+    let tag = event.data.tag.as_deref()?;
+    Some(Element::new("Tag").with("Name", tag).with("Action", if removed { "Remove" } else { "Add" }))
+}
+
+/// A conversation: new, with another tag, or with what was done about it.
+fn conversation(event: &WebhookEvent, name: &str) -> Result<Element, Unspeakable> {
+    let person = words::person_id(event).ok_or_else(|| words::lacking(event.name))?;
+    let about = event.data.conversation.as_ref().ok_or_else(|| words::lacking(event.name))?;
+    let object = Element::new("Object")
+        .with_known("Id", words::conversation_id(event))
+        .with("StreamId", words::channel_id(event))
+        .with("SubStreamId", "0")
+        .with("Type", "4")
+        .with("StatusID", status_of(&about.state))
+        .with("CreateDate", about.opened_at.as_str())
+        .with("StreamProviderId", person.as_str())
+        .with("StreamProviderType", WHATSAPP_CLOUD);
+    let object = match name {
+        "OnNewActivity" => {
+            let data = json!({"state": about.state, "unattended_since": about.unattended_since, "event": event.name});
+            let activity = Element::new("Activity")
+                .with("Id", event.id.as_str())
+                .with("Type", STATUS_CHANGE)
+                .with("CreateDate", date(event.occurred_at))
+                .saying("Data", data.to_string());
+            object.containing(Element::new("Activities").containing(activity))
+        }
+        _ => object,
+    };
+    let object = match tag(event) {
+        Some(tag) => object.containing(tag),
+        None => object,
+    };
+    Ok(object.containing(user(event, &person)))
+}
+
+/// CommBox's numbers: open, resolved, automated, irrelevant.
+fn status_of(state: &str) -> &'static str {
+    match state {
+        "closed" | "expired" => "2",
+        "auto_bot" => "11",
+        "blocked" => "4",
+        _ => OPEN,
+    }
 }
 
 /// The day, as CommBox writes it of children.

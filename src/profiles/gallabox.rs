@@ -52,12 +52,24 @@ impl Profile for Gallabox {
             }
             EventName::MessageFailed => "Message.WA.Status.Failed",
             EventName::TemplateStatus => "Template.Status",
+            EventName::ContactCreated => "Contact.Created",
+            EventName::ContactUpdated => "Contact.Updated",
+            EventName::ContactTagMapped => "Contact.Tag.Mapped",
+            EventName::ContactTagUnmapped => "Contact.Tag.Unmapped",
+            EventName::ConversationCreated => "Conversation.Create",
+            EventName::ConversationUpdated => "Conversation.Update",
+            EventName::ConversationResolved => "Conversation.Resolve",
+            EventName::ConversationUnattended => "Conversation.UnAttended",
+            EventName::ConversationTagMapped => "Conversation.Tag.Mapped",
+            EventName::ConversationTagUnmapped => "Conversation.Tag.Unmapped",
             EventName::MessageAccepted
             | EventName::MessageDeleted
             | EventName::ChannelStatus
             | EventName::ContactOptedIn
             | EventName::ContactOptedOut
             | EventName::MessageClicked
+            | EventName::ConversationExpired
+            | EventName::ConversationAutoReplied
             | EventName::WebhookFailing
             | EventName::WebhookDisabled
             | EventName::CommBoxEvent
@@ -102,6 +114,18 @@ impl Profile for Gallabox {
                 | EventName::ChannelStatus
                 | EventName::ContactOptedIn
                 | EventName::ContactOptedOut
+                | EventName::ContactCreated
+                | EventName::ContactUpdated
+                | EventName::ContactTagMapped
+                | EventName::ContactTagUnmapped
+                | EventName::ConversationCreated
+                | EventName::ConversationUpdated
+                | EventName::ConversationExpired
+                | EventName::ConversationResolved
+                | EventName::ConversationUnattended
+                | EventName::ConversationAutoReplied
+                | EventName::ConversationTagMapped
+                | EventName::ConversationTagUnmapped
                 | EventName::MessageClicked
                 | EventName::WebhookFailing
                 | EventName::WebhookDisabled
@@ -110,7 +134,7 @@ impl Profile for Gallabox {
                 | EventName::GoTalloEvent => spoken(event, message)?,
             },
             (None, Some(_)) => template(event),
-            (None, None) => return Err(words::lacking(event.name)),
+            (None, None) => about_person(event).ok_or_else(|| words::lacking(event.name))?,
         };
         let body = match relayed {
             Some(relayed) => words::relayed(event, relayed)?.to_owned(),
@@ -138,6 +162,15 @@ fn old_word(name: EventName) -> Result<&'static str, Unspeakable> {
         EventName::MessageSent | EventName::MessageDelivered | EventName::MessageRead => "Message.WA.status.received",
         EventName::MessageFailed => "Message.WA.status.failed",
         EventName::TemplateStatus => "Template.status",
+        EventName::ContactCreated => "Contact.created",
+        EventName::ContactUpdated => "Contact.updated",
+        EventName::ContactTagMapped => "Contact.mapped",
+        EventName::ContactTagUnmapped => "Contact.unmapped",
+        EventName::ConversationCreated => "Conversation.created",
+        EventName::ConversationUpdated => "Conversation.updated",
+        EventName::ConversationUnattended => "Conversation.UnAttended",
+        EventName::ConversationTagMapped => "Conversation.Tag.mapped",
+        EventName::ConversationTagUnmapped => "Conversation.Tag.unmapped",
         EventName::MessageOutbound
         | EventName::MessageAccepted
         | EventName::MessageDeleted
@@ -145,6 +178,9 @@ fn old_word(name: EventName) -> Result<&'static str, Unspeakable> {
         | EventName::ContactOptedIn
         | EventName::ContactOptedOut
         | EventName::MessageClicked
+        | EventName::ConversationExpired
+        | EventName::ConversationResolved
+        | EventName::ConversationAutoReplied
         | EventName::WebhookFailing
         | EventName::WebhookDisabled
         | EventName::CommBoxEvent
@@ -262,4 +298,50 @@ fn template(event: &WebhookEvent) -> Value {
         "rejected_reason": notice.map(|notice| notice.text.as_str()),
         "statusUpdatedAt": event.occurred_at.to_string(),
     })
+}
+
+/// A contact, or a conversation with its contact. Of the former Gallabox shows an example, where names are written with underscores.
+fn about_person(event: &WebhookEvent) -> Option<Value> {
+    let person = event.data.contact.clone()?;
+    let details = event.data.contact_details.clone().unwrap_or_default();
+    let contact = json!({
+        "id": details.id,
+        "name": person.name,
+        "phone": person.phone,
+        "email": null,
+        "tags": details.tags,
+        "channel": "whatsapp",
+        "created_at": details.first_seen_at,
+    });
+    let Some(conversation) = &event.data.conversation else {
+        return Some(with(contact, "tag", event.data.tag.as_deref()));
+    };
+    let told = json!({
+        "id": conversation.id,
+        "accountId": event.account,
+        "channelId": words::channel_id(event),
+        "channelType": "whatsapp",
+        "contactId": details.id,
+        "status": status_of(&conversation.state),
+        "tags": conversation.tags,
+        "createdAt": conversation.opened_at,
+        "updatedAt": event.occurred_at.to_string(),
+        "contact": contact,
+    });
+    Some(with(told, "tag", event.data.tag.as_deref()))
+}
+
+fn with(mut told: Value, key: &str, value: Option<&str>) -> Value {
+    if let (Value::Object(parts), Some(value)) = (&mut told, value) {
+        parts.insert(key.to_owned(), value.into());
+    }
+    told
+}
+
+/// Of these Gallabox has two.
+fn status_of(state: &str) -> &'static str {
+    match state {
+        "closed" | "blocked" | "expired" => "RESOLVED",
+        _ => "OPEN",
+    }
 }

@@ -59,6 +59,18 @@ impl Profile for GoTallo {
             | EventName::ContactOptedIn
             | EventName::ContactOptedOut
             | EventName::MessageClicked
+            | EventName::ContactCreated
+            | EventName::ContactUpdated
+            | EventName::ContactTagMapped
+            | EventName::ContactTagUnmapped
+            | EventName::ConversationCreated
+            | EventName::ConversationUpdated
+            | EventName::ConversationExpired
+            | EventName::ConversationResolved
+            | EventName::ConversationUnattended
+            | EventName::ConversationAutoReplied
+            | EventName::ConversationTagMapped
+            | EventName::ConversationTagUnmapped
             | EventName::WebhookFailing
             | EventName::WebhookDisabled
             | EventName::CommBoxEvent

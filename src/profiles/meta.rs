@@ -104,6 +104,18 @@ impl Profile for Meta {
             EventName::MessageAccepted
             | EventName::MessageOutbound
             | EventName::MessageClicked
+            | EventName::ContactCreated
+            | EventName::ContactUpdated
+            | EventName::ContactTagMapped
+            | EventName::ContactTagUnmapped
+            | EventName::ConversationCreated
+            | EventName::ConversationUpdated
+            | EventName::ConversationExpired
+            | EventName::ConversationResolved
+            | EventName::ConversationUnattended
+            | EventName::ConversationAutoReplied
+            | EventName::ConversationTagMapped
+            | EventName::ConversationTagUnmapped
             | EventName::WebhookFailing
             | EventName::WebhookDisabled
             | EventName::CommBoxEvent
@@ -155,6 +167,18 @@ fn change(event: &WebhookEvent) -> Result<Box<RawValue>, Unspeakable> {
         EventName::MessageAccepted
         | EventName::MessageOutbound
         | EventName::MessageClicked
+        | EventName::ContactCreated
+        | EventName::ContactUpdated
+        | EventName::ContactTagMapped
+        | EventName::ContactTagUnmapped
+        | EventName::ConversationCreated
+        | EventName::ConversationUpdated
+        | EventName::ConversationExpired
+        | EventName::ConversationResolved
+        | EventName::ConversationUnattended
+        | EventName::ConversationAutoReplied
+        | EventName::ConversationTagMapped
+        | EventName::ConversationTagUnmapped
         | EventName::WebhookFailing
         | EventName::WebhookDisabled
         | EventName::CommBoxEvent

@@ -77,6 +77,7 @@ impl Inbound {
             EventDetail::Status { .. }
             | EventDetail::Notice(_)
             | EventDetail::Outgoing(_)
+            | EventDetail::Person(_)
             | EventDetail::Unreadable { .. } => None,
         }
     }

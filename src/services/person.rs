@@ -20,6 +20,7 @@ use crate::{
     clock,
     domain::{
         account::Account,
+        contact::{Contact, ContactId},
         ids::{AccountKey, ConnectionKey, MessageId, SenderKey},
         phone::PhoneNumber,
         suppression::{PersonHash, Scope, Source, Suppression},
@@ -59,6 +60,8 @@ pub struct Erased {
     pub kept_parts: u64,
     /// Files that the person sent. What was being copied, or could not be deleted, goes with the next housekeeping.
     pub files: usize,
+    /// Contacts, with their conversations.
+    pub contacts: u64,
     /// Ids by which the person was known.
     pub links: u64,
     /// Entries of the suppression list: deleted, or left as hashes.
@@ -68,17 +71,17 @@ pub struct Erased {
 impl Erased {
     /// Nothing was stored, but for what stays.
     pub fn is_nothing(&self) -> bool {
-        let Self { cancelled, messages, inbound, refused, kept_parts, files, links, suppressions: _ } = self;
+        let Self { cancelled, messages, inbound, refused, kept_parts, files, contacts, links, suppressions: _ } = self;
         *cancelled + *files + messages.deleted + messages.emptied == 0
-            && *inbound + *refused + *kept_parts + *links == 0
+            && *inbound + *refused + *kept_parts + *contacts + *links == 0
     }
 
     pub fn to_json(&self) -> Value {
-        let Self { cancelled, messages, inbound, refused, kept_parts, files, links, suppressions } = self;
+        let Self { cancelled, messages, inbound, refused, kept_parts, files, contacts, links, suppressions } = self;
         json!({
             "cancelled": cancelled, "messages_deleted": messages.deleted, "messages_emptied": messages.emptied,
             "messages_being_sent": messages.busy, "inbound": inbound, "refused_requests": refused,
-            "webhook_parts": kept_parts, "files": files, "ids": links, "suppressions": suppressions,
+            "webhook_parts": kept_parts, "files": files, "contacts": contacts, "ids": links, "suppressions": suppressions,
         })
     }
 }
@@ -274,6 +277,8 @@ impl Person {
         let senders = self.snapshot.senders().filter(|sender| accounts.contains(&sender.account));
         let senders: Vec<SenderKey> = senders.map(|sender| sender.key).collect();
         self.store.erase_conversations(&senders, &self.phone).await?;
+        let contacts: Vec<ContactId> = self.contacts().await?.iter().map(|contact| contact.id).collect();
+        erased.contacts = self.store.erase_contacts(&contacts).await?;
         // Last, so that whoever tries again finds under which ids to look.
         erased.links = self.store.erase_links(&self.links).await?;
         Ok(erased)
@@ -293,7 +298,11 @@ impl Person {
                 }
             }
             WalkedTable::Events(_) => {
+                let from = walk.reached();
                 let Some(entries) = self.next_inbound(walk).await? else { return Ok(false) };
+                if let WalkedTable::Events(account) = table {
+                    self.store.erase_news(account, (from, walk.reached()), &self.phone, &self.user_ids).await?;
+                }
                 erased.inbound += self.store.erase_inbound(&entries).await?;
             }
             WalkedTable::RefusedRequests => {
@@ -308,6 +317,14 @@ impl Person {
             }
         }
         Ok(true)
+    }
+
+    /// How the accounts know the person as a contact.
+    pub async fn contacts(&self) -> Result<Vec<Contact>, StoreError> {
+        let who: Vec<String> =
+            std::iter::once(self.phone.as_e164().to_owned()).chain(self.user_ids.iter().cloned()).collect();
+        let accounts: Vec<AccountKey> = self.accounts.iter().map(|account| account.key).collect();
+        self.store.contacts_of(&who, &accounts).await
     }
 
     /// From now on nothing is sent to the person.

@@ -286,6 +286,7 @@ fn lanes(events: &[Event], lanes_max: usize) -> Vec<Vec<Event>> {
                 (event.sender, &message.from, &message.from_user_id).hash(&mut hasher);
             }
             EventDetail::Notice(_) => event.sender.hash(&mut hasher),
+            EventDetail::Person(news) => (&news.contact.phone, &news.contact.user_id).hash(&mut hasher),
             EventDetail::Status { .. } | EventDetail::Outgoing(_) | EventDetail::Unreadable { .. } => {
                 event.message.hash(&mut hasher)
             }
@@ -314,6 +315,11 @@ pub fn readable(snapshot: &Snapshot, links: &MediaLinks, logged: LoggedEvent) ->
     let number = sender.map(|sender| sender.number.clone());
     let unreadable = |why: &str| EventDetail::Unreadable { why: why.to_owned() };
     let detail = match (logged.kind, sender) {
+        // Who opted out did so at no number of ours.
+        (EventKind::Person, _) => match serde_json::from_str(logged.entry.as_deref().unwrap_or_default()) {
+            Ok(news) => EventDetail::Person(news),
+            Err(error) => unreadable(&error.to_string()),
+        },
         (_, None) => unreadable("the sender number does not exist any more"),
         (EventKind::Status, Some(_)) => match logged.status {
             Some(status) => EventDetail::Status { status, failure: logged.failure },

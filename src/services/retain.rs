@@ -36,6 +36,7 @@ pub async fn forget_old(
     }
     repeat(step, || store.forget_messages(now.minus(ages.messages), step)).await?;
     repeat(step, || store.forget_person_links(now.minus(ages.person_links), step)).await?;
+    repeat(step, || store.forget_contacts(now.minus(ages.person_links), step)).await?;
     // News that would come later than this does not come.
     let snapshot = directory.snapshot();
     let telling: Vec<_> = snapshot

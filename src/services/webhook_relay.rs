@@ -306,6 +306,10 @@ pub fn lane_of(event: &Event) -> i64 {
             hashed(format!("{}/{number}/{user}", event.sender))
         }
         EventDetail::Notice(_) => i64::from(event.sender.0),
+        EventDetail::Person(news) => {
+            let number = news.contact.phone.as_deref().unwrap_or_default();
+            hashed(format!("{number}/{}", news.contact.user_id.as_deref().unwrap_or_default()))
+        }
         EventDetail::Status { .. } | EventDetail::Outgoing(_) | EventDetail::Unreadable { .. } => {
             event.message.map_or(event.place.0, |message| message.0)
         }

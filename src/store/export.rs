@@ -133,7 +133,7 @@ impl Store {
                 let status: Option<i16> = row.try_get("", "status")?;
                 match EventKind::from_code(row.try_get("", "kind")?) {
                     Some(EventKind::Inbound) => of.replies += 1,
-                    Some(EventKind::Status | EventKind::Notice | EventKind::Outgoing) | None => {
+                    Some(EventKind::Status | EventKind::Notice | EventKind::Outgoing | EventKind::Person) | None => {
                         if let Some(status) = status.and_then(DeliveryStatus::from_code).filter(|_| !is_earlier) {
                             of.statuses.push((status, UnixMillis(row.try_get("", "occurred_at")?), failure(row)?));
                         }

@@ -23,6 +23,7 @@ use self::{
 use super::{
     DatabaseTransaction,
     batch::Effects,
+    contacts::{self, Heard},
     events::{self, NewEvent},
     media,
     notices::ReceivedNotice,
@@ -110,15 +111,17 @@ pub(super) async fn apply(
     transaction: &DatabaseTransaction,
     settlements: &[&Settlement],
     ingests: &[&Ingest],
-    hasher: impl FnOnce() -> Result<PersonHasher, DbErr>,
+    told: Vec<NewEvent>,
+    hasher: impl Fn() -> Result<PersonHasher, DbErr>,
     (ids, now): (&Arc<MessageIds>, UnixMillis),
     effects: &mut Effects,
 ) -> Result<Vec<Ingested>, DbErr> {
-    if settlements.is_empty() && ingests.is_empty() {
+    if settlements.is_empty() && ingests.is_empty() && told.is_empty() {
         return Ok(vec![]);
     }
     let mut by_provider_id = find_by_provider_id(transaction, ingests).await?;
     let mut working = Working::load(transaction, settlements, ingests, &by_provider_id).await?;
+    working.news.extend(told);
     for settlement in settlements {
         let counts = working.settle(settlement, now);
         effects.settled += usize::from(counts);
@@ -158,13 +161,16 @@ pub(super) async fn apply(
     keep_skipped(transaction, ingests, ids, now).await?;
     let linked = People::meet(transaction, ingests, &by_provider_id, now).await?;
     let refusals = std::mem::take(&mut working.unwelcome);
-    preferences::take(transaction, ingests, &linked, refusals, hasher, (ids, now), effects).await?;
+    let wishes = preferences::take(transaction, ingests, &linked, refusals, &hasher, (ids, now), effects).await?;
     let mut fresh = claim(transaction, ingests, now).await?;
     let files = new_files(ingests, &fresh, &linked, ids, now);
     effects.media |= !files.is_empty();
     media::keep(transaction, files).await?;
+    let heard = heard(ingests, &fresh, &linked);
     receive(ingests, &by_provider_id, &linked, &mut fresh, &mut working.news, &mut answers);
     working.news.extend(new_notices(ingests, &mut fresh, now));
+    working.news.extend(wishes);
+    working.news.extend(contacts::take(transaction, &linked.new_links, heard, &hasher, (ids, now)).await?);
     working.write(transaction).await?;
     effects.senders.extend(working.queued_again.iter());
     effects.logs.extend(working.news.iter().map(|event| event.account));
@@ -293,6 +299,24 @@ fn receive(
 fn new_notices(ingests: &[&Ingest], fresh: &mut HashSet<Vec<u8>>, now: UnixMillis) -> Vec<NewEvent> {
     let notices = ingests.iter().flat_map(|ingest| &ingest.notices);
     notices.filter(|notice| fresh.remove(&notice_key(notice, now))).map(|notice| notice.event(now)).collect()
+}
+
+/// Who wrote what is new.
+fn heard(ingests: &[&Ingest], fresh: &HashSet<Vec<u8>>, people: &People) -> Vec<Heard> {
+    let all = ingests.iter().flat_map(|ingest| &ingest.inbound);
+    let one = |received: &ReceivedMessage| {
+        let message = &received.message;
+        let by_link = || people.phone(received.account, message.from_user_id.as_deref());
+        Heard {
+            account: received.account,
+            sender: received.sender,
+            phone: message.from.as_ref().or_else(by_link).cloned(),
+            user_id: message.from_user_id.clone(),
+            name: message.from_name.clone(),
+            at: message.occurred_at,
+        }
+    };
+    all.filter(|received| fresh.contains(&key_of(received))).map(one).collect()
 }
 
 /// Rows for the files that came with inbound messages that are new.

@@ -377,6 +377,7 @@ mod tests {
             provider_message_id: format!("wamid.{id}"),
             from: None,
             from_user_id: Some("IN.1349".to_owned()),
+            from_name: None,
             occurred_at: NOW,
             replies_to: None,
             content: InboundContent::Media(InboundMedia {

@@ -6,7 +6,7 @@
 use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    Doing, Store, StoreError, query,
+    Doing, Store, StoreError, execute, query,
     story::{MESSAGE_COLUMNS, StoredMessage, stored_message},
 };
 use crate::domain::{
@@ -199,6 +199,31 @@ impl Store {
             })
         };
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("read a person's inbound messages").map(Some)
+    }
+
+    /// Erases what an account's log says about a person as a contact, after the first place and up to the second. What is told
+    /// is written by ourselves, so the number stands there as it is searched for.
+    pub async fn erase_news(
+        &self,
+        account: AccountKey,
+        (from, to): (i64, i64),
+        phone: &PhoneNumber,
+        user_ids: &[String],
+    ) -> Result<u64, StoreError> {
+        let doing = "erase news of a person";
+        let quoted = |text: &str| serde_json::to_string(text).expect("a text is JSON");
+        let phone = format!("\"phone\":{}", quoted(phone.as_e164()));
+        let ids = user_ids.iter().map(|id| format!("\"user_id\":{}", quoted(id)));
+        let texts: Vec<String> = std::iter::once(phone).chain(ids).collect();
+        let sql = format!(
+            "DELETE FROM events WHERE account = {} AND place > $1 AND place <= $2 AND kind = 5 AND ({})",
+            account.0,
+            contains_any("entry", texts.len(), 3)
+        );
+        let transaction = self.begin().await.doing(doing)?;
+        let gone = execute(&transaction, sql, slice_values(from, to, &texts)).await.doing(doing)?;
+        transaction.commit().await.doing(doing)?;
+        Ok(gone)
     }
 
     /// All refused requests of the next slice: only their platform's dialect can say whom they were for. `None` at

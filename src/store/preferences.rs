@@ -11,10 +11,12 @@ use sea_orm::{DbErr, Value};
 use super::{
     DatabaseTransaction,
     batch::Effects,
+    conversations,
+    events::NewEvent,
     ingest::{Ingest, insert_unrecognized, unrecognized_row},
     outbound::odd_value,
     people::People,
-    query_rows, suppressions,
+    people_news, query_rows, suppressions,
 };
 use crate::domain::{
     failure::Failure,
@@ -52,7 +54,7 @@ pub(super) struct Unwelcome {
 const MARKETING: &str = "marketing_messages";
 const NOT_USED: &str = "a preference of a person: kept, and not used by this version";
 
-/// Takes in the preferences of a batch of webhooks, and what refusals tell about people.
+/// Takes in the preferences of a batch of webhooks, and what refusals tell about people; gives back what webhooks are told of it.
 pub(super) async fn take(
     transaction: &DatabaseTransaction,
     ingests: &[&Ingest],
@@ -61,10 +63,10 @@ pub(super) async fn take(
     hasher: impl FnOnce() -> Result<PersonHasher, DbErr>,
     (ids, now): (&Arc<MessageIds>, UnixMillis),
     effects: &mut Effects,
-) -> Result<(), DbErr> {
+) -> Result<Vec<NewEvent>, DbErr> {
     let nothing_new = refusals.is_empty() && linked.new_links.is_empty();
     if nothing_new && ingests.iter().all(|ingest| ingest.preferences.is_empty()) {
-        return Ok(());
+        return Ok(vec![]);
     }
     let hasher = hasher()?;
     let mut changes = learned(transaction, refusals, &hasher).await?;
@@ -81,8 +83,12 @@ pub(super) async fn take(
         }
     }
     effects.suppressions |= !changes.is_empty();
+    let mut news = people_news::opt_ins(transaction, &changes).await?;
+    let blocked = people_news::blocked(&changes);
+    news.extend(conversations::block(transaction, blocked, || Ok(hasher.clone()), now).await?);
     suppressions::write(transaction, changes).await?;
-    insert_unrecognized(transaction, unused).await
+    insert_unrecognized(transaction, unused).await?;
+    Ok(news)
 }
 
 /// What a preference means, for the person's number when it is known, else for the provider's id.

@@ -174,7 +174,7 @@ impl Store {
         // Only what comes from webhooks needs ids of its own, or is about people.
         let no_ids = std::sync::Arc::new(MessageIds::new(0));
         let hasher = || self.person_hasher_read().cloned();
-        ingest::apply(transaction, &settlements, &[], hasher, (&no_ids, self.now()), &mut effects).await?;
+        ingest::apply(transaction, &settlements, &[], vec![], hasher, (&no_ids, self.now()), &mut effects).await?;
         Ok(effects.settled)
     }
 

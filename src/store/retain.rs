@@ -262,6 +262,8 @@ mod tests {
         ("inbound_keys", "retention.events"),
         ("suppressions", "retention.events, once they are lifted"),
         ("person_links", "retention.person_links"),
+        ("contacts", "retention.person_links"),
+        ("conversations", "with their contacts"),
         ("media", "retention.media"),
         ("callbacks", "retention.events"),
         ("callback_attempts", "retention.attempts"),

@@ -258,7 +258,7 @@ fn note_events(row: &QueryResult, account: AccountKey, figures: &mut Figures) ->
         }
         (Some(EventKind::Inbound), _) => vec![Figure::Received],
         // What is no message, or not reported yet, and what another version has written.
-        (Some(EventKind::Notice | EventKind::Status | EventKind::Outgoing) | None, _) => vec![],
+        (Some(EventKind::Notice | EventKind::Status | EventKind::Outgoing | EventKind::Person) | None, _) => vec![],
     };
     for figure in counted {
         let fails = figure == Figure::Failed;

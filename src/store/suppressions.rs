@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, HashSet};
 use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    DatabaseTransaction, Doing, Store, StoreError, execute, execute_rows, outbound::odd_value, people::ReceivedLink,
-    query, query_rows,
+    DatabaseTransaction, Doing, Store, StoreError, events, execute, execute_rows, outbound::odd_value,
+    people::ReceivedLink, people_news, query, query_rows,
 };
 use crate::domain::{
     ids::AccountKey,
@@ -63,7 +63,7 @@ pub struct Lift<'a> {
     pub at: UnixMillis,
 }
 
-const COLUMNS: &str = "account, person, source, scope, lifted, phone, user_id, reason, occurred_at";
+pub(super) const COLUMNS: &str = "account, person, source, scope, lifted, phone, user_id, reason, occurred_at";
 
 impl Store {
     /// Who turns telephone numbers into hashes. The key is read once.
@@ -80,7 +80,9 @@ impl Store {
     pub async fn change_suppressions(&self, changes: Vec<Suppression>) -> Result<u64, StoreError> {
         let doing = "change the suppression list";
         let transaction = self.begin().await.doing(doing)?;
+        let news = people_news::opt_ins(&transaction, &changes).await.doing(doing)?;
         let changed = write(&transaction, changes).await.doing(doing)?;
+        events::append(&transaction, news, self.now()).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         Ok(changed)
     }
@@ -100,10 +102,16 @@ impl Store {
              told = 0, told_note = NULL FROM (",
             lift.people.iter().map(row).collect(),
             ") AS v WHERE suppressions.account = v.column1 AND suppressions.person = v.column2 \
-             AND NOT suppressions.lifted RETURNING suppressions.person AS person",
+             AND NOT suppressions.lifted RETURNING suppressions.account AS account, suppressions.person AS person, \
+             suppressions.source AS source, suppressions.scope AS scope, suppressions.lifted AS lifted, \
+             suppressions.phone AS phone, suppressions.user_id AS user_id, suppressions.reason AS reason, \
+             suppressions.occurred_at AS occurred_at",
         )
         .await
         .doing(doing)?;
+        let gone: Vec<Suppression> = lifted.iter().map(suppression).collect::<Result<_, _>>().doing(doing)?;
+        let news = people_news::lifted(&transaction, &gone).await.doing(doing)?;
+        events::append(&transaction, news, self.now()).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         let people: Result<HashSet<PersonHash>, DbErr> = lifted.iter().map(person).collect();
         Ok(people.doing(doing)?.len())
@@ -343,7 +351,7 @@ fn entry(row: &QueryResult) -> Result<Entry, DbErr> {
     })
 }
 
-fn suppression(row: &QueryResult) -> Result<Suppression, DbErr> {
+pub(super) fn suppression(row: &QueryResult) -> Result<Suppression, DbErr> {
     let Entry { account, person, source, scope, lifted } = entry(row)?;
     let phone: Option<String> = row.try_get("", "phone")?;
     Ok(Suppression {

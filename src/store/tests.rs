@@ -155,6 +155,7 @@ fn reply(provider_id: &str, replies_to: Option<&str>) -> ReceivedMessage {
             provider_message_id: provider_id.to_owned(),
             from: PhoneNumber::from_international("919876500101"),
             from_user_id: None,
+            from_name: None,
             occurred_at: UnixMillis(1_795_000_000_000),
             replies_to: replies_to.map(str::to_owned),
             content: InboundContent::Text { body: "yes".to_owned() },

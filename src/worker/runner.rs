@@ -25,6 +25,7 @@ use crate::{
     domain::ids::{SenderKey, SubscriptionKey},
     pulse::{Health, Pulse},
     services::{
+        attendance::ConversationKeeper,
         channels::Channels,
         directory::Directory,
         late_matches::LateMatcher,
@@ -318,7 +319,7 @@ impl Runner {
         }
     }
 
-    /// Ends rules of queues, closes messages that fell silent, and looks for those of parked statuses.
+    /// Ends rules of queues and conversations, closes messages that fell silent, and looks for those of parked statuses.
     async fn keep_queues(&self, lease: &Lease, stop: &CancellationToken, pulse: &Pulse) {
         let may_go = || {
             pulse.beat();
@@ -337,9 +338,13 @@ impl Runner {
             self.settings.send.silence_buffer,
         );
         let mut parked = LateMatcher::new(self.store.clone(), self.senders.committer.clone());
+        let mut conversations = ConversationKeeper::new(self.store.clone(), self.directory.clone());
         while may_go() {
             if let Err(error) = queues.round(&may_go).await {
                 tracing::error!(error = %telemetry::Chain(&error), "could not put back what was paused");
+            }
+            if let Err(error) = conversations.round(&may_go).await {
+                tracing::error!(error = %telemetry::Chain(&error), "could not look after conversations");
             }
             if let Err(error) = silence.round(&may_go).await {
                 tracing::error!(error = %telemetry::Chain(&error), "could not look for messages that fell silent");

@@ -89,6 +89,7 @@ fn said(id: &str) -> InboundMessage {
         provider_message_id: format!("wamid.{id}"),
         from: PhoneNumber::from_international("+919876500001"),
         from_user_id: None,
+        from_name: None,
         occurred_at: clock::now(),
         replies_to: None,
         content: InboundContent::Text { body: "hello".to_owned() },

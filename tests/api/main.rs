@@ -23,6 +23,8 @@ mod console_callbacks;
 mod console_inbound;
 mod console_settings;
 mod console_templates;
+mod contacts;
+mod conversations;
 mod crash;
 mod endpoints;
 mod erasure;

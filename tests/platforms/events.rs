@@ -174,6 +174,7 @@ impl Noted {
             provider_message_id: "wamid.1".to_owned(),
             from: self.from.as_deref().map(|text| PhoneNumber::from_international(text).expect("`from` is a number")),
             from_user_id: None,
+            from_name: None,
             occurred_at,
             replies_to: None,
             content: match (self.text, self.button, self.location, self.other, self.content) {

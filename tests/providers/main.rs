@@ -267,7 +267,8 @@ fn notice_as_json(notice: &Notice) -> Value {
 }
 
 fn inbound_as_json(inbound: &Inbound) -> Value {
-    let InboundMessage { provider_message_id, from, from_user_id, occurred_at, replies_to, content } = &inbound.message;
+    let InboundMessage { provider_message_id, from, from_user_id, from_name: _, occurred_at, replies_to, content } =
+        &inbound.message;
     json!({
         "number": inbound.provider_number_id,
         "provider_message_id": provider_message_id,

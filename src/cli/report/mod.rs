@@ -236,6 +236,7 @@ impl CallbackUrlReport {
             EventKind::Inbound => "inbound messages",
             EventKind::Notice => "notices",
             EventKind::Outgoing => "messages going out",
+            EventKind::Person => "contacts and conversations",
         }
     }
 }

@@ -64,6 +64,9 @@ pub struct AccountSettings {
     dummy_numbers: Option<Vec<String>>,
     unknown_outcome: Option<String>,
     silent_messages: Option<String>,
+    /// A conversation is unattended when somebody wrote and nobody answered for so long; 0 is never.
+    #[schema(maximum = 10_080)]
+    unattended_after_minutes: Option<u32>,
     rendered_body: Option<String>,
     forbidden_white_space: Option<String>,
     allowed_addresses: Option<Vec<String>>,

@@ -19,6 +19,7 @@ use crate::{
     http::Parts,
     services::{
         callbacks::{self, Callback, Payload, UrlStanding},
+        contacts,
         directory::Snapshot,
         masking,
         operators::require,
@@ -209,6 +210,7 @@ fn callback_event(
         EventDetail::Status { status, .. } => (Some(status.as_str().to_owned()), None),
         EventDetail::Inbound(message) => (None, message.from.as_ref().map(|from| masking::number(actor, from))),
         EventDetail::Outgoing(step) => (Some(step.as_str().to_owned()), None),
+        EventDetail::Person(news) => (None, contacts::person(actor, news)),
         EventDetail::Notice(_) | EventDetail::Unreadable { .. } => (None, None),
     };
     CallbackEvent {

@@ -174,7 +174,7 @@ pub async fn list(parts: Data<Parts>, caller: Caller, query: Query<UrlQuery>) ->
         kind: word(
             "kind",
             query.kind.as_deref(),
-            &[EventKind::Status, EventKind::Inbound, EventKind::Notice, EventKind::Outgoing],
+            &[EventKind::Status, EventKind::Inbound, EventKind::Notice, EventKind::Outgoing, EventKind::Person],
             EventKind::as_str,
         )?,
         state: word("state", query.state.as_deref(), &UrlState::ALL, UrlState::as_str)?,

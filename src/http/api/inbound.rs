@@ -186,9 +186,11 @@ fn entry(snapshot: &Snapshot, actor: &Actor, inbound: &Inbound) -> InboundEntry 
     let message = inbound.message();
     let unreadable = match &inbound.event.detail {
         EventDetail::Unreadable { why } => Some(masking::text(actor, why)),
-        EventDetail::Inbound(_) | EventDetail::Status { .. } | EventDetail::Notice(_) | EventDetail::Outgoing(_) => {
-            None
-        }
+        EventDetail::Inbound(_)
+        | EventDetail::Status { .. }
+        | EventDetail::Notice(_)
+        | EventDetail::Outgoing(_)
+        | EventDetail::Person(_) => None,
     };
     InboundEntry {
         place: inbound.at.place.0,

@@ -10,6 +10,8 @@ pub mod callback_events;
 pub mod callbacks;
 pub mod campaigns;
 pub mod connections;
+pub mod contacts;
+pub mod conversations;
 pub mod inbound;
 pub mod messages;
 pub mod persons;
@@ -70,6 +72,15 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/messages/{id}", web::get().to(messages::show))
         .route("/messages/{id}/resend", web::post().to(messages::resend))
         .route("/inbound", web::get().to(inbound::list))
+        .route("/contacts", web::get().to(contacts::list))
+        .route("/contacts/{id}", web::get().to(contacts::show))
+        .route("/contacts/{id}", web::patch().to(contacts::change))
+        .route("/conversations", web::get().to(conversations::list))
+        .route("/conversations/{id}", web::get().to(conversations::show))
+        .route("/conversations/{id}", web::patch().to(conversations::tag))
+        .route("/conversations/{id}/close", web::post().to(conversations::close))
+        .route("/conversations/{id}/reopen", web::post().to(conversations::reopen))
+        .route("/conversations/{id}/block", web::post().to(conversations::block))
         .route("/campaigns", web::get().to(campaigns::list))
         .route("/campaigns/{account}/{campaign}", web::get().to(campaigns::show))
         .route("/campaigns/{account}/{campaign}/messages.csv", web::get().to(campaigns::file))

@@ -64,6 +64,7 @@ pub struct PersonCounts {
     suppressions: u64,
     ids: u64,
     files: u64,
+    contacts: u64,
     inbound: u64,
     #[schema(example = 3)]
     messages: u64,
@@ -197,6 +198,7 @@ fn counts(phone: String, counting: &Counting) -> PersonCounts {
         suppressions: counting.of(Section::Suppressions),
         ids: counting.of(Section::Ids),
         files: counting.of(Section::Files),
+        contacts: counting.of(Section::Contacts),
         inbound: counting.of(Section::Inbound),
         messages: counting.of(Section::Messages),
         refused_requests: counting.of(Section::RefusedRequests),

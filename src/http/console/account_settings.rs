@@ -304,6 +304,9 @@ fn checking() -> Section {
                 .hint("Recipients of CleverTap’s own checks: never sent to."),
             Field::new("unknown_outcome", "When nobody knows whether a message went out", Input::Choice(ON_UNKNOWN)),
             Field::new("silent_messages", "When nothing more is heard of a message", Input::Choice(ON_SILENCE)),
+            Field::new("unattended_after_minutes", "Minutes until a conversation counts as unattended", Input::Number)
+                .placeholder("0")
+                .hint("Somebody wrote and nobody answered for so long; 0 is never."),
             Field::new("rendered_body", "When CleverTap’s text is not the template’s", Input::Choice(ON_BODY)),
             Field::new("forbidden_white_space", "Line breaks and tabs in parameters", Input::Choice(ON_WHITE_SPACE)),
         ],

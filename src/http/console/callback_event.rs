@@ -33,6 +33,7 @@ use crate::{
     http::Parts,
     services::{
         callbacks::{self, Callback, Payload, UrlStanding},
+        contacts,
         directory::Snapshot,
         masking,
         operators::Refusal,
@@ -300,6 +301,8 @@ fn what(event: &Event, kind: EventKind, webhook: Option<&Webhook>) -> String {
         (EventDetail::Outgoing(step), _) => step.as_str().to_owned(),
         (EventDetail::Unreadable { .. }, EventKind::Outgoing) => "message going out".to_owned(),
         (EventDetail::Unreadable { .. }, EventKind::Status) => "a status that cannot be read".to_owned(),
+        (EventDetail::Person(news), _) => news.name.to_string(),
+        (EventDetail::Unreadable { .. }, EventKind::Person) => "news of a contact that cannot be read".to_owned(),
     }
 }
 
@@ -312,6 +315,7 @@ pub(super) fn about(actor: &Actor, event: &Event) -> String {
                 .as_ref()
                 .map_or_else(|| "somebody".to_owned(), |from| format!("from {}", masking::number(actor, from))),
         ),
+        EventDetail::Person(news) => contacts::person(actor, news),
         EventDetail::Status { .. }
         | EventDetail::Notice(_)
         | EventDetail::Outgoing(_)

@@ -215,6 +215,7 @@ pub(super) fn kind_name(kind: EventKind) -> &'static str {
         EventKind::Inbound => "Inbound messages",
         EventKind::Notice => "Notices",
         EventKind::Outgoing => "Messages going out",
+        EventKind::Person => "Contacts and conversations",
     }
 }
 

@@ -67,6 +67,20 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 17] = [
         "M2.5 9.5h3l1 2h3l1-2h3M2.5 9.5v4h11v-4l-2-6.5h-7z",
     ),
     (
+        "/console/contacts",
+        "Contacts",
+        None,
+        Permission::ReadMessages,
+        "M3.5 2.5h9v11h-9zM8 8a1.7 1.7 0 1 0 0-3.4A1.7 1.7 0 0 0 8 8zM5.5 11.3c.3-1.3 1.2-1.9 2.5-1.9s2.2.6 2.5 1.9",
+    ),
+    (
+        "/console/conversations",
+        "Conversations",
+        None,
+        Permission::ReadMessages,
+        "M2.5 3.5h8v5h-5l-3 2.5zM12 6h1.5v7.5L11 11.5H6.5v-1",
+    ),
+    (
         "/console/callbacks",
         "Callbacks",
         None,
@@ -176,6 +190,8 @@ const DONE: [(&str, &str); 27] = [
     ("enabled", "They may sign in again."),
     ("revoked", "The token opens nothing any more."),
     ("password", "Your password is changed, and your other sessions have ended."),
+    ("contact", "The contact is changed."),
+    ("conversation", "The conversation is changed."),
 ];
 
 impl Frame {

@@ -24,6 +24,8 @@ mod channel_check;
 mod chart;
 mod connection_form;
 mod connections;
+mod contacts;
+mod conversations;
 mod explanation;
 mod fields;
 mod frame;
@@ -88,6 +90,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/campaigns", web::get().to(campaigns::list))
         .service(campaign::routes())
         .route("/inbound", web::get().to(inbound::list))
+        .configure(contacts::routes)
+        .configure(conversations::routes)
         .configure(callbacks::routes)
         .configure(accounts::routes)
         .route("/unrecognized", web::get().to(kept::list))

@@ -199,6 +199,7 @@ fn section_name(section: Section) -> &'static str {
         Section::Messages => "Messages that were sent to the person",
         Section::Inbound => "What the person wrote",
         Section::Files => "Files from the person",
+        Section::Contacts => "Contacts, with conversations",
         Section::RefusedRequests => "Refused requests",
         Section::WebhookParts => "Parts of webhooks",
         Section::Ids => "Ids that WhatsApp has of the person",

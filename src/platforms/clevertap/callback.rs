@@ -60,6 +60,7 @@ fn speak(policy: &AccountPolicy, event: &Event) -> Words {
         EventDetail::Inbound(message) => inbound::speak(policy, event, message),
         EventDetail::Notice(_) => Words::None("CleverTap has no words for what WhatsApp tells the business".to_owned()),
         EventDetail::Outgoing(_) => Words::None("CleverTap knows what it sent".to_owned()),
+        EventDetail::Person(_) => Words::None("CleverTap keeps its own profiles".to_owned()),
         EventDetail::Unreadable { why } => Words::None(format!("the stored event cannot be read: {why}")),
     }
 }
@@ -136,6 +137,7 @@ pub(super) fn render_test(
                 provider_message_id: String::new(),
                 from: PhoneNumber::from_international(NOBODY),
                 from_user_id: None,
+                from_name: None,
                 occurred_at: now,
                 replies_to: None,
                 content: InboundContent::Text { body: TEST_WORDS.to_owned() },
@@ -160,6 +162,7 @@ pub(super) fn render_test(
         }
         EventKind::Notice => Err("CleverTap hears of no notices".to_owned()),
         EventKind::Outgoing => Err("CleverTap knows what it sent".to_owned()),
+        EventKind::Person => Err("CleverTap keeps its own profiles".to_owned()),
     }
 }
 

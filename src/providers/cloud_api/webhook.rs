@@ -137,6 +137,7 @@ fn read_value(pointer: &str, origin: &Origin<'_>, raw: &RawValue, parsed: &mut P
     let Some(number_id) = number_id(&value) else {
         return parsed.skip(pointer, "metadata.phone_number_id is missing", raw);
     };
+    let (first, mut names) = (parsed.inbound.len(), Vec::new());
     let of_statuses = value.contains_key("statuses") && !value.contains_key("messages");
     for (key, part) in &value {
         let pointer = format!("{pointer}/{key}");
@@ -155,7 +156,7 @@ fn read_value(pointer: &str, origin: &Origin<'_>, raw: &RawValue, parsed: &mut P
                 parsed.preferences.push(preference);
                 Ok(())
             }),
-            "contacts" => read_contacts(part, &number_id, of_statuses, parsed),
+            "contacts" => names.extend(read_contacts(part, &number_id, of_statuses, parsed)),
             "messaging_product" | "metadata" => {}
             "errors" => {
                 let envelope = notices::Envelope { account: origin.account, time: origin.time, raw: part };
@@ -165,6 +166,20 @@ fn read_value(pointer: &str, origin: &Origin<'_>, raw: &RawValue, parsed: &mut P
             _ => parsed.skip(&pointer, &format!("{key} is not used by this version"), part),
         }
     }
+    for Inbound { message, .. } in &mut parsed.inbound[first..] {
+        let is_writer = |named: &&Named| {
+            (named.phone.is_some() && named.phone == message.from)
+                || (named.user_id.is_some() && named.user_id == message.from_user_id)
+        };
+        message.from_name = names.iter().find(is_writer).map(|named| named.name.clone());
+    }
+}
+
+/// A person's name as it stands in the profile.
+struct Named {
+    phone: Option<PhoneNumber>,
+    user_id: Option<String>,
+    name: String,
 }
 
 fn read_inbound(raw: &RawValue, number_id: &str, parsed: &mut Parsed) -> Result<(), String> {
@@ -199,11 +214,11 @@ fn renamed_in(raw: &RawValue, message: &InboundMessage) -> Option<(PhoneNumber, 
     }
 }
 
-/// Names and ids of the people; of use only for which number belongs to which id.
+/// Names and ids of the people: which number belongs to which id, and what those who write call themselves.
 ///
 /// Everybody who is sent a message comes by in its statuses, and a row for each would make a campaign dearer by a tenth. Only
 /// who has a username can hide the number, so of the others it is enough to know those who write.
-fn read_contacts(raw: &RawValue, number_id: &str, of_statuses: bool, parsed: &mut Parsed) {
+fn read_contacts(raw: &RawValue, number_id: &str, of_statuses: bool, parsed: &mut Parsed) -> Vec<Named> {
     #[derive(Deserialize)]
     struct Contact<'a> {
         #[serde(borrow)]
@@ -215,15 +230,22 @@ fn read_contacts(raw: &RawValue, number_id: &str, of_statuses: bool, parsed: &mu
     struct Profile<'a> {
         #[serde(borrow)]
         username: Option<Text<'a>>,
+        name: Option<Text<'a>>,
     }
     let contacts: Vec<&RawValue> = read(raw).unwrap_or_default();
+    let mut names = Vec::new();
     for Contact { profile, wa_id, user_id } in contacts.into_iter().filter_map(read::<Contact<'_>>) {
-        let may_hide = || profile.and_then(read::<Profile<'_>>).is_some_and(|profile| profile.username.is_some());
+        let profile = || profile.and_then(read::<Profile<'_>>);
+        let may_hide = || profile().is_some_and(|profile| profile.username.is_some());
         if !of_statuses || may_hide() {
             let (phone, user_id) = person(wa_id, user_id);
             parsed.links.extend(PersonLink::of(number_id, phone.as_ref(), user_id.as_ref()));
+            // Nobody keeps the names of those who are only written to.
+            let name = if of_statuses { None } else { profile().and_then(|profile| profile.name) };
+            names.extend(name.map(|name| Named { phone, user_id, name: name.into_string() }));
         }
     }
+    names
 }
 
 /// A person's number and the provider's id. Who hides the number is named by the id, in its own field or in the number's place.

@@ -220,6 +220,7 @@ fn read_message(child: &Child<'_>, received_at: UnixMillis) -> Result<InboundMes
         provider_message_id,
         from: Some(from),
         from_user_id: None,
+        from_name: named(user, &["firstname"]).or_else(|| named(identity, &["name"])),
         occurred_at: moment_in(message).unwrap_or(received_at),
         replies_to: None,
         content: content(message),

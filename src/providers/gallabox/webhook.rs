@@ -166,7 +166,8 @@ fn is_echo(event: &Value) -> bool {
 }
 
 fn read_inbound(event: &Value, entry: &str, parsed: &mut Parsed) -> Result<(), String> {
-    let message = read_message(entry)?;
+    let mut message = read_message(entry)?;
+    message.from_name = text(&event["contact"], &["name"]);
     parsed.inbound.push(Inbound { provider_number_id: channel(event), message, entry: entry.to_owned() });
     Ok(())
 }

@@ -180,6 +180,7 @@ impl Message {
             provider_message_id: self.id(connection)?,
             from_user_id: if from.is_none() { self.at("/chat_user/id") } else { None },
             from,
+            from_name: self.at("/chat_user/first_name"),
             occurred_at: at.ok_or("it has no time")?,
             replies_to: self.0.get("quote").and_then(|quote| id_within(quote, connection)),
             content: self.content(),

@@ -154,6 +154,7 @@ impl Element<'_> {
             // Who is not named by a number is named by an id.
             from_user_id: phone.is_none().then_some(from),
             from: phone,
+            from_name: None,
             occurred_at: self.time("inbound.time")?,
             replies_to: self.at("inbound.reply_to"),
             content: self.content(),

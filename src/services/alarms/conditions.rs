@@ -291,6 +291,7 @@ fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Op
         EventKind::Inbound => "inbound messages",
         EventKind::Notice => "notices",
         EventKind::Outgoing => "messages going out",
+        EventKind::Person => "contacts and conversations",
     };
     if let Some(webhook) = &subscription.webhook {
         let since = trouble

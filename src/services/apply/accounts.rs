@@ -72,6 +72,9 @@ pub(super) fn parse_account(mut section: Section<'_>, surroundings: &Surrounding
     }
 }
 
+/// A week: by then nobody can be answered freely any more.
+const UNATTENDED_MINUTES_MAX: i64 = 7 * 24 * 60;
+
 fn parse_policy(section: &mut Section<'_>, platform: &str, surroundings: &Surroundings<'_>) -> AccountPolicy {
     let defaults = AccountPolicy::default();
     let dummy_numbers = section.has("dummy_numbers").then(|| dummy_numbers(section)).flatten();
@@ -95,6 +98,10 @@ fn parse_policy(section: &mut Section<'_>, platform: &str, surroundings: &Surrou
         allowed_addresses: allowed_addresses(section).unwrap_or(defaults.allowed_addresses),
         silent_messages: word(section, "silent_messages", "report_failed, report_failed_always or leave")
             .unwrap_or(defaults.silent_messages),
+        unattended_after_minutes: section
+            .integer("unattended_after_minutes", 0..=UNATTENDED_MINUTES_MAX)
+            .and_then(|minutes| u32::try_from(minutes).ok())
+            .unwrap_or(defaults.unattended_after_minutes),
         inbound_file_type: word(section, "inbound_file_type", "file, document or both")
             .unwrap_or(defaults.inbound_file_type),
         inbound_audio_type: word(section, "inbound_audio_type", "audio or voice")

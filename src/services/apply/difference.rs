@@ -244,6 +244,7 @@ pub(super) fn callbacks_name(kind: EventKind, account: &str, number: Option<&Pho
         EventKind::Inbound => "inbound messages",
         EventKind::Notice => "notices",
         EventKind::Outgoing => "messages going out",
+        EventKind::Person => "contacts and conversations",
     };
     match number {
         Some(number) => format!("callbacks with {what} of {} of account {account}", number.as_e164()),

@@ -79,6 +79,7 @@ impl Checker<'_> {
             EventKind::Inbound => "the callback URL for inbound messages",
             EventKind::Notice => "the callback URL for notices",
             EventKind::Outgoing => "the callback URL for messages going out",
+            EventKind::Person => "the callback URL for contacts and conversations",
         };
         let mut findings = Vec::new();
         if !self.scope.offline {

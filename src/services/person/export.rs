@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 use super::{Person, as_json};
 use crate::{
     domain::{
+        contact::Contact,
+        conversation::Conversation,
         ids::{AccountKey, SenderKey},
         suppression::Suppression,
+        webhook_people::ConversationFacts,
     },
     services::directory::Snapshot,
     store::{
@@ -27,6 +30,7 @@ pub enum Section {
     Suppressions,
     Ids,
     Files,
+    Contacts,
     Inbound,
     Messages,
     RefusedRequests,
@@ -34,10 +38,11 @@ pub enum Section {
 }
 
 impl Section {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Suppressions,
         Self::Ids,
         Self::Files,
+        Self::Contacts,
         Self::Inbound,
         Self::Messages,
         Self::RefusedRequests,
@@ -49,6 +54,7 @@ impl Section {
             Self::Suppressions => "suppressions",
             Self::Ids => "ids",
             Self::Files => "files",
+            Self::Contacts => "contacts",
             Self::Inbound => "inbound",
             Self::Messages => "messages",
             Self::RefusedRequests => "refused_requests",
@@ -63,6 +69,7 @@ pub enum Item {
     Suppression(Suppression),
     Id(PersonLinkRow),
     File(Box<MediaRow>),
+    Contact(Box<Contact>, Vec<Conversation>),
     Inbound(InboundEntry),
     Message(Box<StoredMessage>, Vec<LoggedEvent>),
     Refused(RefusedEntry),
@@ -87,7 +94,8 @@ enum Source {
 
 impl Export {
     pub fn new(person: Person) -> Self {
-        let few = [Section::Suppressions, Section::Ids, Section::Files].map(|section| (section, Source::Few));
+        let few = [Section::Suppressions, Section::Ids, Section::Files, Section::Contacts]
+            .map(|section| (section, Source::Few));
         let mut tables: Vec<(Section, Source)> =
             person.tables().into_iter().map(|table| (section_of(table), Source::Table(table))).collect();
         tables.sort_by_key(|(section, _)| Section::ALL.iter().position(|one| one == section));
@@ -125,8 +133,19 @@ impl Export {
             Section::Suppressions => self.person.suppressions().await?.into_iter().map(Item::Suppression).collect(),
             Section::Ids => self.person.links.iter().cloned().map(Item::Id).collect(),
             Section::Files => self.person.files().await?.into_iter().map(|file| Item::File(Box::new(file))).collect(),
+            Section::Contacts => self.contacts().await?,
             Section::Inbound | Section::Messages | Section::RefusedRequests | Section::WebhookParts => vec![],
         })
+    }
+
+    async fn contacts(&self) -> Result<Vec<Item>, StoreError> {
+        let contacts = self.person.contacts().await?;
+        let mut items = Vec::with_capacity(contacts.len());
+        for contact in contacts {
+            let conversations = self.person.store.conversations_of(&[contact.id]).await?;
+            items.push(Item::Contact(Box::new(contact), conversations));
+        }
+        Ok(items)
     }
 
     /// `None` at the end of the table.
@@ -153,7 +172,7 @@ impl Export {
             Section::WebhookParts => {
                 person.next_kept_parts(walk).await?.map(|all| all.into_iter().map(Item::KeptPart).collect())
             }
-            Section::Suppressions | Section::Ids | Section::Files => None,
+            Section::Suppressions | Section::Ids | Section::Files | Section::Contacts => None,
         };
         Ok(items)
     }
@@ -263,6 +282,12 @@ impl Names<'_> {
                 "filename": file.filename, "size_bytes": file.size_bytes, "state": file.state.as_str(),
                 "reason": file.reason,
             }),
+            Item::Contact(contact, conversations) => json!({
+                "account": self.account(contact.account), "id": contact.id.to_string(), "name": contact.name,
+                "user_id": contact.user_id, "tags": contact.tags, "first_seen_at": contact.first_seen.to_string(),
+                "last_seen_at": contact.last_seen.to_string(),
+                "conversations": conversations.iter().map(|one| self.conversation(one)).collect::<Vec<_>>(),
+            }),
             Item::Inbound(entry) => json!({
                 "account": self.account(entry.account), "number": self.number(entry.sender),
                 "occurred_at": entry.occurred_at.to_string(), "provider_message_id": entry.provider_message_id,
@@ -277,6 +302,10 @@ impl Names<'_> {
                 "at": part.id.made_at().to_string(), "reason": part.reason, "entry": as_json(&part.entry),
             }),
         }
+    }
+
+    fn conversation(&self, conversation: &Conversation) -> Value {
+        json!({"number": self.number(conversation.sender), "conversation": ConversationFacts::of(conversation)})
     }
 
     fn message(&self, message: &StoredMessage, events: &[LoggedEvent]) -> Value {

@@ -71,6 +71,8 @@ pub struct Counting {
     pub suppressions: u64,
     pub ids: u64,
     pub files: u64,
+    #[serde(default)]
+    pub contacts: u64,
     pub inbound: u64,
     pub messages: u64,
     pub refused_requests: u64,
@@ -102,6 +104,7 @@ impl Counting {
             Section::Suppressions => self.suppressions,
             Section::Ids => self.ids,
             Section::Files => self.files,
+            Section::Contacts => self.contacts,
             Section::Inbound => self.inbound,
             Section::Messages => self.messages,
             Section::RefusedRequests => self.refused_requests,
@@ -114,6 +117,7 @@ impl Counting {
             Section::Suppressions => &mut self.suppressions,
             Section::Ids => &mut self.ids,
             Section::Files => &mut self.files,
+            Section::Contacts => &mut self.contacts,
             Section::Inbound => &mut self.inbound,
             Section::Messages => &mut self.messages,
             Section::RefusedRequests => &mut self.refused_requests,
@@ -169,6 +173,7 @@ impl PersonRequests {
                 suppressions: person.suppressions().await?.len() as u64,
                 ids: person.links.len() as u64,
                 files: person.files().await?.len() as u64,
+                contacts: person.contacts().await?.len() as u64,
                 ..Counting::default()
             },
         };
@@ -265,7 +270,7 @@ async fn count_on(person: &Person, counting: &mut Counting) -> Result<(), StoreE
                 Section::Inbound => person.next_inbound(&mut walk).await?.map(|all| all.len()),
                 Section::RefusedRequests => person.next_refused(&mut walk).await?.map(|all| all.len()),
                 Section::WebhookParts => person.next_kept_parts(&mut walk).await?.map(|all| all.len()),
-                Section::Suppressions | Section::Ids | Section::Files => None,
+                Section::Suppressions | Section::Ids | Section::Files | Section::Contacts => None,
             };
             let Some(found) = found else { break };
             counting.add(section, found);

@@ -161,6 +161,7 @@ async fn event_line(
         (EventKind::Outgoing, _) => {
             (format!("{}, for webhooks", event.entry.as_deref().unwrap_or_default()), Tone::Plain)
         }
+        (EventKind::Person, _) => ("news of the contact".to_owned(), Tone::Plain),
         (EventKind::Status, Some(status)) => (
             match &event.failure {
                 Some(failure) => format!("{}: {}", status.as_str(), failure.text),
@@ -218,6 +219,7 @@ fn url_name(configuration: &Configuration, subscription: &Subscription) -> Strin
         EventKind::Inbound => "inbound message URL",
         EventKind::Notice => "notice URL",
         EventKind::Outgoing => "URL for messages going out",
+        EventKind::Person => "contact and conversation URL",
     };
     if let Some(webhook) = &subscription.webhook {
         return format!("webhook {}", webhook.name);

@@ -137,6 +137,7 @@ impl Tracer {
                 EventDetail::Status { .. }
                 | EventDetail::Notice(_)
                 | EventDetail::Outgoing(_)
+                | EventDetail::Person(_)
                 | EventDetail::Unreadable { .. },
                 _,
             ) => None,
@@ -153,7 +154,7 @@ impl Tracer {
             (EventDetail::Status { .. } | EventDetail::Outgoing(_), Some(message)) => {
                 draft.text("messaging.message.id", message.to_string())
             }
-            (_, None) | (EventDetail::Notice(_) | EventDetail::Unreadable { .. }, _) => draft,
+            (_, None) | (EventDetail::Notice(_) | EventDetail::Person(_) | EventDetail::Unreadable { .. }, _) => draft,
         }
     }
 

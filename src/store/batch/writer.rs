@@ -17,6 +17,7 @@ use crate::{
     store::{
         DatabaseTransaction, Store, StoreError,
         callbacks::{self, CursorMove},
+        conversations,
         ingest::{self, Ingest},
         outbound::{self, Fresh, Mark, NewMessage, Settlement},
         refused::{self, RefusedRequest},
@@ -184,10 +185,15 @@ impl Writer {
         let marked =
             outbound::mark_sending(transaction, &sorted.marks.iter().map(|(_, mark)| *mark).collect::<Vec<_>>(), now)
                 .await?;
+        let fresh = sorted.accepts.iter().zip(&accepted).filter(|(_, answer)| answer.fresh.is_some());
+        let fresh: Vec<&NewMessage> = fresh.map(|((_, message, _), _)| *message).collect();
+        let told =
+            conversations::answered(transaction, &fresh, || self.store.person_hasher_read().cloned(), now).await?;
         let ingested = ingest::apply(
             transaction,
             &sorted.settlements,
             &sorted.ingests.iter().map(|(_, ingest)| *ingest).collect::<Vec<_>>(),
+            told,
             || self.store.person_hasher_read().cloned(),
             (&self.ids, now),
             &mut effects,

@@ -43,7 +43,7 @@ pub(crate) use self::{
     options::*,
     process::{LOG_FILE, Process},
     receiver::{Receiver, Request},
-    visitor::PASSWORD,
+    visitor::{PASSWORD, Visitor},
 };
 
 /// How long to wait for something that should happen at once: two cores may be very busy.

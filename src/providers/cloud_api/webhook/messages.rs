@@ -56,6 +56,7 @@ pub(super) fn read_message(entry: &str) -> Result<InboundMessage, String> {
         provider_message_id: non_empty(wire.id, "id")?,
         from,
         from_user_id,
+        from_name: None,
         occurred_at: moment(wire.timestamp.as_str())?,
         replies_to: revoked.or(replies_to).map(Text::into_string).filter(|id| !id.is_empty()),
         content,
