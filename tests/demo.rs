@@ -6,9 +6,10 @@ use std::process::{Command, Output};
 fn a_small_demo_adds_up_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("a temporary folder");
 
-    let output = demo(&folder, &["--messages", "20", "--exit"]);
+    let output = demo(&folder, &["--messages", "20", "--exit", "--listen", "0.0.0.0:0"]);
 
     let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(text.starts_with("wabridge listens on http://127.0.0.1:"), "where it is found from here: {text}");
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     for row in ["requests 20", "accepted 14", "repeats recognised 1", "refused at once 5", "button taps 1"] {
         let found = text.lines().any(|line| words(line).starts_with(row));

@@ -24,6 +24,7 @@ mod m20261121_000014_settings;
 mod m20261121_000015_statistics;
 mod m20261122_000016_gallabox;
 mod m20261122_000019_hooks;
+mod m20261122_000022_leftovers;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000015_statistics::Migration),
             Box::new(m20261122_000016_gallabox::Migration),
             Box::new(m20261122_000019_hooks::Migration),
+            Box::new(m20261122_000022_leftovers::Migration),
         ]
     }
 }

@@ -43,7 +43,7 @@ pub(super) struct Entry {
 }
 
 /// All pages in the navigation, and what one must be allowed to go there.
-const PAGES: [(&str, &str, Option<&str>, Permission, &str); 16] = [
+const PAGES: [(&str, &str, Option<&str>, Permission, &str); 17] = [
     (HOME, "Overview", None, Permission::ReadMessages, "M2.5 13.5v-5M6.2 13.5v-8M9.8 13.5v-6M13.5 13.5v-11"),
     (
         "/console/messages",
@@ -79,6 +79,13 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 16] = [
         None,
         Permission::ReadMessages,
         "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM6.3 6.4a1.8 1.8 0 1 1 2.6 1.6c-.6.3-.9.7-.9 1.3M8 11.3v.1",
+    ),
+    (
+        "/console/refused",
+        "Refused requests",
+        None,
+        Permission::ReadMessages,
+        "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM3.8 3.8l8.4 8.4",
     ),
     (
         "/console/accounts",
