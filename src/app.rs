@@ -88,6 +88,7 @@ pub struct App {
     console_server: Option<(ServerHandle, JoinHandle<std::io::Result<()>>)>,
     runner: JoinHandle<()>,
     tending: JoinHandle<()>,
+    taking_up: JoinHandle<()>,
     writer: JoinHandle<()>,
     traces: traces::TraceExport,
     stop: CancellationToken,
@@ -264,9 +265,10 @@ impl App {
         };
         let (metrics_address, metrics_server) = serve_metrics(&settings, &parts)?.unzip();
         let (console_address, console_server) = serve_console(&settings, &parts, certificate.as_ref())?.unzip();
+        let stop = CancellationToken::new();
+        let taking_up = tokio::spawn(take_up(parts.clone(), stop.clone()));
         let (address, server) = serve(&settings, parts, certificate.as_ref())?;
         let handle = server.handle();
-        let stop = CancellationToken::new();
         Ok(Self {
             address,
             metrics_address,
@@ -280,6 +282,7 @@ impl App {
             server: handle,
             serving: tokio::spawn(server),
             runner: tokio::spawn(runner.run(stop.clone())),
+            taking_up,
             tending: tokio::spawn(tend(store, metrics, certificate, stop.clone())),
             writer,
             traces: export,
@@ -313,6 +316,7 @@ impl App {
         let finished = async {
             drop(self.runner.await);
             drop(self.tending.await);
+            drop(self.taking_up.await);
             drop(self.writer.await);
             if let Err(error) = self.store.checkpoint_all().await {
                 tracing::debug!(error = %crate::telemetry::Chain(&error), "the write-ahead log stays beside the database");
@@ -323,6 +327,23 @@ impl App {
             tracing::warn!(
                 "stopped before everything in flight was finished; the next start settles the rest by evidence"
             );
+        }
+    }
+}
+
+/// Between two looks whether somebody's work was left by a process that died.
+const TAKE_UP_EVERY: Duration = Duration::from_secs(2);
+
+/// Goes on with work that people began and a dead process left, wherever that ran.
+async fn take_up(parts: Data<Parts>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let taken_up = tokio::try_join!(parts.persons.take_up(), parts.campaigns.take_up());
+        if let Err(error) = taken_up {
+            tracing::warn!(error = %crate::telemetry::Chain(&error), "could not look for work that was left");
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(TAKE_UP_EVERY) => {}
         }
     }
 }

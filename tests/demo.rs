@@ -31,9 +31,10 @@ fn a_demo_by_gotallo_adds_up() {
 fn adds_up_by(provider: &str, more_rows: &[&str]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
 
-    let output = demo(&folder, &["--messages", "20", "--exit", "--provider", provider]);
+    let output = demo(&folder, &["--messages", "20", "--exit", "--provider", provider, "--listen", "0.0.0.0:0"]);
 
     let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(text.starts_with("wabridge listens on http://127.0.0.1:"), "where it is found from here: {text}");
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     let rows = ["requests 20", "accepted 14", "repeats recognised 1", "refused at once 5"];
     for row in rows.iter().chain(more_rows) {

@@ -26,6 +26,7 @@ mod m20261122_000016_gallabox;
 mod m20261122_000019_hooks;
 mod m20261122_000020_people;
 mod m20261122_000021_events;
+mod m20261122_000022_leftovers;
 mod m20261122_000024_wires;
 
 /// All steps, in order.
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000019_hooks::Migration),
             Box::new(m20261122_000020_people::Migration),
             Box::new(m20261122_000021_events::Migration),
+            Box::new(m20261122_000022_leftovers::Migration),
             Box::new(m20261122_000024_wires::Migration),
         ]
     }

@@ -156,7 +156,8 @@ CREATE TABLE callback_attempts (
     replay       INTEGER NULL,
     first_place  BIGINT NOT NULL,
     last_place   BIGINT NOT NULL,
-    events       INTEGER NOT NULL CHECK (events >= 1),
+    -- None: a test, which tells of no event.
+    events       INTEGER NOT NULL CHECK (events >= 0),
     started_at   BIGINT NOT NULL,
     took_ms      INTEGER NOT NULL,
     outcome      SMALLINT NOT NULL CHECK (outcome BETWEEN 1 AND 3),

@@ -141,7 +141,11 @@ async fn list(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
 
 async fn test(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
     let ways = AlarmWays::new(settings, platform_exchange(settings)?)?;
-    let told = ways.tell(&Letter::test(settings.instance_id(), clock::now())).await;
+    // Ways can be tried before there is a database.
+    let told = match open_existing_store(settings).await {
+        Ok(store) => ways.test(&store).await?,
+        Err(_) => ways.tell(&Letter::test(settings.instance_id(), clock::now())).await,
+    };
     if told.is_empty() {
         let text = "no way is set up: set alarms.webhook_url, or alarms.smtp_url with alarms.from and alarms.to\n";
         report(json, text, &json!({"done": false, "ways": []}))?;

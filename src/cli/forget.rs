@@ -57,7 +57,9 @@ pub(crate) async fn forget(settings: &Settings, arguments: &ForgetArguments) -> 
     }
     let bar = progress::bar(1000, "erasing");
     let erased = person
-        .erase((&files, settings.media.timeout), arguments.suppress, |share| bar.set_position((share * 1000.0) as u64))
+        .erase((&files, settings.media.timeout), arguments.suppress, Erased::default(), |share, _| {
+            bar.set_position((share * 1000.0) as u64);
+        })
         .await?;
     bar.finish_and_clear();
     let entry =

@@ -65,6 +65,9 @@ pub struct AccountPolicy {
     /// When which messages wait; `None`: never.
     pub quiet_hours: Option<QuietHours>,
     pub subscribe_sync: SubscribeSync,
+    /// Its messages, events and refused requests are forgotten after this time, where that is sooner than by the settings.
+    #[serde(with = "humantime_serde")]
+    pub keep_for: Option<Duration>,
     /// Templates that stand for others: the name that the platform sends, in small letters, and the one that is meant.
     pub template_aliases: BTreeMap<String, String>,
 }
@@ -160,6 +163,7 @@ impl Default for AccountPolicy {
             inbound_button_type: TapType::default(),
             inbound_list_type: TapType::default(),
             callback_number: NumberSpelling::default(),
+            keep_for: None,
             template_aliases: BTreeMap::new(),
         }
     }

@@ -15,7 +15,8 @@ use std::fmt;
 use buttons::{carries_something, free_places, needs_more_than_a_text, same_label, without_prefix};
 pub use differences::{Difference, Harm, differences, needed_button};
 pub use given::as_given;
-use values::{cleaned, is_longer, is_place, is_web_url, trouble_with};
+use values::{cleaned, is_longer, is_place, trouble_with};
+pub use values::{is_coordinate, is_web_url};
 
 use super::{
     account::{AccountPolicy, ForbiddenWhiteSpace, SenderPolicy},
@@ -74,6 +75,14 @@ pub fn fill(template: &Template, content: &TemplateContent, rules: FillRules<'_>
         category: template.category.category(),
         components,
     })
+}
+
+/// What is wrong with one value that a template is given, as the end of a sentence that says what to change.
+pub fn value_trouble(value: &str, white_space: ForbiddenWhiteSpace) -> Option<&'static str> {
+    match white_space {
+        ForbiddenWhiteSpace::Refuse => trouble_with(value),
+        ForbiddenWhiteSpace::Clean => trouble_with(&cleaned(value)),
+    }
 }
 
 /// Whether [`fill`] can ever be content. A product, a list of products, an order or a header of an unknown kind takes data

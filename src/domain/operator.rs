@@ -200,6 +200,11 @@ impl Actor {
         self.permissions.has(permission)
     }
 
+    /// Who asked for work that goes on when its process has died. What they may do was asked when it began.
+    pub fn of_job(name: String, via: Via) -> Self {
+        Self { name, via, address: None, permissions: Permissions::default() }
+    }
+
     /// Whoever can run commands beside the database can do everything anyway.
     pub fn of_command_line(user: &str) -> Self {
         let permissions = Role::Owner.permissions();

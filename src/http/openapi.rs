@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::{
     IntoParams, Modify, OpenApi, ToSchema,
     openapi::{
-        Content, Ref, ResponseBuilder,
+        Content, Ref, RefOr, ResponseBuilder,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -94,6 +94,7 @@ use super::openapi_webhooks::Webhooks;
         super::api::webhooks::rotate_secret,
         super::api::webhooks::send_sample,
         super::api::unrecognized::list,
+        super::api::refused::list,
         super::api::accounts::list,
         super::api::accounts::show,
         super::api::accounts::add,
@@ -278,6 +279,24 @@ pub fn methods() -> Vec<(String, String)> {
         known.join(", ")
     };
     Document::openapi().paths.paths.into_iter().map(|(path, item)| (path, of(item))).collect()
+}
+
+/// What stands behind a question mark: method, path and name of each parameter, and what it means.
+pub fn parameters() -> Vec<((&'static str, String, String), String)> {
+    let mut found = Vec::new();
+    for (path, item) in Document::openapi().paths.paths {
+        let operations =
+            [("GET", item.get), ("POST", item.post), ("PUT", item.put), ("PATCH", item.patch), ("DELETE", item.delete)];
+        for (method, operation) in operations {
+            let all = operation.and_then(|operation| operation.parameters).unwrap_or_default();
+            let described = all.into_iter().filter_map(|one| match one {
+                RefOr::T(parameter) => Some((parameter.name, parameter.description?)),
+                RefOr::Ref(_) => None,
+            });
+            found.extend(described.map(|(name, meaning)| ((method, path.clone(), name), meaning.replace('\n', " "))));
+        }
+    }
+    found
 }
 
 /// This document.

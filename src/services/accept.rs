@@ -474,6 +474,15 @@ fn cannot_store(error: &CommitError) -> Refusal {
     Refusal::new(RefusalKind::CannotStore, format!("could not store the message: {error}; try again in a moment"))
 }
 
+/// Every reason for which a request is kept as refused.
+pub const KINDS_KEPT: [RefusalKind; 5] = [
+    RefusalKind::Credentials,
+    RefusalKind::Template,
+    RefusalKind::PhoneNumber,
+    RefusalKind::NotSubscribed,
+    RefusalKind::Other,
+];
+
 /// One word for metrics and tables.
 pub fn kind_name(kind: RefusalKind) -> &'static str {
     match kind {

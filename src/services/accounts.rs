@@ -16,7 +16,9 @@ use crate::{
     clock,
     domain::{
         account::Account,
+        attempt::{Attempt, AttemptOutcome},
         callback::EventKind,
+        ids::SubscriptionKey,
         operator::{Actor, Permission},
         phone::PhoneNumber,
         time::UnixMillis,
@@ -157,7 +159,7 @@ impl Accounts {
         require(actor, Permission::ManageConfiguration)?;
         let stored = self.configuring.stored(actor).await?;
         let account = stored.account(id).ok_or_else(|| missing(&Subject::Account(id.to_owned())))?;
-        let (url, body) = self.test_request(&stored, account, kind, number)?;
+        let (subscription, url, body) = self.test_request(&stored, account, kind, number)?;
         if !self.tests.one_more(TESTS_PER_MINUTE_MAX) {
             let text = format!("at most {TESTS_PER_MINUTE_MAX} tests are sent in a minute: wait a moment");
             return Err(Refusal::Conflict(text));
@@ -181,17 +183,26 @@ impl Accounts {
         let entry = AuditEntry::new(actor, "test callback URL", format!("{id}, {}", kind.as_str())).after(outcome);
         self.store.note_in_audit(&entry).await?;
         let (started_at, took) = (exchanged.started_at, exchanged.took);
+        let (outcome, http_status, note) = match &answer {
+            Ok(answer) if (200..300).contains(&answer.http_status) => {
+                (AttemptOutcome::Succeeded, Some(answer.http_status), noted(answer))
+            }
+            Ok(answer) => (AttemptOutcome::Refused, Some(answer.http_status), noted(answer)),
+            Err(why) => (AttemptOutcome::NoAnswer, None, why.clone()),
+        };
+        let attempt = Attempt { started_at, took, outcome, http_status, note };
+        self.store.keep_test_exchange(subscription, &attempt).await?;
         Ok(TestedCallback { kind, url: redact::url(&url), body, started_at, took, answer })
     }
 
-    /// Where a test goes, and what it says.
+    /// Which URL a test is for, where it goes, and what it says.
     fn test_request(
         &self,
         stored: &Configuration,
         account: &Account,
         kind: EventKind,
         number: Option<&PhoneNumber>,
-    ) -> Result<(String, String), Refusal> {
+    ) -> Result<(SubscriptionKey, String, String), Refusal> {
         let mut own = stored.senders.iter().filter(|sender| sender.account == account.key);
         let sender = match number {
             None => None,
@@ -214,7 +225,7 @@ impl Accounts {
         let unknown = || Refusal::Conflict(format!("this version knows no platform {}", subscription.dialect));
         let platform = platforms::find(&subscription.dialect).ok_or_else(unknown)?;
         let body = platform.render_callback_test(account, kind, number, clock::now()).map_err(Refusal::Conflict)?;
-        Ok((subscription.url.expose_secret().to_owned(), body))
+        Ok((subscription.key, subscription.url.expose_secret().to_owned(), body))
     }
 }
 
@@ -242,6 +253,14 @@ fn named(refusal: Refusal, key: &str) -> Refusal {
 
 fn new_passcode() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; PASSCODE_BYTES]>())
+}
+
+/// As the relaying of events notes an answer.
+fn noted(answer: &TestAnswer) -> String {
+    match answer.body.trim() {
+        "" => format!("HTTP {}", answer.http_status),
+        said => format!("HTTP {}: {said}", answer.http_status),
+    }
 }
 
 fn beginning(body: &[u8]) -> String {

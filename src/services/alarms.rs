@@ -20,6 +20,7 @@ use self::{
     plan::{Plan, Telling, plan},
 };
 use crate::{
+    clock,
     domain::{alarm::Condition, time::UnixMillis, webhook::Webhook},
     net::{
         exchange::{Exchange, Method, OutgoingRequest},
@@ -118,6 +119,16 @@ impl AlarmWays {
         let webhook = self.webhook.as_ref().map(|(url, _)| (WEBHOOK, redact::url(url.expose_secret())));
         let mail = self.mailer.as_ref().map(|_| (MAIL, self.to.join(", ")));
         webhook.into_iter().chain(mail).collect()
+    }
+
+    /// Tries every way out, and keeps the letter for those who look later.
+    pub async fn test(&self, store: &Store) -> Result<Vec<Told>, StoreError> {
+        let letter = Letter::test(self.instance.clone(), clock::now());
+        let told = self.tell(&letter).await;
+        if !told.is_empty() {
+            store.keep_letter(&letter.sent(&told)).await?;
+        }
+        Ok(told)
     }
 
     /// Sends a letter by every way.

@@ -2,11 +2,15 @@
 //!
 //! A count walks back through time in slices and is kept for a moment, so whoever asks again goes on from where the walk was, and
 //! two people who look at the same page share it. No answer waits for its end: what is counted so far is told, with
-//! how far back that is. Cancelling goes through everything that waits, so it is done behind the answer, and looked at.
+//! how far back that is. Cancelling goes through everything that waits, so it is done behind the answer, as a job that another process
+//! goes on with when this one dies.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -35,7 +39,9 @@ use crate::{
     store::{
         Store, StoreError,
         audit::AuditEntry,
+        campaign_cancels::{CampaignCancel, CancelJob},
         campaigns::{CampaignCount, CampaignSlice, CampaignSpan, Waits},
+        search::MessageSearch,
     },
     telemetry,
 };
@@ -56,10 +62,12 @@ const CAMPAIGNS_MAX: usize = 2_000;
 const FAILURE_KINDS_MAX: usize = 200;
 /// Minutes in which a campaign was sent; older ones are not drawn.
 const MINUTES_MAX: usize = 20_000;
-/// Ends of cancelling that are still told.
-const CANCELS_KEPT_MAX: usize = 100;
 /// Campaigns that are cancelled at the same time.
-const CANCELS_AT_ONCE_MAX: usize = 4;
+const CANCELS_AT_ONCE_MAX: i64 = 4;
+/// Between two notes of how many are cancelled.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// Looking whether there is such a campaign; what takes longer is believed.
+const LOOKS_FOR_MAX: Duration = Duration::from_secs(2);
 /// Longer ids name nothing.
 pub const CAMPAIGN_CHARS_MAX: usize = 256;
 
@@ -207,26 +215,16 @@ struct Kept {
     done: bool,
 }
 
-/// How cancelling a campaign goes.
-#[derive(Clone, Debug)]
-pub struct Cancelling {
-    pub campaign: (AccountKey, String),
-    pub cancelled: u64,
-    /// `Some(true)` when it came to its end, `Some(false)` when the database stopped it.
-    pub ended: Option<bool>,
-}
-
 /// The service.
 pub struct Campaigns {
     store: Store,
     directory: Arc<Directory>,
     counts: Arc<Mutex<VecDeque<Kept>>>,
-    cancels: Arc<Mutex<VecDeque<Cancelling>>>,
 }
 
 impl Campaigns {
     pub fn new(store: Store, directory: Arc<Directory>) -> Self {
-        Self { store, directory, counts: Arc::default(), cancels: Arc::default() }
+        Self { store, directory, counts: Arc::default() }
     }
 
     /// Counts for at most so long, and tells what is counted so far. Ask again for more.
@@ -289,8 +287,10 @@ impl Campaigns {
 
     /// Keeps back what waits of a campaign and what arrives of it.
     pub async fn pause(&self, actor: &Actor, account: &Account, campaign: &str, reason: &str) -> Result<(), Refusal> {
+        require(actor, Permission::ManageQueues)?;
         let reason = checked_reason(reason, "paused by an operator")?;
         let filter = filter(account, campaign)?;
+        self.must_exist(account, campaign).await?;
         queue::pause(&self.store, actor, &filter, &subject(account, campaign), reason).await?;
         self.forget_counts();
         Ok(())
@@ -329,64 +329,114 @@ impl Campaigns {
         require(actor, Permission::ManageQueues)?;
         let reason = checked_reason(reason, "no reason was given")?.to_owned();
         let (filter, what) = (filter(account, campaign)?, subject(account, campaign));
-        let key = (account.key, campaign.to_owned());
-        self.begin_cancelling(&key)?;
-        let entry = AuditEntry::new(actor, "cancel campaign", what.as_str())
-            .after(json!({"reason": reason, "what_arrives_within_a_day_too": and_new}));
-        let noted = match and_new {
-            true => queue::cancel_new(&self.store, &filter, &reason, &entry).await,
-            false => self.store.note_in_audit(&entry).await.map_err(Refusal::from),
-        };
-        if let Err(refusal) = noted {
-            note_cancelled(&self.cancels, &key, |cancelling| cancelling.ended = Some(false));
-            return Err(refusal);
-        }
-        self.forget_counts();
-        let (store, cancels, counts) = (self.store.clone(), self.cancels.clone(), self.counts.clone());
-        let senders = queue::in_scope(self.directory.snapshot().senders().map(Arc::as_ref), &filter);
-        let actor = actor.clone();
-        tokio::spawn(async move {
-            let step = |done| note_cancelled(&cancels, &key, |cancelling| cancelling.cancelled += done);
-            let outcome = queue::cancel(&store, &senders, &filter, &reason, step).await;
-            match &outcome {
-                Ok(messages) => {
-                    let entry =
-                        AuditEntry::new(&actor, "campaign is cancelled", what).after(json!({"messages": messages}));
-                    if let Err(error) = store.note_in_audit(&entry).await {
-                        tracing::error!(error = %telemetry::Chain(&error), "the end of cancelling is not in the audit log");
-                    }
-                }
-                Err(error) => tracing::error!(error = %telemetry::Chain(error), "cancelling a campaign stopped"),
-            }
-            counts.lock().unwrap_or_else(PoisonError::into_inner).clear();
-            note_cancelled(&cancels, &key, |cancelling| cancelling.ended = Some(outcome.is_ok()));
-        });
-        Ok(())
-    }
-
-    /// How cancelling it goes or went, on this instance.
-    pub fn cancelling(&self, account: AccountKey, campaign: &str) -> Option<Cancelling> {
-        let cancels = self.cancels.lock().unwrap_or_else(PoisonError::into_inner);
-        cancels.iter().find(|cancelling| cancelling.campaign.0 == account && cancelling.campaign.1 == campaign).cloned()
-    }
-
-    fn begin_cancelling(&self, key: &(AccountKey, String)) -> Result<(), Refusal> {
-        let mut cancels = self.cancels.lock().unwrap_or_else(PoisonError::into_inner);
-        let under_way = |cancelling: &&Cancelling| cancelling.ended.is_none();
-        if cancels.iter().filter(under_way).any(|cancelling| cancelling.campaign == *key) {
-            return Err(Refusal::Conflict("it is being cancelled already: look how far that is".to_owned()));
-        }
-        if cancels.iter().filter(under_way).count() >= CANCELS_AT_ONCE_MAX {
+        self.must_exist(account, campaign).await?;
+        if self.store.open_campaign_cancels().await? >= CANCELS_AT_ONCE_MAX {
             let text = format!("{CANCELS_AT_ONCE_MAX} campaigns are being cancelled: wait for the end of one");
             return Err(Refusal::Conflict(text));
         }
-        cancels.retain(|cancelling| cancelling.campaign != *key);
-        while cancels.len() >= CANCELS_KEPT_MAX {
-            let ended = cancels.iter().position(|cancelling| cancelling.ended.is_some());
-            ended.map(|place| cancels.remove(place));
+        let entry = AuditEntry::new(actor, "cancel campaign", what)
+            .after(json!({"reason": reason, "what_arrives_within_a_day_too": and_new}));
+        let job = CancelJob {
+            account: account.key,
+            campaign: campaign.to_owned(),
+            reason,
+            actor: actor.name.clone(),
+            via: actor.via,
+        };
+        // The rule first: whoever dies in between has promised nothing.
+        if and_new {
+            queue::cancel_new(&self.store, &filter, &job.reason, &entry).await?;
         }
-        cancels.push_back(Cancelling { campaign: key.clone(), cancelled: 0, ended: None });
+        let begun = self.store.begin_campaign_cancel(&job, Some(&entry).filter(|_| !and_new)).await?;
+        let under_way = || Refusal::Conflict("it is being cancelled already: look how far that is".to_owned());
+        let key = begun.ok_or_else(under_way)?;
+        self.forget_counts();
+        self.go_on(CampaignCancel { key, job, cancelled: 0, is_over: false });
         Ok(())
+    }
+
+    /// Goes on with cancelling that a dead process has left.
+    pub async fn take_up(&self) -> Result<(), StoreError> {
+        while let Some(left) = self.store.take_up_campaign_cancel().await? {
+            tracing::info!("goes on with cancelling campaign {}, which another process had begun", left.job.campaign);
+            self.go_on(left);
+        }
+        Ok(())
+    }
+
+    /// Cancels behind the answer, and notes how far that is.
+    fn go_on(&self, begun: CampaignCancel) {
+        let (store, directory, counts) = (self.store.clone(), self.directory.clone(), self.counts.clone());
+        tokio::spawn(async move {
+            match cancel_watched(&store, &directory.snapshot(), &begun).await {
+                Ok(cancelled) => {
+                    let CancelJob { account, campaign, actor, via, .. } = begun.job;
+                    let account = directory.snapshot().account_by_key(account).map(|account| account.id.clone());
+                    let what = format!("campaign {campaign} of {}", account.as_deref().unwrap_or("?"));
+                    let entry = AuditEntry::new(&Actor::of_job(actor, via), "campaign is cancelled", what)
+                        .after(json!({"messages": cancelled}));
+                    if let Err(error) = store.end_campaign_cancel(begun.key, cancelled, &entry).await {
+                        tracing::error!(error = %telemetry::Chain(&error), "the end of cancelling is not written down");
+                    }
+                }
+                // Somebody goes on with it as soon as the database answers.
+                Err(error) => tracing::error!(error = %telemetry::Chain(&error), "cancelling a campaign stopped"),
+            }
+            counts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        });
+    }
+
+    /// How cancelling it goes or went.
+    pub async fn cancelling(&self, account: AccountKey, campaign: &str) -> Result<Option<CampaignCancel>, StoreError> {
+        self.store.campaign_cancel(account, campaign).await
+    }
+
+    /// A typing error would stop nothing, and nobody would know. Looks back through time for a while; what was not found by then
+    /// may be there.
+    async fn must_exist(&self, account: &Account, campaign: &str) -> Result<(), Refusal> {
+        let since = made_at(campaign);
+        let mut search = MessageSearch {
+            account: Some(account.key),
+            campaign: Some(campaign.to_owned()),
+            since,
+            ..MessageSearch::default()
+        };
+        let started = Instant::now();
+        while started.elapsed() < LOOKS_FOR_MAX {
+            let found = self.store.search_messages(&search, 1).await?;
+            let Some(next) = found.next.filter(|_| found.messages.is_empty()) else {
+                let missing = || {
+                    let what = subject(account, campaign);
+                    Refusal::NotFound(format!(
+                        "there is no {what}, as far as messages are kept: it is part 2 of the msgId"
+                    ))
+                };
+                return if found.messages.is_empty() { Err(missing()) } else { Ok(()) };
+            };
+            search.before = Some(next);
+        }
+        Ok(())
+    }
+}
+
+/// Cancels what waits; says how many messages, with those of whoever had begun.
+async fn cancel_watched(store: &Store, snapshot: &Snapshot, begun: &CampaignCancel) -> Result<u64, StoreError> {
+    let CancelJob { account, campaign, reason, .. } = &begun.job;
+    let filter = QueueFilter { account: Some(*account), campaign: Some(campaign.clone()), ..QueueFilter::default() };
+    let senders = queue::in_scope(snapshot.senders().map(Arc::as_ref), &filter);
+    let cancelled = AtomicU64::new(begun.cancelled);
+    let cancelling = queue::cancel(store, &senders, &filter, reason, |done| {
+        cancelled.fetch_add(done, Ordering::Relaxed);
+    });
+    tokio::pin!(cancelling);
+    loop {
+        tokio::select! {
+            done = &mut cancelling => return done.map(|_| cancelled.load(Ordering::Relaxed)),
+            () = tokio::time::sleep(NOTE_EVERY) => {}
+        }
+        if let Err(error) = store.move_campaign_cancel(begun.key, cancelled.load(Ordering::Relaxed)).await {
+            tracing::warn!(error = %telemetry::Chain(&error), "could not note how far cancelling is");
+        }
     }
 }
 
@@ -428,17 +478,6 @@ pub fn verdict<'a>(
 
 /// No number has this key.
 const NO_SENDER: SenderKey = SenderKey(0);
-
-fn note_cancelled(
-    cancels: &Mutex<VecDeque<Cancelling>>,
-    key: &(AccountKey, String),
-    change: impl FnOnce(&mut Cancelling),
-) {
-    let mut cancels = cancels.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(cancelling) = cancels.iter_mut().find(|cancelling| cancelling.campaign == *key) {
-        change(cancelling);
-    }
-}
 
 fn filter(account: &Account, campaign: &str) -> Result<QueueFilter, Refusal> {
     if campaign.is_empty() || campaign.chars().count() > CAMPAIGN_CHARS_MAX {

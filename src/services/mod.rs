@@ -35,6 +35,7 @@ pub mod per_minute;
 pub mod person;
 pub mod polling;
 pub mod queue;
+pub mod refusals;
 pub mod relay;
 pub mod rendered;
 pub mod replay;

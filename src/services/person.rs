@@ -84,6 +84,26 @@ impl Erased {
             "webhook_parts": kept_parts, "files": files, "contacts": contacts, "ids": links, "suppressions": suppressions,
         })
     }
+
+    /// The reverse, for whoever goes on with an erasure; what is not there counts as nothing.
+    pub fn from_json(counts: &Value) -> Self {
+        let count = |name: &str| counts[name].as_u64().unwrap_or(0);
+        let some = |name: &str| usize::try_from(count(name)).unwrap_or(usize::MAX);
+        Self {
+            cancelled: some("cancelled"),
+            messages: ErasedMessages {
+                deleted: some("messages_deleted"),
+                emptied: some("messages_emptied"),
+                busy: some("messages_being_sent"),
+            },
+            inbound: count("inbound"),
+            refused: count("refused_requests"),
+            kept_parts: count("webhook_parts"),
+            files: some("files"),
+            links: count("ids"),
+            suppressions: count("suppressions"),
+        }
+    }
 }
 
 /// Messages erased in one transaction.
@@ -235,14 +255,18 @@ impl Person {
     }
 
     /// Erases everything. What is queued is taken back first, and reported as failed. Whoever had opted out stays on
-    /// the suppression list by a hash alone; with `suppress` so does everybody else. `progress` hears how far it is, from 0 to 1.
+    /// the suppression list by a hash alone; with `suppress` so does everybody else. What was erased `so_far`, by somebody who
+    /// did not come to the end, is counted too. `progress` hears how far it is, from 0 to 1.
     pub async fn erase(
         &self,
         (files, copy_timeout): (&Files, Duration),
         suppress: bool,
-        mut progress: impl FnMut(f64),
+        so_far: Erased,
+        mut progress: impl FnMut(f64, &Erased),
     ) -> Result<Erased, StoreError> {
-        let mut erased = Erased::default();
+        // What was being sent then has come to its end, or is found again.
+        let messages = ErasedMessages { busy: 0, ..so_far.messages };
+        let mut erased = Erased { messages, ..so_far };
         if suppress {
             self.suppress().await?;
         }
@@ -253,18 +277,19 @@ impl Person {
         let mut walk = self.store.walk(WalkedTable::Messages).await?;
         while let Some(messages) = self.next_messages(&mut walk).await? {
             for some in messages.chunks(MESSAGES_PER_STEP) {
-                closed.extend(self.store.close_messages(some, CANCELLED).await?);
+                let taken_back = self.store.close_messages(some, CANCELLED).await?;
+                erased.cancelled += taken_back.len();
+                closed.extend(taken_back);
+                progress(walk.share() / walks, &erased);
                 tokio::time::sleep(PAUSE).await;
             }
-            progress(walk.share() / walks);
         }
-        erased.cancelled = closed.len();
         closed.truncate(MESSAGES_PER_STEP);
         self.until_told(&closed).await?;
         for (done, table) in (1..).zip(tables) {
             let mut walk = self.store.walk(table).await?;
             while self.erase_slice(table, &mut walk, &mut erased).await? {
-                progress((f64::from(done) + walk.share()) / walks);
+                progress((f64::from(done) + walk.share()) / walks, &erased);
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -32,7 +32,14 @@ pub async fn forget_old(
     // Keys are found by the rows of their messages, so they go first.
     repeat(step, || store.forget_message_keys(now.minus(repeat_window), step)).await?;
     for account in directory.snapshot().accounts() {
-        repeat(step, || store.forget_events(account.key, now.minus(ages.events), step)).await?;
+        let keep = |age: Duration| account.policy.keep_for.map_or(age, |own| own.min(age));
+        repeat(step, || store.forget_events(account.key, now.minus(keep(ages.events)), step)).await?;
+        if keep(ages.messages) < ages.messages {
+            repeat(step, || store.forget_messages_of(account.key, now.minus(keep(ages.messages)), step)).await?;
+        }
+        if keep(ages.refused) < ages.refused {
+            repeat(step, || store.forget_refused_of(account.key, now.minus(keep(ages.refused)), step)).await?;
+        }
     }
     repeat(step, || store.forget_messages(now.minus(ages.messages), step)).await?;
     repeat(step, || store.forget_person_links(now.minus(ages.person_links), step)).await?;
@@ -68,6 +75,7 @@ pub async fn forget_old(
     repeat(step, || store.forget_replays(now.minus(ages.attempts), step)).await?;
     repeat(step, || store.forget_letters(now.minus(ages.audit), step)).await?;
     repeat(step, || store.forget_erasures(now.minus(ages.audit), step)).await?;
+    repeat(step, || store.forget_campaign_cancels(now.minus(ages.audit), step)).await?;
     for _ in 0..SPACE_STEPS_MAX {
         if !store.give_back_space().await? {
             break;

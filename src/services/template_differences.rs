@@ -36,6 +36,8 @@ pub struct Comparison {
     /// How many messages of the template were taken, and how many requests were refused.
     pub accepted: usize,
     pub refused: usize,
+    /// So many of both were tests: they show what the platform has saved as well as others do.
+    pub tests: usize,
     /// Accepted messages were looked for back to here; `None`: to the first that is kept.
     pub looked_back_to: Option<UnixMillis>,
     /// The worst first.
@@ -71,6 +73,7 @@ impl Source {
 #[derive(Clone, Debug)]
 pub struct Newest {
     pub source: Source,
+    pub is_test: bool,
     /// For those who may see it.
     pub content: Option<TemplateContent>,
 }
@@ -95,18 +98,19 @@ pub async fn compare(
         let same = message.template.as_ref().is_some_and(|(_, language)| *language == shown.template.language);
         if same
             && context.senders.iter().any(is_of)
-            && let Some(content) = context.content(message.account, message.request.as_bytes())
+            && let Some((content, is_test)) = context.content(message.account, message.request.as_bytes())
         {
             gathered.accepted += 1;
-            gathered.take(Source::Message(message.id), differences(&shown.template, &content), content);
+            let found = differences(&shown.template, &content);
+            gathered.take((Source::Message(message.id), is_test), found, content);
         }
     }
     let accounts: Vec<AccountKey> = senders.iter().map(|sender| sender.account).collect();
     for refused in store.refused_for_templates(&accounts, REFUSALS_MAX).await? {
-        let Some(content) = context.content(refused.account, refused.request.as_bytes()) else { continue };
+        let Some((content, is_test)) = context.content(refused.account, refused.request.as_bytes()) else { continue };
         if let Some(found) = context.refused(&content, &refused.answer) {
             gathered.refused += 1;
-            gathered.take(Source::Refused(refused.at), found, content);
+            gathered.take((Source::Refused(refused.at), is_test), found, content);
         }
     }
     Ok((shown, gathered.told(actor, found.next)))
@@ -121,13 +125,15 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// What a request brings, as it was read at the door; `None` for the platform's own checks and for what has no template.
-    fn content(&self, account: AccountKey, request: &[u8]) -> Option<TemplateContent> {
+    /// What a request brings, as it was read at the door, and whether it is a test; `None` for the platform's own checks and for
+    /// what has no template.
+    fn content(&self, account: AccountKey, request: &[u8]) -> Option<(TemplateContent, bool)> {
         let account: &Arc<Account> = self.snapshot.account_by_key(account)?;
         let request = platforms::find(&account.platform)?.parse_send(account, request).ok()?;
         match (request.content, request.purpose) {
             (Content::Template(_), Purpose::Test { never_send: true, .. }) | (Content::Freeform(_), _) => None,
-            (Content::Template(content), Purpose::Message | Purpose::Test { never_send: false, .. }) => Some(content),
+            (Content::Template(content), Purpose::Message) => Some((content, false)),
+            (Content::Template(content), Purpose::Test { never_send: false, .. }) => Some((content, true)),
         }
     }
 
@@ -184,13 +190,15 @@ impl Context<'_> {
 struct Gathered {
     accepted: usize,
     refused: usize,
+    tests: usize,
     /// By part and advice.
     found: BTreeMap<(Harm, String, String), Found>,
     newest: Option<Newest>,
 }
 
 impl Gathered {
-    fn take(&mut self, source: Source, differences: Vec<Difference>, content: TemplateContent) {
+    fn take(&mut self, (source, is_test): (Source, bool), differences: Vec<Difference>, content: TemplateContent) {
+        self.tests += usize::from(is_test);
         for difference in differences {
             let key = (difference.harm, difference.part.clone(), difference.advice.clone());
             let found = self.found.entry(key).or_insert_with(|| Found {
@@ -204,7 +212,7 @@ impl Gathered {
             }
         }
         if self.newest.as_ref().is_none_or(|newest| newest.source.at() < source.at()) {
-            self.newest = Some(Newest { source, content: Some(content) });
+            self.newest = Some(Newest { source, is_test, content: Some(content) });
         }
     }
 
@@ -226,6 +234,7 @@ impl Gathered {
         Comparison {
             accepted: self.accepted,
             refused: self.refused,
+            tests: self.tests,
             looked_back_to: next.map(MessageId::made_at),
             differences: self.found.into_values().map(hidden).collect(),
             newest: self.newest.map(|newest| Newest { content: newest.content.filter(|_| whole), ..newest }),

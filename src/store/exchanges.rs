@@ -3,18 +3,18 @@
 //! There is one row for each, whatever URL it was with, and no index that leads from a URL to its newest: that would cost each
 //! exchange a write. The table is clustered by time, so it is walked backwards in slices, for a limited time.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    Doing, Store, StoreError,
+    Doing, Store, StoreError, execute,
     outbound::odd_value,
     query,
     walk::{SLICE_ROWS, Slices},
 };
 use crate::domain::{
-    attempt::AttemptOutcome,
+    attempt::{Attempt, AttemptOutcome},
     ids::{MessageId, Place, SubscriptionKey},
     time::UnixMillis,
 };
@@ -34,6 +34,13 @@ pub struct StoredExchange {
     pub outcome: AttemptOutcome,
     pub http_status: Option<i16>,
     pub note: String,
+}
+
+impl StoredExchange {
+    /// Somebody tried the URL out: no event was told.
+    pub fn is_test(&self) -> bool {
+        self.events == 0
+    }
 }
 
 /// Which exchanges; what is not named fits everything.
@@ -70,6 +77,28 @@ const COLUMNS: &str =
     "id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note";
 
 impl Store {
+    /// Keeps what a URL said to a test, for those who look at its exchanges. It says nothing of how the URL stands.
+    pub async fn keep_test_exchange(&self, subscription: SubscriptionKey, attempt: &Attempt) -> Result<(), StoreError> {
+        let doing = "keep what a callback URL said to a test";
+        let (from, until) = (attempt.started_at, attempt.started_at.plus(Duration::from_millis(1)));
+        // Tests are few: one of two in the same millisecond that chose the same id is not missed.
+        let id = rand::random_range(MessageId::first_at(from).0..MessageId::first_at(until).0);
+        let sql = "INSERT INTO callback_attempts (id, subscription, first_place, last_place, events, started_at, took_ms, \
+                   outcome, http_status, note) VALUES ($1, $2, 0, 0, 0, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+        let values: Vec<Value> = vec![
+            id.into(),
+            subscription.0.into(),
+            attempt.started_at.0.into(),
+            i32::try_from(attempt.took.as_millis()).unwrap_or(i32::MAX).into(),
+            attempt.outcome.code().into(),
+            attempt.http_status.map(|status| i16::try_from(status).unwrap_or(i16::MAX)).into(),
+            attempt.note.as_str().into(),
+        ];
+        let transaction = self.begin().await.doing(doing)?;
+        execute(&transaction, sql, values).await.doing(doing)?;
+        transaction.commit().await.doing(doing)
+    }
+
     /// Exchanges of one URL, the newest first.
     pub async fn exchanges(
         &self,
@@ -177,7 +206,8 @@ impl Store {
         let doing = "read the last exchanges with callback URLs";
         let sql = format!(
             "SELECT {COLUMNS} FROM callback_attempts WHERE id IN (SELECT MAX(id) FROM (SELECT id, subscription \
-             FROM callback_attempts ORDER BY id DESC LIMIT {SLICE_ROWS}) AS newest GROUP BY subscription)"
+             FROM (SELECT id, subscription, events FROM callback_attempts ORDER BY id DESC LIMIT {SLICE_ROWS}) AS all_newest \
+             WHERE events > 0) AS newest GROUP BY subscription)"
         );
         let rows = query(self.reader(), sql, vec![]).await.doing(doing)?;
         let mut newest = BTreeMap::new();
@@ -187,7 +217,7 @@ impl Store {
         }
         // One that was quiet for long: the last that brought it further.
         let sql = format!(
-            "SELECT {COLUMNS} FROM callback_attempts WHERE subscription = $1 ORDER BY last_place DESC, id DESC LIMIT 1"
+            "SELECT {COLUMNS} FROM callback_attempts WHERE subscription = $1 AND last_place > 0 ORDER BY last_place DESC, id DESC LIMIT 1"
         );
         for key in subscriptions {
             if newest.contains_key(key) {

@@ -39,6 +39,7 @@ pub mod backup;
 pub mod ballast;
 pub mod batch;
 pub mod callbacks;
+pub mod campaign_cancels;
 pub mod campaigns;
 pub mod channels;
 pub mod configuration;

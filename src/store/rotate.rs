@@ -8,6 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 use super::{
     DatabaseTransaction, Doing, Store, StoreError,
     configuration::{place_of_account, place_of_connection, place_of_subscription},
+    erasures::place_of_erasure,
     execute,
     holds::{CONFIGURATION, bump},
     query,
@@ -162,6 +163,17 @@ async fn sealed_rows(from: &impl ConnectionTrait) -> Result<Vec<Sealed>, DbErr> 
             sealed.push(Sealed { table, column, key_column, key, place, sealed: row.try_get("", column)? });
         }
     }
+    for row in &query(from, "SELECT key, phone FROM erasures WHERE phone IS NOT NULL", vec![]).await? {
+        let key: i32 = row.try_get("", "key")?;
+        sealed.push(Sealed {
+            table: "erasures",
+            column: "phone",
+            key_column: "key",
+            key: key.into(),
+            place: place_of_erasure(key),
+            sealed: row.try_get("", "phone")?,
+        });
+    }
     // Also those that are switched off: they may be wanted again.
     let sql = "SELECT s.key, s.kind, s.url, a.id AS account, n.number FROM subscriptions AS s \
                JOIN accounts AS a ON a.key = s.account LEFT JOIN senders AS n ON n.key = s.sender WHERE s.webhook IS NULL";
@@ -208,12 +220,13 @@ mod tests {
         ("operator_sessions", "hash"),
         ("api_tokens", "hash"),
     ];
-    const SEALED: [(&str, &str); 5] = [
+    const SEALED: [(&str, &str); 6] = [
         ("connections", "secrets"),
         ("accounts", "credentials"),
         ("secrets", "value"),
         ("subscriptions", "url"),
         ("webhooks", "settings"),
+        ("erasures", "phone"),
     ];
 
     #[tokio::test]

@@ -84,9 +84,11 @@ pub struct CallbackTry {
 /// A refused request.
 #[derive(Clone, Debug)]
 pub struct Refused {
+    pub id: MessageId,
     pub at: UnixMillis,
     pub account: AccountKey,
     pub kind: String,
+    pub platform_message_id: Option<String>,
     pub answer: String,
     pub request: String,
 }
@@ -245,7 +247,7 @@ impl Store {
     /// Requests with this platform id that were refused, the newest first.
     pub async fn refused_with(&self, platform_message_id: &str) -> Result<Vec<Refused>, StoreError> {
         let sql = format!(
-            "SELECT id, account, kind, answer, request FROM refused_requests \
+            "SELECT id, account, kind, platform_message_id, answer, request FROM refused_requests \
              WHERE platform_message_id = $1 ORDER BY id DESC LIMIT {FOUND_MAX}"
         );
         let rows = query(self.reader(), sql, vec![platform_message_id.into()]).await;

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use wabridge::domain::callback::EventKind;
 
 use crate::harness::{ACCOUNT, BUSINESS_NUMBER, CREDENTIALS, Database, Message, TestApp, on_each_database, person};
 
@@ -206,6 +207,19 @@ async fn a_test_callback_shows_what_goes_out_and_what_comes_back(database: Datab
     assert_eq!(asha.post(path, &[("kind", "moon")]).await.status, 422);
     let line = app.store.audit_lines(None, 1).await.expect("readable").remove(0);
     assert_eq!((line.action.as_str(), line.subject.as_str()), ("test callback URL", "acme, inbound"));
+    let url = app.subscriptions().await.into_iter().find(|one| one.kind == EventKind::Status).expect("it is there").key;
+    let answers = asha.get(&format!("/console/callbacks/{url}/exchanges")).await.text;
+    assert!(
+        answers.contains(">a test<") && answers.contains(">HTTP 200<"),
+        "it stands among the URL's answers: {answers}"
+    );
+    let token = asha.make_token(&["messages:read"]).await;
+    let exchanges = format!("/api/v1/callback-urls/{url}/exchanges");
+    let exchanges = app.call(Method::GET, &exchanges, &token, None).await.body;
+    let (test, events) = (&exchanges["exchanges"][0]["test"], &exchanges["exchanges"][0]["events"]);
+    assert_eq!((test, events), (&json!(true), &json!(0)), "{exchanges:#}");
+    let standing = app.call(Method::GET, &format!("/api/v1/callback-urls/{url}"), &token, None).await.body;
+    assert_eq!(standing["last_exchange"], Value::Null, "a test says nothing of how the URL stands: {standing:#}");
 
     let urls = "/console/accounts/acme/callback-urls";
     let version = asha.get(CONNECT).await.between("name=\"version\" value=\"", "\"");

@@ -18,6 +18,8 @@ async fn the_set_up_link_makes_one_owner_and_works_once(database: Database) {
 
     let short = first.post_plain(&path, &[("name", "Asha"), ("password", "tea pots")]).await;
     assert!(short.status == 422 && short.text.contains("12 characters"), "{short:?}");
+    let both = first.post_plain(&path, &[("name", ""), ("password", "tea pots")]).await.text;
+    assert_eq!(both.matches("<p class=\"wrong\"").count(), 2, "both problems at once: {both}");
     let done = first.post_plain(&path, &[("name", " Asha "), ("password", PASSWORD)]).await;
 
     assert_eq!(done.status, 303, "{done:?}");

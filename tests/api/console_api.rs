@@ -60,6 +60,26 @@ async fn a_token_opens_what_its_scopes_say_until_it_is_taken_back(database: Data
     app.leave().await;
 }
 
+async fn a_wrong_parameter_is_named_with_what_it_may_be(database: Database) {
+    let app = TestApp::start(database).await;
+    let token = app.first_owner().await.make_token(&["messages:read", "audit:read", "system:read"]).await;
+    for (path, field, said) in [
+        ("/api/v1/messages?limit=abc", "limit", "“abc” is no whole number. Messages on a page, 1 to 200"),
+        ("/api/v1/messages?code=1e3", "code", "“1e3” is no whole number. WhatsApp's error code"),
+        ("/api/v1/messages?limt=5", "limt", "no such parameter; it takes q, account, number"),
+        ("/api/v1/messages?q=1&q=2", "q", "is given twice"),
+        ("/api/v1/audit?before=yesterday", "before", "“yesterday” is no whole number"),
+        ("/api/v1/inbound?limit=-5", "limit", "“-5” is no whole number"),
+        ("/api/v1/templates?page=first", "page", "“first” is no whole number"),
+        ("/api/v1/alarms/letters?limit=", "limit", "“” is no whole number"),
+    ] {
+        let wrong = app.call(Method::GET, path, &token, None).await;
+        assert_eq!((wrong.http_status, &wrong.body["field"]), (400, &json!(field)), "{path}: {wrong:?}");
+        assert!(wrong.body["detail"].as_str().is_some_and(|detail| detail.contains(said)), "{path}: {wrong:?}");
+    }
+    app.leave().await;
+}
+
 async fn messages_are_found_told_and_sent_again(database: Database) {
     let app = TestApp::start(database).await;
     let asha = app.first_owner().await;
@@ -150,6 +170,7 @@ async fn users_are_managed_by_programs(database: Database) {
 
 on_each_database!(
     a_token_opens_what_its_scopes_say_until_it_is_taken_back,
+    a_wrong_parameter_is_named_with_what_it_may_be,
     messages_are_found_told_and_sent_again,
     users_are_managed_by_programs,
 );

@@ -155,6 +155,11 @@ async fn alarms_are_seen_tried_and_kept_letter_by_letter(database: Database) {
     assert!(tested.contains("a test alarm"), "and it is among what was told: {tested}");
     assert!(operator.told().contains(&"test connection_held".to_owned()), "{:?}", operator.told());
 
+    let letters = async || app.store.letters(None, 100).await.expect("readable").len();
+    let before = letters().await;
+    app.command(&["alarm", "test"]).await;
+    assert_eq!(letters().await, before + 1, "what a command tried is among what was told, too");
+
     let (reads, tests) = (asha.make_token(&["system:read"]).await, asha.make_token(&["alarms:test"]).await);
     let call = async |method: Method, path: &str, token: &str| app.call(method, path, token, None).await;
     assert_eq!(call(Method::POST, "/api/v1/alarms/test", &reads).await.http_status, 403);

@@ -4,11 +4,46 @@ use std::time::Duration;
 
 use serde_json::json;
 use wabridge::domain::{
+    ids::AccountKey,
     phone::PhoneNumber,
     suppression::{Scope, Source, Suppression},
 };
 
 use crate::harness::{APP_SECRET, Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person};
+
+async fn an_account_may_keep_less_than_others(database: Database) {
+    let app = TestApp::start_with(database, |options| options.account = "keep_for = \"30d\"".to_owned()).await;
+    let refused = Message::order_update("+12");
+    let messages: Vec<Message> = (1..=3).map(|number| Message::order_update(&person(number))).collect();
+    app.accept_all(&messages).await;
+    app.send(&refused).await;
+    app.settled().await;
+    let account = app.store.load_configuration().await.expect("readable").accounts[0].clone();
+    assert_eq!(account.policy.keep_for, Some(Duration::from_secs(30 * 24 * 3600)));
+    let kept = async || app.store.refused_with(refused.msg_id()).await.expect("readable").len();
+    app.until("the refusal is kept", async || kept().await == 1).await;
+    let later = wabridge::clock::now().plus(Duration::from_secs(60));
+    let other = AccountKey(account.key.0 + 1);
+
+    assert!(app.store.forget_messages_of(other, later, 100).await.expect("written") >= 3, "they were looked at");
+    assert_eq!(app.store.forget_refused_of(other, later, 100).await.expect("written"), 0);
+    assert_eq!(app.all_stored(&messages[0]).await.len(), 1, "those of others stay");
+    let mut looked_at = 0;
+    while let more @ 1.. = app.store.forget_messages_of(account.key, later, 2).await.expect("written") {
+        looked_at += more;
+    }
+
+    assert!(looked_at >= 3, "two at a time, up to the end: {looked_at}");
+    assert_eq!(app.store.forget_refused_of(account.key, later, 100).await.expect("written"), 1);
+    for message in &messages {
+        assert!(app.all_stored(message).await.is_empty());
+    }
+    assert_eq!(kept().await, 0);
+    app.accept(&messages[0]).await;
+    app.settled().await;
+    assert_eq!(app.simulator.stats().sends_received, 4, "nothing is left by which it would be recognised as a repeat");
+    app.leave().await;
+}
 
 async fn every_table_with_personal_data_is_emptied_in_its_time(database: Database) {
     let app = TestApp::start_with(database, |options| {
@@ -105,4 +140,4 @@ async fn every_table_with_personal_data_is_emptied_in_its_time(database: Databas
     app.leave().await;
 }
 
-on_each_database![every_table_with_personal_data_is_emptied_in_its_time];
+on_each_database![an_account_may_keep_less_than_others, every_table_with_personal_data_is_emptied_in_its_time];

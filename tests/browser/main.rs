@@ -126,7 +126,7 @@ async fn a_new_operator_sets_up_finds_a_message_and_leaves() {
 }
 
 /// Every page, with what makes it worth a picture.
-const PAGES: [(&str, &str); 27] = [
+const PAGES: [(&str, &str); 28] = [
     ("overview", "/console/overview"),
     ("messages", "/console/messages"),
     ("messages-filtered", "/console/messages?status=delivery-failed"),
@@ -134,6 +134,7 @@ const PAGES: [(&str, &str); 27] = [
     ("campaigns", "/console/campaigns"),
     ("campaign", "/console/campaigns/acme/1790000000"),
     ("unrecognized", "/console/unrecognized"),
+    ("refused", "/console/refused"),
     ("connections", "/console/connections"),
     ("connection", "/console/connections/meta-main"),
     ("connection-new", "/console/new-connection"),

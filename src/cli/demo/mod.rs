@@ -22,6 +22,7 @@ mod week;
 mod world;
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -59,6 +60,9 @@ pub(crate) struct DemoArguments {
     /// Who carries the messages; the simulator plays it
     #[arg(long, value_enum, default_value_t = DemoProvider::Meta)]
     provider: DemoProvider,
+    /// Where the bridge listens, console and all: 127.0.0.1:8080 unless that is taken; 0.0.0.0:8080 for others to look at it
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
     /// Leave when the campaign is over; fails when the figures do not add up
     #[arg(long)]
     exit: bool,
@@ -72,7 +76,9 @@ const MESSAGES_MAX: i64 = 100_000;
 
 pub(crate) async fn demo(arguments: DemoArguments) -> anyhow::Result<()> {
     let folder = FolderChoice::from(arguments.keep.clone());
-    let world = World::start(folder, arguments.provider, arguments.messages, arguments.messages_per_second).await?;
+    let world =
+        World::start(folder, arguments.listen, arguments.provider, (arguments.messages, arguments.messages_per_second))
+            .await?;
     // Whatever happens from here on, the world is stopped in good order.
     let outcome = tokio::select! {
         outcome = show(&world, &arguments) => outcome,

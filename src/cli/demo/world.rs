@@ -5,7 +5,7 @@
 
 use std::{
     fs::Permissions,
-    net::TcpListener,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -80,14 +80,20 @@ pub(super) struct World {
 impl World {
     pub(super) async fn start(
         folder: FolderChoice,
+        listen: Option<SocketAddr>,
         provider: DemoProvider,
-        messages: u32,
-        messages_per_second: u32,
+        (messages, messages_per_second): (u32, u32),
     ) -> anyhow::Result<Self> {
         let (folder, temporary) = make_folder(folder)?;
         // Kept until the bridge takes it over.
-        let listener = free_port()?;
-        let text = settings_text(&folder, listener.local_addr()?.port());
+        let listener = match listen {
+            Some(address) => {
+                let taken = || format!("could not listen on {address}: choose another address with --listen");
+                TcpListener::bind(address).with_context(taken)?
+            }
+            None => free_port()?,
+        };
+        let text = settings_text(&folder, listener.local_addr()?);
         let settings = Settings::from_text(&text)?;
         telemetry::start_logging(&settings.log)?;
         write(&folder, "wabridge.toml", &text)?;
@@ -103,7 +109,7 @@ impl World {
 
         drop(listener);
         let app = App::start(settings).await?;
-        let url = format!("http://{}", app.address);
+        let url = format!("http://{}", reachable(app.address));
         let webhook_url = format!("{url}{}", provider.webhook_path());
         simulator.handle().change_knobs(|knobs| knobs.webhook_url = Some(webhook_url))?;
         let world = Self { url, app, simulator, provider, folder, temporary };
@@ -163,12 +169,21 @@ fn make_folder(choice: FolderChoice) -> anyhow::Result<(PathBuf, Option<TempDir>
     }
 }
 
+/// Where somebody on this machine finds it.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(all) if all.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(all) if all.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => address,
+    }
+}
+
 fn free_port() -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(("127.0.0.1", PORT)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
     listener.context("could not find a free port")
 }
 
-fn settings_text(folder: &Path, port: u16) -> String {
+fn settings_text(folder: &Path, address: SocketAddr) -> String {
     // As TOML strings, whatever the folder is called.
     let text = |text: String| toml::Value::from(text).to_string();
     let database = text(format!("sqlite://{}", folder.join("wabridge.db").display()));
@@ -178,7 +193,7 @@ fn settings_text(folder: &Path, port: u16) -> String {
         r#"# The settings of this demo. What is not here has its default, which `wabridge settings` prints.
 
 [server]
-bind = "127.0.0.1:{port}"
+bind = "{address}"
 shutdown_timeout = "5s"
 
 [database]
@@ -308,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_files_of_a_demo_are_read_like_anybodys() {
-        let settings = settings_text(Path::new("/tmp/a \"quoted\" folder"), PORT);
+        let settings = settings_text(Path::new("/tmp/a \"quoted\" folder"), (Ipv4Addr::LOCALHOST, PORT).into());
 
         let settings = Settings::from_text(&settings).expect("the demo's settings fit together");
         let environment = |_: &str| None;

@@ -54,7 +54,7 @@ pub(super) fn is_longer(text: &str, chars_max: usize) -> bool {
 }
 
 /// Something that WhatsApp could try to fetch. Whether it is there, only fetching tells.
-pub(super) fn is_web_url(url: &str) -> bool {
+pub fn is_web_url(url: &str) -> bool {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control()))
 }
@@ -63,7 +63,8 @@ pub(super) fn is_place(location: &Location) -> bool {
     is_coordinate(&location.latitude, 90.0) && is_coordinate(&location.longitude, 180.0)
 }
 
-fn is_coordinate(text: &str, limit: f64) -> bool {
+/// A number of degrees, as `19.0760`.
+pub fn is_coordinate(text: &str, limit: f64) -> bool {
     text.trim().parse::<f64>().is_ok_and(|degrees| degrees.abs() <= limit)
 }
 

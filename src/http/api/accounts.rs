@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use actix_web::{
     HttpResponse,
-    web::{Data, Json, Path, Query},
+    web::{Data, Json, Path},
 };
 use humantime_serde::re::humantime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Body, Caller, problem::Problem};
+use super::{Body, Caller, problem::Problem, query::Query};
 use crate::{
     domain::{callback::EventKind, phone::PhoneNumber},
     http::Parts,
@@ -79,6 +79,8 @@ pub struct AccountSettings {
     /// enabled, path, type and base_url.
     #[schema(value_type = Option<Object>)]
     subscribe_sync: Option<Value>,
+    /// How long messages, events and refused requests are kept, like 30d; empty: as long as the server keeps them.
+    keep_for: Option<String>,
     /// The names of templates that the platform sends, and of those that stand for them.
     template_aliases: Option<BTreeMap<String, Option<String>>>,
     inbound_file_type: Option<String>,

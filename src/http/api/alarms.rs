@@ -1,10 +1,10 @@
 //! Alarms: what is watched and wrong, what was told, and a test.
 
-use actix_web::web::{Data, Json, Query};
+use actix_web::web::{Data, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Caller, page_size, problem::Problem};
+use super::{Caller, page_size, problem::Problem, query::Query};
 use crate::{
     http::Parts,
     services::alarms::{

@@ -1,11 +1,11 @@
 //! Who changed what.
 
-use actix_web::web::{Data, Json, Query};
+use actix_web::web::{Data, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Caller, page_size, problem::Problem};
+use super::{Caller, page_size, problem::Problem, query::Query};
 use crate::{domain::operator::Permission, http::Parts, services::operators::require, store::audit::AuditLine};
 
 #[derive(Deserialize, IntoParams)]

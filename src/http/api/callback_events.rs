@@ -1,6 +1,6 @@
 //! What callback URLs are to hear of, what became of it, and one event with its payload and every try.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Json, Path};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -9,6 +9,7 @@ use super::{
     messages::{time, word},
     page_size,
     problem::Problem,
+    query::Query,
 };
 use crate::{
     domain::{

@@ -1,6 +1,6 @@
 //! Callback URLs: how each stands, what was said to it, and trying one now.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Json, Path};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -9,6 +9,7 @@ use super::{
     messages::{time, word},
     page_size,
     problem::Problem,
+    query::Query,
     replays::ReplayAnswer,
 };
 use crate::{
@@ -105,8 +106,11 @@ pub struct Exchange {
     http_status: Option<i16>,
     /// The beginning of what it said, or why there was no answer.
     note: String,
+    /// 0: a test.
     #[schema(example = 100)]
     events: i32,
+    /// Somebody tried the URL out: no event was told.
+    test: bool,
     /// Its events lie between these places of the account's log.
     #[schema(example = 1201)]
     first_place: i64,
@@ -287,6 +291,7 @@ fn exchange(actor: &Actor, exchange: &StoredExchange) -> Exchange {
         outcome: exchange.outcome.as_str().to_owned(),
         http_status: exchange.http_status,
         note: masking::text(actor, &exchange.note),
+        test: exchange.is_test(),
         events: exchange.events,
         first_place: exchange.first.0,
         last_place: exchange.last.0,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use actix_web::{
     HttpResponse,
     http::StatusCode,
-    web::{Data, Json, Path, Query},
+    web::{Data, Json, Path},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,6 +14,7 @@ use super::{
     Body, Caller, account_named,
     messages::{MessagePrice, time},
     problem::Problem,
+    query::Query,
 };
 use crate::{
     clock,
@@ -161,7 +162,7 @@ pub struct CampaignDetails {
     costs: Vec<CampaignCost>,
     /// When WhatsApp took its messages.
     speed: Vec<CampaignMinute>,
-    /// How cancelling goes or went, when this instance did it.
+    /// How cancelling goes, or went last.
     cancelling: Option<CampaignCancelling>,
     #[serde(flatten)]
     extent: CountExtent,
@@ -207,9 +208,8 @@ pub struct CampaignMinute {
 pub struct CampaignCancelling {
     /// Messages that are cancelled so far.
     cancelled: u64,
+    /// Until then it goes on, also when the server that did it has ended.
     done: bool,
-    /// It stopped before its end; ask for it again.
-    failed: bool,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -340,18 +340,15 @@ pub async fn show(
         minute: UnixMillis(minute * 60_000).to_string(),
         messages: *messages,
     };
-    let cancelling = parts.campaigns.cancelling(account.key, &name);
+    let cancelling = parts.campaigns.cancelling(account.key, &name).await?;
     Ok(Json(CampaignDetails {
         campaign: summary(&parts.directory.snapshot(), &rules, campaign),
         replies: campaign.funnel.replies,
         failures: failures(&caller.0, &account, campaign),
         costs: costs(&counts.bill),
         speed: counts.sent_by_minute.iter().map(minute).collect(),
-        cancelling: cancelling.map(|cancelling| CampaignCancelling {
-            cancelled: cancelling.cancelled,
-            done: cancelling.ended == Some(true),
-            failed: cancelling.ended == Some(false),
-        }),
+        cancelling: cancelling
+            .map(|cancelling| CampaignCancelling { cancelled: cancelling.cancelled, done: cancelling.is_over }),
         extent: extent(&counts),
     }))
 }
@@ -396,7 +393,7 @@ pub async fn file(
         (status = 200, description = "It is paused within two seconds", body = CampaignState),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope queues:manage", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such account", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such account or campaign", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "There are too many rules", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )
@@ -446,7 +443,7 @@ pub async fn resume(parts: Data<Parts>, caller: Caller, place: Place) -> Result<
         (status = 202, description = "It has begun", body = CampaignState),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope queues:manage", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such account", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such account or campaign", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is being cancelled already, or too many others are", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )

@@ -1,6 +1,6 @@
 //! What people wrote, with the file that came with it and what the platform answered.
 
-use actix_web::web::{Data, Json, Query};
+use actix_web::web::{Data, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -9,6 +9,7 @@ use super::{
     messages::{sender_named, time, word},
     page_size,
     problem::Problem,
+    query::Query,
 };
 use crate::{
     domain::{

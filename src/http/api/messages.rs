@@ -3,12 +3,12 @@
 use actix_web::{
     HttpResponse,
     http::StatusCode,
-    web::{Data, Json, Path, Query},
+    web::{Data, Json, Path},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Body, Caller, account_named, page_size, problem::Problem};
+use super::{Body, Caller, account_named, page_size, problem::Problem, query::Query};
 use crate::{
     clock,
     domain::{

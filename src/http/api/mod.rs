@@ -16,6 +16,8 @@ pub mod inbound;
 pub mod messages;
 pub mod persons;
 pub mod problem;
+pub mod query;
+pub mod refused;
 pub mod replays;
 pub mod senders;
 pub mod statistics;
@@ -64,7 +66,6 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     let scope = web::scope("/api/v1")
         .wrap(from_fn(with_token))
         .app_data(web::JsonConfig::default().limit(BODY_BYTES_MAX).error_handler(|error, _| bad(&error)))
-        .app_data(web::QueryConfig::default().error_handler(|error, _| bad(&error)))
         .app_data(web::PathConfig::default().error_handler(|error, _| not_here(&error)))
         .route("/status", web::get().to(status::show))
         .route("/statistics", web::get().to(statistics::show))
@@ -132,6 +133,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/accounts/{id}/rotate-passcode", web::post().to(accounts::rotate_passcode))
         .route("/accounts/{id}/test-callback", web::post().to(accounts::test_callback))
         .route("/unrecognized", web::get().to(unrecognized::list))
+        .route("/refused-requests", web::get().to(refused::list))
         .route("/templates", web::get().to(templates::list))
         .route("/templates/sync", web::post().to(templates::sync))
         .route("/templates/{connection}/{business_account}/{name}/{language}", web::get().to(templates::show))

@@ -94,7 +94,7 @@ pub struct ErasureEntry {
     #[schema(example = "asha")]
     actor: String,
     started_at: String,
-    /// running, erased, stopped, or abandoned: the server that did it ended.
+    /// running, erased, stopped, or abandoned: the server that did it ended, and a running one goes on with it within seconds.
     #[schema(example = "erased")]
     state: String,
     /// From 0 to 1.

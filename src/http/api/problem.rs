@@ -60,7 +60,11 @@ impl Problem {
     }
 
     pub(super) fn of_field(field: &str, detail: impl Into<String>) -> Self {
-        Self { field: Some(field.to_owned()), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+        Self::named(StatusCode::UNPROCESSABLE_ENTITY, field, detail)
+    }
+
+    pub(super) fn named(status: StatusCode, field: &str, detail: impl Into<String>) -> Self {
+        Self { field: Some(field.to_owned()), ..Self::new(status, detail) }
     }
 
     fn of_fields(problems: Vec<FieldProblem>, detail: String) -> Self {

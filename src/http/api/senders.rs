@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpResponse,
-    web::{Data, Json, Path, Query},
+    web::{Data, Json, Path},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,6 +13,7 @@ use super::{
         ChannelCheck, HeldNow, HoldAnswer, HoldReason, ReleasedNow, Versions, alarm_texts, channel_check, version_of,
     },
     problem::Problem,
+    query::Query,
 };
 use crate::{
     domain::{operator::Actor, phone::PhoneNumber},

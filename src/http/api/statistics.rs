@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::web::{Data, Json, Query};
+use actix_web::web::{Data, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Caller, account_named, problem::Problem};
+use super::{Caller, account_named, problem::Problem, query::Query};
 use crate::{
     domain::statistics::{AnswerTimes, Figure},
     http::Parts,

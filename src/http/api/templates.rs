@@ -2,12 +2,12 @@
 
 use actix_web::{
     HttpResponse,
-    web::{Data, Json, Path, Query},
+    web::{Data, Json, Path},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Body, Caller, account_named, page_size, problem::Problem};
+use super::{Body, Caller, account_named, page_size, problem::Problem, query::Query};
 use crate::{
     domain::{
         fill::Difference,
@@ -197,6 +197,9 @@ pub struct TemplateDifferences {
     /// Refused requests that were looked at.
     #[schema(example = 0)]
     refused: usize,
+    /// So many of both were tests.
+    #[schema(example = 1)]
+    tests: usize,
     /// How far back accepted messages were looked for; none when everything was.
     looked_back_to: Option<String>,
     /// The worst first.
@@ -343,6 +346,7 @@ pub async fn differences(
     Ok(Json(TemplateDifferences {
         accepted: comparison.accepted,
         refused: comparison.refused,
+        tests: comparison.tests,
         looked_back_to: comparison.looked_back_to.map(|at| at.to_string()),
         differences: differences.collect(),
     }))

@@ -1,10 +1,10 @@
 //! Parts of webhooks that were not understood, and statuses whose message is not known.
 
-use actix_web::web::{Data, Json, Query};
+use actix_web::web::{Data, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Caller, page_size, problem::Problem};
+use super::{Caller, page_size, problem::Problem, query::Query};
 use crate::{
     domain::operator::Permission,
     http::Parts,

@@ -213,7 +213,7 @@ const NUMBERS: &[(&str, &str)] =
     &[("digits", "digits"), ("plus", "plus: with +"), ("national", "national: without the country code")];
 
 fn sections() -> Vec<Section> {
-    vec![about(), callers(), sending(), waiting(), checking(), aliases(), telling()]
+    vec![about(), callers(), sending(), waiting(), checking(), keeping(), aliases(), telling()]
 }
 
 fn about() -> Section {
@@ -309,6 +309,19 @@ fn checking() -> Section {
                 .hint("Somebody wrote and nobody answered for so long; 0 is never."),
             Field::new("rendered_body", "When CleverTap’s text is not the template’s", Input::Choice(ON_BODY)),
             Field::new("forbidden_white_space", "Line breaks and tabs in parameters", Input::Choice(ON_WHITE_SPACE)),
+        ],
+    }
+}
+
+fn keeping() -> Section {
+    Section {
+        heading: "How long its data is kept",
+        text: "Messages, what was heard of them, what people wrote, and refused requests. The settings of the server have ages for all \
+               accounts; this one may keep less, and never more.",
+        fields: vec![
+            Field::new("keep_for", "Kept for", Input::Text)
+                .placeholder("as long as the server keeps it")
+                .hint("Like 30d; a day at least. Files that people sent go by the server’s settings."),
         ],
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::messages::time;
+use super::{frame::sentence, messages::time};
 use crate::domain::{
+    account::ForbiddenWhiteSpace,
+    fill::{COUPON_CODE_CHARS_MAX, PAYLOAD_CHARS_MAX, is_coordinate, is_web_url, value_trouble},
     outbound::{Location, MediaKind},
     template::{
         ButtonContent, ButtonContentKind, CardContent, HeaderContent, Template, TemplateButton, TemplateButtonKind,
@@ -27,6 +29,58 @@ pub(super) struct Field {
     /// The type of the input.
     pub(super) kind: &'static str,
     pub(super) hint: String,
+    rule: Rule,
+    /// What must be changed.
+    pub(super) wrong: Option<String>,
+}
+
+/// What a field must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    Anything,
+    /// A text that WhatsApp takes as a value.
+    Value,
+    WebAddress,
+    Latitude,
+    Longitude,
+    Time,
+    Code,
+    Payload,
+}
+
+impl Rule {
+    /// What is wrong with a value.
+    fn trouble(self, value: &str, white_space: ForbiddenWhiteSpace) -> Option<String> {
+        let too_long = |chars_max: usize| value.chars().nth(chars_max).is_some();
+        let said = match self {
+            Self::Anything => None,
+            _ if value.trim().is_empty() && self != Self::Payload => Some("give it a value".to_owned()),
+            Self::Value => value_trouble(value, white_space).map(|trouble| format!("it {trouble}")),
+            Self::WebAddress => {
+                (!is_web_url(value.trim())).then(|| "give the whole address, beginning with https://".to_owned())
+            }
+            Self::Latitude => (!is_coordinate(value, 90.0)).then(|| "give degrees, such as 19.0760".to_owned()),
+            Self::Longitude => (!is_coordinate(value, 180.0)).then(|| "give degrees, such as 72.8777".to_owned()),
+            Self::Time => time(value).err(),
+            Self::Code if too_long(COUPON_CODE_CHARS_MAX) => {
+                Some(format!("at most {COUPON_CODE_CHARS_MAX} characters: shorten it"))
+            }
+            Self::Code => value_trouble(value, white_space).map(|trouble| format!("it {trouble}")),
+            Self::Payload => too_long(PAYLOAD_CHARS_MAX)
+                .then(|| format!("at most {PAYLOAD_CHARS_MAX} characters come back: shorten it")),
+        };
+        said.map(|said| sentence(&said))
+    }
+}
+
+/// Says at each field what must be changed; gives back at how many.
+pub(super) fn mark_wrong(groups: &mut [Group], white_space: ForbiddenWhiteSpace) -> usize {
+    let mut wrong = 0;
+    for field in groups.iter_mut().flat_map(|group| &mut group.fields) {
+        field.wrong = field.rule.trouble(&field.value, white_space);
+        wrong += usize::from(field.wrong.is_some());
+    }
+    wrong
 }
 
 /// Hidden beside the fields: they were seen, so an empty one is meant.
@@ -45,7 +99,7 @@ pub(super) fn groups(template: &Template, entered: &Values, examples: &TemplateC
     let parts = &template.components;
     writer.part("", "", parts.header.as_ref(), &parts.body, &parts.buttons);
     if parts.limited_time_offer.is_some() {
-        let end = writer.field("offer", "The offer ends (UTC)", "datetime-local", "");
+        let end = writer.field("offer", "The offer ends (UTC)", ("datetime-local", Rule::Time), "");
         writer.group("Limited-time offer", vec![end]);
     }
     for (index, card) in parts.carousel.iter().flatten().enumerate() {
@@ -65,10 +119,16 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn field(&self, name: impl Into<String>, label: impl Into<String>, kind: &'static str, hint: &str) -> Field {
+    fn field(
+        &self,
+        name: impl Into<String>,
+        label: impl Into<String>,
+        (kind, rule): (&'static str, Rule),
+        hint: &str,
+    ) -> Field {
         let name = name.into();
         let value = self.values.get(&name).cloned().unwrap_or_default();
-        Field { name, label: label.into(), value, kind, hint: hint.to_owned() }
+        Field { name, label: label.into(), value, kind, hint: hint.to_owned(), rule, wrong: None }
     }
 
     fn group(&mut self, heading: impl Into<String>, fields: Vec<Field>) {
@@ -100,7 +160,7 @@ impl Writer<'_> {
                 Variable::Position(position) => format!("{{{{{position}}}}}"),
                 Variable::Name(name) => format!("{{{{{name}}}}}"),
             };
-            self.field(format!("{prefix}{}", place + 1), label, "text", "")
+            self.field(format!("{prefix}{}", place + 1), label, ("text", Rule::Value), "")
         };
         // In the order in which values are given, which is not always that of the text.
         let mut variables: Vec<&Variable> = text.variables.iter().collect();
@@ -114,18 +174,22 @@ impl Writer<'_> {
             TemplateHeader::Text(text) => self.texts(&named(""), text),
             TemplateHeader::Media(kind) => {
                 let hint = "WhatsApp fetches it: an address that the whole world can reach";
-                let mut fields =
-                    vec![self.field(named("url"), format!("Address of the {}", file_word(*kind)), "url", hint)];
+                let mut fields = vec![self.field(
+                    named("url"),
+                    format!("Address of the {}", file_word(*kind)),
+                    ("url", Rule::WebAddress),
+                    hint,
+                )];
                 if *kind == MediaKind::Document {
-                    fields.push(self.field(named("filename"), "Its name on the phone", "text", ""));
+                    fields.push(self.field(named("filename"), "Its name on the phone", ("text", Rule::Anything), ""));
                 }
                 fields
             }
             TemplateHeader::Location => vec![
-                self.field(named("latitude"), "Latitude", "text", ""),
-                self.field(named("longitude"), "Longitude", "text", ""),
-                self.field(named("name"), "Name of the place", "text", ""),
-                self.field(named("address"), "Address", "text", ""),
+                self.field(named("latitude"), "Latitude", ("text", Rule::Latitude), ""),
+                self.field(named("longitude"), "Longitude", ("text", Rule::Longitude), ""),
+                self.field(named("name"), "Name of the place", ("text", Rule::Anything), ""),
+                self.field(named("address"), "Address", ("text", Rule::Anything), ""),
             ],
             TemplateHeader::Other(_) => vec![],
         }
@@ -133,20 +197,20 @@ impl Writer<'_> {
 
     fn button(&self, prefix: &str, place: usize, button: &TemplateButton) -> Option<Field> {
         let label = &button.text;
-        let (label, hint) = match &button.kind {
+        let (label, hint, rule) = match &button.kind {
             TemplateButtonKind::DynamicUrl { prefix } => {
-                (format!("{label}: end of the link"), format!("behind {prefix}"))
+                (format!("{label}: end of the link"), format!("behind {prefix}"), Rule::Value)
             }
             TemplateButtonKind::QuickReply => {
-                (format!("{label}: payload"), "comes back with the tap; may be left empty".to_owned())
+                (format!("{label}: payload"), "comes back with the tap; may be left empty".to_owned(), Rule::Payload)
             }
-            TemplateButtonKind::CopyCode => (format!("{label}: code"), String::new()),
+            TemplateButtonKind::CopyCode => (format!("{label}: code"), String::new(), Rule::Code),
             TemplateButtonKind::StaticUrl { .. }
             | TemplateButtonKind::CallPhone { .. }
             | TemplateButtonKind::OneTimePassword
             | TemplateButtonKind::Other { .. } => return None,
         };
-        Some(self.field(format!("{prefix}button_{}", place + 1), label, "text", &hint))
+        Some(self.field(format!("{prefix}button_{}", place + 1), label, ("text", rule), &hint))
     }
 }
 
@@ -357,7 +421,24 @@ mod tests {
 
         entered.insert(SEEN.to_owned(), "yes".to_owned());
         entered.insert("body_1".to_owned(), String::new());
-        let shown = groups(&template, &entered, &examples);
+        entered.insert("header_url".to_owned(), "a.pdf".to_owned());
+        entered.insert("card_1_button_1".to_owned(), "A".repeat(21));
+        let mut shown = groups(&template, &entered, &examples);
         assert_eq!(shown[1].fields[0].value, "", "what was emptied stays empty");
+        assert_eq!(mark_wrong(&mut shown, ForbiddenWhiteSpace::Refuse), 3);
+        let wrong: Vec<(&str, &str)> = shown
+            .iter()
+            .flat_map(|group| &group.fields)
+            .filter_map(|field| Some((field.name.as_str(), field.wrong.as_deref()?)))
+            .collect();
+        assert_eq!(
+            wrong,
+            [
+                ("header_url", "Give the whole address, beginning with https://."),
+                ("body_1", "Give it a value."),
+                ("card_1_button_1", "At most 20 characters: shorten it."),
+            ],
+            "all of them at once"
+        );
     }
 }

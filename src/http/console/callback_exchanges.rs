@@ -79,7 +79,7 @@ pub(super) struct ExchangeRow {
     pub(super) took: String,
     pub(super) replay: Option<i32>,
     /// Its events.
-    pub(super) href: String,
+    pub(super) href: Option<String>,
 }
 
 /// `GET /console/callbacks/{url}/exchanges`
@@ -190,16 +190,20 @@ pub(super) fn exchange_row(actor: &Actor, exchange: &StoredExchange) -> Exchange
         status: outcome_status(exchange.outcome),
         note: masking::text(actor, note),
         answer,
-        events: if events < 1_000 {
+        events: if exchange.is_test() {
+            "a test".to_owned()
+        } else if events < 1_000 {
             counted(events, "event", "events")
         } else {
             format!("{} events", thousands(events))
         },
         took: format!("{} ms", thousands(i64::from(exchange.took_ms))),
         replay: exchange.replay,
-        href: format!(
-            "{PATH}/{}/events?from_place={}&to_place={}",
-            exchange.subscription, exchange.first.0, exchange.last.0
-        ),
+        href: (!exchange.is_test()).then(|| {
+            format!(
+                "{PATH}/{}/events?from_place={}&to_place={}",
+                exchange.subscription, exchange.first.0, exchange.last.0
+            )
+        }),
     }
 }

@@ -29,11 +29,11 @@ use crate::{
     http::{Parts, campaigns as shared},
     platforms,
     services::{
-        campaigns::{self, Asked, Campaign, Cancelling, Counts, Period, WaitingMessages},
+        campaigns::{self, Asked, Campaign, Counts, Period, WaitingMessages},
         masking,
         operators::{Refusal, require},
     },
-    store::StoreError,
+    store::{StoreError, campaign_cancels::CampaignCancel},
 };
 
 /// Failures in the list.
@@ -63,7 +63,8 @@ struct Page {
     form: PeriodForm,
     periods: Vec<PeriodOption>,
     part: CampaignPart,
-    figures: FiguresForm,
+    figures: Vec<FigureField>,
+    pasted: String,
     compared: Option<Vec<Row>>,
     /// Nothing in what was entered is a figure.
     nothing_read: bool,
@@ -271,19 +272,20 @@ pub(super) async fn reconcile(
         until: entered.until.clone(),
         account: String::new(),
     };
-    let figures = entered.figures();
+    let (figures, fields) = entered.read();
+    let is_wrong = figures.is_empty() || fields.iter().any(|field| field.wrong.is_some());
     let seen = look(&parts, &visitor, &account, &campaign, &period).await?;
-    let status = if figures.is_empty() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    let compared = match figures.is_empty() {
+    let status = if is_wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let compared = match is_wrong {
         true => None,
         false => {
             let around = shared::surroundings(&parts.store, &account, seen.part.extent.complete).await?;
             Some(reconciliation::compare(&figures, &seen.funnel, &around).into_iter().map(row).collect())
         }
     };
-    let nothing_read = figures.is_empty();
+    let nothing_read = figures.is_empty() && fields.iter().all(|field| field.wrong.is_none());
     let whole = whole_page(&request, &visitor, &account, &campaign, period, seen.part);
-    page_as(status, &Page { figures: entered, compared, nothing_read, ..whole })
+    page_as(status, &Page { figures: fields, pasted: entered.pasted, compared, nothing_read, ..whole })
 }
 
 fn row(compared: reconciliation::Compared) -> Row {
@@ -314,7 +316,8 @@ fn whole_page(
         periods: periods(&form, Period::Whole, "Since it was made"),
         form,
         part,
-        figures: FiguresForm::default(),
+        figures: FiguresForm::default().read().1,
+        pasted: String::new(),
         compared: None,
         nothing_read: false,
     }
@@ -343,7 +346,7 @@ async fn look(
     let funnel = found.map(|campaign| campaign.funnel.clone()).unwrap_or_default();
     let waiting = found.map(|campaign| campaign.waiting).unwrap_or_default();
     let rules = standing_rules(parts, account, campaign).await?;
-    let cancelling = parts.campaigns.cancelling(account.key, campaign);
+    let cancelling = parts.campaigns.cancelling(account.key, campaign).await?;
     let extent = Extent::of(&counts);
     let path = path_of(&account.id, campaign);
     let part = CampaignPart {
@@ -388,10 +391,10 @@ async fn standing_rules(
     Ok((note, campaigns::rules_naming(&rules, account.key, campaign, now).next().is_some()))
 }
 
-fn again(extent: &Extent, funnel: &Funnel, cancelling: Option<&Cancelling>) -> Option<&'static str> {
+fn again(extent: &Extent, funnel: &Funnel, cancelling: Option<&CampaignCancel>) -> Option<&'static str> {
     if !extent.complete {
         Some("load delay:50ms")
-    } else if cancelling.is_some_and(|cancelling| cancelling.ended.is_none()) {
+    } else if cancelling.is_some_and(|cancelling| !cancelling.is_over) {
         Some("every 1s")
     } else {
         (funnel.open > 0).then_some("every 10s")
@@ -491,31 +494,40 @@ fn waits(waiting: &WaitingMessages) -> Vec<String> {
     parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{} {why}", grouped(count))).collect()
 }
 
-fn cancel_note(cancelling: Cancelling) -> CancelNote {
+fn cancel_note(cancelling: CampaignCancel) -> CancelNote {
     let cancelled = grouped(cancelling.cancelled);
-    let (text, tone) = match cancelling.ended {
-        None => (format!("Being cancelled: {cancelled} so far."), "warn"),
-        Some(true) => {
-            (format!("Cancelled: {cancelled} that waited are reported to CleverTap as failed (1009)."), "good")
-        }
-        Some(false) => {
-            (format!("Cancelling stopped after {cancelled}; the server's log says why. Cancel again to go on."), "bad")
-        }
+    let (text, tone) = match cancelling.is_over {
+        false => (format!("Being cancelled: {cancelled} so far. It goes on, also after a restart."), "warn"),
+        true => (format!("Cancelled: {cancelled} that waited are reported to CleverTap as failed (1009)."), "good"),
     };
     CancelNote { text, tone }
 }
 
 impl FiguresForm {
-    /// What was typed goes before what was pasted.
-    fn figures(&self) -> Figures {
-        let typed = |text: &str| text.trim().replace([',', ' ', '.'], "").parse().ok();
-        let typed = Figures {
-            sent: typed(&self.sent),
-            delivered: typed(&self.delivered),
-            read: typed(&self.read),
-            failed: typed(&self.failed),
-            replies: typed(&self.replies),
-        };
-        typed.or(Figures::read(&self.pasted))
+    /// What was typed goes before what was pasted; each field that holds no figure says so.
+    fn read(&self) -> (Figures, Vec<FigureField>) {
+        let mut figures = Figures::default();
+        let mut fields = Vec::new();
+        for (name, label, typed, place) in [
+            ("sent", "Sent", &self.sent, &mut figures.sent),
+            ("delivered", "Delivered", &self.delivered, &mut figures.delivered),
+            ("read", "Viewed", &self.read, &mut figures.read),
+            ("failed", "Errors", &self.failed, &mut figures.failed),
+            ("replies", "Replied", &self.replies, &mut figures.replies),
+        ] {
+            let digits = typed.trim().replace([',', ' ', '.'], "");
+            *place = digits.parse().ok();
+            let wrong = (!digits.is_empty() && place.is_none()).then_some("A whole number, such as 9,801.");
+            fields.push(FigureField { name, label, value: typed.clone(), wrong });
+        }
+        (figures.or(Figures::read(&self.pasted)), fields)
     }
+}
+
+/// One of CleverTap's figures, as somebody typed it.
+struct FigureField {
+    name: &'static str,
+    label: &'static str,
+    value: String,
+    wrong: Option<&'static str>,
 }

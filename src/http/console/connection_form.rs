@@ -41,6 +41,8 @@ struct Page {
     others: Vec<&'static str>,
     name: Vec<FieldPart>,
     needed: Vec<FieldPart>,
+    /// The same, for a provider that is described by its settings.
+    sections: Vec<Section>,
     more: Vec<FieldPart>,
     /// Something among them is wrong, so they stand open.
     more_open: bool,
@@ -227,10 +229,52 @@ fn form(
         version: filled.version().to_owned(),
         name: filled.parts(&name),
         needed: filled.parts(&needed),
+        sections: sections(&more, &filled),
         more: filled.parts(&more),
         webhooks: parts.connections.webhook_url(provider.slug(), "…"),
         id,
     }
+}
+
+/// Fields of one purpose.
+struct Section {
+    heading: &'static str,
+    hint: &'static str,
+    fields: Vec<FieldPart>,
+}
+
+/// What a carrier that is described by settings is asked, in the order in which somebody reads its documentation.
+const SECTIONS: [(&str, &str, &[&str]); 6] = [
+    (
+        "Where messages are sent",
+        "Without an address the connection only receives.",
+        &["base_url", "send_path", "send_method", "headers", "auth", "auth_name"],
+    ),
+    (
+        "What is sent",
+        "One body for each kind of message; a kind without one is refused.",
+        &["body_format", "body_template", "body_text", "body_media", "body_location"],
+    ),
+    ("What its answers mean", "", &["success_status", "answer", "error_meanings"]),
+    ("Templates", "", &["templates", "template_category"]),
+    ("What its webhooks say", "", &["webhook", "webhook_number", "status_words"]),
+    (
+        "Who may call with webhooks",
+        "Proof beside the secret end of the URL, as far as the carrier gives any.",
+        &["webhook_addresses", "webhook_username", "webhook_header", "webhook_signature_header"],
+    ),
+];
+
+/// The fields by purpose; what no section knows stands at the end.
+fn sections(fields: &[Field], filled: &Filled) -> Vec<Section> {
+    let known = |field: &Field| SECTIONS.iter().any(|(.., names)| names.contains(&field.name.as_str()));
+    let of = |(heading, hint, names): (&'static str, &'static str, &'static [&'static str])| {
+        let own = names.iter().filter_map(|name| fields.iter().find(|field| field.name == *name));
+        Section { heading, hint, fields: own.map(|field| filled.part(field)).collect() }
+    };
+    let others = fields.iter().filter(|field| !known(field)).map(|field| filled.part(field)).collect();
+    let others = Section { heading: "Everything else", hint: "", fields: others };
+    SECTIONS.into_iter().map(of).chain([others]).filter(|section| !section.fields.is_empty()).collect()
 }
 
 fn name_field() -> Field {

@@ -95,6 +95,13 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 17] = [
         "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM6.3 6.4a1.8 1.8 0 1 1 2.6 1.6c-.6.3-.9.7-.9 1.3M8 11.3v.1",
     ),
     (
+        "/console/refused",
+        "Refused requests",
+        None,
+        Permission::ReadMessages,
+        "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM3.8 3.8l8.4 8.4",
+    ),
+    (
         "/console/accounts",
         "Accounts",
         Some("Set up"),

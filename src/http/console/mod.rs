@@ -40,6 +40,7 @@ mod numbers;
 mod overview;
 mod persons;
 mod preview;
+mod refused;
 mod sign_in;
 mod system;
 mod template;
@@ -95,6 +96,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .configure(callbacks::routes)
         .configure(accounts::routes)
         .route("/unrecognized", web::get().to(kept::list))
+        .route("/refused", web::get().to(refused::list))
         .route("/connections", web::get().to(connections::list))
         .route("/new-connection", web::get().to(connection_form::new))
         .route("/new-connection", web::post().to(connection_form::add))

@@ -12,8 +12,9 @@ use super::{
     Frame, HOME, Trouble, Visitor,
     chart::{self, Chart, grouped, share},
     frame::{long_time, sentence, wants_part},
+    inbound,
     messages::reason_words,
-    page,
+    page, refused,
 };
 use crate::{
     clock,
@@ -119,13 +120,14 @@ struct Stage {
 struct Fact {
     name: &'static str,
     text: String,
-    href: &'static str,
+    href: String,
 }
 
 struct NamedChart {
     name: &'static str,
     tone: &'static str,
     total: String,
+    href: String,
     chart: Chart,
 }
 
@@ -210,8 +212,8 @@ async fn part(parts: &Parts, snapshot: &Snapshot, visitor: &Visitor, form: &Over
         alarms: found.alarms.into_iter().map(|record| alarm(actor, record)).collect(),
         numbers: found.numbers.iter().filter(ours).map(|standing| number(actor, snapshot, standing)).collect(),
         stages: stages(&summary, &form.account),
-        facts: facts(&summary),
-        charts: charts(&summary),
+        facts: facts(&summary, &form.account),
+        charts: charts(&summary, &form.account),
         answers: answers(&summary.answers),
         failures: failures(snapshot, &summary),
         width: chart::WIDTH,
@@ -253,7 +255,14 @@ fn number(actor: &Actor, snapshot: &Snapshot, standing: &NumberStanding) -> Numb
 
 /// The list of messages of this time, in which those are that a figure counts.
 fn messages_href(summary: &Summary, fields: &[(&str, &str)]) -> String {
-    let mut query = form_urlencoded::Serializer::new("/console/messages?".to_owned());
+    list_href("/console/messages", summary, fields)
+}
+
+/// A list of what happened in this time.
+fn list_href(path: &str, summary: &Summary, fields: &[(&str, &str)]) -> String {
+    let start = format!("{path}?");
+    let after = start.len();
+    let mut query = form_urlencoded::Serializer::for_suffix(start, after);
     let fields = fields.iter().filter(|(_, value)| !value.is_empty());
     query.extend_pairs(fields);
     query.append_pair("since", &long_time(summary.since).replace(' ', "T"));
@@ -288,30 +297,45 @@ fn stages(summary: &Summary, account: &str) -> Vec<Stage> {
     .collect()
 }
 
-fn facts(summary: &Summary) -> Vec<Fact> {
+fn facts(summary: &Summary, account: &str) -> Vec<Fact> {
     let fact = |(name, figure, href)| Fact { name, text: grouped(summary.total(figure)), href };
+    let list = |path| list_href(path, summary, &[("account", account)]);
+    let urls = urls_href(account);
     let facts = [
-        ("People wrote", Figure::Received, ""),
-        ("… answering a message", Figure::Replied, ""),
-        ("Told to CleverTap", Figure::Told, "/console/callbacks"),
-        ("Callback requests that failed", Figure::NotTold, "/console/callbacks"),
-        ("Requests refused", Figure::Refused, ""),
+        ("People wrote", Figure::Received, list(inbound::PATH)),
+        ("… answering a message", Figure::Replied, list(inbound::PATH)),
+        ("Told to CleverTap", Figure::Told, urls.clone()),
+        ("Callback requests that failed", Figure::NotTold, urls),
+        ("Requests refused", Figure::Refused, list(refused::PATH)),
     ];
     facts.into_iter().map(fact).collect()
 }
 
-fn charts(summary: &Summary) -> Vec<NamedChart> {
+/// Callback URLs of an account, or all.
+fn urls_href(account: &str) -> String {
+    match account {
+        "" => "/console/callbacks".to_owned(),
+        account => {
+            let query: String =
+                form_urlencoded::Serializer::new(String::new()).append_pair("account", account).finish();
+            format!("/console/callbacks?{query}")
+        }
+    }
+}
+
+fn charts(summary: &Summary, account: &str) -> Vec<NamedChart> {
     let minute = |at: crate::domain::time::UnixMillis| at.0.div_euclid(60_000);
-    let chart = |(name, tone, figure)| {
+    let chart = |(name, tone, figure, href)| {
         let by_minute = summary.over_time(figure).map(|(at, amount)| (minute(at), amount)).collect();
         let chart = Chart::between(&by_minute, (minute(summary.since), minute(summary.until)));
-        NamedChart { name, tone, total: grouped(summary.total(figure)), chart }
+        NamedChart { name, tone, total: grouped(summary.total(figure)), href, chart }
     };
+    let messages = |status| messages_href(summary, &[("account", account), ("status", status)]);
     [
-        ("Accepted", "plain", Figure::Accepted),
-        ("Delivered", "good", Figure::Delivered),
-        ("Failed", "bad", Figure::Failed),
-        ("Told to CleverTap", "info", Figure::Told),
+        ("Accepted", "plain", Figure::Accepted, messages("")),
+        ("Delivered", "good", Figure::Delivered, messages("delivery-delivered")),
+        ("Failed", "bad", Figure::Failed, messages("delivery-failed")),
+        ("Told to CleverTap", "info", Figure::Told, urls_href(account)),
     ]
     .into_iter()
     .map(chart)

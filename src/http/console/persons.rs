@@ -97,6 +97,8 @@ struct ErasurePart {
     key: i32,
     row: ErasureRow,
     open: bool,
+    /// The server that was at it has ended.
+    left: bool,
     percent: u8,
     counts: Vec<(&'static str, String)>,
     nothing: bool,
@@ -231,7 +233,7 @@ fn row(erasure: &Erasure) -> ErasureRow {
     let (state, tone) = match &erasure.end {
         Some(ErasureEnd::Done(_)) => ("erased", "good"),
         Some(ErasureEnd::Stopped(_)) => ("stopped", "bad"),
-        None if erasure.abandoned => ("given up", "bad"),
+        None if erasure.abandoned => ("to be gone on with", "warn"),
         None => ("being erased", "info"),
     };
     ErasureRow {
@@ -269,15 +271,13 @@ fn erasure_part(erasure: Erasure) -> ErasurePart {
     let (busy, shells) = (count("messages_being_sent") > 0, count("messages_emptied") > 0);
     let wrong = match &erasure.end {
         Some(ErasureEnd::Stopped(why)) => Some(sentence(why)),
-        Some(ErasureEnd::Done(_)) => None,
-        None => erasure.abandoned.then(|| {
-            "The server that erased it ended before it was done. Erase again: what is gone stays gone.".to_owned()
-        }),
+        Some(ErasureEnd::Done(_)) | None => None,
     };
     ErasurePart {
         key: erasure.key,
         row: row(&erasure),
-        open: erasure.end.is_none() && !erasure.abandoned,
+        open: erasure.end.is_none(),
+        left: erasure.abandoned,
         percent: (erasure.share * 100.0) as u8,
         nothing: counts.is_empty() && !busy,
         counts,

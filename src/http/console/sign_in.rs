@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{Frame, Guest, HOME, Trouble, frame::sentence, guard::session_cookie, page, page_as, see_other};
 use crate::{
+    domain::operator::{check_password, checked_name},
     http::Parts,
     services::operators::{LinkFor, Refusal, SignedIn},
 };
@@ -110,7 +111,14 @@ pub(super) async fn use_link(
         Ok(session) => Ok(begin(&parts, &session, "")),
         Err(Refusal::Invalid { field, text }) => {
             let link = parts.operators.link_for(&token).await?;
-            let mut shown = welcome_page(&request, link, name);
+            // The service stops at the first; a person wants to hear of all.
+            let wrong_name = checked_name(&name).err().filter(|_| link == LinkFor::FirstOwner);
+            let wrong_password = check_password(&password, &name).err();
+            let mut shown = WelcomePage {
+                wrong_name: wrong_name.as_deref().map(sentence),
+                wrong_password: wrong_password.as_deref().map(sentence),
+                ..welcome_page(&request, link, name)
+            };
             *(if field == "name" { &mut shown.wrong_name } else { &mut shown.wrong_password }) = Some(sentence(&text));
             page_as(StatusCode::UNPROCESSABLE_ENTITY, &shown)
         }

@@ -217,6 +217,7 @@ struct SourcePart {
 struct NewestPart {
     source: SourcePart,
     refused: bool,
+    is_test: bool,
     values: Vec<ValueRow>,
     text: Option<(Vec<Piece>, String)>,
     hidden: bool,
@@ -256,7 +257,7 @@ pub(super) async fn differences(
 }
 
 fn differences_part(actor: &Actor, shown: &ShownTemplate, comparison: Comparison) -> DifferencesPart {
-    let Comparison { accepted, refused, looked_back_to, differences, newest } = comparison;
+    let Comparison { accepted, refused, tests, looked_back_to, differences, newest } = comparison;
     let back_to = match looked_back_to {
         Some(at) => format!("accepted ones back to {} UTC", long_time(at)),
         None => "of all that are kept".to_owned(),
@@ -264,7 +265,13 @@ fn differences_part(actor: &Actor, shown: &ShownTemplate, comparison: Comparison
     let taken = counted(accepted as u64, "accepted message", "accepted messages");
     let turned = counted(refused as u64, "refused request", "refused requests");
     DifferencesPart {
-        extent: format!("{taken} and {turned} were looked at, {back_to}"),
+        extent: match tests {
+            0 => format!("{taken} and {turned} were looked at, {back_to}"),
+            tests => format!(
+                "{taken} and {turned} were looked at, {} of them, {back_to}",
+                counted(tests as u64, "test", "tests")
+            ),
+        },
         nothing_sent: accepted + refused == 0,
         rows: differences
             .into_iter()
@@ -284,6 +291,7 @@ fn differences_part(actor: &Actor, shown: &ShownTemplate, comparison: Comparison
         newest: newest.map(|newest| NewestPart {
             source: source_part(newest.source),
             refused: matches!(newest.source, Source::Refused(_)),
+            is_test: newest.is_test,
             hidden: newest.content.is_none(),
             values: newest.content.as_ref().map(|content| values(shown, content)).unwrap_or_default(),
             text: newest.content.and_then(|content| {

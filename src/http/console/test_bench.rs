@@ -13,7 +13,7 @@ use url::form_urlencoded;
 
 use super::{
     Frame, Trouble, Visitor,
-    bench_form::{Group, Values, content, groups},
+    bench_form::{Group, Values, content, groups, mark_wrong},
     explanation::{ExplanationPart, ProviderPart, explanation_part, provider_part},
     frame::{sentence, wants_part},
     message::{self, Story},
@@ -23,8 +23,9 @@ use super::{
 };
 use crate::{
     domain::{
-        account::Sender,
+        account::{ForbiddenWhiteSpace, Sender},
         operator::{Actor, Permission},
+        phone::PhoneNumber,
         preview::preview,
         template::{Template, TemplateStatus},
     },
@@ -72,8 +73,19 @@ struct Bench {
     languages: Vec<Choice>,
     fields: Option<Fields>,
     to: String,
+    to_wrong: Option<String>,
+    /// What is wrong where no field shows it, or at how many it is.
     wrong: Option<String>,
     explanation: Option<ExplanationPart>,
+}
+
+/// What came of a form.
+#[derive(Default)]
+struct Answered {
+    wrong: Option<String>,
+    explanation: Option<ExplanationPart>,
+    /// Each field is to say what must be changed in it.
+    at_fields: bool,
 }
 
 struct Choice {
@@ -114,12 +126,7 @@ fn chosen(parts: &Parts, values: Values) -> Chosen {
     Chosen { sender, template, values }
 }
 
-async fn bench(
-    parts: &Parts,
-    visitor: &Visitor,
-    chosen: &Chosen,
-    (wrong, explanation): (Option<String>, Option<ExplanationPart>),
-) -> Result<Bench, Trouble> {
+async fn bench(parts: &Parts, visitor: &Visitor, chosen: &Chosen, answered: Answered) -> Result<Bench, Trouble> {
     let snapshot = parts.directory.snapshot();
     let mut numbers: Vec<Choice> = snapshot
         .senders()
@@ -134,16 +141,51 @@ async fn bench(
         .collect();
     numbers.sort_by(|one, other| one.value.cmp(&other.value));
     let list = chosen.sender.as_ref().map(|sender| parts.directory.templates(sender)).unwrap_or_default();
+    let mut fields = fields(parts, &visitor.actor, chosen).await?;
+    let (mut wrong, mut to_wrong) = (answered.wrong, None);
+    if answered.at_fields {
+        to_wrong = trouble_with_phone(parts, chosen);
+        let at_fields = fields.as_mut().map_or(0, |fields| mark_wrong(&mut fields.groups, white_space(parts, chosen)));
+        wrong = match at_fields + usize::from(to_wrong.is_some()) {
+            0 => wrong,
+            1 => Some("One field must be changed: it says how.".to_owned()),
+            many => Some(format!("{many} fields must be changed: each says how.")),
+        };
+    }
     Ok(Bench {
         csrf: visitor.csrf.clone(),
         numbers,
         templates: names(&list, chosen.template.as_ref()),
         languages: languages(&list, chosen.template.as_ref()),
-        fields: fields(parts, &visitor.actor, chosen).await?,
+        fields,
         to: chosen.values.get("to").cloned().unwrap_or_default(),
+        to_wrong,
         wrong,
-        explanation,
+        explanation: answered.explanation,
     })
+}
+
+/// Why nobody has the number that was typed.
+fn trouble_with_phone(parts: &Parts, chosen: &Chosen) -> Option<String> {
+    let snapshot = parts.directory.snapshot();
+    let account = chosen.sender.as_ref().and_then(|sender| snapshot.account_by_key(sender.account));
+    let country = account.and_then(|account| account.policy.default_country.as_deref());
+    let to = chosen.values.get("to").map(|to| to.trim()).unwrap_or_default();
+    let wrong = PhoneNumber::parse(to, country).is_err();
+    wrong.then(|| "This is no whole telephone number: write it with + and country code.".to_owned())
+}
+
+fn white_space(parts: &Parts, chosen: &Chosen) -> ForbiddenWhiteSpace {
+    let snapshot = parts.directory.snapshot();
+    let account = chosen.sender.as_ref().and_then(|sender| snapshot.account_by_key(sender.account));
+    account.map_or(ForbiddenWhiteSpace::Refuse, |account| account.policy.forbidden_white_space)
+}
+
+/// Whether every field holds what it must.
+async fn is_fine(parts: &Parts, actor: &Actor, chosen: &Chosen) -> Result<bool, Trouble> {
+    let Some(mut fields) = fields(parts, actor, chosen).await? else { return Ok(true) };
+    let wrong = mark_wrong(&mut fields.groups, white_space(parts, chosen));
+    Ok(wrong == 0 && trouble_with_phone(parts, chosen).is_none())
 }
 
 /// The names of a list, each once, with what keeps it from being sent.
@@ -226,7 +268,7 @@ async fn form(
 ) -> Result<HttpResponse, Trouble> {
     require(&visitor.actor, Permission::SendTests)?;
     let chosen = chosen(&parts, values.into_inner());
-    let bench = bench(&parts, &visitor, &chosen, (None, None)).await?;
+    let bench = bench(&parts, &visitor, &chosen, Answered::default()).await?;
     if wants_part(&request) {
         return page(&bench);
     }
@@ -265,15 +307,18 @@ async fn validate(
 ) -> Result<HttpResponse, Trouble> {
     require(&visitor.actor, Permission::SendTests)?;
     let chosen = chosen(&parts, values.into_inner());
-    let told = match test(&chosen) {
+    let at_fields = !is_fine(&parts, &visitor.actor, &chosen).await?;
+    let answered = match test(&chosen) {
         Ok(test) => {
             let explanation = parts.test_bench.validate(&parts.acceptor, &visitor.actor, &test).await?;
-            (None, Some(explanation_part(explanation, false)))
+            Answered { explanation: Some(explanation_part(explanation, false)), wrong: None, at_fields }
         }
-        Err(text) => (Some(sentence(&text)), None),
+        Err(text) => Answered { wrong: Some(sentence(&text)), explanation: None, at_fields },
     };
-    let bench = bench(&parts, &visitor, &chosen, told).await?;
-    page(&Page { frame: Frame::new(&request, &visitor, "Test bench", PATH), bench })
+    let is_wrong = at_fields || answered.wrong.is_some();
+    let bench = bench(&parts, &visitor, &chosen, answered).await?;
+    let status = if is_wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    page_as(status, &Page { frame: Frame::new(&request, &visitor, "Test bench", PATH), bench })
 }
 
 /// `POST /console/test-bench/send`
@@ -285,14 +330,19 @@ async fn send(
 ) -> Result<HttpResponse, Trouble> {
     require(&visitor.actor, Permission::SendTests)?;
     let chosen = chosen(&parts, values.into_inner());
-    let told = match test(&chosen) {
+    let at_fields = !is_fine(&parts, &visitor.actor, &chosen).await?;
+    let answered = match test(&chosen) {
+        // Nobody is asked what the form knows already.
+        Ok(_) if at_fields => Answered { at_fields, ..Answered::default() },
         Ok(test) => match parts.test_bench.send(&parts.acceptor, &visitor.actor, &test).await? {
             Tried::Sent(id) => return Ok(see_other(&format!("{PATH}/messages/{id}"))),
-            Tried::Refused(explanation) => (None, Some(explanation_part(*explanation, false))),
+            Tried::Refused(explanation) => {
+                Answered { explanation: Some(explanation_part(*explanation, false)), ..Answered::default() }
+            }
         },
-        Err(text) => (Some(sentence(&text)), None),
+        Err(text) => Answered { wrong: Some(sentence(&text)), explanation: None, at_fields },
     };
-    let bench = bench(&parts, &visitor, &chosen, told).await?;
+    let bench = bench(&parts, &visitor, &chosen, answered).await?;
     let shown = Page { frame: Frame::new(&request, &visitor, "Test bench", PATH), bench };
     page_as(StatusCode::UNPROCESSABLE_ENTITY, &shown)
 }

@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
-use super::{AlarmWays, Told, letter::Letter};
+use super::{AlarmWays, Told};
 use crate::{
-    clock,
     domain::{
         alarm::AlarmKind,
         operator::{Actor, Permission},
@@ -84,9 +83,7 @@ pub async fn test(ways: &AlarmWays, store: &Store, actor: &Actor) -> Result<Vec<
             "no way is set up: set alarms.webhook_url, or alarms.smtp_url with alarms.from and alarms.to, and restart";
         return Err(Refusal::Conflict(text.to_owned()));
     }
-    let letter = Letter::test(ways.instance.clone(), clock::now());
-    let told = ways.tell(&letter).await;
-    store.keep_letter(&letter.sent(&told)).await?;
+    let told = ways.test(store).await?;
     let outcomes: serde_json::Map<String, serde_json::Value> = told
         .iter()
         .map(|told| (told.way.to_owned(), json!(told.result.as_ref().err().map_or("taken", String::as_str))))

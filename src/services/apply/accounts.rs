@@ -23,6 +23,8 @@ use crate::{
 
 /// A message that may wait for longer is not worth keeping.
 const EXPIRE_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// What CleverTap is still to be told of a message is found by it.
+const KEEP_FOR_MIN: Duration = Duration::from_secs(24 * 3600);
 
 /// More than that is no change of a few templates but another list.
 const ALIASES_MAX: usize = 100;
@@ -111,6 +113,7 @@ fn parse_policy(section: &mut Section<'_>, platform: &str, surroundings: &Surrou
         inbound_list_type: word(section, "inbound_list_type", "button or text").unwrap_or(defaults.inbound_list_type),
         callback_number: word(section, "callback_number", "digits, plus or national")
             .unwrap_or(defaults.callback_number),
+        keep_for: section.checked("keep_for", keep_for),
         template_aliases: section.table("template_aliases").map(parse_aliases).unwrap_or_default(),
     }
 }
@@ -191,6 +194,11 @@ fn expiry(text: &str) -> Result<Duration, String> {
         let most = humantime::format_duration(EXPIRE_AFTER_MAX);
         format!("must be a time like \"15m\" or \"6h\", at most {most}")
     })
+}
+
+fn keep_for(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).ok().filter(|duration| *duration >= KEEP_FOR_MIN);
+    duration.ok_or_else(|| "must be a time like \"30d\", a day at least".to_owned())
 }
 
 fn dummy_numbers(section: &mut Section<'_>) -> Option<Vec<String>> {

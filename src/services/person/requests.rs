@@ -2,20 +2,17 @@
 //!
 //! Tables are walked through, which takes a while on a large database. So counting goes on from one short request to the next, with
 //! all that it knows in what it gives back; handing over is written while it is found; and erasing is done behind the answer, with a
-//! row that says how far it is ([`store::erasures`](crate::store::erasures)).
+//! row that says how far it is ([`store::erasures`](crate::store::erasures)), so that another process goes on with it when this one dies.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Erased, Person,
@@ -34,7 +31,7 @@ use crate::{
     store::{
         Store, StoreError,
         audit::AuditEntry,
-        erasures::{Erasure, ErasureEnd},
+        erasures::{Erasure, ErasureEnd, ErasureJob, LeftErasure},
         files::Files,
     },
     telemetry,
@@ -207,34 +204,53 @@ impl PersonRequests {
         }
         let busy = || Refusal::Conflict("two erasures are under way: wait until one of them is done".to_owned());
         let place = self.places.clone().try_acquire_owned().map_err(|_| busy())?;
-        let subject = subject(&person.phone);
-        let entry = AuditEntry::new(actor, "erase person", subject.as_str())
+        let entry = AuditEntry::new(actor, "erase person", subject(&person.phone))
             .after(json!({"account": account, "send_nothing_more": suppress}));
-        let masked = person.phone.to_string();
-        let key = self.store.begin_erasure((&masked, account, &actor.name), &entry).await?;
-        let (store, files, copy_timeout, actor) =
-            (self.store.clone(), self.files.clone(), self.copy_timeout, actor.clone());
+        let job = ErasureJob {
+            phone: person.phone.clone(),
+            account: account.map(str::to_owned),
+            suppress,
+            actor: actor.name.clone(),
+            via: actor.via,
+        };
+        let key = self.store.begin_erasure(&job, &entry).await?;
+        self.go_on(place, person, (key, job, Erased::default()));
+        Ok(key)
+    }
+
+    /// Goes on with erasures that a dead process has left.
+    pub async fn take_up(&self) -> Result<(), StoreError> {
+        while let Ok(place) = self.places.clone().try_acquire_owned() {
+            let Some(LeftErasure { key, job, so_far }) = self.store.take_up_erasure().await? else { break };
+            let subject = subject(&job.phone);
+            tracing::info!("goes on with erasing {subject}, which another process had begun");
+            match self.find(job.phone.as_e164(), job.account.as_deref()).await {
+                Ok(person) => self.go_on(place, person, (key, job, Erased::from_json(&so_far))),
+                Err(Refusal::Store(error)) => return Err(error),
+                Err(refusal) => {
+                    let end = ErasureEnd::Stopped(refusal.to_string());
+                    end_of(&self.store, key, &Actor::of_job(job.actor, job.via), subject, &end).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Erases behind the answer.
+    fn go_on(&self, place: OwnedSemaphorePermit, person: Person, (key, job, so_far): (i32, ErasureJob, Erased)) {
+        let (store, files, copy_timeout) = (self.store.clone(), self.files.clone(), self.copy_timeout);
         tokio::spawn(async move {
-            let erased = erase_watched(&store, key, &person, (&files, copy_timeout), suppress).await;
-            let (action, end) = match erased {
-                Ok(erased) => ("person erased", ErasureEnd::Done(erased.to_json())),
+            let end = match erase_watched(&store, key, &person, (&files, copy_timeout), (job.suppress, so_far)).await {
+                Ok(erased) => ErasureEnd::Done(erased.to_json()),
                 Err(error) => {
                     tracing::error!(error = %telemetry::Chain(&error), "erasing a person's data stopped");
                     let why = "the database did not answer, see the server's log: erase again, what is gone stays gone";
-                    ("person not erased", ErasureEnd::Stopped(why.to_owned()))
+                    ErasureEnd::Stopped(why.to_owned())
                 }
             };
-            let told = match &end {
-                ErasureEnd::Done(counts) => counts.clone(),
-                ErasureEnd::Stopped(why) => json!({"stopped": why}),
-            };
-            let entry = AuditEntry::new(&actor, action, subject).after(told);
-            if let Err(error) = store.end_erasure(key, &end, &entry).await {
-                tracing::error!(error = %telemetry::Chain(&error), "the end of an erasure is not in the audit log");
-            }
+            end_of(&store, key, &Actor::of_job(job.actor, job.via), subject(&person.phone), &end).await;
             drop(place);
         });
-        Ok(key)
     }
 
     /// Those of late, the newest first.
@@ -247,6 +263,18 @@ impl PersonRequests {
         require(actor, Permission::ManagePersons)?;
         let found = self.store.erasure(key).await?;
         found.ok_or_else(|| Refusal::NotFound(format!("there is no erasure {key}, or it was long ago")))
+    }
+}
+
+/// Writes down how it ended.
+async fn end_of(store: &Store, key: i32, actor: &Actor, subject: String, end: &ErasureEnd) {
+    let (action, told) = match end {
+        ErasureEnd::Done(counts) => ("person erased", counts.clone()),
+        ErasureEnd::Stopped(why) => ("person not erased", json!({"stopped": why})),
+    };
+    let entry = AuditEntry::new(actor, action, subject).after(told);
+    if let Err(error) = store.end_erasure(key, end, &entry).await {
+        tracing::error!(error = %telemetry::Chain(&error), "the end of an erasure is not written down");
     }
 }
 
@@ -293,18 +321,20 @@ async fn erase_watched(
     key: i32,
     person: &Person,
     files: (&Files, Duration),
-    suppress: bool,
+    (suppress, so_far): (bool, Erased),
 ) -> Result<Erased, StoreError> {
-    const MILLION: f64 = 1_000_000.0;
-    let share = AtomicU32::new(0);
-    let erasing = person.erase(files, suppress, |done| share.store((done * MILLION) as u32, Ordering::Relaxed));
+    let far = Mutex::new((0.0, so_far));
+    let erasing = person.erase(files, suppress, so_far, |share, erased| {
+        *far.lock().unwrap_or_else(PoisonError::into_inner) = (share, *erased);
+    });
     tokio::pin!(erasing);
     loop {
         tokio::select! {
             erased = &mut erasing => return erased,
             () = tokio::time::sleep(NOTE_EVERY) => {}
         }
-        if let Err(error) = store.move_erasure(key, f64::from(share.load(Ordering::Relaxed)) / MILLION).await {
+        let (share, erased) = *far.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = store.move_erasure(key, share, &erased.to_json()).await {
             tracing::warn!(error = %telemetry::Chain(&error), "could not note how far an erasure is");
         }
     }

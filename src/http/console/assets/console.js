@@ -38,9 +38,27 @@ async function copyText(button) {
   setTimeout(() => { button.textContent = before; }, 1500);
 }
 
+// Who sees what was typed need not type it twice.
+function reveal(button) {
+  const field = document.getElementById(button.dataset.reveal);
+  const shown = field.type === "text";
+  field.type = shown ? "password" : "text";
+  button.textContent = shown ? "Show" : "Hide";
+  button.setAttribute("aria-pressed", String(!shown));
+  field.focus();
+}
+
+for (const button of document.querySelectorAll("[data-reveal]")) {
+  button.hidden = false;
+  // No browser is to remember it as a text.
+  button.form.addEventListener("submit", () => { document.getElementById(button.dataset.reveal).type = "password"; });
+}
+
 document.addEventListener("click", (event) => {
   const copy = event.target.closest("[data-copy]");
   if (copy) copyText(copy);
+  const shown = event.target.closest("[data-reveal]");
+  if (shown) reveal(shown);
   // As it was left, with what was typed.
   if (event.target.closest("[data-back]") && history.length > 1) {
     event.preventDefault();

@@ -3,10 +3,12 @@ use std::{collections::BTreeMap, time::Duration};
 use super::*;
 use crate::{
     domain::{
-        account::{Account, AccountPolicy, Connection, Credentials, SenderPolicy},
+        account::{Account, AccountPolicy, Connection, Credentials, Hold, SenderPolicy},
         channel::{MessagingLimit, NumberState},
-        ids::{AccountKey, ConnectionKey, Place, SenderKey, SubscriptionKey},
+        ids::{AccountKey, ConnectionKey, Place, SenderKey, SubscriptionKey, WebhookKey},
         phone::PhoneNumber,
+        webhook::Webhook,
+        webhook_settings::WebhookSettings,
     },
     services::{disk::DiskSpace, messaging_limit::LimitUse},
     settings::Settings,
@@ -119,6 +121,31 @@ fn sent(sent: u64, heard: u64) -> BTreeMap<SenderKey, Tally> {
 #[test]
 fn where_all_is_well_there_is_no_alarm() {
     assert_eq!(Scene::new().wrong(), []);
+}
+
+#[test]
+fn a_webhook_that_was_switched_off_is_told_with_the_reason_and_one_that_a_person_switched_off_is_not() {
+    let webhook = |name: &str, switched_off: Option<Hold>| {
+        Arc::new(Webhook {
+            key: WebhookKey(1),
+            name: name.to_owned(),
+            enabled: false,
+            paused: false,
+            settings: WebhookSettings::default(),
+            old_signing_secrets: vec![],
+            switched_off,
+            updated_at: NOW,
+        })
+    };
+    let off = Hold { since: NOW, reason: "it answered HTTP 500 for 3 days".to_owned() };
+    let mut scene = Scene::new();
+    scene.configuration.webhooks = vec![webhook("orders", Some(off)), webhook("unused", None)];
+
+    let wrong = scene.wrong();
+
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert_eq!((wrong[0].kind, wrong[0].subject.as_str()), (AlarmKind::WebhookSwitchedOff, "webhook orders"));
+    assert!(wrong[0].text.contains("it answered HTTP 500 for 3 days"), "{wrong:?}");
 }
 
 #[test]
