@@ -111,14 +111,13 @@ fn point_inside(schema: &mut Value, prefix: &str, named: &mut Vec<String>) {
     match schema {
         Value::Object(fields) => {
             for (key, value) in fields {
-                match value {
-                    Value::String(text) if key == "$ref" => {
-                        if let Some(name) = text.strip_prefix(prefix).map(str::to_owned) {
-                            *text = format!("#/$defs/{name}");
-                            named.push(name);
-                        }
+                let part = value.as_str().filter(|_| key == "$ref").and_then(|text| text.strip_prefix(prefix));
+                match part.map(str::to_owned) {
+                    Some(part) => {
+                        *value = format!("#/$defs/{part}").into();
+                        named.push(part);
                     }
-                    other => point_inside(other, prefix, named),
+                    None => point_inside(value, prefix, named),
                 }
             }
         }

@@ -101,7 +101,7 @@ impl Browser {
         self.until("the badge says it", &script).await;
     }
 
-    async fn click(&self, css: &str) {
+    pub(crate) async fn click(&self, css: &str) {
         let found = self.client.find(fantoccini::Locator::Css(css)).await.expect("it is on the page");
         found.click().await.expect("it can be clicked");
     }

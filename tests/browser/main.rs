@@ -17,6 +17,7 @@ mod callbacks;
 mod first_day;
 mod settings;
 mod templates;
+mod webhooks;
 
 use serde_json::Value;
 use wabridge::simulator::{Effect, Refusal, Rule};

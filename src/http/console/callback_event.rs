@@ -368,7 +368,7 @@ fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) 
         request_head: if actor.may(Permission::ReadPersonal) { request_head } else { vec![] },
         whom,
         is_webhook: webhook.is_some(),
-        why: reason.map(|reason| masking::text(actor, &reason)),
+        why: reason.map(|reason| sentence(masking::text(actor, &reason).trim_end_matches([':', ' ']))),
         next: (standing == Standing::Owed).then(|| next_try(url, clock::now())),
         heard: long_time(event.recorded_at),
         heard_iso: event.recorded_at.to_string(),

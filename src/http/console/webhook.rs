@@ -56,8 +56,6 @@ struct Page {
     enabled: bool,
     paused: bool,
     signs: bool,
-    /// It was switched off, or is on and left something behind.
-    since: String,
     has_cursors: bool,
 }
 
@@ -132,7 +130,6 @@ pub(super) async fn show(
         enabled: webhook.enabled,
         paused: webhook.paused,
         signs: signature(&webhook.settings) != Signature::None,
-        since: view.failing_since.map(field_time).unwrap_or_default(),
         has_cursors: !view.urls.is_empty(),
     })
 }
@@ -246,7 +243,11 @@ fn advice(actor: &Actor, view: &WebhookView, now: UnixMillis) -> Option<(&'stati
         Some(_) => masking::text(actor, &last.note),
         None => format!("no answer: {}", masking::text(actor, &last.note)),
     });
-    let said = said.filter(|said| !said.is_empty()).map(|said| format!(" Said last: {said}.")).unwrap_or_default();
+    let said = said
+        .map(|said| said.trim_end_matches([':', ' ', '.']).to_owned())
+        .filter(|said| !said.is_empty())
+        .map(|said| format!(" Said last: {said}."))
+        .unwrap_or_default();
     Some(match view.state {
         WebhookState::Works => return None,
         WebhookState::Retrying => {
@@ -295,11 +296,6 @@ fn cursor_row(actor: &Actor, url: &UrlStanding, now: UnixMillis) -> CursorRow {
 
 fn signature(settings: &WebhookSettings) -> Signature {
     profiles::find(&settings.profile).map_or(Signature::None, |profile| profile.signature())
-}
-
-/// As a field for a moment takes it.
-fn field_time(at: UnixMillis) -> String {
-    long_time(at).replace(' ', "T")
 }
 
 /// What is configured, in words; what is as usual is said, too, because nobody knows what is usual.

@@ -494,10 +494,8 @@ fn value_of(text: &str) -> Value {
 
 /// As it is entered; a text that would be read as something else in quotes.
 fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) if value_of(text) == *value => text.clone(),
-        other => other.to_string(),
-    }
+    let text = value.as_str().filter(|text| value_of(text) == *value);
+    text.map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn headers(entered: &Entered, problems: &mut Vec<FieldProblem>) -> BTreeMap<String, SecretText> {
@@ -554,6 +552,9 @@ const PARTS: [(&str, &[&str]); 6] = [
 /// The problem at the field of the form that it is about: the first part that it names.
 pub(super) fn placed(problem: FieldProblem, entered: &Entered) -> FieldProblem {
     let FieldProblem { field, message } = problem;
+    if field == "events" && message.starts_with("is empty") {
+        return FieldProblem::new(field, "tick at least one of these".to_owned());
+    }
     let parts = PARTS.iter().find(|(name, _)| *name == field).map(|(_, parts)| *parts).unwrap_or_default();
     let named = |word: &&str| parts.contains(word);
     let words = message.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');

@@ -81,7 +81,8 @@ struct Row {
     /// The event's page; none for a webhook that is off.
     href: Option<String>,
     id: String,
-    event: &'static str,
+    /// HTML, of words of ours alone: a narrow screen may break it at its dot.
+    event: String,
     about: String,
     account: String,
     channel: String,
@@ -162,9 +163,9 @@ fn row(actor: &Actor, snapshot: &Snapshot, delivery: Delivery) -> Row {
     Row {
         href: delivery.is_live.then(|| format!("{}/{}/events/{}", callbacks::PATH, key.0, place.0)),
         event: match (&delivery.name, &delivery.event) {
-            (Some(name), _) => name.as_str(),
-            (None, Some(_)) => "cannot be read",
-            (None, None) => "older than the retention",
+            (Some(name), _) => name.as_str().replace('.', ".<wbr>"),
+            (None, Some(_)) => "cannot be read".to_owned(),
+            (None, None) => "older than the retention".to_owned(),
         },
         about: delivery.event.as_ref().map(|event| about(actor, event)).unwrap_or_default(),
         channel: channel.unwrap_or_default(),
