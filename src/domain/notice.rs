@@ -175,6 +175,12 @@ pub struct WebhookTrouble {
 /// A longer name of a provider's event is cut.
 const EVENT_NAME_CHARS_MAX: usize = 100;
 
+/// A provider's name for an event, so that it can be told in a header.
+pub fn event_name_of(word: &str) -> String {
+    let harmless = |letter: &char| letter.is_ascii_alphanumeric() || "._-:".contains(*letter);
+    word.chars().filter(harmless).take(EVENT_NAME_CHARS_MAX).collect()
+}
+
 impl NoticeAbout {
     /// The provider's id of the number that it is about, where it names one.
     pub fn provider_number_id(&self) -> Option<&str> {
@@ -208,9 +214,7 @@ impl Notice {
         occurred_at: Option<UnixMillis>,
         entry: String,
     ) -> Self {
-        // It may be told in a header.
-        let harmless = |letter: &char| letter.is_ascii_alphanumeric() || "._-:".contains(*letter);
-        let name: String = name.chars().filter(harmless).take(EVENT_NAME_CHARS_MAX).collect();
+        let name = event_name_of(&name);
         Self {
             provider_account_id,
             kind: NoticeKind::ProviderEvent,

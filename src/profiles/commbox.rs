@@ -13,6 +13,7 @@ use super::{
 };
 use crate::domain::{
     event_name::{Direction, EventName},
+    notice::event_name_of,
     time::UnixMillis,
     webhook_content::Content,
     webhook_event::{Level, Message, WebhookEvent},
@@ -153,11 +154,12 @@ fn relayed(
         (Format::Json, None) => whole("application/json", payload.to_owned()),
         (Format::Xml, Some(xml)) => whole("application/xml; charset=utf-8", xml),
         (Format::Json | Format::Xml | Format::Soap11 | Format::Soap12, xml) => {
-            let (entity, name) = told.name.split_once('.').unwrap_or((&told.name, ""));
+            let word = event_name_of(&told.name);
+            let (entity, name) = word.split_once('.').unwrap_or((&word, ""));
             let envelope = Element::new("Event").with("Subscription", entity).with("Name", name);
             let envelope = envelope.with("Brand", event.account.as_str());
             let payload = xml.unwrap_or_else(|| payload.to_owned());
-            written(&told.name, &envelope.saying("Payload", payload), options)
+            written(&word, &envelope.saying("Payload", payload), options)
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::domain::{
     event_name::{Direction, EventName},
+    notice::event_name_of,
     webhook_content::{Content, Media},
     webhook_event::{Message, WebhookEvent},
 };
@@ -90,8 +91,9 @@ impl Profile for Gallabox {
         words::knows(self, options)?;
         let word = self.word(event.name).ok_or_else(|| words::none("Gallabox", event.name))?;
         let relayed = event.data.provider_event.as_ref();
+        let relayed_name = relayed.map(|relayed| event_name_of(&relayed.name)).unwrap_or_default();
         let word = match relayed {
-            Some(relayed) => relayed.name.as_str(),
+            Some(_) => relayed_name.as_str(),
             None if options.old_names => old_word(event.name)?,
             None => word,
         };
@@ -247,7 +249,8 @@ fn spoken(event: &WebhookEvent, message: &Message) -> Result<Value, Unspeakable>
 
 /// The type, and under its name what it has. Files stand under `path`, as Gallabox has them, and under `link`.
 fn content(message: &Message) -> Map<String, Value> {
-    let Some(content) = &message.content else {
+    // What a template says is told by its name.
+    let Some(content) = message.content.as_ref().filter(|_| message.template.is_none()) else {
         let template = message.template.as_ref();
         let template =
             template.map(|template| json!({"templateName": template.name, "languageCode": template.language}));

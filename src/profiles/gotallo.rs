@@ -160,9 +160,10 @@ fn quote(message: &Message) -> Option<Value> {
 }
 
 fn kind(message: &Message) -> &'static str {
-    let Some(content) = &message.content else {
-        return if message.template.is_some() { "HSM" } else { "TEXT" };
-    };
+    if message.template.is_some() {
+        return "HSM";
+    }
+    let Some(content) = &message.content else { return "TEXT" };
     match content {
         Content::Text { .. } => "TEXT",
         Content::Button { .. } => "BUTTON",

@@ -270,9 +270,12 @@ fn concerned(snapshot: &Snapshot, connection: &Connection, notice: &Notice) -> V
     {
         return vec![sender.clone()];
     }
+    // Some providers say neither of which number they speak, nor of which business account.
+    let names_nobody =
+        notice.provider_account_id.is_empty() && notice.about.provider_number_id().is_some_and(str::is_empty);
     let of_account = |sender: &&Arc<Sender>| {
         let owner = owner_of(sender);
-        owner.connection == connection.key && owner.provider_account_id == notice.provider_account_id
+        owner.connection == connection.key && (names_nobody || owner.provider_account_id == notice.provider_account_id)
     };
     let mut senders: Vec<_> = snapshot.senders().filter(of_account).cloned().collect();
     if let NoticeAbout::Number { digits: Some(digits), .. } = &notice.about
