@@ -100,6 +100,7 @@ impl Erased {
             refused: count("refused_requests"),
             kept_parts: count("webhook_parts"),
             files: some("files"),
+            contacts: count("contacts"),
             links: count("ids"),
             suppressions: count("suppressions"),
         }
@@ -303,7 +304,7 @@ impl Person {
         let senders: Vec<SenderKey> = senders.map(|sender| sender.key).collect();
         self.store.erase_conversations(&senders, &self.phone).await?;
         let contacts: Vec<ContactId> = self.contacts().await?.iter().map(|contact| contact.id).collect();
-        erased.contacts = self.store.erase_contacts(&contacts).await?;
+        erased.contacts += self.store.erase_contacts(&contacts).await?;
         // Last, so that whoever tries again finds under which ids to look.
         erased.links = self.store.erase_links(&self.links).await?;
         Ok(erased)
