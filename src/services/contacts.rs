@@ -301,7 +301,7 @@ async fn with_wishes(store: &Store, contacts: Vec<Contact>) -> Result<Vec<Known>
         entries.entry((entry.account, entry.person)).or_default().push(entry);
     }
     let known = |(contact, hash): (Contact, PersonHash)| {
-        let opt_in = entries.get(&(contact.account, hash)).and_then(|entries| opt_in(entries));
+        let opt_in = entries.get(&(contact.account, hash)).and_then(opt_in);
         Known { contact, opt_in }
     };
     Ok(contacts.into_iter().zip(hashes).map(known).collect())

@@ -184,10 +184,10 @@ pub(super) async fn by_who(
 /// Where rows can be locked, everybody locks them in the same order.
 pub(super) fn locked(transaction: &DatabaseTransaction, order: &str, table: &str) -> String {
     use sea_orm::ConnectionTrait as _;
-    match transaction.get_database_backend() {
-        DbBackend::Sqlite => String::new(),
-        _ => format!(" ORDER BY {order} FOR UPDATE OF {table}"),
+    if transaction.get_database_backend() == DbBackend::Sqlite {
+        return String::new();
     }
+    format!(" ORDER BY {order} FOR UPDATE OF {table}")
 }
 
 /// Says which are new; one that another instance made meanwhile is that one.
