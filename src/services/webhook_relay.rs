@@ -194,6 +194,7 @@ fn is_wanted(webhook: &Webhook, event: &Event, told: &WebhookEvent) -> bool {
         EventDetail::Status { .. }
         | EventDetail::Inbound(_)
         | EventDetail::Outgoing(_)
+        | EventDetail::Person(_)
         | EventDetail::Unreadable { .. } => None,
     };
     match trouble {
@@ -275,7 +276,9 @@ fn about(snapshot: &Snapshot, account: &Account, event: &Event, message: Option<
         EventDetail::Outgoing(OutgoingStep::Taken) => {
             (None, message.and_then(|message| platforms::content(account, &message.request)))
         }
-        EventDetail::Inbound(_) | EventDetail::Notice(_) | EventDetail::Unreadable { .. } => return of_sender,
+        EventDetail::Inbound(_) | EventDetail::Notice(_) | EventDetail::Person(_) | EventDetail::Unreadable { .. } => {
+            return of_sender;
+        }
     };
     let Some(message) = message else { return of_sender };
     About {

@@ -23,6 +23,7 @@ mod console_callbacks;
 mod console_inbound;
 mod console_settings;
 mod console_templates;
+mod console_webhooks;
 mod contacts;
 mod conversations;
 mod crash;

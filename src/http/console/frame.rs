@@ -43,7 +43,7 @@ pub(super) struct Entry {
 }
 
 /// All pages in the navigation, and what one must be allowed to go there.
-const PAGES: [(&str, &str, Option<&str>, Permission, &str); 17] = [
+const PAGES: [(&str, &str, Option<&str>, Permission, &str); 20] = [
     (HOME, "Overview", None, Permission::ReadMessages, "M2.5 13.5v-5M6.2 13.5v-8M9.8 13.5v-6M13.5 13.5v-11"),
     (
         "/console/messages",
@@ -169,7 +169,7 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 17] = [
 ];
 
 /// What pages say when they come after a change, by the word in their address.
-const DONE: [(&str, &str); 27] = [
+const DONE: [(&str, &str); 29] = [
     ("paused", "It is paused: what waits of it stays, and so does what arrives. Messages expire all the same."),
     ("resumed", "It goes on: what was kept back is put into the queues within seconds."),
     ("cancelling", "It is being cancelled. You can leave this page."),
