@@ -256,7 +256,7 @@ mod tests {
         for text in ["*", "message.*", "template.*", "message.read", "channel.status"] {
             assert_eq!(text.parse::<EventPattern>().map(|pattern| pattern.to_string()).as_deref(), Ok(text));
         }
-        for text in ["", "message", "message.", "messages.*", "message.re*", "*.read", "message.payment", "**"] {
+        for text in ["", "message", "message.", "messages.*", "message.re*", "*.read", "message.clicked", "**"] {
             assert!(text.parse::<EventPattern>().is_err(), "{text}");
         }
     }

@@ -162,11 +162,11 @@ fn nothing_is_lost(provider: &dyn Provider, case: &Case, told: &Value, parsed: &
         assert!(body.contains(entry.as_str()), "{case}: an entry was changed: {entry}");
     }
     for Inbound { message, entry, .. } in &parsed.inbound {
-        assert_eq!(
-            provider.parse_inbound(&connection, entry).as_ref(),
-            Ok(message),
-            "{case}: read again, it is another message"
-        );
+        let again =
+            provider.parse_inbound(&connection, entry).unwrap_or_else(|why| panic!("{case}: read again: {why:?}"));
+        // The profile may stand beside the message, which is what is kept: its name is taken when the webhook comes.
+        let from_name = again.from_name.clone().or_else(|| message.from_name.clone());
+        assert_eq!(&InboundMessage { from_name, ..again }, message, "{case}: read again, it is another message");
     }
     let whole: Value = serde_json::from_str(&body).unwrap_or_default();
     for Skipped { pointer, entry, .. } in parsed.skipped.iter().filter(|skipped| !skipped.pointer.is_empty()) {
