@@ -65,6 +65,8 @@ pub struct AccountPolicy {
     /// When which messages wait; `None`: never.
     pub quiet_hours: Option<QuietHours>,
     pub subscribe_sync: SubscribeSync,
+    /// What its numbers may send in a second, all together; `None`: what each of them may.
+    pub messages_per_second: Option<u32>,
     /// Its messages, events and refused requests are forgotten after this time, where that is sooner than by the settings.
     #[serde(with = "humantime_serde")]
     pub keep_for: Option<Duration>,
@@ -163,6 +165,7 @@ impl Default for AccountPolicy {
             inbound_button_type: TapType::default(),
             inbound_list_type: TapType::default(),
             callback_number: NumberSpelling::default(),
+            messages_per_second: None,
             keep_for: None,
             template_aliases: BTreeMap::new(),
         }
@@ -329,8 +332,24 @@ pub struct Sender {
     pub provider_account_id: String,
     /// What the provider allows this number, in and out together.
     pub messages_per_second: u32,
+    /// What it may send in a second: that, or its part of what its account may: [`pace_of`].
+    pub pace: u32,
     pub policy: SenderPolicy,
     pub hold: Option<Hold>,
+}
+
+/// What a number may send in a second, that alone may send `own`, when its account's numbers alone may send `all` together.
+///
+/// Where the account may send less than that, each number has a part in proportion, and at least one: fixed parts are kept without
+/// servers agreeing on anything, and what a number does not use is no other's.
+pub fn pace_of(own: u32, all: u64, account_may: Option<u32>) -> u32 {
+    match account_may {
+        Some(limit) if u64::from(limit) < all => {
+            let part = u64::from(own) * u64::from(limit) / all;
+            u32::try_from(part).unwrap_or(own).max(1)
+        }
+        Some(_) | None => own,
+    }
 }
 
 /// How a number's messages are completed. Kept as JSON, so every field has a default.
@@ -348,4 +367,19 @@ pub struct SenderPolicy {
 pub struct Hold {
     pub since: UnixMillis,
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pace_of;
+
+    #[test]
+    fn numbers_share_what_their_account_may_send_in_proportion() {
+        assert_eq!(pace_of(80, 160, None), 80);
+        assert_eq!(pace_of(80, 160, Some(200)), 80, "the account allows more than its numbers can");
+        assert_eq!(pace_of(80, 160, Some(100)), 50);
+        assert_eq!((pace_of(1_000, 1_080, Some(108)), pace_of(80, 1_080, Some(108))), (100, 8));
+        assert_eq!(pace_of(1, 10_000, Some(5)), 1, "nothing is stopped for good");
+        assert_eq!(pace_of(u32::MAX, u64::from(u32::MAX) * 2, Some(u32::MAX)), u32::MAX / 2);
+    }
 }

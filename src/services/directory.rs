@@ -262,6 +262,7 @@ mod tests {
             provider_number_id: key.to_string(),
             provider_account_id: "w".to_owned(),
             messages_per_second: 80,
+            pace: 80,
             policy: SenderPolicy::default(),
             hold: None,
         });

@@ -30,7 +30,7 @@ use super::{
     webhooks::{self, WebhookRecord},
 };
 use crate::domain::{
-    account::{Account, AccountPolicy, Connection, Credentials, Hold, Sender, SenderPolicy},
+    account::{Account, AccountPolicy, Connection, Credentials, Hold, Sender, SenderPolicy, pace_of},
     callback::{EventKind, Subscription},
     ids::{AccountKey, ConnectionKey, SenderKey, SubscriptionKey, WebhookKey},
     phone::PhoneNumber,
@@ -190,8 +190,9 @@ pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault
 
     let connections: Vec<_> = read_all(&connections, |row| read_connection(row, vault).map(Arc::new))?;
     let by_key: HashMap<_, _> = connections.iter().map(|connection| (connection.key, connection)).collect();
-    let senders: Vec<_> = read_all(&senders, |row| read_sender(row, &by_key))?;
+    let mut senders: Vec<_> = read_all(&senders, |row| read_sender(row, &by_key))?;
     let accounts: Vec<_> = read_all(&accounts, |row| read_account(row, vault))?;
+    share_paces(&accounts, &mut senders);
     let owners = Owners {
         accounts: accounts.iter().map(|account| (account.key, account.id.as_str())).collect(),
         senders: senders.iter().map(|sender| (sender.key, &sender.number)).collect(),
@@ -209,6 +210,16 @@ pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault
         webhooks,
         webhook_subscriptions: of_webhooks,
     })
+}
+
+fn share_paces(accounts: &[Account], senders: &mut [Sender]) {
+    for account in accounts.iter().filter(|account| account.policy.messages_per_second.is_some()) {
+        let own = senders.iter().filter(|sender| sender.account == account.key);
+        let all = own.map(|sender| u64::from(sender.messages_per_second)).sum();
+        for sender in senders.iter_mut().filter(|sender| sender.account == account.key) {
+            sender.pace = pace_of(sender.messages_per_second, all, account.policy.messages_per_second);
+        }
+    }
 }
 
 fn read_all<T>(rows: &[QueryResult], read: impl Fn(&QueryResult) -> Result<T, DbErr>) -> Result<Vec<T>, DbErr> {
@@ -247,6 +258,7 @@ fn read_sender(row: &QueryResult, connections: &HashMap<ConnectionKey, &Arc<Conn
     let number: String = row.try_get("", "number")?;
     let connection = connections.get(&ConnectionKey(row.try_get("", "connection")?));
     let messages_per_second: i32 = row.try_get("", "messages_per_second")?;
+    let messages_per_second = messages_per_second.unsigned_abs();
     let policy: String = row.try_get("", "policy")?;
     Ok(Sender {
         key: SenderKey(row.try_get("", "key")?),
@@ -255,7 +267,8 @@ fn read_sender(row: &QueryResult, connections: &HashMap<ConnectionKey, &Arc<Conn
         number: PhoneNumber::from_international(&number).ok_or_else(|| odd("a sender's number is not one"))?,
         provider_number_id: row.try_get("", "provider_number_id")?,
         provider_account_id: row.try_get("", "provider_account_id")?,
-        messages_per_second: messages_per_second.unsigned_abs(),
+        messages_per_second,
+        pace: messages_per_second,
         policy: from_json(policy.as_bytes(), "a number's policy")?,
         hold: read_hold(row)?,
     })

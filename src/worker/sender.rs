@@ -162,7 +162,7 @@ impl Owner {
         let from = if lease.epoch > 1 { now + TAKE_OVER_WAIT } else { now };
         let send = &parts.send;
         Self {
-            pace: Pace::new(sender.messages_per_second, send.pace_share, from),
+            pace: Pace::new(sender.pace, send.pace_share, from),
             pairs: Pairs::new(send.pair_burst, send.pair_refill),
             rules: parts.dispatcher.directory.queue_rules(),
             leaving: JoinSet::new(),
@@ -234,9 +234,9 @@ impl Owner {
         if let Some(sender) = snapshot.sender(self.sender.key)
             && !Arc::ptr_eq(sender, &self.sender)
         {
-            if sender.messages_per_second != self.sender.messages_per_second {
+            if sender.pace != self.sender.pace {
                 let share = self.parts.send.pace_share;
-                self.pace.change(Pace::new(sender.messages_per_second, share, Instant::now()));
+                self.pace.change(Pace::new(sender.pace, share, Instant::now()));
             }
             self.sender = sender.clone();
         }

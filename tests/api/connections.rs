@@ -362,6 +362,15 @@ async fn a_number_is_added_sends_and_is_changed(database: Database) {
     assert_eq!(patch(&masked, json!({"messages_per_second": 80})).await.http_status, 403);
     let changed = patch(&token, json!({"messages_per_second": 200, "location_name": "Acme House"})).await.body;
     assert_eq!((&changed["messages_per_second"], &changed["location_name"]), (&json!(200), &json!("Acme House")));
+    let limit = json!({"messages_per_second": 100});
+    assert!(app.call(Method::PATCH, "/api/v1/accounts/acme", &token, Some(limit)).await.is_success());
+    let paces: Vec<u32> =
+        app.store.load_configuration().await.expect("readable").senders.iter().map(|it| it.pace).collect();
+    assert_eq!(paces, [28, 71], "80 and 200 of 280");
+    app.until("the bridge goes by it", async || {
+        asha.get("/console/numbers/918880110033").await.text.contains("71 messages a second, its part")
+    })
+    .await;
     let back = patch(&token, json!({"location_name": null, "version": changed["version"]})).await;
     assert_eq!((back.http_status, &back.body["location_name"]), (200, &json!(null)), "{back:?}");
     assert_eq!(patch(&token, json!({"messages_per_second": 1, "version": changed["version"]})).await.http_status, 409);

@@ -149,6 +149,7 @@ pub(crate) fn sender(provider: &dyn Provider, base_url: &str, given: BTreeMap<St
         provider_number_id: "100000000000001".to_owned(),
         provider_account_id: "200000000000001".to_owned(),
         messages_per_second: 80,
+        pace: 80,
         policy: SenderPolicy::default(),
         hold: None,
     }

@@ -79,6 +79,9 @@ pub struct AccountSettings {
     /// enabled, path, type and base_url.
     #[schema(value_type = Option<Object>)]
     subscribe_sync: Option<Value>,
+    /// What the account's numbers may send in a second, all together; each has its part of it. Empty: what each of them may.
+    #[schema(minimum = 1, maximum = 100_000)]
+    messages_per_second: Option<u32>,
     /// How long messages, events and refused requests are kept, like 30d; empty: as long as the server keeps them.
     keep_for: Option<String>,
     /// The names of templates that the platform sends, and of those that stand for them.

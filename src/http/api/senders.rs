@@ -46,9 +46,12 @@ pub struct Sender {
     /// The provider's id of the business account.
     #[schema(example = "200000000000001")]
     waba_id: String,
-    /// How fast it sends at most.
+    /// How fast the provider lets it send.
     #[schema(example = 80)]
     messages_per_second: u32,
+    /// How fast it sends at most: that, or its part of what its account may.
+    #[schema(example = 80)]
+    pace: u32,
     /// For location headers without a name.
     location_name: Option<String>,
     /// For location headers without an address.
@@ -326,6 +329,7 @@ pub(super) fn sender(actor: &Actor, standing: &NumberStanding, versions: &Versio
         phone_number_id: sender.provider_number_id.clone(),
         waba_id: sender.provider_account_id.clone(),
         messages_per_second: sender.messages_per_second,
+        pace: sender.pace,
         location_name: sender.policy.location_name.clone(),
         location_address: sender.policy.location_address.clone(),
         hold: HoldAnswer::of(actor, sender.hold.as_ref()),

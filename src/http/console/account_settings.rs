@@ -267,9 +267,12 @@ fn sending() -> Section {
             .hint(format!("Default: {default}."))
     };
     Section {
-        heading: "How long a message is worth sending",
-        text: "What waits for longer is not sent, and reported as failed. How many go out in a second is said for each number.",
+        heading: "How much goes out, and for how long",
+        text: "What waits for longer is not sent, and reported as failed.",
         fields: vec![
+            Field::new("messages_per_second", "Messages a second, of all its numbers together", Input::Number)
+                .placeholder("what its numbers may")
+                .hint("Each number has a fixed part of it, in proportion to what the number itself may."),
             expiry("marketing", "Marketing", defaults.marketing),
             expiry("utility", "Utility", defaults.utility),
             expiry("authentication", "Authentication", defaults.authentication),

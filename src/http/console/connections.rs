@@ -234,7 +234,7 @@ pub(super) fn number_row(actor: &Actor, standing: &NumberStanding) -> NumberRow 
         state: state_status(hold),
         reason: hold.map(|hold| masking::text(actor, &hold.reason)),
         quality: quality_status(state.map(|state| state.quality)),
-        pace: sender.messages_per_second,
+        pace: sender.pace,
         limit: match (limit, state.and_then(|state| state.messaging_limit.as_ref())) {
             (Some(limit), _) => format!("{} of {}", limit.people, limit.people_max),
             (None, Some(limit)) => limit.to_string(),

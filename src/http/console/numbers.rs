@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock,
     domain::{
-        account::SenderPolicy,
+        account::{Sender, SenderPolicy},
         operator::{Actor, Permission},
         phone::PhoneNumber,
         words::ago,
@@ -176,13 +176,21 @@ fn seen(actor: &Actor, standing: &NumberStanding) -> Seen {
     }
 }
 
+fn pace(sender: &Sender) -> String {
+    let own = sender.messages_per_second;
+    match sender.pace {
+        pace if pace == own => format!("{own} messages a second"),
+        pace => format!("{pace} messages a second, its part of what the account may; the number itself may {own}"),
+    }
+}
+
 fn queue_facts(standing: &NumberStanding) -> Vec<(&'static str, String)> {
     let (queue, lately) = (&standing.queue, &standing.lately);
     let now = clock::now();
     let oldest = queue.oldest_queued.map_or_else(|| "–".to_owned(), |at| format!("waits for {}", ago(at, now)));
     let count = |count: u64| thousands(i64::try_from(count).unwrap_or(i64::MAX));
     vec![
-        ("Pace", format!("{} messages a second", standing.sender.messages_per_second)),
+        ("Pace", pace(&standing.sender)),
         ("In the queue", thousands(queue.queued)),
         ("The oldest", oldest),
         ("Waiting for later", thousands(queue.waiting_for_retry)),

@@ -247,7 +247,7 @@ fn number(actor: &Actor, snapshot: &Snapshot, standing: &NumberStanding) -> Numb
         sending: queue.sending,
         unknown: queue.unknown,
         oldest: queue.oldest_queued.map(|at| ago(at, clock::now())).unwrap_or_default(),
-        pace: sender.messages_per_second,
+        pace: sender.pace,
         sent_lately: grouped(lately.sent),
         behind: if lately.behind_ms == 0 { String::new() } else { format!("{behind_s:.1} s") },
     }

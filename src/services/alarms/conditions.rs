@@ -221,7 +221,7 @@ fn sent_at_pace(observed: &Observed, sender: &Sender) -> u64 {
 const COUNTED_SECONDS: u64 = PACE_WINDOW.as_secs() - 60;
 
 fn half_of_pace(sender: &Sender) -> u64 {
-    u64::from(sender.messages_per_second) * COUNTED_SECONDS / 2
+    u64::from(sender.pace) * COUNTED_SECONDS / 2
 }
 
 fn queue_late(evidence: &Evidence<'_>, sender: &Sender) -> Option<Condition> {
@@ -235,7 +235,7 @@ fn queue_late(evidence: &Evidence<'_>, sender: &Sender) -> Option<Condition> {
             counted(queue.queued, "message waits", "messages wait"),
             queue.oldest_queued.map_or(0, |oldest| observed.at.since(oldest).as_secs() / 60),
             sent_at_pace(observed, sender) * 60 / COUNTED_SECONDS,
-            u64::from(sender.messages_per_second) * 60,
+            u64::from(sender.pace) * 60,
         ));
     }
     let expired = observed.lately.get(&sender.key).map_or(0, |tally| tally.expired);

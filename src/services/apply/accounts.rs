@@ -10,7 +10,7 @@ use super::{
     parse::{Surroundings, only},
     people::{check_subscribe_sync, parse_quiet_hours, parse_subscribe_sync},
     reading::{Section, Text},
-    senders::{Callbacks, callback_urls, parse_sender},
+    senders::{Callbacks, MESSAGES_PER_SECOND_MAX, callback_urls, parse_sender},
     values::{is_slug, number, slug, word},
 };
 use crate::{
@@ -113,6 +113,9 @@ fn parse_policy(section: &mut Section<'_>, platform: &str, surroundings: &Surrou
         inbound_list_type: word(section, "inbound_list_type", "button or text").unwrap_or(defaults.inbound_list_type),
         callback_number: word(section, "callback_number", "digits, plus or national")
             .unwrap_or(defaults.callback_number),
+        messages_per_second: section
+            .integer("messages_per_second", 1..=MESSAGES_PER_SECOND_MAX)
+            .and_then(|messages| u32::try_from(messages).ok()),
         keep_for: section.checked("keep_for", keep_for),
         template_aliases: section.table("template_aliases").map(parse_aliases).unwrap_or_default(),
     }

@@ -15,7 +15,7 @@ use crate::{
 
 /// Meta's default for a new number.
 const MESSAGES_PER_SECOND_DEFAULT: i64 = 80;
-const MESSAGES_PER_SECOND_MAX: i64 = 100_000;
+pub(super) const MESSAGES_PER_SECOND_MAX: i64 = 100_000;
 
 /// The number, and what it says of its connection, which can be wrong as well when the number is.
 pub(super) fn parse_sender(mut section: Section<'_>, account: &str) -> (Option<SenderRecord>, Option<Reference>) {

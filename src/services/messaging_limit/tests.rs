@@ -27,6 +27,7 @@ fn sender(key: i32, connection: i32, waba: &str, sharing: &str) -> Sender {
         provider_number_id: key.to_string(),
         provider_account_id: waba.to_owned(),
         messages_per_second: 80,
+        pace: 80,
         policy: SenderPolicy::default(),
         hold: None,
     }

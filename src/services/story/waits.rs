@@ -94,7 +94,7 @@ async fn in_the_queue(
     }
     if reasons.is_empty() {
         let ahead = store.ahead_in_queue(message).await?;
-        let pace = sender.messages_per_second;
+        let pace = sender.pace;
         reasons.push(match ahead {
             0 => "it is the next of its number".to_owned(),
             1 => format!("behind another at {pace} a second"),

@@ -62,6 +62,7 @@ impl Scene {
             provider_number_id: "100000000000001".to_owned(),
             provider_account_id: "200000000000001".to_owned(),
             messages_per_second: 10,
+            pace: 10,
             policy: SenderPolicy::default(),
             hold: None,
         };
