@@ -51,6 +51,7 @@ mod trouble;
 mod users;
 mod webhook;
 mod webhook_edit;
+mod webhook_fields;
 mod webhook_form;
 mod webhook_log;
 mod webhook_replay;

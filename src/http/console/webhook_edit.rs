@@ -14,8 +14,9 @@ use super::{
     Frame, Trouble, Visitor,
     fields::{Entered, Field, FieldPart, Filled, Input},
     messages::time,
-    page, page_as, see_other, webhook_form,
-    webhook_form::Sections,
+    page, page_as, see_other,
+    webhook_fields::Sections,
+    webhook_form,
     webhooks::{PATH, plural},
 };
 use crate::{
