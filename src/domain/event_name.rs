@@ -114,11 +114,11 @@ impl Entity {
         Self::Template,
         Self::Channel,
         Self::Contact,
+        Self::Conversation,
         Self::Webhook,
         Self::CommBox,
         Self::Gallabox,
         Self::GoTallo,
-        Self::Conversation,
     ];
 
     pub const fn as_str(self) -> &'static str {

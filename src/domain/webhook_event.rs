@@ -209,7 +209,7 @@ pub struct FailureFacts {
     pub text: String,
     /// What the platform was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = 912)]
+    #[schema(example = 1005)]
     pub platform_code: Option<u16>,
 }
 

@@ -173,7 +173,7 @@ impl Filter {
 
     fn wants_number(&self, number: Option<&str>) -> bool {
         self.numbers.is_empty()
-            || number.is_some_and(|number| self.numbers.iter().any(|wanted| digits(wanted) == digits(number)))
+            || number.is_some_and(|number| self.numbers.iter().any(|wanted| is_same_number(wanted, number)))
     }
 
     fn wants_json(&self, event: &WebhookEvent) -> bool {
@@ -187,6 +187,11 @@ impl Filter {
 
 fn among<T: PartialEq>(wanted: &[T], is: Option<&T>) -> bool {
     wanted.is_empty() || is.is_some_and(|is| wanted.contains(is))
+}
+
+/// Whether both are the same number, however they are written.
+pub fn is_same_number(one: &str, other: &str) -> bool {
+    digits(one) == digits(other)
 }
 
 fn digits(number: &str) -> String {

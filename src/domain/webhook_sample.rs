@@ -169,7 +169,7 @@ fn failure() -> FailureFacts {
         reason: "unreachable".to_owned(),
         provider_code: Some(131_026),
         text: "Message undeliverable".to_owned(),
-        platform_code: Some(906),
+        platform_code: Some(1005),
     }
 }
 

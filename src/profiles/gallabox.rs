@@ -308,7 +308,7 @@ fn about_person(event: &WebhookEvent) -> Option<Value> {
     let person = event.data.contact.clone()?;
     let details = event.data.contact_details.clone().unwrap_or_default();
     let contact = json!({
-        "id": details.id,
+        "id": words::person_id(event),
         "name": person.name,
         "phone": person.phone,
         "email": null,
@@ -320,11 +320,11 @@ fn about_person(event: &WebhookEvent) -> Option<Value> {
         return Some(with(contact, "tag", event.data.tag.as_deref()));
     };
     let told = json!({
-        "id": conversation.id,
+        "id": words::conversation_id(event),
         "accountId": event.account,
         "channelId": words::channel_id(event),
         "channelType": "whatsapp",
-        "contactId": details.id,
+        "contactId": words::person_id(event),
         "status": status_of(&conversation.state),
         "tags": conversation.tags,
         "createdAt": conversation.opened_at,

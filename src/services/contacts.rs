@@ -241,8 +241,11 @@ pub async fn decide(store: &Store, actor: &Actor, id: ConversationId, wish: Wish
         Wish::Reopen => "reopen conversation",
         Wish::Block => "block conversation",
     };
-    let entry =
-        AuditEntry::new(actor, action, format!("conversation {id}")).before(json!({"state": before.state.as_str()}));
+    let mut after = before.clone();
+    after.decide(wish, clock::now());
+    let entry = AuditEntry::new(actor, action, format!("conversation {id}"))
+        .before(json!({"state": before.state.as_str()}))
+        .after(json!({"state": after.state.as_str()}));
     let changed = store.change_conversation(id, ConversationChange::Wish(wish), &entry).await?;
     changed.ok_or_else(no_conversation)
 }

@@ -5,7 +5,7 @@
 //! for those before them, others go on beside. The log, the cursor, attempts and replays are the same.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -252,11 +252,34 @@ pub async fn facts(
     let messages = store.messages_with(&ids).await?;
     let places: Vec<Place> = if with_raw { events.iter().map(|event| event.place).collect() } else { vec![] };
     let mut entries = store.entries_at(account.key, &places).await?;
+    let names = names(store, account, events).await?;
     let about = |event: &Event| {
         let message = event.message.and_then(|id| messages.get(&id));
-        About { raw: entries.remove(&event.place), ..about(snapshot, account, event, message) }
+        let mut about = about(snapshot, account, event, message);
+        about.raw = entries.remove(&event.place);
+        if let Some(name) = writer(event).and_then(|who| names.get(&who)) {
+            about.contact.name = Some(name.clone());
+        }
+        about
     };
     Ok(events.iter().map(|event| event.place).zip(events.iter().map(about)).collect())
+}
+
+/// What those who wrote are called, as their contacts have it: a message need not say it.
+async fn names(store: &Store, account: &Account, events: &[Event]) -> Result<HashMap<String, String>, StoreError> {
+    let who: Vec<String> = events.iter().filter_map(writer).collect::<BTreeSet<_>>().into_iter().collect();
+    if who.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let contacts = store.contacts_of(&who, &[account.key]).await?;
+    Ok(contacts.into_iter().filter_map(|contact| Some((contact.who(), contact.name?))).collect())
+}
+
+/// Who wrote an inbound message, as contacts are known.
+fn writer(event: &Event) -> Option<String> {
+    let EventDetail::Inbound(message) = &event.detail else { return None };
+    let phone = message.from.as_ref().map(|phone| phone.as_e164().to_owned());
+    phone.or_else(|| message.from_user_id.clone())
 }
 
 fn about(snapshot: &Snapshot, account: &Account, event: &Event, message: Option<&StoredMessage>) -> About {

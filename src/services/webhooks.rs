@@ -20,11 +20,13 @@ use crate::{
         operator::{Actor, Permission},
         time::UnixMillis,
         webhook::{OldSigningSecret, SecretText, Webhook},
+        webhook_filter::{Filter, is_same_number},
         webhook_sample::sample,
         webhook_settings::WebhookSettings,
     },
     net::mail,
     profiles::{self, Signature, signing},
+    providers,
     store::{
         Store,
         audit::AuditEntry,
@@ -347,11 +349,24 @@ pub(super) fn check_since(since: UnixMillis, now: UnixMillis) -> Result<(), Stri
 
 /// A name that nothing has: in a filter it would let nothing through, among the alerts it would tell nobody, silently.
 fn check_names(stored: &Configuration, name: &str, settings: &WebhookSettings) -> Result<(), Refusal> {
-    if let Some(id) = settings.filter.accounts.iter().find(|id| stored.account(id).is_none()) {
-        return Err(Refusal::Invalid { field: "filter", text: format!("accounts: there is no account {id}") });
-    }
+    let numbers: Vec<&str> = stored.senders.iter().map(|sender| sender.number.as_e164()).collect();
+    check_filter(&settings.filter, |id| stored.account(id).is_some(), &numbers)
+        .map_err(|text| Refusal::Invalid { field: "filter", text })?;
     let exists = |other: &str| stored.webhook(other).is_some();
     check_alerts(name, settings, exists).map_err(|text| Refusal::Invalid { field: "alerts", text })
+}
+
+/// Whether the accounts and numbers of a filter are there.
+pub(super) fn check_filter(filter: &Filter, exists: impl Fn(&str) -> bool, numbers: &[&str]) -> Result<(), String> {
+    if let Some(id) = filter.accounts.iter().find(|id| !exists(id)) {
+        return Err(format!("accounts: there is no account {id}"));
+    }
+    match filter.numbers.iter().find(|wanted| !numbers.iter().any(|number| is_same_number(wanted, number))) {
+        Some(wanted) => {
+            Err(format!("numbers: {wanted} is no account's number: write it with its country code, like +918888001122"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether alerts go to somebody else who exists.
@@ -383,6 +398,10 @@ pub(super) fn checked(mut settings: WebhookSettings, http_allowed: bool) -> Resu
         problems.push(FieldProblem::new("client_certificate", error.to_string()));
     }
     let mut note = |field: &str, text: String| problems.push(FieldProblem::new(field, text));
+    if let Some(odd) = settings.filter.providers.iter().find(|slug| providers::find(slug).is_none()) {
+        let known = providers::ALL.iter().map(|provider| provider.slug()).collect::<Vec<_>>().join(", ");
+        note("filter", format!("providers: `{odd}` is none of {known}"));
+    }
     match profile {
         None => {
             let known = profiles::ALL.iter().map(|profile| profile.slug()).collect::<Vec<_>>().join(", ");
@@ -396,6 +415,12 @@ pub(super) fn checked(mut settings: WebhookSettings, http_allowed: bool) -> Resu
             if !profile.levels().contains(&settings.payload) {
                 let levels = profile.levels().iter().map(|level| level.as_str()).collect::<Vec<_>>();
                 note("payload", format!("must be {} for the profile {}", levels.join(" or "), profile.slug()));
+            }
+            let mut wanted = EventName::TOLD.iter().filter(|name| settings.wants(**name)).peekable();
+            if wanted.peek().is_some() && !wanted.any(|name| profile.word(*name).is_some()) {
+                let text =
+                    format!("{} has no word for any of them: choose others, or the profile native", profile.title());
+                note("events", text);
             }
             if settings.version.is_empty() {
                 settings.version = profile.versions().first().copied().unwrap_or_default().to_owned();

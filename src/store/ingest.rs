@@ -301,7 +301,7 @@ fn new_notices(ingests: &[&Ingest], fresh: &mut HashSet<Vec<u8>>, now: UnixMilli
     notices.filter(|notice| fresh.remove(&notice_key(notice, now))).map(|notice| notice.event(now)).collect()
 }
 
-/// Who wrote what is new.
+/// Who wrote what is new. Who takes back a message writes none.
 fn heard(ingests: &[&Ingest], fresh: &HashSet<Vec<u8>>, people: &People) -> Vec<Heard> {
     let all = ingests.iter().flat_map(|ingest| &ingest.inbound);
     let one = |received: &ReceivedMessage| {
@@ -316,7 +316,8 @@ fn heard(ingests: &[&Ingest], fresh: &HashSet<Vec<u8>>, people: &People) -> Vec<
             at: message.occurred_at,
         }
     };
-    all.filter(|received| fresh.contains(&key_of(received))).map(one).collect()
+    let wrote = |received: &&ReceivedMessage| !received.message.is_deletion() && fresh.contains(&key_of(received));
+    all.filter(wrote).map(one).collect()
 }
 
 /// Rows for the files that came with inbound messages that are new.

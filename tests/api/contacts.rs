@@ -24,8 +24,7 @@ impl Scene {
         let owner = app.first_owner().await;
         let token = owner.make_token(&scopes).await;
         let scene = Self { app, receiver: Receiver::start().await, owner, token };
-        let settings =
-            json!({"url": format!("{}/hook", scene.receiver.url), "events": ["contact.*", "conversation.*"]});
+        let settings = json!({"url": format!("{}/hook", scene.receiver.url), "events": ["contact.*", "conversation.*", "message.received"]});
         let body = json!({"name": "crm", "settings": settings});
         assert_eq!(scene.call(Method::POST, "/webhooks", Some(body)).await.http_status, 201);
         scene
@@ -74,6 +73,8 @@ async fn who_writes_becomes_a_contact_and_who_is_only_written_to_does_not(databa
     scene.hears(&person(1), "hello");
     let created = scene.told("contact.created", 1).await;
     scene.told("conversation.created", 1).await;
+    let received = scene.told("message.received", 1).await;
+    assert_eq!(received["data"]["contact"], created["data"]["contact"], "also by name");
 
     assert_eq!(created["data"]["contact"]["phone"], person(1), "{created}");
     assert!(created["data"]["contact"]["name"].as_str().is_some_and(|name| name.starts_with("Person")), "{created}");

@@ -2,12 +2,12 @@
 
 use actix_web::{
     http::StatusCode,
-    web::{Data, Json, Path, Query},
+    web::{Data, Json, Path},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Body, Caller, account_named, conversations::ConversationEntry, page_size, problem::Problem};
+use super::{Body, Caller, account_named, conversations::ConversationEntry, page_size, problem::Problem, query::Query};
 use crate::{
     domain::{
         contact::ContactId,

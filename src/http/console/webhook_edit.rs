@@ -17,7 +17,7 @@ use super::{
     page, page_as, see_other,
     webhook_fields::Sections,
     webhook_form,
-    webhooks::{PATH, plural},
+    webhooks::{PATH, group_name},
 };
 use crate::{
     domain::{
@@ -88,7 +88,7 @@ struct Open {
 }
 
 struct EntityPart {
-    name: String,
+    name: &'static str,
     pattern: String,
     ticked: bool,
     events: Vec<EventPart>,
@@ -360,7 +360,7 @@ fn entities(ticked: &[String]) -> Vec<EntityPart> {
     let part = |entity: Entity| {
         let pattern = format!("{}.*", entity.as_str());
         EntityPart {
-            name: plural(entity),
+            name: group_name(entity),
             ticked: is_ticked(&pattern),
             pattern,
             events: told(entity)

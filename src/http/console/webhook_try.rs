@@ -16,7 +16,7 @@ use super::{
     json::pretty,
     messages::Status,
     page,
-    webhooks::{Head, PATH, head, plural, view_of},
+    webhooks::{Head, PATH, group_name, head, view_of},
 };
 use crate::{
     clock,
@@ -78,7 +78,7 @@ struct Answer {
 
 /// Events of one entity.
 struct Group {
-    name: String,
+    name: &'static str,
     events: Vec<Listed>,
 }
 
@@ -188,7 +188,7 @@ fn groups(chosen: Option<EventName>) -> Vec<Group> {
         sample: native(name),
     };
     let group = |entity: Entity| Group {
-        name: plural(entity),
+        name: group_name(entity),
         events: EventName::TOLD.iter().copied().filter(|name| name.entity() == entity).map(listed).collect(),
     };
     Entity::ALL.into_iter().map(group).filter(|group| !group.events.is_empty()).collect()

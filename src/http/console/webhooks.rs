@@ -206,9 +206,16 @@ fn hears_of(settings: &WebhookSettings) -> String {
 }
 
 /// What a group of events is called.
-pub(super) fn plural(entity: Entity) -> String {
-    let name = entity.as_str().replace('_', " ");
-    let mut letters = name.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}s", letters.as_str())
+pub(super) const fn group_name(entity: Entity) -> &'static str {
+    match entity {
+        Entity::Message => "Messages",
+        Entity::Template => "Templates",
+        Entity::Channel => "Channels",
+        Entity::Contact => "Contacts",
+        Entity::Conversation => "Conversations",
+        Entity::Webhook => "Webhooks",
+        Entity::CommBox => "What only CommBox has",
+        Entity::Gallabox => "What only Gallabox has",
+        Entity::GoTallo => "What only GoTallo has",
+    }
 }

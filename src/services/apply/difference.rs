@@ -17,7 +17,7 @@ use crate::{
         webhook_settings::WebhookSettings,
     },
     providers,
-    services::webhooks::check_alerts,
+    services::webhooks::{check_alerts, check_filter},
     store::{
         configuration::{
             AccountRecord, Configuration, ConfigurationRecords, ConnectionRecord, SenderRecord, SubscriptionRecord,
@@ -286,9 +286,16 @@ pub(super) fn conflicts(stored: &Configuration, file: &ApplyFile) -> Vec<ApplyPr
             problem(*line, field, message);
         }
     }
+    let in_file = file.senders.iter().map(|stated| stated.what.number.as_e164());
+    let numbers: Vec<&str> = stored.senders.iter().map(|sender| sender.number.as_e164()).chain(in_file).collect();
     for Stated { line, what } in &file.webhooks {
         let exists =
             |name: &str| stored.webhook(name).is_some() || file.webhooks.iter().any(|stated| stated.what.name == name);
+        let account =
+            |id: &str| stored.account(id).is_some() || file.accounts.iter().any(|stated| stated.what.id == id);
+        if let Err(message) = check_filter(&what.settings.filter, account, &numbers) {
+            problem(*line, &format!("webhook.{}.filter", what.name), message);
+        }
         if let Err(message) = check_alerts(&what.name, &what.settings, exists) {
             problem(*line, &format!("webhook.{}.alerts", what.name), message);
         }
