@@ -40,7 +40,10 @@ async fn a_test_is_filled_in_sent_and_followed(shape: Shape) {
         )
     };
     browser.ask(&choose("template", "coupon")).await;
-    browser.until("the fields are another's", "return document.querySelector('#button_1')?.value === 'SAVE20' && !document.querySelector('.htmx-added, .htmx-settling')").await;
+    // What was just put in listens a moment later.
+    let another = "return document.querySelector('#button_1')?.value === 'SAVE20' \
+                   && !document.querySelector('.htmx-added, .htmx-settling')";
+    browser.until("the fields are another's", another).await;
     browser.ask(&choose("template", "order_update")).await;
     browser.until("they are back", "return document.querySelector('#body_2')?.value === 'A-17'").await;
     browser.fill("body_1", "Ravi").await;
