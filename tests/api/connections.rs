@@ -363,7 +363,12 @@ async fn a_number_is_added_sends_and_is_changed(database: Database) {
     let changed = patch(&token, json!({"messages_per_second": 200, "location_name": "Acme House"})).await.body;
     assert_eq!((&changed["messages_per_second"], &changed["location_name"]), (&json!(200), &json!("Acme House")));
     let limit = json!({"messages_per_second": 100});
-    assert!(app.call(Method::PATCH, "/api/v1/accounts/acme", &token, Some(limit)).await.is_success());
+    let limited = app.call(Method::PATCH, "/api/v1/accounts/acme", &token, Some(limit)).await;
+    assert_eq!(
+        (limited.http_status, &limited.body["settings"]["messages_per_second"]),
+        (200, &json!(100)),
+        "{limited:?}"
+    );
     let paces: Vec<u32> =
         app.store.load_configuration().await.expect("readable").senders.iter().map(|it| it.pace).collect();
     assert_eq!(paces, [28, 71], "80 and 200 of 280");
