@@ -24,10 +24,10 @@ mod m20261121_000014_settings;
 mod m20261121_000015_statistics;
 mod m20261122_000016_gallabox;
 mod m20261122_000019_hooks;
-mod m20261122_000020_people;
-mod m20261122_000021_events;
-mod m20261122_000022_leftovers;
-mod m20261122_000024_wires;
+mod m20261122_000020_contacts;
+mod m20261122_000021_webhook_letters;
+mod m20261122_000022_unfinished_work;
+mod m20261122_000023_provider_conversations;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -51,10 +51,10 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000015_statistics::Migration),
             Box::new(m20261122_000016_gallabox::Migration),
             Box::new(m20261122_000019_hooks::Migration),
-            Box::new(m20261122_000020_people::Migration),
-            Box::new(m20261122_000021_events::Migration),
-            Box::new(m20261122_000022_leftovers::Migration),
-            Box::new(m20261122_000024_wires::Migration),
+            Box::new(m20261122_000020_contacts::Migration),
+            Box::new(m20261122_000021_webhook_letters::Migration),
+            Box::new(m20261122_000022_unfinished_work::Migration),
+            Box::new(m20261122_000023_provider_conversations::Migration),
         ]
     }
 }

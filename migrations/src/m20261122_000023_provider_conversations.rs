@@ -6,6 +6,6 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        crate::run_script(manager, include_str!("m20261122_000020_people.sql")).await
+        crate::run_script(manager, include_str!("m20261122_000023_provider_conversations.sql")).await
     }
 }

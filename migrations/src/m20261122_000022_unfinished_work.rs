@@ -6,6 +6,6 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        crate::run_script(manager, include_str!("m20261122_000021_events.sql")).await
+        crate::run_script(manager, include_str!("m20261122_000022_unfinished_work.sql")).await
     }
 }
