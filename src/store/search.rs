@@ -189,18 +189,16 @@ mod tests {
             let mut search = oldest.clone();
             let mut pages = 0;
 
-            let found = loop {
+            let mut found = Vec::new();
+            loop {
                 let page = store.search_messages(&search, 10).await.expect("it can be searched");
                 pages += 1;
-                match page.next {
-                    Some(next) => {
-                        assert!(page.messages.is_empty() && search.before.is_none_or(|before| next < before));
-                        search.before = Some(next);
-                    }
-                    None => break page.messages,
-                }
-                assert!(pages < 100, "each page goes further back");
-            };
+                found.extend(page.messages);
+                let Some(next) = page.next else { break };
+                assert!(search.before.is_none_or(|before| next < before), "each page goes further back");
+                search.before = Some(next);
+                assert!(pages < 100, "and it comes to an end");
+            }
 
             assert_eq!(found.iter().map(|message| message.platform_message_id.as_str()).collect::<Vec<_>>(), ["m0"]);
             let everything = store.search_messages(&MessageSearch::default(), 10).await.expect("it can be searched");
