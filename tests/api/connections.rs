@@ -371,9 +371,9 @@ async fn a_number_is_added_sends_and_is_changed(database: Database) {
     );
     let paces: Vec<u32> =
         app.store.load_configuration().await.expect("readable").senders.iter().map(|it| it.pace).collect();
-    assert_eq!(paces, [28, 71], "80 and 200 of 280");
+    assert_eq!(paces, [83, 16], "1000 and 200 of 1200");
     app.until("the bridge goes by it", async || {
-        asha.get("/console/numbers/918880110033").await.text.contains("71 messages a second, its part")
+        asha.get("/console/numbers/918880110033").await.text.contains("16 messages a second, its part")
     })
     .await;
     let back = patch(&token, json!({"location_name": null, "version": changed["version"]})).await;
