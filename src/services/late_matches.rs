@@ -70,8 +70,10 @@ impl LateMatcher {
         let mut rows = Vec::with_capacity(found.len());
         let mut ingests: BTreeMap<ConnectionKey, Ingest> = BTreeMap::new();
         for MatchedStatus { row, connection, status } in found {
+            // What cannot be read stays where people see it.
+            let Some(status) = status else { continue };
             rows.push(row);
-            ingests.entry(connection).or_insert_with(|| Ingest::of(connection)).statuses.extend(status);
+            ingests.entry(connection).or_insert_with(|| Ingest::of(connection)).statuses.push(status);
         }
         for (connection, ingest) in ingests {
             let statuses = ingest.statuses.len();
