@@ -207,6 +207,18 @@ impl Notice {
         }
     }
 
+    /// The provider's name of what it alone has words for.
+    pub fn event_name(&self) -> Option<&str> {
+        match &self.about {
+            NoticeAbout::Event { name, .. } => Some(name),
+            NoticeAbout::Template { .. }
+            | NoticeAbout::Number { .. }
+            | NoticeAbout::Account
+            | NoticeAbout::Message(_)
+            | NoticeAbout::Webhook(_) => None,
+        }
+    }
+
     /// What the provider alone has words for, as it came.
     pub fn of_provider(
         (system, name): (System, String),
@@ -342,7 +354,7 @@ mod tests {
             (name, notice.entry)
         };
 
-        assert_eq!(kept("Object.OnUpdate\r\nX-Other: é", r#"{ "a": 1 }"#).0, "Object.OnUpdateX-Other:");
+        assert_eq!(kept("Object.OnNew\r\nX-Other: é", r#"{ "a": 1 }"#).0, "Object.OnNewX-Other:");
         assert_eq!(kept("Tag.OnAdd", r#"{ "a": 1 }"#).1, r#"{ "a": 1 }"#);
         assert_eq!(kept("Tag.OnAdd", r#"<Event Name="OnAdd"/>"#).1, r#""<Event Name=\"OnAdd\"/>""#);
     }

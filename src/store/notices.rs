@@ -36,7 +36,10 @@ impl ReceivedNotice {
         const DAY_MS: i64 = 24 * 60 * 60 * 1000;
         let when = self.notice.occurred_at.map_or_else(|| now.0.div_euclid(DAY_MS), |at| at.0);
         let mut hash = Sha256::new();
-        for part in [&self.account.0.to_string(), &when.to_string(), &self.notice.entry] {
+        let parts = [self.account.0.to_string(), when.to_string(), self.notice.entry.clone()];
+        // Some providers name an event beside its body only, and of one contact tell several in the same words.
+        let name = self.notice.event_name().map(str::to_owned);
+        for part in parts.into_iter().chain(name) {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
