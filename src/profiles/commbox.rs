@@ -89,7 +89,7 @@ impl Profile for CommBox {
             | EventName::WebhookDisabled
             | EventName::GallaboxEvent
             | EventName::GoTalloEvent => None,
-            EventName::CommBoxEvent => Some("Object.…"),
+            EventName::CommBoxEvent => Some("…"),
         }
     }
 
@@ -223,8 +223,12 @@ fn kind(message: &Message) -> &'static str {
 
 /// All of it, in our words: CommBox keeps JSON of no fixed form there.
 fn details(event: &WebhookEvent, message: &Message, level: Level) -> Value {
-    let mut details =
-        json!({"content": message.content, "template": message.template, "replies_to": message.replies_to});
+    let mut details = json!({
+        "content": message.content,
+        "template": message.template,
+        "replies_to": message.replies_to,
+        "payment": event.data.payment,
+    });
     if let (Level::Complete, Some(raw)) = (level, &event.data.raw) {
         details["raw"] = serde_json::from_str(raw.as_json()).unwrap_or_default();
     }

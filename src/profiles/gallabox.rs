@@ -1,7 +1,8 @@
 //! Like Gallabox: the bare event as the body, its name in `x-event-name`, the body signed in `x-gallabox-signature`.
 //!
 //! Gallabox describes its events, and shows few of them. Received messages and statuses are as its receivers read them in
-//! production; carts, forms, payments and templates are modelled on these. It knows conversations and contacts by ids of
+//! production; carts, forms, payments and templates are modelled on these, but where Gallabox itself reported a cart, a form or a
+//! payment it is passed on as it came. It knows conversations and contacts by ids of
 //! its own, for which ids stand that are made of the two numbers: the same for the same people.
 
 use serde_json::{Map, Value, json};
@@ -87,60 +88,22 @@ impl Profile for Gallabox {
         &["x-event-name", "x-gallabox-signature"]
     }
 
+    /// Of forms, carts and payments, see [`passed_on`].
+    fn needs_raw(&self) -> bool {
+        true
+    }
+
     fn render(&self, event: &WebhookEvent, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
         words::knows(self, options)?;
         let word = self.word(event.name).ok_or_else(|| words::none("Gallabox", event.name))?;
-        let relayed = event.data.provider_event.as_ref();
-        let relayed_name = relayed.map(|relayed| event_name_of(&relayed.name)).unwrap_or_default();
-        let word = match relayed {
-            Some(_) => relayed_name.as_str(),
-            None if options.old_names => old_word(event.name)?,
-            None => word,
+        let word = match &event.data.provider_event {
+            Some(relayed) => event_name_of(&relayed.name),
+            None if options.old_names => old_word(event.name)?.to_owned(),
+            None => word.to_owned(),
         };
-        let body = match (&event.data.message, &event.data.notice) {
-            _ if relayed.is_some() => Value::Null,
-            (Some(message), _) => match event.name {
-                EventName::MessagePayment => payment(event, message),
-                EventName::MessageSent
-                | EventName::MessageDelivered
-                | EventName::MessageRead
-                | EventName::MessageFailed => status(event, message),
-                EventName::MessageReceived
-                | EventName::MessageInteraction
-                | EventName::MessageFlow
-                | EventName::MessageCart
-                | EventName::MessageAccepted
-                | EventName::MessageOutbound
-                | EventName::MessageDeleted
-                | EventName::TemplateStatus
-                | EventName::ChannelStatus
-                | EventName::ContactOptedIn
-                | EventName::ContactOptedOut
-                | EventName::ContactCreated
-                | EventName::ContactUpdated
-                | EventName::ContactTagMapped
-                | EventName::ContactTagUnmapped
-                | EventName::ConversationCreated
-                | EventName::ConversationUpdated
-                | EventName::ConversationExpired
-                | EventName::ConversationResolved
-                | EventName::ConversationUnattended
-                | EventName::ConversationAutoReplied
-                | EventName::ConversationTagMapped
-                | EventName::ConversationTagUnmapped
-                | EventName::MessageClicked
-                | EventName::WebhookFailing
-                | EventName::WebhookDisabled
-                | EventName::CommBoxEvent
-                | EventName::GallaboxEvent
-                | EventName::GoTalloEvent => spoken(event, message)?,
-            },
-            (None, Some(_)) => template(event),
-            (None, None) => about_person(event).ok_or_else(|| words::lacking(event.name))?,
-        };
-        let body = match relayed {
-            Some(relayed) => words::relayed(event, relayed)?.to_owned(),
-            None => body.to_string(),
+        let body = match passed_on(event)? {
+            Some(entry) => entry.to_owned(),
+            None => told(event)?.to_string(),
         };
         let signed = Signed {
             scheme: Signature::Gallabox,
@@ -149,8 +112,60 @@ impl Profile for Gallabox {
             body: &body,
             secrets: options.secrets,
         };
-        let headers = [("x-event-name", word.to_owned())].into_iter().chain(signing::sign(&signed)?).collect();
+        let headers = [("x-event-name", word)].into_iter().chain(signing::sign(&signed)?).collect();
         Ok(Rendered { headers, content_type: "application/json".to_owned(), body })
+    }
+}
+
+/// What Gallabox itself said, where it alone has words, or shows nobody how it says it: then ours would say less.
+fn passed_on(event: &WebhookEvent) -> Result<Option<&str>, Unspeakable> {
+    if let Some(relayed) = &event.data.provider_event {
+        return words::relayed(event, relayed).map(Some);
+    }
+    let unpublished = matches!(event.name, EventName::MessageFlow | EventName::MessageCart | EventName::MessagePayment);
+    Ok(words::own_entry(&Gallabox, event).filter(|_| unpublished))
+}
+
+fn told(event: &WebhookEvent) -> Result<Value, Unspeakable> {
+    match (&event.data.message, &event.data.notice) {
+        (Some(message), _) => match event.name {
+            EventName::MessagePayment => Ok(payment(event, message)),
+            EventName::MessageSent
+            | EventName::MessageDelivered
+            | EventName::MessageRead
+            | EventName::MessageFailed => Ok(status(event, message)),
+            EventName::MessageReceived
+            | EventName::MessageInteraction
+            | EventName::MessageFlow
+            | EventName::MessageCart
+            | EventName::MessageAccepted
+            | EventName::MessageOutbound
+            | EventName::MessageDeleted
+            | EventName::TemplateStatus
+            | EventName::ChannelStatus
+            | EventName::ContactOptedIn
+            | EventName::ContactOptedOut
+            | EventName::ContactCreated
+            | EventName::ContactUpdated
+            | EventName::ContactTagMapped
+            | EventName::ContactTagUnmapped
+            | EventName::ConversationCreated
+            | EventName::ConversationUpdated
+            | EventName::ConversationExpired
+            | EventName::ConversationResolved
+            | EventName::ConversationUnattended
+            | EventName::ConversationAutoReplied
+            | EventName::ConversationTagMapped
+            | EventName::ConversationTagUnmapped
+            | EventName::MessageClicked
+            | EventName::WebhookFailing
+            | EventName::WebhookDisabled
+            | EventName::CommBoxEvent
+            | EventName::GallaboxEvent
+            | EventName::GoTalloEvent => spoken(event, message),
+        },
+        (None, Some(_)) => Ok(template(event)),
+        (None, None) => about_person(event).ok_or_else(|| words::lacking(event.name)),
     }
 }
 
@@ -191,15 +206,22 @@ fn old_word(name: EventName) -> Result<&'static str, Unspeakable> {
     })
 }
 
-/// Modelled on its statuses.
+/// Modelled on its statuses, with WhatsApp's names for the parts of a payment.
 fn payment(event: &WebhookEvent, message: &Message) -> Value {
     let asked = message.replies_to.as_ref().and_then(|quoted| quoted.provider_id.as_deref());
+    let payment = event.data.payment.clone().unwrap_or_default();
+    let payment = json!({
+        "reference_id": payment.reference,
+        "amount": payment.amount,
+        "currency": payment.currency,
+        "transaction": {"id": payment.transaction_id},
+    });
     json!({
         "accountId": event.account,
         "channelId": words::channel_id(event),
         "recipient_id": words::person_id(event),
         "timestamp": event.occurred_at.to_string(),
-        "whatsapp": {"id": asked, "status": message.status, "type": "payment", "payment": event.data.payment},
+        "whatsapp": {"id": asked, "status": message.status, "type": "payment", "payment": payment},
     })
 }
 

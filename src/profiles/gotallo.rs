@@ -107,16 +107,17 @@ fn told(event: &WebhookEvent, message: &Message, status: &str) -> Value {
     let contact = event.data.contact.clone().unwrap_or_default();
     let phone = contact.phone.as_deref().map(digits);
     let person = words::person_id(event);
-    json!({
-        "id": message.id.as_ref().or(message.provider_id.as_ref()).unwrap_or(&event.id),
-        "ext_identifier": message.provider_id,
+    let (id, provider_id) = ids(event, message);
+    let mut told = json!({
+        "id": id.or(provider_id).unwrap_or(&event.id),
+        "ext_identifier": provider_id,
         "conversation_id": words::conversation_id(event),
         "tenant_id": event.account,
         "agent_id": null,
         "agent": null,
         "timestamp": began(event, message).to_string(),
         "modified_timestamp": event.occurred_at.to_string(),
-        "type": kind(message),
+        "type": if event.data.payment.is_some() { "EVENT" } else { kind(message) },
         "status": status,
         "outbound": outbound,
         "text": content.and_then(Content::text),
@@ -130,7 +131,7 @@ fn told(event: &WebhookEvent, message: &Message, status: &str) -> Value {
         "transcribe_enabled": false,
         "transcribe_in_progress": false,
         "count_as_inbound": !outbound,
-        "quote": quote(message),
+        "quote": if is_deletion(event) { None } else { quote(message) },
         "template": message.template.as_ref().map(|of| json!({"name": of.name, "language": of.language})),
         "platform": "whatsapp",
         "platform_id": words::our_digits(event),
@@ -145,7 +146,23 @@ fn told(event: &WebhookEvent, message: &Message, status: &str) -> Value {
             "gender": null,
             "profile_picture": null,
         },
-    })
+    });
+    if let Some(payment) = &event.data.payment {
+        told["auxiliary_data"]["payment"] = json!(payment);
+    }
+    told
+}
+
+/// Ours and the provider's. What was deleted is the same message in another state, and no new one.
+fn ids<'a>(event: &WebhookEvent, message: &'a Message) -> (Option<&'a String>, Option<&'a String>) {
+    match message.replies_to.as_ref().filter(|_| is_deletion(event)) {
+        Some(deleted) => (deleted.id.as_ref(), deleted.provider_id.as_ref()),
+        None => (message.id.as_ref(), message.provider_id.as_ref()),
+    }
+}
+
+fn is_deletion(event: &WebhookEvent) -> bool {
+    event.name == EventName::MessageDeleted
 }
 
 /// When the message came to be, which its id tells.

@@ -47,6 +47,13 @@ pub(super) fn relayed<'a>(event: &WebhookEvent, relayed: &'a ProviderEventFacts)
     relayed.payload.as_ref().map(|payload| payload.as_json()).ok_or_else(|| lacking(event.name))
 }
 
+/// The entry of an event that the imitated system itself carried, as it came; JSON.
+pub(super) fn own_entry<'a>(profile: &dyn Profile, event: &'a WebhookEvent) -> Option<&'a str> {
+    let provider = event.data.channel.as_ref().map(|channel| channel.provider.as_str());
+    let raw = event.data.raw.as_ref().filter(|_| provider == Some(profile.slug()));
+    raw.map(|raw| raw.as_json())
+}
+
 /// The imitated system has no such event.
 pub(super) fn none(system: &str, name: EventName) -> Unspeakable {
     Unspeakable(format!("{system} has no event for {name}: leave it out, or use the native profile"))
