@@ -101,7 +101,10 @@ fn understand(
         parsed.inbound.push(Inbound { provider_number_id: stream.number_id.to_owned(), message, entry });
         return Ok(());
     }
-    let named = [event.as_written("Subscription"), event.as_written("Name")].map(|word| redact::text(&word));
+    let named = match is_bare_conversation(tree) {
+        true => ["Object".to_owned(), "OnNew".to_owned()],
+        false => [event.as_written("Subscription"), event.as_written("Name")].map(|word| redact::text(&word)),
+    };
     if named.iter().any(String::is_empty) {
         return Err("an event without a name is kept, and not used by this version".to_owned());
     }
@@ -109,6 +112,12 @@ fn understand(
     let (what, whose) = ((System::CommBox, named.join(".")), (String::new(), number_id));
     parsed.notices.push(Notice::of_provider(what, whose, moment_in(event.inside), body.to_owned()));
     Ok(())
+}
+
+/// CommBox shows new conversations in an envelope that does not name them, and nothing else in it.
+fn is_bare_conversation(tree: &Value) -> bool {
+    let payload = get(tree, "payload");
+    payload.is_some_and(|payload| get(payload, "user").is_some() && get(payload, "subscription").is_none())
 }
 
 /// What is in the envelope, whichever it has.
