@@ -17,12 +17,12 @@ use super::{
     DatabaseTransaction, Doing, Store, StoreError,
     batch::{Effects, Waiting},
     events::{self, NewEvent},
-    execute, execute_rows, outgoing, query, query_rows,
+    execute, execute_rows, outgoing, query, query_rows, webhooks,
 };
 use crate::{
     domain::{
         attempt::Attempt,
-        callback::OutgoingStep,
+        callback::{EventKind, OutgoingStep},
         ids::{AccountKey, MessageId, SenderKey},
         outbound::{Category, SendState},
         phone::PhoneNumber,
@@ -186,9 +186,11 @@ async fn tell_accepted(
     now: UnixMillis,
     effects: &mut Effects,
 ) -> Result<(), DbErr> {
-    let listening = outgoing::listening(transaction).await?;
     let fresh = arrivals.iter().zip(answers).filter(|(_, answer)| answer.fresh.is_some());
-    let told = fresh.map(|((message, _), _)| message).filter(|message| listening.contains(&message.account));
+    let fresh: Vec<&NewMessage> = fresh.map(|((message, _), _)| *message).collect();
+    let accounts = fresh.iter().map(|message| message.account);
+    let listening = webhooks::listening(transaction, EventKind::Outgoing, accounts).await?;
+    let told = fresh.into_iter().filter(|message| listening.contains(&message.account));
     let lines: Vec<NewEvent> = told
         .map(|message| outgoing::line((message.account, message.sender, message.id), OutgoingStep::Accepted, now))
         .collect();

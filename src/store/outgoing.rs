@@ -3,27 +3,17 @@
 //! Webhooks alone hear of them. Where none of an account wants to, there are no such lines: the ordinary path of a message pays one
 //! small reading for each batch that accepts, and no row.
 
-use std::collections::BTreeSet;
-
-use sea_orm::DbErr;
-
-use super::{DatabaseTransaction, events::NewEvent, query};
+use super::events::NewEvent;
 use crate::domain::{
     callback::{EventKind, OutgoingStep},
     ids::{AccountKey, MessageId, SenderKey},
     time::UnixMillis,
 };
 
-/// Whether a webhook wants to hear such lines of message `m`; it is asked while that is read anyway.
+/// Whether a webhook wants to hear such lines of message `m`: one look into an index, while that is read anyway. What this instance
+/// has in memory of webhooks is older, and a message that was accepted just after one was made would not be told of.
 pub(super) const IS_HEARD: &str = "CASE WHEN EXISTS (SELECT 1 FROM subscriptions AS s WHERE s.account = m.account AND s.kind = 4 \
      AND s.enabled) THEN TRUE ELSE FALSE END";
-
-/// Accounts of which a webhook wants to hear such lines.
-pub(super) async fn listening(transaction: &DatabaseTransaction) -> Result<BTreeSet<AccountKey>, DbErr> {
-    let sql = "SELECT DISTINCT account FROM subscriptions WHERE kind = 4 AND enabled";
-    let rows = query(transaction, sql, vec![]).await?;
-    rows.iter().map(|row| row.try_get("", "account").map(AccountKey)).collect()
-}
 
 /// A line that says how far a message came.
 pub(super) fn line(

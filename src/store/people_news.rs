@@ -10,8 +10,9 @@ use super::{
     DatabaseTransaction,
     contacts::by_who,
     events::NewEvent,
-    query, query_rows,
+    query_rows,
     suppressions::{COLUMNS, suppression},
+    webhooks,
 };
 use crate::domain::{
     callback::EventKind,
@@ -72,13 +73,6 @@ impl News {
     }
 }
 
-/// Accounts of which a webhook wants to hear such news.
-async fn listening(transaction: &DatabaseTransaction) -> Result<BTreeSet<AccountKey>, DbErr> {
-    let sql = "SELECT DISTINCT account FROM subscriptions WHERE kind = 5 AND enabled AND webhook IS NOT NULL";
-    let rows = query(transaction, sql, vec![]).await?;
-    rows.iter().map(|row| row.try_get("", "account").map(AccountKey)).collect()
-}
-
 /// The lines of those that somebody wants to hear of.
 pub(super) async fn lines(
     transaction: &DatabaseTransaction,
@@ -88,7 +82,8 @@ pub(super) async fn lines(
     if news.is_empty() {
         return Ok(vec![]);
     }
-    let listening = listening(transaction).await?;
+    let accounts = news.iter().map(|one| one.contact.account);
+    let listening = webhooks::listening(transaction, EventKind::Person, accounts).await?;
     let news: Vec<News> = news.into_iter().filter(|one| listening.contains(&one.contact.account)).collect();
     if news.is_empty() {
         return Ok(vec![]);
@@ -147,7 +142,8 @@ async fn heard_of<'a>(
     if wishes.is_empty() {
         return Ok(vec![]);
     }
-    let listening = listening(transaction).await?;
+    let accounts = wishes.iter().map(|wish| wish.account);
+    let listening = webhooks::listening(transaction, EventKind::Person, accounts).await?;
     Ok(wishes.into_iter().filter(|wish| listening.contains(&wish.account)).collect())
 }
 

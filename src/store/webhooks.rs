@@ -19,7 +19,7 @@ use super::{
     execute,
     holds::{CONFIGURATION, bump},
     outbound::odd_value,
-    query,
+    query, query_rows,
     vault::Vault,
 };
 use crate::domain::{
@@ -41,6 +41,23 @@ pub struct WebhookRecord {
     pub since: Option<UnixMillis>,
     pub settings: WebhookSettings,
     pub old_signing_secrets: Vec<OldSigningSecret>,
+}
+
+/// Those of these accounts of which a webhook wants to hear events of this kind.
+pub(super) async fn listening(
+    transaction: &DatabaseTransaction,
+    kind: EventKind,
+    accounts: impl Iterator<Item = AccountKey>,
+) -> Result<BTreeSet<AccountKey>, DbErr> {
+    let accounts: BTreeSet<AccountKey> = accounts.collect();
+    let rows: Vec<[Value; 1]> = accounts.into_iter().map(|account| [account.0.into()]).collect();
+    let tail = format!(
+        ") AS v CROSS JOIN subscriptions AS s WHERE s.account = v.column1 AND s.kind = {} AND s.enabled \
+         AND s.webhook IS NOT NULL",
+        kind.code()
+    );
+    let found = query_rows(transaction, "SELECT DISTINCT s.account AS account FROM (", rows, &tail).await?;
+    found.iter().map(|row| row.try_get("", "account").map(AccountKey)).collect()
 }
 
 /// As it is sealed: all of it, because a filter may name people, too.
