@@ -93,13 +93,20 @@ fn facts(name: EventName) -> Facts {
                 currency: Some("INR".to_owned()),
                 transaction_id: Some("T2611200001".to_owned()),
             }),
-            ..about_sent("captured")
+            ..about_sent(name.direction(), "captured")
         },
         EventName::MessageClicked => written(Content::Other { kind: "click".to_owned() }),
-        EventName::MessageAccepted => sent("accepted", None),
+        EventName::MessageAccepted => {
+            let mut facts = sent("accepted", None);
+            if let Some(message) = &mut facts.message {
+                message.provider_id = None;
+            }
+            facts
+        }
         EventName::MessageOutbound => {
             let mut facts = sent("sent", None);
             if let Some(message) = &mut facts.message {
+                message.price = None;
                 message.content = Some(Content::Text { text: "Asha, your order 42 is on its way.".to_owned() });
             }
             facts
@@ -107,7 +114,7 @@ fn facts(name: EventName) -> Facts {
         EventName::MessageSent => sent("sent", None),
         EventName::MessageDelivered => sent("delivered", None),
         EventName::MessageRead => sent("read", None),
-        EventName::MessageDeleted => about_sent("deleted"),
+        EventName::MessageDeleted => about_sent(name.direction(), "deleted"),
         EventName::MessageFailed => sent("failed", Some(failure())),
         EventName::TemplateStatus => noticed(NoticeFacts {
             kind: "template_status".to_owned(),
@@ -127,8 +134,14 @@ fn facts(name: EventName) -> Facts {
         }),
         EventName::WebhookFailing => failing(1),
         EventName::WebhookDisabled => failing(100),
-        EventName::CommBoxEvent => relayed("Object.OnUpdate", json!({"ManagerId": "17", "StatusID": "1"})),
-        EventName::GallaboxEvent => relayed("contact.created", json!({"id": "c1", "name": "Asha"})),
+        EventName::CommBoxEvent => {
+            let form = json!({"Id": "7", "Answers": "M, Pune"});
+            let event = json!({"Subscription": "Form", "Name": "OnSubmit", "Brand": "shop", "Form": form});
+            relayed("Form.OnSubmit", json!({"Event": event}))
+        }
+        EventName::GallaboxEvent => {
+            relayed("Conversation.HandoverAgentFallback", json!({"id": "66c1", "contactId": "66c2", "status": "OPEN"}))
+        }
         EventName::GoTalloEvent => relayed("EVENT", json!({"type": "EVENT", "status": "RECEIVED"})),
         EventName::ContactOptedIn | EventName::ContactOptedOut => Facts {
             contact: Some(person()),
@@ -200,11 +213,12 @@ fn sent(status: &str, failure: Option<FailureFacts>) -> Facts {
 }
 
 /// What a provider says of a message that was sent, and is no status of it.
-fn about_sent(status: &str) -> Facts {
+fn about_sent(direction: Option<Direction>, status: &str) -> Facts {
     let quoted = Quoted { provider_id: Some("wamid.sample-out".to_owned()), ..Quoted::default() };
+    let status = Some(status.to_owned());
     Facts {
         contact: Some(person()),
-        message: Some(Message { replies_to: Some(quoted), status: Some(status.to_owned()), ..Message::default() }),
+        message: Some(Message { direction, replies_to: Some(quoted), status, ..Message::default() }),
         ..Facts::default()
     }
 }

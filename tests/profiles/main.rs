@@ -8,6 +8,7 @@
 //! * `expected.json` or `expected.xml`: the body; or `unspeakable.txt`: why there is none.
 //! * `headers.json`: the headers with the content type.
 
+mod catalogue;
 mod receivers;
 
 use std::{
@@ -156,59 +157,6 @@ fn a_level_says_no_more_than_it_should() {
             assert_eq!(minimal.pointer(hidden), None, "{hidden} of {name}");
         }
         assert_eq!((&minimal["id"], &minimal["type"]), (&standard["id"], &standard["type"]));
-    }
-}
-
-/// The catalogue of `openapi/wabridge.json` must hold for what is sent.
-#[test]
-fn what_we_tell_is_what_the_catalogue_says() {
-    let catalogue = read_json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/wabridge.json"));
-    let webhooks = catalogue["webhooks"].as_object().expect("there is a section webhooks");
-    let mut told: Vec<&str> = EventName::TOLD.iter().map(|name| name.as_str()).collect();
-    told.sort_unstable();
-    assert_eq!(webhooks.keys().map(String::as_str).collect::<Vec<_>>(), told);
-    for name in EventName::TOLD.iter().copied() {
-        let content = &catalogue["webhooks"][name.as_str()]["post"]["requestBody"]["content"]["application/json"];
-        let mut schema = content["schema"].clone();
-        schema["components"] = catalogue["components"].clone();
-        schema["unevaluatedProperties"] = false.into();
-        let schema = jsonschema::draft202012::new(&schema).expect("a schema");
-        let rendered = |level| {
-            let options = Options { level, ..Options::default() };
-            let rendered = options.render(&profiles::native::Native, &sample(name)).expect("our own has all words");
-            serde_json::from_str::<Value>(&rendered.body).expect("JSON")
-        };
-        for level in Level::ALL {
-            let errors: Vec<String> = schema.iter_errors(&rendered(level)).map(|error| error.to_string()).collect();
-            assert!(errors.is_empty(), "{name} {}: {errors:?}", level.as_str());
-        }
-        assert_eq!(content["example"], rendered(Level::Standard), "{name}");
-        for (pointer, wrong) in [("/type", json!("message.lost")), ("/sequence", json!("7")), ("/data", json!({}))] {
-            let mut body = rendered(Level::Standard);
-            *body.pointer_mut(pointer).expect("it is there") = wrong;
-            assert!(!schema.is_valid(&body), "{name} with a wrong {pointer}");
-        }
-    }
-}
-
-/// `docs/webhook-profiles.md` has a table of words.
-#[test]
-fn the_table_of_words_is_what_the_profiles_say() {
-    let page = include_str!("../../docs/webhook-profiles.md");
-    let rows: Vec<Vec<String>> = page
-        .lines()
-        .skip_while(|line| !line.starts_with("| event |"))
-        .take_while(|line| line.starts_with('|'))
-        .map(|line| line.trim_matches('|').split(" | ").map(|cell| cell.trim().replace('`', "")).collect())
-        .collect();
-    let titles: Vec<&str> = rows[0].iter().skip(1).map(String::as_str).collect();
-    let imitating: Vec<&dyn Profile> = profiles::ALL.iter().copied().filter(|one| one.slug() != "native").collect();
-    assert_eq!(titles, imitating.iter().map(|profile| profile.title()).collect::<Vec<_>>());
-    let told: Vec<&str> = rows.iter().skip(2).map(|row| row[0].as_str()).collect();
-    assert_eq!(told, EventName::ALL.iter().map(|name| name.as_str()).collect::<Vec<_>>());
-    for (row, name) in rows.iter().skip(2).zip(EventName::ALL) {
-        let words: Vec<&str> = imitating.iter().map(|profile| profile.word(*name).unwrap_or("–")).collect();
-        assert_eq!(row[1..], words, "{name}");
     }
 }
 
