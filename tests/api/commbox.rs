@@ -10,8 +10,8 @@ const NUMBER: &str = "+918880110055";
 /// As CommBox shows it: escaped already.
 const STREAM: &str = "100000000000005%3d";
 const STREAM_DIGITS: &str = "100000000000005";
-const SECRET: &str = "a-secret-of-webhooks";
-const PATH: &str = "/webhooks/commbox/box";
+pub(crate) const SECRET: &str = "a-secret-of-webhooks";
+pub(crate) const PATH: &str = "/webhooks/commbox/box";
 
 /// The stage's account has one more number, by CommBox.
 fn with_commbox(options: &mut Options, more: &str) {
@@ -35,9 +35,9 @@ fn with_commbox(options: &mut Options, more: &str) {
     );
 }
 
-const KEY: &str = r#"api_key = "simulator-access-token""#;
+pub(crate) const KEY: &str = r#"api_key = "simulator-access-token""#;
 
-async fn start(database: Database, more: &str) -> TestApp {
+pub(crate) async fn start(database: Database, more: &str) -> TestApp {
     let app = TestApp::start_with(database, |options| with_commbox(options, more)).await;
     let url = app.at(PATH);
     let change = |knobs: &mut wabridge::simulator::Knobs| {

@@ -18,11 +18,11 @@ const CREDENTIALS: &str = r#"
         api_key = "simulator-access-token"
         api_secret = "simulator-app-secret"
 "#;
-const WEBHOOK_SECRET: &str = r#"
+pub(crate) const WEBHOOK_SECRET: &str = r#"
         webhook_secret = ["simulator-app-secret", "an-older-secret"]
 "#;
 
-async fn start(database: Database, settings: &str, change: impl FnOnce(&mut Options)) -> TestApp {
+pub(crate) async fn start(database: Database, settings: &str, change: impl FnOnce(&mut Options)) -> TestApp {
     TestApp::start_with(database, |options| {
         options.provider = ("gallabox", format!("{CREDENTIALS}{settings}"));
         options.simulator.knobs.dialect = Dialect::Gallabox;
@@ -37,7 +37,7 @@ fn inbound(app: &TestApp) -> Vec<Value> {
 }
 
 /// Posts an event as Gallabox does; gives back the status of the answer.
-async fn post(app: &TestApp, name: &str, event: &Value, secret: &str) -> u16 {
+pub(crate) async fn post(app: &TestApp, name: &str, event: &Value, secret: &str) -> u16 {
     let body = event.to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
     mac.update(body.as_bytes());

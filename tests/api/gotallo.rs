@@ -8,7 +8,7 @@ use wabridge::{
 
 use crate::harness::{CONNECTION, Database, Message, NUMBER_ID, Options, TestApp, on_each_database, person, script};
 
-const URL_TOKEN: &str = "end-of-the-url-0123456789";
+pub(crate) const URL_TOKEN: &str = "end-of-the-url-0123456789";
 const TEMPLATES: &str = r#"[{"name": "order_update", "language": "en", "category": "UTILITY",
     "components": [{"type": "BODY", "text": "Hi {{1}}, your order {{2}} is on its way."}]}]"#;
 
@@ -34,7 +34,7 @@ fn settings() -> String {
     )
 }
 
-async fn start(database: Database, change: impl FnOnce(&mut Options)) -> TestApp {
+pub(crate) async fn start(database: Database, change: impl FnOnce(&mut Options)) -> TestApp {
     let app = TestApp::start_with(database, |options| {
         options.provider = ("gotallo", settings());
         options.simulator.knobs.dialect = Dialect::Gotallo;

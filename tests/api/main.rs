@@ -74,3 +74,4 @@ mod trouble;
 mod webhooks;
 mod webhooks_events;
 mod webhooks_out;
+mod webhooks_providers;

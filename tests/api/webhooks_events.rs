@@ -17,9 +17,9 @@ use crate::{
 };
 
 /// A bridge, and a token that may configure.
-struct Scene {
-    app: TestApp,
-    token: String,
+pub(crate) struct Scene {
+    pub(crate) app: TestApp,
+    pub(crate) token: String,
 }
 
 impl Scene {
@@ -28,20 +28,26 @@ impl Scene {
     }
 
     async fn start_with(database: Database, change: impl FnOnce(&mut Options)) -> Self {
-        let app = TestApp::start_with(database, change).await;
-        let token = app.first_owner().await.make_token(&["configuration:manage", "messages:read"]).await;
+        Self::over(TestApp::start_with(database, change).await).await
+    }
+
+    pub(crate) async fn over(app: TestApp) -> Self {
+        let scopes = ["configuration:manage", "messages:read", "callbacks:replay"];
+        let token = app.first_owner().await.make_token(&scopes).await;
         Self { app, token }
     }
 
-    async fn webhook(&self, name: &str, receiver: &Receiver, events: &[&str], more: Value) {
+    /// Makes a webhook; gives back its signing secret.
+    pub(crate) async fn webhook(&self, name: &str, receiver: &Receiver, events: &[&str], more: Value) -> String {
         let mut settings = json!({"url": format!("{}/{name}", receiver.url), "events": events});
         settings.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         let body = json!({"name": name, "settings": settings});
         let made = self.app.call(Method::POST, "/api/v1/webhooks", &self.token, Some(body)).await;
         assert_eq!(made.http_status, 201, "{made:?}");
+        made.body["signing_secret"].as_str().unwrap_or_default().to_owned()
     }
 
-    async fn came(&self, receiver: &Receiver, count: usize) -> Vec<Request> {
+    pub(crate) async fn came(&self, receiver: &Receiver, count: usize) -> Vec<Request> {
         self.app.until(&format!("{count} requests came"), async || receiver.requests().len() >= count).await;
         receiver.requests()
     }

@@ -82,7 +82,7 @@ fn events(requests: &[Request]) -> Vec<String> {
     requests.iter().map(Request::event).collect()
 }
 
-fn verify(request: &Request, secret: &str) -> bool {
+pub(crate) fn verify(request: &Request, secret: &str) -> bool {
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
         let name: HeaderName = name.parse().expect("a name");
