@@ -90,12 +90,18 @@ impl Profile for GoTallo {
     fn render(&self, event: &WebhookEvent, options: &RenderOptions<'_>) -> Result<Rendered, Unspeakable> {
         words::knows(self, options)?;
         let status = self.word(event.name).ok_or_else(|| words::none("GoTallo", event.name))?;
-        if let Some(relayed) = &event.data.provider_event {
-            let body = words::relayed(event, relayed)?.to_owned();
-            return Ok(Rendered { headers: vec![], content_type: "application/json".to_owned(), body });
-        }
-        let message = event.data.message.as_ref().ok_or_else(|| words::lacking(event.name))?;
-        let body = told(event, message, status).to_string();
+        let as_it_came = match &event.data.provider_event {
+            Some(relayed) => Some(words::relayed(event, relayed)?),
+            // Of a deletion it says more than the bridge reads: whose message it was.
+            None => words::own_entry(self, event).filter(|_| is_deletion(event)),
+        };
+        let body = match as_it_came {
+            Some(entry) => entry.to_owned(),
+            None => {
+                let message = event.data.message.as_ref().ok_or_else(|| words::lacking(event.name))?;
+                told(event, message, status).to_string()
+            }
+        };
         Ok(Rendered { headers: vec![], content_type: "application/json".to_owned(), body })
     }
 }

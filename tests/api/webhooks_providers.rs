@@ -313,7 +313,7 @@ async fn what_commbox_alone_knows_is_told_under_its_name_as_it_came(database: Da
     scene.app.finish().await;
 }
 
-async fn what_gotallo_alone_knows_is_told_and_a_deletion_is_the_same_message_again(database: Database) {
+async fn what_gotallo_alone_knows_and_what_was_deleted_there_is_told_as_it_came(database: Database) {
     let scene = Scene::over(gotallo::start(database, |_| {}).await).await;
     let (ours, theirs) = (Receiver::start().await, Receiver::start().await);
     let events = ["gotallo.event", "message.deleted"];
@@ -338,12 +338,7 @@ async fn what_gotallo_alone_knows_is_told_and_a_deletion_is_the_same_message_aga
     assert_eq!((told.len(), passed_on.len()), (said.len(), said.len()), "repeats tell nothing");
     assert_eq!(told.iter().map(Request::event).collect::<Vec<_>>(), ["gotallo.event", "message.deleted"]);
     assert!(told.iter().zip(&said).all(|(told, said)| verify(told, &secret) && told.json()["data"]["raw"] == *said));
-    assert_eq!(passed_on[0].body, said[0].to_string());
-    let deleted = passed_on[1].json();
-    assert_eq!(
-        (&deleted["id"], &deleted["status"], &deleted["quote"]),
-        (&json!("91"), &json!("DELETED"), &Value::Null)
-    );
+    assert!(passed_on.iter().zip(&said).all(|(passed_on, said)| passed_on.body == said.to_string()), "{passed_on:?}");
     scene.app.finish().await;
 }
 
@@ -376,6 +371,6 @@ on_each_database![
     what_gallabox_alone_knows_is_told_under_its_name_as_it_came,
     forms_carts_payments_and_taps_at_gallabox_are_told_in_both_shapes,
     what_commbox_alone_knows_is_told_under_its_name_as_it_came,
-    what_gotallo_alone_knows_is_told_and_a_deletion_is_the_same_message_again,
+    what_gotallo_alone_knows_and_what_was_deleted_there_is_told_as_it_came,
     what_a_provider_told_can_be_told_again_and_is_known_by_its_id,
 ];
