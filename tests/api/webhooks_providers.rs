@@ -209,7 +209,8 @@ async fn forms_carts_payments_and_taps_at_gallabox_are_told_in_both_shapes(datab
         assert!(verify(one, &secret), "{name}: {one:?}");
         assert_eq!(one.event(), *event, "{name}");
         if *as_it_came {
-            let same = passed_on.iter().find(|request| request.body == body.to_string());
+            let written = body.to_string();
+            let same = passed_on.iter().find(|request| request.body == written);
             let same = same.unwrap_or_else(|| panic!("{name} was not passed on as it came: {passed_on:?}"));
             assert_eq!(same.header("x-event-name"), *word, "{name}");
         }
@@ -338,7 +339,8 @@ async fn what_gotallo_alone_knows_and_what_was_deleted_there_is_told_as_it_came(
     assert_eq!((told.len(), passed_on.len()), (said.len(), said.len()), "repeats tell nothing");
     assert_eq!(told.iter().map(Request::event).collect::<Vec<_>>(), ["gotallo.event", "message.deleted"]);
     assert!(told.iter().zip(&said).all(|(told, said)| verify(told, &secret) && told.json()["data"]["raw"] == *said));
-    assert!(passed_on.iter().zip(&said).all(|(passed_on, said)| passed_on.body == said.to_string()), "{passed_on:?}");
+    let bodies: Vec<&str> = passed_on.iter().map(|request| request.body.as_str()).collect();
+    assert_eq!(bodies, said.each_ref().map(Value::to_string));
     scene.app.finish().await;
 }
 
