@@ -43,7 +43,6 @@ const COUNT_TAKES_MAX: Duration = Duration::from_secs(2);
 /// Which time is looked at.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct CampaignQuery {
     /// 24h, 7d, 30d, or all: of one campaign since it was made. Not together with `since` and `until`.
     #[param(example = "7d")]
@@ -58,7 +57,6 @@ pub struct CampaignQuery {
 /// Which campaigns are wanted.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct CampaignListQuery {
     /// An account's id; all accounts without it.
     account: Option<String>,
