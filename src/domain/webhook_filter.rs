@@ -207,7 +207,7 @@ mod tests {
 
     fn passes(filter: Value, name: EventName) -> bool {
         let filter: Filter = serde_json::from_value(filter).expect("a filter");
-        filter.check().expect("a right filter");
+        assert_eq!(filter.check(), [""; 0]);
         filter.wants(&sample(name))
     }
 
@@ -250,7 +250,7 @@ mod tests {
             (json!({"accounts": vec!["a"; FILTER_WORDS_MAX + 1]}), "accounts"),
         ] {
             let filter: Filter = serde_json::from_value(filter).expect("it can be read");
-            assert!(filter.check().expect_err("it is wrong").starts_with(part));
+            assert!(filter.check().iter().any(|wrong| wrong.starts_with(part)), "{part}");
         }
         assert!(serde_json::from_value::<Filter>(json!({"directions": ["up"]})).is_err());
         assert!(serde_json::from_value::<Filter>(json!({"number": ["1"]})).is_err());
