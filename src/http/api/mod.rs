@@ -147,7 +147,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/users/{name}/sessions", web::delete().to(users::sign_out))
         .route("/tokens", web::get().to(tokens::list))
         .route("/tokens", web::post().to(tokens::make))
-        .route("/tokens/{key}", web::delete().to(tokens::revoke))
+        .route("/tokens/{id}", web::delete().to(tokens::revoke))
         .route("/audit", web::get().to(audit::list))
         .route("/persons/find", web::post().to(persons::find))
         .route("/persons/export", web::post().to(persons::export))
