@@ -1,25 +1,26 @@
 //! Builds everything once, runs it, and stops it in the right order.
 
+mod lock;
 mod opening;
+mod serving;
 mod traces;
 
 use std::{
-    fs::{OpenOptions, TryLockError},
-    io::{Read as _, Write as _},
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use actix_web::{App as ActixApp, HttpServer, dev::ServerHandle, web::Data};
-use anyhow::Context as _;
+use actix_web::{dev::ServerHandle, web::Data};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use self::traces::{collector, trace_identities};
+use self::serving::{serve, serve_console, serve_metrics};
+pub use self::{
+    lock::lock_database,
+    traces::{collector, trace_identities},
+};
 pub use opening::{
     open_existing_store, open_store, open_store_to_configure, open_store_whose_key_is_lost, open_store_with_its_key,
 };
@@ -27,7 +28,7 @@ pub use opening::{
 use crate::{
     clock,
     domain::{ids::MessageIds, phone::PhoneNumber, retry::Schedule},
-    http::{Parts, body::BodyRoom, console_routes, metrics_routes, routes, tls::Certificate},
+    http::{Parts, body::BodyRoom, tls::Certificate},
     net::exchange::{Exchange, ExchangeLimits},
     pulse::Health,
     services::{
@@ -58,7 +59,7 @@ use crate::{
         test_bench::TestBench,
         traces::Traces,
         webhook_door::WebhookDoor,
-        webhooks::Webhooks,
+        webhooks::{Allowed, Webhooks},
     },
     settings::Settings,
     store::{
@@ -251,7 +252,7 @@ impl App {
                 store.clone(),
                 directory.clone(),
                 WebhookDoor::new(platform_exchange(&settings)?),
-                settings.security.allow_private_networks,
+                Allowed::by(&settings),
             ),
             health,
             metrics: metrics.clone(),
@@ -373,43 +374,6 @@ pub fn open_files(settings: &Settings) -> anyhow::Result<Files> {
     Ok(Files::open(&settings.media, settings.security.allow_private_networks)?)
 }
 
-/// One bridge at a time works on an SQLite file; commands may still write beside it.
-pub fn lock_database(url: &str) -> anyhow::Result<Option<std::fs::File>> {
-    let Some(path) = crate::store::sqlite_path(url) else { return Ok(None) };
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        crate::store::create_private_folder(folder)
-            .with_context(|| format!("could not create {}", folder.display()))?;
-    }
-    let path = path.with_extension("lock");
-    // Not emptied before it is ours: it says whose it is.
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let mut file = opened.with_context(|| format!("could not create {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => {
-            // For people only, so what cannot be written does no harm.
-            drop(file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())));
-            Ok(Some(file))
-        }
-        Err(TryLockError::WouldBlock) => anyhow::bail!(in_use(file, &path)),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("could not lock {}", path.display())),
-    }
-}
-
-/// Who has the lock, and what to do.
-fn in_use(file: std::fs::File, lock: &Path) -> String {
-    const DIGITS_MAX: u64 = 20;
-    let mut owner = String::new();
-    // What cannot be read is not said.
-    drop(file.take(DIGITS_MAX).read_to_string(&mut owner));
-    let process = owner.trim().parse::<u32>().map_or_else(|_| String::new(), |id| format!(" (process {id})"));
-    let lock = std::path::absolute(lock).unwrap_or_else(|_| lock.to_owned());
-    format!(
-        "another wabridge{process} works on the database of this folder and holds {}: a server, or a command that changes the \
-         database as a whole. Stop it, or wait for its end, and try again. Nothing is changed",
-        lock.display()
-    )
-}
-
 /// The door to providers.
 pub fn provider_exchange(settings: &Settings) -> anyhow::Result<Exchange> {
     exchange(settings, settings.send.connect_timeout, settings.send.timeout)
@@ -419,7 +383,7 @@ pub fn provider_exchange(settings: &Settings) -> anyhow::Result<Exchange> {
 pub async fn webhooks(settings: &Settings, store: Store) -> anyhow::Result<Webhooks> {
     let directory = Arc::new(Directory::load(store.clone()).await?);
     let door = WebhookDoor::new(platform_exchange(settings)?);
-    Ok(Webhooks::new(store, directory, door, settings.security.allow_private_networks))
+    Ok(Webhooks::new(store, directory, door, Allowed::by(settings)))
 }
 
 /// The door to platforms, and to operators.
@@ -504,77 +468,4 @@ fn subscription_parts(
         settings: settings.relay.clone(),
         retries: Schedule(settings.relay.retry_waits.clone()),
     }))
-}
-
-/// Connections that may arrive at one moment. A caller that finds no room tries again after a second, which is all the
-/// time that it has.
-const CONNECTIONS_ARRIVING_MAX: u32 = 4096;
-
-fn serve(
-    settings: &Settings,
-    parts: Data<Parts>,
-    certificate: Option<&Arc<Certificate>>,
-) -> anyhow::Result<(SocketAddr, actix_web::dev::Server)> {
-    let workers = match settings.server.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    };
-    let with_metrics = settings.server.metrics_bind.is_none();
-    let with_console = settings.console.enabled && settings.console.bind.is_none();
-    let server = HttpServer::new(move || {
-        ActixApp::new().app_data(parts.clone()).configure(|config| routes(config, with_metrics, with_console))
-    })
-    .workers(workers)
-    .max_connections((settings.server.connections_max / workers).max(1))
-    .keep_alive(settings.server.keep_alive)
-    .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
-    .disable_signals()
-    .backlog(CONNECTIONS_ARRIVING_MAX);
-    let bind = settings.server.bind;
-    let bound = match certificate {
-        Some(certificate) => server.bind_rustls_0_23(bind, certificate.server_config()?),
-        None => server.bind(bind),
-    };
-    let server =
-        bound.with_context(|| format!("could not listen on server.bind = {bind}; is another program there?"))?;
-    let address = *server.addrs().first().context("a server that is bound has an address")?;
-    Ok((address, server.run()))
-}
-
-/// Metrics at an address of their own, when that is wished.
-fn serve_metrics(
-    settings: &Settings,
-    parts: &Data<Parts>,
-) -> anyhow::Result<Option<(SocketAddr, actix_web::dev::Server)>> {
-    let Some(bind) = settings.server.metrics_bind else { return Ok(None) };
-    let parts = parts.clone();
-    let server = HttpServer::new(move || ActixApp::new().app_data(parts.clone()).configure(metrics_routes))
-        .workers(1)
-        .disable_signals()
-        .bind(bind)
-        .with_context(|| format!("could not listen on server.metrics_bind = {bind}; is another program there?"))?;
-    let address = *server.addrs().first().context("a server that is bound has an address")?;
-    Ok(Some((address, server.run())))
-}
-
-/// The console at an address of its own, when that is wished.
-fn serve_console(
-    settings: &Settings,
-    parts: &Data<Parts>,
-    certificate: Option<&Arc<Certificate>>,
-) -> anyhow::Result<Option<(SocketAddr, actix_web::dev::Server)>> {
-    let Some(bind) = settings.console.bind.filter(|_| settings.console.enabled) else { return Ok(None) };
-    let parts = parts.clone();
-    let server = HttpServer::new(move || ActixApp::new().app_data(parts.clone()).configure(console_routes))
-        .workers(1)
-        .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
-        .disable_signals();
-    let bound = match certificate {
-        Some(certificate) => server.bind_rustls_0_23(bind, certificate.server_config()?),
-        None => server.bind(bind),
-    };
-    let server =
-        bound.with_context(|| format!("could not listen on console.bind = {bind}; is another program there?"))?;
-    let address = *server.addrs().first().context("a server that is bound has an address")?;
-    Ok(Some((address, server.run())))
 }

@@ -10,8 +10,9 @@ use clap::Args;
 use serde_json::{Value, json};
 use wabridge::{
     app::{lock_database, open_existing_store, open_store_to_configure, open_store_whose_key_is_lost},
-    services::apply::{
-        self, APPLY_FILE_BYTES_MAX, ApplyError, ApplyFile, ApplyProblem, Change, ChangeKind, Surroundings,
+    services::{
+        apply::{self, APPLY_FILE_BYTES_MAX, ApplyError, ApplyFile, ApplyProblem, Change, ChangeKind, Surroundings},
+        webhooks::Allowed,
     },
     settings::{self, Settings},
     store::{
@@ -87,7 +88,7 @@ pub(crate) struct ApplyArguments {
 pub(crate) async fn apply_file(settings: &Settings, arguments: &ApplyArguments) -> anyhow::Result<()> {
     let text = read_apply_file(&arguments.file)?;
     let environment = |name: &str| std::env::var(name).ok();
-    let surroundings = Surroundings::new(&environment, settings.security.allow_private_networks);
+    let surroundings = Surroundings::new(&environment, Allowed::by(settings));
     let (file, problems) = apply::read(&text, &arguments.file.display().to_string(), &surroundings);
     if !problems.is_empty() {
         return Err(ApplyError::Problems(with_stored(settings, &file, problems).await).into());

@@ -2,12 +2,16 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 use wabridge::{
     app::{open_existing_store, webhooks},
-    domain::{attempt::AttemptOutcome, event_name::EventName, replay::ReplayOf, time::UnixMillis, webhook::Webhook},
+    domain::{
+        attempt::AttemptOutcome, event_name::EventName, replay::ReplayOf, time::UnixMillis, webhook::Webhook,
+        words::not_taken,
+    },
     services::{
         operators::Refusal,
         replay::{Wish, ask, plan},
@@ -17,7 +21,7 @@ use wabridge::{
     store::Store,
 };
 
-use super::{answer_json, counted, exit, misused, not_found, report, this_user, when};
+use super::{answer_json, confirm, counted, exit, misused, not_found, report, this_user, when};
 
 /// Webhooks: list them, send a sample, pause, resume, and tell again
 ///
@@ -31,7 +35,9 @@ Examples:
   wabridge webhook pause crm                        keep everything for it, send nothing
   wabridge webhook resume crm
   wabridge webhook replay crm                       tell it the dead events again
-  wabridge webhook replay crm --all --since 6h      tell it everything of the last six hours again")]
+  wabridge webhook replay crm --all --since 6h --dry-run
+                                                    how many events were there in the last six hours?
+  wabridge webhook replay crm --all --since 6h      tell it all of them again")]
 pub(crate) struct WebhookArguments {
     #[command(subcommand)]
     what: What,
@@ -75,25 +81,36 @@ were not taken, at the worst of its cursors), failing_since, callback_urls (thei
         #[arg(long)]
         json: bool,
     },
-    /// Tell it events again: the dead ones, unless --all is given
-    ///
-    /// The server tells them; `wabridge replay --list` says how far it is. Ends with 3 when nothing matches.
-    #[command(after_help = "--json prints: done, events, replays (their numbers).")]
-    Replay {
-        name: String,
-        /// Not the dead ones alone
-        #[arg(long)]
-        all: bool,
-        /// Heard from this time on: 2026-11-20, 2026-11-20T10:00:00Z, or how long ago: 90m, 6h, 7d
-        #[arg(long, value_name = "TIME", value_parser = when::moment)]
-        since: Option<UnixMillis>,
-        /// At most so many events a second to each callback URL [default: as fast as they are taken]
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100_000))]
-        rate: Option<i32>,
-        /// Print the result as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Replay(ReplayArguments),
+}
+
+/// Tell it events again: the dead ones, unless --all is given
+///
+/// The server tells them; `wabridge replay --list` says how far it is.
+#[derive(Args)]
+#[command(after_help = "\
+Exit codes: 0 asked for (or counted); 1 not confirmed; 3 nothing matches, or there is no such webhook.
+--json prints: done, dry_run, events, replays (their numbers).")]
+struct ReplayArguments {
+    name: String,
+    /// Not the dead ones alone
+    #[arg(long)]
+    all: bool,
+    /// Heard from this time on: 2026-11-20, 2026-11-20T10:00:00Z, or how long ago: 90m, 6h, 7d
+    #[arg(long, value_name = "TIME", value_parser = when::moment)]
+    since: Option<UnixMillis>,
+    /// At most so many events a second to each callback URL [default: as fast as they are taken]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100_000))]
+    rate: Option<i32>,
+    /// Only count them
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Serialize)]
@@ -135,8 +152,7 @@ impl Listed {
             (None, _) if !self.enabled => "off".to_owned(),
             (None, _) if self.paused => "paused".to_owned(),
             (None, Some(since)) => {
-                let failures = counted(i64::from(self.failures), "request", "requests");
-                format!("fails since {since}: {failures} in a row were not taken")
+                format!("fails since {since}: {}", not_taken(self.failures))
             }
             (None, None) => "works".to_owned(),
         }
@@ -150,10 +166,7 @@ pub(crate) async fn webhook(settings: &Settings, arguments: &WebhookArguments) -
         What::Sample { name, event, json } => sample(settings, store, (name, event), *json).await,
         What::Pause { name, json } => switch(settings, store, name, Switch::Paused, *json).await,
         What::Resume { name, json } => switch(settings, store, name, Switch::Resumed, *json).await,
-        What::Replay { name, all, since, rate, json } => {
-            let of = if *all { ReplayOf::All } else { ReplayOf::Dead };
-            replay(settings, store, name, (of, *since, *rate), *json).await
-        }
+        What::Replay(arguments) => replay(settings, store, arguments).await,
     }
 }
 
@@ -204,13 +217,9 @@ async fn switch(settings: &Settings, store: Store, name: &str, switch: Switch, j
     Ok(ExitCode::SUCCESS)
 }
 
-async fn replay(
-    settings: &Settings,
-    store: Store,
-    name: &str,
-    (of, since, rate): (ReplayOf, Option<UnixMillis>, Option<i32>),
-    json: bool,
-) -> anyhow::Result<ExitCode> {
+async fn replay(settings: &Settings, store: Store, arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
+    let ReplayArguments { name, all, since, rate, dry_run, yes, json } = arguments;
+    let of = if *all { ReplayOf::All } else { ReplayOf::Dead };
     let standing = webhooks(settings, store.clone()).await?.one(&this_user(), name).await.map_err(refused)?;
     let configuration = store.load_configuration().await?;
     let mut planned = Vec::new();
@@ -221,26 +230,28 @@ async fn replay(
             subscription: Some(cursor.subscription),
             messages: None,
             place: None,
-            since,
+            since: *since,
             until: None,
         };
         planned.extend(plan(&store, &configuration, &wish).await?);
     }
     let events: i64 = planned.iter().map(|part| part.events).sum();
+    let result = |replays: &[i32]| json!({"done": !replays.is_empty(), "dry_run": dry_run, "events": events, "replays": replays});
     if events == 0 {
-        report(
-            json,
-            "Nothing matches: no event is to be told again.\n",
-            &json!({"done": false, "events": 0, "replays": []}),
-        )?;
+        report(*json, "Nothing matches: no event is to be told again.\n", &result(&[]))?;
         return Ok(ExitCode::from(exit::NOTHING_FOUND));
     }
-    let ids = ask(&store, &this_user(), &planned, rate).await?;
-    let text = format!(
-        "{} will be told again; `wabridge replay --list` says how far it is\n",
-        counted(events, "event", "events")
-    );
-    report(json, &text, &json!({"done": true, "events": events, "replays": ids}))?;
+    let what = counted(events, "event", "events");
+    if *dry_run {
+        report(*json, &format!("{what} in all; this was a dry run, so nothing is told.\n"), &result(&[]))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !yes && !confirm(&format!("Tell webhook {name} {what} again?"))? {
+        bail!("nothing is told: it was not confirmed (--yes does so without a question)");
+    }
+    let ids = ask(&store, &this_user(), &planned, *rate).await?;
+    let text = format!("{what} will be told again; `wabridge replay --list` says how far it is\n");
+    report(*json, &text, &result(&ids))?;
     Ok(ExitCode::SUCCESS)
 }
 

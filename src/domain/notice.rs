@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{event_name::System, template::TemplateStatus, time::UnixMillis};
+use super::{event_name::System, template::TemplateStatus, time::UnixMillis, words::not_taken};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
@@ -272,9 +272,7 @@ impl Notice {
             true => (
                 NoticeKind::WebhookDisabled,
                 Severity::Critical,
-                format!(
-                    "webhook {name} was switched off: {failures} requests in a row were not taken, the last: {answer}"
-                ),
+                format!("webhook {name} was switched off: {}: {answer}", not_taken(*failures)),
             ),
             false => (
                 NoticeKind::WebhookFailing,

@@ -4,13 +4,22 @@
 //! wants its own spelling, and only an approved translation can be sent. [`resolve`] finds it. Whether
 //! the request then brings what the template needs is the business of [`fill`](super::fill).
 
-use std::{borrow::Borrow, fmt};
+mod content;
+mod resolve;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    content::{
+        ButtonContent, ButtonContentKind, CardContent, FilledButton, FilledComponent, FilledHeader, FilledTemplate,
+        FilledText, HeaderContent, TemplateContent,
+    },
+    resolve::{Resolved, Unresolved, resolve},
+};
 use super::{
-    failure::{Refusal, RefusalKind},
-    outbound::{Category, Location, MediaKind},
+    outbound::{Category, MediaKind},
     words::counted,
 };
 
@@ -335,210 +344,6 @@ pub enum TemplateButtonKind {
     Other {
         word: String,
     },
-}
-
-/// What a request brings for a template.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct TemplateContent {
-    pub name: String,
-    /// The name that the platform sent, when the account has another template stand for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub asked_for: Option<String>,
-    /// As asked for, in the platform's spelling.
-    pub language: String,
-    pub header: Option<HeaderContent>,
-    pub body: Vec<String>,
-    /// The text as the platform rendered it.
-    pub body_text: Option<String>,
-    pub buttons: Vec<ButtonContent>,
-    /// Milliseconds since the epoch.
-    pub offer_expires_at_ms: Option<i64>,
-    pub carousel: Option<Vec<CardContent>>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct CardContent {
-    pub header: Option<HeaderContent>,
-    pub body: Vec<String>,
-    pub buttons: Vec<ButtonContent>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub enum HeaderContent {
-    Text { parameters: Vec<String> },
-    Media { kind: MediaKind, url: String, filename: Option<String> },
-    Location(Location),
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ButtonContent {
-    pub kind: ButtonContentKind,
-    /// Not reliable: 0-based here, 1-based there, repeated elsewhere.
-    pub index: Option<i64>,
-    pub text: Option<String>,
-    pub value: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub enum ButtonContentKind {
-    DynamicUrl,
-    StaticUrl,
-    CallPhone,
-    QuickReply,
-    CopyCode,
-    Other(String),
-}
-
-/// A template with everything that its provider wants to be given.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FilledTemplate {
-    pub name: String,
-    pub language: String,
-    pub category: Category,
-    pub components: Vec<FilledComponent>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum FilledComponent {
-    Header(FilledHeader),
-    Body(Vec<FilledText>),
-    Button { position: usize, value: FilledButton },
-    LimitedTimeOffer { expires_at_ms: i64 },
-    Carousel(Vec<Vec<FilledComponent>>),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum FilledHeader {
-    Text(FilledText),
-    Media { kind: MediaKind, url: String, filename: Option<String> },
-    Location(Location),
-}
-
-/// One parameter; `name` only where the template names its variables.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FilledText {
-    pub name: Option<String>,
-    pub text: String,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum FilledButton {
-    /// What stands in place of the URL's variable; also an authentication template's code.
-    UrlSuffix(String),
-    QuickReplyPayload(String),
-    CouponCode(String),
-}
-
-/// The template that a request means. `T` is a [`Template`] or a pointer to one.
-#[derive(Debug, PartialEq)]
-pub struct Resolved<'a, T> {
-    pub template: &'a T,
-    /// It is the only approved translation of the language asked for, but of another region: worth a line
-    /// in the log.
-    pub substituted: bool,
-}
-
-/// Why no template could be found. Each may be the fault of a list that is out of date.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unresolved {
-    #[error("template {name}: this WhatsApp account has none of that name; check the spelling, or create it there")]
-    UnknownName { name: String },
-    #[error("template {name}: not approved in {language:?}; {}", offer(approved))]
-    UnknownLanguage { name: String, language: String, approved: Vec<String> },
-    #[error("template {name} ({language}): its status is {status}; only approved templates can be sent")]
-    NotApproved { name: String, language: String, status: TemplateStatus },
-}
-
-impl From<Unresolved> for Refusal {
-    fn from(why: Unresolved) -> Self {
-        Self::new(RefusalKind::Template, why.to_string())
-    }
-}
-
-fn offer(approved: &[String]) -> String {
-    if approved.is_empty() {
-        "no language of it is approved yet".to_owned()
-    } else {
-        format!("choose one of its approved languages: {}", approved.join(", "))
-    }
-}
-
-/// Finds the translation that a request means among the templates of the sender's business account:
-/// the language as written, else as WhatsApp would write it, else the only approved one of the same
-/// base language. Never another language: Hindi is not answered with English.
-pub fn resolve<'a, T: Borrow<Template>>(
-    templates: &'a [T],
-    name: &str,
-    language: &str,
-) -> Result<Resolved<'a, T>, Unresolved> {
-    let (name, language) = (name.trim(), language.trim());
-    let translations = named(templates, name);
-    if translations.is_empty() {
-        return Err(Unresolved::UnknownName { name: name.to_owned() });
-    }
-    let wanted = LanguageCode::read(language);
-    let exact = |t: &&T| (**t).borrow().language == language;
-    let normalised = |t: &&T| LanguageCode::read(&(**t).borrow().language) == wanted;
-    for matches in [&exact as &dyn Fn(&&T) -> bool, &normalised] {
-        match preferred(translations.iter().copied().filter(matches)) {
-            Some(template) if is_approved(template) => return Ok(Resolved { template, substituted: false }),
-            Some(template) => return Err(not_approved(template.borrow())),
-            None => {}
-        }
-    }
-    let approved: Vec<&T> = translations.into_iter().filter(|t| is_approved(*t)).collect();
-    let mut related = approved.iter().filter(|t| LanguageCode::read(&(**t).borrow().language).base == wanted.base);
-    match (related.next(), related.next()) {
-        (Some(template), None) => Ok(Resolved { template, substituted: true }),
-        (None | Some(_), _) => Err(Unresolved::UnknownLanguage {
-            name: name.to_owned(),
-            language: language.to_owned(),
-            approved: approved.iter().map(|t| (**t).borrow().language.clone()).collect(),
-        }),
-    }
-}
-
-/// All translations of the template with this name; in any case of letters, if none is spelled exactly so.
-fn named<'a, T: Borrow<Template>>(templates: &'a [T], name: &str) -> Vec<&'a T> {
-    let exact: Vec<&T> = templates.iter().filter(|t| (*t).borrow().name == name).collect();
-    if !exact.is_empty() {
-        return exact;
-    }
-    templates.iter().filter(|t| (*t).borrow().name.eq_ignore_ascii_case(name)).collect()
-}
-
-/// One that can be sent, if there is one: a deleted translation may be listed beside its successor.
-fn preferred<'a, T: Borrow<Template>>(candidates: impl Iterator<Item = &'a T>) -> Option<&'a T> {
-    candidates.max_by_key(|t| is_approved(*t))
-}
-
-fn is_approved<T: Borrow<Template>>(template: &T) -> bool {
-    template.borrow().status == TemplateStatus::Approved
-}
-
-fn not_approved(template: &Template) -> Unresolved {
-    Unresolved::NotApproved {
-        name: template.name.clone(),
-        language: template.language.clone(),
-        status: template.status.clone(),
-    }
-}
-
-/// A language as people write it, `en(uk)` or `pt-br`, in one form: `en` and `GB`, `pt` and `BR`.
-#[derive(PartialEq, Eq)]
-struct LanguageCode {
-    base: String,
-    region: String,
-}
-
-impl LanguageCode {
-    fn read(text: &str) -> Self {
-        let mut parts = text.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
-        let base = parts.next().unwrap_or_default().to_lowercase();
-        let region = parts.collect::<Vec<_>>().join("_").to_uppercase();
-        // Only as a region: as a language `uk` is Ukrainian.
-        Self { base, region: if region == "UK" { "GB".to_owned() } else { region } }
-    }
 }
 
 #[cfg(test)]

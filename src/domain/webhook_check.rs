@@ -45,9 +45,7 @@ impl WebhookSettings {
             unless(false, "url", text);
         }
         unless(!self.events.is_empty(), "events", "is empty: name events, such as message.*, or * for all".to_owned());
-        if let Err(text) = self.filter.check() {
-            unless(false, "filter", text);
-        }
+        self.filter.check().into_iter().for_each(|text| unless(false, "filter", text));
         unless(within(self.timeout_seconds, 1, TIMEOUT_SECONDS_MAX), "timeout_seconds", number(1, TIMEOUT_SECONDS_MAX));
         let per_second = self.per_second.is_none_or(|rate| within(rate, 1, PER_SECOND_MAX));
         unless(per_second, "per_second", number(1, PER_SECOND_MAX));

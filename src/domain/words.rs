@@ -10,6 +10,14 @@ pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str, many: &st
     format!("{count} {noun}")
 }
 
+/// What is wrong with a receiver that did not take so many requests, one after the other.
+pub fn not_taken<N: Display + PartialEq + From<u8>>(failures: N) -> String {
+    match failures == N::from(1) {
+        true => "the last request was not taken".to_owned(),
+        false => format!("{failures} requests in a row were not taken"),
+    }
+}
+
 /// How long ago something was, in the two largest units.
 pub fn ago(since: UnixMillis, now: UnixMillis) -> String {
     let seconds = now.since(since).as_secs();
@@ -54,6 +62,12 @@ mod tests {
     fn ages_are_told_in_the_unit_in_which_they_were_set() {
         let told = [32 * 86_400, 86_400, 6 * 3_600, 900, 90, 0].map(|seconds| lasting(Duration::from_secs(seconds)));
         assert_eq!(told, ["32 days", "1 day", "6 hours", "15 min", "90 s", "0 ms"]);
+    }
+
+    #[test]
+    fn one_request_is_none_in_a_row() {
+        assert_eq!(not_taken(1), "the last request was not taken");
+        assert_eq!(not_taken(20), "20 requests in a row were not taken");
     }
 
     #[test]

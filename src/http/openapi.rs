@@ -7,6 +7,7 @@ use utoipa::{
     IntoParams, Modify, OpenApi, ToSchema,
     openapi::{
         Content, Ref, RefOr, ResponseBuilder,
+        path::ParameterIn,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -46,9 +47,7 @@ use super::openapi_webhooks::Webhooks;
         super::api::conversations::list,
         super::api::conversations::show,
         super::api::conversations::tag,
-        super::api::conversations::close,
-        super::api::conversations::reopen,
-        super::api::conversations::block,
+        super::api::conversations::decide,
         super::api::campaigns::list,
         super::api::campaigns::show,
         super::api::campaigns::file,
@@ -87,10 +86,7 @@ use super::openapi_webhooks::Webhooks;
         super::api::webhooks::show,
         super::api::webhooks::change,
         super::api::webhooks::delete,
-        super::api::webhooks::enable,
-        super::api::webhooks::disable,
-        super::api::webhooks::pause,
-        super::api::webhooks::resume,
+        super::api::webhooks::switch,
         super::api::webhooks::rotate_secret,
         super::api::webhooks::send_sample,
         super::api::unrecognized::list,
@@ -159,14 +155,22 @@ impl Modify for WithToken {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("wab_…").build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer));
-        // Whatever is asked for, a stranger is told the same.
-        let problem = Content::new(Some(Ref::from_schema_name("Problem")));
-        let stranger = ResponseBuilder::new().description("No token that opens").content(PROBLEM, problem).build();
+        // Whatever is asked for, these are told the same.
+        let told = |description: &str| {
+            let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+            ResponseBuilder::new().description(description).content(PROBLEM, problem).build()
+        };
         for path in document.paths.paths.values_mut() {
             let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete];
             let with_token = operations.into_iter().flatten().filter(|operation| operation.security.is_some());
             for operation in with_token {
-                operation.responses.responses.insert("401".to_owned(), stranger.clone().into());
+                let responses = &mut operation.responses.responses;
+                let unknown = || told("The query has a parameter that is not known here").into();
+                responses.entry("400".to_owned()).or_insert_with(unknown);
+                responses.insert("401".to_owned(), told("No token that opens").into());
+                if operation.request_body.is_some() {
+                    responses.insert("415".to_owned(), told("The body is not said to be JSON").into());
+                }
             }
         }
     }
@@ -281,19 +285,21 @@ pub fn methods() -> Vec<(String, String)> {
     Document::openapi().paths.paths.into_iter().map(|(path, item)| (path, of(item))).collect()
 }
 
-/// What stands behind a question mark: method, path and name of each parameter, and what it means.
-pub fn parameters() -> Vec<((&'static str, String, String), String)> {
+/// What may stand behind a question mark, by method and path: the name of each parameter, and what it means.
+pub fn parameters() -> Vec<((&'static str, String), Vec<(String, String)>)> {
     let mut found = Vec::new();
     for (path, item) in Document::openapi().paths.paths {
         let operations =
             [("GET", item.get), ("POST", item.post), ("PUT", item.put), ("PATCH", item.patch), ("DELETE", item.delete)];
         for (method, operation) in operations {
-            let all = operation.and_then(|operation| operation.parameters).unwrap_or_default();
-            let described = all.into_iter().filter_map(|one| match one {
-                RefOr::T(parameter) => Some((parameter.name, parameter.description?)),
-                RefOr::Ref(_) => None,
+            let Some(operation) = operation else { continue };
+            let described = operation.parameters.unwrap_or_default().into_iter().filter_map(|one| match one {
+                RefOr::T(one) if one.parameter_in == ParameterIn::Query => {
+                    Some((one.name, one.description.unwrap_or_default().replace('\n', " ")))
+                }
+                RefOr::T(_) | RefOr::Ref(_) => None,
             });
-            found.extend(described.map(|(name, meaning)| ((method, path.clone(), name), meaning.replace('\n', " "))));
+            found.push(((method, path.clone()), described.collect()));
         }
     }
     found

@@ -56,6 +56,8 @@ pub struct ApplyFile {
     pub providers: BTreeMap<String, Option<String>>,
     /// What numbers say of their connections; also those with mistakes.
     pub references: Vec<Reference>,
+    /// Where webhooks name accounts, numbers and each other, by the field.
+    pub places: BTreeMap<String, usize>,
 }
 
 impl ApplyFile {

@@ -29,7 +29,7 @@ use crate::{
         audit::AuditEntry,
         contacts::{ContactChange, ContactFilter},
         conversations::{ConversationChange, ConversationFilter, Talk},
-        suppressions::Lift,
+        suppressions::OperatorWord,
     },
 };
 
@@ -139,19 +139,22 @@ pub async fn change(store: &Store, actor: &Actor, id: ContactId, changes: Change
     let tags = before.contact.tags.changed(&changes.add_tags, &changes.remove_tags);
     let tags = tags.map_err(|text| Refusal::Invalid { field: "tags", text })?;
     let name = changes.name.as_deref().map(checked_name).transpose()?;
-    let change = ContactChange { name: name.clone(), tags: Some(tags.clone()) };
     let subject = format!("contact {id}");
     let entry = AuditEntry::new(actor, "change contact", subject.as_str())
         .before(json!({"tags": before.contact.tags}))
         .after(json!({"tags": tags, "name_given": name.is_some()}));
+    let word = match changes.opt_in.filter(|wants| before.opt_in != Some(*wants)) {
+        Some(wants) => word(store, actor, &before.contact, wants).await?.map(|word| {
+            let action = if wants { "opt contact in" } else { "opt contact out" };
+            let entry = AuditEntry::new(actor, action, subject)
+                .before(json!({"opt_in": before.opt_in}))
+                .after(json!({"opt_in": wants}));
+            (word, entry)
+        }),
+        None => None,
+    };
+    let change = ContactChange { name, tags: Some(tags), word };
     store.change_contact(id, change, &entry).await?.ok_or_else(no_contact)?;
-    if let Some(wants) = changes.opt_in.filter(|wants| before.opt_in != Some(*wants)) {
-        set_wish(store, actor, &before.contact, wants).await?;
-        let entry = AuditEntry::new(actor, if wants { "opt contact in" } else { "opt contact out" }, subject)
-            .before(json!({"opt_in": before.opt_in}))
-            .after(json!({"opt_in": wants}));
-        store.note_in_audit(&entry).await?;
-    }
     one(store, actor, id).await
 }
 
@@ -164,33 +167,29 @@ fn checked_name(name: &str) -> Result<String, Refusal> {
     Ok(profile_name(name).unwrap_or_default())
 }
 
-/// An operator's word on marketing messages. To opt in lifts every entry, whoever it came from: the person said so elsewhere.
-async fn set_wish(store: &Store, actor: &Actor, contact: &Contact, wants: bool) -> Result<(), StoreError> {
+/// An operator's word on marketing messages; `None` of who is known by nothing.
+async fn word(
+    store: &Store,
+    actor: &Actor,
+    contact: &Contact,
+    wants: bool,
+) -> Result<Option<OperatorWord>, StoreError> {
     let hasher = store.person_hasher().await?;
     let by_phone = contact.phone.as_ref().map(|phone| hasher.of_phone(phone));
     let by_id = contact.user_id.as_deref().map(|id| hasher.of_user(id));
-    let reason = format!("by {}", actor.name);
-    if wants {
-        let people: Vec<PersonHash> = by_phone.into_iter().chain(by_id).collect();
-        let lift = Lift { account: contact.account, people: &people, reason: &reason, at: clock::now() };
-        let lifted = store.lift_suppressions(lift).await?;
-        if lifted > 0 {
-            return Ok(());
-        }
-    }
-    let Some(person) = by_phone.or(by_id) else { return Ok(()) };
-    let entry = Suppression {
+    let people: Vec<PersonHash> = by_phone.into_iter().chain(by_id).collect();
+    let said = people.first().map(|person| Suppression {
         account: contact.account,
-        person,
+        person: *person,
         source: Source::Operator,
         scope: Scope::Marketing,
         lifted: wants,
         phone: contact.phone.clone(),
         user_id: contact.user_id.clone(),
-        reason,
+        reason: format!("by {}", actor.name),
         occurred_at: clock::now(),
-    };
-    store.change_suppressions(vec![entry]).await.map(drop)
+    });
+    Ok(said.map(|said| OperatorWord { said, people }))
 }
 
 /// Conversations, with whom they are.

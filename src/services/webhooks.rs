@@ -20,13 +20,14 @@ use crate::{
         operator::{Actor, Permission},
         time::UnixMillis,
         webhook::{OldSigningSecret, SecretText, Webhook},
-        webhook_filter::{Filter, is_same_number},
+        webhook_filter::is_same_number,
         webhook_sample::sample,
         webhook_settings::WebhookSettings,
     },
     net::mail,
     profiles::{self, Signature, signing},
     providers,
+    settings::Settings,
     store::{
         Store,
         audit::AuditEntry,
@@ -50,7 +51,22 @@ pub struct Webhooks {
     store: Store,
     directory: Arc<Directory>,
     door: WebhookDoor,
-    http_allowed: bool,
+    allowed: Allowed,
+}
+
+/// What the server's settings let webhooks do.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed {
+    /// Be at `http://`.
+    pub http: bool,
+    /// Tell of their failures by e-mail.
+    pub emails: bool,
+}
+
+impl Allowed {
+    pub fn by(settings: &Settings) -> Self {
+        Self { http: settings.security.allow_private_networks, emails: settings.alarms.smtp_url.is_some() }
+    }
 }
 
 /// A webhook that is to be made.
@@ -100,8 +116,8 @@ pub struct SentSample {
 }
 
 impl Webhooks {
-    pub fn new(store: Store, directory: Arc<Directory>, door: WebhookDoor, http_allowed: bool) -> Self {
-        Self { store, directory, door, http_allowed }
+    pub fn new(store: Store, directory: Arc<Directory>, door: WebhookDoor, allowed: Allowed) -> Self {
+        Self { store, directory, door, allowed }
     }
 
     /// All of them, by name.
@@ -127,11 +143,11 @@ impl Webhooks {
         }
         let made = settings.signing_secret.is_none().then(|| new_secret(&settings)).flatten();
         settings.signing_secret = settings.signing_secret.or_else(|| made.clone());
-        let settings = checked(settings, self.http_allowed).map_err(Refusal::Problems)?;
+        let settings = checked(settings, self.allowed).map_err(Refusal::Problems)?;
         let name_of_it = name.to_owned();
         let record = WebhookRecord { name: name_of_it, enabled, paused, since, settings, old_signing_secrets: vec![] };
         self.write(|stored| {
-            check_names(stored, name, &record.settings)?;
+            check_names_in(stored, name, &record.settings)?;
             if stored.webhook(name).is_some() {
                 return Err(Refusal::Conflict(format!(
                     "there is a webhook {name} already: change it, or take another name"
@@ -153,8 +169,8 @@ impl Webhooks {
         self.write(|stored| {
             let before = known(stored, name)?;
             let settings = settings.keeping(&before.settings);
-            let settings = checked(settings, self.http_allowed).map_err(Refusal::Problems)?;
-            check_names(stored, name, &settings)?;
+            let settings = checked(settings, self.allowed).map_err(Refusal::Problems)?;
+            check_names_in(stored, name, &settings)?;
             let record = WebhookRecord { settings, ..record_of(before) };
             let entry = audited(stored, actor, &record);
             Ok((record, entry))
@@ -347,58 +363,72 @@ pub(super) fn check_since(since: UnixMillis, now: UnixMillis) -> Result<(), Stri
     }
 }
 
-/// A name that nothing has: in a filter it would let nothing through, among the alerts it would tell nobody, silently.
-fn check_names(stored: &Configuration, name: &str, settings: &WebhookSettings) -> Result<(), Refusal> {
+fn check_names_in(stored: &Configuration, name: &str, settings: &WebhookSettings) -> Result<(), Refusal> {
     let numbers: Vec<&str> = stored.senders.iter().map(|sender| sender.number.as_e164()).collect();
-    check_filter(&settings.filter, |id| stored.account(id).is_some(), &numbers)
-        .map_err(|text| Refusal::Invalid { field: "filter", text })?;
-    let exists = |other: &str| stored.webhook(other).is_some();
-    check_alerts(name, settings, exists).map_err(|text| Refusal::Invalid { field: "alerts", text })
-}
-
-/// Whether the accounts and numbers of a filter are there.
-pub(super) fn check_filter(filter: &Filter, exists: impl Fn(&str) -> bool, numbers: &[&str]) -> Result<(), String> {
-    if let Some(id) = filter.accounts.iter().find(|id| !exists(id)) {
-        return Err(format!("accounts: there is no account {id}"));
-    }
-    match filter.numbers.iter().find(|wanted| !numbers.iter().any(|number| is_same_number(wanted, number))) {
-        Some(wanted) => {
-            Err(format!("numbers: {wanted} is no account's number: write it with its country code, like +918888001122"))
-        }
-        None => Ok(()),
+    let known = Known {
+        accounts: &|id| stored.account(id).is_some(),
+        numbers: &numbers,
+        webhooks: &|name| stored.webhook(name).is_some(),
+    };
+    match check_names(name, settings, &known) {
+        problems if problems.is_empty() => Ok(()),
+        problems => Err(Refusal::Problems(problems)),
     }
 }
 
-/// Whether alerts go to somebody else who exists.
-pub(super) fn check_alerts(
-    name: &str,
-    settings: &WebhookSettings,
-    exists: impl FnOnce(&str) -> bool,
-) -> Result<(), String> {
+/// What a webhook may name.
+pub(super) struct Known<'a> {
+    pub(super) accounts: &'a dyn Fn(&str) -> bool,
+    pub(super) numbers: &'a [&'a str],
+    pub(super) webhooks: &'a dyn Fn(&str) -> bool,
+}
+
+/// Names that nothing has: in a filter they would let nothing through, among the alerts they would tell nobody, silently.
+pub(super) fn check_names(name: &str, settings: &WebhookSettings, known: &Known<'_>) -> Vec<FieldProblem> {
+    let mut problems = Vec::new();
+    let mut note = |field: &str, text: String| problems.push(FieldProblem::new(field, text));
+    for id in settings.filter.accounts.iter().filter(|id| !(known.accounts)(id)) {
+        note("filter", format!("accounts: there is no account {id}"));
+    }
+    let is_known = |wanted: &String| known.numbers.iter().any(|number| is_same_number(wanted, number));
+    for wanted in settings.filter.numbers.iter().filter(|wanted| !is_known(wanted)) {
+        let how = "write it with its country code, like +918888001122";
+        note("filter", format!("numbers: {wanted} is no account's number: {how}"));
+    }
     match &settings.alerts.webhook {
-        Some(other) if other == name => Err("webhook: it cannot tell of its own failure: name another".to_owned()),
-        Some(other) if !exists(other) => Err(format!("webhook: there is no webhook {other}: make it first")),
-        Some(_) | None => Ok(()),
+        Some(other) if other == name => {
+            note("alerts", "webhook: it cannot tell of its own failure: name another".to_owned());
+        }
+        Some(other) if !(known.webhooks)(other) => {
+            note("alerts", format!("webhook: there is no webhook {other}: make it first"));
+        }
+        Some(_) | None => {}
     }
+    problems
 }
 
 /// Settings that can work, with the version pinned; or all that is wrong with them.
-pub(super) fn checked(mut settings: WebhookSettings, http_allowed: bool) -> Result<WebhookSettings, Vec<FieldProblem>> {
+pub(super) fn checked(mut settings: WebhookSettings, allowed: Allowed) -> Result<WebhookSettings, Vec<FieldProblem>> {
     let mut problems = Vec::new();
     let mut note = |field: &str, text: String| problems.push(FieldProblem::new(field, text));
     let profile = profiles::find(&settings.profile);
-    for (field, text) in settings.check(http_allowed, profile.map_or(&[][..], |profile| profile.own_headers())) {
+    for (field, text) in settings.check(allowed.http, profile.map_or(&[][..], |profile| profile.own_headers())) {
         note(field, text);
     }
-    if let Some(odd) = settings.alerts.emails.iter().find(|address| !mail::is_address(address)) {
+    for odd in settings.alerts.emails.iter().filter(|address| !mail::is_address(address)) {
         note("alerts", format!("emails: `{odd}` is no e-mail address: write it like ops@example.com"));
+    }
+    if !allowed.emails && !settings.alerts.emails.is_empty() {
+        let text =
+            "emails: this server sends none: set alarms.smtp_url and start it again, or name another webhook instead";
+        note("alerts", text.to_owned());
     }
     let certificate = settings.client_certificate.as_ref().filter(|_| !has_problem(&problems, "client_certificate"));
     if let Some(Err(error)) = certificate.map(check_certificate) {
         problems.push(FieldProblem::new("client_certificate", error.to_string()));
     }
     let mut note = |field: &str, text: String| problems.push(FieldProblem::new(field, text));
-    if let Some(odd) = settings.filter.providers.iter().find(|slug| providers::find(slug).is_none()) {
+    for odd in settings.filter.providers.iter().filter(|slug| providers::find(slug).is_none()) {
         let known = providers::ALL.iter().map(|provider| provider.slug()).collect::<Vec<_>>().join(", ");
         note("filter", format!("providers: `{odd}` is none of {known}"));
     }

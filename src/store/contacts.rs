@@ -15,7 +15,8 @@ use super::{
     execute, execute_rows,
     people::ReceivedLink,
     people_news::{self, News},
-    query, query_rows,
+    query, query_rows, suppressions,
+    suppressions::OperatorWord,
 };
 use crate::domain::{
     contact::{Contact, ContactId, Tags},
@@ -283,6 +284,8 @@ pub struct ContactChange {
     /// Empty: that of the profile, from the next message on.
     pub name: Option<String>,
     pub tags: Option<Tags>,
+    /// What the person wants, with its own line in the audit log.
+    pub word: Option<(OperatorWord, AuditEntry)>,
 }
 
 impl Store {
@@ -342,7 +345,7 @@ impl Store {
         rows.and_then(|rows| rows.first().map(contact).transpose()).doing("look up a contact")
     }
 
-    /// Changes a contact: `None` when there is none.
+    /// Changes a contact: `None` when there is none. `entry` tells of name and tags.
     pub async fn change_contact(
         &self,
         id: ContactId,
@@ -359,13 +362,18 @@ impl Store {
             after.name = Some(name).filter(|name| !name.is_empty()).or(after.name);
         }
         after.tags = change.tags.unwrap_or(after.tags);
+        let mut lines = Vec::new();
         if after != before {
             write(&transaction, std::slice::from_ref(&after)).await.doing(doing)?;
             audit::append(&transaction, entry, self.now()).await.doing(doing)?;
             let news = changed(&before, &after, self.now());
-            let lines = people_news::lines(&transaction, news, || Ok(hasher)).await.doing(doing)?;
-            events::append(&transaction, lines, self.now()).await.doing(doing)?;
+            lines.extend(people_news::lines(&transaction, news, || Ok(hasher)).await.doing(doing)?);
         }
+        if let Some((word, entry)) = change.word {
+            lines.extend(suppressions::say(&transaction, &word).await.doing(doing)?);
+            audit::append(&transaction, &entry, self.now()).await.doing(doing)?;
+        }
+        events::append(&transaction, lines, self.now()).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         Ok(Some(after))
     }

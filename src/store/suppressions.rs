@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, HashSet};
 use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    DatabaseTransaction, Doing, Store, StoreError, events, execute, execute_rows, outbound::odd_value,
-    people::ReceivedLink, people_news, query, query_rows,
+    DatabaseTransaction, Doing, Store, StoreError, events, events::NewEvent, execute, execute_rows,
+    outbound::odd_value, people::ReceivedLink, people_news, query, query_rows,
 };
 use crate::domain::{
     ids::AccountKey,
@@ -63,6 +63,14 @@ pub struct Lift<'a> {
     pub at: UnixMillis,
 }
 
+/// What an operator says that one person wants of marketing messages.
+#[derive(Clone, Debug)]
+pub struct OperatorWord {
+    pub said: Suppression,
+    /// Under all that the person is known by.
+    pub people: Vec<PersonHash>,
+}
+
 pub(super) const COLUMNS: &str = "account, person, source, scope, lifted, phone, user_id, reason, occurred_at";
 
 impl Store {
@@ -80,41 +88,20 @@ impl Store {
     pub async fn change_suppressions(&self, changes: Vec<Suppression>) -> Result<u64, StoreError> {
         let doing = "change the suppression list";
         let transaction = self.begin().await.doing(doing)?;
-        let news = people_news::opt_ins(&transaction, &changes).await.doing(doing)?;
-        let changed = write(&transaction, changes).await.doing(doing)?;
+        let (changed, news) = change(&transaction, changes).await.doing(doing)?;
         events::append(&transaction, news, self.now()).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         Ok(changed)
     }
 
     /// Lifts every entry of these people at an account, whoever it came from; says for how many there was one.
-    pub async fn lift_suppressions(&self, lift: Lift<'_>) -> Result<usize, StoreError> {
+    pub async fn lift_suppressions(&self, lifted: Lift<'_>) -> Result<usize, StoreError> {
         let doing = "lift entries of the suppression list";
         let transaction = self.begin().await.doing(doing)?;
-        let version = next_version(&transaction).await.doing(doing)?;
-        let row = |person: &PersonHash| -> [Value; 5] {
-            let (reason, at) = (short(lift.reason), lift.at.0);
-            [lift.account.0.into(), person.0.to_vec().into(), reason.into(), at.into(), version.into()]
-        };
-        let lifted = query_rows(
-            &transaction,
-            "UPDATE suppressions SET lifted = TRUE, reason = v.column3, occurred_at = v.column4, version = v.column5, \
-             told = 0, told_note = NULL FROM (",
-            lift.people.iter().map(row).collect(),
-            ") AS v WHERE suppressions.account = v.column1 AND suppressions.person = v.column2 \
-             AND NOT suppressions.lifted RETURNING suppressions.account AS account, suppressions.person AS person, \
-             suppressions.source AS source, suppressions.scope AS scope, suppressions.lifted AS lifted, \
-             suppressions.phone AS phone, suppressions.user_id AS user_id, suppressions.reason AS reason, \
-             suppressions.occurred_at AS occurred_at",
-        )
-        .await
-        .doing(doing)?;
-        let gone: Vec<Suppression> = lifted.iter().map(suppression).collect::<Result<_, _>>().doing(doing)?;
-        let news = people_news::lifted(&transaction, &gone).await.doing(doing)?;
+        let (people, news) = lift(&transaction, &lifted).await.doing(doing)?;
         events::append(&transaction, news, self.now()).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
-        let people: Result<HashSet<PersonHash>, DbErr> = lifted.iter().map(person).collect();
-        Ok(people.doing(doing)?.len())
+        Ok(people)
     }
 
     /// What holds for a person at an account, the widest first.
@@ -227,6 +214,50 @@ impl Store {
         let read = |row: &QueryResult| Ok((AccountKey(row.try_get("", "account")?), row.try_get("", "entries")?));
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("count the suppression list")
     }
+}
+
+/// What an operator says that a person wants; gives back the news of it. Who wants messages again has every entry lifted, whoever
+/// it came from: the person said so elsewhere.
+pub(super) async fn say(transaction: &DatabaseTransaction, word: &OperatorWord) -> Result<Vec<NewEvent>, DbErr> {
+    let OperatorWord { said, people } = word;
+    if said.lifted {
+        let lifted = Lift { account: said.account, people, reason: &said.reason, at: said.occurred_at };
+        let (people, news) = lift(transaction, &lifted).await?;
+        if people > 0 {
+            return Ok(news);
+        }
+    }
+    change(transaction, vec![said.clone()]).await.map(|(_, news)| news)
+}
+
+/// Writes entries; gives back how many are new or different, and the news of them.
+async fn change(transaction: &DatabaseTransaction, changes: Vec<Suppression>) -> Result<(u64, Vec<NewEvent>), DbErr> {
+    let news = people_news::opt_ins(transaction, &changes).await?;
+    Ok((write(transaction, changes).await?, news))
+}
+
+/// Lifts entries; gives back for how many people there was one, and the news of them.
+async fn lift(transaction: &DatabaseTransaction, lift: &Lift<'_>) -> Result<(usize, Vec<NewEvent>), DbErr> {
+    let version = next_version(transaction).await?;
+    let row = |person: &PersonHash| -> [Value; 5] {
+        let (reason, at) = (short(lift.reason), lift.at.0);
+        [lift.account.0.into(), person.0.to_vec().into(), reason.into(), at.into(), version.into()]
+    };
+    let lifted = query_rows(
+        transaction,
+        "UPDATE suppressions SET lifted = TRUE, reason = v.column3, occurred_at = v.column4, version = v.column5, \
+         told = 0, told_note = NULL FROM (",
+        lift.people.iter().map(row).collect(),
+        ") AS v WHERE suppressions.account = v.column1 AND suppressions.person = v.column2 \
+         AND NOT suppressions.lifted RETURNING suppressions.account AS account, suppressions.person AS person, \
+         suppressions.source AS source, suppressions.scope AS scope, suppressions.lifted AS lifted, \
+         suppressions.phone AS phone, suppressions.user_id AS user_id, suppressions.reason AS reason, \
+         suppressions.occurred_at AS occurred_at",
+    )
+    .await?;
+    let gone: Vec<Suppression> = lifted.iter().map(suppression).collect::<Result<_, _>>()?;
+    let people: HashSet<PersonHash> = gone.iter().map(|entry| entry.person).collect();
+    Ok((people.len(), people_news::lifted(transaction, &gone).await?))
 }
 
 /// Writes entries in the caller's transaction; says how many are new or different.

@@ -1,7 +1,7 @@
 //! `/api/v1`: what programs are told, and what they may do.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use wabridge::{
     domain::operator::Permission,
     simulator::{Effect, Refusal, Rule},
@@ -76,6 +76,55 @@ async fn a_wrong_parameter_is_named_with_what_it_may_be(database: Database) {
         let wrong = app.call(Method::GET, path, &token, None).await;
         assert_eq!((wrong.http_status, &wrong.body["field"]), (400, &json!(field)), "{path}: {wrong:?}");
         assert!(wrong.body["detail"].as_str().is_some_and(|detail| detail.contains(said)), "{path}: {wrong:?}");
+    }
+    app.leave().await;
+}
+
+async fn no_operation_passes_over_a_parameter_that_it_does_not_know(database: Database) {
+    let app = TestApp::start(database).await;
+    let token = app.first_owner().await.make_token(&["messages:read"]).await;
+    let document: Value = serde_json::from_str(&app.get("/openapi.json").await.1).expect("JSON");
+    let paths = document["paths"].as_object().expect("paths");
+    let mut operations = 0;
+    for (path, item) in paths.iter().filter(|(path, _)| path.starts_with("/api/v1/")) {
+        for method in item.as_object().expect("operations").keys() {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
+            let place = path.split('/').map(|part| if part.starts_with('{') { "1" } else { part });
+            let asked = format!("{}?limt=5", place.collect::<Vec<_>>().join("/"));
+
+            let wrong = app.call(method.clone(), &asked, &token, None).await;
+
+            assert_eq!((wrong.http_status, &wrong.body["field"]), (400, &json!("limt")), "{method} {asked}: {wrong:?}");
+            operations += 1;
+        }
+    }
+    assert!(operations > 80, "{operations}");
+    for path in ["/api/v1/webhooks?limit=abc", "/api/v1/accounts?limit=abc", "/api/v1/connections?limit=abc"] {
+        let wrong = app.call(Method::GET, path, &token, None).await.body;
+        assert_eq!(wrong["detail"], "limit: this address has no such parameter; it takes none", "{path}");
+    }
+    let stranger = app.call(Method::GET, "/api/v1/accounts?limit=abc", "", None).await;
+    assert_eq!(stranger.http_status, 401);
+    app.leave().await;
+}
+
+async fn a_body_that_is_not_said_to_be_json_is_told_what_it_was_said_to_be(database: Database) {
+    let app = TestApp::start(database).await;
+    let token = app.first_owner().await.make_token(&["configuration:manage", "messages:read"]).await;
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    for path in ["/api/v1/webhooks", "/api/v1/accounts"] {
+        for (header, came) in [(Some("text/plain"), "it came as “text/plain”"), (None, "it came without one")] {
+            let mut request = client.post(app.at(path)).bearer_auth(&token).body("{}");
+            if let Some(header) = header {
+                request = request.header("Content-Type", header);
+            }
+            let answer = request.send().await.expect("the bridge answers");
+
+            assert_eq!(answer.status().as_u16(), 415, "{path}");
+            let problem: Value = answer.json().await.expect("JSON");
+            let said = problem["detail"].as_str().unwrap_or_default();
+            assert!(said.contains("Content-Type: application/json") && said.contains(came), "{path}: {problem}");
+        }
     }
     app.leave().await;
 }
@@ -171,6 +220,8 @@ async fn users_are_managed_by_programs(database: Database) {
 on_each_database!(
     a_token_opens_what_its_scopes_say_until_it_is_taken_back,
     a_wrong_parameter_is_named_with_what_it_may_be,
+    no_operation_passes_over_a_parameter_that_it_does_not_know,
+    a_body_that_is_not_said_to_be_json_is_told_what_it_was_said_to_be,
     messages_are_found_told_and_sent_again,
     users_are_managed_by_programs,
 );

@@ -159,6 +159,34 @@ async fn what_a_person_wants_is_told_once_whoever_says_so(database: Database) {
     scene.app.leave().await;
 }
 
+async fn what_cannot_be_written_down_does_not_happen(database: Database) {
+    let scene = Scene::start(database).await;
+    scene.hears(&person(1), "hello");
+    scene.told("contact.created", 1).await;
+    let path = format!("/contacts/{}", scene.contact().await);
+    let rename = async |from: &str, to: &str| {
+        let sql = format!("ALTER TABLE {from} RENAME TO {to}");
+        scene.app.meddle((&sql, &sql)).await;
+    };
+
+    rename("audit_log", "gone").await;
+    for wants in [false, true] {
+        let refused = scene.call(Method::PATCH, &path, Some(json!({"opt_in": wants}))).await;
+        assert_eq!(refused.http_status, 500, "{refused:?}");
+    }
+    rename("gone", "audit_log").await;
+
+    assert_eq!(scene.get(&path).await["opt_in"], Value::Null, "nobody said");
+    let done = scene.call(Method::PATCH, &path, Some(json!({"opt_in": false, "add_tags": ["vip"]}))).await;
+    assert_eq!((done.http_status, &done.body["opt_in"]), (200, &json!(false)), "{done:?}");
+    let lines = scene.app.store.audit_lines(None, 2).await.expect("readable");
+    let actions: Vec<&str> = lines.iter().map(|line| line.action.as_str()).collect();
+    assert_eq!(actions, ["opt contact out", "change contact"]);
+    scene.told("contact.opted_out", 1).await;
+    scene.app.settled().await;
+    scene.app.finish().await;
+}
+
 async fn the_console_shows_and_changes_what_the_api_does(database: Database) {
     let scene = Scene::start(database).await;
     scene.hears(&person(1), "hello");
@@ -218,6 +246,7 @@ on_each_database![
     who_writes_becomes_a_contact_and_who_is_only_written_to_does_not,
     a_contact_is_tagged_and_named_and_webhooks_hear_of_each,
     what_a_person_wants_is_told_once_whoever_says_so,
+    what_cannot_be_written_down_does_not_happen,
     the_console_shows_and_changes_what_the_api_does,
     erasing_a_person_erases_the_contact_and_what_the_log_says_of_it,
 ];

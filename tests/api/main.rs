@@ -71,6 +71,7 @@ mod templates;
 mod tls;
 mod traces;
 mod trouble;
+mod webhook_commands;
 mod webhooks;
 mod webhooks_events;
 mod webhooks_out;

@@ -298,6 +298,13 @@ async fn what_cannot_work_is_refused_with_its_field(database: Database) {
         let refused = scene.refused(more.clone()).await;
         assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!(field)), "{more}: {refused:?}");
     }
+    let by_mail = scene.refused(json!({"alerts": {"emails": ["ops@example.com"]}})).await;
+    assert_eq!((by_mail.http_status, &by_mail.body["field"]), (422, &json!("alerts")), "{by_mail:?}");
+    assert!(by_mail.body["detail"].as_str().is_some_and(|said| said.contains("alarms.smtp_url")), "{by_mail:?}");
+    let several =
+        json!({"filter": {"accounts": ["nobody", "noone"], "numbers": ["1"]}, "alerts": {"webhook": "nobody"}});
+    let several = scene.refused(several).await;
+    assert_eq!(several.body["problems"].as_array().map(Vec::len), Some(4), "{several:?}");
     for more in [json!({"colour": "red"}), json!({"events": ["message.clicked"]}), json!({"filter": {"number": []}})] {
         assert_eq!(scene.refused(more.clone()).await.http_status, 400, "{more}");
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::failure::Refusal;
 
 fn template(name: &str, language: &str, status: TemplateStatus) -> Template {
     Template {

@@ -131,7 +131,6 @@ pub struct AddedAccount {
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct VersionQuery {
     /// The version that was seen: refused with 409 when the account is another one now.
     version: Option<String>,

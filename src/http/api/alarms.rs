@@ -62,7 +62,6 @@ pub struct RaisedAlarm {
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct LetterQuery {
     /// `next` of the page before.
     before: Option<i32>,

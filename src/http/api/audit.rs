@@ -10,7 +10,6 @@ use crate::{domain::operator::Permission, http::Parts, services::operators::requ
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct AuditQuery {
     /// `next` of the page before.
     before: Option<i64>,

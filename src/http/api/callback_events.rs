@@ -34,7 +34,6 @@ use crate::{
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct EventQuery {
     /// owed, delivered, dead or not_relayed.
     state: Option<String>,

@@ -30,7 +30,6 @@ use crate::{
 /// What callback URLs are wanted; everything that is named must fit.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct UrlQuery {
     /// An account's id.
     account: Option<String>,
@@ -122,7 +121,6 @@ pub struct Exchange {
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct ExchangeQuery {
     /// succeeded, refused or no_answer.
     outcome: Option<String>,

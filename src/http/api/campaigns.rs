@@ -1,38 +1,33 @@
 //! Campaigns: what they have come to, stopping what waits of one, and what CleverTap shows of it.
 
-use std::{collections::BTreeMap, time::Duration};
+pub mod told;
+
+use std::time::Duration;
 
 use actix_web::{
     HttpResponse,
     http::StatusCode,
     web::{Data, Json, Path},
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{
-    Body, Caller, account_named,
-    messages::{MessagePrice, time},
-    problem::Problem,
-    query::Query,
+use self::told::{
+    CampaignCancelling, CampaignDetails, CampaignList, CampaignMinute, CampaignState, ComparedFigure, Reconciliation,
+    costs, extent, failures, summary,
 };
+use super::{Body, Caller, account_named, messages::time, problem::Problem, query::Query};
 use crate::{
     clock,
     domain::{
         account::Account,
-        campaign::Funnel,
-        operator::{Actor, Permission},
-        price::{Bill, Price},
-        queue::QueueRules,
+        operator::Permission,
         reconciliation::{self, Figures},
         time::UnixMillis,
     },
     http::{Parts, campaigns as shared},
-    platforms,
     services::{
-        campaigns::{self, Asked, Campaign, Period},
-        directory::Snapshot,
-        masking,
+        campaigns::{self, Asked, Period},
         operators::require,
     },
 };
@@ -43,7 +38,6 @@ const COUNT_TAKES_MAX: Duration = Duration::from_secs(2);
 /// Which time is looked at.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct CampaignQuery {
     /// 24h, 7d, 30d, or all: of one campaign since it was made. Not together with `since` and `until`.
     #[param(example = "7d")]
@@ -58,7 +52,6 @@ pub struct CampaignQuery {
 /// Which campaigns are wanted.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct CampaignListQuery {
     /// An account's id; all accounts without it.
     account: Option<String>,
@@ -70,146 +63,6 @@ pub struct CampaignListQuery {
     since: Option<String>,
     /// Accepted before this time.
     until: Option<String>,
-}
-
-/// Campaigns with messages in some time, the one with the newest message first.
-#[derive(Serialize, ToSchema)]
-pub struct CampaignList {
-    campaigns: Vec<CampaignSummary>,
-    #[serde(flatten)]
-    extent: CountExtent,
-}
-
-/// How much was counted.
-#[derive(Serialize, ToSchema)]
-pub struct CountExtent {
-    /// Whether everything of the time was counted. If not, ask again: counting goes on from where it was.
-    complete: bool,
-    /// How far back was looked; none when everything was.
-    looked_back_to: Option<String>,
-    #[schema(example = 1200)]
-    looked_at: u64,
-    #[schema(example = "2026-11-14T09:30:00.000Z")]
-    since: String,
-    #[schema(example = "2026-11-21T09:30:00.000Z")]
-    until: String,
-    /// There are more campaigns than are counted at once.
-    left_out: bool,
-}
-
-/// A campaign, as far as its messages of the time go.
-#[derive(Serialize, ToSchema)]
-pub struct CampaignSummary {
-    #[schema(example = "acme")]
-    account: Option<String>,
-    /// Part 2 of CleverTap's msgId.
-    #[schema(example = "1790000000")]
-    campaign: String,
-    /// The first and the last of its templates by name; none when it has freeform messages only.
-    #[schema(example = json!(["order_update", "order_update"]))]
-    templates: Option<[String; 2]>,
-    /// `paused`, or `cancelled` while what arrives is cancelled; none when nothing stops it.
-    state: Option<String>,
-    funnel: CampaignFunnel,
-    waiting: CampaignWaiting,
-    #[schema(example = "2026-11-21T09:30:00.000Z")]
-    first_accepted_at: String,
-    #[schema(example = "2026-11-21T09:45:00.000Z")]
-    last_accepted_at: String,
-}
-
-/// How far its messages came. Who read one had it delivered, and what was delivered was sent.
-#[derive(Serialize, ToSchema)]
-pub struct CampaignFunnel {
-    #[schema(example = 1000)]
-    accepted: u64,
-    #[schema(example = 990)]
-    sent: u64,
-    #[schema(example = 950)]
-    delivered: u64,
-    #[schema(example = 700)]
-    read: u64,
-    #[schema(example = 40)]
-    failed: u64,
-    /// Of those that failed, by CleverTap's code.
-    failed_by_code: BTreeMap<String, u64>,
-    expired: u64,
-    cancelled: u64,
-    /// Not finished, or nobody knows.
-    open: u64,
-}
-
-/// What has not been handed to WhatsApp yet.
-#[derive(Serialize, ToSchema)]
-pub struct CampaignWaiting {
-    in_queue: u64,
-    /// For a retry, or for a stopped template.
-    later: u64,
-    paused: u64,
-    beyond_messaging_limit: u64,
-}
-
-/// One campaign.
-#[derive(Serialize, ToSchema)]
-pub struct CampaignDetails {
-    #[serde(flatten)]
-    campaign: CampaignSummary,
-    /// Messages from people that quote one of it.
-    #[schema(example = 12)]
-    replies: u64,
-    failures: Vec<CampaignFailure>,
-    /// What WhatsApp said so far of what the messages cost: the most first.
-    costs: Vec<CampaignCost>,
-    /// When WhatsApp took its messages.
-    speed: Vec<CampaignMinute>,
-    /// How cancelling goes, or went last.
-    cancelling: Option<CampaignCancelling>,
-    #[serde(flatten)]
-    extent: CountExtent,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct CampaignFailure {
-    #[schema(example = "unreachable")]
-    reason: String,
-    /// CleverTap's.
-    #[schema(example = 1005)]
-    platform_code: Option<u16>,
-    /// WhatsApp's.
-    #[schema(example = 131026)]
-    code: Option<i64>,
-    /// What was said of one of them. Masked without `personal:read`.
-    text: String,
-    #[schema(example = 40)]
-    messages: u64,
-}
-
-/// Messages to one country under one heading of WhatsApp's price list.
-#[derive(Serialize, ToSchema)]
-pub struct CampaignCost {
-    /// The calling code, and the country's ISO 3166 code; `and others` where several share the calling code.
-    #[schema(example = "+91 IN")]
-    country: String,
-    #[serde(flatten)]
-    price: MessagePrice,
-    #[schema(example = 950)]
-    messages: u64,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct CampaignMinute {
-    #[schema(example = "2026-11-21T09:30:00.000Z")]
-    minute: String,
-    #[schema(example = 1200)]
-    messages: u64,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct CampaignCancelling {
-    /// Messages that are cancelled so far.
-    cancelled: u64,
-    /// Until then it goes on, also when the server that did it has ended.
-    done: bool,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -233,16 +86,6 @@ pub struct CancelRequest {
     and_new: bool,
 }
 
-/// What stops a campaign now.
-#[derive(Serialize, ToSchema)]
-pub struct CampaignState {
-    #[schema(example = "1790000000")]
-    campaign: String,
-    /// `paused`, or `cancelled` while what arrives is cancelled; none when nothing stops it.
-    #[schema(example = "paused")]
-    state: Option<String>,
-}
-
 /// CleverTap's figures; those that are left out are not compared.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -258,25 +101,6 @@ pub struct ReconcileRequest {
     #[serde(default)]
     #[schema(max_length = 10000)]
     text: String,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct Reconciliation {
-    figures: Vec<ComparedFigure>,
-    #[serde(flatten)]
-    extent: CountExtent,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct ComparedFigure {
-    #[schema(example = "delivered")]
-    name: String,
-    #[schema(example = 940)]
-    theirs: u64,
-    #[schema(example = 950)]
-    ours: u64,
-    /// What may explain the difference.
-    why: Vec<String>,
 }
 
 type Place = Path<(String, String)>;
@@ -542,74 +366,4 @@ async fn state(parts: &Parts, account: &Account, campaign: String) -> Result<Jso
     let rules = parts.campaigns.rules().await?;
     let rule = campaigns::verdict(&rules, account.key, &campaign, clock::now());
     Ok(Json(CampaignState { state: rule.map(|rule| campaigns::word_of(rule.action).to_owned()), campaign }))
-}
-
-fn extent(counts: &campaigns::Counts) -> CountExtent {
-    CountExtent {
-        complete: counts.looked_back_to.is_none(),
-        looked_back_to: counts.looked_back_to.map(|at| at.to_string()),
-        looked_at: counts.looked_at,
-        since: counts.since.to_string(),
-        until: counts.until.to_string(),
-        left_out: counts.left_out,
-    }
-}
-
-fn summary(snapshot: &Snapshot, rules: &QueueRules, campaign: &Campaign) -> CampaignSummary {
-    let rule = campaigns::verdict(rules, campaign.account, &campaign.campaign, clock::now());
-    CampaignSummary {
-        account: snapshot.account_by_key(campaign.account).map(|account| account.id.clone()),
-        templates: campaign.templates.clone().map(|(first, last)| [first, last]),
-        campaign: campaign.campaign.clone(),
-        state: rule.map(|rule| campaigns::word_of(rule.action).to_owned()),
-        funnel: funnel(&campaign.funnel),
-        waiting: CampaignWaiting {
-            in_queue: campaign.waiting.in_queue,
-            later: campaign.waiting.later,
-            paused: campaign.waiting.paused,
-            beyond_messaging_limit: campaign.waiting.beyond_limit,
-        },
-        first_accepted_at: campaign.first.made_at().to_string(),
-        last_accepted_at: campaign.last.made_at().to_string(),
-    }
-}
-
-fn funnel(funnel: &Funnel) -> CampaignFunnel {
-    CampaignFunnel {
-        accepted: funnel.accepted,
-        sent: funnel.sent,
-        delivered: funnel.delivered,
-        read: funnel.read,
-        failed: funnel.failed,
-        failed_by_code: funnel.failed_by_code.iter().map(|(code, messages)| (code.to_string(), *messages)).collect(),
-        expired: funnel.expired,
-        cancelled: funnel.cancelled,
-        open: funnel.open,
-    }
-}
-
-fn costs(bill: &Bill) -> Vec<CampaignCost> {
-    let cost = |(country, price, messages): (&str, Price, u64)| CampaignCost {
-        country: country.to_owned(),
-        price: price.into(),
-        messages,
-    };
-    bill.most_first().into_iter().map(cost).collect()
-}
-
-fn failures(actor: &Actor, account: &Account, campaign: &Campaign) -> Vec<CampaignFailure> {
-    let platform = platforms::find(&account.platform);
-    let mut failures: Vec<CampaignFailure> = campaign
-        .failures
-        .iter()
-        .map(|((reason, code), count)| CampaignFailure {
-            reason: reason.as_str().to_owned(),
-            platform_code: platform.map(|platform| platform.failure_code(*reason)),
-            code: *code,
-            text: masking::text(actor, &count.text),
-            messages: count.messages,
-        })
-        .collect();
-    failures.sort_by_key(|failure| std::cmp::Reverse(failure.messages));
-    failures
 }

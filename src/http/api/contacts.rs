@@ -23,7 +23,6 @@ use crate::{
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct ContactQuery {
     /// An account's id.
     account: Option<String>,

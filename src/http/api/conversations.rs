@@ -31,7 +31,6 @@ use crate::{
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct ConversationQuery {
     /// An account's id.
     account: Option<String>,
@@ -105,6 +104,14 @@ pub struct ConversationTags {
     remove_tags: Vec<String>,
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConversationWish {
+    Close,
+    Reopen,
+    Block,
+}
+
 /// How things stand with those who wrote.
 #[utoipa::path(
     get, path = "/api/v1/conversations", tag = "contacts", operation_id = "list_conversations", params(ConversationQuery), security(("token" = [])),
@@ -174,52 +181,33 @@ pub async fn tag(
     Ok(Json(told(&parts.directory.snapshot(), &caller.0, &talk)))
 }
 
-/// Say that it is done. The next message of the person opens it again.
+/// Close a conversation, open it again, or note that the person is blocked.
 #[utoipa::path(
-    post, path = "/api/v1/conversations/{id}/close", tag = "contacts", operation_id = "close_conversation", security(("token" = [])),
-    params(("id" = String, Path, description = "The conversation's id", example = "cnv_06xtcv2j80001")),
+    post, path = "/api/v1/conversations/{id}/{wish}", tag = "contacts", operation_id = "decide_conversation", security(("token" = [])),
+    params(
+        ("id" = String, Path, description = "The conversation's id", example = "cnv_06xtcv2j80001"),
+        ("wish" = inline(ConversationWish), Path, description = "close: it is done; reopen: it is not, as long as the person can be answered freely; block: WhatsApp is told nothing. The next message of the person opens it again.", example = "close"),
+    ),
     responses(
         (status = 200, description = "The conversation as it is now", body = ConversationEntry),
         (status = 403, description = "Needs the scopes contacts:manage and messages:read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such conversation", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "To reopen: the person can not be answered freely any more", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn close(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Result<Json<ConversationEntry>, Problem> {
-    decide(&parts, &caller.0, &id, Wish::Close).await
-}
-
-/// Open it again, as long as the person can be answered freely.
-#[utoipa::path(
-    post, path = "/api/v1/conversations/{id}/reopen", tag = "contacts", operation_id = "reopen_conversation", security(("token" = [])),
-    params(("id" = String, Path, description = "The conversation's id", example = "cnv_06xtcv2j80001")),
-    responses(
-        (status = 200, description = "The conversation as it is now", body = ConversationEntry),
-        (status = 403, description = "Needs the scopes contacts:manage and messages:read", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such conversation", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The person can not be answered freely any more", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub async fn reopen(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Result<Json<ConversationEntry>, Problem> {
-    decide(&parts, &caller.0, &id, Wish::Reopen).await
-}
-
-/// Note that the person is blocked. WhatsApp is told nothing; the next message of the person opens it again.
-#[utoipa::path(
-    post, path = "/api/v1/conversations/{id}/block", tag = "contacts", operation_id = "block_conversation", security(("token" = [])),
-    params(("id" = String, Path, description = "The conversation's id", example = "cnv_06xtcv2j80001")),
-    responses(
-        (status = 200, description = "The conversation as it is now", body = ConversationEntry),
-        (status = 403, description = "Needs the scopes contacts:manage and messages:read", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such conversation", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub async fn block(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Result<Json<ConversationEntry>, Problem> {
-    decide(&parts, &caller.0, &id, Wish::Block).await
-}
-
-async fn decide(parts: &Parts, actor: &Actor, id: &str, wish: Wish) -> Result<Json<ConversationEntry>, Problem> {
-    let talk = contacts::decide(&parts.store, actor, named(id)?, wish).await?;
-    Ok(Json(told(&parts.directory.snapshot(), actor, &talk)))
+pub async fn decide(
+    parts: Data<Parts>,
+    caller: Caller,
+    path: Path<(String, ConversationWish)>,
+) -> Result<Json<ConversationEntry>, Problem> {
+    let (id, wish) = path.into_inner();
+    let wish = match wish {
+        ConversationWish::Close => Wish::Close,
+        ConversationWish::Reopen => Wish::Reopen,
+        ConversationWish::Block => Wish::Block,
+    };
+    let talk = contacts::decide(&parts.store, &caller.0, named(&id)?, wish).await?;
+    Ok(Json(told(&parts.directory.snapshot(), &caller.0, &talk)))
 }
 
 fn named(id: &str) -> Result<ConversationId, Problem> {

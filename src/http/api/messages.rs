@@ -35,7 +35,6 @@ use crate::{
 /// What messages are wanted; everything that is named must fit.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct MessageQuery {
     /// An id of ours (`msg_…`), of CleverTap or of WhatsApp, or a telephone number: whole, or with `personal:read` its last
     /// five digits or more.

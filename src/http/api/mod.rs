@@ -36,6 +36,7 @@ use actix_web::{
     Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _,
     body::{BoxBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
+    error::JsonPayloadError,
     http::{
         StatusCode,
         header::{self, HeaderValue},
@@ -65,7 +66,7 @@ const LINES_PER_PAGE: usize = 50;
 pub(super) fn routes(config: &mut ServiceConfig) {
     let scope = web::scope("/api/v1")
         .wrap(from_fn(with_token))
-        .app_data(web::JsonConfig::default().limit(BODY_BYTES_MAX).error_handler(|error, _| bad(&error)))
+        .app_data(web::JsonConfig::default().limit(BODY_BYTES_MAX).error_handler(not_taken))
         .app_data(web::PathConfig::default().error_handler(|error, _| not_here(&error)))
         .route("/status", web::get().to(status::show))
         .route("/statistics", web::get().to(statistics::show))
@@ -79,9 +80,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/conversations", web::get().to(conversations::list))
         .route("/conversations/{id}", web::get().to(conversations::show))
         .route("/conversations/{id}", web::patch().to(conversations::tag))
-        .route("/conversations/{id}/close", web::post().to(conversations::close))
-        .route("/conversations/{id}/reopen", web::post().to(conversations::reopen))
-        .route("/conversations/{id}/block", web::post().to(conversations::block))
+        .route("/conversations/{id}/{wish}", web::post().to(conversations::decide))
         .route("/campaigns", web::get().to(campaigns::list))
         .route("/campaigns/{account}/{campaign}", web::get().to(campaigns::show))
         .route("/campaigns/{account}/{campaign}/messages.csv", web::get().to(campaigns::file))
@@ -120,12 +119,9 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/webhooks/{name}", web::get().to(webhooks::show))
         .route("/webhooks/{name}", web::put().to(webhooks::change))
         .route("/webhooks/{name}", web::delete().to(webhooks::delete))
-        .route("/webhooks/{name}/enable", web::post().to(webhooks::enable))
-        .route("/webhooks/{name}/disable", web::post().to(webhooks::disable))
-        .route("/webhooks/{name}/pause", web::post().to(webhooks::pause))
-        .route("/webhooks/{name}/resume", web::post().to(webhooks::resume))
         .route("/webhooks/{name}/rotate-secret", web::post().to(webhooks::rotate_secret))
         .route("/webhooks/{name}/sample", web::post().to(webhooks::send_sample))
+        .route("/webhooks/{name}/{switch}", web::post().to(webhooks::switch))
         .route("/accounts", web::get().to(accounts::list))
         .route("/accounts", web::post().to(accounts::add))
         .route("/accounts/{id}", web::get().to(accounts::show))
@@ -151,7 +147,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/users/{name}/sessions", web::delete().to(users::sign_out))
         .route("/tokens", web::get().to(tokens::list))
         .route("/tokens", web::post().to(tokens::make))
-        .route("/tokens/{key}", web::delete().to(tokens::revoke))
+        .route("/tokens/{id}", web::delete().to(tokens::revoke))
         .route("/audit", web::get().to(audit::list))
         .route("/persons/find", web::post().to(persons::find))
         .route("/persons/export", web::post().to(persons::export))
@@ -221,6 +217,23 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
     }
 }
 
+/// Why a body is not even looked at, or cannot be read.
+fn not_taken(error: JsonPayloadError, request: &HttpRequest) -> Error {
+    if !matches!(error, JsonPayloadError::ContentType) {
+        return bad(&error);
+    }
+    let came = request.headers().get(header::CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let came = came.map_or_else(|| "without one".to_owned(), |came| format!("as “{}”", short(&came)));
+    let text = format!("the body must be JSON, with the header Content-Type: application/json; it came {came}");
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into()
+}
+
+/// As much of what somebody wrote as an answer repeats.
+fn short(text: &str) -> String {
+    const TOLD_CHARS_MAX: usize = 100;
+    text.chars().take(TOLD_CHARS_MAX).collect()
+}
+
 fn bad(error: &dyn std::fmt::Display) -> Error {
     Problem::new(StatusCode::BAD_REQUEST, format!("{error}; /openapi.json says what is expected")).into()
 }
@@ -229,12 +242,14 @@ fn not_here(error: &dyn std::fmt::Display) -> Error {
     Problem::new(StatusCode::NOT_FOUND, error.to_string()).into()
 }
 
-/// Lets in who shows a token that opens.
+/// Lets in who shows a token that opens, and asks for nothing that is not known.
 async fn with_token(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let mut response = match caller(request.request()).await {
+    let let_in = caller(request.request()).await;
+    let let_in = let_in.and_then(|actor| query::check(request.request()).map(|()| actor));
+    let mut response = match let_in {
         Ok(actor) => {
             request.extensions_mut().insert(Caller(actor));
             next.call(request).await?.map_into_boxed_body()

@@ -39,18 +39,35 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     }
 }
 
-/// What the document says of a parameter, by method, path and name.
-static MEANINGS: LazyLock<HashMap<(&'static str, String, String), String>> =
+/// The parameters of each operation, by method and path: their names, and what the document says of them.
+static KNOWN: LazyLock<HashMap<(&'static str, String), Vec<(String, String)>>> =
     LazyLock::new(|| openapi::parameters().into_iter().collect());
+
+fn known(request: &HttpRequest) -> Option<&'static [(String, String)]> {
+    let path = request.match_pattern()?;
+    let mut operations = KNOWN.iter();
+    let asked = operations.find(|((method, known), _)| *method == request.method().as_str() && *known == path);
+    asked.map(|(_, parameters)| parameters.as_slice())
+}
+
+/// Refuses what the document does not have: it would have no effect, and nobody would be told. It stands before every handler, so
+/// that none can pass over what it does not know.
+pub(super) fn check(request: &HttpRequest) -> Result<(), Problem> {
+    let query = request.query_string();
+    let Some(known) = Some(request).filter(|_| !query.is_empty()).and_then(known) else { return Ok(()) };
+    let is_known = |name: &str| known.iter().any(|(known, _)| known == name);
+    let mut names = url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+    let Some(name) = names.find(|name| !is_known(name)) else { return Ok(()) };
+    let known: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
+    let takes = if known.is_empty() { "it takes none".to_owned() } else { format!("it takes {}", known.join(", ")) };
+    Err(problem(request, Wrong::of(&name, format!("this address has no such parameter; {takes}"))))
+}
 
 fn problem(request: &HttpRequest, wrong: Wrong) -> Problem {
     let Some(name) = wrong.parameter else {
         return Problem::new(StatusCode::BAD_REQUEST, format!("{}; /openapi.json says what is expected", wrong.text));
     };
-    let path = request.match_pattern().unwrap_or_default();
-    let meaning = MEANINGS.iter().find(|((method, known, parameter), _)| {
-        *method == request.method().as_str() && *known == path && *parameter == name
-    });
+    let meaning = known(request).and_then(|known| known.iter().find(|(known, _)| *known == name));
     let detail = match meaning {
         Some((_, meaning)) => format!("{name}: {}. {meaning}", wrong.text),
         None => format!("{name}: {}", wrong.text),

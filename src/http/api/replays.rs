@@ -33,7 +33,6 @@ use crate::{
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct ReplayQuery {
     /// Only to this callback URL, by its number.
     callback_url: Option<i32>,

@@ -136,7 +136,6 @@ pub struct Queue {
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct WindowQuery {
     /// The person's number, with country code.
     #[param(example = "+919876500001")]

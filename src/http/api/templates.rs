@@ -26,7 +26,6 @@ use crate::{
 /// What templates are wanted; everything that is named must fit.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct TemplateQuery {
     /// Those that the numbers of this account can send.
     account: Option<String>,

@@ -14,7 +14,6 @@ use crate::{
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct UnrecognizedQuery {
     /// Only where the reason contains this; with `personal:read`.
     reason: Option<String>,

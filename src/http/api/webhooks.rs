@@ -113,6 +113,15 @@ pub struct SecretRotation {
     hours: Option<u32>,
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookSwitch {
+    Enable,
+    Disable,
+    Pause,
+    Resume,
+}
+
 #[derive(Serialize, ToSchema)]
 pub struct RotatedSecret {
     /// Shown this once.
@@ -233,70 +242,33 @@ pub async fn delete(parts: Data<Parts>, caller: Caller, name: Path<String>) -> R
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Switch a webhook on. It hears of what happens from now on; what it missed can be told again.
+/// Switch a webhook on or off, pause it, or resume it.
 #[utoipa::path(
-    post, path = "/api/v1/webhooks/{name}/enable", tag = "webhooks", operation_id = "enable_webhook", security(("token" = [])),
-    params(("name" = String, Path, description = "Of the list", example = "crm")),
+    post, path = "/api/v1/webhooks/{name}/{switch}", tag = "webhooks", operation_id = "switch_webhook", security(("token" = [])),
+    params(
+        ("name" = String, Path, description = "Of the list", example = "crm"),
+        ("switch" = inline(WebhookSwitch), Path, description = "enable: it hears of what happens from now on; what it missed can be told again. disable: what happens meanwhile is not told. pause: what happens meanwhile is kept for it. resume: it is told what was kept.", example = "pause"),
+    ),
     responses(
         (status = 200, description = "The webhook as it is now", body = OutgoingWebhook),
         (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn enable(parts: Data<Parts>, caller: Caller, name: Path<String>) -> Result<Json<OutgoingWebhook>, Problem> {
-    switch(parts, caller, name, Switch::On).await
-}
-
-/// Switch a webhook off. What happens meanwhile is not told.
-#[utoipa::path(
-    post, path = "/api/v1/webhooks/{name}/disable", tag = "webhooks", operation_id = "disable_webhook", security(("token" = [])),
-    params(("name" = String, Path, description = "Of the list", example = "crm")),
-    responses(
-        (status = 200, description = "The webhook as it is now", body = OutgoingWebhook),
-        (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub async fn disable(parts: Data<Parts>, caller: Caller, name: Path<String>) -> Result<Json<OutgoingWebhook>, Problem> {
-    switch(parts, caller, name, Switch::Off).await
-}
-
-/// Pause a webhook. What happens meanwhile is kept for it.
-#[utoipa::path(
-    post, path = "/api/v1/webhooks/{name}/pause", tag = "webhooks", operation_id = "pause_webhook", security(("token" = [])),
-    params(("name" = String, Path, description = "Of the list", example = "crm")),
-    responses(
-        (status = 200, description = "The webhook as it is now", body = OutgoingWebhook),
-        (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub async fn pause(parts: Data<Parts>, caller: Caller, name: Path<String>) -> Result<Json<OutgoingWebhook>, Problem> {
-    switch(parts, caller, name, Switch::Paused).await
-}
-
-/// Resume a paused webhook: it is told what was kept.
-#[utoipa::path(
-    post, path = "/api/v1/webhooks/{name}/resume", tag = "webhooks", operation_id = "resume_webhook", security(("token" = [])),
-    params(("name" = String, Path, description = "Of the list", example = "crm")),
-    responses(
-        (status = 200, description = "The webhook as it is now", body = OutgoingWebhook),
-        (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub async fn resume(parts: Data<Parts>, caller: Caller, name: Path<String>) -> Result<Json<OutgoingWebhook>, Problem> {
-    switch(parts, caller, name, Switch::Resumed).await
-}
-
-async fn switch(
+pub async fn switch(
     parts: Data<Parts>,
     caller: Caller,
-    name: Path<String>,
-    switch: Switch,
+    path: Path<(String, WebhookSwitch)>,
 ) -> Result<Json<OutgoingWebhook>, Problem> {
+    let (name, to) = path.into_inner();
+    let switch = match to {
+        WebhookSwitch::Enable => Switch::On,
+        WebhookSwitch::Disable => Switch::Off,
+        WebhookSwitch::Pause => Switch::Paused,
+        WebhookSwitch::Resume => Switch::Resumed,
+    };
     parts.webhooks.switch(&caller.0, &name, switch).await?;
-    show(parts, caller, name).await
+    show(parts, caller, name.into()).await
 }
 
 /// Make a new signing secret. Requests are signed with the old one, too, for as long as you say.

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::{ApplyFile, ApplyProblem, Reference, Stated};
+use super::{ApplyFile, ApplyProblem, Reference, Stated, webhooks::part_of};
 use crate::{
     domain::{
         account::{Account, AccountPolicy, Connection, Credentials, OldPasscodes, Sender},
@@ -17,7 +17,7 @@ use crate::{
         webhook_settings::WebhookSettings,
     },
     providers,
-    services::webhooks::{check_alerts, check_filter},
+    services::webhooks::{Known, check_names},
     store::{
         configuration::{
             AccountRecord, Configuration, ConfigurationRecords, ConnectionRecord, SenderRecord, SubscriptionRecord,
@@ -288,16 +288,16 @@ pub(super) fn conflicts(stored: &Configuration, file: &ApplyFile) -> Vec<ApplyPr
     }
     let in_file = file.senders.iter().map(|stated| stated.what.number.as_e164());
     let numbers: Vec<&str> = stored.senders.iter().map(|sender| sender.number.as_e164()).chain(in_file).collect();
+    let known = Known {
+        accounts: &|id| stored.account(id).is_some() || file.accounts.iter().any(|stated| stated.what.id == id),
+        numbers: &numbers,
+        webhooks: &|name| stored.webhook(name).is_some() || file.webhooks.iter().any(|stated| stated.what.name == name),
+    };
     for Stated { line, what } in &file.webhooks {
-        let exists =
-            |name: &str| stored.webhook(name).is_some() || file.webhooks.iter().any(|stated| stated.what.name == name);
-        let account =
-            |id: &str| stored.account(id).is_some() || file.accounts.iter().any(|stated| stated.what.id == id);
-        if let Err(message) = check_filter(&what.settings.filter, account, &numbers) {
-            problem(*line, &format!("webhook.{}.filter", what.name), message);
-        }
-        if let Err(message) = check_alerts(&what.name, &what.settings, exists) {
-            problem(*line, &format!("webhook.{}.alerts", what.name), message);
+        for wrong in check_names(&what.name, &what.settings, &known) {
+            let (part, message) = part_of(wrong);
+            let field = format!("webhook.{}.{part}", what.name);
+            problem(file.places.get(&field).copied().unwrap_or(*line), &field, message);
         }
     }
     for Reference { connection, ids } in &file.references {

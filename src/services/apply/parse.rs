@@ -16,14 +16,14 @@ use super::{
 use crate::{
     platforms,
     providers::{self, SettingField},
+    services::webhooks::Allowed,
 };
 
 /// What the meaning of a file depends on.
 pub struct Surroundings<'a> {
     /// The value of an environment variable.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
-    /// Whether URLs may begin with `http://` (`security.allow_private_networks`).
-    pub http_allowed: bool,
+    pub allowed: Allowed,
     /// The providers that there are, and the settings of a connection to each.
     pub providers: Vec<(&'static str, &'static [SettingField])>,
     pub platforms: Vec<&'static str>,
@@ -31,10 +31,10 @@ pub struct Surroundings<'a> {
 
 impl<'a> Surroundings<'a> {
     /// With the providers and platforms of this build.
-    pub fn new(environment: &'a dyn Fn(&str) -> Option<String>, http_allowed: bool) -> Self {
+    pub fn new(environment: &'a dyn Fn(&str) -> Option<String>, allowed: Allowed) -> Self {
         Self {
             environment,
-            http_allowed,
+            allowed,
             providers: providers::ALL.iter().map(|provider| (provider.slug(), provider.settings())).collect(),
             platforms: platforms::ALL.iter().map(|platform| platform.slug()).collect(),
         }

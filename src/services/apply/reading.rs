@@ -118,17 +118,33 @@ impl<'a> Section<'a> {
 
     /// The sections and the key, for people.
     pub(super) fn field(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        match (self.path.as_str(), key) {
+            ("", key) => key.to_owned(),
+            (path, "") => path.to_owned(),
+            (path, key) => format!("{path}.{key}"),
+        }
     }
 
     pub(super) fn problem(&self, offset: usize, key: &str, message: impl Into<String>) {
         self.reading.problem(offset, self.field(key), message);
     }
 
-    /// Where the value of a key stands; the section's own line when it has none.
-    pub(super) fn line_of(&self, key: &str) -> usize {
-        let value = self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value);
-        self.reading.line(value.map_or(self.offset, |value| value.span().start))
+    /// The line of [`Self::offset_of`].
+    pub(super) fn line_of(&self, path: &str) -> usize {
+        self.reading.line(self.offset_of(path))
+    }
+
+    /// Where the value of a key stands; keys of sections in this one stand behind dots. What is not there begins where the
+    /// section does that lacks it.
+    pub(super) fn offset_of(&self, path: &str) -> usize {
+        let (mut offset, mut table) = (self.offset, Some(self.table));
+        for key in path.split('.') {
+            let value = table.into_iter().flatten().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value);
+            let Some(value) = value else { break };
+            offset = value.span().start;
+            table = value.get_ref().as_table();
+        }
+        offset
     }
 
     /// Whether the key is there; it counts as one that is known.
@@ -230,8 +246,14 @@ impl<'a> Section<'a> {
         named.filter_map(|(name, value)| Some((name.clone(), self.read_section(&name, value)?))).collect()
     }
 
+    /// The value of a key as JSON, its texts filled in. `None` also when a part of it is wrong.
+    pub(super) fn json_at(&mut self, key: &str) -> Option<Value> {
+        let value = self.get(key)?;
+        self.json_of(key, value)
+    }
+
     /// Everything in this section as JSON, its texts filled in. `None` when a part of it is wrong.
-    pub(super) fn json(&mut self) -> Option<serde_json::Map<String, Value>> {
+    fn json(&mut self) -> Option<serde_json::Map<String, Value>> {
         let pairs = self.table.iter().map(|(name, value)| {
             let name = name.get_ref().to_string();
             let value = self.json_of(&name, value)?;

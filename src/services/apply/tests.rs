@@ -12,6 +12,7 @@ use crate::{
         callback::EventKind,
     },
     providers::SettingField,
+    services::webhooks::Allowed,
     store::configuration::Configuration,
 };
 
@@ -43,7 +44,7 @@ pub(crate) fn parse_with(text: &str, http_allowed: bool) -> Result<ApplyFile, Ve
     let environment = |name: &str| environment.get(name).map(|value| (*value).to_owned());
     let surroundings = Surroundings {
         environment: &environment,
-        http_allowed,
+        allowed: Allowed { http: http_allowed, emails: false },
         providers: vec![("carrier", &FIELDS)],
         platforms: vec!["clevertap"],
     };
@@ -286,7 +287,7 @@ fn each_value_is_checked() {
 
 /// With the real provider, whose checks these are.
 fn meta_problems(text: &str) -> Vec<String> {
-    let surroundings = Surroundings::new(&|_| None, false);
+    let surroundings = Surroundings::new(&|_| None, Allowed { http: false, emails: false });
     let (file, problems) = read(text, "wa.toml", &surroundings);
     all_problems(&Configuration::default(), &file, problems).iter().map(ToString::to_string).collect()
 }

@@ -1,15 +1,25 @@
 //! Webhooks in the apply file: `[webhook.NAME]`, with the settings of `/api/v1/webhooks`, and `enabled`, `paused` and `since` beside
 //! them. Pure.
+//!
+//! Each setting is read by itself, and each part of one that cannot be read, so that everything that is wrong is told where it stands.
+
+use std::collections::BTreeSet;
 
 use chrono::DateTime;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{ApplyFile, Stated, parse::Surroundings, reading::Section};
 use crate::{
     domain::{time::UnixMillis, webhook_settings::WebhookSettings},
-    services::webhooks::{check_name, checked, signs},
+    services::{
+        operators::FieldProblem,
+        webhooks::{check_name, checked, signs},
+    },
     store::webhooks::WebhookRecord,
 };
+
+/// What names something that must be there, in the database or elsewhere in the file.
+const NAMING: [&str; 3] = ["filter.accounts", "filter.numbers", "alerts.webhook"];
 
 pub(super) fn parse_webhook(
     name: &str,
@@ -17,9 +27,9 @@ pub(super) fn parse_webhook(
     surroundings: &Surroundings<'_>,
     file: &mut ApplyFile,
 ) {
-    let (line, offset) = (section.line(), section.offset);
+    let line = section.line();
     if let Err(message) = check_name(name) {
-        section.problem(offset, "", message);
+        section.problem(section.offset, "", message);
     }
     let enabled = section.boolean("enabled").unwrap_or(true);
     let paused = section.boolean("paused").unwrap_or(false);
@@ -27,29 +37,220 @@ pub(super) fn parse_webhook(
         let moment = DateTime::parse_from_rfc3339(text).map_err(|_| "must be a time such as 2026-11-20T00:00:00Z")?;
         Ok(UnixMillis(moment.timestamp_millis()))
     });
-    let Some(mut fields) = section.json() else { return };
-    fields.remove("enabled");
-    fields.remove("paused");
-    fields.remove("since");
-    // What serde says quotes no value but the words of a choice.
-    let settings = match serde_json::from_value::<WebhookSettings>(Value::Object(fields)) {
-        Ok(settings) => settings,
-        Err(error) => return section.problem(offset, "", format!("{error}: change that")),
-    };
-    if signs(&settings) && settings.signing_secret.is_none() {
-        let why = "is missing: write whsec_ and 32 random bytes in base64, such as of `openssl rand -base64 32`";
-        section.problem(offset, "signing_secret", why);
-    }
-    match checked(settings, surroundings.http_allowed) {
-        Ok(settings) => {
-            let what =
-                WebhookRecord { name: name.to_owned(), enabled, paused, since, settings, old_signing_secrets: vec![] };
-            file.webhooks.push(Stated { line, what });
+    let (mut settings, unreadable) = parse_settings(&mut section);
+    // Which formats, events and secrets there are depends on the profile: without it nobody can say what is wrong with them.
+    if !unreadable.contains("profile") {
+        let told = |field: &str| unreadable.contains(field);
+        if signs(&settings) && settings.signing_secret.is_none() && !told("signing_secret") {
+            let why = "is missing: write whsec_ and 32 random bytes in base64, such as of `openssl rand -base64 32`";
+            section.problem(section.offset, "signing_secret", why);
         }
-        Err(problems) => {
-            for problem in problems {
-                section.problem(offset, &problem.field, problem.message);
+        match checked(settings.clone(), surroundings.allowed) {
+            Ok(checked) => settings = checked,
+            Err(problems) => {
+                for problem in problems.into_iter().filter(|problem| !told(&problem.field)) {
+                    let (part, message) = part_of(problem);
+                    section.problem(section.offset_of(&part), &part, message);
+                }
             }
         }
+    }
+    file.places.extend(NAMING.map(|part| (section.field(part), section.line_of(part))));
+    section.finish();
+    let what = WebhookRecord { name: name.to_owned(), enabled, paused, since, settings, old_signing_secrets: vec![] };
+    file.webhooks.push(Stated { line, what });
+}
+
+/// What can be read of the settings, and the names of those that cannot.
+fn parse_settings(section: &mut Section<'_>) -> (WebhookSettings, BTreeSet<String>) {
+    let known = serde_json::to_value(WebhookSettings::default()).unwrap_or_default();
+    let (mut readable, mut unreadable) = (Map::new(), BTreeSet::new());
+    for key in known.as_object().into_iter().flat_map(Map::keys) {
+        let (value, wrong) = section.json_at(key).map(|value| sifted(key, value)).unwrap_or_default();
+        for (path, message) in wrong {
+            section.problem(section.offset_of(&path), &path, message);
+        }
+        if let Some(value) = value {
+            readable.insert(key.clone(), value);
+        } else if section.stands(key) {
+            unreadable.insert(key.clone());
+        }
+    }
+    // Each was read alone, so they are read together.
+    (read(readable).unwrap_or_default(), unreadable)
+}
+
+fn read(fields: Map<String, Value>) -> serde_json::Result<WebhookSettings> {
+    serde_json::from_value(Value::Object(fields))
+}
+
+/// As much of a setting as can be read, and why the rest cannot: the field, down to the part, and what to change.
+fn sifted(key: &str, value: Value) -> (Option<Value>, Vec<(String, String)>) {
+    let wrong = |value: &Value| {
+        read([(key.to_owned(), value.clone())].into_iter().collect()).err().map(|error| in_words(&error))
+    };
+    let Some(whole) = wrong(&value) else { return (Some(value), vec![]) };
+    // What lacks only its neighbours is not wrong itself.
+    let wrong_part = |part: Value| wrong(&part).filter(|message| !message.starts_with(LACKS));
+    let mut found = Vec::new();
+    let rest = match value {
+        Value::Array(mut items) => {
+            items.retain(|item| {
+                let message = wrong_part(Value::Array(vec![item.clone()]));
+                let is_right = message.is_none();
+                found.extend(message.map(|message| (key.to_owned(), message)));
+                is_right
+            });
+            Some(Value::Array(items)).filter(|rest| *rest != Value::Array(vec![]))
+        }
+        Value::Object(mut fields) => {
+            let kind = fields.get_key_value("kind").map(|(name, kind)| (name.clone(), kind.clone()));
+            let alone = |name: &str, value: &Value| {
+                let parts = kind.clone().into_iter().chain([(name.to_owned(), value.clone())]);
+                wrong_part(Value::Object(parts.collect())).map(|message| (format!("{key}.{name}"), message))
+            };
+            // What a kind may have is known only when the kind is.
+            match kind.as_ref().and_then(|(name, kind)| alone(name, kind)) {
+                Some(of_kind) => found.push(of_kind),
+                None => fields.retain(|name, value| {
+                    let message = alone(name, value);
+                    let is_right = message.is_none();
+                    found.extend(message);
+                    is_right
+                }),
+            }
+            Some(Value::Object(fields))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    };
+    if found.is_empty() {
+        found.push((key.to_owned(), whole));
+    }
+    (rest.filter(|rest| wrong(rest).is_none()), found)
+}
+
+/// How a message begins that misses something.
+const LACKS: &str = "needs ";
+
+/// What serde says, without the value, which may be a secret.
+fn in_words(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if let Some(missing) = text.strip_prefix("missing field ") {
+        return format!("{LACKS}{missing}");
+    }
+    let Some((what, expected)) = text.rsplit_once(", expected ") else { return text };
+    if what.starts_with("unknown field") {
+        return format!("is not known here: remove it, or use {expected}");
+    }
+    let is_section = expected.starts_with("struct ") || expected.contains(" enum ") || expected == "a map";
+    match expected {
+        "a string" => "must be a text: put it in quotes".to_owned(),
+        "a boolean" => "must be true or false, without quotes".to_owned(),
+        "a sequence" => "must be a list".to_owned(),
+        "u32" => "must be a whole number".to_owned(),
+        _ if is_section => "must be a section with keys of its own, not a single value".to_owned(),
+        _ => format!("must be {expected}"),
+    }
+}
+
+/// The field that a problem is about: what is said of one part of it begins with the part's name.
+pub(super) fn part_of(FieldProblem { field, message }: FieldProblem) -> (String, String) {
+    let is_name = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    match message.split_once(": ") {
+        Some((part, rest)) if is_name(part) => (format!("{field}.{part}"), rest.to_owned()),
+        Some(_) | None => (field, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Surroundings, all_problems, read as read_file};
+    use crate::{services::webhooks::Allowed, store::configuration::Configuration};
+
+    fn problems(text: &str) -> Vec<String> {
+        let surroundings = Surroundings::new(&|_| None, Allowed { http: false, emails: false });
+        let (file, problems) = read_file(text, "wa.toml", &surroundings);
+        all_problems(&Configuration::default(), &file, problems).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn everything_that_is_wrong_with_webhooks_is_told_in_one_round_and_where_it_stands() {
+        let text = r#"[webhook.crm]
+url = "http://inner.example/"
+events = ["message.*", "mesage.read", "mesage.sent"]
+colour = "red"
+timeout_seconds = "10"
+per_second = 0
+authentication = "Bearer secret"
+
+[webhook.crm.retries]
+kind = "fixed"
+times = "three"
+every_seconds = 1
+
+[webhook.crm.filter]
+accounts = ["nobody"]
+statuses = ["happy", "sad"]
+number = []
+
+[webhook.crm.alerts]
+emails = ["asha@example.com"]
+webhook = "nowhere"
+
+[webhook.other]
+url = 7
+events = ["*"]
+enabled = "yes"
+profile = "telex"
+alerts = { webhook = "crm" }
+"#;
+
+        let found = problems(text);
+
+        let wanted = [
+            "wa.toml:1: webhook.crm.signing_secret: is missing",
+            "wa.toml:2: webhook.crm.url: must begin with https://",
+            "wa.toml:3: webhook.crm.events: `mesage.read` names no event",
+            "wa.toml:3: webhook.crm.events: `mesage.sent` names no event",
+            "wa.toml:4: webhook.crm.colour: is not known here",
+            "wa.toml:5: webhook.crm.timeout_seconds: must be a whole number",
+            "wa.toml:6: webhook.crm.per_second: must be a whole number from 1",
+            "wa.toml:7: webhook.crm.authentication: must be a section",
+            "wa.toml:11: webhook.crm.retries.times: must be a whole number",
+            "wa.toml:15: webhook.crm.filter.accounts: there is no account nobody",
+            "wa.toml:16: webhook.crm.filter.statuses: `happy` is none of",
+            "wa.toml:16: webhook.crm.filter.statuses: `sad` is none of",
+            "wa.toml:17: webhook.crm.filter.number: is not known here",
+            "wa.toml:20: webhook.crm.alerts.emails: this server sends none",
+            "wa.toml:21: webhook.crm.alerts.webhook: there is no webhook nowhere",
+            "wa.toml:24: webhook.other.url: must be a text",
+            "wa.toml:26: webhook.other.enabled: must be true or false",
+            "wa.toml:27: webhook.other.profile: is not one of",
+        ];
+        let are_alike = found.iter().zip(wanted).all(|(found, wanted)| found.starts_with(wanted));
+        assert!(found.len() == wanted.len() && are_alike, "{found:#?}");
+        assert!(found.iter().all(|problem| !problem.contains("secret\"") && !problem.contains("three")), "{found:#?}");
+    }
+
+    #[test]
+    fn a_part_that_is_missing_and_a_kind_that_nobody_knows_are_told_alone() {
+        let webhook = |more: &str| {
+            let secret = "signing_secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"";
+            problems(&format!("[webhook.crm]\nurl = \"https://a.example/\"\nevents = [\"*\"]\n{secret}\n{more}\n"))
+        };
+
+        assert_eq!(webhook(""), [""; 0]);
+        assert_eq!(
+            webhook("retries = { kind = \"fixed\", times = 3 }"),
+            ["wa.toml:5: webhook.crm.retries: needs `every_seconds`"]
+        );
+        assert_eq!(
+            webhook("retries = { kind = \"slowly\", times = \"x\" }"),
+            ["wa.toml:5: webhook.crm.retries.kind: must be one of `fixed`, `standard`, `exponential`"]
+        );
+        assert_eq!(
+            webhook("headers = { X-Key = 7 }"),
+            ["wa.toml:5: webhook.crm.headers.X-Key: must be a text: put it in quotes"]
+        );
     }
 }

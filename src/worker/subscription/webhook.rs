@@ -12,7 +12,8 @@ use super::{LOOK_EVERY, Owner, Stretch, left_behind};
 use crate::{
     clock,
     domain::{
-        attempt::AttemptOutcome, callback::Event, ids::Place, notice::WebhookTrouble, webhook::Webhook, words::counted,
+        attempt::AttemptOutcome, callback::Event, ids::Place, notice::WebhookTrouble, webhook::Webhook,
+        words::not_taken,
     },
     services::{relay::Relayed, webhook_relay::lane_of},
     store::{
@@ -149,9 +150,9 @@ impl Owner {
         tracing::warn!(
             subscription.id = self.subscription.key.0,
             failures,
-            "webhook {} did not take {} in a row: {note}",
+            "webhook {}: {}: {note}",
             self.webhook().map_or("?", |webhook| webhook.name.as_str()),
-            counted(failures, "request", "requests"),
+            not_taken(failures),
         );
         self.trouble = Trouble {
             failures,
@@ -204,7 +205,7 @@ impl Owner {
 
     pub(super) async fn switch_off(&self) {
         let Some(webhook) = self.webhook() else { return };
-        let reason = format!("{} in a row were not taken", counted(self.trouble.failures, "request", "requests"));
+        let reason = not_taken(self.trouble.failures);
         let trouble = self.trouble_of(webhook);
         let account = self.subscription.account;
         match self.parts.store.switch_off_webhook(webhook, account, (&trouble, &reason)).await {

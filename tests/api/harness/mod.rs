@@ -29,6 +29,7 @@ use wabridge::{
         apply::{self, Surroundings},
         directory::Directory,
         messaging_limit::MessagingLimits,
+        webhooks::Allowed,
     },
     settings::Settings,
     simulator::{Handle, Simulator, Stats, StatusScript},
@@ -224,7 +225,7 @@ impl TestApp {
     /// Creates and updates what the TOML names, as `wabridge apply` does.
     pub(crate) async fn apply(&self, toml: &str) {
         let text = toml.replace("{simulator}", self.stand.url());
-        let file = apply::parse(&text, "test.toml", &Surroundings::new(&|_| None, true))
+        let file = apply::parse(&text, "test.toml", &Surroundings::new(&|_| None, Allowed::by(&self.settings)))
             .unwrap_or_else(|problems| panic!("the configuration is wrong: {problems:#?}"));
         apply::apply(&self.store, &Actor::of_command_line("test"), &file).await.expect("the configuration fits");
     }
