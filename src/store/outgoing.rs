@@ -18,11 +18,27 @@ use crate::domain::{
 pub(super) const IS_HEARD: &str = "CASE WHEN EXISTS (SELECT 1 FROM subscriptions AS s WHERE s.account = m.account AND s.kind = 4 \
      AND s.enabled) THEN TRUE ELSE FALSE END";
 
-/// Accounts of which a webhook wants to hear such lines.
-pub(super) async fn listening(transaction: &DatabaseTransaction) -> Result<BTreeSet<AccountKey>, DbErr> {
-    let sql = "SELECT DISTINCT account FROM subscriptions WHERE kind = 4 AND enabled";
-    let rows = query(transaction, sql, vec![]).await?;
-    rows.iter().map(|row| row.try_get("", "account").map(AccountKey)).collect()
+/// What a batch that accepts must know of the configuration as it is in the database now.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Accounts of which a webhook wants to hear such lines.
+    pub(super) listening: BTreeSet<AccountKey>,
+    /// Numbers that were removed, perhaps a moment ago: this instance may not have heard of it yet.
+    pub(super) removed: BTreeSet<SenderKey>,
+}
+
+pub(super) async fn known(transaction: &DatabaseTransaction) -> Result<Known, DbErr> {
+    let sql = "SELECT account AS key, TRUE AS listens FROM subscriptions WHERE kind = 4 AND enabled \
+               UNION ALL SELECT key, FALSE AS listens FROM senders WHERE removed_at IS NOT NULL";
+    let mut known = Known::default();
+    for row in &query(transaction, sql, vec![]).await? {
+        let key: i32 = row.try_get("", "key")?;
+        match row.try_get("", "listens")? {
+            true => drop(known.listening.insert(AccountKey(key))),
+            false => drop(known.removed.insert(SenderKey(key))),
+        }
+    }
+    Ok(known)
 }
 
 /// A line that says how far a message came.
