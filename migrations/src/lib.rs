@@ -28,6 +28,7 @@ mod m20261122_000020_contacts;
 mod m20261122_000021_webhook_letters;
 mod m20261122_000022_unfinished_work;
 mod m20261122_000023_provider_conversations;
+mod m20261122_000024_removal;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -55,6 +56,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000021_webhook_letters::Migration),
             Box::new(m20261122_000022_unfinished_work::Migration),
             Box::new(m20261122_000023_provider_conversations::Migration),
+            Box::new(m20261122_000024_removal::Migration),
         ]
     }
 }

@@ -30,7 +30,7 @@ use super::{confirm, counted, report, this_user};
 /// Applying a file twice changes nothing the second time. It may be done beside a running server, which
 /// takes the change over within seconds. The file is the whole truth about each connection, account and
 /// number that it names: what it leaves out of one goes back to its default. Those that it does not name
-/// stay as they are. ${NAME} in a text is filled in from the environment, so that secrets can stay out of
+/// stay as they are; they are removed in the console, or by the API. ${NAME} in a text is filled in from the environment, so that secrets can stay out of
 /// the file; $${ stands for ${ itself. When anything is wrong nothing is changed, and every problem is told with its line.
 ///
 /// Run it in the server's folder and with its settings (--settings FILE): secrets are encrypted with the server's master key.

@@ -134,8 +134,8 @@ async fn tell(
     (trace_id, full): (Option<String>, bool),
     text: &mut String,
 ) -> anyhow::Result<()> {
-    let account = configuration.accounts.iter().find(|account| account.key == message.account);
-    let sender = configuration.senders.iter().find(|sender| sender.key == message.sender);
+    let account = configuration.account_by_key(message.account);
+    let sender = configuration.sender_by_key(message.sender);
     let recipient = if full { message.recipient.as_e164().to_owned() } else { message.recipient.to_string() };
     writeln!(text, "{} ({})", message.id, message.platform_message_id)?;
     writeln!(
@@ -193,7 +193,7 @@ fn tell_lines(lines: &[Line], full: bool, text: &mut String) -> std::fmt::Result
 }
 
 fn tell_refused(configuration: &Configuration, refused: &Refused, full: bool, text: &mut String) -> anyhow::Result<()> {
-    let account = configuration.accounts.iter().find(|account| account.key == refused.account);
+    let account = configuration.account_by_key(refused.account);
     let account = account.map_or("?", |account| account.id.as_str());
     writeln!(text, "{}  refused for account {account} ({}): {}", refused.at, refused.kind, refused.answer)?;
     if full {

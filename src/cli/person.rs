@@ -66,12 +66,12 @@ pub(crate) async fn person(settings: &Settings, arguments: &PersonArguments) -> 
 pub(super) async fn find(store: Store, phone: &str, account: Option<&str>) -> anyhow::Result<Person> {
     let snapshot: Arc<Snapshot> = Directory::load(store.clone()).await?.snapshot();
     let accounts: Vec<Arc<Account>> = match account {
-        None => snapshot.accounts().cloned().collect(),
-        Some(id) => {
-            let missing = || not_found(format!("there is no account {id}; `wabridge status` lists them"));
-            vec![snapshot.account(id).cloned().ok_or_else(missing)?]
-        }
+        None => snapshot.accounts_ever().cloned().collect(),
+        Some(id) => snapshot.accounts_ever().filter(|account| account.id == id).cloned().collect(),
     };
+    if let Some(id) = account.filter(|_| accounts.is_empty()) {
+        return Err(not_found(format!("there is no account {id}; `wabridge status` lists them")));
+    }
     let country = accounts.iter().find_map(|account| account.policy.default_country.as_deref());
     let Ok(phone) = PhoneNumber::parse(phone, country) else {
         return Err(misused(format!("{phone} is not a telephone number; write it with + and country code")));

@@ -162,7 +162,7 @@ fn pointer(kind: KeptKind, pointer: &str, full: bool) -> String {
 }
 
 fn connection_name(configuration: &Configuration, key: wabridge::domain::ids::ConnectionKey) -> String {
-    let connection = configuration.connections.iter().find(|connection| connection.key == key);
+    let connection = configuration.connection_by_key(key);
     connection.map_or_else(|| "?".to_owned(), |connection| connection.id.clone())
 }
 

@@ -98,7 +98,7 @@ pub async fn list(
     if let Some(person) = whole_number(snapshot, wanted.account, text) {
         let accounts: Vec<AccountKey> = match wanted.account {
             Some(account) => vec![account],
-            None => snapshot.accounts().map(|account| account.key).collect(),
+            None => snapshot.accounts_ever().map(|account| account.key).collect(),
         };
         let mut found = store.contacts_of(&[person.as_e164().to_owned()], &accounts).await?;
         found.retain(|contact| wanted.tag.trim().is_empty() || contact.tags.has(wanted.tag.trim()));

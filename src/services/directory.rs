@@ -21,7 +21,10 @@ use crate::{
         webhook::Webhook,
     },
     store::{
-        Store, StoreError, configuration::Configuration, people::PERSON_LINKS, queue_rules::QUEUE_RULES,
+        Store, StoreError,
+        configuration::{self, Configuration},
+        people::PERSON_LINKS,
+        queue_rules::QUEUE_RULES,
         templates::TemplateOwner,
     },
     telemetry,
@@ -38,7 +41,8 @@ pub struct Directory {
     reloading: AsyncMutex<()>,
 }
 
-/// Accounts and what belongs to them.
+/// Accounts and what belongs to them. What was removed is found by its key alone, and by whoever asks for everything
+/// that there [ever was](Self::accounts_ever).
 #[derive(Default)]
 pub struct Snapshot {
     accounts: HashMap<String, Arc<Account>>,
@@ -47,11 +51,20 @@ pub struct Snapshot {
     senders: HashMap<SenderKey, Arc<Sender>>,
     senders_of_account: HashMap<AccountKey, Vec<Arc<Sender>>>,
     senders_by_provider_id: HashMap<(ConnectionKey, String), Arc<Sender>>,
+    past: Past,
     /// Of platforms and of webhooks.
     pub subscriptions: Vec<Arc<Subscription>>,
     pub webhooks: Vec<Arc<Webhook>>,
     /// Numbers with larger keys have no series of their own among the metrics.
     shown_up_to: Option<SenderKey>,
+}
+
+/// What was removed and is still part of somebody's history.
+#[derive(Default)]
+struct Past {
+    accounts: BTreeMap<AccountKey, Arc<Account>>,
+    senders: BTreeMap<SenderKey, Arc<Sender>>,
+    connections: Vec<Arc<Connection>>,
 }
 
 type TemplateLists = BTreeMap<TemplateOwner, Arc<Vec<Template>>>;
@@ -80,6 +93,12 @@ impl Snapshot {
         let subscriptions = configuration.subscriptions.into_iter().chain(configuration.webhook_subscriptions);
         snapshot.subscriptions = subscriptions.map(Arc::new).collect();
         snapshot.webhooks = configuration.webhooks;
+        let configuration::Past { accounts, senders, connections } = configuration.past;
+        snapshot.past = Past {
+            accounts: accounts.into_iter().map(|account| (account.key, Arc::new(account))).collect(),
+            senders: senders.into_iter().map(|sender| (sender.key, Arc::new(sender))).collect(),
+            connections,
+        };
         let mut keys: Vec<SenderKey> = snapshot.senders.keys().copied().collect();
         keys.sort_unstable();
         snapshot.shown_up_to = keys.get(telemetry::SUBJECTS_SHOWN_MAX - 1).copied();
@@ -90,8 +109,19 @@ impl Snapshot {
         self.accounts.get(id)
     }
 
+    /// Whose account something is, or was before it was removed.
     pub fn account_by_key(&self, key: AccountKey) -> Option<&Arc<Account>> {
-        self.accounts_by_key.get(&key)
+        self.accounts_by_key.get(&key).or_else(|| self.past.accounts.get(&key))
+    }
+
+    /// For whoever looks at the past: what has the name now, else what had it last.
+    pub fn account_ever(&self, id: &str) -> Option<&Arc<Account>> {
+        self.account(id).or_else(|| self.past.accounts.values().rfind(|account| account.id == id))
+    }
+
+    /// Also those that were removed.
+    pub fn accounts_ever(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.accounts().chain(self.past.accounts.values())
     }
 
     pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
@@ -106,8 +136,30 @@ impl Snapshot {
         self.connections.values()
     }
 
+    pub fn connection_by_key(&self, key: ConnectionKey) -> Option<&Arc<Connection>> {
+        self.connections().chain(&self.past.connections).find(|connection| connection.key == key)
+    }
+
+    /// Whose number something is, or was before it was removed.
     pub fn sender(&self, key: SenderKey) -> Option<&Arc<Sender>> {
+        self.sender_at_work(key).or_else(|| self.past.senders.get(&key))
+    }
+
+    /// The same for whoever does something with it: none that was removed.
+    pub fn sender_at_work(&self, key: SenderKey) -> Option<&Arc<Sender>> {
         self.senders.get(&key)
+    }
+
+    /// For whoever looks at the past: the number, with or without its plus sign, as it is now, else as it was last.
+    pub fn sender_ever(&self, number: &str) -> Option<&Arc<Sender>> {
+        let digits = number.trim_start_matches('+');
+        let has_it = |sender: &&Arc<Sender>| sender.number.digits() == digits;
+        self.senders().find(has_it).or_else(|| self.past.senders.values().rfind(has_it))
+    }
+
+    /// Also those that were removed.
+    pub fn senders_ever(&self) -> impl Iterator<Item = &Arc<Sender>> {
+        self.senders().chain(self.past.senders.values())
     }
 
     pub fn senders(&self) -> impl Iterator<Item = &Arc<Sender>> {

@@ -313,9 +313,11 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     fn new(configuration: &'a Configuration) -> Self {
+        let accounts = configuration.accounts.iter().chain(&configuration.past.accounts);
+        let senders = configuration.senders.iter().chain(&configuration.past.senders);
         Self {
-            accounts: configuration.accounts.iter().map(|account| (account.key, account)).collect(),
-            numbers: configuration.senders.iter().map(|sender| (sender.key, &sender.number)).collect(),
+            accounts: accounts.map(|account| (account.key, account)).collect(),
+            numbers: senders.map(|sender| (sender.key, &sender.number)).collect(),
         }
     }
 

@@ -178,7 +178,7 @@ impl Gauges {
 fn owned(kind: LeaseKind, item: i32, snapshot: &Snapshot) -> Option<String> {
     match kind {
         LeaseKind::Sender => {
-            snapshot.sender(SenderKey(item)).map(|sender| format!("number {}", number_label(snapshot, sender)))
+            snapshot.sender_at_work(SenderKey(item)).map(|sender| format!("number {}", number_label(snapshot, sender)))
         }
         LeaseKind::Subscription => {
             let place = snapshot.subscriptions.iter().position(|it| it.key == SubscriptionKey(item))?;

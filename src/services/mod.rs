@@ -37,6 +37,7 @@ pub mod polling;
 pub mod queue;
 pub mod refusals;
 pub mod relay;
+pub mod removal;
 pub mod rendered;
 pub mod replay;
 pub mod resend;

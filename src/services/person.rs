@@ -187,12 +187,8 @@ impl Person {
 
     pub async fn next_kept_parts(&self, walk: &mut Walk) -> Result<Option<Vec<KeptPart>>, StoreError> {
         let parts = self.store.next_kept_parts_with(walk, &self.texts()).await?;
-        let ours: Vec<ConnectionKey> = self
-            .accounts
-            .iter()
-            .flat_map(|account| self.snapshot.senders_of(account.key))
-            .map(|sender| sender.connection.key)
-            .collect();
+        let senders = self.snapshot.senders_ever().filter(|sender| self.is_asked_about(sender.account));
+        let ours: Vec<ConnectionKey> = senders.map(|sender| sender.connection.key).collect();
         Ok(parts.map(|all| {
             all.into_iter().filter(|part| ours.contains(&part.connection) && self.is_named_in(&part.entry)).collect()
         }))
@@ -300,7 +296,7 @@ impl Person {
         }
         let accounts: Vec<AccountKey> = self.accounts.iter().map(|account| account.key).collect();
         erased.suppressions = self.store.forget_suppressed(&accounts, &self.hashes().await?).await?;
-        let senders = self.snapshot.senders().filter(|sender| accounts.contains(&sender.account));
+        let senders = self.snapshot.senders_ever().filter(|sender| accounts.contains(&sender.account));
         let senders: Vec<SenderKey> = senders.map(|sender| sender.key).collect();
         self.store.erase_conversations(&senders, &self.phone).await?;
         let contacts: Vec<ContactId> = self.contacts().await?.iter().map(|contact| contact.id).collect();

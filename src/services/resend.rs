@@ -25,8 +25,8 @@ pub enum NotResent {
     /// Somebody must say that it is meant.
     #[error("{0}")]
     Risky(&'static str),
-    #[error("its account does not exist any more")]
-    NoAccount,
+    #[error("its account or its number was removed")]
+    Removed,
     #[error("it has moved in this moment")]
     Moved,
     #[error(transparent)]
@@ -52,7 +52,8 @@ pub async fn resend(
         Resend::Risky(_) | Resend::Fine => {}
     }
     let account = configuration.accounts.iter().find(|account| account.key == message.account);
-    let account = account.ok_or(NotResent::NoAccount)?;
+    let number = configuration.senders.iter().find(|sender| sender.key == message.sender);
+    let (account, _) = account.zip(number).ok_or(NotResent::Removed)?;
     let expires_at = clock::now().plus(account.policy.expire_after.of(message.category));
     let reason: String = match reason.trim() {
         "" => "no reason was given".to_owned(),

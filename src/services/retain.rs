@@ -31,7 +31,7 @@ pub async fn forget_old(
     let step = ages.rows_per_step;
     // Keys are found by the rows of their messages, so they go first.
     repeat(step, || store.forget_message_keys(now.minus(repeat_window), step)).await?;
-    for account in directory.snapshot().accounts() {
+    for account in directory.snapshot().accounts_ever() {
         let keep = |age: Duration| account.policy.keep_for.map_or(age, |own| own.min(age));
         repeat(step, || store.forget_events(account.key, now.minus(keep(ages.events)), step)).await?;
         if keep(ages.messages) < ages.messages {
@@ -76,6 +76,10 @@ pub async fn forget_old(
     repeat(step, || store.forget_letters(now.minus(ages.audit), step)).await?;
     repeat(step, || store.forget_erasures(now.minus(ages.audit), step)).await?;
     repeat(step, || store.forget_campaign_cancels(now.minus(ages.audit), step)).await?;
+    // By now nothing is left that has their names.
+    let before = now.minus(longest(ages).max(repeat_window) + DAY);
+    repeat(step, || store.forget_lists_of_removed(before, step)).await?;
+    store.forget_removed(before).await?;
     for _ in 0..SPACE_STEPS_MAX {
         if !store.give_back_space().await? {
             break;
@@ -83,6 +87,26 @@ pub async fn forget_old(
         tokio::time::sleep(PAUSE).await;
     }
     store.note_done(HOUSEKEEPING).await
+}
+
+/// The greatest age of whatever has an account, a connection or a number.
+fn longest(ages: &Retention) -> Duration {
+    let Retention {
+        messages,
+        events,
+        refused,
+        attempts,
+        unrecognized,
+        parked_statuses,
+        media,
+        statistics,
+        person_links,
+        audit: _,
+        every: _,
+        rows_per_step: _,
+    } = ages;
+    let all = [messages, events, refused, attempts, unrecognized, parked_statuses, media, statistics, person_links];
+    all.into_iter().max().copied().unwrap_or_default()
 }
 
 /// Repeats a step until it finds less than it may take; says how much it took in all.

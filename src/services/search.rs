@@ -79,14 +79,14 @@ async fn by_index(store: &Store, snapshot: &Snapshot, text: &str) -> Result<Vec<
     if let Ok(id) = text.parse::<MessageId>() {
         return Ok(store.message(id).await?.into_iter().collect());
     }
-    let senders: Vec<_> = snapshot.senders().map(|sender| sender.key).collect();
+    let senders: Vec<_> = snapshot.senders_ever().map(|sender| sender.key).collect();
     if !senders.is_empty() {
         let found = store.messages_by_provider_id(&senders, text).await?;
         if !found.is_empty() {
             return Ok(found);
         }
     }
-    let accounts: Vec<_> = snapshot.accounts().map(|account| account.key).collect();
+    let accounts: Vec<_> = snapshot.accounts_ever().map(|account| account.key).collect();
     Ok(store.recent_by_platform_id(&accounts, text).await?)
 }
 

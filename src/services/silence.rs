@@ -278,7 +278,7 @@ fn time_to_live(sender: &Sender, category: Category, listed_s: Option<i64>) -> D
 
 /// `None` when its account does not want to know.
 fn time_to_live_of(directory: &Directory, snapshot: &Snapshot, message: &AgedMessage) -> Option<Duration> {
-    let sender = snapshot.sender(message.sender)?;
+    let sender = snapshot.sender_at_work(message.sender)?;
     snapshot.account_by_key(message.account).filter(|account| wants_report(account))?;
     let templates = directory.templates(sender);
     let template = message.template.as_ref().and_then(|(name, language)| {

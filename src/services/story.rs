@@ -26,14 +26,15 @@ pub async fn find(store: &Store, configuration: &Configuration, id: &str) -> Res
     if let Ok(id) = id.parse::<MessageId>() {
         return Ok(store.message(id).await?.into_iter().collect());
     }
-    let senders: Vec<_> = configuration.senders.iter().map(|sender| sender.key).collect();
+    let past = &configuration.past;
+    let senders: Vec<_> = configuration.senders.iter().chain(&past.senders).map(|sender| sender.key).collect();
     if !senders.is_empty() {
         let found = store.messages_by_provider_id(&senders, id).await?;
         if !found.is_empty() {
             return Ok(found);
         }
     }
-    let accounts: Vec<_> = configuration.accounts.iter().map(|account| account.key).collect();
+    let accounts: Vec<_> = configuration.accounts.iter().chain(&past.accounts).map(|account| account.key).collect();
     Ok(if accounts.is_empty() { vec![] } else { store.messages_by_platform_id(&accounts, id).await? })
 }
 
@@ -44,8 +45,8 @@ pub async fn rendering_note(
     configuration: &Configuration,
     message: &StoredMessage,
 ) -> Result<Option<String>, StoreError> {
-    let account = configuration.accounts.iter().find(|account| account.key == message.account);
-    let sender = configuration.senders.iter().find(|sender| sender.key == message.sender);
+    let account = configuration.account_by_key(message.account);
+    let sender = configuration.sender_by_key(message.sender);
     let (Some(account), Some(sender), Some((name, language))) = (account, sender, &message.template) else {
         return Ok(None);
     };

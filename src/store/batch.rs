@@ -104,6 +104,8 @@ pub enum CommitError {
     /// It would take, or took, too long.
     #[error("the database is too slow to answer in time")]
     TooSlow,
+    #[error("its number was removed a moment ago")]
+    Removed,
     #[error("the database did not take it")]
     Failed(#[source] Arc<StoreError>),
     /// The process is stopping.
@@ -191,7 +193,7 @@ impl Committer {
         let id = message.id;
         let answer = self.submit(Write::Accept(Box::new(message), waiting.clone()))?;
         if breaks(Sabotage::AnswersBeforeCommit) {
-            return Ok(Acceptance { message: id, repeat: false, odd: false, fresh: None });
+            return Ok(Acceptance { message: id, repeat: false, odd: false, too_late: false, fresh: None });
         }
         if wait_max.is_zero() && waiting.leave() {
             // The time was up before it came here. It is stored as cancelled, for a repeat to revive.
@@ -205,6 +207,7 @@ impl Committer {
             Err(_) => answer.await,
         };
         match received(answer)? {
+            Answer::Accepted(acceptance) if acceptance.too_late => Err(CommitError::Removed),
             Answer::Accepted(acceptance) => Ok(acceptance),
             Answer::Marked(_) | Answer::Ingested(_) | Answer::Done => unreachable!("each write has one kind of answer"),
         }

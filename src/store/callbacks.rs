@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use sea_orm::{DbErr, Value};
+use sea_orm::{ConnectionTrait, DbErr, Value};
 
 use super::{
     DatabaseTransaction, Doing, Store, StoreError, execute, execute_rows, query,
@@ -227,6 +227,25 @@ pub(super) fn whose_events(subscription: &Subscription) -> String {
     }
 }
 
+/// How far a cursor is from the end of its log, counted up to `limit` events.
+pub(super) async fn distance(
+    connection: &impl ConnectionTrait,
+    subscription: &Subscription,
+    after: Place,
+    limit: u64,
+) -> Result<Distance, DbErr> {
+    let whose = whose_events(subscription);
+    let sql = format!(
+        "SELECT COUNT(*) AS owed, MIN(recorded_at) AS oldest FROM (SELECT recorded_at FROM events \
+         WHERE account = $1 AND place > $2 AND kind = $3 AND {whose} ORDER BY place LIMIT {limit}) AS e"
+    );
+    let values = vec![subscription.account.0.into(), after.0.into(), subscription.kind.code().into()];
+    let rows = query(connection, sql, values).await?;
+    let Some(row) = rows.first() else { return Ok(Distance::default()) };
+    let oldest: Option<i64> = row.try_get("", "oldest")?;
+    Ok(Distance { events: row.try_get("", "owed")?, oldest: oldest.map(UnixMillis) })
+}
+
 fn cut(text: &str) -> String {
     text.chars().take(FAILURE_TEXT_CHARS_MAX).collect()
 }
@@ -316,18 +335,7 @@ impl Store {
         after: Place,
         limit: u64,
     ) -> Result<Distance, StoreError> {
-        let whose = whose_events(subscription);
-        let sql = format!(
-            "SELECT COUNT(*) AS owed, MIN(recorded_at) AS oldest FROM (SELECT recorded_at FROM events \
-             WHERE account = $1 AND place > $2 AND kind = $3 AND {whose} ORDER BY place LIMIT {limit}) AS e"
-        );
-        let values = vec![subscription.account.0.into(), after.0.into(), subscription.kind.code().into()];
-        let rows = query(self.reader(), sql, values).await;
-        let read = |row: &sea_orm::QueryResult| {
-            let oldest: Option<i64> = row.try_get("", "oldest")?;
-            Ok(Distance { events: row.try_get("", "owed")?, oldest: oldest.map(UnixMillis) })
-        };
-        rows.and_then(|rows| rows.first().map_or(Ok(Distance::default()), read)).doing("count what is owed")
+        distance(self.reader(), subscription, after, limit).await.doing("count what is owed")
     }
 }
 

@@ -4,6 +4,7 @@
 //! read, never for each message. Every change raises a version; a running instance compares it each
 //! second and reads everything again when it has grown.
 
+mod removal;
 mod saving;
 mod sealing;
 
@@ -15,8 +16,10 @@ use std::{
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 use secrecy::SecretString;
 
+pub use self::removal::{COUNTED_MAX, Removal, RemovalWork, Removed};
 use self::sealing::{StoredCredentials, from_json, open_json};
 pub(super) use self::{
+    removal::seal_removed,
     saving::save,
     sealing::{open, place_of_account, place_of_connection, place_of_subscription},
 };
@@ -49,9 +52,34 @@ pub struct Configuration {
     pub subscriptions: Vec<Subscription>,
     pub webhooks: Vec<Arc<Webhook>>,
     pub webhook_subscriptions: Vec<Subscription>,
+    pub past: Past,
+}
+
+/// What was removed and is still part of somebody's history, without its secrets. Nothing is done for it any more: only what
+/// looks at the past may ask for it.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    pub connections: Vec<Arc<Connection>>,
+    pub accounts: Vec<Account>,
+    pub senders: Vec<Sender>,
 }
 
 impl Configuration {
+    /// Whose account something was, also when that was removed.
+    pub fn account_by_key(&self, key: AccountKey) -> Option<&Account> {
+        self.accounts.iter().chain(&self.past.accounts).find(|account| account.key == key)
+    }
+
+    /// Whose number something was, also when that was removed.
+    pub fn sender_by_key(&self, key: SenderKey) -> Option<&Sender> {
+        self.senders.iter().chain(&self.past.senders).find(|sender| sender.key == key)
+    }
+
+    /// Through which connection something came, also when that was removed.
+    pub fn connection_by_key(&self, key: ConnectionKey) -> Option<&Arc<Connection>> {
+        self.connections.iter().chain(&self.past.connections).find(|connection| connection.key == key)
+    }
+
     /// Those of platforms, and those of webhooks.
     pub fn all_subscriptions(&self) -> impl Iterator<Item = &Subscription> {
         self.subscriptions.iter().chain(&self.webhook_subscriptions)
@@ -178,20 +206,25 @@ pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault
     let sql = "SELECT key, account, kind, sender, webhook, dialect, url, held_since, held_reason FROM subscriptions \
                WHERE enabled ORDER BY key";
     let subscriptions = query(connection, sql, vec![]).await?;
-    let sql = "SELECT key, account, connection, number, provider_number_id, provider_account_id, messages_per_second, \
-               policy, held_since, held_reason FROM senders ORDER BY key";
+    let sql = "SELECT key, account, connection, COALESCE(removed_number, number) AS number, \
+               COALESCE(removed_provider_number_id, provider_number_id) AS provider_number_id, provider_account_id, \
+               messages_per_second, policy, held_since, held_reason, removed_at FROM senders ORDER BY key";
     let senders = query(connection, sql, vec![]).await?;
-    let sql = "SELECT key, id, name, platform, enabled, policy, credentials FROM accounts ORDER BY key";
+    let sql = "SELECT key, COALESCE(removed_id, id) AS id, name, platform, enabled, policy, credentials, removed_at \
+               FROM accounts ORDER BY key";
     let accounts = query(connection, sql, vec![]).await?;
-    let sql = "SELECT key, id, provider, settings, secrets, held_since, held_reason FROM connections ORDER BY key";
+    let sql = "SELECT key, COALESCE(removed_id, id) AS id, provider, settings, secrets, held_since, held_reason, removed_at \
+               FROM connections ORDER BY key";
     let connections = query(connection, sql, vec![]).await?;
 
     let webhooks = webhooks::load(connection, vault).await?;
 
-    let connections: Vec<_> = read_all(&connections, |row| read_connection(row, vault).map(Arc::new))?;
-    let by_key: HashMap<_, _> = connections.iter().map(|connection| (connection.key, connection)).collect();
-    let mut senders: Vec<_> = read_all(&senders, |row| read_sender(row, &by_key))?;
-    let accounts: Vec<_> = read_all(&accounts, |row| read_account(row, vault))?;
+    let (connections, removed_connections) =
+        read_apart(&connections, vault, |row, vault| read_connection(row, vault).map(Arc::new))?;
+    let by_key: HashMap<_, _> =
+        connections.iter().chain(&removed_connections).map(|connection| (connection.key, connection)).collect();
+    let (mut senders, removed_senders) = read_apart(&senders, vault, |row, _| read_sender(row, &by_key))?;
+    let (accounts, removed_accounts) = read_apart(&accounts, vault, read_account)?;
     share_paces(&accounts, &mut senders);
     let owners = Owners {
         accounts: accounts.iter().map(|account| (account.key, account.id.as_str())).collect(),
@@ -209,6 +242,7 @@ pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault
         subscriptions: of_platforms,
         webhooks,
         webhook_subscriptions: of_webhooks,
+        past: Past { connections: removed_connections, accounts: removed_accounts, senders: removed_senders },
     })
 }
 
@@ -224,6 +258,22 @@ fn share_paces(accounts: &[Account], senders: &mut [Sender]) {
 
 fn read_all<T>(rows: &[QueryResult], read: impl Fn(&QueryResult) -> Result<T, DbErr>) -> Result<Vec<T>, DbErr> {
     rows.iter().map(read).collect()
+}
+
+/// What is there, and what was removed: that has no secrets to be opened.
+fn read_apart<T>(
+    rows: &[QueryResult],
+    vault: Option<&Vault>,
+    read: impl Fn(&QueryResult, Option<&Vault>) -> Result<T, DbErr>,
+) -> Result<(Vec<T>, Vec<T>), DbErr> {
+    let (mut there, mut removed) = (Vec::new(), Vec::new());
+    for row in rows {
+        match row.try_get::<Option<i64>>("", "removed_at")? {
+            None => there.push(read(row, vault)?),
+            Some(_) => removed.push(read(row, None)?),
+        }
+    }
+    Ok((there, removed))
 }
 
 fn read_connection(row: &QueryResult, vault: Option<&Vault>) -> Result<Connection, DbErr> {
@@ -280,7 +330,7 @@ struct Owners<'a> {
     senders: HashMap<SenderKey, &'a PhoneNumber>,
 }
 
-/// `None`: its webhook is gone in this moment.
+/// `None`: its webhook is gone in this moment, or its account or number was removed in it.
 fn read_subscription(
     row: &QueryResult,
     owners: &Owners<'_>,
@@ -290,9 +340,12 @@ fn read_subscription(
     let account = AccountKey(row.try_get("", "account")?);
     let kind = EventKind::from_code(row.try_get("", "kind")?).ok_or_else(|| odd("a subscription's kind is unknown"))?;
     let sender = row.try_get::<Option<i32>>("", "sender")?.map(SenderKey);
-    let account_id = owners.accounts.get(&account).ok_or_else(|| odd("a subscription's account does not exist"))?;
+    let Some(account_id) = owners.accounts.get(&account) else { return Ok(None) };
     let number = match &sender {
-        Some(key) => Some(*owners.senders.get(key).ok_or_else(|| odd("a subscription's number does not exist"))?),
+        Some(key) => match owners.senders.get(key) {
+            Some(number) => Some(*number),
+            None => return Ok(None),
+        },
         None => None,
     };
     let webhook = match row.try_get::<Option<i32>>("", "webhook")?.map(WebhookKey) {

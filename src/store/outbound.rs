@@ -5,7 +5,7 @@ mod key;
 mod reading;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -63,6 +63,8 @@ pub struct Acceptance {
     pub repeat: bool,
     /// The same id came before with another recipient or other content.
     pub odd: bool,
+    /// Its number was removed a moment ago: it is not accepted.
+    pub(crate) too_late: bool,
     /// The message is to be sent because of this batch: its row is new, or was asked for again.
     pub(crate) fresh: Option<Fresh>,
 }
@@ -158,7 +160,7 @@ pub(super) async fn accept(
         }
         let odd = claim.is_some_and(|claim| claim.odd);
         let fresh = (!repeat && wanted).then_some(Fresh { message: first, expires_at: message.expires_at });
-        answers.push(Acceptance { message: first, repeat, odd, fresh });
+        answers.push(Acceptance { message: first, repeat, odd, too_late: false, fresh });
     }
     execute_rows(
         transaction,
@@ -168,13 +170,27 @@ pub(super) async fn accept(
         "",
     )
     .await?;
-    tell_accepted(transaction, arrivals, &answers, now, effects).await?;
     confirm(transaction, confirmed).await?;
     let revived = revive(transaction, repeated, effects).await?;
+    // Only now: from the first row in the table on, whoever removes a number waits for this batch. See `configuration::removal`.
+    let known =
+        outgoing::known(transaction, arrivals.iter().map(|(message, _)| (message.sender, message.account))).await?;
+    for (answer, (message, _)) in answers.iter_mut().zip(arrivals) {
+        answer.too_late = known.removed.contains(&message.sender);
+    }
+    tell_accepted(transaction, arrivals, &answers, &known.listening, now, effects).await?;
     for answer in &mut answers {
         answer.fresh = answer.fresh.or_else(|| revived.get(&answer.message).copied());
     }
+    turn_away(transaction, &mut answers).await?;
     Ok(answers)
+}
+
+/// Takes back what came too late for its number.
+async fn turn_away(transaction: &DatabaseTransaction, answers: &mut [Acceptance]) -> Result<(), DbErr> {
+    let late = answers.iter_mut().filter(|answer| answer.too_late);
+    let fresh: Vec<Fresh> = late.filter_map(|answer| answer.fresh.take()).collect();
+    withdraw(transaction, &fresh).await
 }
 
 /// For webhooks that want to hear of it. A message that is withdrawn after this very commit, because nobody waited any more, has
@@ -183,14 +199,12 @@ async fn tell_accepted(
     transaction: &DatabaseTransaction,
     arrivals: &[(&NewMessage, &Waiting)],
     answers: &[Acceptance],
+    listening: &BTreeSet<AccountKey>,
     now: UnixMillis,
     effects: &mut Effects,
 ) -> Result<(), DbErr> {
-    let fresh = arrivals.iter().zip(answers).filter(|(_, answer)| answer.fresh.is_some());
-    let fresh: Vec<&NewMessage> = fresh.map(|((message, _), _)| *message).collect();
-    let accounts = fresh.iter().map(|message| message.account);
-    let listening = webhooks::listening(transaction, EventKind::Outgoing, accounts).await?;
-    let told = fresh.into_iter().filter(|message| listening.contains(&message.account));
+    let fresh = arrivals.iter().zip(answers).filter(|(_, answer)| answer.fresh.is_some() && !answer.too_late);
+    let told = fresh.map(|((message, _), _)| message).filter(|message| listening.contains(&message.account));
     let lines: Vec<NewEvent> = told
         .map(|message| outgoing::line((message.account, message.sender, message.id), OutgoingStep::Accepted, now))
         .collect();

@@ -93,7 +93,7 @@ impl Store {
             .map(|class| {
                 format!(
                     " UNION ALL SELECT key, 2, 0, 0, (SELECT id FROM outbound_messages WHERE sender = senders.key \
-                     AND class = {} AND state = 0 AND due_at IS NULL ORDER BY id + 0 LIMIT 1) FROM senders",
+                     AND class = {} AND state = 0 AND due_at IS NULL ORDER BY id + 0 LIMIT 1) FROM senders WHERE removed_at IS NULL",
                     class.code()
                 )
             })

@@ -212,8 +212,8 @@ impl Store {
     ) -> Result<bool, DbErr> {
         // What the operator was shown must still be so. The row is locked by this, before the log's length is read:
         // whoever reports on the message needs the row too.
-        let sql =
-            "UPDATE outbound_messages SET expires_at = $1 WHERE id = $2 AND state = $3 AND COALESCE(delivery, 0) = $4";
+        let sql = "UPDATE outbound_messages SET expires_at = $1 WHERE id = $2 AND state = $3 AND COALESCE(delivery, 0) = $4 \
+                   AND sender NOT IN (SELECT key FROM senders WHERE removed_at IS NOT NULL)";
         let delivery = seen.delivery.map_or(0, DeliveryStatus::code);
         let values = vec![expires_at.0.into(), seen.id.0.into(), seen.state.code().into(), delivery.into()];
         if execute(transaction, sql, values).await? == 0 {

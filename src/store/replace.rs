@@ -11,7 +11,7 @@ use sea_orm::DbErr;
 
 use super::{
     DatabaseTransaction, Doing, Store, StoreError,
-    configuration::{Configuration, ConfigurationRecords, load, save},
+    configuration::{Configuration, ConfigurationRecords, load, save, seal_removed},
     execute,
     holds::{CONFIGURATION, bump},
     rotate::{empty_urls, open_all},
@@ -61,8 +61,9 @@ impl Store {
             Err(refusal) => return Ok(Replaced::Refused(refusal)),
         };
         execute(&transaction, "DELETE FROM secrets", vec![]).await.doing(doing)?;
-        empty_urls(&transaction, self.vault()).await.doing(doing)?;
+        empty_urls(&transaction, self.vault(), |_| true).await.doing(doing)?;
         save(&transaction, self.vault(), &records, self.now()).await.doing(doing)?;
+        seal_removed(&transaction, self.vault()).await.doing(doing)?;
         self.make_key(&transaction, MASTER_KEY_MARK).await.doing(doing)?;
         let people = self.make_key(&transaction, PEOPLE).await.doing(doing)?;
         let forgotten = hash_again(&transaction, &PersonHasher::new(&people)).await.doing(doing)?;

@@ -116,10 +116,14 @@ async fn write_sealed(
     execute(transaction, sql, vec![vault.seal(&row.place, secret).into(), row.key]).await.map(drop)
 }
 
-/// Empties every callback URL, also those that are switched off and that nobody states any more.
-pub(super) async fn empty_urls(transaction: &DatabaseTransaction, vault: &Vault) -> Result<(), DbErr> {
-    for row in sealed_rows(transaction).await?.into_iter().filter(|row| row.table == SUBSCRIPTIONS) {
-        write_sealed(transaction, vault, row, b"").await?;
+/// Empties callback URLs, also those that are switched off and that nobody states any more.
+pub(super) async fn empty_urls(
+    transaction: &DatabaseTransaction,
+    vault: &Vault,
+    of: impl Fn(i32) -> bool,
+) -> Result<(), DbErr> {
+    for url in sealed_urls(transaction).await?.into_iter().filter(|(key, _)| of(*key)) {
+        write_sealed(transaction, vault, url.1, b"").await?;
     }
     Ok(())
 }
@@ -140,8 +144,6 @@ async fn verify(transaction: &DatabaseTransaction, new: &Vault, secrets: usize) 
     }
     Ok(())
 }
-
-const SUBSCRIPTIONS: &str = "subscriptions";
 
 /// What a secret is bound to, by the name of its row.
 type PlaceOf = fn(&str) -> String;
@@ -174,20 +176,21 @@ async fn sealed_rows(from: &impl ConnectionTrait) -> Result<Vec<Sealed>, DbErr> 
             sealed: row.try_get("", "phone")?,
         });
     }
-    // Also those that are switched off: they may be wanted again.
+    sealed.extend(sealed_urls(from).await?.into_iter().map(|(_, url)| url));
+    Ok(sealed)
+}
+
+/// Callback URLs, with the keys of their subscriptions; also those that are switched off: they may be wanted again.
+async fn sealed_urls(from: &impl ConnectionTrait) -> Result<Vec<(i32, Sealed)>, DbErr> {
     let sql = "SELECT s.key, s.kind, s.url, a.id AS account, n.number FROM subscriptions AS s \
                JOIN accounts AS a ON a.key = s.account LEFT JOIN senders AS n ON n.key = s.sender WHERE s.webhook IS NULL";
-    for row in &query(from, sql, vec![]).await? {
-        sealed.push(Sealed {
-            table: SUBSCRIPTIONS,
-            column: "url",
-            key_column: "key",
-            key: row.try_get::<i32>("", "key")?.into(),
-            place: place_of_url(row)?,
-            sealed: row.try_get("", "url")?,
-        });
-    }
-    Ok(sealed)
+    let url = |row: &QueryResult| {
+        let key: i32 = row.try_get("", "key")?;
+        let (place, sealed) = (place_of_url(row)?, row.try_get("", "url")?);
+        let (table, column, key_column) = ("subscriptions", "url", "key");
+        Ok((key, Sealed { table, column, key_column, key: key.into(), place, sealed }))
+    };
+    query(from, sql, vec![]).await?.iter().map(url).collect()
 }
 
 fn place_of_url(row: &QueryResult) -> Result<String, DbErr> {

@@ -1,6 +1,7 @@
 //! What the store promises of messages, on both databases.
 
 mod plans;
+mod removal;
 
 use std::{sync::Arc, time::Duration};
 

@@ -111,7 +111,7 @@ impl Store {
             execute(transaction, sql, values).await.doing(doing)?;
         }
         // Each line of a log is of one of the account's numbers.
-        let sql = "SELECT MIN(key) AS key FROM senders WHERE account = $1";
+        let sql = "SELECT MIN(key) AS key FROM senders WHERE account = $1 AND removed_at IS NULL";
         let rows = query(transaction, sql, vec![account.0.into()]).await.doing(doing)?;
         let sender = rows.first().map(|row| row.try_get::<Option<i32>>("", "key")).transpose().doing(doing)?.flatten();
         let Some(sender) = sender else { return Ok(()) };

@@ -100,7 +100,7 @@ pub async fn own_sender(
     bell: Arc<Notify>,
     (stop, pulse): (CancellationToken, Pulse),
 ) {
-    let Some(sender) = parts.dispatcher.directory.snapshot().sender(key).cloned() else { return pulse.end() };
+    let Some(sender) = parts.dispatcher.directory.snapshot().sender_at_work(key).cloned() else { return pulse.end() };
     tracing::debug!(sender.number = %sender.number, epoch = lease.epoch, "owning {}", sender.number);
     Owner::new(parts, sender, lease).run(bell, stop, pulse).await;
 }
@@ -231,7 +231,7 @@ impl Owner {
     /// Follows a configuration that was changed beside the running server.
     fn see_changes(&mut self) {
         let snapshot = self.parts.dispatcher.directory.snapshot();
-        if let Some(sender) = snapshot.sender(self.sender.key)
+        if let Some(sender) = snapshot.sender_at_work(self.sender.key)
             && !Arc::ptr_eq(sender, &self.sender)
         {
             if sender.pace != self.sender.pace {

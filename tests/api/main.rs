@@ -50,6 +50,7 @@ mod policies;
 mod queue;
 mod quiet;
 mod refused;
+mod removal;
 mod repeats;
 mod replay;
 mod resend;

@@ -20,8 +20,8 @@ pub(super) async fn story(
     message: &StoredMessage,
     full: bool,
 ) -> anyhow::Result<Value> {
-    let account = configuration.accounts.iter().find(|account| account.key == message.account);
-    let sender = configuration.senders.iter().find(|sender| sender.key == message.sender);
+    let account = configuration.account_by_key(message.account);
+    let sender = configuration.sender_by_key(message.sender);
     let recipient = if full { message.recipient.as_e164().to_owned() } else { message.recipient.to_string() };
     let (template, language) = message.template.clone().unzip();
     let tries: Vec<Value> = store
@@ -116,7 +116,7 @@ async fn event(
 }
 
 pub(super) fn refused(configuration: &Configuration, refused: &Refused, full: bool) -> Value {
-    let account = configuration.accounts.iter().find(|account| account.key == refused.account);
+    let account = configuration.account_by_key(refused.account);
     let mut told = json!({
         "at": refused.at.to_string(),
         "account": account.map(|account| &account.id),

@@ -66,7 +66,7 @@ pub(crate) async fn resend_message(settings: &Settings, arguments: &ResendArgume
         Ok(expires_at) => expires_at,
         Err(NotResent::Never(why)) => bail!("{id} is not sent again: {why}"),
         Err(NotResent::Risky(why)) => bail!("{id} is not sent again: {why}. Say --force if you mean it"),
-        Err(NotResent::NoAccount) => bail!("the account of {id} does not exist any more"),
+        Err(NotResent::Removed) => bail!("the account or the number of {id} was removed"),
         Err(NotResent::Moved) => {
             bail!("{id} has moved in this moment; look at `wabridge message {id}` and try again")
         }
@@ -86,7 +86,7 @@ pub(crate) async fn resend_message(settings: &Settings, arguments: &ResendArgume
 async fn ensure_not_refused(store: &Store, configuration: &Configuration, id: &str) -> anyhow::Result<()> {
     let refused = store.refused_with(id).await?;
     let Some(newest) = refused.first() else { return Ok(()) };
-    let account = configuration.accounts.iter().find(|account| account.key == newest.account);
+    let account = configuration.account_by_key(newest.account);
     bail!(
         "{id} was refused at {} for account {} ({}), so it was never accepted and cannot be sent from here: {}. Mend that, then \
          let CleverTap send it again",

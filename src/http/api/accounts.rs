@@ -18,6 +18,7 @@ use crate::{
     services::{
         accounts::{TestedCallback, WithPasscode},
         configure::{Seen, Subject, missing},
+        removal,
     },
     store::configuration::Configuration,
 };
@@ -275,6 +276,24 @@ pub async fn change(
     let written = parts.configuring.change(&caller.0, &subject, &body, query.version.as_deref()).await?;
     let stored = parts.configuring.stored(&caller.0).await?;
     Ok(Json(account(&parts, &stored, &id, written.seen)))
+}
+
+/// Remove an account with its numbers. Nothing that was accepted is lost: while messages wait, or somebody is to be told of an event,
+/// it is refused and says what helps. Messages and what happened to them can be looked up until they are too old to be kept.
+#[utoipa::path(
+    delete, path = "/api/v1/accounts/{id}", tag = "configuration", operation_id = "remove_account", security(("token" = [])),
+    params(("id" = String, Path, description = "The account", example = "acme")),
+    responses(
+        (status = 204, description = "It is removed"),
+        (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such account", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It still has work, which is named", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn remove(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let subject = Subject::Account(id.into_inner());
+    removal::remove(&parts.store, &parts.directory, &caller.0, &subject).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Give an account another passcode. The present ones can be taken for a while longer.

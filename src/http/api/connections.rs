@@ -26,7 +26,7 @@ use crate::{
     services::{
         configure::{Configuring, Kind, Patch, Subject},
         connections::{CheckedChannel, ConnectionStanding, Fixed, TokenState},
-        masking,
+        masking, removal,
     },
     store::{alarms::AlarmRecord, configuration::Configuration},
 };
@@ -333,6 +333,24 @@ pub async fn hold(
 pub async fn release(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Result<Json<ReleasedNow>, Problem> {
     let released = parts.connections.release_connection(&caller.0, &id).await?;
     Ok(Json(ReleasedNow { released }))
+}
+
+/// Remove a connection that no number needs any more. Its secrets are deleted; webhooks that still come for it are answered as those of
+/// a connection that never was.
+#[utoipa::path(
+    delete, path = "/api/v1/connections/{id}", tag = "connections", operation_id = "remove_connection", security(("token" = [])),
+    params(("id" = String, Path, description = "The connection", example = "meta-main")),
+    responses(
+        (status = 204, description = "It is removed"),
+        (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such connection", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Numbers still need it; they are named", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn remove(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let subject = Subject::Connection(id.into_inner());
+    removal::remove(&parts.store, &parts.directory, &caller.0, &subject).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Ask the provider about everything that a connection and its numbers need. Changes nothing there.

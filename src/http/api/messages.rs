@@ -280,7 +280,7 @@ pub async fn resend(
             StatusCode::CONFLICT,
             format!("not sent again: {why}. Say \"force\": true if you mean it"),
         )),
-        Err(not @ (NotResent::Never(_) | NotResent::NoAccount | NotResent::Moved)) => {
+        Err(not @ (NotResent::Never(_) | NotResent::Removed | NotResent::Moved)) => {
             Err(Problem::new(StatusCode::CONFLICT, format!("not sent again: {not}")))
         }
     }
@@ -312,13 +312,11 @@ fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
     Ok(Wanted { text: query.q.unwrap_or_default(), filter })
 }
 
-/// The business number that somebody named, if any.
+/// The business number that somebody named, if any; also one that was removed.
 pub(super) fn sender_named(snapshot: &Snapshot, number: Option<&str>) -> Result<Option<SenderKey>, Problem> {
     let Some(number) = number else { return Ok(None) };
-    let digits = number.trim_start_matches('+');
-    let sender = snapshot.senders().find(|sender| sender.number.digits() == digits);
     let unknown = || Problem::of_field("number", format!("there is no business number {number}"));
-    Ok(Some(sender.ok_or_else(unknown)?.key))
+    Ok(Some(snapshot.sender_ever(number).ok_or_else(unknown)?.key))
 }
 
 const STATES: [SendState; 7] = [

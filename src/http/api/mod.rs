@@ -92,6 +92,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/connections", web::post().to(connections::add))
         .route("/connections/{id}", web::get().to(connections::show))
         .route("/connections/{id}", web::patch().to(connections::change))
+        .route("/connections/{id}", web::delete().to(connections::remove))
         .route("/connections/{id}/hold", web::post().to(connections::hold))
         .route("/connections/{id}/release", web::post().to(connections::release))
         .route("/connections/{id}/check", web::post().to(connections::check))
@@ -100,6 +101,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/senders", web::post().to(senders::add))
         .route("/senders/{number}", web::get().to(senders::show))
         .route("/senders/{number}", web::patch().to(senders::change))
+        .route("/senders/{number}", web::delete().to(senders::remove))
         .route("/senders/{number}/hold", web::post().to(senders::hold))
         .route("/senders/{number}/release", web::post().to(senders::release))
         .route("/senders/{number}/check", web::post().to(senders::check))
@@ -126,6 +128,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/accounts", web::post().to(accounts::add))
         .route("/accounts/{id}", web::get().to(accounts::show))
         .route("/accounts/{id}", web::patch().to(accounts::change))
+        .route("/accounts/{id}", web::delete().to(accounts::remove))
         .route("/accounts/{id}/rotate-passcode", web::post().to(accounts::rotate_passcode))
         .route("/accounts/{id}/test-callback", web::post().to(accounts::test_callback))
         .route("/unrecognized", web::get().to(unrecognized::list))
@@ -292,10 +295,10 @@ impl FromRequest for Caller {
     }
 }
 
-/// The account that somebody named, if any.
+/// The account that somebody named, if any; also one that was removed.
 fn account_named(snapshot: &Snapshot, id: Option<&str>) -> Result<Option<AccountKey>, Problem> {
     let unknown = |id| Problem::of_field("account", format!("there is no account {id}"));
-    id.map(|id| snapshot.account(id).map(|account| account.key).ok_or_else(|| unknown(id))).transpose()
+    id.map(|id| snapshot.account_ever(id).map(|account| account.key).ok_or_else(|| unknown(id))).transpose()
 }
 
 /// How many lines somebody wants on a page.

@@ -21,7 +21,7 @@ use crate::{
     services::{
         configure::{Kind, Patch, Subject},
         connections::{NumberStanding, no_number},
-        masking,
+        masking, removal,
         window::{Window, window},
     },
 };
@@ -222,6 +222,24 @@ pub async fn change(
 )]
 pub async fn show(parts: Data<Parts>, caller: Caller, number: Path<String>) -> Result<Json<Sender>, Problem> {
     Ok(Json(answer(&parts, &caller.0, &number).await?))
+}
+
+/// Remove a business number. While messages wait at it, or its own callback URLs are to be told of an event, it is refused and says what
+/// helps. Messages and what happened to them can be looked up until they are too old to be kept.
+#[utoipa::path(
+    delete, path = "/api/v1/senders/{number}", tag = "connections", operation_id = "remove_sender", security(("token" = [])),
+    params(("number" = String, Path, description = "With country code", example = "918880110022")),
+    responses(
+        (status = 204, description = "It is removed"),
+        (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such number", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It still has work, which is named", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn remove(parts: Data<Parts>, caller: Caller, number: Path<String>) -> Result<HttpResponse, Problem> {
+    let subject = PhoneNumber::from_international(&number).map(Subject::Sender).ok_or_else(|| no_number(&number))?;
+    removal::remove(&parts.store, &parts.directory, &caller.0, &subject).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Stop sending from a number. Messages are still accepted, and wait until it is released or they expire.

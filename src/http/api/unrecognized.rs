@@ -74,7 +74,7 @@ pub async fn list(
     let snapshot = parts.directory.snapshot();
     let whole = actor.may(Permission::ReadPersonal);
     let shown = found.into_iter().map(|part| {
-        let connection = snapshot.connections().find(|connection| connection.key == part.connection);
+        let connection = snapshot.connection_by_key(part.connection);
         UnrecognizedPart {
             id: part.id,
             at: part.at.to_string(),

@@ -39,6 +39,7 @@ struct Page {
     /// How long what is kept, for all accounts.
     kept: Vec<(&'static str, String)>,
     may_change: bool,
+    path: String,
 }
 
 struct Section {
@@ -168,6 +169,7 @@ async fn render(
         sections: sections.into_iter().map(|section| part(&filled, section)).collect(),
         kept: kept(parts),
         may_change: visitor.actor.may(Permission::ManageConfiguration),
+        path: format!("{PATH}/{id}"),
     };
     page_as(status, &page)
 }

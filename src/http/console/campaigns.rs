@@ -215,7 +215,7 @@ async fn counts_part(
 fn asked(snapshot: &Snapshot, form: &PeriodForm) -> Result<Asked, String> {
     let account = match form.account.as_str() {
         "" => None,
-        id => Some(snapshot.account(id).ok_or_else(|| format!("there is no account {id}"))?.key),
+        id => Some(snapshot.account_ever(id).ok_or_else(|| format!("there is no account {id}"))?.key),
     };
     Ok(Asked { account, campaign: None, period: form.period(Period::Week)? })
 }

@@ -111,7 +111,7 @@ impl SearchForm {
     fn wanted(&self, snapshot: &Snapshot) -> Result<WantedContacts, String> {
         let account = match self.account.as_str() {
             "" => None,
-            id => Some(snapshot.account(id).ok_or_else(|| format!("there is no account {id}"))?.key),
+            id => Some(snapshot.account_ever(id).ok_or_else(|| format!("there is no account {id}"))?.key),
         };
         let before = Some(self.before.clone()).filter(|before| !before.is_empty());
         Ok(WantedContacts { account, text: self.text.clone(), tag: self.tag.clone(), before })

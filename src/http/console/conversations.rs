@@ -97,12 +97,12 @@ impl SearchForm {
     fn wanted(&self, snapshot: &Snapshot) -> Result<WantedConversations, String> {
         let account = match self.account.as_str() {
             "" => None,
-            id => Some(snapshot.account(id).ok_or_else(|| format!("there is no account {id}"))?.key),
+            id => Some(snapshot.account_ever(id).ok_or_else(|| format!("there is no account {id}"))?.key),
         };
         let sender = match self.number.as_str() {
             "" => None,
             text => {
-                let sender = snapshot.senders().find(|sender| sender.number.as_e164() == text);
+                let sender = snapshot.sender_ever(text);
                 Some(sender.ok_or_else(|| format!("there is no business number {text}"))?.key)
             }
         };

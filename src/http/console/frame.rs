@@ -169,7 +169,7 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 20] = [
 ];
 
 /// What pages say when they come after a change, by the word in their address.
-const DONE: [(&str, &str); 29] = [
+const DONE: [(&str, &str); 30] = [
     ("paused", "It is paused: what waits of it stays, and so does what arrives. Messages expire all the same."),
     ("resumed", "It goes on: what was kept back is put into the queues within seconds."),
     ("cancelling", "It is being cancelled. You can leave this page."),
@@ -191,6 +191,7 @@ const DONE: [(&str, &str); 29] = [
     ("webhook-paused", "It is paused: everything is kept for it."),
     ("webhook-resumed", "It goes on with what was kept for it."),
     ("webhook-deleted", "The webhook is gone."),
+    ("removed", "It is removed."),
     ("role", "The role is changed."),
     ("signed-out", "They are signed out everywhere."),
     ("disabled", "They may not sign in any more."),

@@ -138,6 +138,6 @@ fn kind_name(kind: KeptKind) -> &'static str {
 }
 
 fn connection_name(snapshot: &Snapshot, key: ConnectionKey) -> String {
-    let connection = snapshot.connections().find(|connection| connection.key == key);
+    let connection = snapshot.connection_by_key(key);
     connection.map_or_else(|| "?".to_owned(), |connection| connection.id.clone())
 }

@@ -147,8 +147,8 @@ pub(super) async fn resend(
 pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage) -> Result<Story, Trouble> {
     let whole = actor.may(Permission::ReadPersonal);
     let configuration: Configuration = parts.store.load_configuration().await?;
-    let account = configuration.accounts.iter().find(|account| account.key == message.account);
-    let sender = configuration.senders.iter().find(|sender| sender.key == message.sender);
+    let account = configuration.account_by_key(message.account);
+    let sender = configuration.sender_by_key(message.sender);
     let seen = |text: String| masking::text(actor, &text);
     let lines = story::lines(&parts.store, &configuration, message, whole).await?;
     let waits = story::reasons(&parts.store, &configuration, message, clock::now()).await?;

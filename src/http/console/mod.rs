@@ -41,6 +41,7 @@ mod overview;
 mod persons;
 mod preview;
 mod refused;
+mod removal;
 mod sign_in;
 mod system;
 mod template;
@@ -117,6 +118,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/numbers/{digits}/hold", web::post().to(numbers::hold))
         .route("/numbers/{digits}/release", web::post().to(numbers::release))
         .route("/numbers/{digits}/check", web::post().to(channel_check::check_number))
+        .configure(removal::routes)
         .configure(templates::routes)
         .configure(test_bench::routes)
         .configure(webhooks::routes)

@@ -197,7 +197,7 @@ fn name_of(lately: Lately) -> &'static str {
 async fn part(parts: &Parts, snapshot: &Snapshot, visitor: &Visitor, form: &OverviewForm) -> Result<Part, Trouble> {
     let actor = &visitor.actor;
     let found = standing(&parts.store, snapshot, actor).await?;
-    let known = snapshot.account(&form.account);
+    let known = snapshot.account_ever(&form.account);
     let wrong = (!form.account.is_empty() && known.is_none())
         .then(|| format!("There is no account {}: these are the figures of all.", form.account));
     let account = known.map(|account| account.key);

@@ -96,7 +96,7 @@ impl RefusedForm {
     fn filter(&self, snapshot: &Snapshot) -> Result<RefusedFilter, String> {
         let account = match self.account.as_str() {
             "" => None,
-            id => Some(snapshot.account(id).ok_or_else(|| format!("there is no account {id}"))?.key),
+            id => Some(snapshot.account_ever(id).ok_or_else(|| format!("there is no account {id}"))?.key),
         };
         let kind = match self.kind.as_str() {
             "" => None,

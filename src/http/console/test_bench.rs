@@ -425,12 +425,13 @@ async fn sent(
     let message = search::one(&parts.store, &visitor.actor, &id).await?;
     let exchanges = exchanges_part(&parts, &visitor.actor, &message).await?;
     let snapshot = parts.directory.snapshot();
-    let again = message.template.as_ref().zip(snapshot.sender(message.sender)).map(|((name, language), sender)| {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("number", sender.number.as_e164());
-        query.append_pair("template", name).append_pair("language", language);
-        format!("{PATH}?{}", query.finish())
-    });
+    let again =
+        message.template.as_ref().zip(snapshot.sender_at_work(message.sender)).map(|((name, language), sender)| {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.append_pair("number", sender.number.as_e164());
+            query.append_pair("template", name).append_pair("language", language);
+            format!("{PATH}?{}", query.finish())
+        });
     page(&SentPage {
         frame: Frame::new(&request, &visitor, "Test bench", PATH),
         id: message.id.to_string(),

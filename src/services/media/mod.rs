@@ -111,7 +111,7 @@ impl Copier {
 
     async fn try_copy(&self, row: &MediaRow) -> Result<Copied, NotCopied> {
         let snapshot = self.directory.snapshot();
-        let sender = snapshot.sender(row.sender).cloned();
+        let sender = snapshot.sender_at_work(row.sender).cloned();
         let sender = sender.ok_or_else(|| never("the business number that it was sent to is no longer configured"))?;
         let provider_media_id = row.provider_media_id.as_deref().ok_or_else(|| never("its provider gave no id"))?;
         self.check_type(row.mime_type.as_deref())?;

@@ -137,12 +137,12 @@ impl PersonRequests {
     fn meant(&self, phone: &str, account: Option<&str>) -> Result<(PhoneNumber, Vec<Arc<Account>>), Refusal> {
         let snapshot = self.directory.snapshot();
         let accounts: Vec<Arc<Account>> = match account {
-            None => snapshot.accounts().cloned().collect(),
-            Some(id) => {
-                let unknown = || Refusal::Invalid { field: "account", text: format!("there is no account {id}") };
-                vec![snapshot.account(id).cloned().ok_or_else(unknown)?]
-            }
+            None => snapshot.accounts_ever().cloned().collect(),
+            Some(id) => snapshot.accounts_ever().filter(|account| account.id == id).cloned().collect(),
         };
+        if let Some(id) = account.filter(|_| accounts.is_empty()) {
+            return Err(Refusal::Invalid { field: "account", text: format!("there is no account {id}") });
+        }
         let country = accounts.iter().find_map(|account| account.policy.default_country.as_deref());
         let phone = PhoneNumber::parse(phone.trim(), country);
         let wrong = "this is no whole telephone number: write it with + and country code, like +919876500001";

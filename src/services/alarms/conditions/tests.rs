@@ -82,8 +82,7 @@ impl Scene {
                 connections: vec![connection],
                 senders: vec![sender],
                 subscriptions: vec![subscription],
-                webhooks: vec![],
-                webhook_subscriptions: vec![],
+                ..Configuration::default()
             },
             observed: Observed { at: NOW, ..Observed::default() },
             before: vec![],
