@@ -58,7 +58,7 @@ use crate::{
         test_bench::TestBench,
         traces::Traces,
         webhook_door::WebhookDoor,
-        webhooks::Webhooks,
+        webhooks::{Reach, Webhooks},
     },
     settings::Settings,
     store::{
@@ -251,7 +251,7 @@ impl App {
                 store.clone(),
                 directory.clone(),
                 WebhookDoor::new(platform_exchange(&settings)?),
-                settings.security.allow_private_networks,
+                Reach::of(&settings),
             ),
             health,
             metrics: metrics.clone(),
@@ -419,7 +419,7 @@ pub fn provider_exchange(settings: &Settings) -> anyhow::Result<Exchange> {
 pub async fn webhooks(settings: &Settings, store: Store) -> anyhow::Result<Webhooks> {
     let directory = Arc::new(Directory::load(store.clone()).await?);
     let door = WebhookDoor::new(platform_exchange(settings)?);
-    Ok(Webhooks::new(store, directory, door, settings.security.allow_private_networks))
+    Ok(Webhooks::new(store, directory, door, Reach::of(settings)))
 }
 
 /// The door to platforms, and to operators.

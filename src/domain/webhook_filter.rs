@@ -121,8 +121,9 @@ pub struct JsonMatch {
 }
 
 impl Filter {
-    /// What is wrong with it, if anything: names the part and says what to change.
-    pub fn check(&self) -> Result<(), String> {
+    /// Everything that is wrong with it: names the part and says what to change.
+    pub fn check(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
         let Self { accounts, numbers, providers, directions, statuses, templates, campaigns, json } = self;
         for (part, words) in [
             ("accounts", accounts.len()),
@@ -135,23 +136,22 @@ impl Filter {
             ("json", json.len()),
         ] {
             if words > FILTER_WORDS_MAX {
-                return Err(format!("{part}: {words} are too many, name at most {FILTER_WORDS_MAX}"));
+                wrong.push(format!("{part}: {words} are too many, name at most {FILTER_WORDS_MAX}"));
             }
         }
         if let Some(number) = numbers.iter().find(|number| digits(number).is_empty()) {
-            return Err(format!("numbers: `{number}` has no digits: write it like +918888001122"));
+            wrong.push(format!("numbers: `{number}` has no digits: write it like +918888001122"));
         }
         let known: Vec<&str> =
             (1..=i16::MAX).map_while(DeliveryStatus::from_code).map(DeliveryStatus::as_str).collect();
         if let Some(status) = statuses.iter().find(|status| !known.contains(&status.as_str())) {
-            return Err(format!("statuses: `{status}` is none of {}", known.join(", ")));
+            wrong.push(format!("statuses: `{status}` is none of {}", known.join(", ")));
         }
-        match json.iter().find(|wanted| !wanted.pointer.starts_with('/')) {
-            Some(JsonMatch { pointer, .. }) => {
-                Err(format!("json: `{pointer}` is no JSON Pointer: begin it with a slash, like /data/contact/phone"))
-            }
-            None => Ok(()),
+        if let Some(JsonMatch { pointer, .. }) = json.iter().find(|wanted| !wanted.pointer.starts_with('/')) {
+            wrong
+                .push(format!("json: `{pointer}` is no JSON Pointer: begin it with a slash, like /data/contact/phone"));
         }
+        wrong
     }
 
     /// Whether the event passes.
@@ -207,7 +207,7 @@ mod tests {
 
     fn passes(filter: Value, name: EventName) -> bool {
         let filter: Filter = serde_json::from_value(filter).expect("a filter");
-        filter.check().expect("a right filter");
+        assert_eq!(filter.check(), Vec::<String>::new());
         filter.wants(&sample(name))
     }
 
@@ -250,7 +250,7 @@ mod tests {
             (json!({"accounts": vec!["a"; FILTER_WORDS_MAX + 1]}), "accounts"),
         ] {
             let filter: Filter = serde_json::from_value(filter).expect("it can be read");
-            assert!(filter.check().expect_err("it is wrong").starts_with(part));
+            assert!(filter.check().pop().expect("it is wrong").starts_with(part));
         }
         assert!(serde_json::from_value::<Filter>(json!({"directions": ["up"]})).is_err());
         assert!(serde_json::from_value::<Filter>(json!({"number": ["1"]})).is_err());

@@ -19,14 +19,15 @@ use crate::{
         ids::{SubscriptionKey, WebhookKey},
         operator::{Actor, Permission},
         time::UnixMillis,
-        webhook::{OldSigningSecret, SecretText, Webhook},
+        webhook::{Authentication, OldSigningSecret, SecretText, Webhook},
         webhook_filter::{Filter, is_same_number},
         webhook_sample::sample,
         webhook_settings::WebhookSettings,
     },
-    net::mail,
+    net::{guard::check_literal, mail},
     profiles::{self, Signature, signing},
     providers,
+    settings::Settings,
     store::{
         Store,
         audit::AuditEntry,
@@ -50,7 +51,22 @@ pub struct Webhooks {
     store: Store,
     directory: Arc<Directory>,
     door: WebhookDoor,
-    http_allowed: bool,
+    reach: Reach,
+}
+
+/// Whom this server can reach, by its settings: what a webhook says beyond that would never be done.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
+    /// Private networks, and plain http there.
+    pub private_networks: bool,
+    /// There is a server for e-mail.
+    pub mail: bool,
+}
+
+impl Reach {
+    pub fn of(settings: &Settings) -> Self {
+        Self { private_networks: settings.security.allow_private_networks, mail: settings.alarms.smtp_url.is_some() }
+    }
 }
 
 /// A webhook that is to be made.
@@ -100,8 +116,8 @@ pub struct SentSample {
 }
 
 impl Webhooks {
-    pub fn new(store: Store, directory: Arc<Directory>, door: WebhookDoor, http_allowed: bool) -> Self {
-        Self { store, directory, door, http_allowed }
+    pub fn new(store: Store, directory: Arc<Directory>, door: WebhookDoor, reach: Reach) -> Self {
+        Self { store, directory, door, reach }
     }
 
     /// All of them, by name.
@@ -117,29 +133,41 @@ impl Webhooks {
         found.ok_or_else(|| unknown(name))
     }
 
-    /// Makes one. Gives back its signing secret when it was made here: it is shown this once.
-    pub async fn create(&self, actor: &Actor, name: &str, new: NewWebhook) -> Result<Option<SecretText>, Refusal> {
+    /// Makes one. Gives back its signing secret when it was made here: it is shown this once. `unread`: what could not even be read
+    /// of what somebody entered; while there is any nothing is made, and it is told with all else that is wrong.
+    pub async fn create(
+        &self,
+        actor: &Actor,
+        name: &str,
+        (new, unread): (NewWebhook, Vec<FieldProblem>),
+    ) -> Result<Option<SecretText>, Refusal> {
         require(actor, Permission::ManageConfiguration)?;
-        check_name(name).map_err(|text| Refusal::Invalid { field: "name", text })?;
         let NewWebhook { enabled, paused, since, mut settings } = new;
-        if let Some(since) = since {
-            check_since(since, clock::now()).map_err(|text| Refusal::Invalid { field: "since", text })?;
-        }
+        let mut problems = unread;
+        problems.extend(check_name(name).err().map(|text| FieldProblem::new("name", text)));
+        let wrong_since = since.and_then(|since| check_since(since, clock::now()).err());
+        problems.extend(wrong_since.map(|text| FieldProblem::new("since", text)));
         let made = settings.signing_secret.is_none().then(|| new_secret(&settings)).flatten();
         settings.signing_secret = settings.signing_secret.or_else(|| made.clone());
-        let settings = checked(settings, self.http_allowed).map_err(Refusal::Problems)?;
-        let name_of_it = name.to_owned();
-        let record = WebhookRecord { name: name_of_it, enabled, paused, since, settings, old_signing_secrets: vec![] };
+        let reach = self.reach;
         self.write(|stored| {
-            check_names(stored, name, &record.settings)?;
-            if stored.webhook(name).is_some() {
-                return Err(Refusal::Conflict(format!(
-                    "there is a webhook {name} already: change it, or take another name"
-                )));
+            let taken = stored
+                .webhook(name)
+                .map(|_| format!("there is a webhook {name} already: change it, or take another name"));
+            let (settings, wrong) = judged(stored, name, settings, reach);
+            problems.extend(wrong);
+            if !problems.is_empty() {
+                problems.extend(taken.map(|text| FieldProblem::new("name", text)));
+                return Err(Refusal::Problems(problems));
+            }
+            if let Some(text) = taken {
+                return Err(Refusal::Conflict(text));
             }
             if stored.webhooks.len() >= WEBHOOKS_MAX {
                 return Err(Refusal::Conflict(format!("there are {WEBHOOKS_MAX} webhooks already: delete one")));
             }
+            let name = name.to_owned();
+            let record = WebhookRecord { name, enabled, paused, since, settings, old_signing_secrets: vec![] };
             let entry = audited(stored, actor, &record);
             Ok((record, entry))
         })
@@ -147,14 +175,22 @@ impl Webhooks {
         Ok(made)
     }
 
-    /// Replaces what is said of one; secrets that stand as `…`, and a URL that was left out, stay.
-    pub async fn change(&self, actor: &Actor, name: &str, settings: WebhookSettings) -> Result<(), Refusal> {
+    /// Replaces what is said of one; secrets that stand as `…`, and a URL that was left out, stay. `unread`: as in [`Self::create`].
+    pub async fn change(
+        &self,
+        actor: &Actor,
+        name: &str,
+        (settings, unread): (WebhookSettings, Vec<FieldProblem>),
+    ) -> Result<(), Refusal> {
         require(actor, Permission::ManageConfiguration)?;
+        let (reach, mut problems) = (self.reach, unread);
         self.write(|stored| {
             let before = known(stored, name)?;
-            let settings = settings.keeping(&before.settings);
-            let settings = checked(settings, self.http_allowed).map_err(Refusal::Problems)?;
-            check_names(stored, name, &settings)?;
+            let (settings, wrong) = judged(stored, name, settings.keeping(&before.settings), reach);
+            problems.extend(wrong);
+            if !problems.is_empty() {
+                return Err(Refusal::Problems(problems));
+            }
             let record = WebhookRecord { settings, ..record_of(before) };
             let entry = audited(stored, actor, &record);
             Ok((record, entry))
@@ -347,26 +383,32 @@ pub(super) fn check_since(since: UnixMillis, now: UnixMillis) -> Result<(), Stri
     }
 }
 
-/// A name that nothing has: in a filter it would let nothing through, among the alerts it would tell nobody, silently.
-fn check_names(stored: &Configuration, name: &str, settings: &WebhookSettings) -> Result<(), Refusal> {
+/// The settings with their version pinned, and all that is wrong with them: in themselves, and beside what is stored. A name that
+/// nothing has would let nothing through in a filter, and tell nobody among the alerts, silently.
+fn judged(
+    stored: &Configuration,
+    name: &str,
+    settings: WebhookSettings,
+    reach: Reach,
+) -> (WebhookSettings, Vec<FieldProblem>) {
+    let (settings, mut problems) = checked(settings, reach);
     let numbers: Vec<&str> = stored.senders.iter().map(|sender| sender.number.as_e164()).collect();
-    check_filter(&settings.filter, |id| stored.account(id).is_some(), &numbers)
-        .map_err(|text| Refusal::Invalid { field: "filter", text })?;
-    let exists = |other: &str| stored.webhook(other).is_some();
-    check_alerts(name, settings, exists).map_err(|text| Refusal::Invalid { field: "alerts", text })
+    let unknown = check_filter(&settings.filter, |id| stored.account(id).is_some(), &numbers);
+    problems.extend(unknown.into_iter().map(|text| FieldProblem::new("filter", text)));
+    let nobody = check_alerts(name, &settings, |other| stored.webhook(other).is_some()).err();
+    problems.extend(nobody.map(|text| FieldProblem::new("alerts", text)));
+    (settings, problems)
 }
 
-/// Whether the accounts and numbers of a filter are there.
-pub(super) fn check_filter(filter: &Filter, exists: impl Fn(&str) -> bool, numbers: &[&str]) -> Result<(), String> {
-    if let Some(id) = filter.accounts.iter().find(|id| !exists(id)) {
-        return Err(format!("accounts: there is no account {id}"));
-    }
-    match filter.numbers.iter().find(|wanted| !numbers.iter().any(|number| is_same_number(wanted, number))) {
-        Some(wanted) => {
-            Err(format!("numbers: {wanted} is no account's number: write it with its country code, like +918888001122"))
-        }
-        None => Ok(()),
-    }
+/// The accounts and numbers of a filter that are not there.
+pub(super) fn check_filter(filter: &Filter, exists: impl Fn(&str) -> bool, numbers: &[&str]) -> Vec<String> {
+    let account = filter.accounts.iter().find(|id| !exists(id));
+    let account = account.map(|id| format!("accounts: there is no account {id}"));
+    let number = filter.numbers.iter().find(|wanted| !numbers.iter().any(|number| is_same_number(wanted, number)));
+    let number = number.map(|wanted| {
+        format!("numbers: {wanted} is no account's number: write it with its country code, like +918888001122")
+    });
+    account.into_iter().chain(number).collect()
 }
 
 /// Whether alerts go to somebody else who exists.
@@ -382,13 +424,27 @@ pub(super) fn check_alerts(
     }
 }
 
-/// Settings that can work, with the version pinned; or all that is wrong with them.
-pub(super) fn checked(mut settings: WebhookSettings, http_allowed: bool) -> Result<WebhookSettings, Vec<FieldProblem>> {
+/// The settings with their version pinned, and all that is wrong with them in themselves: with nothing they can work.
+pub(super) fn checked(mut settings: WebhookSettings, reach: Reach) -> (WebhookSettings, Vec<FieldProblem>) {
     let mut problems = Vec::new();
     let mut note = |field: &str, text: String| problems.push(FieldProblem::new(field, text));
     let profile = profiles::find(&settings.profile);
-    for (field, text) in settings.check(http_allowed, profile.map_or(&[][..], |profile| profile.own_headers())) {
+    let own_headers = profile.map_or(&[][..], |profile| profile.own_headers());
+    for (field, text) in settings.check(reach.private_networks, own_headers) {
         note(field, text);
+    }
+    if let Some(text) = never_reached(settings.url.expose(), reach) {
+        note("url", text);
+    }
+    if let Authentication::OAuth2 { token_url, .. } = &settings.authentication
+        && let Some(text) = never_reached(token_url, reach)
+    {
+        note("authentication", format!("token_url: {text}"));
+    }
+    if !settings.alerts.emails.is_empty() && !reach.mail {
+        let text = "emails: this server sends no e-mail: set alarms.smtp_url, alarms.from and alarms.to and restart it, \
+                    or leave this empty";
+        note("alerts", text.to_owned());
     }
     if let Some(odd) = settings.alerts.emails.iter().find(|address| !mail::is_address(address)) {
         note("alerts", format!("emails: `{odd}` is no e-mail address: write it like ops@example.com"));
@@ -433,7 +489,13 @@ pub(super) fn checked(mut settings: WebhookSettings, http_allowed: bool) -> Resu
             }
         }
     }
-    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    (settings, problems)
+}
+
+/// Why no request to it would ever be made, if its host is written as an address. Behind a name that is seen when it is resolved.
+fn never_reached(url: &str, reach: Reach) -> Option<String> {
+    let url = url::Url::parse(url).ok()?;
+    check_literal(&url, reach.private_networks).err().map(|forbidden| forbidden.to_string())
 }
 
 fn has_problem(problems: &[FieldProblem], field: &str) -> bool {

@@ -293,7 +293,7 @@ pub(super) fn conflicts(stored: &Configuration, file: &ApplyFile) -> Vec<ApplyPr
             |name: &str| stored.webhook(name).is_some() || file.webhooks.iter().any(|stated| stated.what.name == name);
         let account =
             |id: &str| stored.account(id).is_some() || file.accounts.iter().any(|stated| stated.what.id == id);
-        if let Err(message) = check_filter(&what.settings.filter, account, &numbers) {
+        for message in check_filter(&what.settings.filter, account, &numbers) {
             problem(*line, &format!("webhook.{}.filter", what.name), message);
         }
         if let Err(message) = check_alerts(&what.name, &what.settings, exists) {
