@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{
     Frame, Trouble, Visitor, account_connect, account_settings,
+    asked::NoQuery,
     callbacks::{kind_name, status_of},
     fields::{Entered, Field, FieldPart, Filled, Input},
     messages::Status,
@@ -74,7 +75,12 @@ struct NewPage {
 }
 
 /// `GET /console/accounts`
-pub(super) async fn list(request: HttpRequest, parts: Data<Parts>, visitor: Visitor) -> Result<HttpResponse, Trouble> {
+pub(super) async fn list(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    _: NoQuery,
+) -> Result<HttpResponse, Trouble> {
     let stored = parts.configuring.stored(&visitor.actor).await?;
     let standings =
         callbacks::urls(&parts.store, &parts.directory.snapshot(), &visitor.actor, &UrlFilter::default()).await?;

@@ -7,7 +7,7 @@ use std::{future::Ready, ops::Deref, str::FromStr};
 
 use actix_web::{Error, FromRequest, HttpRequest, dev::Payload, http::StatusCode};
 use chrono::NaiveDateTime;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use url::form_urlencoded;
 
 use super::{Trouble, frame::sentence};
@@ -27,6 +27,13 @@ pub(super) struct Query<T>(T);
 
 /// What the frame of any page reads.
 const DONE_WORD: &str = "done";
+
+/// Of a page that has none.
+pub(super) type NoQuery = Query<Nothing>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
 
 impl<T> Query<T> {
     pub(super) fn into_inner(self) -> T {

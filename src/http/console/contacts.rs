@@ -11,7 +11,7 @@ use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
     asked::{self, Query, Wrong},
     conversations::{TalkRow, row},
-    frame::{long_time, sentence, short_time},
+    frame::{long_time, short_time},
     inbound,
     messages::{self, Status},
     page, see_other,
@@ -141,7 +141,7 @@ async fn list(
     let (found, next, wrong) = match &wanted {
         Ok(wanted) => match contacts::list(&parts.store, &snapshot, actor, (wanted, LINES_PER_PAGE)).await {
             Ok(found) => (found.found, found.next, None),
-            Err(Refusal::Invalid { text, .. }) => (vec![], None, Some(sentence(&text))),
+            Err(Refusal::Invalid { field, text }) => (vec![], None, Some(Wrong::of(field, text).said())),
             Err(refusal) => return Err(refusal.into()),
         },
         Err(wrong) => (vec![], None, Some(wrong.said())),

@@ -137,6 +137,7 @@ async fn list(
         }
         match people::conversations(&parts.store, actor, (&wanted, LINES_PER_PAGE)).await {
             Ok(found) => (talks, next) = (found.found, found.next),
+            Err(Refusal::Invalid { field, text }) => return Err(Wrong::of(field, text).into()),
             Err(refusal) => return Err(refusal.into()),
         }
         talks.retain(|talk| !unattended.iter().any(|one| one.conversation.id == talk.conversation.id));
