@@ -152,10 +152,11 @@ fn last_try(send: &Send<'_>) -> Option<Line> {
     Some(Line::new(sent_at, what, tone))
 }
 
-type From<'a> = (&'a Store, &'a Configuration, &'a BTreeMap<SubscriptionKey, CursorState>);
+/// What a line is read from.
+type Sources<'a> = (&'a Store, &'a Configuration, &'a BTreeMap<SubscriptionKey, CursorState>);
 
 async fn event_line(
-    (store, configuration, cursors): From<'_>,
+    (store, configuration, cursors): Sources<'_>,
     message: &StoredMessage,
     event: LoggedEvent,
     full: bool,
@@ -201,7 +202,7 @@ fn happened(occurred_at: UnixMillis, recorded_at: UnixMillis, what: &str, tone: 
 
 /// What a callback URL was told of an event, and what became of that. Nothing of a webhook that never wanted it.
 async fn telling(
-    (store, configuration, cursors): From<'_>,
+    (store, configuration, cursors): Sources<'_>,
     subscription: &Subscription,
     event: &LoggedEvent,
 ) -> Result<Vec<String>, StoreError> {
