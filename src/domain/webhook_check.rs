@@ -73,9 +73,8 @@ impl WebhookSettings {
         );
         let per_day = within(self.alerts.per_day, 1, ALERTS_PER_DAY_MAX);
         unless(per_day, "alerts", format!("per_day {}", number(1, ALERTS_PER_DAY_MAX)));
-        if let Some(Err(text)) = self.client_certificate.as_ref().map(check_certificate) {
-            unless(false, "client_certificate", text);
-        }
+        let certificate = self.client_certificate.as_ref().map(check_certificate).unwrap_or_default();
+        certificate.into_iter().for_each(|text| unless(false, "client_certificate", text));
         wrong.extend(self.check_headers(own_headers));
         wrong.extend(self.check_authentication(http_allowed));
         if self.signing_secret.as_ref().is_some_and(SecretText::is_mask) {
@@ -166,22 +165,22 @@ const FORBIDDEN_HEADERS: [&str; 14] = [
 ];
 
 /// That the two belong together is found by who builds the connection.
-fn check_certificate(own: &ClientCertificate) -> Result<(), String> {
-    for (part, secret, begins) in [
-        ("certificate", &own.certificate, "-----BEGIN CERTIFICATE-----"),
-        ("private_key", &own.private_key, "PRIVATE KEY-----"),
-    ] {
+fn check_certificate(own: &ClientCertificate) -> Vec<String> {
+    let wrong = |(part, secret, begins): (&str, &SecretText, &str)| {
         if secret.is_mask() {
-            return Err(format!("{part} stands as {MASK}, and there is none to keep: give it in PEM"));
+            return Some(format!("{part} stands as {MASK}, and there is none to keep: give it in PEM"));
         }
         if secret.expose().len() > PEM_BYTES_MAX {
-            return Err(format!("{part} is longer than {PEM_BYTES_MAX} bytes: leave out what is not needed"));
+            return Some(format!("{part} is longer than {PEM_BYTES_MAX} bytes: leave out what is not needed"));
         }
-        if !secret.expose().contains(begins) {
-            return Err(format!("{part} is not in PEM: it must have the line that ends with {begins}"));
-        }
-    }
-    Ok(())
+        let is_pem = secret.expose().contains(begins);
+        (!is_pem).then(|| format!("{part} is not in PEM: it must have the line that ends with {begins}"))
+    };
+    let parts = [
+        ("certificate", &own.certificate, "-----BEGIN CERTIFICATE-----"),
+        ("private_key", &own.private_key, "PRIVATE KEY-----"),
+    ];
+    parts.into_iter().filter_map(wrong).collect()
 }
 
 fn check_url(text: &str, http_allowed: bool) -> Result<(), String> {

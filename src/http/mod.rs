@@ -16,6 +16,7 @@ mod openapi_webhooks;
 mod persons;
 pub mod platform_api;
 pub mod provider_webhooks;
+mod query;
 pub mod template_import;
 pub mod tls;
 

@@ -140,7 +140,7 @@ async fn accept(
         Err(stranger) => {
             // Who has not proved who it is may not fill our memory.
             let body = read_body(payload, STRANGER_BODY_BYTES_MAX).await.unwrap_or_default();
-            Err(parts.acceptor.refuse_caller(&stranger, &body))
+            Err(parts.acceptor.refuse_caller(&stranger, &body, platform.message_id_within(&body)))
         }
     }
 }

@@ -73,7 +73,7 @@ async fn page(
     let snapshot = parts.directory.snapshot();
     let trusted_proxies = &parts.settings.server.trusted_proxies;
     let account = account_of_caller(request, platform, &snapshot, account_id, url_token, trusted_proxies)
-        .map_err(|stranger| parts.acceptor.refuse_caller(&stranger, b"a request for the list of templates"))?;
+        .map_err(|stranger| parts.acceptor.refuse_caller(&stranger, b"a request for the list of templates", None))?;
     let query = platform.parse_template_query(request.query_string());
     let page = match &query {
         Ok(query) => template_page(&parts.store, &parts.directory, account, query).await,

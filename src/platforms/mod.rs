@@ -40,6 +40,9 @@ pub trait Platform: Send + Sync {
     /// The id in a send request that could not be understood, so that it is found by its id with the reason.
     fn message_id_within(&self, body: &[u8]) -> Option<String>;
 
+    /// From which number and to whom such a request was; each empty where that cannot be read.
+    fn parties_within(&self, body: &[u8]) -> (String, String);
+
     /// The answer to a send request, in the platform's shape.
     fn reply(&self, outcome: Result<&Accepted, &Refusal>) -> Reply;
 

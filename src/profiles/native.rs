@@ -38,7 +38,7 @@ impl Profile for Native {
     }
 
     fn title(&self) -> &'static str {
-        "wabridge"
+        "native"
     }
 
     fn formats(&self) -> &'static [Format] {

@@ -415,7 +415,7 @@ impl Acceptor {
     /// Refuses a call that did not prove to speak for the account, and tells and keeps (of at most
     /// [`STRANGER_BODY_BYTES_MAX`]) why: the first thing to ask about when nothing arrives. Anybody can make such
     /// calls, so few are told and kept, and little of each.
-    pub fn refuse_caller(&self, stranger: &Stranger<'_>, body: &[u8]) -> Refusal {
+    pub fn refuse_caller(&self, stranger: &Stranger<'_>, body: &[u8], platform_message_id: Option<String>) -> Refusal {
         let refusal = Refusal::new(RefusalKind::Credentials, stranger.why.clone());
         if self.strangers_told.one_more(STRANGERS_TOLD_PER_MINUTE) {
             let id = stranger.account_id;
@@ -425,7 +425,7 @@ impl Acceptor {
         if let Some(account) = stranger.known
             && self.strangers_kept.one_more(STRANGERS_KEPT_PER_MINUTE)
         {
-            self.keep(account, body, None, &refusal);
+            self.keep(account, body, platform_message_id, &refusal);
         }
         refusal
     }

@@ -194,16 +194,17 @@ fn no_such_url(key: i32) -> Refusal {
     Refusal::NotFound(format!("there is no callback URL {key}: it never was, or was taken out of the configuration"))
 }
 
-/// How many URLs do not work.
-pub async fn failing(store: &Store, actor: &Actor) -> Result<usize, Refusal> {
+/// How many of all [`urls`] do not work.
+pub async fn failing(store: &Store, snapshot: &Snapshot, actor: &Actor) -> Result<usize, Refusal> {
     require(actor, Permission::ReadMessages)?;
-    let states = store.cursor_states().await?;
+    let mut states = store.cursor_states().await?;
+    states.retain(|key, _| snapshot.subscriptions.iter().any(|subscription| subscription.key == *key));
     let keys: Vec<SubscriptionKey> = states.keys().copied().collect();
     let newest = store.newest_exchanges(&keys).await?;
-    let works = |(key, state): &(&SubscriptionKey, &CursorState)| {
-        UrlState::of(&state.trouble, newest.get(key)) == UrlState::Works
+    let fails = |(key, state): &(&SubscriptionKey, &CursorState)| {
+        UrlState::of(&state.trouble, newest.get(key)) != UrlState::Works
     };
-    Ok(states.iter().filter(|one| !works(one)).count())
+    Ok(states.iter().filter(fails).count())
 }
 
 /// The messages that somebody means by an id of ours, the platform's or the provider's, each with its account. `None`: no id

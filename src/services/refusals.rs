@@ -8,6 +8,7 @@ use super::{
     directory::Snapshot,
     masking,
     operators::{Refusal, require},
+    search::{TEXT_CHARS_MAX, is_number, recipient},
 };
 use crate::{
     domain::{
@@ -40,21 +41,28 @@ pub struct RefusedShown {
     pub request: Option<String>,
 }
 
-/// A page of them, the newest first, and where the next one begins.
+/// A page of them, the newest first, and where the next one begins. `text`: a platform's id, or digits of a number that stands in
+/// the request: a whole one, for whoever may not see numbers.
 pub async fn list(
     store: &Store,
     snapshot: &Snapshot,
     actor: &Actor,
-    (filter, limit): (&RefusedFilter, usize),
+    text: &str,
+    (mut filter, limit): (RefusedFilter, usize),
 ) -> Result<(Vec<RefusedShown>, Option<MessageId>), Refusal> {
     require(actor, Permission::ReadMessages)?;
-    let found = store.refused(filter, limit).await?;
+    let text = text.trim();
+    if text.chars().count() > TEXT_CHARS_MAX {
+        let text = format!("an id or a number has at most {TEXT_CHARS_MAX} characters");
+        return Err(Refusal::Invalid { field: "q", text });
+    }
+    if is_number(text) {
+        filter.within = Some(recipient(snapshot, actor, text)?.trim_start_matches('+').to_owned());
+    } else if !text.is_empty() {
+        filter.platform_message_id = Some(text.to_owned());
+    }
+    let found = store.refused(&filter, limit).await?;
     Ok((found.requests.into_iter().map(|one| shown(snapshot, actor, one)).collect(), found.next))
-}
-
-/// The word of [`KINDS_KEPT`] that somebody named.
-pub fn kind_named(word: &str) -> Option<&'static str> {
-    KINDS_KEPT.into_iter().map(kind_name).find(|known| *known == word)
 }
 
 fn shown(snapshot: &Snapshot, actor: &Actor, refused: Refused) -> RefusedShown {
@@ -63,13 +71,17 @@ fn shown(snapshot: &Snapshot, actor: &Actor, refused: Refused) -> RefusedShown {
     let request =
         platform.and_then(|(account, platform)| platform.parse_send(account, refused.request.as_bytes()).ok());
     let whole = actor.may(Permission::ReadPersonal);
-    let to = request.as_ref().map(|request| {
-        let country = account.and_then(|account| account.policy.default_country.as_deref());
-        match PhoneNumber::parse(&request.to, country) {
-            Ok(number) => masking::number(actor, &number),
-            Err(_) => masking::text(actor, &request.to),
-        }
-    });
+    // Of what has no meaning as a whole, the numbers may be read all the same.
+    let (from, to) = match (request, platform) {
+        (Some(request), _) => (request.from, request.to),
+        (None, Some((_, platform))) => platform.parties_within(refused.request.as_bytes()),
+        (None, None) => (String::new(), String::new()),
+    };
+    let country = account.and_then(|account| account.policy.default_country.as_deref());
+    let to = match PhoneNumber::parse(&to, country) {
+        Ok(number) => masking::number(actor, &number),
+        Err(_) => masking::text(actor, &to),
+    };
     let kind = KINDS_KEPT.into_iter().find(|kind| kind_name(*kind) == refused.kind);
     let answer = platform.zip(kind).map(|((_, platform), kind)| {
         let reply = platform.reply(Err(&failure::Refusal::new(kind, refused.answer.as_str())));
@@ -82,8 +94,8 @@ fn shown(snapshot: &Snapshot, actor: &Actor, refused: Refused) -> RefusedShown {
         kind: refused.kind,
         platform_message_id: refused.platform_message_id.map(|id| masking::text(actor, &id)),
         why: masking::text(actor, &refused.answer),
-        from: request.map(|request| request.from).filter(|from| !from.is_empty()),
-        to: to.filter(|to| !to.is_empty()),
+        from: Some(from).filter(|from| !from.is_empty()),
+        to: Some(to).filter(|to| !to.is_empty()),
         answer,
         request: whole.then_some(refused.request),
     }

@@ -91,7 +91,7 @@ async fn by_index(store: &Store, snapshot: &Snapshot, text: &str) -> Result<Vec<
 }
 
 /// Ids of platforms have other signs in them.
-fn is_number(text: &str) -> bool {
+pub(super) fn is_number(text: &str) -> bool {
     text.chars().all(|letter| letter.is_ascii_digit() || "+ ()-./\u{a0}".contains(letter))
         && text.chars().any(|letter| letter.is_ascii_digit())
 }

@@ -145,8 +145,7 @@ fn view(webhook: Arc<Webhook>, urls: Vec<UrlStanding>) -> WebhookView {
         (Some(_), false, _) => WebhookState::SwitchedOff,
         (_, false, _) => WebhookState::Off,
         (_, true, true) => WebhookState::Paused,
-        (_, true, false) if failures >= FAILING_AFTER => WebhookState::Failing,
-        (_, true, false) if failures > 0 => WebhookState::Retrying,
+        (_, true, false) if failures > 0 => failing_state(failures),
         (_, true, false) if last.is_none() => WebhookState::Quiet,
         (_, true, false) => WebhookState::Works,
     };
@@ -162,6 +161,11 @@ fn view(webhook: Arc<Webhook>, urls: Vec<UrlStanding>) -> WebhookView {
         urls,
         webhook,
     }
+}
+
+/// How it is called while so many requests in a row were not taken.
+pub fn failing_state(failures: i64) -> WebhookState {
+    if failures >= FAILING_AFTER { WebhookState::Failing } else { WebhookState::Retrying }
 }
 
 impl WebhookView {

@@ -19,12 +19,12 @@ use crate::{
         ids::{SubscriptionKey, WebhookKey},
         operator::{Actor, Permission},
         time::UnixMillis,
-        webhook::{OldSigningSecret, SecretText, Webhook},
+        webhook::{Authentication, OldSigningSecret, SecretText, Webhook},
         webhook_filter::is_same_number,
         webhook_sample::sample,
         webhook_settings::WebhookSettings,
     },
-    net::mail,
+    net::{guard::check_literal, mail},
     profiles::{self, Signature, signing},
     providers,
     settings::Settings,
@@ -57,15 +57,15 @@ pub struct Webhooks {
 /// What the server's settings let webhooks do.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowed {
-    /// Be at `http://`.
-    pub http: bool,
+    /// Be in private networks, and at `http://` there.
+    pub private_networks: bool,
     /// Tell of their failures by e-mail.
     pub emails: bool,
 }
 
 impl Allowed {
     pub fn by(settings: &Settings) -> Self {
-        Self { http: settings.security.allow_private_networks, emails: settings.alarms.smtp_url.is_some() }
+        Self { private_networks: settings.security.allow_private_networks, emails: settings.alarms.smtp_url.is_some() }
     }
 }
 
@@ -133,29 +133,41 @@ impl Webhooks {
         found.ok_or_else(|| unknown(name))
     }
 
-    /// Makes one. Gives back its signing secret when it was made here: it is shown this once.
-    pub async fn create(&self, actor: &Actor, name: &str, new: NewWebhook) -> Result<Option<SecretText>, Refusal> {
+    /// Makes one. Gives back its signing secret when it was made here: it is shown this once. `unread`: what could not even be read
+    /// of what somebody entered; while there is any nothing is made, and it is told with all else that is wrong.
+    pub async fn create(
+        &self,
+        actor: &Actor,
+        name: &str,
+        (new, unread): (NewWebhook, Vec<FieldProblem>),
+    ) -> Result<Option<SecretText>, Refusal> {
         require(actor, Permission::ManageConfiguration)?;
-        check_name(name).map_err(|text| Refusal::Invalid { field: "name", text })?;
         let NewWebhook { enabled, paused, since, mut settings } = new;
-        if let Some(since) = since {
-            check_since(since, clock::now()).map_err(|text| Refusal::Invalid { field: "since", text })?;
-        }
+        let mut problems = unread;
+        problems.extend(check_name(name).err().map(|text| FieldProblem::new("name", text)));
+        let wrong_since = since.and_then(|since| check_since(since, clock::now()).err());
+        problems.extend(wrong_since.map(|text| FieldProblem::new("since", text)));
         let made = settings.signing_secret.is_none().then(|| new_secret(&settings)).flatten();
         settings.signing_secret = settings.signing_secret.or_else(|| made.clone());
-        let settings = checked(settings, self.allowed).map_err(Refusal::Problems)?;
-        let name_of_it = name.to_owned();
-        let record = WebhookRecord { name: name_of_it, enabled, paused, since, settings, old_signing_secrets: vec![] };
+        let allowed = self.allowed;
         self.write(|stored| {
-            check_names_in(stored, name, &record.settings)?;
-            if stored.webhook(name).is_some() {
-                return Err(Refusal::Conflict(format!(
-                    "there is a webhook {name} already: change it, or take another name"
-                )));
+            let taken = stored
+                .webhook(name)
+                .map(|_| format!("there is a webhook {name} already: change it, or take another name"));
+            let (settings, wrong) = judged(stored, name, settings, allowed);
+            problems.extend(wrong);
+            if !problems.is_empty() {
+                problems.extend(taken.map(|text| FieldProblem::new("name", text)));
+                return Err(Refusal::Problems(problems));
+            }
+            if let Some(text) = taken {
+                return Err(Refusal::Conflict(text));
             }
             if stored.webhooks.len() >= WEBHOOKS_MAX {
                 return Err(Refusal::Conflict(format!("there are {WEBHOOKS_MAX} webhooks already: delete one")));
             }
+            let name = name.to_owned();
+            let record = WebhookRecord { name, enabled, paused, since, settings, old_signing_secrets: vec![] };
             let entry = audited(stored, actor, &record);
             Ok((record, entry))
         })
@@ -163,14 +175,22 @@ impl Webhooks {
         Ok(made)
     }
 
-    /// Replaces what is said of one; secrets that stand as `…`, and a URL that was left out, stay.
-    pub async fn change(&self, actor: &Actor, name: &str, settings: WebhookSettings) -> Result<(), Refusal> {
+    /// Replaces what is said of one; secrets that stand as `…`, and a URL that was left out, stay. `unread`: as in [`Self::create`].
+    pub async fn change(
+        &self,
+        actor: &Actor,
+        name: &str,
+        (settings, unread): (WebhookSettings, Vec<FieldProblem>),
+    ) -> Result<(), Refusal> {
         require(actor, Permission::ManageConfiguration)?;
+        let (allowed, mut problems) = (self.allowed, unread);
         self.write(|stored| {
             let before = known(stored, name)?;
-            let settings = settings.keeping(&before.settings);
-            let settings = checked(settings, self.allowed).map_err(Refusal::Problems)?;
-            check_names_in(stored, name, &settings)?;
+            let (settings, wrong) = judged(stored, name, settings.keeping(&before.settings), allowed);
+            problems.extend(wrong);
+            if !problems.is_empty() {
+                return Err(Refusal::Problems(problems));
+            }
             let record = WebhookRecord { settings, ..record_of(before) };
             let entry = audited(stored, actor, &record);
             Ok((record, entry))
@@ -363,17 +383,23 @@ pub(super) fn check_since(since: UnixMillis, now: UnixMillis) -> Result<(), Stri
     }
 }
 
-fn check_names_in(stored: &Configuration, name: &str, settings: &WebhookSettings) -> Result<(), Refusal> {
+/// The settings with their version pinned, and all that is wrong with them: in themselves, and beside what is stored. A name that
+/// nothing has would let nothing through in a filter, and tell nobody among the alerts, silently.
+fn judged(
+    stored: &Configuration,
+    name: &str,
+    settings: WebhookSettings,
+    allowed: Allowed,
+) -> (WebhookSettings, Vec<FieldProblem>) {
+    let (settings, mut problems) = checked(settings, allowed);
     let numbers: Vec<&str> = stored.senders.iter().map(|sender| sender.number.as_e164()).collect();
     let known = Known {
         accounts: &|id| stored.account(id).is_some(),
         numbers: &numbers,
         webhooks: &|name| stored.webhook(name).is_some(),
     };
-    match check_names(name, settings, &known) {
-        problems if problems.is_empty() => Ok(()),
-        problems => Err(Refusal::Problems(problems)),
-    }
+    problems.extend(check_names(name, &settings, &known));
+    (settings, problems)
 }
 
 /// What a webhook may name.
@@ -407,21 +433,30 @@ pub(super) fn check_names(name: &str, settings: &WebhookSettings, known: &Known<
     problems
 }
 
-/// Settings that can work, with the version pinned; or all that is wrong with them.
-pub(super) fn checked(mut settings: WebhookSettings, allowed: Allowed) -> Result<WebhookSettings, Vec<FieldProblem>> {
+/// The settings with their version pinned, and all that is wrong with them in themselves: with nothing they can work.
+pub(super) fn checked(mut settings: WebhookSettings, allowed: Allowed) -> (WebhookSettings, Vec<FieldProblem>) {
     let mut problems = Vec::new();
     let mut note = |field: &str, text: String| problems.push(FieldProblem::new(field, text));
     let profile = profiles::find(&settings.profile);
-    for (field, text) in settings.check(allowed.http, profile.map_or(&[][..], |profile| profile.own_headers())) {
+    let own_headers = profile.map_or(&[][..], |profile| profile.own_headers());
+    for (field, text) in settings.check(allowed.private_networks, own_headers) {
         note(field, text);
     }
-    for odd in settings.alerts.emails.iter().filter(|address| !mail::is_address(address)) {
-        note("alerts", format!("emails: `{odd}` is no e-mail address: write it like ops@example.com"));
+    if let Some(text) = never_reached(settings.url.expose(), allowed) {
+        note("url", text);
     }
-    if !allowed.emails && !settings.alerts.emails.is_empty() {
+    if let Authentication::OAuth2 { token_url, .. } = &settings.authentication
+        && let Some(text) = never_reached(token_url, allowed)
+    {
+        note("authentication", format!("token_url: {text}"));
+    }
+    if !settings.alerts.emails.is_empty() && !allowed.emails {
         let text =
             "emails: this server sends none: set alarms.smtp_url and start it again, or name another webhook instead";
         note("alerts", text.to_owned());
+    }
+    for odd in settings.alerts.emails.iter().filter(|address| !mail::is_address(address)) {
+        note("alerts", format!("emails: `{odd}` is no e-mail address: write it like ops@example.com"));
     }
     let certificate = settings.client_certificate.as_ref().filter(|_| !has_problem(&problems, "client_certificate"));
     if let Some(Err(error)) = certificate.map(check_certificate) {
@@ -463,7 +498,13 @@ pub(super) fn checked(mut settings: WebhookSettings, allowed: Allowed) -> Result
             }
         }
     }
-    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    (settings, problems)
+}
+
+/// Why no request to it would ever be made, if its host is written as an address. Behind a name that is seen when it is resolved.
+fn never_reached(url: &str, allowed: Allowed) -> Option<String> {
+    let url = url::Url::parse(url).ok()?;
+    check_literal(&url, allowed.private_networks).err().map(|forbidden| forbidden.to_string())
 }
 
 fn has_problem(problems: &[FieldProblem], field: &str) -> bool {

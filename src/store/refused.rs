@@ -53,12 +53,33 @@ pub struct RefusedFilter {
     pub account: Option<AccountKey>,
     /// Why, as one word.
     pub kind: Option<&'static str>,
+    /// The platform's id, when it could be read.
+    pub platform_message_id: Option<String>,
+    /// What stands in the request as it came: digits of a number.
+    pub within: Option<String>,
     /// Refused from here on …
     pub since: Option<UnixMillis>,
     /// … and before this.
     pub until: Option<UnixMillis>,
     /// Only older ones than this: the next page.
     pub before: Option<MessageId>,
+}
+
+/// What is read of one to see whether it fits.
+struct LookedAt {
+    id: MessageId,
+    kind: String,
+    platform_message_id: Option<String>,
+    /// Where what is looked for begins in the request; 0: nowhere.
+    place: i64,
+}
+
+impl RefusedFilter {
+    fn fits(&self, one: &LookedAt) -> bool {
+        self.kind.is_none_or(|wanted| wanted == one.kind)
+            && self.platform_message_id.as_ref().is_none_or(|wanted| one.platform_message_id.as_ref() == Some(wanted))
+            && one.place > 0
+    }
 }
 
 /// Some of them, and how to go on.
@@ -89,9 +110,8 @@ impl Store {
         let mut slices = Slices::up_to(SLICE_REQUESTS_MAX);
         while found.len() < limit {
             let slice = self.refused_slice(filter, (first, before), slices.rows()).await.doing(doing)?;
-            let (looked_at, oldest) = (slice.len(), slice.last().map(|(id, _)| *id));
-            let fits = |kind: &str| filter.kind.is_none_or(|wanted| wanted == kind);
-            let mut fitting = slice.into_iter().filter(|(_, kind)| fits(kind)).map(|(id, _)| id);
+            let (looked_at, oldest) = (slice.len(), slice.last().map(|one| one.id));
+            let mut fitting = slice.into_iter().filter(|one| filter.fits(one)).map(|one| one.id);
             found.extend(fitting.by_ref().take(limit - found.len()));
             next = match fitting.next() {
                 Some(_) => found.last().copied(),
@@ -104,19 +124,35 @@ impl Store {
         Ok(FoundRefused { requests: self.refused_by_id(&found).await.doing(doing)?, next })
     }
 
-    /// The newest of a range, and why they were refused: requests are long, so they are read of those alone that fit.
+    /// The newest of a range: requests are long, so they are read of those alone that fit.
     async fn refused_slice(
         &self,
         filter: &RefusedFilter,
         (first, before): (i64, i64),
         looked_at_max: usize,
-    ) -> Result<Vec<(MessageId, String)>, DbErr> {
+    ) -> Result<Vec<LookedAt>, DbErr> {
         let only = filter.account.map_or(String::new(), |account| format!(" AND account = {}", account.0));
+        let mut values: Vec<Value> = vec![first.into(), before.into()];
+        let within = match &filter.within {
+            None => "1",
+            Some(_) if self.is_sqlite() => "instr(request, $3)",
+            Some(_) => "position($3::bytea IN request)",
+        };
+        values.extend(filter.within.as_ref().map(|text| Value::from(text.as_bytes().to_vec())));
         let sql = format!(
-            "SELECT id, kind FROM refused_requests WHERE id >= $1 AND id < $2{only} ORDER BY id DESC LIMIT {looked_at_max}"
+            "SELECT id, kind, platform_message_id, CAST({within} AS BIGINT) AS place FROM refused_requests WHERE id >= $1 AND id < $2{only} \
+             ORDER BY id DESC LIMIT {looked_at_max}"
         );
-        let rows = query(self.reader(), sql, vec![first.into(), before.into()]).await?;
-        rows.iter().map(|row| Ok((MessageId(row.try_get("", "id")?), row.try_get("", "kind")?))).collect()
+        let rows = query(self.reader(), sql, values).await?;
+        let read = |row: &QueryResult| {
+            Ok(LookedAt {
+                id: MessageId(row.try_get("", "id")?),
+                kind: row.try_get("", "kind")?,
+                platform_message_id: row.try_get("", "platform_message_id")?,
+                place: row.try_get("", "place")?,
+            })
+        };
+        rows.iter().map(read).collect()
     }
 
     async fn refused_by_id(&self, ids: &[MessageId]) -> Result<Vec<Refused>, DbErr> {

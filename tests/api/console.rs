@@ -225,9 +225,9 @@ async fn a_message_is_found_by_whatever_is_known_of_it(database: Database) {
     }
     for (query, said) in [
         ("q=12", "Write at least the last 5 digits"),
-        ("account=nosuch", "There is no account nosuch"),
+        ("account=nosuch", "Account: there is no account nosuch"),
         ("since=yesterday", "is no time"),
-        ("code=x", "is a number"),
+        ("code=x", "a number such as 131026"),
         ("q=msg_0000000000000", "No message fits"),
     ] {
         let page = asha.get(&format!("/console/messages?{query}")).await;

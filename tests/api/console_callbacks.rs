@@ -181,7 +181,7 @@ async fn events_and_exchanges_are_filtered_and_paged_without_gaps(database: Data
         ("exchanges?until=2020-01-01T00:00", "No exchange fits"),
         ("exchanges?outcome=succeeded", "HTTP 200"),
         ("replay?of=delivered&since=yesterday", "is no time"),
-        ("replay?of=delivered&rate=fast", "are a number"),
+        ("replay?of=delivered&rate=fast", "events a second, a number"),
         ("replay?of=delivered&until=2020-01-01T00:00", "Nothing matches"),
     ] {
         let page = asha.get(&format!("{url}/{path}")).await;

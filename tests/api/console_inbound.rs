@@ -98,11 +98,11 @@ async fn what_people_wrote_is_found_with_what_the_platform_answered(database: Da
         assert_eq!(count(query).await, wanted, "{query}");
     }
     for (query, said) in [
-        ("account=nosuch", "There is no account nosuch"),
-        ("number=12", "There is no business number 12"),
+        ("account=nosuch", "Account: there is no account nosuch"),
+        ("number=12", "Number: there is no business number 12"),
         ("phone=12", "at least the last 5 digits"),
         ("since=yesterday", "is no time"),
-        ("before=yesterday", "no place in a list"),
+        ("before=yesterday", "Before: “yesterday” cannot be read"),
         ("text=nothing", "Nobody wrote anything like that"),
     ] {
         let page = asha.get(&format!("/console/inbound?{query}")).await;

@@ -41,7 +41,7 @@ async fn templates_are_listed_filtered_and_shown_as_on_a_phone(database: Databas
         let link = |name: &str| page.contains(&format!("/{name}/"));
         assert!(names.iter().all(|name| link(name)) && !others.iter().any(|name| link(name)), "{query}: {page}");
     }
-    assert!(cara.get("/console/templates?account=nobody").await.text.contains("There is no account nobody."));
+    assert!(cara.get("/console/templates?account=nobody").await.text.contains("there is no account nobody"));
 
     let page = cara.get(&path_of("festive_offer", "en")).await.text;
     for part in [

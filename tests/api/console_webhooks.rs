@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Database, NUMBER_ID, Receiver, TestApp, on_each_database, person};
+use crate::harness::{Database, Message, NUMBER_ID, Receiver, TestApp, on_each_database, person};
 
 const PATH: &str = "/console/webhooks/crm";
 
@@ -147,7 +147,116 @@ async fn each_event_has_a_schema_that_its_own_example_fits(database: Database) {
     app.leave().await;
 }
 
+async fn all_that_is_wrong_with_a_webhook_is_told_at_once_each_at_its_field(database: Database) {
+    let app = TestApp::start(database).await;
+    let asha = app.first_owner().await;
+    let wrong = [
+        ("name", "No Name"),
+        ("since", "yesterday"),
+        ("method", "FETCH"),
+        ("payload", "huge"),
+        ("events", ""),
+        ("filter.numbers", "+15550000000"),
+        ("filter.providers", "telex"),
+        ("filter.json", "city"),
+        ("authentication.kind", "kerberos"),
+        ("retries.kind", "never"),
+        ("success", "maybe"),
+        ("timeout_seconds", "soon"),
+        ("alerts.emails", "ops@example.com"),
+        ("alerts.webhook", "nobody"),
+        ("header.name", "Host"),
+        ("header.value", "inner"),
+        ("header.name", "X Key"),
+        ("header.value", "value"),
+    ];
+    let page = asha.post("/console/new-webhook", &form("https://169.254.169.254/latest", &wrong)).await;
+
+    assert_eq!(page.status, 422, "{page:?}");
+    for field in [
+        "name",
+        "since",
+        "url",
+        "method",
+        "payload",
+        "filter-numbers",
+        "filter-providers",
+        "filter-json",
+        "authentication-kind",
+        "retries-kind",
+        "success",
+        "timeout_seconds",
+        "alerts-emails",
+        "alerts-webhook",
+    ] {
+        assert!(page.text.contains(&format!("id=\"{field}-wrong\"")), "nothing is said at {field}: {page:?}");
+    }
+    for said in [
+        "“kerberos” is none of none, basic, bearer, client_credentials, password",
+        "169.254.169.254 is where clouds keep their machines",
+        "set alarms.smtp_url, alarms.from and alarms.to",
+        "Host is set by the bridge itself",
+        "`X Key` is not a header",
+        "There is no webhook nobody",
+    ] {
+        assert!(page.text.contains(said), "{said} is not said: {page:?}");
+    }
+    assert_eq!(asha.get(PATH).await.status, 404, "nothing is saved");
+
+    let receiver = Receiver::start().await;
+    let basic = [("authentication.kind", "basic"), ("basic.user", "asha"), ("basic.password", "secret-of-asha")];
+    assert_eq!(asha.post("/console/new-webhook", &form(&receiver.url, &basic)).await.status, 200);
+    let edit = |fields: Vec<(&'static str, &'static str)>| {
+        let asha = &asha;
+        async move { asha.post(&format!("{PATH}/edit"), &fields).await }
+    };
+    let refused = edit(form("https://[fd00:ec2::254]/", &[("authentication.kind", "kerberos")])).await;
+    assert!(refused.status == 422 && refused.text.contains("id=\"url-wrong\""), "{refused:?}");
+    let mut silent = form("", &[]);
+    silent.retain(|(name, _)| *name != "authentication.kind");
+    assert_eq!(edit(silent).await.status, 303, "a form that says nothing of it changes nothing of it");
+    asha.post(&format!("{PATH}/try"), &[("event", "message.read")]).await;
+    let request = receiver.requests().pop().expect("it came");
+    assert_eq!(request.header("authorization"), "Basic YXNoYTpzZWNyZXQtb2YtYXNoYQ==");
+    app.leave().await;
+}
+
+async fn a_message_says_what_became_of_it_at_each_webhook_that_wants_it(database: Database) {
+    let app = TestApp::start(database).await;
+    let asha = app.first_owner().await;
+    let make = async |name: &str, more: &[(&str, &str)]| {
+        let receiver = Receiver::start().await;
+        let mut fields = form(&receiver.url, more);
+        fields.retain(|(field, _)| *field != "name");
+        fields.push(("name", name));
+        let made = asha.post("/console/new-webhook", &fields).await;
+        assert!(made.status == 200 || made.status == 303, "{made:?}");
+        receiver
+    };
+    let told = make("told", &[("events", "message.read")]).await;
+    let _other = make("other", &[("events", "message.received")]).await;
+    let _waits = make("waits", &[("events", "message.read"), ("begin", "paused")]).await;
+    let _sifted = make("sifted", &[("events", "message.read"), ("filter.templates", "another_template")]).await;
+    let message = Message::order_update(&person(1));
+    app.accept(&message).await;
+    app.until("it is told", async || !told.requests().is_empty()).await;
+    let found = asha.get(&format!("/console/messages?q={}", message.msg_id().replace('|', "%7C"))).await;
+    let path = found.between("data-row href=\"", "\"");
+    let passed = "not told to the webhook sifted: its filter passes it over";
+    app.until("one passes it over", async || asha.get(&path).await.text.contains(passed)).await;
+
+    let story = asha.get(&path).await.text;
+    assert!(story.contains(" to the webhook told: HTTP 204"), "{story}");
+    assert!(story.contains("waits to be told to the webhook waits"), "{story}");
+    assert!(!story.contains("webhook other") && !story.contains("not_relayed"), "{story}");
+    let (page, callbacks) = (asha.get("/console/webhooks/waits").await, asha.get("/console/callbacks").await);
+    assert!(page.text.contains(">not used yet<") && callbacks.text.contains(">not used yet<"), "{page:?}");
+    app.leave().await;
+}
+
 on_each_database![
+    all_that_is_wrong_with_a_webhook_is_told_at_once_each_at_its_field,
+    a_message_says_what_became_of_it_at_each_webhook_that_wants_it,
     who_only_looks_sees_how_a_webhook_stands_and_changes_nothing,
     a_change_in_the_console_keeps_what_its_form_does_not_say_and_is_written_down,
     each_event_has_a_schema_that_its_own_example_fits,

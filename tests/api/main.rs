@@ -18,6 +18,7 @@ mod command_line;
 mod commbox;
 mod connections;
 mod console;
+mod console_addresses;
 mod console_api;
 mod console_callbacks;
 mod console_inbound;

@@ -71,4 +71,38 @@ async fn what_was_refused_is_listed_with_our_answer(database: Database) {
     app.leave().await;
 }
 
-on_each_database!(what_was_refused_is_listed_with_our_answer);
+async fn who_looks_for_a_refused_request_finds_it_by_its_id_and_by_its_numbers(database: Database) {
+    let app = TestApp::start(database).await;
+    let asha = app.first_owner().await;
+    let cara = app.another(&asha, "cara", "read-only").await;
+    let whole = asha.make_token(&["messages:read", "personal:read"]).await;
+    // There is nothing in it to send, and nobody said who asks.
+    let strange = json!({"to": person(3), "wabaNumber": "+918880110022", "msgId": "7|1790000000|20261120|9|0"});
+    app.post("/clevertap/acme/messages", &[], strange.to_string()).await;
+    let short = Message::template(&person(2), "order_update", "en").values(&["only one"]);
+    assert_eq!(app.send(&short).await.code(), 2001);
+    let get = async |query: &str| app.call(Method::GET, &format!("{API}?{query}"), &whole, None).await.body;
+    app.until("both are kept", async || get("").await["requests"].as_array().is_some_and(|all| all.len() == 2)).await;
+
+    let one = get("kind=credentials").await["requests"][0].clone();
+    assert_eq!((&one["number"], &one["recipient"]), (&json!("+918880110022"), &json!(person(3))), "{one:#}");
+    let digits = &person(3)[1..];
+    for query in ["q=7%7C1790000000%7C20261120%7C9%7C0", &format!("q=%2B{digits}"), &format!("q={}", &digits[6..])] {
+        let found = get(query).await;
+        assert_eq!(found["requests"], json!([one]), "{query}");
+    }
+    assert_eq!(get("q=7%7C1").await["requests"], json!([]), "an id is whole");
+
+    let page = asha.get(&format!("/console/refused?q=%2B{digits}")).await.text;
+    assert!(page.contains(digits) && !page.contains("only one"), "{page}");
+    let masked = cara.get(&format!("/console/refused?q=%2B{digits}")).await.text;
+    assert!(masked.contains("credentials") && masked.contains("+918880110022"), "{masked}");
+    let tried = cara.get(&format!("/console/refused?q={}", &digits[6..])).await.text;
+    assert!(tried.contains("no whole telephone number"), "by trying ends, a number could be found: {tried}");
+    app.leave().await;
+}
+
+on_each_database![
+    what_was_refused_is_listed_with_our_answer,
+    who_looks_for_a_refused_request_finds_it_by_its_id_and_by_its_numbers,
+];

@@ -387,15 +387,17 @@ async fn a_private_address_is_not_reached_and_plain_http_is_refused(database: Da
     };
 
     assert_eq!(add("plain", "http://hooks.example.com/").await.body["field"], "url");
-    for (name, host) in
-        [("decimal", "2130706433"), ("octal", "0177.0.0.1"), ("mapped", "[::ffff:127.0.0.1]"), ("name", "localhost")]
-    {
-        assert_eq!(add(name, &format!("https://{host}:9/")).await.http_status, 201);
-        let sample = json!({"event": "message.read"});
-        let sent = app.call(Method::POST, &format!("/api/v1/webhooks/{name}/sample"), &token, Some(sample)).await;
-        let note = sent.body["note"].as_str().unwrap_or_default();
-        assert!(sent.body["taken"] == false && note.contains("private"), "{host}: {sent:?}");
+    // What is written as an address is seen when it is saved …
+    for host in ["2130706433", "0177.0.0.1", "[::ffff:127.0.0.1]", "169.254.169.254"] {
+        let refused = add("address", &format!("https://{host}:9/")).await;
+        assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!("url")), "{host}: {refused:?}");
     }
+    // … and where a name leads when a connection is made.
+    assert_eq!(add("name", "https://localhost:9/").await.http_status, 201);
+    let sample = json!({"event": "message.read"});
+    let sent = app.call(Method::POST, "/api/v1/webhooks/name/sample", &token, Some(sample)).await;
+    let note = sent.body["note"].as_str().unwrap_or_default();
+    assert!(sent.body["taken"] == false && note.contains("private"), "{sent:?}");
     app.leave().await;
 }
 

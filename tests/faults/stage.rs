@@ -120,8 +120,11 @@ impl Stage {
         let peer = if plan.through_peer { Some(Peer::start(stand.url()).await?) } else { None };
         let lines = configuration::lines(&plan);
         let file = configuration::file(&plan, &lines, stand.url(), peer.as_ref().map(Peer::url));
-        let file =
-            apply::parse(&file, "faults.toml", &Surroundings::new(&|_| None, Allowed { http: true, emails: false }));
+        let file = apply::parse(
+            &file,
+            "faults.toml",
+            &Surroundings::new(&|_| None, Allowed { private_networks: true, emails: false }),
+        );
         let file = file.map_err(|problems| anyhow::anyhow!("the configuration is wrong: {problems:#?}"))?;
         apply::apply(&store, &Actor::of_command_line("test"), &file).await?;
         let (doors, journal) = (Doors::default(), Arc::new(Journal::default()));

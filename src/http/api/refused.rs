@@ -24,6 +24,9 @@ use crate::{
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct RefusedQuery {
+    /// CleverTap's id, or a telephone number that stands in the request: whole, or with `personal:read` its last five digits
+    /// or more.
+    q: Option<String>,
     /// An account's id.
     account: Option<String>,
     /// What was wrong: credentials, template, phone_number, not_subscribed, other.
@@ -105,8 +108,10 @@ pub async fn list(
         since: time("since", query.since.as_deref())?,
         until: time("until", query.until.as_deref())?,
         before: query.before.map(MessageId),
+        ..RefusedFilter::default()
     };
-    let (found, next) = refusals::list(&parts.store, &snapshot, &caller.0, (&filter, limit)).await?;
+    let text = query.q.as_deref().unwrap_or_default();
+    let (found, next) = refusals::list(&parts.store, &snapshot, &caller.0, text, (filter, limit)).await?;
     Ok(Json(RefusedList { requests: found.into_iter().map(entry).collect(), next: next.map(|next| next.0) }))
 }
 

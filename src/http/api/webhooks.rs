@@ -200,7 +200,7 @@ pub async fn add(
     let OutgoingWebhookRequest { name, enabled, paused, since, settings } = body.into_inner();
     let since = time("since", since.as_deref())?;
     let new = NewWebhook { enabled, paused, since, settings };
-    let signing_secret = parts.webhooks.create(&caller.0, &name, new).await?;
+    let signing_secret = parts.webhooks.create(&caller.0, &name, (new, vec![])).await?;
     let webhook = shown(parts.webhooks.one(&caller.0, &name).await?);
     Ok(HttpResponse::Created().json(MadeWebhook { webhook, signing_secret }))
 }
@@ -223,7 +223,7 @@ pub async fn change(
     name: Path<String>,
     body: Body<OutgoingWebhookChange>,
 ) -> Result<Json<OutgoingWebhook>, Problem> {
-    parts.webhooks.change(&caller.0, &name, body.into_inner().settings).await?;
+    parts.webhooks.change(&caller.0, &name, (body.into_inner().settings, vec![])).await?;
     show(parts, caller, name).await
 }
 

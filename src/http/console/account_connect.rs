@@ -13,7 +13,7 @@ use humantime_serde::re::humantime::format_duration;
 use super::{
     Frame, Trouble, Visitor,
     accounts::PATH,
-    callbacks::{KINDS, kind_name, state_status},
+    callbacks::{KINDS, kind_name, status_of},
     fields::{Entered, Field, FieldPart, Filled, Input},
     frame::{long_time, sentence},
     messages::Status,
@@ -348,7 +348,7 @@ fn standing(stored: &Configuration, account: &Account, kind: EventKind, standing
     let known = own.and_then(|own| standings.iter().find(|url| url.subscription.key == own.key));
     let state = match (own, known) {
         (None, _) => Status { name: "none", tone: "warn" },
-        (Some(_), Some(known)) => state_status(known.state),
+        (Some(_), Some(known)) => status_of(known),
         (Some(_), None) => Status { name: "new", tone: "info" },
     };
     Standing {

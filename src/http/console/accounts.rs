@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::{
     Frame, Trouble, Visitor, account_connect, account_settings,
-    callbacks::{kind_name, state_status},
+    asked::NoQuery,
+    callbacks::{kind_name, status_of},
     fields::{Entered, Field, FieldPart, Filled, Input},
     messages::Status,
     page, page_as, see_other,
@@ -74,7 +75,12 @@ struct NewPage {
 }
 
 /// `GET /console/accounts`
-pub(super) async fn list(request: HttpRequest, parts: Data<Parts>, visitor: Visitor) -> Result<HttpResponse, Trouble> {
+pub(super) async fn list(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    _: NoQuery,
+) -> Result<HttpResponse, Trouble> {
     let stored = parts.configuring.stored(&visitor.actor).await?;
     let standings =
         callbacks::urls(&parts.store, &parts.directory.snapshot(), &visitor.actor, &UrlFilter::default()).await?;
@@ -112,10 +118,11 @@ fn worst(
     if own.peek().is_none() {
         return Status { name: "none", tone: "warn" };
     }
-    let states = own.filter_map(|one| standings.iter().find(|url| url.subscription.key == one.key));
+    let urls = own.filter_map(|one| standings.iter().find(|url| url.subscription.key == one.key));
     let order = |state: UrlState| UrlState::ALL.iter().position(|one| *one == state);
-    let worst = states.map(|url| url.state).max_by_key(|state| order(*state));
-    state_status(worst.unwrap_or(UrlState::Works))
+    // That one of them works says more than that another was told nothing yet.
+    let worst = urls.max_by_key(|url| (order(url.state), url.last.is_some()));
+    worst.map_or(Status { name: "not used yet", tone: "plain" }, status_of)
 }
 
 /// What a new account needs; everything else has a default.

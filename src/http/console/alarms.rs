@@ -1,14 +1,12 @@
 //! Alarms: what is wrong, who is told and how, what is watched, what was told.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{Data, Query},
-};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use askama::Template;
 use serde::Deserialize;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
+    asked::Query,
     frame::{long_time, sentence},
     page,
 };
@@ -89,6 +87,7 @@ struct LetterWay {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct AlarmQuery {
     before: Option<i32>,
 }

@@ -1,14 +1,11 @@
 //! Who changed what.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{Data, Query},
-};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use askama::Template;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Frame, LINES_PER_PAGE, Trouble, Visitor, frame::long_time, page};
+use super::{Frame, LINES_PER_PAGE, Trouble, Visitor, asked::Query, frame::long_time, page};
 use crate::{domain::operator::Permission, http::Parts, services::operators::require, store::audit::AuditLine};
 
 #[derive(Template)]
@@ -37,6 +34,7 @@ struct Changed {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct AuditQuery {
     before: Option<i64>,
 }

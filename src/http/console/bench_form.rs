@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{frame::sentence, messages::time};
+use super::{asked, frame::sentence};
 use crate::domain::{
     account::ForbiddenWhiteSpace,
     fill::{COUPON_CODE_CHARS_MAX, PAYLOAD_CHARS_MAX, is_coordinate, is_web_url, value_trouble},
@@ -61,7 +61,7 @@ impl Rule {
             }
             Self::Latitude => (!is_coordinate(value, 90.0)).then(|| "give degrees, such as 19.0760".to_owned()),
             Self::Longitude => (!is_coordinate(value, 180.0)).then(|| "give degrees, such as 72.8777".to_owned()),
-            Self::Time => time(value).err(),
+            Self::Time => asked::time("offer", value).err().map(|wrong| wrong.text),
             Self::Code if too_long(COUPON_CODE_CHARS_MAX) => {
                 Some(format!("at most {COUPON_CODE_CHARS_MAX} characters: shorten it"))
             }
@@ -228,7 +228,7 @@ pub(super) fn content(template: &Template, values: &Values) -> Result<TemplateCo
     let value = |name: &str| values.get(name).cloned().unwrap_or_default();
     let parts = &template.components;
     let offer = match &parts.limited_time_offer {
-        Some(_) => time(&value("offer"))?.map(|at| at.0),
+        Some(_) => asked::time("offer", &value("offer")).map_err(|wrong| wrong.text)?.map(|at| at.0),
         None => None,
     };
     let cards = parts.carousel.as_ref().map(|cards| {

@@ -2,20 +2,20 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{Data, Path, Query},
+    web::{Data, Path},
 };
 use askama::Template;
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
+    asked::{self, Query, Wrong, some},
     callback_exchanges::Next,
     callback_url::{Head, head, standing_status, title},
     callbacks::{Choice, PATH},
     frame::{long_time, seconds, sentence, short_time, wants_part},
     message::pretty,
-    messages::{Status, some, time},
+    messages::Status,
     page,
 };
 use crate::{
@@ -46,7 +46,7 @@ use crate::{
 };
 
 #[derive(Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct EventForm {
     state: String,
     /// An id of ours, the platform's or the provider's.
@@ -145,15 +145,17 @@ pub(super) async fn list(
     let (actor, form) = (&visitor.actor, form.into_inner());
     let snapshot = parts.directory.snapshot();
     let url = callbacks::url(&parts.store, &snapshot, actor, *key).await?;
-    let results = match form.filter(&parts, actor).await {
-        Ok(filter) => {
-            let found = parts.store.callbacks_of(&url.subscription, url.cursor, &filter, LINES_PER_PAGE).await?;
-            results(&parts, &snapshot, actor, &form, &url.subscription, found)
-        }
-        Err(Refusal::Invalid { text, .. }) => {
-            Results { wrong: Some(sentence(&text)), is_filtered: true, rows: vec![], next: None }
-        }
-        Err(refusal) => return Err(refusal.into()),
+    let wrong = |said: String| Results { wrong: Some(said), is_filtered: true, rows: vec![], next: None };
+    let results = match form.filter(actor) {
+        Err(odd) => wrong(odd.said()),
+        Ok(filter) => match form.about_message(&parts, filter).await {
+            Ok(filter) => {
+                let found = parts.store.callbacks_of(&url.subscription, url.cursor, &filter, LINES_PER_PAGE).await?;
+                results(&parts, &snapshot, actor, &form, &url.subscription, found)
+            }
+            Err(Refusal::Invalid { text, .. }) => wrong(sentence(&text)),
+            Err(refusal) => return Err(refusal.into()),
+        },
     };
     if wants_part(&request) {
         return page(&results);
@@ -215,7 +217,7 @@ fn row(parts: &Parts, snapshot: &Snapshot, actor: &Actor, subscription: &Subscri
 }
 
 impl EventForm {
-    fn fields(&self) -> [(&'static str, &String); 7] {
+    fn fields(&self) -> [(&'static str, &str); 7] {
         [
             ("state", &self.state),
             ("message", &self.message),
@@ -235,36 +237,35 @@ impl EventForm {
         Standing::ALL.into_iter().find(|standing| standing.as_str() == self.state)
     }
 
-    async fn filter(&self, parts: &Parts, actor: &Actor) -> Result<CallbackFilter, Refusal> {
-        let invalid = |text: String| Refusal::Invalid { field: "since", text };
-        let configuration = parts.store.load_configuration().await?;
-        let message = callbacks::messages_meant(&parts.store, &configuration, &self.message).await?;
-        let place = |text: &str| text.parse().ok().map(Place);
+    /// What is looked for, whatever message it is about; `Err` says what to change.
+    fn filter(&self, actor: &Actor) -> Result<CallbackFilter, Wrong> {
+        let place =
+            |name: &str, text: &str| Ok(asked::read(name, text, "a place in the log, which is a number")?.map(Place));
+        let (since, until) = asked::span(&self.since, &self.until)?;
         Ok(CallbackFilter {
-            standing: self.standing(),
-            // Of several with one id, which are tests, the newest.
-            message: message.and_then(|found| found.first().map(|(_, message)| *message)),
+            standing: asked::one_of("state", &self.state, &Standing::ALL, Standing::as_str)?,
+            message: None,
             // By trying reasons out, a number in one could be found.
             reason: some(&self.reason).filter(|_| actor.may(Permission::ReadPersonal)),
-            since: time(&self.since).map_err(invalid)?,
-            until: time(&self.until).map_err(invalid)?,
-            before: place(&self.before),
-            places: place(&self.from_place).zip(place(&self.to_place)),
+            since,
+            until,
+            before: place("before", &self.before)?,
+            places: place("from_place", &self.from_place)?.zip(place("to_place", &self.to_place)?),
         })
     }
 
-    fn at(&self, key: i32, before: Place) -> String {
-        let mut query = self.query();
-        query.append_pair("before", &before.0.to_string());
-        format!("{PATH}/{key}/events?{}", query.finish())
+    /// The same, with the message that is named.
+    async fn about_message(&self, parts: &Parts, filter: CallbackFilter) -> Result<CallbackFilter, Refusal> {
+        let configuration = parts.store.load_configuration().await?;
+        let meant = callbacks::messages_meant(&parts.store, &configuration, &self.message).await?;
+        // Of several with one id, which are tests, the newest.
+        let message = meant.and_then(|found| found.first().map(|(_, message)| *message));
+        Ok(CallbackFilter { message, ..filter })
     }
 
-    fn query(&self) -> form_urlencoded::Serializer<'static, String> {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in self.fields().into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
-        query
+    fn at(&self, key: i32, before: Place) -> String {
+        let (path, before) = (format!("{PATH}/{key}/events"), before.0.to_string());
+        asked::address(&path, self.fields().into_iter().chain([("before", &*before)]))
     }
 
     /// Where those that match are told again; `None` when a replay cannot be asked for like this.
@@ -277,13 +278,8 @@ impl EventForm {
         if !self.reason.is_empty() || !self.from_place.is_empty() {
             return None;
         }
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("of", of);
-        let fields = [("message", &self.message), ("since", &self.since), ("until", &self.until)];
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
-        Some(format!("{PATH}/{key}/replay?{}", query.finish()))
+        let fields = [("of", of), ("message", &self.message), ("since", &self.since), ("until", &self.until)];
+        Some(asked::address(&format!("{PATH}/{key}/replay"), fields))
     }
 }
 

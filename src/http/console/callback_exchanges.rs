@@ -2,18 +2,18 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{Data, Path, Query},
+    web::{Data, Path},
 };
 use askama::Template;
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
+    asked::{self, Query, Wrong, some},
     callback_url::{Head, head, title},
     callbacks::{Choice, PATH},
-    frame::{long_time, seconds, sentence, short_time, thousands, wants_part},
-    messages::{Status, some, time},
+    frame::{long_time, seconds, short_time, thousands, wants_part},
+    messages::Status,
     page,
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 };
 
 #[derive(Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct ExchangeForm {
     outcome: String,
     code: String,
@@ -94,7 +94,7 @@ pub(super) async fn list(
     let snapshot = parts.directory.snapshot();
     let subscription = callbacks::subscription(&snapshot, actor, *key)?;
     let results = match form.filter(actor) {
-        Err(wrong) => Results { wrong: Some(sentence(&wrong)), exchanges: vec![], next: None },
+        Err(wrong) => Results { wrong: Some(wrong.said()), exchanges: vec![], next: None },
         Ok(filter) => {
             let found = parts.store.exchanges(subscription.key, &filter, LINES_PER_PAGE).await?;
             results(actor, *key, &form, &found)
@@ -129,32 +129,24 @@ pub(super) const OUTCOMES: [AttemptOutcome; 3] =
 
 impl ExchangeForm {
     /// What is looked for; `Err` says what to change.
-    fn filter(&self, actor: &Actor) -> Result<ExchangeFilter, String> {
-        let http_status = match self.code.trim() {
-            "" => None,
-            code => Some(code.parse().map_err(|_| "a response code is a number, such as 503".to_owned())?),
-        };
-        let replay = match self.replay.trim() {
-            "" => None,
-            id => Some(id.parse().map_err(|_| "a replay has a number, such as 12".to_owned())?),
-        };
+    fn filter(&self, actor: &Actor) -> Result<ExchangeFilter, Wrong> {
+        let (since, until) = asked::span(&self.since, &self.until)?;
         Ok(ExchangeFilter {
-            outcome: OUTCOMES.into_iter().find(|outcome| outcome.as_str() == self.outcome),
-            http_status,
+            outcome: asked::one_of("outcome", &self.outcome, &OUTCOMES, AttemptOutcome::as_str)?,
+            http_status: asked::read("code", &self.code, CODE)?,
             // By trying texts out, a number in one could be found.
             text: some(&self.text).filter(|_| actor.may(Permission::ReadPersonal)),
-            replay,
-            since: time(&self.since)?,
-            until: time(&self.until)?,
-            before: self.before.parse().ok(),
+            replay: asked::read("replay", &self.replay, "a replay’s number, such as 12")?,
+            since,
+            until,
+            before: asked::read("before", &self.before, EXCHANGE)?,
         })
     }
 
     fn at(&self, key: i32, before: i64) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
         let before = before.to_string();
         let fields = [
-            ("outcome", &self.outcome),
+            ("outcome", &*self.outcome),
             ("code", &self.code),
             ("text", &self.text),
             ("replay", &self.replay),
@@ -162,12 +154,14 @@ impl ExchangeForm {
             ("until", &self.until),
             ("before", &before),
         ];
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
-        format!("{PATH}/{key}/exchanges?{}", query.finish())
+        asked::address(&format!("{PATH}/{key}/exchanges"), fields)
     }
 }
+
+/// How a response code is written.
+pub(super) const CODE: &str = "a number such as 503";
+/// How an exchange is named in the address of a list’s next page.
+pub(super) const EXCHANGE: &str = "an exchange’s number, as a list’s next page has it";
 
 pub(super) fn outcome_status(outcome: AttemptOutcome) -> Status {
     let (name, tone) = match outcome {

@@ -2,17 +2,17 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{Data, Form, Path, Query},
+    web::{Data, Form, Path},
 };
 use askama::Template;
 use serde::Deserialize;
 
 use super::{
     Frame, Trouble, Visitor,
+    asked::{self, Query, Wrong},
     callback_url::{Head, head, title},
     callbacks::PATH,
     frame::{long_time, sentence, thousands},
-    messages::time,
     page, see_other,
 };
 use crate::{
@@ -31,6 +31,7 @@ use crate::{
     store::replays::Replay,
 };
 
+/// As an address has it, and, with the token, the form.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ReplayForm {
@@ -95,7 +96,7 @@ pub(super) async fn look(
     page(&Page {
         frame: Frame::new(&request, &visitor, title(&url), PATH),
         head: head(&url, "overview"),
-        what: selection_name(form.selection()),
+        what: form.what(),
         form,
         wrong,
         count,
@@ -144,41 +145,43 @@ pub(super) async fn stop(
 }
 
 impl ReplayForm {
-    pub(super) fn selection(&self) -> ReplayOf {
-        let known = [ReplayOf::Dead, ReplayOf::NotRelayed, ReplayOf::Delivered, ReplayOf::All];
-        known.into_iter().find(|of| of.as_str() == self.of).unwrap_or(ReplayOf::Dead)
+    /// What is told again: what is dead, unless something else is said.
+    pub(super) fn selection(&self) -> Result<ReplayOf, Wrong> {
+        Ok(asked::one_of("of", &self.of, &SELECTIONS, ReplayOf::as_str)?.unwrap_or(ReplayOf::Dead))
     }
 
-    pub(super) fn rate(&self) -> Result<Option<i32>, Refusal> {
-        match self.rate.trim() {
-            "" => Ok(None),
-            rate => rate.parse().map(Some).map_err(|_| {
-                let text = "the events a second are a number; leave it empty for as fast as they are taken".to_owned();
-                Refusal::Invalid { field: "rate", text }
-            }),
-        }
+    /// The same in words.
+    pub(super) fn what(&self) -> &'static str {
+        selection_name(self.selection().unwrap_or(ReplayOf::Dead))
+    }
+
+    pub(super) fn rate(&self) -> Result<Option<i32>, Wrong> {
+        asked::read("rate", &self.rate, "events a second, a number; empty for as fast as they are taken")
     }
 
     /// What it means now.
     pub(super) async fn planned(&self, parts: &Parts, key: i32) -> Result<Vec<Planned>, Refusal> {
-        let invalid = |field| move |text: String| Refusal::Invalid { field, text };
+        let (since, until) = asked::span(&self.since, &self.until)?;
         self.rate()?;
+        let place: Option<i64> = asked::read("place", &self.place, "a place in the log, which is a number")?;
         let configuration = parts.store.load_configuration().await?;
         let messages = callbacks::messages_meant(&parts.store, &configuration, &self.message).await?;
         let wish = Wish {
-            of: self.selection(),
+            of: self.selection()?,
             account: None,
             subscription: Some(SubscriptionKey(key)),
             messages,
-            place: self.place.parse().ok().map(Place),
-            since: time(&self.since).map_err(invalid("since"))?,
-            until: time(&self.until).map_err(invalid("until"))?,
+            place: place.map(Place),
+            since,
+            until,
         };
         Ok(plan(&parts.store, &configuration, &wish).await?)
     }
 }
 
-pub(super) fn selection_name(of: ReplayOf) -> &'static str {
+const SELECTIONS: [ReplayOf; 4] = [ReplayOf::Dead, ReplayOf::NotRelayed, ReplayOf::Delivered, ReplayOf::All];
+
+fn selection_name(of: ReplayOf) -> &'static str {
     match of {
         ReplayOf::Dead => "dead events",
         ReplayOf::NotRelayed => "events that were not relayed",

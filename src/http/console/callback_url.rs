@@ -10,7 +10,7 @@ use super::{
     Frame, Trouble, Visitor,
     callback_exchanges::{ExchangeRow, exchange_row},
     callback_replay::{self, ReplayPart},
-    callbacks::{PATH, kind_name, name, owed, state_status, trouble},
+    callbacks::{PATH, kind_name, name, owed, status_of, trouble},
     frame::{long_time, thousands},
     messages::Status,
     page, see_other,
@@ -157,7 +157,7 @@ fn standing_part(actor: &Actor, url: &UrlStanding) -> StandingPart {
     let now = clock::now();
     StandingPart {
         key: url.subscription.key.0,
-        state: state_status(url.state),
+        state: status_of(url),
         trouble: trouble(url, now),
         hold: url.trouble.hold.as_ref().map(|hold| masking::text(actor, &hold.reason)),
         url: url.url.clone(),

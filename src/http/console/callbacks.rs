@@ -3,17 +3,19 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{self, Data, Query, ServiceConfig},
+    web::{self, Data, ServiceConfig},
 };
 use askama::Template;
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{
-    Frame, Trouble, Visitor, callback_event, callback_exchanges, callback_replay, callback_url,
+    Frame, Trouble, Visitor,
+    asked::{self, Query, Wrong, some},
+    callback_event, callback_exchanges, callback_replay, callback_url,
     frame::{thousands, wants_part},
-    messages::{Status, some},
+    messages::Status,
     page,
+    webhooks::state_status as webhook_status,
 };
 use crate::{
     clock,
@@ -21,7 +23,9 @@ use crate::{
     http::Parts,
     services::{
         callbacks::{self, OWED_COUNTED_MAX, UrlFilter, UrlStanding, UrlState},
+        directory::Snapshot,
         masking,
+        webhook_view::failing_state,
     },
     store::exchanges::StoredExchange,
 };
@@ -46,7 +50,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 #[derive(Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct UrlForm {
     account: String,
     kind: String,
@@ -119,13 +123,7 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, Trouble> {
     let form = form.into_inner();
     let snapshot = parts.directory.snapshot();
-    let filter = UrlFilter {
-        account: some(&form.account),
-        kind: ALL_KINDS.into_iter().find(|kind| kind.as_str() == form.kind),
-        state: UrlState::ALL.into_iter().find(|state| state.as_str() == form.state),
-        key: None,
-        webhook: some(&form.webhook),
-    };
+    let filter = form.filter(&snapshot)?;
     let urls = callbacks::urls(&parts.store, &snapshot, &visitor.actor, &filter).await?;
     let list = List {
         href: form.href(),
@@ -151,20 +149,32 @@ pub(super) async fn list(
     })
 }
 
-/// `GET /console/callbacks/badge`: how many URLs need somebody, for the navigation.
+/// `GET /console/callbacks/badge`: how many URLs of the list need somebody, for the navigation.
 pub(super) async fn badge(parts: Data<Parts>, visitor: Visitor) -> Result<HttpResponse, Trouble> {
-    page(&Badge { failing: callbacks::failing(&parts.store, &visitor.actor).await? })
+    let failing = callbacks::failing(&parts.store, &parts.directory.snapshot(), &visitor.actor).await?;
+    page(&Badge { failing })
 }
 
 impl UrlForm {
-    fn href(&self) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let fields =
-            [("account", &self.account), ("kind", &self.kind), ("state", &self.state), ("webhook", &self.webhook)];
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
+    fn filter(&self, snapshot: &Snapshot) -> Result<UrlFilter, Wrong> {
+        asked::account(snapshot, &self.account)?;
+        let is_known = |name: &str| snapshot.webhooks.iter().any(|webhook| webhook.name == name);
+        let webhook = some(&self.webhook);
+        if let Some(name) = webhook.as_deref().filter(|name| !is_known(name)) {
+            return Err(Wrong::of("webhook", format!("there is no webhook {name}: choose one of the list")));
         }
-        format!("{PATH}?{}", query.finish())
+        Ok(UrlFilter {
+            account: some(&self.account),
+            kind: asked::one_of("kind", &self.kind, &ALL_KINDS, EventKind::as_str)?,
+            state: asked::one_of("state", &self.state, &UrlState::ALL, UrlState::as_str)?,
+            key: None,
+            webhook,
+        })
+    }
+
+    fn href(&self) -> String {
+        let Self { account, kind, state, webhook } = self;
+        asked::address(PATH, [("account", &**account), ("kind", kind), ("state", state), ("webhook", webhook)])
     }
 }
 
@@ -183,7 +193,7 @@ fn row(actor: &Actor, url: &UrlStanding, now: UnixMillis) -> UrlRow {
         key: url.subscription.key.0,
         name: name(url),
         url: url.url.clone(),
-        state: state_status(url.state),
+        state: status_of(url),
         trouble: trouble(url, now),
         owed: owed(url),
         waiting: (url.waiting > 0).then(|| format!("{} tried again", thousands(url.waiting))),
@@ -219,7 +229,17 @@ pub(super) fn kind_name(kind: EventKind) -> &'static str {
     }
 }
 
-pub(super) fn state_status(state: UrlState) -> Status {
+/// A webhook's is called as the webhook is; nobody knows whether a URL works that was told nothing yet.
+pub(super) fn status_of(url: &UrlStanding) -> Status {
+    let is_webhook = url.subscription.webhook.is_some();
+    match url.state {
+        UrlState::Works if url.last.is_none() => Status { name: "not used yet", tone: "plain" },
+        UrlState::Failing if is_webhook => webhook_status(failing_state(i64::from(url.trouble.failures))),
+        state @ (UrlState::Works | UrlState::Refusing | UrlState::Failing | UrlState::OnHold) => state_status(state),
+    }
+}
+
+fn state_status(state: UrlState) -> Status {
     let (name, tone) = match state {
         UrlState::Works => ("works", "good"),
         UrlState::Refusing => ("refuses", "bad"),

@@ -4,17 +4,18 @@
 use actix_web::{
     HttpRequest, HttpResponse, Scope,
     http::StatusCode,
-    web::{self, Data, Form, Query},
+    web::{self, Data, Form},
 };
 use askama::Template;
 use serde::Deserialize;
 
 use super::{
     Frame, Trouble, Visitor,
+    asked::{self, Query},
     campaigns::{COUNT_TAKES_MAX, Extent, PATH, PeriodForm, PeriodOption, path_of, periods},
     chart::{self, Chart, grouped, share},
-    frame::{long_time, price_words, sentence, wants_part},
-    messages::reason_words,
+    frame::{long_time, price_words, wants_part},
+    messages::{self, reason_words},
     page, page_as, see_other,
 };
 use crate::{
@@ -77,7 +78,7 @@ struct CampaignPart {
     form: PeriodForm,
     href: String,
     path: String,
-    query: String,
+    csv_href: String,
     messages_href: String,
     /// When the page looks again by itself.
     again: Option<&'static str>,
@@ -208,8 +209,7 @@ pub(super) async fn file(
 ) -> Result<HttpResponse, Trouble> {
     require(&visitor.actor, Permission::ReadMessages)?;
     let (account, campaign) = shared::known(&parts, &place)?;
-    let invalid = |text| Refusal::Invalid { field: "period", text };
-    let period = form.period(Period::Whole).map_err(invalid)?;
+    let period = form.period(Period::Whole)?;
     let span = campaigns::span(Some(&campaign), period, clock::now());
     Ok(shared::file(&parts, &visitor.actor, &account, &campaign, span).await?)
 }
@@ -338,7 +338,7 @@ async fn look(
 ) -> Result<Seen, Trouble> {
     let (period, wrong) = match form.period(Period::Whole) {
         Ok(period) => (period, None),
-        Err(text) => (Period::Whole, Some(sentence(&text))),
+        Err(wrong) => (Period::Whole, Some(wrong.said())),
     };
     let asked = Asked { account: Some(account.key), campaign: Some(campaign.to_owned()), period };
     let counts = parts.campaigns.count(&visitor.actor, &asked, COUNT_TAKES_MAX).await?;
@@ -351,8 +351,8 @@ async fn look(
     let path = path_of(&account.id, campaign);
     let part = CampaignPart {
         form: form.clone(),
-        href: format!("{path}?{}", form.query()),
-        query: form.query(),
+        href: form.at(&path),
+        csv_href: form.at(&format!("{path}/messages.csv")),
         messages_href: messages_href(account, campaign),
         again: again(&extent, &funnel, cancelling.as_ref()),
         stages: stages(&funnel),
@@ -479,9 +479,7 @@ fn costs(bill: &Bill) -> Vec<CostRow> {
 }
 
 fn messages_href(account: &Account, campaign: &str) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("account", &account.id).append_pair("campaign", campaign);
-    format!("/console/messages?{}", query.finish())
+    asked::address(messages::PATH, [("account", &*account.id), ("campaign", campaign)])
 }
 
 fn waits(waiting: &WaitingMessages) -> Vec<String> {

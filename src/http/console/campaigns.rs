@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{Data, Query},
-};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use askama::Template;
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{
     Frame, Trouble, Visitor,
+    asked::{self, Query, Wrong},
     chart::{grouped, share},
-    frame::{long_time, sentence, short_time, wants_part},
-    messages::time,
+    frame::{long_time, short_time, wants_part},
     page,
 };
 use crate::{
@@ -36,45 +32,35 @@ pub(super) const PATH: &str = "/console/campaigns";
 
 /// Which time is looked at, as the address has it.
 #[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct PeriodForm {
-    #[serde(default)]
     pub(super) period: String,
-    #[serde(default)]
     pub(super) since: String,
-    #[serde(default)]
     pub(super) until: String,
     /// Of this account alone; in the list.
-    #[serde(default)]
     pub(super) account: String,
 }
 
 impl PeriodForm {
     /// A time that was entered goes before a word; `Err` says what to change.
-    pub(super) fn period(&self, otherwise: Period) -> Result<Period, String> {
-        let (since, until) = (time(&self.since)?, time(&self.until)?);
+    pub(super) fn period(&self, otherwise: Period) -> Result<Period, Wrong> {
+        let (since, until) = asked::span(&self.since, &self.until)?;
         if since.is_some() || until.is_some() {
             let since = since.unwrap_or(crate::domain::time::UnixMillis(0));
             return Ok(Period::Between(since, until));
         }
-        match self.period.as_str() {
-            "" => Ok(otherwise),
-            word => Period::named(word).ok_or_else(|| format!("{word} is no period: take 24h, 7d, 30d or all")),
-        }
+        let named = asked::one_of("period", &self.period, &Period::NAMED, |(_, word)| word)?;
+        Ok(named.map_or(otherwise, |(period, _)| period))
     }
 
     pub(super) fn is_between(&self) -> bool {
         !self.since.is_empty() || !self.until.is_empty()
     }
 
-    /// The same place in time, for an address.
-    pub(super) fn query(&self) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let fields =
-            [("period", &self.period), ("since", &self.since), ("until", &self.until), ("account", &self.account)];
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
-        query.finish()
+    /// The same place in time, at this address.
+    pub(super) fn at(&self, path: &str) -> String {
+        let Self { period, since, until, account } = self;
+        asked::address(path, [("period", &**period), ("since", since), ("until", until), ("account", account)])
     }
 }
 
@@ -195,13 +181,13 @@ async fn counts_part(
     visitor: &Visitor,
     form: &PeriodForm,
 ) -> Result<CountsPart, Trouble> {
-    let href = format!("{PATH}?{}", form.query());
+    let href = form.at(PATH);
     let csrf = visitor.actor.may(Permission::ManageQueues).then(|| visitor.csrf.clone());
-    let asked = match asked(snapshot, form) {
+    let asked = match asked_for(snapshot, form) {
         Ok(asked) => asked,
-        Err(text) => {
+        Err(wrong) => {
             let extent = Extent { complete: true, text: String::new() };
-            return Ok(CountsPart { wrong: Some(sentence(&text)), href, rows: vec![], others: 0, extent, csrf });
+            return Ok(CountsPart { wrong: Some(wrong.said()), href, rows: vec![], others: 0, extent, csrf });
         }
     };
     let counts = parts.campaigns.count(&visitor.actor, &asked, COUNT_TAKES_MAX).await?;
@@ -212,11 +198,8 @@ async fn counts_part(
     Ok(CountsPart { wrong: None, href, rows, others, extent: Extent::of(&counts), csrf })
 }
 
-fn asked(snapshot: &Snapshot, form: &PeriodForm) -> Result<Asked, String> {
-    let account = match form.account.as_str() {
-        "" => None,
-        id => Some(snapshot.account_ever(id).ok_or_else(|| format!("there is no account {id}"))?.key),
-    };
+fn asked_for(snapshot: &Snapshot, form: &PeriodForm) -> Result<Asked, Wrong> {
+    let account = asked::account(snapshot, &form.account)?;
     Ok(Asked { account, campaign: None, period: form.period(Period::Week)? })
 }
 
@@ -229,7 +212,7 @@ fn row(snapshot: &Snapshot, rules: &QueueRules, form: &PeriodForm, campaign: &Ca
     // The page of one begins with its whole life; a period that somebody chose goes along.
     let between = PeriodForm { account: String::new(), period: String::new(), ..form.clone() };
     Row {
-        href: format!("{}?{}", path_of(&account, &campaign.campaign), between.query()),
+        href: between.at(&path_of(&account, &campaign.campaign)),
         state: verdict.map(|rule| (campaigns::word_of(rule.action), "warn")),
         accepted: grouped(funnel.accepted),
         sent: grouped(funnel.sent),
@@ -251,6 +234,5 @@ fn row(snapshot: &Snapshot, rules: &QueueRules, form: &PeriodForm, campaign: &Ca
 
 /// Where one campaign is shown.
 pub(super) fn path_of(account: &str, campaign: &str) -> String {
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
-    format!("{PATH}/{}/{}", encoded(account), encoded(campaign))
+    format!("{PATH}/{}/{}", asked::piece(account), asked::piece(campaign))
 }

@@ -6,7 +6,7 @@
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
-    web::{Bytes, Data, Path, Query},
+    web::{Bytes, Data, Path},
 };
 use askama::Template;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -15,8 +15,10 @@ use serde_json::Value;
 
 use super::{
     Frame, Trouble, Visitor,
+    asked::Query,
     connections::PATH,
     fields::{Entered, Field, FieldPart, Filled, Input},
+    form_parts::{FormParts, outcome},
     page, page_as, see_other,
 };
 use crate::{
@@ -39,18 +41,11 @@ struct Page {
     provider: &'static str,
     /// The other providers, while one can still be chosen.
     others: Vec<&'static str>,
-    name: Vec<FieldPart>,
-    needed: Vec<FieldPart>,
-    /// The same, for a provider that is described by its settings.
+    parts: FormParts,
+    /// Those that rarely need a change, for a provider that is described by its settings.
     sections: Vec<Section>,
-    more: Vec<FieldPart>,
-    /// Something among them is wrong, so they stand open.
-    more_open: bool,
     /// They say what the carrier is, so nobody leaves them as they are.
     described: bool,
-    version: String,
-    wrong: Vec<String>,
-    is_wrong: bool,
     /// Where webhooks come to once it is added.
     webhooks: String,
 }
@@ -70,9 +65,9 @@ struct WordsPage {
     is_new: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct NewQuery {
-    #[serde(default)]
     provider: String,
 }
 
@@ -103,7 +98,8 @@ pub(super) async fn add(
     patch.extend(entered.patch(&fields_of(provider, true)));
     patch.insert("provider".to_owned(), provider.slug().into());
     let word = choose_word(provider, &mut patch);
-    match parts.configuring.add(&visitor.actor, Kind::Connection, &patch).await {
+    let added = parts.configuring.add(&visitor.actor, Kind::Connection, &patch).await;
+    match outcome(added, None, entered)? {
         Ok(written) => {
             let Subject::Connection(id) = written.seen.subject else { return Ok(see_other(PATH)) };
             match word {
@@ -111,10 +107,7 @@ pub(super) async fn add(
                 None => Ok(see_other(&format!("{PATH}/{id}?done=saved"))),
             }
         }
-        Err(Refusal::Problems(problems)) => {
-            wrong(&form(&request, &parts, &visitor, provider, Filled::with(None, Some(entered), problems)))
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(filled) => wrong(&form(&request, &parts, &visitor, provider, filled)),
     }
 }
 
@@ -142,12 +135,10 @@ pub(super) async fn change(
     let (seen, provider) = seen(&parts, &visitor, &id).await?;
     let patch = entered.patch(&fields_of(provider, false));
     let subject = Subject::Connection(id.clone());
-    match parts.configuring.change(&visitor.actor, &subject, &patch, Some(entered.text("version"))).await {
+    let changed = parts.configuring.change(&visitor.actor, &subject, &patch, Some(entered.text("version"))).await;
+    match outcome(changed, Some(seen), entered)? {
         Ok(_) => Ok(see_other(&format!("{PATH}/{}?done=saved", *id))),
-        Err(Refusal::Problems(problems)) => {
-            wrong(&form(&request, &parts, &visitor, provider, Filled::with(Some(seen), Some(entered), problems)))
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(filled) => wrong(&form(&request, &parts, &visitor, provider, filled)),
     }
 }
 
@@ -217,20 +208,13 @@ fn form(
     let name = if id.is_none() { vec![name_field()] } else { vec![] };
     let others = providers::ALL.iter().map(|known| known.slug());
     let others = others.filter(|slug| id.is_none() && *slug != provider.slug()).collect();
-    let more_problem = |field: &Field| filled.is_wrong_at(&field.name);
     Page {
         frame: Frame::new(request, visitor, title, PATH),
         provider: provider.slug(),
         others,
-        more_open: more.iter().any(more_problem),
         described: !provider.multiline_settings().is_empty(),
-        wrong: filled.elsewhere(fields.iter().chain(&name)),
-        is_wrong: filled.is_wrong(),
-        version: filled.version().to_owned(),
-        name: filled.parts(&name),
-        needed: filled.parts(&needed),
+        parts: FormParts::of(&filled, &name, &needed, &more, &[]),
         sections: sections(&more, &filled),
-        more: filled.parts(&more),
         webhooks: parts.connections.webhook_url(provider.slug(), "…"),
         id,
     }

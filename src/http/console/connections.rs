@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{
     Frame, Trouble, Visitor,
+    asked::NoQuery,
     channel_check::CheckPart,
     frame::{long_time, plain_times, sentence, thousands},
     messages::Status,
@@ -124,7 +125,12 @@ pub(super) struct HoldForm {
 }
 
 /// `GET /console/connections`
-pub(super) async fn list(request: HttpRequest, parts: Data<Parts>, visitor: Visitor) -> Result<HttpResponse, Trouble> {
+pub(super) async fn list(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    _: NoQuery,
+) -> Result<HttpResponse, Trouble> {
     let actor = &visitor.actor;
     let standing = parts.connections.list(actor).await?;
     let numbers = standing.iter().flat_map(|connection| &connection.numbers);

@@ -2,17 +2,18 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{Data, Form, Path, Query, ServiceConfig, get, post},
+    web::{Data, Form, Path, ServiceConfig, get, post},
 };
 use askama::Template;
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
+    asked::{self, Query, Wrong},
     conversations::{TalkRow, row},
-    frame::{long_time, sentence, short_time},
-    messages::Status,
+    frame::{long_time, short_time},
+    inbound,
+    messages::{self, Status},
     page, see_other,
 };
 use crate::{
@@ -39,7 +40,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 #[derive(Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct SearchForm {
     text: String,
     account: String,
@@ -108,23 +109,21 @@ struct ChangeForm {
 }
 
 impl SearchForm {
-    fn wanted(&self, snapshot: &Snapshot) -> Result<WantedContacts, String> {
-        let account = match self.account.as_str() {
-            "" => None,
-            id => Some(snapshot.account_ever(id).ok_or_else(|| format!("there is no account {id}"))?.key),
-        };
-        let before = Some(self.before.clone()).filter(|before| !before.is_empty());
-        Ok(WantedContacts { account, text: self.text.clone(), tag: self.tag.clone(), before })
+    fn wanted(&self, snapshot: &Snapshot) -> Result<WantedContacts, Wrong> {
+        let account = asked::account(snapshot, &self.account)?;
+        Ok(WantedContacts {
+            account,
+            text: self.text.clone(),
+            tag: self.tag.clone(),
+            before: asked::some(&self.before),
+        })
     }
 
     fn at(&self, before: &str) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in [("text", &self.text), ("account", &self.account), ("tag", &self.tag)] {
-            if !value.is_empty() {
-                query.append_pair(name, value);
-            }
-        }
-        format!("{PATH}?{}", query.append_pair("before", before).finish())
+        asked::address(
+            PATH,
+            [("text", &*self.text), ("account", &self.account), ("tag", &self.tag), ("before", before)],
+        )
     }
 }
 
@@ -138,14 +137,14 @@ async fn list(
     let form = form.into_inner();
     let snapshot = parts.directory.snapshot();
     let actor = &visitor.actor;
-    let found = match form.wanted(&snapshot) {
-        Ok(wanted) => contacts::list(&parts.store, &snapshot, actor, (&wanted, LINES_PER_PAGE)).await,
-        Err(text) => Err(Refusal::Invalid { field: "account", text }),
-    };
-    let (found, next, wrong) = match found {
-        Ok(found) => (found.found, found.next, None),
-        Err(Refusal::Invalid { text, .. }) => (vec![], None, Some(sentence(&text))),
-        Err(refusal) => return Err(refusal.into()),
+    let wanted = form.wanted(&snapshot);
+    let (found, next, wrong) = match &wanted {
+        Ok(wanted) => match contacts::list(&parts.store, &snapshot, actor, (wanted, LINES_PER_PAGE)).await {
+            Ok(found) => (found.found, found.next, None),
+            Err(Refusal::Invalid { field, text }) => (vec![], None, Some(Wrong::of(field, text).said())),
+            Err(refusal) => return Err(refusal.into()),
+        },
+        Err(wrong) => (vec![], None, Some(wrong.said())),
     };
     page(&ListPage {
         frame: Frame::new(&request, &visitor, "Contacts", PATH),
@@ -199,13 +198,10 @@ async fn show(
         facts.push(("WhatsApp’s id of the person", id));
     }
     let person = who(actor, contact);
-    let links = contact.phone.as_ref().filter(|_| whole).map(|phone| {
-        let query = form_urlencoded::Serializer::new(String::new()).append_pair("phone", phone.as_e164()).finish();
-        Links {
-            messages: format!("/console/messages?{query}"),
-            inbound: format!("/console/inbound?{query}"),
-            may_erase: actor.may(Permission::ManagePersons),
-        }
+    let links = contact.phone.as_ref().filter(|_| whole).map(|phone| Links {
+        messages: asked::address(messages::PATH, [("q", phone.as_e164())]),
+        inbound: asked::address(inbound::PATH, [("phone", phone.as_e164())]),
+        may_erase: actor.may(Permission::ManagePersons),
     });
     page(&ContactPage {
         frame: Frame::new(&request, &visitor, format!("Contact {person}"), PATH),

@@ -2,17 +2,17 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{Data, Form, Path, Query, ServiceConfig, get, post},
+    web::{Data, Form, Path, ServiceConfig, get, post},
 };
 use askama::Template;
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
+    asked::{self, Query, Wrong},
     callbacks::Choice,
     contacts,
-    frame::{sentence, short_time},
+    frame::short_time,
     messages::Status,
     page, see_other,
 };
@@ -41,7 +41,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 #[derive(Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct SearchForm {
     state: String,
     account: String,
@@ -94,38 +94,23 @@ pub(super) struct TalkRow {
 }
 
 impl SearchForm {
-    fn wanted(&self, snapshot: &Snapshot) -> Result<WantedConversations, String> {
-        let account = match self.account.as_str() {
-            "" => None,
-            id => Some(snapshot.account_ever(id).ok_or_else(|| format!("there is no account {id}"))?.key),
-        };
-        let sender = match self.number.as_str() {
-            "" => None,
-            text => {
-                let sender = snapshot.sender_ever(text);
-                Some(sender.ok_or_else(|| format!("there is no business number {text}"))?.key)
-            }
-        };
+    fn wanted(&self, snapshot: &Snapshot) -> Result<WantedConversations, Wrong> {
         Ok(WantedConversations {
-            account,
-            sender,
-            state: ConversationState::ALL.into_iter().find(|state| state.as_str() == self.state),
+            account: asked::account(snapshot, &self.account)?,
+            sender: asked::sender(snapshot, &self.number)?,
+            state: asked::one_of("state", &self.state, &ConversationState::ALL, ConversationState::as_str)?,
             unattended: false,
             tag: self.tag.clone(),
-            before: Some(self.before.clone()).filter(|before| !before.is_empty()),
+            before: asked::some(&self.before),
         })
     }
 
-    fn fields(&self) -> [(&'static str, &String); 4] {
+    fn fields(&self) -> [(&'static str, &str); 4] {
         [("state", &self.state), ("account", &self.account), ("number", &self.number), ("tag", &self.tag)]
     }
 
     fn at(&self, before: &str) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in self.fields().into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
-        format!("{PATH}?{}", query.append_pair("before", before).finish())
+        asked::address(PATH, self.fields().into_iter().chain([("before", before)]))
     }
 }
 
@@ -141,7 +126,7 @@ async fn list(
     let actor = &visitor.actor;
     let (wanted, wrong) = match form.wanted(&snapshot) {
         Ok(wanted) => (Some(wanted), None),
-        Err(text) => (None, Some(sentence(&text))),
+        Err(wrong) => (None, Some(wrong.said())),
     };
     let (mut unattended, mut talks, mut next) = (vec![], vec![], None);
     if let Some(wanted) = wanted {
@@ -152,6 +137,7 @@ async fn list(
         }
         match people::conversations(&parts.store, actor, (&wanted, LINES_PER_PAGE)).await {
             Ok(found) => (talks, next) = (found.found, found.next),
+            Err(Refusal::Invalid { field, text }) => return Err(Wrong::of(field, text).into()),
             Err(refusal) => return Err(refusal.into()),
         }
         talks.retain(|talk| !unattended.iter().any(|one| one.conversation.id == talk.conversation.id));

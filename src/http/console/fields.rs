@@ -158,8 +158,15 @@ pub(super) struct Filled {
 
 impl Filled {
     pub(super) fn with(seen: Option<Seen>, entered: Option<Entered>, problems: Vec<FieldProblem>) -> Self {
-        let problems = problems.into_iter().map(|problem| (problem.field, sentence(&problem.message))).collect();
-        Self { seen, entered, problems }
+        let mut at: BTreeMap<String, String> = BTreeMap::new();
+        for problem in problems {
+            let told = at.entry(problem.field).or_default();
+            if !told.is_empty() {
+                told.push(' ');
+            }
+            told.push_str(&sentence(&problem.message));
+        }
+        Self { seen, entered, problems: at }
     }
 
     /// To be sent back with the form.

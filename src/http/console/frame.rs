@@ -234,7 +234,7 @@ impl Frame {
 }
 
 /// What the visitor chose; `None`: as their system has it.
-pub(super) fn theme(request: &HttpRequest) -> Option<&'static str> {
+fn theme(request: &HttpRequest) -> Option<&'static str> {
     let chosen = cookie(request, "wabridge_theme")?;
     ["light", "dark"].into_iter().find(|theme| *theme == chosen)
 }

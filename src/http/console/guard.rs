@@ -15,7 +15,7 @@ use url::form_urlencoded;
 
 use super::{
     NO_STORE, Trouble, Visitor,
-    frame::{cookie, see_other, theme, wants_part},
+    frame::{cookie, see_other, wants_part},
 };
 use crate::http::{Parts, access::remote_address};
 
@@ -48,10 +48,9 @@ pub(super) async fn harden(
     } else {
         next.call(request).await?.map_into_boxed_body()
     };
-    // An error knows nothing of the request that it answers.
     let trouble = response.response().error().and_then(|error| error.as_error::<Trouble>());
     if let Some(shown) =
-        trouble.map(|trouble| trouble.shown(theme(response.request()), page_before(response.request()).as_deref()))
+        trouble.map(|trouble| trouble.shown(response.request(), page_before(response.request()).as_deref()))
     {
         response = response.into_response(shown);
     }

@@ -1,19 +1,16 @@
 //! What people wrote, as a chat shows it, with what the platform was told of it.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{Data, Query},
-};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use askama::Template;
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
+    asked::{self, Query, Wrong},
     callbacks::Choice,
     frame::{long_time, seconds, sentence, short_time, wants_part},
     message::pretty,
-    messages::{Status, time},
+    messages::{NextPage, Status},
     page,
 };
 use crate::{
@@ -36,7 +33,7 @@ use crate::{
 pub(super) const PATH: &str = "/console/inbound";
 
 #[derive(Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct InboundForm {
     text: String,
     phone: String,
@@ -80,13 +77,6 @@ struct MoreRows {
     rows: Vec<Row>,
     next: Option<NextPage>,
     is_first: bool,
-}
-
-struct NextPage {
-    href: String,
-    /// Not enough was found in the time, so the page goes on by itself.
-    goes_on: bool,
-    back_to: String,
 }
 
 struct Row {
@@ -138,7 +128,7 @@ struct Told {
 }
 
 impl InboundForm {
-    fn fields(&self) -> [(&'static str, &String); 7] {
+    fn fields(&self) -> [(&'static str, &str); 7] {
         [
             ("text", &self.text),
             ("phone", &self.phone),
@@ -155,40 +145,21 @@ impl InboundForm {
     }
 
     fn at(&self, before: &str) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in self.fields().into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
-        query.append_pair("before", before);
-        format!("{PATH}?{}", query.finish())
+        asked::address(PATH, self.fields().into_iter().chain([("before", before)]))
     }
 
     /// What is looked for; `Err` says what to change.
-    fn wanted(&self, snapshot: &Snapshot) -> Result<Wanted, String> {
-        let account = match self.account.as_str() {
-            "" => None,
-            id => Some(snapshot.account_ever(id).ok_or_else(|| format!("there is no account {id}"))?.key),
-        };
-        let sender = match self.number.as_str() {
-            "" => None,
-            text => {
-                let sender = snapshot.sender_ever(text);
-                Some(sender.ok_or_else(|| format!("there is no business number {text}"))?.key)
-            }
-        };
-        let before = match self.before.as_str() {
-            "" => None,
-            text => Some(text.parse()?),
-        };
+    fn wanted(&self, snapshot: &Snapshot) -> Result<Wanted, Wrong> {
+        let (since, until) = asked::span(&self.since, &self.until)?;
         Ok(Wanted {
-            account,
-            sender,
+            account: asked::account(snapshot, &self.account)?,
+            sender: asked::sender(snapshot, &self.number)?,
             phone: self.phone.clone(),
-            kind: KINDS.into_iter().find(|kind| *kind == self.kind),
+            kind: asked::one_of("kind", &self.kind, &KINDS, |kind| kind)?,
             text: self.text.clone(),
-            since: time(&self.since)?,
-            until: time(&self.until)?,
-            before,
+            since,
+            until,
+            before: asked::read("before", &self.before, "the place that a list’s next page has")?,
         })
     }
 }
@@ -226,15 +197,15 @@ pub(super) async fn list(
 async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &InboundForm) -> Result<Results, Trouble> {
     let searched = form.is_filtered() || !form.text.trim().is_empty();
     let is_first = form.before.is_empty();
-    let wrong = |text: &str| Results { wrong: Some(sentence(text)), searched, rows: vec![], next: None, is_first };
+    let wrong = |said: String| Results { wrong: Some(said), searched, rows: vec![], next: None, is_first };
     let wanted = match form.wanted(snapshot) {
         Ok(wanted) => wanted,
-        Err(text) => return Ok(wrong(&text)),
+        Err(odd) => return Ok(wrong(odd.said())),
     };
     let found = inbound::list(&parts.store, snapshot, &parts.media.links, actor, (&wanted, LINES_PER_PAGE)).await;
     let FoundInbound { found, next } = match found {
         Ok(found) => found,
-        Err(Refusal::Invalid { text, .. }) => return Ok(wrong(&text)),
+        Err(Refusal::Invalid { text, .. }) => return Ok(wrong(sentence(&text))),
         Err(refusal) => return Err(refusal.into()),
     };
     let next = next.map(|next| NextPage {
@@ -265,11 +236,7 @@ fn row(snapshot: &Snapshot, actor: &Actor, inbound: Inbound) -> Row {
         seconds: seconds(heard_at),
         at_iso: heard_at.to_string(),
         from: from.map_or_else(|| "who hides the number".to_owned(), |from| masking::number(actor, from)),
-        from_href: from.filter(|_| whole).map(|from| {
-            let query: String =
-                form_urlencoded::Serializer::new(String::new()).append_pair("phone", from.as_e164()).finish();
-            format!("{PATH}?{query}")
-        }),
+        from_href: from.filter(|_| whole).map(|from| asked::address(PATH, [("phone", from.as_e164())])),
         number: inbound.event.sender_number.as_ref().map_or("?", |number| number.as_e164()).to_owned(),
         account: snapshot.account_by_key(inbound.at.account).map_or("?", |account| account.id.as_str()).to_owned(),
         kind: content.map(InboundContent::kind).filter(|kind| *kind != "text").map(kind_name),

@@ -1,15 +1,12 @@
 //! Parts of webhooks that were not understood, and statuses whose message is not known.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{Data, Query},
-};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use askama::Template;
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
+    asked::{self, Query},
     frame::{long_time, short_time},
     message::pretty,
     page,
@@ -53,9 +50,8 @@ struct Part {
     entry: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(default)]
-#[derive(Default)]
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct KeptQuery {
     reason: String,
     before: Option<i64>,
@@ -89,14 +85,8 @@ pub(super) async fn list(
 }
 
 fn address(reason: Option<&str>, before: Option<i64>) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    if let Some(reason) = reason {
-        query.append_pair("reason", reason);
-    }
-    if let Some(before) = before {
-        query.append_pair("before", &before.to_string());
-    }
-    format!("/console/unrecognized?{}", query.finish())
+    let before = before.map(|before| before.to_string()).unwrap_or_default();
+    asked::address("/console/unrecognized", [("reason", reason.unwrap_or_default()), ("before", &before)])
 }
 
 fn group_line(snapshot: &Snapshot, actor: &Actor, group: &KeptGroup) -> Group {

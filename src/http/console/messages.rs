@@ -1,16 +1,12 @@
 //! Finding a message.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{Data, Query},
-};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use askama::Template;
-use chrono::NaiveDateTime;
-use serde::{Deserialize, Serialize};
-use url::form_urlencoded;
+use serde::Deserialize;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
+    asked::{self, Query, Wrong, some},
     frame::{long_time, seconds, sentence, short_time, wants_part},
     page,
 };
@@ -21,7 +17,6 @@ use crate::{
         operator::Actor,
         outbound::{Category, SendState},
         status::DeliveryStatus,
-        time::UnixMillis,
     },
     http::Parts,
     net::redact,
@@ -37,9 +32,12 @@ use crate::{
     },
 };
 
+/// The page in the navigation.
+pub(super) const PATH: &str = "/console/messages";
+
 /// What stands in the form.
-#[derive(Clone, Default, Deserialize, Serialize)]
-#[serde(default)]
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct SearchForm {
     q: String,
     status: String,
@@ -52,7 +50,6 @@ pub(super) struct SearchForm {
     since: String,
     until: String,
     /// The last message of the page before.
-    #[serde(skip_serializing_if = "String::is_empty")]
     before: String,
 }
 
@@ -109,11 +106,12 @@ struct Row {
     why: String,
 }
 
-struct NextPage {
-    href: String,
+/// Where a list goes on.
+pub(super) struct NextPage {
+    pub(super) href: String,
     /// Not enough was found in the time, so the page goes on by itself.
-    goes_on: bool,
-    back_to: String,
+    pub(super) goes_on: bool,
+    pub(super) back_to: String,
 }
 
 /// How a message stands, in a word and a colour.
@@ -167,104 +165,62 @@ const DELIVERIES: [DeliveryStatus; 4] =
     [DeliveryStatus::Sent, DeliveryStatus::Delivered, DeliveryStatus::Read, DeliveryStatus::Failed];
 
 impl SearchForm {
+    fn fields(&self) -> [(&'static str, &str); 10] {
+        [
+            ("q", &self.q),
+            ("status", &self.status),
+            ("account", &self.account),
+            ("number", &self.number),
+            ("template", &self.template),
+            ("campaign", &self.campaign),
+            ("code", &self.code),
+            ("reason", &self.reason),
+            ("since", &self.since),
+            ("until", &self.until),
+        ]
+    }
+
     /// Whether the filters are to be seen.
     fn is_filtered(&self) -> bool {
-        let filters = [
-            &self.status,
-            &self.account,
-            &self.number,
-            &self.template,
-            &self.campaign,
-            &self.code,
-            &self.reason,
-            &self.since,
-            &self.until,
-        ];
-        filters.into_iter().any(|text| !text.is_empty())
+        self.fields().into_iter().skip(1).any(|(_, text)| !text.is_empty())
     }
 
     /// What is looked for; `Err` says what to change.
-    fn wanted(&self, snapshot: &Snapshot) -> Result<Wanted, String> {
-        let account = match self.account.as_str() {
-            "" => None,
-            id => Some(snapshot.account_ever(id).ok_or_else(|| format!("there is no account {id}"))?.key),
-        };
-        let sender = match self.number.as_str() {
-            "" => None,
-            text => {
-                let sender = snapshot.sender_ever(text);
-                Some(sender.ok_or_else(|| format!("there is no business number {text}"))?.key)
-            }
-        };
-        let failure_code = match self.code.trim() {
-            "" => None,
-            code => {
-                Some(code.parse().map_err(|_| "an error code of WhatsApp’s is a number, such as 131026".to_owned())?)
-            }
-        };
-        let failure_reason = match self.reason.as_str() {
-            "" => None,
-            word => {
-                let known = FailureReason::ALL.into_iter().find(|reason| reason.as_str() == word);
-                Some(known.ok_or_else(|| format!("there is no reason {word}: choose one of the list"))?)
-            }
-        };
-        if !self.status.is_empty() && !statuses().iter().any(|option| option.value == self.status) {
-            return Err(format!("there is no status {}: choose one of the list", self.status));
-        }
-        let (since, until) = (time(&self.since)?, time(&self.until)?);
-        if since.zip(until).is_some_and(|(since, until)| since >= until) {
-            return Err("the time begins after its end: change From or Before".to_owned());
-        }
-        let (state, delivery) = self.standing();
+    fn wanted(&self, snapshot: &Snapshot) -> Result<Wanted, Wrong> {
+        let (since, until) = asked::span(&self.since, &self.until)?;
+        let (state, delivery) = self.standing()?;
         let filter = MessageSearch {
-            account,
-            sender,
+            account: asked::account(snapshot, &self.account)?,
+            sender: asked::sender(snapshot, &self.number)?,
             recipient: None,
             platform_message_id: None,
             campaign: some(&self.campaign),
             template: some(&self.template),
             state,
             delivery,
-            failure_code,
-            failure_reason,
+            failure_code: asked::read("code", &self.code, "an error code of WhatsApp’s, a number such as 131026")?,
+            failure_reason: asked::one_of("reason", &self.reason, &FailureReason::ALL, FailureReason::as_str)?,
             since,
             until,
-            before: self.before.parse::<MessageId>().ok(),
+            before: asked::read("before", &self.before, "a message’s id, as a list’s next page has it")?,
         };
         Ok(Wanted { text: self.q.clone(), filter })
     }
 
-    fn standing(&self) -> (Option<SendState>, Option<DeliveryStatus>) {
+    fn standing(&self) -> Result<(Option<SendState>, Option<DeliveryStatus>), Wrong> {
         let state = STATES.into_iter().find(|state| self.status == value_of_state(*state));
         let delivery = DELIVERIES.into_iter().find(|delivery| self.status == value_of_delivery(*delivery));
-        (state, delivery)
+        if !self.status.is_empty() && state.is_none() && delivery.is_none() {
+            let known: Vec<String> = statuses().into_iter().map(|option| option.value).collect();
+            return Err(Wrong::of("status", format!("“{}” is none of {}", self.status, known.join(", "))));
+        }
+        Ok((state, delivery))
     }
 
     fn at(&self, before: MessageId) -> String {
-        let next = Self { before: before.to_string(), ..self.clone() };
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let fields = [
-            ("q", &next.q),
-            ("status", &next.status),
-            ("account", &next.account),
-            ("number", &next.number),
-            ("template", &next.template),
-            ("campaign", &next.campaign),
-            ("code", &next.code),
-            ("since", &next.since),
-            ("until", &next.until),
-            ("before", &next.before),
-        ];
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
-        format!("/console/messages?{}", query.finish())
+        let before = before.to_string();
+        asked::address(PATH, self.fields().into_iter().chain([("before", &*before)]))
     }
-}
-
-pub(super) fn some(text: &str) -> Option<String> {
-    Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn value_of_state(state: SendState) -> String {
@@ -273,18 +229,6 @@ fn value_of_state(state: SendState) -> String {
 
 fn value_of_delivery(delivery: DeliveryStatus) -> String {
     format!("delivery-{}", delivery.as_str())
-}
-
-/// As a browser's field for a time has it, with or without seconds.
-pub(super) fn time(text: &str) -> Result<Option<UnixMillis>, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let formats = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f"];
-    let read = formats.into_iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
-    let wrong = || format!("{text} is no time: write it like 2026-11-21T09:30");
-    Ok(Some(UnixMillis(read.ok_or_else(wrong)?.and_utc().timestamp_millis())))
 }
 
 /// `GET /console/messages`
@@ -306,7 +250,7 @@ pub(super) async fn list(
     }
     let accounts = snapshot.account_ids();
     let numbers = snapshot.business_numbers();
-    let frame = Frame::new(&request, &visitor, "Messages", "/console/messages");
+    let frame = Frame::new(&request, &visitor, "Messages", PATH);
     page(&Page { frame, form, statuses: statuses(), reasons: reasons(), accounts, numbers, results })
 }
 
@@ -334,21 +278,15 @@ fn statuses() -> Vec<StatusOption> {
 async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &SearchForm) -> Result<Results, Trouble> {
     let is_first = form.before.is_empty();
     let searched = form.is_filtered() || !form.q.trim().is_empty();
-    let wrong = |text: String| Results {
-        wrong: Some(sentence(&text)),
-        rows: vec![],
-        next: None,
-        is_first,
-        searched,
-        refused: None,
-    };
+    let wrong =
+        |said: String| Results { wrong: Some(said), rows: vec![], next: None, is_first, searched, refused: None };
     let wanted = match form.wanted(snapshot) {
         Ok(wanted) => wanted,
-        Err(text) => return Ok(wrong(text)),
+        Err(odd) => return Ok(wrong(odd.said())),
     };
     let found = match search::search(&parts.store, snapshot, actor, wanted, LINES_PER_PAGE).await {
         Ok(found) => found,
-        Err(Refusal::Invalid { text, .. }) => return Ok(wrong(text)),
+        Err(Refusal::Invalid { text, .. }) => return Ok(wrong(sentence(&text))),
         Err(refusal) => return Err(refusal.into()),
     };
     let FoundMessages { messages, next } = found;
@@ -395,18 +333,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_as_browsers_write_them() {
-        let read = |text| time(text).map(|at| at.map(|at| at.to_string()));
-        assert_eq!(read("2026-11-21T09:30"), Ok(Some("2026-11-21T09:30:00.000Z".to_owned())));
-        assert_eq!(read("2026-11-21T09:30:07"), Ok(Some("2026-11-21T09:30:07.000Z".to_owned())));
-        assert_eq!(read(" "), Ok(None));
-        assert!(read("yesterday").is_err());
-    }
-
-    #[test]
     fn the_next_page_is_asked_for_with_the_same_words() {
-        let form = SearchForm { q: "+91 98765".to_owned(), account: "acme".to_owned(), ..SearchForm::default() };
+        let text = |text: &str| text.to_owned();
+        let form = SearchForm { q: text("+91 98765"), reason: text("expired"), ..SearchForm::default() };
         let at = form.at(MessageId(1));
-        assert!(at.starts_with("/console/messages?q=%2B91+98765&account=acme&before=msg_"), "{at}");
+        assert!(at.starts_with("/console/messages?q=%2B91+98765&reason=expired&before=msg_"), "{at}");
     }
 }

@@ -10,6 +10,7 @@ mod account_connect;
 mod account_settings;
 mod accounts;
 mod alarms;
+mod asked;
 mod assets;
 mod audit;
 mod bench_form;
@@ -28,6 +29,7 @@ mod contacts;
 mod conversations;
 mod explanation;
 mod fields;
+mod form_parts;
 mod frame;
 mod guard;
 mod inbound;
@@ -61,13 +63,14 @@ mod webhooks;
 
 use actix_web::{
     HttpResponse,
+    error::UrlencodedError,
     http::{StatusCode, header},
     middleware::from_fn,
     web::{self, ServiceConfig},
 };
 
 use self::{
-    frame::{Frame, page, page_as, see_other},
+    frame::{Frame, page, page_as, see_other, sentence},
     guard::Guest,
     trouble::Trouble,
 };
@@ -148,7 +151,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .default_service(web::to(nothing_here));
     let outside = web::scope("/console")
         .wrap(from_fn(guard::harden))
-        .app_data(web::FormConfig::default().limit(FORM_BYTES_MAX))
+        .app_data(web::FormConfig::default().limit(FORM_BYTES_MAX).error_handler(|error, _| unreadable(&error).into()))
+        .app_data(web::PathConfig::default().error_handler(|_, _| no_page().into()))
         .app_data(web::PayloadConfig::new(FORM_BYTES_MAX))
         .route("/assets/{hash}/{name}", web::get().to(assets::serve))
         .route("/sign-in", web::get().to(sign_in::form))
@@ -167,8 +171,17 @@ async fn entrance() -> HttpResponse {
 }
 
 async fn nothing_here() -> Result<HttpResponse, Trouble> {
+    Err(no_page())
+}
+
+fn no_page() -> Trouble {
     let text = "The address is wrong, or belongs to another version.";
-    Err(Trouble::new(StatusCode::NOT_FOUND, "There is no such page", text))
+    Trouble::new(StatusCode::NOT_FOUND, "There is no such page", text)
+}
+
+/// A form that none of our pages wrote.
+fn unreadable(error: &UrlencodedError) -> Trouble {
+    Trouble::new(StatusCode::BAD_REQUEST, "This form cannot be read", sentence(&error.to_string()))
 }
 
 /// Not a moment longer than the answer.

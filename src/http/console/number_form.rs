@@ -3,14 +3,17 @@
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
-    web::{Bytes, Data, Path, Query},
+    web::{Bytes, Data, Path},
 };
 use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    Frame, Trouble, Visitor, connections,
-    fields::{Entered, Field, FieldPart, Filled, Input},
+    Frame, Trouble, Visitor,
+    asked::{Query, Wrong},
+    connections,
+    fields::{Entered, Field, Filled, Input},
+    form_parts::{FormParts, outcome},
     numbers::PATH,
     page, page_as, see_other,
 };
@@ -20,7 +23,7 @@ use crate::{
     services::{
         configure::{Kind, Seen, Subject},
         connections::no_number,
-        operators::{Refusal, require},
+        operators::require,
     },
     store::configuration::Configuration,
 };
@@ -36,13 +39,7 @@ struct Page {
     connections: Vec<Offered>,
     account_wrong: Option<String>,
     connection_wrong: Option<String>,
-    name: Vec<FieldPart>,
-    needed: Vec<FieldPart>,
-    more: Vec<FieldPart>,
-    more_open: bool,
-    version: String,
-    wrong: Vec<String>,
-    is_wrong: bool,
+    parts: FormParts,
 }
 
 /// One of those that a number may belong to.
@@ -53,7 +50,7 @@ struct Offered {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct NewQuery {
     account: String,
     connection: String,
@@ -69,6 +66,12 @@ pub(super) async fn new(
     require(&visitor.actor, Permission::ManageConfiguration)?;
     let stored = parts.configuring.stored(&visitor.actor).await?;
     let NewQuery { account, connection } = query.into_inner();
+    if !account.is_empty() && stored.account(&account).is_none() {
+        return Err(Wrong::of("account", format!("there is no account {account}")).into());
+    }
+    if !connection.is_empty() && !stored.connections.iter().any(|one| one.id == connection) {
+        return Err(Wrong::of("connection", format!("there is no connection {connection}")).into());
+    }
     page(&form(&request, &visitor, &stored, (&account, &connection), Filled::default()))
 }
 
@@ -84,17 +87,16 @@ pub(super) async fn add(
     asked.push(number_field());
     asked.extend(["account", "connection"].map(|name| Field::new(name, name, Input::Text)));
     let patch = entered.patch(&asked);
-    match parts.configuring.add(&visitor.actor, Kind::Sender, &patch).await {
+    let added = parts.configuring.add(&visitor.actor, Kind::Sender, &patch).await;
+    match outcome(added, None, entered)? {
         Ok(written) => Ok(see_other(&match written.seen.subject {
             Subject::Sender(number) => format!("{PATH}/{}?done=saved", number.digits()),
             Subject::Connection(_) | Subject::Account(_) => connections::PATH.to_owned(),
         })),
-        Err(Refusal::Problems(problems)) => {
+        Err(filled) => {
             let stored = parts.configuring.stored(&visitor.actor).await?;
-            let filled = Filled::with(None, Some(entered), problems);
             wrong(&form(&request, &visitor, &stored, ("", ""), filled))
         }
-        Err(refusal) => Err(refusal.into()),
     }
 }
 
@@ -124,13 +126,9 @@ pub(super) async fn change(
     asked.push(Field::new("connection", "Connection", Input::Text));
     let patch = entered.patch(&asked);
     let changed = parts.configuring.change(&visitor.actor, &seen.subject, &patch, Some(entered.text("version"))).await;
-    match changed {
+    match outcome(changed, Some(seen), entered)? {
         Ok(_) => Ok(see_other(&format!("{PATH}/{}?done=saved", digits.trim_start_matches('+')))),
-        Err(Refusal::Problems(problems)) => {
-            let filled = Filled::with(Some(seen), Some(entered), problems);
-            wrong(&form(&request, &visitor, &stored, ("", ""), filled))
-        }
-        Err(refusal) => Err(refusal.into()),
+        Err(filled) => wrong(&form(&request, &visitor, &stored, ("", ""), filled)),
     }
 }
 
@@ -181,13 +179,7 @@ fn form(
         connections: connections.collect(),
         account_wrong: filled.wrong_at("account"),
         connection_wrong: filled.wrong_at("connection"),
-        more_open: more.iter().any(|field| filled.is_wrong_at(&field.name)),
-        wrong: filled.elsewhere(needed.iter().chain(&more).chain(&name).chain(&own)),
-        is_wrong: filled.is_wrong(),
-        version: filled.version().to_owned(),
-        name: filled.parts(&name),
-        needed: filled.parts(&needed),
-        more: filled.parts(&more),
+        parts: FormParts::of(&filled, &name, &needed, &more, &own),
         number: number.map(|number| (number.trim_start_matches('+').to_owned(), number)),
         account,
     }

@@ -2,13 +2,14 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{Data, Form, Path, Query},
+    web::{Data, Form, Path},
 };
 use askama::Template;
 use serde::Deserialize;
 
 use super::{
     Frame, Trouble, Visitor,
+    asked::Query,
     channel_check::CheckPart,
     connections::{self, AlarmPart, HoldForm, HoldPart},
     frame::{long_time, sentence, thousands},
@@ -76,9 +77,9 @@ struct WindowPart {
     text: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct WindowQuery {
-    #[serde(default)]
     phone: String,
 }
 

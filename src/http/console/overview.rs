@@ -1,15 +1,13 @@
 //! Where people begin: what needs a person now, what happened lately, and what each number has to do.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{Data, Query},
-};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use askama::Template;
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{
     Frame, HOME, Trouble, Visitor,
+    asked::{self, Query},
+    callbacks,
     chart::{self, Chart, grouped, share},
     frame::{long_time, sentence, wants_part},
     inbound,
@@ -41,7 +39,7 @@ const FAILURES_SHOWN_MAX: usize = 12;
 
 /// What is looked at, as the address has it.
 #[derive(Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct OverviewForm {
     account: String,
     period: String,
@@ -69,7 +67,6 @@ struct PeriodOption {
 struct Part {
     /// Where the part comes from again.
     href: String,
-    wrong: Option<String>,
     alarms: Vec<Alarm>,
     numbers: Vec<Number>,
     stages: Vec<Stage>,
@@ -197,18 +194,12 @@ fn name_of(lately: Lately) -> &'static str {
 async fn part(parts: &Parts, snapshot: &Snapshot, visitor: &Visitor, form: &OverviewForm) -> Result<Part, Trouble> {
     let actor = &visitor.actor;
     let found = standing(&parts.store, snapshot, actor).await?;
-    let known = snapshot.account_ever(&form.account);
-    let wrong = (!form.account.is_empty() && known.is_none())
-        .then(|| format!("There is no account {}: these are the figures of all.", form.account));
-    let account = known.map(|account| account.key);
-    let lately = Lately::named(&form.period).unwrap_or_default();
+    let account = asked::account(snapshot, &form.account)?;
+    let lately = asked::one_of("period", &form.period, &Lately::ALL, Lately::word)?.unwrap_or_default();
     let summary = summary(&parts.store, actor, account, lately).await?;
-    let mut again = form_urlencoded::Serializer::new(format!("{HOME}?"));
-    again.append_pair("account", &form.account).append_pair("period", lately.word());
     let ours = |number: &&NumberStanding| account.is_none_or(|account| number.sender.account == account);
     Ok(Part {
-        href: again.finish(),
-        wrong,
+        href: asked::address(HOME, [("account", &*form.account), ("period", lately.word())]),
         alarms: found.alarms.into_iter().map(|record| alarm(actor, record)).collect(),
         numbers: found.numbers.iter().filter(ours).map(|standing| number(actor, snapshot, standing)).collect(),
         stages: stages(&summary, &form.account),
@@ -260,13 +251,8 @@ fn messages_href(summary: &Summary, fields: &[(&str, &str)]) -> String {
 
 /// A list of what happened in this time.
 fn list_href(path: &str, summary: &Summary, fields: &[(&str, &str)]) -> String {
-    let start = format!("{path}?");
-    let after = start.len();
-    let mut query = form_urlencoded::Serializer::for_suffix(start, after);
-    let fields = fields.iter().filter(|(_, value)| !value.is_empty());
-    query.extend_pairs(fields);
-    query.append_pair("since", &long_time(summary.since).replace(' ', "T"));
-    query.finish()
+    let since = long_time(summary.since).replace(' ', "T");
+    asked::address(path, fields.iter().copied().chain([("since", &*since)]))
 }
 
 fn stages(summary: &Summary, account: &str) -> Vec<Stage> {
@@ -313,14 +299,7 @@ fn facts(summary: &Summary, account: &str) -> Vec<Fact> {
 
 /// Callback URLs of an account, or all.
 fn urls_href(account: &str) -> String {
-    match account {
-        "" => "/console/callbacks".to_owned(),
-        account => {
-            let query: String =
-                form_urlencoded::Serializer::new(String::new()).append_pair("account", account).finish();
-            format!("/console/callbacks?{query}")
-        }
-    }
+    asked::address(callbacks::PATH, [("account", account)])
 }
 
 fn charts(summary: &Summary, account: &str) -> Vec<NamedChart> {

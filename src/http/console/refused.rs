@@ -1,19 +1,16 @@
 //! Requests that were not accepted: the first thing to look at when CleverTap counts errors.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{Data, Query},
-};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use askama::Template;
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
+    asked::{self, Query, Wrong},
+    callback_exchanges::Next,
     callbacks::Choice,
     frame::{long_time, seconds, sentence, short_time, wants_part},
     message::pretty,
-    messages::time,
     page,
 };
 use crate::{
@@ -22,7 +19,8 @@ use crate::{
     services::{
         accept::{KINDS_KEPT, kind_name},
         directory::Snapshot,
-        refusals::{self, RefusedShown, kind_named},
+        operators::Refusal,
+        refusals::{self, RefusedShown},
     },
     store::refused::RefusedFilter,
 };
@@ -31,8 +29,10 @@ use crate::{
 pub(super) const PATH: &str = "/console/refused";
 
 #[derive(Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct RefusedForm {
+    /// An id, or a number.
+    q: String,
     account: String,
     kind: String,
     since: String,
@@ -56,12 +56,7 @@ struct Results {
     wrong: Option<String>,
     searched: bool,
     rows: Vec<Row>,
-    next: Option<NextPage>,
-}
-
-struct NextPage {
-    href: String,
-    back_to: Option<String>,
+    next: Option<Next>,
 }
 
 struct Row {
@@ -80,30 +75,27 @@ struct Row {
 }
 
 impl RefusedForm {
-    fn is_filtered(&self) -> bool {
-        [&self.account, &self.kind, &self.since, &self.until].into_iter().any(|text| !text.is_empty())
+    fn fields(&self) -> [(&'static str, &str); 5] {
+        let Self { q, account, kind, since, until, before: _ } = self;
+        [("q", q), ("account", account), ("kind", kind), ("since", since), ("until", until)]
     }
 
     fn at(&self, before: MessageId) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let fields = [("account", &self.account), ("kind", &self.kind), ("since", &self.since), ("until", &self.until)];
-        query.extend_pairs(fields.into_iter().filter(|(_, value)| !value.is_empty()));
-        query.append_pair("before", &before.0.to_string());
-        format!("{PATH}?{}", query.finish())
+        let before = before.0.to_string();
+        asked::address(PATH, self.fields().into_iter().chain([("before", &*before)]))
     }
 
     /// What is looked for; `Err` says what to change.
-    fn filter(&self, snapshot: &Snapshot) -> Result<RefusedFilter, String> {
-        let account = match self.account.as_str() {
-            "" => None,
-            id => Some(snapshot.account_ever(id).ok_or_else(|| format!("there is no account {id}"))?.key),
-        };
-        let kind = match self.kind.as_str() {
-            "" => None,
-            word => Some(kind_named(word).ok_or_else(|| format!("nothing is refused for a reason “{word}”"))?),
-        };
-        let before = self.before.map(MessageId);
-        Ok(RefusedFilter { account, kind, since: time(&self.since)?, until: time(&self.until)?, before })
+    fn filter(&self, snapshot: &Snapshot) -> Result<RefusedFilter, Wrong> {
+        let (since, until) = asked::span(&self.since, &self.until)?;
+        Ok(RefusedFilter {
+            account: asked::account(snapshot, &self.account)?,
+            kind: asked::one_of("kind", &self.kind, &KINDS_KEPT, kind_name)?.map(kind_name),
+            since,
+            until,
+            before: self.before.map(MessageId),
+            ..RefusedFilter::default()
+        })
     }
 }
 
@@ -130,15 +122,20 @@ pub(super) async fn list(
 }
 
 async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &RefusedForm) -> Result<Results, Trouble> {
-    let searched = form.is_filtered();
+    let searched = form.fields().into_iter().any(|(_, text)| !text.trim().is_empty());
+    let wrong = |said: String| Results { wrong: Some(said), searched, rows: vec![], next: None };
     let filter = match form.filter(snapshot) {
         Ok(filter) => filter,
-        Err(text) => return Ok(Results { wrong: Some(sentence(&text)), searched, rows: vec![], next: None }),
+        Err(odd) => return Ok(wrong(odd.said())),
     };
-    let (found, next) = refusals::list(&parts.store, snapshot, actor, (&filter, LINES_PER_PAGE)).await?;
+    let found = refusals::list(&parts.store, snapshot, actor, &form.q, (filter, LINES_PER_PAGE)).await;
+    let (found, next) = match found {
+        Ok(found) => found,
+        Err(Refusal::Invalid { text, .. }) => return Ok(wrong(sentence(&text))),
+        Err(refusal) => return Err(refusal.into()),
+    };
     let is_full = found.len() >= LINES_PER_PAGE;
-    let next =
-        next.map(|next| NextPage { href: form.at(next), back_to: (!is_full).then(|| long_time(next.made_at())) });
+    let next = next.map(|next| Next { href: form.at(next), back_to: (!is_full).then(|| long_time(next.made_at())) });
     Ok(Results { wrong: None, searched, rows: found.into_iter().map(row).collect(), next })
 }
 

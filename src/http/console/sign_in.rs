@@ -3,12 +3,14 @@
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
-    web::{self, Data, Form, Query},
+    web::{self, Data, Form},
 };
 use askama::Template;
 use serde::Deserialize;
 
-use super::{Frame, Guest, HOME, Trouble, frame::sentence, guard::session_cookie, page, page_as, see_other};
+use super::{
+    Frame, Guest, HOME, Trouble, asked::Query, frame::sentence, guard::session_cookie, page, page_as, see_other,
+};
 use crate::{
     domain::operator::{check_password, checked_name},
     http::Parts,

@@ -4,7 +4,6 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{self, Data},
 };
-use url::form_urlencoded;
 
 use super::{
     Frame, Trouble, Visitor,
@@ -12,6 +11,7 @@ use super::{
     page,
     preview::{Bubble, Piece, bubble, pieces},
     templates::{PATH, Pill, href, quality_pill, status_pill},
+    test_bench,
 };
 use crate::{
     domain::{
@@ -75,12 +75,10 @@ pub(super) async fn show(
     let (shown, senders) = templates::one(&parts.store, &parts.directory, &visitor.actor, &named).await?;
     let template = &shown.template;
     let examples = &shown.listing.examples;
-    let test = senders.first().filter(|_| visitor.actor.may(Permission::SendTests)).map(|sender| {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("number", sender.number.as_e164());
-        query.append_pair("template", &template.name).append_pair("language", &template.language);
-        format!("/console/test-bench?{}", query.finish())
-    });
+    let test = senders
+        .first()
+        .filter(|_| visitor.actor.may(Permission::SendTests))
+        .map(|sender| test_bench::at(sender.number.as_e164(), (&template.name, &template.language)));
     page(&OnePage {
         frame: Frame::new(&request, &visitor, template.name.clone(), PATH),
         name: template.name.clone(),

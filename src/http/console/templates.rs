@@ -2,15 +2,14 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{self, Data, Form, Query, ServiceConfig},
+    web::{self, Data, Form, ServiceConfig},
 };
-use serde::{Deserialize, Serialize};
-use url::form_urlencoded;
+use serde::Deserialize;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
+    asked::{self, Query, Wrong, some},
     frame::{sentence, wants_part},
-    messages::some,
     page, see_other, template,
 };
 use crate::{
@@ -41,8 +40,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 /// What stands in the form.
-#[derive(Clone, Default, Deserialize, Serialize)]
-#[serde(default)]
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct ListForm {
     q: String,
     account: String,
@@ -51,7 +50,6 @@ pub(super) struct ListForm {
     category: String,
     language: String,
     /// From 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<usize>,
 }
 
@@ -153,8 +151,8 @@ fn list_part(list: &TemplateList) -> ListPart {
 }
 
 async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &ListForm) -> Result<Results, Trouble> {
-    let wrong = |text: String| Results {
-        wrong: Some(sentence(&text)),
+    let wrong = |said: String| Results {
+        wrong: Some(said),
         rows: vec![],
         extent: String::new(),
         before: None,
@@ -163,26 +161,15 @@ async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &ListF
         nothing_listed: false,
         several: false,
     };
-    let account = match form.account.as_str() {
-        "" => None,
-        id => match snapshot.account(id) {
-            Some(account) => Some(account.key),
-            None => return Ok(wrong(format!("there is no account {id}"))),
-        },
-    };
-    let filter = TemplateFilter {
-        account,
-        connection: some(&form.connection),
-        status: some(&form.status),
-        category: some(&form.category),
-        language: some(&form.language),
-        text: some(&form.q),
+    let filter = match form.filter(snapshot, &templates::choices(&parts.directory)) {
+        Ok(filter) => filter,
+        Err(odd) => return Ok(wrong(odd.said())),
     };
     let number = form.page.unwrap_or(1).max(1);
     let skipped = number.saturating_sub(1).saturating_mul(LINES_PER_PAGE);
     let found = match templates::page(&parts.store, &parts.directory, actor, &filter, (skipped, LINES_PER_PAGE)).await {
         Ok(found) => found,
-        Err(Refusal::Invalid { text, .. }) => return Ok(wrong(text)),
+        Err(Refusal::Invalid { text, .. }) => return Ok(wrong(sentence(&text))),
         Err(refusal) => return Err(refusal.into()),
     };
     let ShownTemplates { templates: shown, fitting } = found;
@@ -206,26 +193,41 @@ async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &ListF
 }
 
 impl ListForm {
+    fn filter(&self, snapshot: &Snapshot, choices: &Choices) -> Result<TemplateFilter, Wrong> {
+        let connections: Vec<&str> = snapshot.connections().map(|connection| connection.id.as_str()).collect();
+        let statuses = choices.statuses.iter().map(String::as_str).collect::<Vec<_>>();
+        let categories = choices.categories.iter().map(String::as_str).collect::<Vec<_>>();
+        let languages = choices.languages.iter().map(String::as_str).collect::<Vec<_>>();
+        let listed = |name: &str, text: &str, known: &[&str]| {
+            Ok(asked::one_of(name, text, known, |word| word)?.map(str::to_owned))
+        };
+        Ok(TemplateFilter {
+            account: asked::account(snapshot, &self.account)?,
+            connection: listed("connection", &self.connection, &connections)?,
+            status: listed("status", &self.status, &statuses)?,
+            category: listed("category", &self.category, &categories)?,
+            language: listed("language", &self.language, &languages)?,
+            text: some(&self.q),
+        })
+    }
+
     fn is_filtered(&self) -> bool {
         let fields = [&self.q, &self.account, &self.connection, &self.status, &self.category, &self.language];
         fields.into_iter().any(|text| !text.trim().is_empty())
     }
 
     fn at(&self, number: usize) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
+        let number = number.to_string();
         let fields = [
-            ("q", &self.q),
+            ("q", &*self.q),
             ("account", &self.account),
             ("connection", &self.connection),
             ("status", &self.status),
             ("category", &self.category),
             ("language", &self.language),
+            ("page", &number),
         ];
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
-        query.append_pair("page", &number.to_string());
-        format!("{PATH}?{}", query.finish())
+        asked::address(PATH, fields)
     }
 }
 
@@ -247,10 +249,9 @@ fn row(shown: &ShownTemplate) -> Row {
 const ROW_BODY_CHARS: usize = 120;
 
 pub(super) fn href(shown: &ShownTemplate) -> String {
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
     let ShownTemplate { owner, connection, template, .. } = shown;
     let parts = [&connection.id, &owner.provider_account_id, &template.name, &template.language];
-    parts.iter().fold(PATH.to_owned(), |path, part| format!("{path}/{}", encoded(part)))
+    parts.iter().fold(PATH.to_owned(), |path, part| format!("{path}/{}", asked::piece(part)))
 }
 
 pub(super) fn status_pill(status: &TemplateStatus) -> Pill {

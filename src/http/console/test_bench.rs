@@ -6,13 +6,13 @@ use std::sync::Arc;
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
-    web::{self, Data, Form, Query, ServiceConfig},
+    web::{self, Data, Form, ServiceConfig},
 };
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{
     Frame, Trouble, Visitor,
+    asked::{self, Query},
     bench_form::{Group, Values, content, groups, mark_wrong},
     explanation::{ExplanationPart, ProviderPart, explanation_part, provider_part},
     frame::{sentence, wants_part},
@@ -109,6 +109,20 @@ struct Chosen {
     sender: Option<Arc<Sender>>,
     template: Option<Template>,
     values: Values,
+}
+
+/// Where a template of this number is tried.
+pub(super) fn at(number: &str, (template, language): (&str, &str)) -> String {
+    asked::address(PATH, [("number", number), ("template", template), ("language", language)])
+}
+
+impl Chosen {
+    /// That the number has not the template that is asked for. Where somebody chooses another number that is as usual.
+    fn without_template(&self) -> Option<String> {
+        let name = self.values.get("template").map(|name| name.trim()).filter(|name| !name.is_empty())?;
+        let number = self.sender.as_ref().filter(|_| self.template.is_none())?.number.as_e164();
+        Some(format!("No template {name} is listed for {number}: choose one of the list."))
+    }
 }
 
 fn chosen(parts: &Parts, values: Values) -> Chosen {
@@ -267,11 +281,14 @@ async fn form(
     values: Query<Values>,
 ) -> Result<HttpResponse, Trouble> {
     require(&visitor.actor, Permission::SendTests)?;
-    let chosen = chosen(&parts, values.into_inner());
-    let bench = bench(&parts, &visitor, &chosen, Answered::default()).await?;
+    let values = values.into_inner();
+    asked::sender(&parts.directory.snapshot(), values.get("number").map_or("", |number| number.trim()))?;
+    let chosen = chosen(&parts, values);
     if wants_part(&request) {
-        return page(&bench);
+        return page(&bench(&parts, &visitor, &chosen, Answered::default()).await?);
     }
+    let bench =
+        bench(&parts, &visitor, &chosen, Answered { wrong: chosen.without_template(), ..Answered::default() }).await?;
     page(&Page { frame: Frame::new(&request, &visitor, "Test bench", PATH), bench })
 }
 
@@ -425,13 +442,11 @@ async fn sent(
     let message = search::one(&parts.store, &visitor.actor, &id).await?;
     let exchanges = exchanges_part(&parts, &visitor.actor, &message).await?;
     let snapshot = parts.directory.snapshot();
-    let again =
-        message.template.as_ref().zip(snapshot.sender_at_work(message.sender)).map(|((name, language), sender)| {
-            let mut query = form_urlencoded::Serializer::new(String::new());
-            query.append_pair("number", sender.number.as_e164());
-            query.append_pair("template", name).append_pair("language", language);
-            format!("{PATH}?{}", query.finish())
-        });
+    let again = message
+        .template
+        .as_ref()
+        .zip(snapshot.sender_at_work(message.sender))
+        .map(|((name, language), sender)| at(sender.number.as_e164(), (name, language)));
     page(&SentPage {
         frame: Frame::new(&request, &visitor, "Test bench", PATH),
         id: message.id.to_string(),

@@ -12,6 +12,7 @@ use url::form_urlencoded;
 
 use super::{
     Frame, Trouble, Visitor,
+    asked::NoQuery,
     frame::{long_time, sentence},
     page, page_as, see_other,
 };
@@ -56,7 +57,12 @@ const PATH: &str = "/console/tokens";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `GET /console/tokens`
-pub(super) async fn list(request: HttpRequest, parts: Data<Parts>, visitor: Visitor) -> Result<HttpResponse, Trouble> {
+pub(super) async fn list(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    _: NoQuery,
+) -> Result<HttpResponse, Trouble> {
     page(&tokens_page(&request, &parts, &visitor).await?)
 }
 

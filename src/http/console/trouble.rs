@@ -3,15 +3,14 @@
 use std::{error::Error, fmt};
 
 use actix_web::{
-    HttpResponse, ResponseError,
+    HttpMessage as _, HttpRequest, HttpResponse, ResponseError,
     body::BoxBody,
     http::{StatusCode, header::ContentType},
 };
 use askama::Template;
 
 use super::{
-    HOME,
-    assets::ADDRESSES,
+    HOME, Visitor,
     frame::{Frame, sentence},
 };
 use crate::{services::operators::Refusal, telemetry};
@@ -24,10 +23,25 @@ pub(super) struct Trouble {
     text: String,
 }
 
+/// For whoever is signed in: with the way to all other pages.
 #[derive(Template)]
 #[template(path = "console/trouble.html")]
 struct Page<'a> {
     frame: Frame,
+    words: Words<'a>,
+}
+
+/// For everybody else.
+#[derive(Template)]
+#[template(path = "console/trouble_alone.html")]
+struct PageAlone<'a> {
+    frame: Frame,
+    words: Words<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "console/trouble_words.html")]
+struct Words<'a> {
     heading: &'a str,
     text: &'a str,
     /// The page on which it was tried.
@@ -90,26 +104,16 @@ impl ResponseError for Trouble {
         self.status
     }
 
+    /// What [`harden`](super::guard::harden) replaces by the page, because an error knows nothing of the request that it answers.
     fn error_response(&self) -> HttpResponse<BoxBody> {
-        self.shown(None, None)
+        HttpResponse::build(self.status).body(self.to_string())
     }
 }
 
 impl Trouble {
-    /// The page, light or dark. `back` is the page that led here.
-    pub(super) fn shown(&self, theme: Option<&'static str>, back: Option<&str>) -> HttpResponse<BoxBody> {
-        let frame = Frame {
-            title: self.heading.to_owned(),
-            theme,
-            assets: &ADDRESSES,
-            nav: vec![],
-            name: String::new(),
-            role: "",
-            csrf: String::new(),
-            done: None,
-        };
-        let page = Page {
-            frame,
+    /// The page that answers this request. `back` is the page that led here.
+    pub(super) fn shown(&self, request: &HttpRequest, back: Option<&str>) -> HttpResponse<BoxBody> {
+        let words = Words {
             heading: self.heading,
             text: &self.text,
             back,
@@ -117,8 +121,16 @@ impl Trouble {
             link: "To the console",
             status: self.status.to_string(),
         };
+        let visitor = request.extensions().get::<Visitor>().cloned();
+        let page = match visitor {
+            Some(visitor) => {
+                let frame = Frame { done: None, ..Frame::new(request, &visitor, self.heading, "") };
+                Page { frame, words }.render()
+            }
+            None => PageAlone { frame: Frame::alone(request, self.heading), words }.render(),
+        };
         // What cannot even be rendered is said plainly.
-        let body = page.render().unwrap_or_else(|_| self.to_string());
+        let body = page.unwrap_or_else(|_| self.to_string());
         HttpResponse::build(self.status).content_type(ContentType::html()).body(body)
     }
 }

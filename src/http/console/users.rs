@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     Frame, Trouble, Visitor,
+    asked::NoQuery,
     frame::{long_time, sentence},
     page, page_as, see_other,
 };
@@ -54,7 +55,12 @@ pub(super) struct RoleForm {
 const PATH: &str = "/console/users";
 
 /// `GET /console/users`
-pub(super) async fn list(request: HttpRequest, parts: Data<Parts>, visitor: Visitor) -> Result<HttpResponse, Trouble> {
+pub(super) async fn list(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    _: NoQuery,
+) -> Result<HttpResponse, Trouble> {
     page(&users_page(&request, &parts, &visitor).await?)
 }
 

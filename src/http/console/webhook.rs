@@ -11,7 +11,7 @@ use askama::Template;
 use super::{
     Frame, Trouble, Visitor,
     callback_replay::{self, ReplayPart},
-    callbacks::{kind_name, owed, state_status as url_status},
+    callbacks::{kind_name, owed, status_of},
     fields::Entered,
     frame::{long_time, sentence, thousands},
     messages::Status,
@@ -285,7 +285,7 @@ fn cursor_row(actor: &Actor, url: &UrlStanding, now: UnixMillis) -> CursorRow {
         key: url.subscription.key.0,
         account: url.account.clone(),
         kind: kind_name(url.subscription.kind),
-        state: url_status(url.state),
+        state: status_of(url),
         owed: owed(url),
         waiting: thousands(url.waiting),
         dead: thousands(url.dead),

@@ -11,9 +11,8 @@ use actix_web::{
 use askama::Template;
 
 use super::{
-    Frame, Trouble, Visitor,
+    Frame, Trouble, Visitor, asked,
     fields::{Entered, Field, FieldPart, Filled, Input},
-    messages::time,
     page, page_as, see_other,
     webhook_fields::Sections,
     webhook_form,
@@ -59,6 +58,7 @@ struct FormParts {
     place: Vec<FieldPart>,
     payload: Vec<FieldPart>,
     commbox: Vec<FieldPart>,
+    soap: Vec<FieldPart>,
     gallabox: Vec<FieldPart>,
     filter: Vec<FieldPart>,
     scheme: Vec<FieldPart>,
@@ -153,11 +153,7 @@ pub(super) async fn add(
     require(&visitor.actor, Permission::ManageConfiguration)?;
     let entered = Entered::read(&body);
     let name = entered.text("name").to_owned();
-    let made = match new_webhook(&entered) {
-        Ok(new) => parts.webhooks.create(&visitor.actor, &name, new).await,
-        Err(problems) => Err(Refusal::Problems(problems)),
-    };
-    match made {
+    match parts.webhooks.create(&visitor.actor, &name, new_webhook(&entered)).await {
         Ok(Some(secret)) => {
             let signature = signature_of(profiles::find(entered.text("profile")).map(|profile| profile.signature()));
             secret_page(&request, &visitor, (name, &secret), None, signature)
@@ -170,14 +166,16 @@ pub(super) async fn add(
     }
 }
 
-fn new_webhook(entered: &Entered) -> Result<NewWebhook, Vec<FieldProblem>> {
-    let (enabled, paused) = match entered.text("begin") {
-        "paused" => (true, true),
-        "off" => (false, false),
-        _ => (true, false),
-    };
-    let since = time(entered.text("since")).map_err(|text| vec![FieldProblem::new("since", text)])?;
-    Ok(NewWebhook { enabled, paused, since, settings: webhook_form::settings(entered, None)? })
+/// And what of it could not be read.
+fn new_webhook(entered: &Entered) -> (NewWebhook, Vec<FieldProblem>) {
+    let (settings, mut problems) = webhook_form::settings(entered, None);
+    let beginnings = [("on", (true, false)), ("paused", (true, true)), ("off", (false, false))];
+    let (enabled, paused) = webhook_form::chosen(entered, "begin", &beginnings, (true, false), &mut problems);
+    let since = asked::time("since", entered.text("since")).unwrap_or_else(|wrong| {
+        problems.push(FieldProblem::new("since", wrong.text));
+        None
+    });
+    (NewWebhook { enabled, paused, since, settings }, problems)
 }
 
 /// `GET /console/webhooks/{name}/edit`
@@ -204,11 +202,8 @@ pub(super) async fn change(
     require(&visitor.actor, Permission::ManageConfiguration)?;
     let entered = Entered::read(&body);
     let webhook = parts.webhooks.one(&visitor.actor, &name).await?.webhook;
-    let changed = match webhook_form::settings(&entered, Some(&webhook.settings)) {
-        Ok(settings) => parts.webhooks.change(&visitor.actor, &name, settings).await,
-        Err(problems) => Err(Refusal::Problems(problems)),
-    };
-    match changed {
+    let settings = webhook_form::settings(&entered, Some(&webhook.settings));
+    match parts.webhooks.change(&visitor.actor, &name, settings).await {
         Ok(()) => Ok(see_other(&format!("{PATH}/{name}?done=webhook-saved"))),
         Err(refusal) => {
             let problems = problems(refusal)?;
@@ -299,6 +294,7 @@ fn form(
             place: filled.parts(&sections.place),
             payload: filled.parts(&sections.payload),
             commbox: filled.parts(&sections.commbox),
+            soap: filled.parts(&sections.soap),
             gallabox: filled.parts(&sections.gallabox),
             filter: filled.parts(&sections.filter),
             scheme: filled.parts(&sections.scheme),
@@ -331,7 +327,7 @@ fn opened(filled: &Filled, sections: &Sections, has_headers: bool, has_accounts:
     let payload: Vec<Field> = sections.payload.iter().filter(|field| field.name != "version").cloned().collect();
     Open {
         filter: has_accounts || filled.is_wrong_at("filter.accounts") || any(&[&sections.filter]),
-        payload: filled.is_wrong_at("version") || any(&[&payload, &sections.commbox, &sections.gallabox]),
+        payload: filled.is_wrong_at("version") || any(&[&payload]),
         headers: has_headers || filled.is_wrong_at("headers"),
         authentication: any(&[&sections.scheme]),
         certificate: any(&[&sections.certificate]),

@@ -50,8 +50,9 @@ pub(super) struct Sections {
     pub(super) name: Vec<Field>,
     pub(super) place: Vec<Field>,
     pub(super) payload: Vec<Field>,
-    /// For profiles with XML alone, and for the one with old names.
+    /// For the profile with several formats, and for some of these alone; and for the one with old names.
     pub(super) commbox: Vec<Field>,
+    pub(super) soap: Vec<Field>,
     pub(super) gallabox: Vec<Field>,
     pub(super) filter: Vec<Field>,
     pub(super) scheme: Vec<Field>,
@@ -97,8 +98,8 @@ impl Sections {
                 Field::new("version", "Version of the payload", Input::Text)
                     .hint("Stays until you change it. Empty: the newest."),
             ],
-            commbox: vec![
-                Field::new("format", "Format", Input::Choice(FORMATS)),
+            commbox: vec![Field::new("format", "Format", Input::Choice(FORMATS))],
+            soap: vec![
                 Field::new("soap_parameters", "Parameters of yours, for SOAP", Input::Lines)
                     .placeholder("Branch = Andheri")
                     .hint("One a line, NAME = VALUE. They stand in the SOAP header."),
@@ -156,10 +157,10 @@ impl Sections {
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Field> {
-        let Self { name, place, payload, commbox, gallabox, filter, scheme, basic, .. } = self;
+        let Self { name, place, payload, commbox, soap, gallabox, filter, scheme, basic, .. } = self;
         let Self { bearer, oauth2, oauth2_password, certificate, signing, alerts, .. } = self;
         let Self { retries, fixed, exponential, delivery, .. } = self;
-        let first = [name, place, payload, commbox, gallabox, filter, scheme, basic, bearer];
+        let first = [name, place, payload, commbox, soap, gallabox, filter, scheme, basic, bearer];
         let others = [oauth2, oauth2_password, certificate, signing, alerts, retries, fixed, exponential, delivery];
         first.into_iter().chain(others).flatten()
     }

@@ -122,22 +122,16 @@ fn retries_entered(retries: Retries) -> Vec<(String, String)> {
     .into()
 }
 
-/// The settings that were entered; `before` is what is stored. What is wrong in itself is told, and what is wrong with it all is found
+/// The settings that were entered, and what of them could not be read; `before` is what is stored. What is wrong with the rest is found
 /// by whoever saves it.
-pub(super) fn settings(
-    entered: &Entered,
-    before: Option<&WebhookSettings>,
-) -> Result<WebhookSettings, Vec<FieldProblem>> {
+pub(super) fn settings(entered: &Entered, before: Option<&WebhookSettings>) -> (WebhookSettings, Vec<FieldProblem>) {
     let mut problems = Vec::new();
     let mut settings = before.map(|before| before.clone().masked()).unwrap_or_default();
     let text = |name: &str| entered.text(name).to_owned();
     settings.description = text("description");
     settings.url = SecretText::new(text("url"));
-    settings.method = match entered.text("method") {
-        "PUT" => WebhookMethod::Put,
-        "PATCH" => WebhookMethod::Patch,
-        _ => WebhookMethod::Post,
-    };
+    let methods = [WebhookMethod::Post, WebhookMethod::Put, WebhookMethod::Patch].map(|one| (method_word(one), one));
+    settings.method = chosen(entered, "method", &methods, settings.method, &mut problems);
     let is_same = settings.profile == entered.text("profile");
     settings.profile = text("profile");
     settings.version = text("version");
@@ -145,8 +139,8 @@ pub(super) fn settings(
     if let Some(profile) = profiles::find(&settings.profile).filter(|_| !is_same) {
         settings.version = profile.versions().first().copied().unwrap_or_default().to_owned();
     }
-    let chosen = Level::ALL.into_iter().find(|level| level.as_str() == entered.text("payload")).unwrap_or_default();
-    let (level, format) = fitting(&settings.profile, chosen, entered.text("format"));
+    let level = chosen(entered, "payload", &Level::ALL.map(|one| (one.as_str(), one)), settings.payload, &mut problems);
+    let (level, format) = fitting(&settings.profile, level, entered.text("format"));
     settings.payload = level;
     settings.format = format;
     settings.soap_parameters =
@@ -155,23 +149,26 @@ pub(super) fn settings(
     settings.events = patterns(entered, &mut problems);
     settings.filter = filter(entered, &mut problems);
     settings.headers = headers(entered, &mut problems);
-    settings.authentication = authentication(entered);
+    let stored = settings.authentication;
+    settings.authentication = authentication(entered, stored, &mut problems);
     settings.client_certificate = certificate(entered, before);
     settings.signing_secret = Some(text("signing_secret")).filter(|secret| !secret.is_empty()).map(SecretText::new);
-    settings.retries = match entered.text("retries.kind") {
-        "standard" => Retries::Standard,
-        "exponential" => Retries::Exponential {
-            times: number(entered, "exponential.times", 6),
-            first_seconds: number(entered, "exponential.seconds", 10),
-        },
-        _ => Retries::Fixed {
+    let (fixed, exponential) = (
+        Retries::Fixed {
             times: number(entered, "fixed.times", 3),
             every_seconds: number(entered, "fixed.seconds", 300),
         },
-    };
+        Retries::Exponential {
+            times: number(entered, "exponential.times", 6),
+            first_seconds: number(entered, "exponential.seconds", 10),
+        },
+    );
+    let kinds = [("fixed", fixed), ("standard", Retries::Standard), ("exponential", exponential)];
+    settings.retries = chosen(entered, "retries.kind", &kinds, fixed, &mut problems);
     let defaults = WebhookSettings::default();
     settings.timeout_seconds = number(entered, "timeout_seconds", defaults.timeout_seconds);
-    settings.success = if entered.text("success") == "200" { Success::Only200 } else { Success::Any2xx };
+    let successes = [("2xx", Success::Any2xx), ("200", Success::Only200)];
+    settings.success = chosen(entered, "success", &successes, Success::Any2xx, &mut problems);
     settings.alerts = Alerts {
         emails: lines(entered.text("alerts.emails")).map(str::to_owned).collect(),
         webhook: Some(text("alerts.webhook")).filter(|name| !name.is_empty()),
@@ -182,7 +179,24 @@ pub(super) fn settings(
     settings.in_order = entered.has("in_order");
     settings.switch_off.failures = number(entered, "switch_off.failures", defaults.switch_off.failures);
     settings.switch_off.hours = number(entered, "switch_off.hours", defaults.switch_off.hours);
-    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    (settings, problems)
+}
+
+/// What was chosen of a list; `otherwise` when the form has no such list. A word that the list has not is a fault.
+pub(super) fn chosen<T: Copy>(
+    entered: &Entered,
+    name: &str,
+    known: &[(&str, T)],
+    otherwise: T,
+    problems: &mut Vec<FieldProblem>,
+) -> T {
+    let word = entered.text(name);
+    let found = known.iter().find(|(known, _)| *known == word);
+    if found.is_none() && !word.is_empty() {
+        let words = known.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ");
+        problems.push(FieldProblem::new(name, format!("“{word}” is none of {words}: choose one of the list")));
+    }
+    found.map_or(otherwise, |(_, chosen)| *chosen)
 }
 
 /// What nobody sees in the form for this profile is what the profile has.
@@ -297,8 +311,8 @@ fn headers(entered: &Entered, problems: &mut Vec<FieldProblem>) -> BTreeMap<Stri
     headers
 }
 
-/// An empty secret means the stored one.
-fn authentication(entered: &Entered) -> Authentication {
+/// An empty secret means the stored one, and so does a form that says nothing of it.
+fn authentication(entered: &Entered, stored: Authentication, problems: &mut Vec<FieldProblem>) -> Authentication {
     let text = |name: &str| entered.text(name).to_owned();
     let secret = |name: &str| match entered.text(name) {
         "" => SecretText::mask(),
@@ -313,13 +327,14 @@ fn authentication(entered: &Entered) -> Authentication {
         user: if grant == Grant::Password { text("oauth2.user") } else { String::new() },
         password: (grant == Grant::Password).then(|| secret("oauth2.password")),
     };
-    match entered.text("authentication.kind") {
-        "basic" => Authentication::Basic { user: text("basic.user"), password: secret("basic.password") },
-        "bearer" => Authentication::Bearer { prefix: text("bearer.prefix"), token: secret("bearer.token") },
-        "client_credentials" => oauth2(Grant::ClientCredentials),
-        "password" => oauth2(Grant::Password),
-        _ => Authentication::None,
-    }
+    let make: [(&str, &dyn Fn() -> Authentication); 5] = [
+        ("none", &|| Authentication::None),
+        ("basic", &|| Authentication::Basic { user: text("basic.user"), password: secret("basic.password") }),
+        ("bearer", &|| Authentication::Bearer { prefix: text("bearer.prefix"), token: secret("bearer.token") }),
+        ("client_credentials", &|| oauth2(Grant::ClientCredentials)),
+        ("password", &|| oauth2(Grant::Password)),
+    ];
+    chosen(entered, "authentication.kind", &make, &|| stored.clone(), problems)()
 }
 
 /// Settings that have parts, each with fields of its own in the form.
@@ -386,8 +401,8 @@ mod tests {
         for before in
             [rich(), WebhookSettings { url: SecretText::new("https://a.example/"), ..WebhookSettings::default() }]
         {
-            let again = settings(&entered(&before), Some(&before)).expect("it was right");
-            assert_eq!(again.keeping(&before), before);
+            let (again, problems) = settings(&entered(&before), Some(&before));
+            assert_eq!((again.keeping(&before), problems), (before, vec![]));
         }
     }
 

@@ -3,25 +3,26 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{Data, Path, Query},
+    web::{Data, Path},
 };
 use askama::Template;
 use serde::Deserialize;
-use url::form_urlencoded;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
+    asked::{self, Query, Wrong, some},
     callback_event::about,
-    callback_exchanges::{ExchangeRow, Next, OUTCOMES, exchange_row, outcome_status},
+    callback_exchanges::{CODE, EXCHANGE, ExchangeRow, Next, OUTCOMES, exchange_row, outcome_status},
     callbacks,
     callbacks::Choice,
-    frame::{long_time, sentence, wants_part},
-    messages::{Status, some, time},
+    frame::{long_time, wants_part},
+    messages::Status,
     page,
     webhooks::{Head, PATH, head, view_of},
 };
 use crate::{
     domain::{
+        attempt::AttemptOutcome,
         event_name::EventName,
         ids::MessageId,
         operator::{Actor, Permission},
@@ -35,7 +36,7 @@ use crate::{
 };
 
 #[derive(Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct LogForm {
     event: String,
     state: String,
@@ -100,8 +101,8 @@ pub(super) async fn list(
     let (actor, form) = (&visitor.actor, form.into_inner());
     let snapshot = parts.directory.snapshot();
     let webhook = parts.webhooks.one(actor, &name).await?.webhook;
-    let results = match form.filter(actor) {
-        Err(wrong) => Results { wrong: Some(sentence(&wrong)), is_filtered: true, rows: vec![], next: None },
+    let results = match form.filter(&snapshot, actor) {
+        Err(wrong) => Results { wrong: Some(wrong.said()), is_filtered: true, rows: vec![], next: None },
         Ok(filter) => {
             let from = (&parts.store, &*snapshot, &*parts.media.links);
             let found = webhook_view::log(from, actor, &webhook, &filter, LINES_PER_PAGE).await?;
@@ -177,7 +178,7 @@ fn row(actor: &Actor, snapshot: &Snapshot, delivery: Delivery) -> Row {
 }
 
 impl LogForm {
-    fn fields(&self) -> [(&'static str, &String); 8] {
+    fn fields(&self) -> [(&'static str, &str); 8] {
         [
             ("event", &self.event),
             ("state", &self.state),
@@ -191,34 +192,28 @@ impl LogForm {
     }
 
     /// What is looked for; `Err` says what to change.
-    fn filter(&self, actor: &Actor) -> Result<LogFilter, String> {
-        let http_status = match self.code.trim() {
-            "" => None,
-            code => Some(code.parse().map_err(|_| "a response code is a number, such as 503".to_owned())?),
-        };
+    fn filter(&self, snapshot: &Snapshot, actor: &Actor) -> Result<LogFilter, Wrong> {
+        asked::account(snapshot, &self.account)?;
+        let (since, until) = asked::span(&self.since, &self.until)?;
         Ok(LogFilter {
             exchange: ExchangeFilter {
-                outcome: OUTCOMES.into_iter().find(|outcome| outcome.as_str() == self.outcome),
-                http_status,
+                outcome: asked::one_of("outcome", &self.outcome, &OUTCOMES, AttemptOutcome::as_str)?,
+                http_status: asked::read("code", &self.code, CODE)?,
                 // By trying texts out, a number in one could be found.
                 text: some(&self.text).filter(|_| actor.may(Permission::ReadPersonal)),
                 replay: None,
-                since: time(&self.since)?,
-                until: time(&self.until)?,
-                before: self.before.parse().ok(),
+                since,
+                until,
+                before: asked::read("before", &self.before, EXCHANGE)?,
             },
             account: some(&self.account),
-            event: self.event.parse().ok(),
-            standing: STANDINGS.into_iter().find(|standing| standing.as_str() == self.state),
+            event: asked::one_of("event", &self.event, EventName::TOLD, EventName::as_str)?,
+            standing: asked::one_of("state", &self.state, &STANDINGS, Standing::as_str)?,
         })
     }
 
     fn at(&self, name: &str, before: i64) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in self.fields().into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
-        query.append_pair("before", &before.to_string());
-        format!("{PATH}/{name}/log?{}", query.finish())
+        let before = before.to_string();
+        asked::address(&format!("{PATH}/{name}/log"), self.fields().into_iter().chain([("before", &*before)]))
     }
 }

@@ -2,13 +2,14 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{Data, Form, Path, Query},
+    web::{Data, Form, Path},
 };
 use askama::Template;
 
 use super::{
     Frame, Trouble, Visitor,
-    callback_replay::{ReplayForm, selection_name},
+    asked::Query,
+    callback_replay::ReplayForm,
     frame::{sentence, thousands},
     page, see_other,
     webhooks::{Head, PATH, head, view_of},
@@ -53,7 +54,7 @@ pub(super) async fn look(
     page(&Page {
         frame: Frame::new(&request, &visitor, format!("{}: tell again", *name), PATH),
         head: head(&visitor.actor, &view, "overview"),
-        what: selection_name(form.selection()),
+        what: form.what(),
         form: form.into_inner(),
         wrong,
         count,

@@ -4,13 +4,14 @@
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::ContentType,
-    web::{Data, Form, Path, Query},
+    web::{Data, Form, Path},
 };
 use askama::Template;
 use serde::Deserialize;
 
 use super::{
     Frame, Trouble, Visitor,
+    asked::{self, Query, Wrong},
     callback_exchanges::outcome_status,
     frame::{sentence, thousands},
     json::pretty,
@@ -39,9 +40,9 @@ use crate::{
     },
 };
 
-#[derive(Deserialize)]
+/// With the token of the form, when it is sent.
+#[derive(Default, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
 pub(super) struct TryForm {
     event: String,
 }
@@ -107,7 +108,7 @@ pub(super) async fn show(
     name: Path<String>,
     form: Query<TryForm>,
 ) -> Result<HttpResponse, Trouble> {
-    shown(&request, &parts, &visitor, (&name, form.event()), None).await
+    shown(&request, &parts, &visitor, (&name, form.event()?), None).await
 }
 
 /// `POST /console/webhooks/{name}/try`
@@ -118,15 +119,15 @@ pub(super) async fn send(
     name: Path<String>,
     form: Form<TryForm>,
 ) -> Result<HttpResponse, Trouble> {
-    let event = form.event().ok_or_else(|| Refusal::NotFound(format!("there is no event {}", form.event)))?;
+    let event = form.event()?.ok_or_else(|| Wrong::of("event", "is missing: choose one of the list"))?;
     let sent = parts.webhooks.send_sample(&visitor.actor, &name, event).await?;
     let answer = answer(&visitor.actor, &sent);
     shown(&request, &parts, &visitor, (&name, Some(event)), Some(answer)).await
 }
 
 impl TryForm {
-    fn event(&self) -> Option<EventName> {
-        EventName::TOLD.iter().copied().find(|name| name.as_str() == self.event)
+    fn event(&self) -> Result<Option<EventName>, Wrong> {
+        asked::one_of("event", &self.event, EventName::TOLD, EventName::as_str)
     }
 }
 

@@ -9,6 +9,7 @@ use askama::Template;
 
 use super::{
     Frame, Trouble, Visitor,
+    asked::NoQuery,
     frame::{thousands, wants_part},
     messages::Status,
     page, webhook, webhook_edit, webhook_log, webhook_replay, webhook_try,
@@ -96,7 +97,12 @@ pub(super) struct Head {
 }
 
 /// `GET /console/webhooks`
-pub(super) async fn list(request: HttpRequest, parts: Data<Parts>, visitor: Visitor) -> Result<HttpResponse, Trouble> {
+pub(super) async fn list(
+    request: HttpRequest,
+    parts: Data<Parts>,
+    visitor: Visitor,
+    _: NoQuery,
+) -> Result<HttpResponse, Trouble> {
     let views = views(&parts, &visitor.actor, None).await?;
     let may_change = visitor.actor.may(Permission::ManageConfiguration);
     let list = List { webhooks: views.iter().map(|view| row(&visitor.actor, view)).collect(), may_change };

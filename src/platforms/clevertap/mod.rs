@@ -67,6 +67,10 @@ impl Platform for CleverTap {
         request::message_id_within(body)
     }
 
+    fn parties_within(&self, body: &[u8]) -> (String, String) {
+        request::parties_within(body)
+    }
+
     fn reply(&self, outcome: Result<&Accepted, &Refusal>) -> Reply {
         reply::write(outcome)
     }

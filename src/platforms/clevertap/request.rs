@@ -54,10 +54,32 @@ pub(super) fn read(body: &[u8]) -> Result<SendRequest, Refusal> {
 
 /// The id in whatever is JSON.
 pub(super) fn message_id_within(body: &[u8]) -> Option<String> {
-    let document: Value = serde_json::from_slice(body).ok()?;
-    let document = document.get("body").filter(|inner| inner.is_object()).unwrap_or(&document);
-    let id = ["msgId", "msg_id"].into_iter().find_map(|name| document.get(name)?.as_str())?;
-    check_message_id(id.trim()).ok().filter(|id| !id.is_empty())
+    let document = document_within(body)?;
+    let id = ["msgId", "msg_id"].into_iter().find_map(|name| text_of(&document, name))?;
+    check_message_id(&id).ok()
+}
+
+/// From which number and to whom, in whatever is JSON.
+pub(super) fn parties_within(body: &[u8]) -> (String, String) {
+    let document = document_within(body).unwrap_or_default();
+    let of = |name: &str| text_of(&document, name).unwrap_or_default();
+    (of("wabaNumber"), of("to"))
+}
+
+fn document_within(body: &[u8]) -> Option<Value> {
+    let mut document: Value = serde_json::from_slice(body).ok()?;
+    let inner = document.get_mut("body").filter(|inner| inner.is_object()).map(Value::take);
+    Some(inner.unwrap_or(document))
+}
+
+/// Numbers are not always written as texts.
+fn text_of(document: &Value, name: &str) -> Option<String> {
+    let text = match document.get(name)? {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// The validation payload is documented inside an outer `{"body": { … }}`.

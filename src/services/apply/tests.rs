@@ -44,7 +44,7 @@ pub(crate) fn parse_with(text: &str, http_allowed: bool) -> Result<ApplyFile, Ve
     let environment = |name: &str| environment.get(name).map(|value| (*value).to_owned());
     let surroundings = Surroundings {
         environment: &environment,
-        allowed: Allowed { http: http_allowed, emails: false },
+        allowed: Allowed { private_networks: http_allowed, emails: false },
         providers: vec![("carrier", &FIELDS)],
         platforms: vec!["clevertap"],
     };
@@ -287,7 +287,7 @@ fn each_value_is_checked() {
 
 /// With the real provider, whose checks these are.
 fn meta_problems(text: &str) -> Vec<String> {
-    let surroundings = Surroundings::new(&|_| None, Allowed { http: false, emails: false });
+    let surroundings = Surroundings::new(&|_| None, Allowed { private_networks: false, emails: false });
     let (file, problems) = read(text, "wa.toml", &surroundings);
     all_problems(&Configuration::default(), &file, problems).iter().map(ToString::to_string).collect()
 }

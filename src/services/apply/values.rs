@@ -54,7 +54,7 @@ pub(super) fn web_url<'a>(text: &'a str, surroundings: &Surroundings<'_>) -> Res
     match url.scheme() {
         _ if !url.has_host() => Err("is a URL without a host: copy it whole, from https:// on".to_owned()),
         "https" => Ok(text),
-        "http" if surroundings.allowed.http => Ok(text),
+        "http" if surroundings.allowed.private_networks => Ok(text),
         "http" => {
             Err("must begin with https://; http:// is for trials with security.allow_private_networks = true"
                 .to_owned())

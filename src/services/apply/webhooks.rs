@@ -45,14 +45,11 @@ pub(super) fn parse_webhook(
             let why = "is missing: write whsec_ and 32 random bytes in base64, such as of `openssl rand -base64 32`";
             section.problem(section.offset, "signing_secret", why);
         }
-        match checked(settings.clone(), surroundings.allowed) {
-            Ok(checked) => settings = checked,
-            Err(problems) => {
-                for problem in problems.into_iter().filter(|problem| !told(&problem.field)) {
-                    let (part, message) = part_of(problem);
-                    section.problem(section.offset_of(&part), &part, message);
-                }
-            }
+        let (whole, problems) = checked(settings, surroundings.allowed);
+        settings = whole;
+        for problem in problems.into_iter().filter(|problem| !told(&problem.field)) {
+            let (part, message) = part_of(problem);
+            section.problem(section.offset_of(&part), &part, message);
         }
     }
     file.places.extend(NAMING.map(|part| (section.field(part), section.line_of(part))));
@@ -168,7 +165,7 @@ mod tests {
     use crate::{services::webhooks::Allowed, store::configuration::Configuration};
 
     fn problems(text: &str) -> Vec<String> {
-        let surroundings = Surroundings::new(&|_| None, Allowed { http: false, emails: false });
+        let surroundings = Surroundings::new(&|_| None, Allowed { private_networks: false, emails: false });
         let (file, problems) = read_file(text, "wa.toml", &surroundings);
         all_problems(&Configuration::default(), &file, problems).iter().map(ToString::to_string).collect()
     }

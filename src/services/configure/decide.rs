@@ -169,7 +169,7 @@ fn misplaced(stored: &Configuration, kind: Kind, before: &Table, wanted: &Table)
 fn read(stored: &Configuration, kind: Kind, wanted: Table, http_allowed: bool) -> (ApplyFile, Vec<FieldProblem>) {
     let text = document(stored, kind, wanted).to_string();
     let no_environment = |_: &str| None;
-    let surroundings = Surroundings::new(&no_environment, Allowed { http: http_allowed, emails: false });
+    let surroundings = Surroundings::new(&no_environment, Allowed { private_networks: http_allowed, emails: false });
     let (mut file, problems) = apply::read(&text, "", &surroundings);
     if kind == Kind::Sender {
         // It only stands there because a number has to stand in an account.

@@ -1,18 +1,21 @@
 //! What happened to one message, one line for each thing that happened, in order of time.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use crate::{
     domain::{
-        callback::{EventKind, Subscription},
+        callback::{EventDetail, EventKind, OutgoingStep, Subscription},
+        event_name::EventName,
+        ids::SubscriptionKey,
         outbound::SendState,
         status::DeliveryStatus,
         time::UnixMillis,
+        webhook_filter::Filter,
         words::moment,
     },
     store::{
         Store, StoreError,
-        callbacks::CallbackState,
+        callbacks::{CallbackState, CursorState},
         configuration::Configuration,
         events::LoggedEvent,
         story::{CallbackTry, EarlierSend, FailedTry, StoredMessage},
@@ -77,8 +80,9 @@ pub async fn lines(
     lines.extend(tries(&sends(message, &earlier), &store.failed_tries(message.id).await?));
     let notes = store.operator_notes(message.id).await?;
     lines.extend(notes.into_iter().map(|(at, note)| Line::new(at, note, Tone::Ours)));
+    let cursors = store.cursor_states().await?;
     for event in store.events_of(message).await? {
-        lines.push(event_line(store, configuration, message, event, full).await?);
+        lines.push(event_line((store, configuration, &cursors), message, event, full).await?);
     }
     lines.sort_by_key(|line| line.at);
     Ok(lines)
@@ -148,9 +152,11 @@ fn last_try(send: &Send<'_>) -> Option<Line> {
     Some(Line::new(sent_at, what, tone))
 }
 
+/// What a line is read from.
+type Sources<'a> = (&'a Store, &'a Configuration, &'a BTreeMap<SubscriptionKey, CursorState>);
+
 async fn event_line(
-    store: &Store,
-    configuration: &Configuration,
+    (store, configuration, cursors): Sources<'_>,
     message: &StoredMessage,
     event: LoggedEvent,
     full: bool,
@@ -179,7 +185,7 @@ async fn event_line(
         line.below.push("not told again: it was told of an earlier send".to_owned());
     }
     for subscription in configuration.all_subscriptions().filter(|subscription| hears(subscription, message, &event)) {
-        line.below.extend(telling(store, configuration, subscription, &event).await?);
+        line.below.extend(telling((store, configuration, cursors), subscription, &event).await?);
     }
     line.entry = event.entry.filter(|_| event.kind != EventKind::Outgoing);
     Ok(line)
@@ -194,23 +200,54 @@ fn happened(occurred_at: UnixMillis, recorded_at: UnixMillis, what: &str, tone: 
     Line { time, ..Line::new(last.min(recorded_at).max(occurred_at), what, tone) }
 }
 
-/// What a callback URL was told of an event.
+/// What a callback URL was told of an event, and what became of that. Nothing of a webhook that never wanted it.
 async fn telling(
-    store: &Store,
-    configuration: &Configuration,
+    (store, configuration, cursors): Sources<'_>,
     subscription: &Subscription,
     event: &LoggedEvent,
 ) -> Result<Vec<String>, StoreError> {
     let url = url_name(configuration, subscription);
     let tries = store.callback_tries(subscription.key.0, event.place).await?;
     let mut lines: Vec<String> = tries.iter().map(|tried| Exchange { tried, url: &url }.to_string()).collect();
-    if let Some((state, reason)) = store.care_of(subscription.key.0, event.place).await? {
-        let state = CallbackState::from_code(state).map_or("left behind", CallbackState::as_str);
-        let said = tries.last().is_some_and(|tried| tried.note == reason);
-        let reason = if said { "for that reason".to_owned() } else { reason };
-        lines.push(format!("{state} at the {url}: {reason}"));
-    }
+    let Some((state, reason)) = store.care_of(subscription.key.0, event.place).await? else {
+        let is_before_cursor = cursors.get(&subscription.key).is_none_or(|state| event.place <= state.cursor);
+        if tries.is_empty() && may_want(subscription, event) {
+            lines.extend(untold(subscription, &url, is_before_cursor));
+        }
+        return Ok(lines);
+    };
+    let said = tries.last().is_some_and(|tried| tried.note == reason);
+    let reason = if said { "for that reason".to_owned() } else { reason };
+    lines.push(match CallbackState::from_code(state) {
+        Some(CallbackState::Dead) => format!("dead at the {url}: {reason}"),
+        Some(CallbackState::NotRelayed) => format!("not told to the {url}: {reason}"),
+        Some(CallbackState::Waiting) => format!("waits to be tried again at the {url}: {reason}"),
+        None => format!("left behind at the {url}: {reason}"),
+    });
     Ok(lines)
+}
+
+/// By its name alone, as far as that can be told without the provider's entry.
+fn may_want(subscription: &Subscription, event: &LoggedEvent) -> bool {
+    let step = || OutgoingStep::named(event.entry.as_deref().unwrap_or_default());
+    let detail = match (event.kind, event.status) {
+        (EventKind::Status, Some(status)) => Some(EventDetail::Status { status, failure: None }),
+        (EventKind::Outgoing, _) => step().map(EventDetail::Outgoing),
+        (EventKind::Status | EventKind::Inbound | EventKind::Notice | EventKind::Person, _) => None,
+    };
+    let name = detail.and_then(|detail| EventName::of(&detail).ok());
+    subscription.webhook.as_ref().zip(name).is_none_or(|(webhook, name)| webhook.settings.wants(name))
+}
+
+/// Of what nobody tried to tell, and nobody gave up.
+fn untold(subscription: &Subscription, url: &str, is_before_cursor: bool) -> Option<String> {
+    let filters = subscription.webhook.as_ref().is_some_and(|webhook| webhook.settings.filter != Filter::default());
+    match (is_before_cursor, filters) {
+        (false, _) => Some(format!("waits to be told to the {url}")),
+        (true, true) => Some(format!("not told to the {url}: its filter passes it over, as far as is known")),
+        // A test of the platform, or longer ago than exchanges are kept.
+        (true, false) => None,
+    }
 }
 
 fn url_name(configuration: &Configuration, subscription: &Subscription) -> String {
