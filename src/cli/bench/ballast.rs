@@ -14,7 +14,7 @@ use serde::Serialize;
 use wabridge::store::ballast::{Ballast, Pile};
 
 use super::{
-    ACCEPT_CONNECTIONS, accepts_at, circle, phase,
+    ACCEPT_CONNECTIONS, accepts_at, circle, median, phase,
     report::{Target, megabytes},
     scene::{FAST_NUMBER, SLOW_NUMBER, Scene},
 };
@@ -52,6 +52,8 @@ struct Pace {
     circle_per_second: f64,
     /// Of the bridge and its database, in the circle.
     cpu_ms_per_message: Option<f64>,
+    /// Of the bridge, since its start before them.
+    memory_peak_bytes: Option<u64>,
 }
 
 /// Nothing when nothing was asked for.
@@ -106,7 +108,7 @@ impl Pace {
         let mut accept_cpu_us = Vec::with_capacity(ROUNDS);
         for round in 1..=ROUNDS {
             let series = format!("circle {what} {round}").replace(' ', "-");
-            circles.push(circle::measure(scene, messages, &series).await?);
+            circles.push(circle::measure(scene, circle::CONNECTIONS, messages, &series).await?);
             let what = format!("wabridge {what} {round}");
             let cpu_before = scene.bridge.cpu_time();
             let load = accepts_at(scene, scene.bridge_address, &what, (connections, None), time).await?;
@@ -123,6 +125,7 @@ impl Pace {
             circle_per_second: median(circles.iter().map(|circle| circle.messages_per_second)),
             cpu_us_per_accept: median_of_all(accept_cpu_us),
             cpu_ms_per_message: median_of_all(circles.iter().map(cpu_ms).collect()),
+            memory_peak_bytes: scene.bridge.memory_peak_bytes(),
         })
     }
 }
@@ -144,6 +147,10 @@ impl BallastFigures {
         ]
     }
 
+    pub(super) fn memory_peak_bytes(&self) -> Option<u64> {
+        self.with.memory_peak_bytes
+    }
+
     pub(super) fn write(&self, text: &mut String) -> std::fmt::Result {
         let Amounts { history, backlog } = self.amounts;
         writeln!(
@@ -157,12 +164,13 @@ impl BallastFigures {
         for (name, pace) in [("without them", &self.without), ("with them", &self.with)] {
             writeln!(
                 text,
-                "  {name:<13} {:.0} accepts/s (p99 {:.0} ms{}), {:.0} messages/s through the whole circle{}",
+                "  {name:<13} {:.0} accepts/s (p99 {:.0} ms{}), {:.0} messages/s through the whole circle{}, memory {}",
                 pace.accepts_per_second,
                 pace.accepts_p99_ms,
                 cpu(pace.cpu_us_per_accept, "\u{b5}s").unwrap_or_default(),
                 pace.circle_per_second,
-                cpu(pace.cpu_ms_per_message, "ms").unwrap_or_default()
+                cpu(pace.cpu_ms_per_message, "ms").unwrap_or_default(),
+                megabytes(pace.memory_peak_bytes)
             )?;
         }
         Ok(())
@@ -172,13 +180,6 @@ impl BallastFigures {
 /// Nothing where one is not known.
 fn median_of_all(values: Vec<Option<f64>>) -> Option<f64> {
     values.into_iter().collect::<Option<Vec<f64>>>().map(|all| median(all.into_iter()))
-}
-
-/// Zero of none.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -14,15 +15,17 @@ use serde_json::Value;
 
 use super::{
     load::LoadFigures,
-    load_figures, phase,
+    load_figures, median, phase,
     scene::{FAST_NUMBER, Scene},
     start_load,
 };
 
-/// Of the messages of the first circle.
-pub(super) const SERIES: &str = "circle";
-/// Callers of the circle.
+/// Of the messages of a rival: it knows none of the round before.
+const SERIES: &str = "circle";
+/// Callers, where only one number of them is looked at.
 pub(super) const CONNECTIONS: usize = 64;
+/// The bridge's and its rivals' turns, one after another: a machine is never the same for long.
+const ROUNDS: usize = 3;
 /// Sent through the circle before anything is measured: connections, statements and the template list are warm then.
 const WARM_UP_MESSAGES: u64 = 300;
 /// How often the bar moves; the end itself is told by the simulator at once.
@@ -44,14 +47,68 @@ pub(super) struct Counters {
     pub(super) database_cpu: Option<Duration>,
 }
 
-/// What the bridge in memory did.
-#[derive(Debug, Default, Serialize)]
+/// What a bridge in memory did.
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct RivalFigures {
     pub(super) messages_per_second: f64,
     /// Messages of which the callback URL heard something before what came earlier.
     pub(super) statuses_out_of_order: u64,
     pub(super) cpu_ms_per_message: Option<f64>,
     pub(super) memory_peak_bytes: Option<u64>,
+}
+
+/// The bridge beside its rivals, with as many callers.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct CircleComparison {
+    pub(super) connections: usize,
+    pub(super) rounds: Vec<CircleRound>,
+}
+
+/// One after another, within a few seconds.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct CircleRound {
+    pub(super) rival: RivalFigures,
+    /// Somebody else's bridge in memory, when one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) other_rival: Option<RivalFigures>,
+    pub(super) bridge: CircleFigures,
+}
+
+impl CircleComparison {
+    pub(super) fn ratio(&self) -> f64 {
+        median(self.rounds.iter().map(CircleRound::ratio))
+    }
+
+    /// Nothing where no other was named.
+    pub(super) fn other_rival_by_ours(&self) -> Option<f64> {
+        let by = |round: &CircleRound| Some(round.other_rival.as_ref()?.messages_per_second / positive(&round.rival));
+        self.rounds.iter().map(by).collect::<Option<Vec<f64>>>().map(|all| median(all.into_iter()))
+    }
+
+    /// The figures of one round belong together: that of the median rate.
+    pub(super) fn typical(&self) -> Option<&CircleFigures> {
+        middle(self.rounds.iter().map(|round| (round.bridge.messages_per_second, &round.bridge)))
+    }
+
+    pub(super) fn typical_rival(&self) -> Option<&RivalFigures> {
+        middle(self.rounds.iter().map(|round| (round.rival.messages_per_second, &round.rival)))
+    }
+}
+
+impl CircleRound {
+    pub(super) fn ratio(&self) -> f64 {
+        self.bridge.messages_per_second / positive(&self.rival)
+    }
+}
+
+fn positive(rival: &RivalFigures) -> f64 {
+    rival.messages_per_second.max(1e-6)
+}
+
+fn middle<'a, T>(rated: impl Iterator<Item = (f64, &'a T)>) -> Option<&'a T> {
+    let mut rated: Vec<_> = rated.collect();
+    rated.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    rated.get(rated.len() / 2).map(|(_, it)| *it)
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -77,24 +134,61 @@ pub(super) struct CircleFigures {
     pub(super) accepts: LoadFigures,
 }
 
+/// The bridge beside the bridge in memory, and beside `other`, a program like it, when one is given.
+pub(super) async fn compare(
+    scene: &Scene,
+    other: Option<&Path>,
+    connections: usize,
+    messages: u64,
+) -> anyhow::Result<CircleComparison> {
+    let mut rounds = Vec::with_capacity(ROUNDS);
+    for round in 1..=ROUNDS {
+        let rival = measure_rival(scene, None, connections, messages).await?;
+        let other_rival = match other {
+            Some(program) => Some(measure_rival(scene, Some(program), connections, messages).await?),
+            None => None,
+        };
+        let bridge = measure(scene, connections, messages, &format!("{SERIES}-{connections}-{round}")).await?;
+        rounds.push(CircleRound { rival, other_rival, bridge });
+    }
+    Ok(CircleComparison { connections, rounds })
+}
+
 /// The bridge's circle. No two may share a series.
-pub(super) async fn measure(scene: &Scene, messages: u64, series: &str) -> anyhow::Result<CircleFigures> {
+pub(super) async fn measure(
+    scene: &Scene,
+    connections: usize,
+    messages: u64,
+    series: &str,
+) -> anyhow::Result<CircleFigures> {
     warm_up(scene, scene.bridge_address, series).await?;
     let before = scene.counters().await?;
-    let round = go_round(scene, scene.bridge_address, ("wabridge", series), messages).await?;
+    let round = go_round(scene, scene.bridge_address, ("wabridge", series), connections, messages).await?;
     let after = scene.counters().await?;
     Ok(figures(round, &before, &after, scene.bridge.memory_peak_bytes()))
 }
 
-/// The rival's circle. It has gone when this is over, and webhooks come to the bridge again.
-pub(super) async fn measure_rival(scene: &Scene, messages: u64) -> anyhow::Result<RivalFigures> {
+/// A rival's circle. It has gone when this is over, and webhooks come to the bridge again.
+async fn measure_rival(
+    scene: &Scene,
+    program: Option<&Path>,
+    connections: usize,
+    messages: u64,
+) -> anyhow::Result<RivalFigures> {
     let peers = scene.simulator_address.to_string();
-    let mut rival = scene.launcher.start("bridge in memory", &["bench", "rival", "--peers", &peers])?;
+    let (name, mut rival) = match program {
+        None => {
+            ("the bridge in memory", scene.launcher.start("bridge in memory", &["bench", "rival", "--peers", &peers])?)
+        }
+        Some(program) => {
+            ("the other bridge", scene.launcher.start_other(program, "other bridge", &["--peers", &peers])?)
+        }
+    };
     let address = rival.address().await?;
     scene.send_webhooks_to(&format!("http://{address}/webhook")).await?;
     warm_up(scene, address, SERIES).await?;
     let cpu_before = rival.cpu_time();
-    let round = go_round(scene, address, ("the bridge in memory", SERIES), messages).await?;
+    let round = go_round(scene, address, (name, SERIES), connections, messages).await?;
     let cpu = rival.cpu_time().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
     let messages = number(&round.stats, LAST_STATUS);
     let figures = RivalFigures {
@@ -132,10 +226,11 @@ async fn go_round(
     scene: &Scene,
     address: SocketAddr,
     (who, series): (&str, &str),
+    connections: usize,
     messages: u64,
 ) -> anyhow::Result<Round> {
-    let bar = phase(&format!("the whole circle, {who}, {messages} messages"), messages);
-    let load = start_load(&scene.launcher, address, FAST_NUMBER, series, CONNECTIONS, |load| {
+    let bar = phase(&format!("the whole circle, {who}, {connections} connections, {messages} messages"), messages);
+    let load = start_load(&scene.launcher, address, FAST_NUMBER, series, connections, |load| {
         load.extend(["--messages".to_owned(), messages.to_string()]);
     })?;
     let accepts = load_figures(load).await?;
@@ -198,4 +293,25 @@ fn figures(round: Round, before: &Counters, after: &Counters, memory_peak_bytes:
 
 pub(super) fn number(stats: &Value, counter: &str) -> u64 {
     stats.pointer(&format!("/{counter}")).and_then(Value::as_u64).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_is_compared_with_its_own_rival() {
+        let round = |bridge, rival, other: f64| CircleRound {
+            bridge: CircleFigures { messages_per_second: bridge, ..CircleFigures::default() },
+            rival: RivalFigures { messages_per_second: rival, ..RivalFigures::default() },
+            other_rival: Some(RivalFigures { messages_per_second: other, ..RivalFigures::default() }),
+        };
+        let rounds =
+            vec![round(1_000.0, 2_000.0, 2_000.0), round(3_000.0, 3_000.0, 2_700.0), round(900.0, 1_000.0, 500.0)];
+        let compared = CircleComparison { connections: 64, rounds };
+
+        assert_eq!((compared.ratio(), compared.other_rival_by_ours()), (0.9, Some(0.9)));
+        assert_eq!(compared.typical().map(|circle| circle.messages_per_second), Some(1_000.0));
+        assert_eq!(CircleComparison::default().ratio(), 0.0);
+    }
 }

@@ -89,7 +89,7 @@ pub(super) async fn measure(
     (machine, database): (Machine, &'static str),
     history: u64,
 ) -> anyhow::Result<ConsoleReport> {
-    circle::measure(scene, MESSAGES, circle::SERIES).await?;
+    circle::measure(scene, circle::CONNECTIONS, MESSAGES, "circle").await?;
     let settings = scene.stop_bridge().await?;
     let filling = Ballast::open(&settings, FAST_NUMBER).await?;
     ballast::load(&filling, filling.history(history), "loading a history", history).await?;

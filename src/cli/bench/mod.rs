@@ -12,13 +12,15 @@
 //!
 //! # The phases
 //!
-//! 1. The whole circle ([`circle`]): the rival's turn, then the bridge's, with the counts of the bridge's own metrics and of
-//!    `/proc`. A few hundred messages go round before, so that connections, statements and templates are warm.
+//! 1. The whole circle ([`circle`]), with few callers and with many: the rival's turn, then the bridge's, three times each, with the
+//!    counts of the bridge's own metrics and of `/proc`. A few hundred messages go round before, so that connections, statements
+//!    and templates are warm.
 //! 2. Accepts, at few and at many connections: the handlers' turns just before the bridge's. They go to a number
 //!    that is on hold: what is measured is accepting, not sending.
 //! 3. Accepts from callers who do not wait for each other, at 70 % of what phase 2 found.
 //! 4. Webhooks ([`webhooks`]): what a number at 1,000 messages a second has to tell, while it sends them.
-//! 5. When asked for: circle and accepts before and after millions of messages were put behind and in front of them ([`ballast`]).
+//! 5. When asked for: whether memory stays the same for as long as one likes ([`soak`]).
+//! 6. When asked for: circle and accepts before and after millions of messages were put behind and in front of them ([`ballast`]).
 //!
 //! With `--console` all that is left out, and the console's pages are asked for with a million messages stored ([`console`]).
 //!
@@ -36,6 +38,7 @@ mod processes;
 mod report;
 mod rival;
 mod scene;
+mod soak;
 mod subscribers;
 mod webhooks;
 mod wire;
@@ -43,7 +46,7 @@ mod wire;
 use std::{
     io::{IsTerminal as _, Write as _},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -65,7 +68,7 @@ use super::answer;
 ///
 /// Starts a bridge, a simulator and the load as processes with a folder of their own (in TMPDIR; it should lie on
 /// the disk that matters), and compares with a handler that only stores the same body and with a bridge in memory. Takes
-/// about three minutes, and all cores. Nothing of your settings and data is touched.
+/// about four minutes, and all cores. Nothing of your settings and data is touched.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArguments {
@@ -85,6 +88,9 @@ pub(crate) struct BenchArguments {
     /// As --history, of messages that are queued at a number that sends slowly
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=BALLAST_MAX))]
     backlog: u64,
+    /// Then keep the whole circle going at 300 messages a second for so many minutes, and watch the bridge's memory
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=SOAK_MINUTES_MAX))]
+    soak_minutes: u64,
     /// Measure the console's pages instead, with a million messages stored, or as many as --history says
     #[arg(long)]
     console: bool,
@@ -101,6 +107,9 @@ pub(crate) struct BenchArguments {
     /// Fail when a target is missed
     #[arg(long)]
     strict: bool,
+    /// Measure this bridge in memory beside the built-in one: `PROGRAM --peers ADDRESS` says where it listens
+    #[arg(long, hide = true)]
+    rival: Option<PathBuf>,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -128,6 +137,8 @@ enum Part {
 const BALLAST_MAX: u64 = 100_000_000;
 /// Messages behind the console, unless another number is given.
 const CONSOLE_HISTORY: u64 = 1_000_000;
+/// A week.
+const SOAK_MINUTES_MAX: u64 = 7 * 24 * 60;
 /// Few callers, and many.
 const ACCEPT_CONNECTIONS: [usize; 2] = [64, 1500];
 /// Beside those of the load: the bridge's own connections to the simulator, its database, its log.
@@ -187,8 +198,10 @@ async fn measure(arguments: &BenchArguments) -> anyhow::Result<()> {
         return Ok(());
     }
 
-    let rival = circle::measure_rival(&scene, arguments.messages).await?;
-    let circle = circle::measure(&scene, arguments.messages, circle::SERIES).await?;
+    let mut circles = Vec::with_capacity(ACCEPT_CONNECTIONS.len());
+    for connections in ACCEPT_CONNECTIONS {
+        circles.push(circle::compare(&scene, arguments.rival.as_deref(), connections, arguments.messages).await?);
+    }
     let time = Duration::from_secs(arguments.seconds);
     let mut accepts = Vec::with_capacity(ACCEPT_CONNECTIONS.len());
     for connections in ACCEPT_CONNECTIONS {
@@ -197,10 +210,11 @@ async fn measure(arguments: &BenchArguments) -> anyhow::Result<()> {
     let open_loop = measure_open_loop(&scene, &accepts, time).await?;
     let webhooks = webhooks::measure(&scene, Duration::from_secs(arguments.webhook_seconds)).await?;
 
+    let soak = soak::measure(&scene, arguments.soak_minutes).await?;
     let memory_peak_bytes = scene.bridge.memory_peak_bytes();
     let amounts = Amounts { history: arguments.history, backlog: arguments.backlog };
     let ballast = ballast::measure(&mut scene, amounts, arguments.messages, time).await?;
-    let figures = Figures { rival, circle, accepts, open_loop, webhooks, memory_peak_bytes, ballast };
+    let figures = Figures { circles, accepts, open_loop, webhooks, soak, memory_peak_bytes, ballast };
     let report = Report::new(machine, database, figures);
     say(arguments, &report, || report.for_people())?;
     ensure!(!arguments.strict || report.all_met(), "a target was missed");
@@ -328,6 +342,13 @@ fn start_load(
 
 async fn load_figures(load: Process) -> anyhow::Result<LoadFigures> {
     serde_json::from_str(&load.finish().await?).context("the load's figures are not JSON")
+}
+
+/// Zero of none.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// Says what goes on: a bar for people, a line for everybody else.

@@ -43,11 +43,21 @@ impl Launcher {
         Ok(Self { executable, folder: folder.to_owned(), environment, open_files })
     }
 
-    /// Starts a process. It ends when it is dropped.
+    /// Starts a process of this executable. It ends when it is dropped.
     pub(super) fn start(&self, name: &'static str, arguments: &[&str]) -> anyhow::Result<Process> {
+        self.start_other(&self.executable, name, arguments)
+    }
+
+    /// Starts another program as if it were one of ours.
+    pub(super) fn start_other(
+        &self,
+        program: &Path,
+        name: &'static str,
+        arguments: &[&str],
+    ) -> anyhow::Result<Process> {
         let log = self.folder.join(format!("{name}.log"));
         let lines = std::fs::File::create(&log).with_context(|| format!("could not create {}", log.display()))?;
-        let mut command = self.command(arguments);
+        let mut command = self.command(program, arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(lines).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("could not start the {name}"))?;
         let id = child.id().context("a process that was just started has an id")?;
@@ -60,13 +70,13 @@ impl Launcher {
         self.start(name, arguments)?.finish().await
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    fn command(&self, program: &Path, arguments: &[&str]) -> Command {
         let mut command = match self.open_files {
-            None => Command::new(&self.executable),
+            None => Command::new(program),
             // Only a process itself can raise its limit, and there is no safe call for that here: the shell has one.
             Some(files) => {
                 let mut shell = Command::new("/bin/sh");
-                shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &files.to_string()]).arg(&self.executable);
+                shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &files.to_string()]).arg(program);
                 shell
             }
         };
@@ -157,7 +167,16 @@ impl Process {
 
     /// The most memory that was resident at any time.
     pub(super) fn memory_peak_bytes(&self) -> Option<u64> {
-        memory_peak_bytes(&std::fs::read_to_string(format!("/proc/{}/status", self.id)).ok()?)
+        self.memory("VmHWM:")
+    }
+
+    /// What is resident now.
+    pub(super) fn memory_bytes(&self) -> Option<u64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, line: &str) -> Option<u64> {
+        memory(&std::fs::read_to_string(format!("/proc/{}/status", self.id)).ok()?, line)
     }
 }
 
@@ -179,9 +198,9 @@ fn cpu_time(stat: &str) -> Option<Duration> {
     Some(Duration::from_secs(1) * (user + system) / CPU_TICKS_PER_SECOND)
 }
 
-fn memory_peak_bytes(status: &str) -> Option<u64> {
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
+fn memory(status: &str, line: &str) -> Option<u64> {
+    let amount = status.lines().find_map(|other| other.strip_prefix(line))?;
+    let kilobytes: u64 = amount.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
 
@@ -219,8 +238,9 @@ mod tests {
     fn time_and_memory_are_read_as_linux_writes_them() {
         let stat = "4711 (a (very) odd name) S 1 4711 4711 0 -1 4194304 1 2 3 4 150 250 0 0 20 0 3 0 55 1 2";
         assert_eq!(cpu_time(stat), Some(Duration::from_secs(4)));
-        assert_eq!(memory_peak_bytes("VmPeak:\t 99 kB\nVmHWM:\t   2048 kB\nVmRSS:\t 1 kB\n"), Some(2 * 1024 * 1024));
-        assert_eq!((cpu_time("nonsense"), memory_peak_bytes("")), (None, None));
+        let status = "VmPeak:\t 99 kB\nVmHWM:\t   2048 kB\nVmRSS:\t 1 kB\n";
+        assert_eq!((memory(status, "VmHWM:"), memory(status, "VmRSS:")), (Some(2 * 1024 * 1024), Some(1024)));
+        assert_eq!((cpu_time("nonsense"), memory("", "VmHWM:")), (None, None));
     }
 
     #[test]
