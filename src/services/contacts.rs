@@ -173,7 +173,7 @@ async fn set_wish(store: &Store, actor: &Actor, contact: &Contact, wants: bool) 
     if wants {
         let people: Vec<PersonHash> = by_phone.into_iter().chain(by_id).collect();
         let lift = Lift { account: contact.account, people: &people, reason: &reason, at: clock::now() };
-        let lifted = store.lift_suppressions(lift).await?;
+        let lifted = store.lift_suppressions(lift, None).await?;
         if lifted > 0 {
             return Ok(());
         }
@@ -190,7 +190,7 @@ async fn set_wish(store: &Store, actor: &Actor, contact: &Contact, wants: bool) 
         reason,
         occurred_at: clock::now(),
     };
-    store.change_suppressions(vec![entry]).await.map(drop)
+    store.change_suppressions(vec![entry], None).await.map(drop)
 }
 
 /// Conversations, with whom they are.

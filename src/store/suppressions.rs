@@ -12,8 +12,12 @@ use std::collections::{BTreeMap, HashSet};
 use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    DatabaseTransaction, Doing, Store, StoreError, events, execute, execute_rows, outbound::odd_value,
-    people::ReceivedLink, people_news, query, query_rows,
+    DatabaseTransaction, Doing, Store, StoreError,
+    audit::{self, AuditEntry},
+    events, execute, execute_rows,
+    outbound::odd_value,
+    people::ReceivedLink,
+    people_news, query, query_rows,
 };
 use crate::domain::{
     ids::AccountKey,
@@ -76,19 +80,27 @@ impl Store {
         self.hasher.get().ok_or_else(|| DbErr::Custom("the key for people's hashes could not be read".to_owned()))
     }
 
-    /// Writes entries down; says how many are new or different.
-    pub async fn change_suppressions(&self, changes: Vec<Suppression>) -> Result<u64, StoreError> {
+    /// Writes entries down; says how many are new or different. If any is, somebody's deed is in the audit log with it.
+    pub async fn change_suppressions(
+        &self,
+        changes: Vec<Suppression>,
+        entry: Option<&AuditEntry>,
+    ) -> Result<u64, StoreError> {
         let doing = "change the suppression list";
         let transaction = self.begin().await.doing(doing)?;
         let news = people_news::opt_ins(&transaction, &changes).await.doing(doing)?;
         let changed = write(&transaction, changes).await.doing(doing)?;
+        if let Some(entry) = entry.filter(|_| changed > 0) {
+            audit::append(&transaction, entry, self.now()).await.doing(doing)?;
+        }
         events::append(&transaction, news, self.now()).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         Ok(changed)
     }
 
-    /// Lifts every entry of these people at an account, whoever it came from; says for how many there was one.
-    pub async fn lift_suppressions(&self, lift: Lift<'_>) -> Result<usize, StoreError> {
+    /// Lifts every entry of these people at an account, whoever it came from; says for how many there was one. If there was,
+    /// somebody's deed is in the audit log with it.
+    pub async fn lift_suppressions(&self, lift: Lift<'_>, entry: Option<&AuditEntry>) -> Result<usize, StoreError> {
         let doing = "lift entries of the suppression list";
         let transaction = self.begin().await.doing(doing)?;
         let version = next_version(&transaction).await.doing(doing)?;
@@ -110,6 +122,9 @@ impl Store {
         .await
         .doing(doing)?;
         let gone: Vec<Suppression> = lifted.iter().map(suppression).collect::<Result<_, _>>().doing(doing)?;
+        if let Some(entry) = entry.filter(|_| !gone.is_empty()) {
+            audit::append(&transaction, entry, self.now()).await.doing(doing)?;
+        }
         let news = people_news::lifted(&transaction, &gone).await.doing(doing)?;
         events::append(&transaction, news, self.now()).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;

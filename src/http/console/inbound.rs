@@ -43,6 +43,8 @@ pub(super) struct InboundForm {
     kind: String,
     account: String,
     number: String,
+    /// Not empty: only what answers a message of ours.
+    answers: String,
     since: String,
     until: String,
     /// The last message of the page before.
@@ -138,13 +140,14 @@ struct Told {
 }
 
 impl InboundForm {
-    fn fields(&self) -> [(&'static str, &String); 7] {
+    fn fields(&self) -> [(&'static str, &String); 8] {
         [
             ("text", &self.text),
             ("phone", &self.phone),
             ("kind", &self.kind),
             ("account", &self.account),
             ("number", &self.number),
+            ("answers", &self.answers),
             ("since", &self.since),
             ("until", &self.until),
         ]
@@ -183,6 +186,7 @@ impl InboundForm {
         Ok(Wanted {
             account,
             sender,
+            answers: !self.answers.is_empty(),
             phone: self.phone.clone(),
             kind: KINDS.into_iter().find(|kind| *kind == self.kind),
             text: self.text.clone(),

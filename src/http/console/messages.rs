@@ -1,5 +1,7 @@
 //! Finding a message.
 
+use std::collections::BTreeMap;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Query},
@@ -52,7 +54,6 @@ pub(super) struct SearchForm {
     since: String,
     until: String,
     /// The last message of the page before.
-    #[serde(skip_serializing_if = "String::is_empty")]
     before: String,
 }
 
@@ -216,7 +217,7 @@ impl SearchForm {
         if since.zip(until).is_some_and(|(since, until)| since >= until) {
             return Err("the time begins after its end: change From or Before".to_owned());
         }
-        let (state, delivery) = self.standing();
+        let (state, delivery, reached) = self.standing();
         let filter = MessageSearch {
             account,
             sender,
@@ -226,6 +227,7 @@ impl SearchForm {
             template: some(&self.template),
             state,
             delivery,
+            reached,
             failure_code,
             failure_reason,
             since,
@@ -235,30 +237,20 @@ impl SearchForm {
         Ok(Wanted { text: self.q.clone(), filter })
     }
 
-    fn standing(&self) -> (Option<SendState>, Option<DeliveryStatus>) {
+    fn standing(&self) -> (Option<SendState>, Option<DeliveryStatus>, Option<DeliveryStatus>) {
         let state = STATES.into_iter().find(|state| self.status == value_of_state(*state));
         let delivery = DELIVERIES.into_iter().find(|delivery| self.status == value_of_delivery(*delivery));
-        (state, delivery)
+        let reached = DeliveryStatus::WAY.into_iter().find(|step| self.status == value_of_step(*step));
+        (state, delivery, reached)
     }
 
     fn at(&self, before: MessageId) -> String {
         let next = Self { before: before.to_string(), ..self.clone() };
+        let fields: BTreeMap<String, String> = serde_json::to_value(next)
+            .and_then(serde_json::from_value)
+            .expect("a form is names with texts, as a query is");
         let mut query = form_urlencoded::Serializer::new(String::new());
-        let fields = [
-            ("q", &next.q),
-            ("status", &next.status),
-            ("account", &next.account),
-            ("number", &next.number),
-            ("template", &next.template),
-            ("campaign", &next.campaign),
-            ("code", &next.code),
-            ("since", &next.since),
-            ("until", &next.until),
-            ("before", &next.before),
-        ];
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
+        query.extend_pairs(fields.iter().filter(|(_, value)| !value.is_empty()));
         format!("/console/messages?{}", query.finish())
     }
 }
@@ -273,6 +265,10 @@ fn value_of_state(state: SendState) -> String {
 
 fn value_of_delivery(delivery: DeliveryStatus) -> String {
     format!("delivery-{}", delivery.as_str())
+}
+
+fn value_of_step(step: DeliveryStatus) -> String {
+    format!("reached-{}", step.as_str())
 }
 
 /// As a browser's field for a time has it, with or without seconds.
@@ -321,6 +317,9 @@ pub(super) fn reason_words(reason: FailureReason) -> String {
 }
 
 fn statuses() -> Vec<StatusOption> {
+    let steps = DeliveryStatus::WAY
+        .into_iter()
+        .map(|step| StatusOption { value: value_of_step(step), name: format!("reached: {}", step.as_str()) });
     let deliveries = DELIVERIES.into_iter().map(|delivery| StatusOption {
         value: value_of_delivery(delivery),
         name: Status::of_delivery(delivery).name.to_owned(),
@@ -328,7 +327,7 @@ fn statuses() -> Vec<StatusOption> {
     let states = STATES
         .into_iter()
         .map(|state| StatusOption { value: value_of_state(state), name: Status::of_state(state).name.to_owned() });
-    deliveries.chain(states).collect()
+    deliveries.chain(states).chain(steps).collect()
 }
 
 async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &SearchForm) -> Result<Results, Trouble> {
@@ -404,9 +403,27 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_is_asked_for_with_the_same_words() {
-        let form = SearchForm { q: "+91 98765".to_owned(), account: "acme".to_owned(), ..SearchForm::default() };
+    fn the_next_page_is_asked_for_with_all_that_stands_in_the_form() {
+        // A field that is new has to be named here.
+        let form = SearchForm {
+            q: "+91 98765".to_owned(),
+            status: "reached-sent".to_owned(),
+            account: "acme".to_owned(),
+            number: "+918880110022".to_owned(),
+            template: "order_update".to_owned(),
+            campaign: "1790000000".to_owned(),
+            code: "131026".to_owned(),
+            reason: "unreachable".to_owned(),
+            since: "2026-11-21T09:30".to_owned(),
+            until: "2026-11-21T10:30".to_owned(),
+            before: "the page before".to_owned(),
+        };
         let at = form.at(MessageId(1));
-        assert!(at.starts_with("/console/messages?q=%2B91+98765&account=acme&before=msg_"), "{at}");
+        let query = at.strip_prefix("/console/messages?").expect("the list");
+        let read = |form: &SearchForm| serde_json::to_value(form).expect("texts");
+        let next = Query::<SearchForm>::from_query(query).expect("it is one of ours").into_inner();
+        assert_eq!(read(&next), read(&SearchForm { before: MessageId(1).to_string(), ..form }));
+        let few = SearchForm { q: "+91 98765".to_owned(), ..SearchForm::default() };
+        assert!(few.at(MessageId(1)).ends_with("&q=%2B91+98765"), "and nothing empty");
     }
 }
