@@ -268,8 +268,8 @@ mod tests {
             let links = store.derived_key("media-links").await.expect("a key");
             let new = MasterKey::random();
 
-            let done = store.reseal(&Vault::new(&new), Duration::from_secs(20), entry());
-            let done = done.await.expect("it can be changed");
+            let vault = Vault::new(&new);
+            let done = store.reseal(&vault, Duration::from_secs(20), entry()).await.expect("it can be changed");
 
             assert_eq!(done, Resealed::Done { secrets: 1 });
             assert_eq!(store.opens_its_secrets().await.expect("readable"), Some(false));
