@@ -18,7 +18,7 @@ use wabridge::{
 use super::{
     answer, answer_json,
     backup::{place, quoted, whole, without_password},
-    confirm, counted, exit,
+    confirm, counted, exit, this_user,
 };
 
 /// Put a backup in the place of the SQLite database
@@ -111,7 +111,7 @@ async fn put_back(
         )
     };
     // Looked at first: nobody should be asked about what cannot be done.
-    let ready = backup::make_ready(settings, file, how).await.with_context(not_done)?;
+    let ready = backup::make_ready(settings, file, how, &this_user()).await.with_context(not_done)?;
     if database.exists() && !arguments.yes {
         let question = format!("{} is sound. Put it in the place of {}?", file.display(), database.display());
         if !confirm(&question)? {
@@ -151,7 +151,7 @@ async fn hold_back(settings: &Settings, arguments: &RestoreArguments) -> anyhow:
         "{} on this database: stop them all, wait for instance.lease, and try again",
         counted(running, "instance works", "instances work")
     );
-    let held_back = backup::hold_back(&store).await?;
+    let held_back = backup::hold_back(&store, &this_user()).await?;
     let text = format!(
         "{} held back: a status of WhatsApp’s settles it, else it is reported as failed in an hour.\n",
         counted(held_back, "message that was waiting is", "messages that were waiting are")

@@ -15,13 +15,14 @@ use wabridge::{
     settings::Settings,
     store::{
         Store,
+        audit::AuditEntry,
         rotate::Resealed,
         sqlite_path,
         vault::{MasterKey, Vault, discard_waiting, keep_waiting, take_over_waiting},
     },
 };
 
-use super::{answer, answer_json, backup::whole, counted, misused};
+use super::{answer, answer_json, backup::whole, counted, misused, this_user};
 
 /// Encrypt all secrets in the database with a new master key
 ///
@@ -144,7 +145,8 @@ fn taken_over(file: &Path, secrets: usize) -> anyhow::Result<Report> {
 }
 
 async fn reseal(store: &Store, settings: &Settings, key: &MasterKey) -> anyhow::Result<usize> {
-    match store.reseal(&Vault::new(key), settings.instance.lease).await? {
+    let entry = AuditEntry::new(&this_user(), "change master key", "master key");
+    match store.reseal(&Vault::new(key), settings.instance.lease, entry).await? {
         Resealed::Done { secrets } => Ok(secrets),
         Resealed::StillRunning(instances) => bail!(
             "instances run on this database, and would go on with the old key: {}. Stop them, wait for instance.lease, and try again",

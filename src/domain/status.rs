@@ -18,6 +18,11 @@ pub enum DeliveryStatus {
     Read,
 }
 
+impl DeliveryStatus {
+    /// The steps of a message that goes well.
+    pub const WAY: [Self; 3] = [Self::Sent, Self::Delivered, Self::Read];
+}
+
 stored!(DeliveryStatus { Sent = 1 "sent", Failed = 2 "failed", Delivered = 3 "delivered", Read = 4 "read" });
 
 /// One report, as one provider made it.
@@ -47,14 +52,14 @@ pub fn advance(current: Option<DeliveryStatus>, reported: DeliveryStatus) -> Opt
 /// first: a `read` without a `delivered` implies it. A failure implies nothing but itself, and after
 /// a failure the way up is not told again from its beginning.
 pub fn steps(current: Option<DeliveryStatus>, reported: DeliveryStatus) -> Vec<DeliveryStatus> {
-    use DeliveryStatus::{Delivered, Failed, Read, Sent};
+    use DeliveryStatus::Failed;
     if advance(current, reported).is_none() {
         return Vec::new();
     }
     if reported == Failed {
         return vec![Failed];
     }
-    [Sent, Delivered, Read].into_iter().filter(|step| Some(*step) > current && *step <= reported).collect()
+    DeliveryStatus::WAY.into_iter().filter(|step| Some(*step) > current && *step <= reported).collect()
 }
 
 #[cfg(test)]

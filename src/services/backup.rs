@@ -13,12 +13,15 @@ use std::{
     time::Duration,
 };
 
+use serde_json::json;
+
 use crate::{
     clock,
-    domain::time::UnixMillis,
+    domain::{operator::Actor, time::UnixMillis},
     settings::Settings,
     store::{
         Store, StoreError,
+        audit::AuditEntry,
         backup::{Copying, Inspected, inspect},
         sqlite_path,
         vault::{MasterKey, MasterKeyError, Vault},
@@ -145,14 +148,14 @@ pub struct Ready {
 
 /// Looks whether a backup can take the place of the SQLite database, and makes a copy ready for it. The caller holds the
 /// database's lock.
-pub async fn make_ready(settings: &Settings, from: &Path, how: Restoring) -> Result<Ready, BackupError> {
+pub async fn make_ready(settings: &Settings, from: &Path, how: Restoring, actor: &Actor) -> Result<Ready, BackupError> {
     let database = sqlite_path(&settings.database.url).unwrap_or_default();
     if database.exists() && !how.replace {
         return Err(BackupError::DatabaseExists(database));
     }
     let copy = copy_of(from, &database)?;
     accept(inspect(copy.path()).await?, from)?;
-    let held_back = bring_up_to_date(settings, from, copy.path(), how).await?;
+    let held_back = bring_up_to_date(settings, from, copy.path(), how, actor).await?;
     Ok(Ready { copy, database, held_back })
 }
 
@@ -175,7 +178,14 @@ impl Ready {
 }
 
 /// For a database that was put back by other means: holds back what was waiting in it. Says how many messages that are.
-pub async fn hold_back(store: &Store) -> Result<u64, StoreError> {
+pub async fn hold_back(store: &Store, actor: &Actor) -> Result<u64, StoreError> {
+    let held_back = hold_back_waiting(store).await?;
+    let entry = AuditEntry::new(actor, "hold back after a restore", "database");
+    store.note_in_audit(&entry.after(json!({"held_back": held_back}))).await?;
+    Ok(held_back)
+}
+
+async fn hold_back_waiting(store: &Store) -> Result<u64, StoreError> {
     end_what_was(store).await?;
     store.hold_back_unsent(clock::now().plus(RESTORED_GRACE)).await
 }
@@ -211,7 +221,13 @@ fn copy_of(from: &Path, database: &Path) -> Result<tempfile::NamedTempFile, Back
 }
 
 /// Brings the copy up to date and holds back what was waiting; refuses when its secrets cannot be read.
-async fn bring_up_to_date(settings: &Settings, from: &Path, copy: &Path, how: Restoring) -> Result<u64, BackupError> {
+async fn bring_up_to_date(
+    settings: &Settings,
+    from: &Path,
+    copy: &Path,
+    how: Restoring,
+    actor: &Actor,
+) -> Result<u64, BackupError> {
     // Not made anew: a new key would open nothing.
     let key = MasterKey::load(&settings.security)?;
     let vault = Vault::new(&key.unwrap_or_else(MasterKey::random));
@@ -225,8 +241,15 @@ async fn bring_up_to_date(settings: &Settings, from: &Path, copy: &Path, how: Re
             end_what_was(&store).await?;
             Some(0)
         }
-        (true, false) => Some(hold_back(&store).await?),
+        (true, false) => Some(hold_back_waiting(&store).await?),
     };
+    if let Some(held_back) = held_back {
+        // In the copy's own log, which takes its place with it.
+        let file = from.file_name().map(|name| name.to_string_lossy().into_owned());
+        let entry = AuditEntry::new(actor, "restore backup", "database");
+        let entry = entry.after(json!({"file": file, "held_back": held_back, "resend_queued": how.resend_queued}));
+        store.note_in_audit(&entry).await?;
+    }
     store.close().await?;
     for rest in companions(copy) {
         remove(&rest)?;

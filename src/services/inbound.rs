@@ -44,6 +44,8 @@ pub const SHOWN_BYTES_MAX: i64 = 5 * 1024 * 1024;
 pub struct Wanted {
     pub account: Option<AccountKey>,
     pub sender: Option<SenderKey>,
+    /// Only what answers a message of ours.
+    pub answers: bool,
     /// The person's number; with the permission to see numbers also the end of one.
     pub phone: String,
     /// One of [`KINDS`](crate::domain::inbound::KINDS).
@@ -196,6 +198,7 @@ impl Sought {
         InboundFilter {
             account: wanted.account,
             sender: wanted.sender,
+            answers: wanted.answers,
             person: digits.into_iter().collect(),
             entry_contains: plain_part(&self.text),
             since: wanted.since,

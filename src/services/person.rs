@@ -363,7 +363,7 @@ impl Person {
             reason: "the person's data was erased".to_owned(),
             occurred_at: clock::now(),
         };
-        self.store.change_suppressions(self.accounts.iter().map(entry).collect()).await.map(drop)
+        self.store.change_suppressions(self.accounts.iter().map(entry).collect(), None).await.map(drop)
     }
 
     /// Waits until a running server has told of these messages, or the time is over.

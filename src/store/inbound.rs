@@ -55,6 +55,8 @@ impl FromStr for InboundPlace {
 pub struct InboundFilter {
     pub account: Option<AccountKey>,
     pub sender: Option<SenderKey>,
+    /// Only what answers a message of ours.
+    pub answers: bool,
     /// One of these stands in the entry, or is the end of the person's number.
     pub person: Vec<String>,
     /// Stands in the entry, whatever the case.
@@ -206,6 +208,9 @@ fn conditions(filter: &InboundFilter) -> (String, Vec<Value>) {
     if let Some(sender) = filter.sender {
         only.push_str(&format!(" AND e.sender = ${}", bind(sender.0.into())));
     }
+    if filter.answers {
+        only.push_str(" AND e.message IS NOT NULL");
+    }
     if !filter.person.is_empty() {
         let tests = filter.person.iter().map(|text| {
             let (within, end) = (bind(containing(text).into()), bind(format!("%{text}").into()));
@@ -292,6 +297,13 @@ mod tests {
             assert_eq!(all(&store, second, 200).await.len(), 500);
             let other = InboundFilter { sender: Some(SenderKey(8)), ..InboundFilter::default() };
             assert!(all(&store, other, 200).await.is_empty());
+            let answers = InboundFilter { answers: true, ..InboundFilter::default() };
+            assert!(all(&store, answers.clone(), 200).await.is_empty());
+            let transaction = store.begin().await.expect("it begins");
+            let sql = "UPDATE events SET message = 1 WHERE account = 1 AND place = 1";
+            execute(&transaction, sql, vec![]).await.expect("it is written");
+            transaction.commit().await.expect("it is kept");
+            assert_eq!(all(&store, answers, 200).await.iter().map(|at| at.place.0).collect::<Vec<_>>(), [1]);
             let (since, until) = (Some(UnixMillis(1_100)), Some(UnixMillis(1_101)));
             let moment = all(&store, InboundFilter { since, until, ..InboundFilter::default() }, 200).await;
             assert_eq!(moment.len(), 3);

@@ -282,7 +282,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{clock, domain::operator::Actor, store::testing::on_each_database};
+    use crate::{
+        clock,
+        domain::operator::{Actor, Permissions},
+        store::{testing::on_each_database, tokens::ApiToken},
+    };
 
     fn entry() -> AuditEntry {
         AuditEntry::new(&Actor::of_command_line("test"), "try", "somebody").after(json!({"role": "owner"}))
@@ -308,6 +312,36 @@ mod tests {
             assert!(store.link(&[2; 32], clock::now()).await.expect("readable").is_none());
             let lines = store.audit_lines(None, 10).await.expect("readable");
             assert_eq!(lines.len(), 1, "what was refused is not in the log: {lines:?}");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_has_expired_opens_nothing() {
+        on_each_database(async |store| {
+            let now = clock::now();
+            let late = NewLink { hash: vec![1; 32], expires_at: UnixMillis(now.0 - 1) };
+            store.keep_first_link(&late).await.expect("kept");
+            assert!(store.link(&[1; 32], now).await.expect("readable").is_none());
+            let made = store.make_first_owner(&[1; 32], "asha", "hash", &entry()).await.expect("the database works");
+            assert_eq!(made, Change::Gone);
+
+            let token = |expires_at| ApiToken {
+                key: 0,
+                name: "a test".to_owned(),
+                ending: "abcd".to_owned(),
+                scopes: Permissions::from_words("messages:read"),
+                created_at: now,
+                created_by: "asha".to_owned(),
+                expires_at,
+                used_at: None,
+                revoked_at: None,
+            };
+            for (byte, expires_at, opens) in [(2, now.0 - 1, false), (3, now.0 + 60_000, true)] {
+                let added = store.add_api_token(&token(UnixMillis(expires_at)), &[byte; 32], &entry()).await;
+                assert!(added.expect("kept").is_some());
+                assert_eq!(store.api_token(&[byte; 32]).await.expect("readable").is_some(), opens);
+            }
         })
         .await;
     }

@@ -151,7 +151,7 @@ mod tests {
                 entry(hasher.of_user("IN.1"), None, Some("IN.1")),
                 entry(forgotten, None, None),
             ];
-            store.change_suppressions(entries).await.expect("written");
+            store.change_suppressions(entries, None).await.expect("written");
             let other = Store { hasher: std::sync::Arc::default(), ..store.clone() };
             let other = other.with_vault(Vault::new(&MasterKey::random()));
 

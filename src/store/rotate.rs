@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use serde_json::json;
 
 use super::{
     DatabaseTransaction, Doing, Store, StoreError,
+    audit::{self, AuditEntry},
     configuration::{place_of_account, place_of_connection, place_of_subscription},
     erasures::place_of_erasure,
     execute,
@@ -41,7 +43,7 @@ struct Sealed {
 impl Store {
     /// Seals every secret anew. Nobody else may work on the database meanwhile: on SQLite the caller keeps a server
     /// out by the lock file, on PostgreSQL instances that were seen within `seen_within` make this refuse.
-    pub async fn reseal(&self, new: &Vault, seen_within: Duration) -> Result<Resealed, StoreError> {
+    pub async fn reseal(&self, new: &Vault, seen_within: Duration, entry: AuditEntry) -> Result<Resealed, StoreError> {
         let doing = "seal the secrets with the new master key";
         if self.is_sqlite() {
             // What is overwritten must not stay readable in free pages: the old key may be in the wrong hands.
@@ -55,6 +57,8 @@ impl Store {
         let secrets = seal_all(&transaction, self.vault(), new).await.doing(doing)?;
         verify(&transaction, new, secrets).await.doing("check the secrets under the new master key")?;
         bump(&transaction, CONFIGURATION).await.doing(doing)?;
+        let entry = entry.after(json!({"secrets": secrets}));
+        audit::append(&transaction, &entry, self.now()).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         if self.is_sqlite() {
             query(&self.writer, "PRAGMA wal_checkpoint(TRUNCATE)", vec![]).await.doing("empty the write-ahead log")?;
@@ -205,7 +209,10 @@ fn place_of_url(row: &QueryResult) -> Result<String, DbErr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{testing::on_each_database, vault::MasterKey};
+    use crate::{
+        domain::operator::Actor,
+        store::{testing::on_each_database, vault::MasterKey},
+    };
 
     /// Columns of bytes that hold hashes, or what somebody sent: nothing that the master key seals.
     const NOT_SEALED: [(&str, &str); 13] = [
@@ -254,19 +261,26 @@ mod tests {
         .await;
     }
 
+    fn entry() -> AuditEntry {
+        AuditEntry::new(&Actor::of_command_line("test"), "change master key", "master key")
+    }
+
     #[tokio::test]
     async fn after_a_change_only_the_new_key_opens_what_was_there() {
         on_each_database(|store| async move {
             let links = store.derived_key("media-links").await.expect("a key");
             let new = MasterKey::random();
 
-            let done = store.reseal(&Vault::new(&new), Duration::from_secs(20)).await.expect("it can be changed");
+            let vault = Vault::new(&new);
+            let done = store.reseal(&vault, Duration::from_secs(20), entry()).await.expect("it can be changed");
 
             assert_eq!(done, Resealed::Done { secrets: 1 });
             assert_eq!(store.opens_its_secrets().await.expect("readable"), Some(false));
             let changed = store.with_vault(Vault::new(&new));
             assert_eq!(changed.opens_its_secrets().await.expect("readable"), Some(true));
             assert_eq!(changed.derived_key("media-links").await.expect("a key"), links, "links stay valid");
+            let line = changed.audit_lines(None, 1).await.expect("readable").pop().expect("it is written down");
+            assert_eq!((line.action.as_str(), line.after.as_deref()), ("change master key", Some(r#"{"secrets":1}"#)));
         })
         .await;
     }
@@ -278,11 +292,12 @@ mod tests {
             let stranger = store.clone().with_vault(Vault::new(&MasterKey::random()));
 
             stranger
-                .reseal(&Vault::new(&MasterKey::random()), Duration::from_secs(20))
+                .reseal(&Vault::new(&MasterKey::random()), Duration::from_secs(20), entry())
                 .await
                 .expect_err("it opens nothing");
 
             assert_eq!(store.opens_its_secrets().await.expect("readable"), Some(true));
+            assert!(store.audit_lines(None, 1).await.expect("readable").is_empty(), "nothing was changed");
         })
         .await;
     }

@@ -31,6 +31,8 @@ pub struct MessageSearch {
     pub template: Option<String>,
     pub state: Option<SendState>,
     pub delivery: Option<DeliveryStatus>,
+    /// It came so far, whatever became of it later.
+    pub reached: Option<DeliveryStatus>,
     /// The provider's.
     pub failure_code: Option<i64>,
     /// Why it failed.
@@ -150,7 +152,19 @@ fn conditions(search: &MessageSearch) -> (String, Vec<Value>) {
         &format!("delivery = {failed} AND failure_reason ="),
         search.failure_reason.map(|reason| reason.code().into()),
     );
+    only.extend(search.reached.map(has_reached));
     (only, values)
+}
+
+/// Later steps imply earlier ones. One that failed is asked for its reports, because it may have been sent before.
+fn has_reached(step: DeliveryStatus) -> String {
+    let codes =
+        DeliveryStatus::WAY.into_iter().filter(|status| *status >= step).map(|status| status.code().to_string());
+    let (codes, failed, step) = (codes.collect::<Vec<_>>().join(", "), DeliveryStatus::Failed.code(), step.code());
+    format!(
+        " AND (delivery IN ({codes}) OR (delivery = {failed} AND EXISTS (SELECT 1 FROM events AS e \
+         WHERE e.message = page.id AND e.status = {step})))"
+    )
 }
 
 #[cfg(test)]
@@ -204,6 +218,47 @@ mod tests {
             let everything = store.search_messages(&MessageSearch::default(), 10).await.expect("it can be searched");
             assert_eq!(everything.messages.len(), 10);
             assert_eq!(everything.next, everything.messages.last().map(|last| last.id));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn how_far_a_message_came_is_not_how_it_stands() {
+        on_each_database(async |store| {
+            fill(&store, 6).await;
+            let ways: [(&str, Option<i16>, &[i16]); 6] = [
+                ("m0", None, &[]),
+                ("m1", Some(1), &[1]),
+                ("m2", Some(3), &[1, 3]),
+                ("m3", Some(4), &[4]),
+                ("m4", Some(2), &[2]),
+                ("m5", Some(2), &[1, 2]),
+            ];
+            let transaction = store.begin().await.expect("it begins");
+            for (place, (name, delivery, reports)) in (0..).zip(ways) {
+                let Some(delivery) = delivery else { continue };
+                let sql =
+                    format!("UPDATE outbound_messages SET delivery = {delivery} WHERE platform_message_id = '{name}'");
+                execute(&transaction, sql, vec![]).await.expect("it is written");
+                for report in reports {
+                    let sql = format!(
+                        "INSERT INTO events (account, place, kind, sender, message, status, occurred_at, recorded_at) \
+                         SELECT 1, {place} * 10 + {report}, 1, 1, id, {report}, 0, 0 FROM outbound_messages \
+                         WHERE platform_message_id = '{name}'"
+                    );
+                    execute(&transaction, sql, vec![]).await.expect("it is written");
+                }
+            }
+            transaction.commit().await.expect("they are kept");
+
+            let found = async |reached| {
+                let search = MessageSearch { reached: Some(reached), ..MessageSearch::default() };
+                let found = store.search_messages(&search, 10).await.expect("it can be searched");
+                found.messages.into_iter().map(|message| message.platform_message_id).collect::<Vec<_>>()
+            };
+            assert_eq!(found(DeliveryStatus::Sent).await, ["m5", "m3", "m2", "m1"]);
+            assert_eq!(found(DeliveryStatus::Delivered).await, ["m3", "m2"]);
+            assert_eq!(found(DeliveryStatus::Read).await, ["m3"]);
         })
         .await;
     }

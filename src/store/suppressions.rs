@@ -12,8 +12,14 @@ use std::collections::{BTreeMap, HashSet};
 use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    DatabaseTransaction, Doing, Store, StoreError, events, events::NewEvent, execute, execute_rows,
-    outbound::odd_value, people::ReceivedLink, people_news, query, query_rows,
+    DatabaseTransaction, Doing, Store, StoreError,
+    audit::{self, AuditEntry},
+    events,
+    events::NewEvent,
+    execute, execute_rows,
+    outbound::odd_value,
+    people::ReceivedLink,
+    people_news, query, query_rows,
 };
 use crate::domain::{
     ids::AccountKey,
@@ -84,21 +90,32 @@ impl Store {
         self.hasher.get().ok_or_else(|| DbErr::Custom("the key for people's hashes could not be read".to_owned()))
     }
 
-    /// Writes entries down; says how many are new or different.
-    pub async fn change_suppressions(&self, changes: Vec<Suppression>) -> Result<u64, StoreError> {
+    /// Writes entries down; says how many are new or different. If any is, somebody's deed is in the audit log with it.
+    pub async fn change_suppressions(
+        &self,
+        changes: Vec<Suppression>,
+        entry: Option<&AuditEntry>,
+    ) -> Result<u64, StoreError> {
         let doing = "change the suppression list";
         let transaction = self.begin().await.doing(doing)?;
         let (changed, news) = change(&transaction, changes).await.doing(doing)?;
+        if let Some(entry) = entry.filter(|_| changed > 0) {
+            audit::append(&transaction, entry, self.now()).await.doing(doing)?;
+        }
         events::append(&transaction, news, self.now()).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         Ok(changed)
     }
 
-    /// Lifts every entry of these people at an account, whoever it came from; says for how many there was one.
-    pub async fn lift_suppressions(&self, lifted: Lift<'_>) -> Result<usize, StoreError> {
+    /// Lifts every entry of these people at an account, whoever it came from; says for how many there was one. If there was,
+    /// somebody's deed is in the audit log with it.
+    pub async fn lift_suppressions(&self, lifted: Lift<'_>, entry: Option<&AuditEntry>) -> Result<usize, StoreError> {
         let doing = "lift entries of the suppression list";
         let transaction = self.begin().await.doing(doing)?;
         let (people, news) = lift(&transaction, &lifted).await.doing(doing)?;
+        if let Some(entry) = entry.filter(|_| people > 0) {
+            audit::append(&transaction, entry, self.now()).await.doing(doing)?;
+        }
         events::append(&transaction, news, self.now()).await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         Ok(people)

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wabridge::simulator::{Effect, Refusal, Rule};
 
-use crate::harness::{APP_SECRET, BUSINESS_NUMBER, Database, Message, PASSWORD, TestApp, on_each_database, person};
+use crate::harness::{
+    APP_SECRET, BUSINESS_NUMBER, Database, Message, PASSWORD, Process, TestApp, Visitor, on_each_database, person,
+    until,
+};
 
 async fn the_set_up_link_makes_one_owner_and_works_once(database: Database) {
     let app = TestApp::start(database).await;
@@ -56,6 +59,75 @@ async fn a_name_and_a_password_open_and_signing_out_closes(database: Database) {
     third.sign_in("asha", PASSWORD).await;
     elsewhere.post("/console/account/sign-out", &[]).await;
     assert!(!elsewhere.is_in().await && !third.is_in().await, "everywhere is everywhere");
+    app.leave().await;
+}
+
+async fn a_new_password_ends_the_sessions_that_the_old_one_began(database: Database) {
+    let app = TestApp::start(database).await;
+    let asha = app.first_owner().await;
+    let elsewhere = app.visitor();
+    elsewhere.sign_in("asha", PASSWORD).await;
+    let new = "seven loud coffee pots";
+    let change = async |current: &str, new: &str| {
+        asha.post("/console/account/password", &[("current", current), ("new", new)]).await
+    };
+
+    let wrong = change("seven quiet tea cups", new).await;
+    assert!(wrong.status == 422 && wrong.text.contains("not your password"), "{wrong:?}");
+    let short = change(PASSWORD, "tea pots").await;
+    assert!(short.status == 422 && short.text.contains("12 characters"), "{short:?}");
+    assert!(elsewhere.is_in().await, "what was refused ends nothing");
+    let done = change(PASSWORD, new).await;
+
+    assert_eq!((done.status, done.header("location")), (303, "/console/account?done=password"), "{done:?}");
+    assert!(asha.is_in().await, "whoever changed it goes on in a new session");
+    assert!(!elsewhere.is_in().await, "every other session is over");
+    assert_eq!(elsewhere.sign_in("asha", PASSWORD).await.status, 422);
+    assert_eq!(elsewhere.sign_in("asha", new).await.status, 303);
+    let written = format!("{:?}", app.store.audit_lines(None, 10).await.expect("readable"));
+    assert!(written.contains("change password") && !written.contains(new), "{written}");
+    app.leave().await;
+}
+
+async fn behind_tls_the_cookie_is_for_tls_and_this_host_alone(database: Database) {
+    let app = TestApp::start_with(database, |options| {
+        options.settings.server.public_url = "https://bridge.example".to_owned();
+    })
+    .await;
+    let asha = app.first_owner().await;
+
+    let begun = asha.sign_in("asha", PASSWORD).await;
+
+    let cookie = begun.header("set-cookie");
+    let parts: Vec<&str> = cookie.split("; ").collect();
+    assert!(parts[0].starts_with("__Host-wabridge="), "{cookie}");
+    // A browser takes a cookie of this name only with these, and without a domain.
+    assert!(["Secure", "Path=/", "HttpOnly"].iter().all(|part| parts.contains(part)), "{cookie}");
+    assert!(!cookie.contains("Domain"), "{cookie}");
+    assert!(asha.is_in().await);
+    app.leave().await;
+}
+
+async fn console_line(process: &Process) -> String {
+    let printed = || process.printed().into_iter().find(|line| line.starts_with("Console: "));
+    until("the console's line is printed", async || printed().is_some()).await;
+    printed().expect("it was")
+}
+
+async fn the_first_start_prints_a_link_that_works_once(database: Database) {
+    let mut app = TestApp::start_with(database, |options| options.as_process = true).await;
+    let line = console_line(app.process()).await;
+    let link = line.split_whitespace().find(|word| word.contains("/console/welcome/")).expect("a set-up link");
+    let path = TestApp::path_of(link);
+    let fields = [("name", "asha"), ("password", PASSWORD)];
+
+    assert_eq!(app.visitor().post_plain(&path, &fields).await.status, 303);
+    assert_eq!(app.visitor().post_plain(&path, &[("name", "eve"), fields[1]]).await.status, 404, "it works once");
+    app.process().terminate().await;
+    app.start_process().await;
+
+    let line = console_line(app.process()).await;
+    assert!(line.ends_with("/console") && !line.contains("welcome"), "{line}");
     app.leave().await;
 }
 
@@ -236,31 +308,48 @@ async fn a_message_is_found_by_whatever_is_known_of_it(database: Database) {
     app.leave().await;
 }
 
+/// The messages of each page of a list.
+async fn rows_by_page(visitor: &Visitor, path: &str) -> Vec<Vec<String>> {
+    let mut path = path.to_owned();
+    let mut pages = Vec::new();
+    loop {
+        let text = visitor.get_with(&path, &[("HX-Request", "true"), ("X-More", "1")]).await.text;
+        assert!(!text.contains("<html"), "only rows are asked for");
+        pages
+            .push(text.split("data-row href=\"/console/messages/").skip(1).map(|rest| rest[..17].to_owned()).collect());
+        let Some((_, rest)) = text.split_once("<a href=\"/console/messages?") else { return pages };
+        let query = rest.split('"').next().expect("the link ends").replace("&#38;", "&").replace("&amp;", "&");
+        path = format!("/console/messages?{query}");
+    }
+}
+
+async fn the_next_page_has_what_fits_the_same_filters(database: Database) {
+    let app = TestApp::start(database).await;
+    let asha = app.first_owner().await;
+    for number in 1..=60 {
+        app.simulator.add_rule(Rule::recipient(&person(2 * number), Effect::Refuse(Refusal::code(131_026))));
+    }
+    let messages: Vec<Message> = (1..=120).map(|number| Message::order_update(&person(number))).collect();
+    app.accept_all(&messages).await;
+    app.settled().await;
+
+    let pages = rows_by_page(&asha, "/console/messages?reason=unreachable").await;
+
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [50, 10]);
+    app.leave().await;
+}
+
 async fn pages_of_messages_follow_each_other_without_gaps(database: Database) {
     let app = TestApp::start(database).await;
     let asha = app.first_owner().await;
     let messages: Vec<Message> = (1..=120).map(|number| Message::order_update(&person(number))).collect();
     app.accept_all(&messages).await;
     app.settled().await;
-    let mut path = "/console/messages?template=order_update".to_owned();
-    let mut seen = Vec::new();
 
-    for page in 1..=3 {
-        let text = asha.get_with(&path, &[("HX-Request", "true"), ("X-More", "1")]).await.text;
-        assert!(!text.contains("<html"), "only rows are asked for");
-        let ids: Vec<String> =
-            text.split("data-row href=\"/console/messages/").skip(1).map(|rest| rest[..17].to_owned()).collect();
-        assert_eq!(ids.len(), if page == 3 { 20 } else { 50 }, "page {page}");
-        seen.extend(ids);
-        match text.split_once("<a href=\"/console/messages?") {
-            Some((_, rest)) => {
-                let query = rest.split('"').next().expect("the link ends").replace("&#38;", "&").replace("&amp;", "&");
-                path = format!("/console/messages?{query}");
-            }
-            None => assert_eq!(page, 3, "{text}"),
-        }
-    }
+    let pages = rows_by_page(&asha, "/console/messages?template=order_update").await;
 
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [50, 50, 20]);
+    let seen = pages.concat();
     let mut sorted = seen.clone();
     sorted.sort_by(|one, other| other.cmp(one));
     sorted.dedup();
@@ -281,6 +370,10 @@ async fn every_change_is_in_the_audit_log_and_no_secret(database: Database) {
     let last = asha.post("/console/users/asha/role", &[("role", "operator")]).await;
     assert!(last.status == 409 && last.text.contains("only owner"), "{last:?}");
     app.command(&["user", "add", "dora", "--role", "read-only"]).await;
+    let page = asha.get("/console/audit").await.text;
+    assert!(page.contains("<span class=\"quiet\">role</span>"), "{page}");
+    let rows = asha.get("/console/audit").await.between("<tbody>", "</tbody>");
+    assert!(!rows.contains("wide"), "what a change was is seen on a phone too: {rows}");
 
     let lines = app.store.audit_lines(None, 100).await.expect("readable");
 
@@ -336,6 +429,9 @@ async fn what_needs_a_person_stands_on_the_first_page(database: Database) {
     app.until("the alarm is raised", &is_told).await;
 
     let page = asha.get("/console/overview").await.text;
+    let place = format!("/console/numbers/{}", &BUSINESS_NUMBER[1..]);
+    assert!(page.contains(&format!("<a href=\"{place}\">Look at it</a>")), "{page}");
+    assert_eq!(asha.get(&place).await.status, 200);
     assert!(page.contains("on hold") && page.matches("asked by +919876520001").count() >= 1, "{page}");
     assert!(!cara.get("/console/overview").await.text.contains("+919876520001"));
     app.command(&["release", BUSINESS_NUMBER]).await;
@@ -399,12 +495,16 @@ async fn the_console_has_an_address_of_its_own_or_is_nowhere(database: Database)
 on_each_database!(
     the_set_up_link_makes_one_owner_and_works_once,
     a_name_and_a_password_open_and_signing_out_closes,
+    a_new_password_ends_the_sessions_that_the_old_one_began,
+    behind_tls_the_cookie_is_for_tls_and_this_host_alone,
+    the_first_start_prints_a_link_that_works_once,
     guessing_is_stopped_by_name_and_by_address,
     a_session_ends_when_it_is_idle_or_old,
     a_form_that_no_page_of_the_session_wrote_changes_nothing,
     each_role_sees_and_does_what_it_may,
     a_message_is_found_by_whatever_is_known_of_it,
     pages_of_messages_follow_each_other_without_gaps,
+    the_next_page_has_what_fits_the_same_filters,
     every_change_is_in_the_audit_log_and_no_secret,
     what_needs_a_person_stands_on_the_first_page,
     what_was_not_understood_can_be_looked_at,

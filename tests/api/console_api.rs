@@ -165,7 +165,17 @@ async fn messages_are_found_told_and_sent_again(database: Database) {
     let story = get(&format!("/api/v1/messages/{id}"), &whole).await;
     assert!(story["request"].as_str().is_some_and(|request| request.contains("order_update")), "{story:#}");
     assert!(story["timeline"].as_array().is_some_and(|timeline| timeline.len() >= 3), "{story:#}");
-    assert_eq!(get(&format!("/api/v1/messages/{id}"), &masked).await["request"], json!(null));
+    let built = story["provider_request"]["body"].as_str().expect("its template is there");
+    assert!(built.contains(&person(1)[1..]) && built.contains("order_update"), "{built}");
+    let told = |story: &Value| format!("{}", story["timeline"]);
+    assert!(told(&story).contains("checked: no opt-out") && told(&story).contains("for its turn"), "{story:#}");
+    let less = get(&format!("/api/v1/messages/{id}"), &masked).await;
+    assert_eq!((&less["request"], &less["provider_request"]), (&json!(null), &json!(null)));
+    let page = asha.get(&format!("/console/messages/{id}")).await.text;
+    assert!(page.contains("as it would be built now") && !page.contains("simulator-access-token"), "{page}");
+    let cara = app.another(&asha, "cara", "read-only").await;
+    let page = cara.get(&format!("/console/messages/{id}")).await.text;
+    assert!(!page.contains("as it would be built now") && !page.contains(&person(1)[1..]), "{page}");
 
     let resend = format!("/api/v1/messages/{id}/resend");
     let body = || Some(json!({"reason": "the list is mended"}));

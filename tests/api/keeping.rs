@@ -94,6 +94,10 @@ async fn what_waited_at_the_time_of_the_backup_is_not_sent_twice() {
     app.start_process().await;
 
     assert_eq!(printed["held_back"].as_i64(), Some(6), "{printed}");
+    let lines = app.store.audit_lines(None, 10).await.expect("readable");
+    let restored = lines.iter().find(|line| line.action == "restore backup").expect("it is in the audit log");
+    let after = restored.after.as_deref().map(json).expect("what it came to");
+    assert_eq!((&after["file"], &after["held_back"]), (&Value::from("copy.db"), &Value::from(6)), "{restored:?}");
     let aside = printed["moved_aside"].as_str().expect("the old one is kept");
     assert!(Path::new(aside).exists(), "{aside}");
     app.until("the late report settles its message", async || {

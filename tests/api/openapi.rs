@@ -19,6 +19,22 @@ fn the_openapi_document_is_up_to_date() {
     assert!(kept == printed, "openapi/wabridge.json is out of date: cargo run -- openapi > openapi/wabridge.json");
 }
 
+#[test]
+fn what_is_given_as_keys_and_values_has_an_example() {
+    let document = std::fs::read_to_string(FILE).expect("it is checked in");
+    let document: serde_json::Value = serde_json::from_str(&document).expect("JSON");
+    for (method, path, key) in [
+        ("post", "/api/v1/connections", "access_token"),
+        ("patch", "/api/v1/connections/{id}", "access_token"),
+        ("post", "/api/v1/senders", "phone_number_id"),
+        ("patch", "/api/v1/senders/{number}", "messages_per_second"),
+        ("put", "/api/v1/webhooks/{name}", "settings"),
+    ] {
+        let body = &document["paths"][path][method]["requestBody"]["content"]["application/json"];
+        assert!(!body["example"][key].is_null(), "{method} {path}: {body:#}");
+    }
+}
+
 /// Another program reads the document, makes requests of all kinds from it, good and bad, and holds the answers against it.
 /// `tests/run.sh` installs it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -91,7 +91,7 @@ async fn every_table_with_personal_data_is_emptied_in_its_time(database: Databas
         reason: "a test".to_owned(),
         occurred_at: wabridge::clock::now(),
     });
-    app.store.change_suppressions(entries.to_vec()).await.expect("it is written");
+    app.store.change_suppressions(entries.to_vec(), None).await.expect("it is written");
     app.settled().await;
     let stored = app.stored(&messages[0]).await;
     for message in &messages {

@@ -40,6 +40,9 @@ async fn the_key_is_changed_while_the_server_is_stopped(database: Database) {
     works(&app, 1).await;
 
     assert!(printed.contains("secrets are encrypted"), "{printed}");
+    let lines = app.store.audit_lines(None, 10).await.expect("readable");
+    let changes = lines.iter().filter(|line| line.action == "change master key").count();
+    assert_eq!(changes, 1, "the one that was refused is not there: {lines:?}");
     assert_ne!(app.read_file("master.key"), before);
     let old = old_keys(&app);
     assert_eq!(old.len(), 1, "the former key is kept: {old:?}");

@@ -1,5 +1,6 @@
 //! Figures by the hour: the overview's, and the API's.
 
+use regex::Regex;
 use reqwest::Method;
 use serde_json::json;
 use wabridge::simulator::{Effect, Refusal, Rule};
@@ -61,4 +62,79 @@ async fn everything_that_happens_is_counted_once(database: Database) {
     app.leave().await;
 }
 
-on_each_database!(everything_that_happens_is_counted_once);
+/// What stands in an address within a page.
+fn unescaped(href: &str) -> String {
+    href.replace("&#38;", "&").replace("&amp;", "&")
+}
+
+async fn the_list_behind_each_figure_has_what_it_counts(database: Database) {
+    let app = TestApp::start(database).await;
+    for (number, statuses) in [(1, "sent@0"), (2, "sent@0,delivered@0"), (3, "sent@0,failed:131026@300")] {
+        app.simulator.add_rule(Rule::recipient(&person(number), Effect::Statuses(script(statuses))));
+    }
+    app.simulator.add_rule(Rule::recipient(&person(4), Effect::Refuse(Refusal::code(131030))));
+    let messages: Vec<Message> = (1..=7).map(|number| Message::order_update(&person(number))).collect();
+    app.accept_all(&messages).await;
+    app.settled().await;
+    let read = app.simulator.sends(Some(&person(7))).remove(0);
+    app.simulator.inbound_text(&person(7), NUMBER_ID, "thank you", read.wamid.as_deref()).expect("the number exists");
+    app.simulator.inbound_text(&person(9), NUMBER_ID, "hello", None).expect("the number exists");
+    assert!(!app.send(&Message::order_update("12")).await.is_success(), "no number is that short");
+    let asha = app.first_owner().await;
+    let link = Regex::new(
+        r#"<a href="([^"]+)">([^<]+)</a>(?:</th><td class="number">|</dt><dd>| <strong>| <span class="quiet">acme</span></td><td class="number">)([0-9,]+)<"#,
+    );
+    let (link, queue) =
+        (link.expect("a pattern"), Regex::new(r#"<a href="([^"]+)">([0-9]+)</a></td>"#).expect("a pattern"));
+    let figures = async || {
+        let page = asha.get("/console/overview?account=acme").await.text;
+        let mut found: Vec<(String, String, usize)> = link
+            .captures_iter(&page)
+            .map(|found| (found[2].to_owned(), unescaped(&found[1]), found[3].parse().expect("a small number")))
+            .collect();
+        found.extend(
+            queue
+                .captures_iter(&page)
+                .map(|found| ("a queue".to_owned(), unescaped(&found[1]), found[2].parse().expect("a small number"))),
+        );
+        found
+    };
+    let wanted = [
+        ("Accepted", 7),
+        ("Sent", 6),
+        ("Delivered", 4),
+        ("Read", 3),
+        ("Replied", 1),
+        ("Failed", 2),
+        ("People wrote", 2),
+    ];
+    app.until("all is counted", async || {
+        let figures = figures().await;
+        wanted.iter().all(|(name, count)| figures.iter().any(|(shown, _, figure)| shown == name && figure == count))
+    })
+    .await;
+
+    let figures = figures().await;
+
+    assert!(figures.iter().filter(|(name, ..)| name == "a queue").count() == 3, "{figures:?}");
+    for (name, href, count) in &figures {
+        let list = asha.get(href).await;
+        assert_eq!(list.status, 200, "{name}: {href}");
+        let rows = match href.split('?').next().expect("a path") {
+            "/console/messages" => list.text.matches("<a data-row href=\"/console/messages/msg_").count(),
+            "/console/inbound" => list.text.matches("<p class=\"who\">").count(),
+            // A busy bridge asks to be asked again: that is counted, and there is nothing to look at.
+            "/console/refused" => {
+                assert_eq!(list.text.matches("<span class=\"pill warn\">").count(), 1, "{href}");
+                continue;
+            }
+            // The URLs, and not what each was told.
+            "/console/callbacks" => continue,
+            other => panic!("{name} leads to {other}"),
+        };
+        assert_eq!(rows, *count, "{name}: {href}");
+    }
+    app.leave().await;
+}
+
+on_each_database!(everything_that_happens_is_counted_once, the_list_behind_each_figure_has_what_it_counts);

@@ -306,6 +306,15 @@ async fn an_operator_keeps_a_list_by_hand_and_by_file(database: Database) {
     for number in 1..=3 {
         until_welcome(&app, &person(number)).await;
     }
+    let lines = app.store.audit_lines(None, 10).await.expect("readable");
+    let deeds = lines.iter().map(|line| line.action.as_str()).filter(|action| action.contains("suppress"));
+    let deeds: Vec<&str> = deeds.collect();
+    // What changed nothing is not among them.
+    assert_eq!(deeds, ["lift suppressions", "suppressions imported", "import suppressions", "suppress people"]);
+    let written = format!("{lines:?}");
+    assert!(written.contains("account acme") && written.contains("by mail"), "{written}");
+    assert!(written.contains(r#"\"added\":2"#) && written.contains(r#"\"count\":3"#), "{written}");
+    assert!((1..=3).all(|number| !written.contains(&person(number)[1..])), "numbers are masked: {written}");
     // What was exported says the same again.
     let file = app.write_file("exported.csv", &exported);
     app.command(&["suppress", "import", &file]).await;

@@ -21,13 +21,13 @@ use wabridge::{
     },
     services::export::harmless,
     settings::Settings,
-    store::{Store, suppressions::Lift},
+    store::{Store, audit::AuditEntry, suppressions::Lift},
 };
 
 use self::lines::{BadLine, Lines, Listed};
 use super::{
     answer, answer_json, counted, exit, export::new_file_or_output, json::JsonWriter, known_account, misused,
-    not_found, progress, report,
+    not_found, progress, report, this_user,
 };
 
 /// Who must not be sent marketing messages, or any: add, remove, list, import, export
@@ -173,6 +173,13 @@ pub(crate) async fn suppress(settings: &Settings, arguments: &SuppressArguments)
     }
 }
 
+/// The first of them, as they stand wherever they stand for long, and how many there are.
+fn told(phones: &[PhoneNumber]) -> Value {
+    const PEOPLE_TOLD_MAX: usize = 20;
+    let masked: Vec<String> = phones.iter().take(PEOPLE_TOLD_MAX).map(PhoneNumber::to_string).collect();
+    json!({"count": phones.len(), "numbers": masked})
+}
+
 async fn account(store: &Store, wanted: Option<&str>) -> anyhow::Result<Account> {
     let configuration = store.load_configuration().await?;
     match (wanted, configuration.accounts.as_slice()) {
@@ -204,17 +211,23 @@ struct Counts {
 
 impl List {
     async fn add(&self, phones: &[String], entry: &EntryArguments) -> anyhow::Result<ExitCode> {
-        let people: Vec<Listed> = self.phones(phones)?.into_iter().map(Listed::of).collect();
-        let (read, added) = (people.len() as u64, self.write(people, entry).await?);
+        let phones = self.phones(phones)?;
+        let audit = self.audit("suppress people").after(json!({
+            "people": told(&phones), "all_messages": entry.all_messages, "reason": entry.reason,
+        }));
+        let people: Vec<Listed> = phones.into_iter().map(Listed::of).collect();
+        let (read, added) = (people.len() as u64, self.write(people, entry, Some(&audit)).await?);
         self.conclude(Counts { read, added, ..Counts::default() })
     }
 
     async fn remove(&self, phones: &[String], reason: &str) -> anyhow::Result<ExitCode> {
         check_reason(reason)?;
         let hashes = self.store.person_hasher().await?;
-        let people: Vec<PersonHash> = self.phones(phones)?.iter().map(|phone| hashes.of_phone(phone)).collect();
+        let people = self.phones(phones)?;
+        let audit = self.audit("lift suppressions").after(json!({"people": told(&people), "reason": reason}));
+        let people: Vec<PersonHash> = people.iter().map(|phone| hashes.of_phone(phone)).collect();
         let lift = Lift { account: self.account.key, people: &people, reason, at: clock::now() };
-        let removed = self.store.lift_suppressions(lift).await?;
+        let removed = self.store.lift_suppressions(lift, Some(&audit)).await?;
         let (account, given) = (&self.account.id, phones.len());
         let text = match removed {
             0 => format!("none of them is on the list of {account}: nothing is changed\n"),
@@ -234,6 +247,9 @@ impl List {
         let bar = progress::bar(lines.bytes_total.unwrap_or(0), "importing");
         let mut counts = Counts::default();
         let mut people = Vec::with_capacity(PEOPLE_PER_STEP);
+        let asked = json!({"file": file, "all_messages": entry.all_messages, "reason": entry.reason});
+        // With the first people who are new, and whatever becomes of the others.
+        let mut begun = Some(self.audit("import suppressions").after(asked));
         loop {
             let line = lines.next_line().with_context(|| format!("could not read {file}"))?;
             let ended = line.is_none();
@@ -244,7 +260,8 @@ impl List {
             }
             if people.len() == PEOPLE_PER_STEP || ended {
                 counts.read += people.len() as u64;
-                counts.added += self.write(std::mem::take(&mut people), entry).await?;
+                counts.added += self.write(std::mem::take(&mut people), entry, begun.as_ref()).await?;
+                begun = begun.filter(|_| counts.added == 0);
                 bar.set_position(lines.bytes_read);
             }
             if ended {
@@ -252,11 +269,24 @@ impl List {
             }
         }
         bar.finish_and_clear();
+        if counts.added > 0 {
+            let came_to = json!({"file": file, "read": counts.read, "added": counts.added, "bad_lines": counts.bad});
+            self.store.note_in_audit(&self.audit("suppressions imported").after(came_to)).await?;
+        }
         self.conclude(counts)
     }
 
+    fn audit(&self, action: &'static str) -> AuditEntry {
+        AuditEntry::new(&this_user(), action, format!("account {}", self.account.id))
+    }
+
     /// Says how many are new or different.
-    async fn write(&self, people: Vec<Listed>, entry: &EntryArguments) -> anyhow::Result<u64> {
+    async fn write(
+        &self,
+        people: Vec<Listed>,
+        entry: &EntryArguments,
+        audit: Option<&AuditEntry>,
+    ) -> anyhow::Result<u64> {
         check_reason(&entry.reason)?;
         let hashes = self.store.person_hasher().await?;
         let scope = if entry.all_messages { Scope::All } else { Scope::Marketing };
@@ -271,7 +301,7 @@ impl List {
             reason: listed.reason.unwrap_or_else(|| entry.reason.clone()),
             occurred_at: clock::now(),
         };
-        Ok(self.store.change_suppressions(people.into_iter().map(suppression).collect()).await?)
+        Ok(self.store.change_suppressions(people.into_iter().map(suppression).collect(), audit).await?)
     }
 
     fn conclude(&self, counts: Counts) -> anyhow::Result<ExitCode> {

@@ -67,15 +67,13 @@ pub struct Connection {
 /// What a connection is given: keys and values as in the apply file. Secrets are written and never read; a list of them is valid
 /// at the same time, the first is used.
 #[derive(Deserialize, ToSchema)]
-#[schema(value_type = Object, example = json!({
-    "id": "meta-main", "provider": "meta", "access_token": "EAAG…", "app_secret": "0123…", "verify_token": "choose-one"
-}))]
+#[schema(value_type = Object)]
 pub struct NewConnection(Patch);
 
 /// What shall be different: keys and values as in the apply file, `null` for the default; what is not named stays. With the
 /// `version` that was seen, a change that somebody else made meanwhile is not overwritten.
 #[derive(Deserialize, ToSchema)]
-#[schema(value_type = Object, example = json!({"access_token": ["EAAG…", "EAAB…"], "version": "0f2c9a4be18d73560f2c9a4b"}))]
+#[schema(value_type = Object)]
 pub struct ConnectionChange(Patch);
 
 /// Takes the version out of what shall be different.
@@ -245,7 +243,9 @@ pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<ConnectionL
 /// Add a connection. Then give its webhook URL and verify token to the provider.
 #[utoipa::path(
     post, path = "/api/v1/connections", tag = "connections", operation_id = "add_connection", security(("token" = [])),
-    request_body = NewConnection,
+    request_body(content = NewConnection, example = json!({
+        "id": "meta-main", "provider": "meta", "access_token": "EAAG…", "app_secret": "0123…", "verify_token": "choose-one"
+    })),
     responses(
         (status = 201, description = "Added", body = Connection),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
@@ -261,7 +261,10 @@ pub async fn add(parts: Data<Parts>, caller: Caller, body: Body<NewConnection>) 
 /// Change a connection. A hold stays until it is released.
 #[utoipa::path(
     patch, path = "/api/v1/connections/{id}", tag = "connections", operation_id = "change_connection", security(("token" = [])),
-    params(("id" = String, Path, description = "The connection", example = "meta-main")), request_body = ConnectionChange,
+    params(("id" = String, Path, description = "The connection", example = "meta-main")),
+    request_body(content = ConnectionChange, example = json!({
+        "access_token": ["EAAG…", "EAAB…"], "version": "0f2c9a4be18d73560f2c9a4b"
+    })),
     responses(
         (status = 200, description = "As it is now", body = Connection),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),

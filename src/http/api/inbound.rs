@@ -33,6 +33,8 @@ pub struct InboundQuery {
     account: Option<String>,
     /// A business number.
     number: Option<String>,
+    /// Only what answers a message of ours.
+    answers: Option<bool>,
     /// The person's number: whole, or with `personal:read` its last five digits or more.
     phone: Option<String>,
     /// text, button, list_reply, flow_reply, location, image, video, audio, voice, document, sticker, contacts, reaction, order,
@@ -172,6 +174,7 @@ fn wanted(snapshot: &Snapshot, query: InboundQuery) -> Result<Wanted, Problem> {
     Ok(Wanted {
         account: account_named(snapshot, query.account.as_deref())?,
         sender: sender_named(snapshot, query.number.as_deref())?,
+        answers: query.answers.unwrap_or_default(),
         phone: query.phone.unwrap_or_default(),
         kind: word("kind", query.kind.as_deref(), &KINDS, |kind| kind)?,
         text: query.text.unwrap_or_default(),

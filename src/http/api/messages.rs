@@ -8,7 +8,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Body, Caller, account_named, page_size, problem::Problem, query::Query};
+use super::{Body, Caller, account_named, page_size, problem::Problem, query::Query, test_messages::ProviderRequest};
 use crate::{
     clock,
     domain::{
@@ -27,7 +27,7 @@ use crate::{
         operators::require,
         resend::{self, NotResent},
         search::{self, Wanted},
-        story,
+        story, test_bench,
     },
     store::{search::MessageSearch, story::StoredMessage},
 };
@@ -51,6 +51,8 @@ pub struct MessageQuery {
     state: Option<String>,
     /// What WhatsApp said of it: sent, failed, delivered, read.
     delivery: Option<String>,
+    /// How far it came, whatever became of it later: sent, delivered, read.
+    reached: Option<String>,
     /// WhatsApp's error code.
     code: Option<i64>,
     /// Why it failed: unreachable, invalid_number, opted_out, blocked_by_provider, outside_window, too_many_to_number,
@@ -153,6 +155,9 @@ pub struct MessageStory {
     timeline: Vec<TimelineEntry>,
     /// CleverTap's request as it came; with `personal:read`.
     request: Option<String>,
+    /// The request to the provider as it would be built now from what is stored; with `personal:read`. What was sent then is not
+    /// kept, and of the provider's answers only the refusals, which stand in the timeline. None: it cannot be built any more.
+    provider_request: Option<ProviderRequest>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -243,6 +248,10 @@ pub async fn show(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Resul
         timeline: timeline.collect(),
         waits: waits.iter().map(|wait| masking::text(actor, wait)).collect(),
         request: whole.then(|| message.request.clone()),
+        provider_request: whole
+            .then(|| test_bench::rendered(&parts.acceptor, &message))
+            .flatten()
+            .map(ProviderRequest::from),
         message: summary(&parts.directory.snapshot(), actor, &message),
     }))
 }
@@ -298,6 +307,7 @@ fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
         template: query.template,
         state: word("state", query.state.as_deref(), &STATES, SendState::as_str)?,
         delivery: word("delivery", query.delivery.as_deref(), &DELIVERIES, DeliveryStatus::as_str)?,
+        reached: word("reached", query.reached.as_deref(), &DeliveryStatus::WAY, DeliveryStatus::as_str)?,
         failure_code: query.code,
         failure_reason: word("reason", query.reason.as_deref(), &FailureReason::ALL, FailureReason::as_str)?,
         since: time("since", query.since.as_deref())?,

@@ -71,16 +71,13 @@ pub struct Sender {
 
 /// What a number is given: keys and values as in the apply file, and its `account`.
 #[derive(Deserialize, ToSchema)]
-#[schema(value_type = Object, example = json!({
-    "account": "acme", "number": "+918880110033", "connection": "meta-main", "phone_number_id": "100000000000002",
-    "waba_id": "200000000000001", "messages_per_second": 80
-}))]
+#[schema(value_type = Object)]
 pub struct NewSender(Patch);
 
 /// What shall be different: keys and values as in the apply file, `null` for the default; what is not named stays. With the
 /// `version` that was seen, a change that somebody else made meanwhile is not overwritten.
 #[derive(Deserialize, ToSchema)]
-#[schema(value_type = Object, example = json!({"messages_per_second": 1000, "version": "0f2c9a4be18d73560f2c9a4b"}))]
+#[schema(value_type = Object)]
 pub struct SenderChange(Patch);
 
 /// As the provider saw the number when it was last asked.
@@ -171,7 +168,11 @@ pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<SenderList>
 
 /// Add a business number to an account.
 #[utoipa::path(
-    post, path = "/api/v1/senders", tag = "connections", operation_id = "add_sender", security(("token" = [])), request_body = NewSender,
+    post, path = "/api/v1/senders", tag = "connections", operation_id = "add_sender", security(("token" = [])),
+    request_body(content = NewSender, example = json!({
+        "account": "acme", "number": "+918880110033", "connection": "meta-main", "phone_number_id": "100000000000002",
+        "waba_id": "200000000000001", "messages_per_second": 80
+    })),
     responses(
         (status = 201, description = "Added", body = Sender),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
@@ -187,7 +188,8 @@ pub async fn add(parts: Data<Parts>, caller: Caller, body: Body<NewSender>) -> R
 /// Change a business number. Its account stays.
 #[utoipa::path(
     patch, path = "/api/v1/senders/{number}", tag = "connections", operation_id = "change_sender", security(("token" = [])),
-    params(("number" = String, Path, description = "With country code", example = "918880110022")), request_body = SenderChange,
+    params(("number" = String, Path, description = "With country code", example = "918880110022")),
+    request_body(content = SenderChange, example = json!({"messages_per_second": 1000, "version": "0f2c9a4be18d73560f2c9a4b"})),
     responses(
         (status = 200, description = "As it is now", body = Sender),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),

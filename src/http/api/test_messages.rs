@@ -26,6 +26,7 @@ use crate::{
         },
     },
     http::Parts,
+    providers::RenderedRequest,
     services::{
         operators::require,
         search,
@@ -131,6 +132,12 @@ pub struct ProviderRequest {
     url: String,
     /// JSON.
     body: String,
+}
+
+impl From<RenderedRequest> for ProviderRequest {
+    fn from(rendered: RenderedRequest) -> Self {
+        Self { method: rendered.method.to_owned(), url: rendered.url, body: rendered.body }
+    }
 }
 
 /// Send a test to a phone, or only check it.
@@ -286,11 +293,7 @@ fn told(explanation: Explanation) -> ExplainAnswer {
             })
             .collect(),
         differences: differences.into_iter().map(ShapeDifference::of).collect(),
-        provider_request: provider.map(|provider| ProviderRequest {
-            method: provider.method.to_owned(),
-            url: provider.url,
-            body: provider.body,
-        }),
+        provider_request: provider.map(ProviderRequest::from),
         request,
     }
 }

@@ -208,7 +208,11 @@ pub async fn add(
 /// Say anew what a webhook wants. What waits for it is told in the new way.
 #[utoipa::path(
     put, path = "/api/v1/webhooks/{name}", tag = "webhooks", operation_id = "change_webhook", security(("token" = [])),
-    params(("name" = String, Path, description = "Of the list", example = "crm")), request_body = OutgoingWebhookChange,
+    params(("name" = String, Path, description = "Of the list", example = "crm")),
+    request_body(content = OutgoingWebhookChange, example = json!({"settings": {
+        "description": "orders and stock", "url": "https://hooks.example.com/wabridge",
+        "events": ["message.received", "message.failed"], "filter": {"accounts": ["acme"]}
+    }})),
     responses(
         (status = 200, description = "The webhook as it is now", body = OutgoingWebhook),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),

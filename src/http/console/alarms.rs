@@ -5,10 +5,11 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    Frame, LINES_PER_PAGE, Trouble, Visitor,
+    Frame, LINES_PER_PAGE, Trouble, Visitor, accounts,
     asked::Query,
+    callbacks, connections,
     frame::{long_time, sentence},
-    page,
+    numbers, page, system, templates, webhooks,
 };
 use crate::{
     clock,
@@ -60,6 +61,8 @@ struct Raised {
     since: String,
     ago: String,
     told: String,
+    /// Where something can be done about it.
+    href: Option<String>,
 }
 
 struct Kind {
@@ -157,7 +160,32 @@ fn one_raised(record: &AlarmRecord) -> Raised {
         since: long_time(record.raised_at),
         ago: ago(record.raised_at, clock::now()),
         told,
+        href: place_of(record),
     }
+}
+
+/// The page on which something can be done about it.
+pub(super) fn place_of(record: &AlarmRecord) -> Option<String> {
+    // Subjects are always in the same words, and no name has a space.
+    let mut words = record.subject.split(' ');
+    let (what, name) = (words.next()?, words.next()?);
+    let place = match record.kind {
+        AlarmKind::ConnectionHeld | AlarmKind::TokenRefused => format!("{}/{name}", connections::PATH),
+        AlarmKind::NumberHeld
+        | AlarmKind::QualityRed
+        | AlarmKind::TierChanged
+        | AlarmKind::LimitReached
+        | AlarmKind::WebhooksSilent
+        | AlarmKind::QueueLate => format!("{}/{}", numbers::PATH, name.trim_start_matches('+')),
+        AlarmKind::TemplateStopped => templates::with_name(name),
+        AlarmKind::SubscriptionsRefused => format!("{}/{name}", accounts::PATH),
+        AlarmKind::WebhookSwitchedOff => format!("{}/{name}", webhooks::PATH),
+        // `callback URL 3 (…)`, or `webhook orders (…)`.
+        AlarmKind::CallbacksFailing if what == "webhook" => format!("{}/{name}", webhooks::PATH),
+        AlarmKind::CallbacksFailing => format!("{}/{}", callbacks::PATH, words.next()?),
+        AlarmKind::DiskFull => system::PATH.to_owned(),
+    };
+    Some(place)
 }
 
 fn kind(watched: &Watched) -> Kind {
@@ -198,5 +226,45 @@ fn name(kind: AlarmKind) -> &'static str {
         AlarmKind::WebhooksSilent => "Webhooks silent",
         AlarmKind::QueueLate => "Queue late",
         AlarmKind::DiskFull => "Disk nearly full",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::UnixMillis;
+
+    #[test]
+    fn every_alarm_leads_to_the_page_that_helps() {
+        let place = |kind, subject: &str| {
+            place_of(&AlarmRecord {
+                kind,
+                subject: subject.to_owned(),
+                text: String::new(),
+                raised_at: UnixMillis(0),
+                over_at: None,
+                told_at: None,
+                told_by: String::new(),
+                told: false,
+            })
+        };
+        for (kind, subject, wanted) in [
+            (AlarmKind::ConnectionHeld, "connection meta-main", "/console/connections/meta-main"),
+            (AlarmKind::TokenRefused, "connection meta-main", "/console/connections/meta-main"),
+            (AlarmKind::NumberHeld, "number +918880110022", "/console/numbers/918880110022"),
+            (AlarmKind::QualityRed, "number +918880110022", "/console/numbers/918880110022"),
+            (AlarmKind::TierChanged, "number +918880110022", "/console/numbers/918880110022"),
+            (AlarmKind::LimitReached, "number +918880110022", "/console/numbers/918880110022"),
+            (AlarmKind::WebhooksSilent, "number +918880110022", "/console/numbers/918880110022"),
+            (AlarmKind::QueueLate, "number +918880110022", "/console/numbers/918880110022"),
+            (AlarmKind::TemplateStopped, "template sale (en) of 2001", "/console/templates?q=sale"),
+            (AlarmKind::CallbacksFailing, "callback URL 3 (delivery reports of acme)", "/console/callbacks/3"),
+            (AlarmKind::CallbacksFailing, "webhook crm (notices of acme)", "/console/webhooks/crm"),
+            (AlarmKind::SubscriptionsRefused, "account acme", "/console/accounts/acme"),
+            (AlarmKind::WebhookSwitchedOff, "webhook crm", "/console/webhooks/crm"),
+            (AlarmKind::DiskFull, "disk of /var/lib/wabridge", "/console/system"),
+        ] {
+            assert_eq!(place(kind, subject).as_deref(), Some(wanted), "{subject}");
+        }
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct InboundForm {
     kind: String,
     account: String,
     number: String,
+    /// Not empty: only what answers a message of ours.
+    answers: String,
     since: String,
     until: String,
     /// The last message of the page before.
@@ -128,13 +130,14 @@ struct Told {
 }
 
 impl InboundForm {
-    fn fields(&self) -> [(&'static str, &str); 7] {
+    fn fields(&self) -> [(&'static str, &str); 8] {
         [
             ("text", &self.text),
             ("phone", &self.phone),
             ("kind", &self.kind),
             ("account", &self.account),
             ("number", &self.number),
+            ("answers", &self.answers),
             ("since", &self.since),
             ("until", &self.until),
         ]
@@ -154,6 +157,7 @@ impl InboundForm {
         Ok(Wanted {
             account: asked::account(snapshot, &self.account)?,
             sender: asked::sender(snapshot, &self.number)?,
+            answers: !self.answers.is_empty(),
             phone: self.phone.clone(),
             kind: asked::one_of("kind", &self.kind, &KINDS, |kind| kind)?,
             text: self.text.clone(),

@@ -10,6 +10,7 @@ use serde::Deserialize;
 pub(super) use super::json::pretty;
 use super::{
     Frame, Trouble, Visitor,
+    explanation::{ProviderPart, provider_part},
     frame::{long_time, plain_times, price_words, sentence},
     messages::{Status, content_name},
     page, see_other,
@@ -29,6 +30,7 @@ use crate::{
         resend::{self, NotResent},
         search,
         story::{self, Line},
+        test_bench,
     },
     store::{configuration::Configuration, story::StoredMessage},
 };
@@ -67,6 +69,8 @@ pub(super) struct Story {
     lines: Vec<LinePart>,
     /// As it came; for those who may see it.
     request: Option<String>,
+    /// What would be asked of the provider now; for those who may see it.
+    provider: Option<ProviderPart>,
 }
 
 struct FailurePart {
@@ -181,6 +185,7 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
         provider_message_id: provider_message_id.unwrap_or_else(|| "none".to_owned()),
         lines: lines.into_iter().map(|line| line_part(actor, line)).collect(),
         request: whole.then(|| pretty(&message.request)),
+        provider: whole.then(|| test_bench::rendered(&parts.acceptor, message)).flatten().map(provider_part),
     })
 }
 

@@ -166,17 +166,19 @@ const DELIVERIES: [DeliveryStatus; 4] =
 
 impl SearchForm {
     fn fields(&self) -> [(&'static str, &str); 10] {
+        // Taken apart, so that none is forgotten.
+        let Self { q, status, account, number, template, campaign, code, reason, since, until, before: _ } = self;
         [
-            ("q", &self.q),
-            ("status", &self.status),
-            ("account", &self.account),
-            ("number", &self.number),
-            ("template", &self.template),
-            ("campaign", &self.campaign),
-            ("code", &self.code),
-            ("reason", &self.reason),
-            ("since", &self.since),
-            ("until", &self.until),
+            ("q", q),
+            ("status", status),
+            ("account", account),
+            ("number", number),
+            ("template", template),
+            ("campaign", campaign),
+            ("code", code),
+            ("reason", reason),
+            ("since", since),
+            ("until", until),
         ]
     }
 
@@ -188,7 +190,7 @@ impl SearchForm {
     /// What is looked for; `Err` says what to change.
     fn wanted(&self, snapshot: &Snapshot) -> Result<Wanted, Wrong> {
         let (since, until) = asked::span(&self.since, &self.until)?;
-        let (state, delivery) = self.standing()?;
+        let (state, delivery, reached) = self.standing()?;
         let filter = MessageSearch {
             account: asked::account(snapshot, &self.account)?,
             sender: asked::sender(snapshot, &self.number)?,
@@ -198,6 +200,7 @@ impl SearchForm {
             template: some(&self.template),
             state,
             delivery,
+            reached,
             failure_code: asked::read("code", &self.code, "an error code of WhatsApp’s, a number such as 131026")?,
             failure_reason: asked::one_of("reason", &self.reason, &FailureReason::ALL, FailureReason::as_str)?,
             since,
@@ -207,14 +210,15 @@ impl SearchForm {
         Ok(Wanted { text: self.q.clone(), filter })
     }
 
-    fn standing(&self) -> Result<(Option<SendState>, Option<DeliveryStatus>), Wrong> {
+    fn standing(&self) -> Result<(Option<SendState>, Option<DeliveryStatus>, Option<DeliveryStatus>), Wrong> {
         let state = STATES.into_iter().find(|state| self.status == value_of_state(*state));
         let delivery = DELIVERIES.into_iter().find(|delivery| self.status == value_of_delivery(*delivery));
-        if !self.status.is_empty() && state.is_none() && delivery.is_none() {
+        let reached = DeliveryStatus::WAY.into_iter().find(|step| self.status == value_of_step(*step));
+        if !self.status.is_empty() && state.is_none() && delivery.is_none() && reached.is_none() {
             let known: Vec<String> = statuses().into_iter().map(|option| option.value).collect();
             return Err(Wrong::of("status", format!("“{}” is none of {}", self.status, known.join(", "))));
         }
-        Ok((state, delivery))
+        Ok((state, delivery, reached))
     }
 
     fn at(&self, before: MessageId) -> String {
@@ -229,6 +233,10 @@ fn value_of_state(state: SendState) -> String {
 
 fn value_of_delivery(delivery: DeliveryStatus) -> String {
     format!("delivery-{}", delivery.as_str())
+}
+
+fn value_of_step(step: DeliveryStatus) -> String {
+    format!("reached-{}", step.as_str())
 }
 
 /// `GET /console/messages`
@@ -265,6 +273,9 @@ pub(super) fn reason_words(reason: FailureReason) -> String {
 }
 
 fn statuses() -> Vec<StatusOption> {
+    let steps = DeliveryStatus::WAY
+        .into_iter()
+        .map(|step| StatusOption { value: value_of_step(step), name: format!("reached: {}", step.as_str()) });
     let deliveries = DELIVERIES.into_iter().map(|delivery| StatusOption {
         value: value_of_delivery(delivery),
         name: Status::of_delivery(delivery).name.to_owned(),
@@ -272,7 +283,7 @@ fn statuses() -> Vec<StatusOption> {
     let states = STATES
         .into_iter()
         .map(|state| StatusOption { value: value_of_state(state), name: Status::of_state(state).name.to_owned() });
-    deliveries.chain(states).collect()
+    deliveries.chain(states).chain(steps).collect()
 }
 
 async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &SearchForm) -> Result<Results, Trouble> {
@@ -333,10 +344,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_page_is_asked_for_with_the_same_words() {
+    fn the_next_page_is_asked_for_with_all_that_stands_in_the_form() {
         let text = |text: &str| text.to_owned();
-        let form = SearchForm { q: text("+91 98765"), reason: text("expired"), ..SearchForm::default() };
+        let form = SearchForm {
+            q: text("+91 98765"),
+            status: text("reached-sent"),
+            account: text("acme"),
+            number: text("+918880110022"),
+            template: text("order_update"),
+            campaign: text("1790000000"),
+            code: text("131026"),
+            reason: text("unreachable"),
+            since: text("2026-11-21T09:30"),
+            until: text("2026-11-21T10:30"),
+            before: text("the page before"),
+        };
+
         let at = form.at(MessageId(1));
-        assert!(at.starts_with("/console/messages?q=%2B91+98765&reason=expired&before=msg_"), "{at}");
+
+        let query = at.strip_prefix("/console/messages?").expect("the list");
+        let next: SearchForm = crate::http::query::read(query, &[]).ok().expect("it is one of ours");
+        assert_eq!((next.fields(), next.before), (form.fields(), MessageId(1).to_string()));
+        let few = SearchForm { q: text("+91 98765"), ..SearchForm::default() };
+        assert!(few.at(MessageId(1)).starts_with("/console/messages?q=%2B91+98765&before="), "and nothing empty");
     }
 }

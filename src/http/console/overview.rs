@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{
     Frame, HOME, Trouble, Visitor,
+    alarms::place_of,
     asked::{self, Query},
     callbacks,
     chart::{self, Chart, grouped, share},
@@ -213,10 +214,8 @@ async fn part(parts: &Parts, snapshot: &Snapshot, visitor: &Visitor, form: &Over
 }
 
 fn alarm(actor: &Actor, record: AlarmRecord) -> Alarm {
-    // Only webhooks are called so, and their names have no spaces.
-    let webhook = record.subject.strip_prefix("webhook ").and_then(|rest| rest.split(' ').next());
     Alarm {
-        href: webhook.map(|name| format!("{}/{name}", super::webhooks::PATH)),
+        href: place_of(&record),
         subject: sentence(&record.subject).trim_end_matches('.').to_owned(),
         text: masking::text(actor, &record.text),
         since: long_time(record.raised_at),
@@ -258,25 +257,28 @@ fn list_href(path: &str, summary: &Summary, fields: &[(&str, &str)]) -> String {
 fn stages(summary: &Summary, account: &str) -> Vec<Stage> {
     let accepted = summary.total(Figure::Accepted);
     // What is delivered now may have been accepted before: then the bars are shares of what there is most of.
-    let funnel = [Figure::Sent, Figure::Delivered, Figure::Read, Figure::Failed];
+    let funnel = [Figure::Sent, Figure::Delivered, Figure::Read, Figure::Replied, Figure::Failed];
     let most = funnel.into_iter().map(|figure| summary.total(figure)).fold(accepted, u64::max);
-    let stage = |(name, tone, figure, status)| {
+    let stage = |(name, tone, figure, href)| {
         let count = summary.total(figure);
         Stage {
             name,
             tone,
             count: grouped(count),
             share: if figure == Figure::Accepted || count > accepted { String::new() } else { share(count, accepted) },
-            href: messages_href(summary, &[("account", account), ("status", status)]),
+            href,
             width: (count * chart::WIDTH).div_ceil(most.max(1)),
         }
     };
+    let messages = |status| messages_href(summary, &[("account", account), ("status", status)]);
+    let replies = list_href(inbound::PATH, summary, &[("account", account), ("answers", "yes")]);
     [
-        ("Accepted", "plain", Figure::Accepted, ""),
-        ("Sent", "info", Figure::Sent, "delivery-sent"),
-        ("Delivered", "good", Figure::Delivered, "delivery-delivered"),
-        ("Read", "good", Figure::Read, "delivery-read"),
-        ("Failed", "bad", Figure::Failed, "delivery-failed"),
+        ("Accepted", "plain", Figure::Accepted, messages("")),
+        ("Sent", "info", Figure::Sent, messages("reached-sent")),
+        ("Delivered", "good", Figure::Delivered, messages("reached-delivered")),
+        ("Read", "good", Figure::Read, messages("reached-read")),
+        ("Replied", "good", Figure::Replied, replies),
+        ("Failed", "bad", Figure::Failed, messages("delivery-failed")),
     ]
     .into_iter()
     .map(stage)
@@ -289,7 +291,6 @@ fn facts(summary: &Summary, account: &str) -> Vec<Fact> {
     let urls = urls_href(account);
     let facts = [
         ("People wrote", Figure::Received, list(inbound::PATH)),
-        ("… answering a message", Figure::Replied, list(inbound::PATH)),
         ("Told to CleverTap", Figure::Told, urls.clone()),
         ("Callback requests that failed", Figure::NotTold, urls),
         ("Requests refused", Figure::Refused, list(refused::PATH)),
@@ -312,7 +313,7 @@ fn charts(summary: &Summary, account: &str) -> Vec<NamedChart> {
     let messages = |status| messages_href(summary, &[("account", account), ("status", status)]);
     [
         ("Accepted", "plain", Figure::Accepted, messages("")),
-        ("Delivered", "good", Figure::Delivered, messages("delivery-delivered")),
+        ("Delivered", "good", Figure::Delivered, messages("reached-delivered")),
         ("Failed", "bad", Figure::Failed, messages("delivery-failed")),
         ("Told to CleverTap", "info", Figure::Told, urls_href(account)),
     ]

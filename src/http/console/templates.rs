@@ -29,6 +29,12 @@ use crate::{
 
 pub(super) const PATH: &str = "/console/templates";
 
+/// The list with the templates that are called so, or in part.
+pub(super) fn with_name(name: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    format!("{PATH}?{}", query.append_pair("q", name).finish())
+}
+
 /// Everything under `/console/templates`.
 pub(super) fn routes(config: &mut ServiceConfig) {
     const ONE: &str = "/templates/{connection}/{business_account}/{name}/{language}";

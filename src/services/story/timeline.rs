@@ -7,11 +7,11 @@ use crate::{
         callback::{EventDetail, EventKind, OutgoingStep, Subscription},
         event_name::EventName,
         ids::SubscriptionKey,
-        outbound::SendState,
+        outbound::{Category, SendState},
         status::DeliveryStatus,
         time::UnixMillis,
         webhook_filter::Filter,
-        words::moment,
+        words::{ago, moment},
     },
     store::{
         Store, StoreError,
@@ -74,10 +74,15 @@ pub async fn lines(
     message: &StoredMessage,
     full: bool,
 ) -> Result<Vec<Line>, StoreError> {
+    let accepted_at = message.id.made_at();
     let accepted = format!("accepted; to be sent before {}", message.expires_at);
-    let mut lines = vec![Line::new(message.id.made_at(), accepted, Tone::Plain)];
+    let mut lines = vec![Line { below: checked(message), ..Line::new(accepted_at, accepted, Tone::Plain) }];
     let earlier = store.earlier_sends(message.id).await?;
-    lines.extend(tries(&sends(message, &earlier), &store.failed_tries(message.id).await?));
+    let mut tries = tries(&sends(message, &earlier), &store.failed_tries(message.id).await?);
+    if let Some(first) = tries.iter_mut().min_by_key(|line| line.at) {
+        first.below.push(format!("it waited {} for its turn", waited(accepted_at, first.at)));
+    }
+    lines.extend(tries);
     let notes = store.operator_notes(message.id).await?;
     lines.extend(notes.into_iter().map(|(at, note)| Line::new(at, note, Tone::Ours)));
     let cursors = store.cursor_states().await?;
@@ -86,6 +91,37 @@ pub async fn lines(
     }
     lines.sort_by_key(|line| line.at);
     Ok(lines)
+}
+
+/// What had to be so, or it would have been refused.
+fn checked(message: &StoredMessage) -> Vec<String> {
+    let content = match (&message.template, message.category) {
+        (_, Category::NotKnownYet) => {
+            "the template could not be looked up in time: that is done again when its turn comes".to_owned()
+        }
+        (Some((name, language)), _) => format!(
+            "what was given fits template {name} ({language}), where its provider lists templates; found out later where the list \
+             could not be read in time"
+        ),
+        (None, Category::Freeform | Category::Authentication | Category::Utility | Category::Marketing) => {
+            "no template: whether the person wrote within 24 hours is for WhatsApp to judge".to_owned()
+        }
+    };
+    vec![
+        "checked: the request could be read, the business number is the account's, the recipient is a telephone number"
+            .to_owned(),
+        format!("checked: {content}"),
+        "checked: no opt-out was found against it; that is asked again before it leaves".to_owned(),
+    ]
+}
+
+/// As people tell it, and to the millisecond while that says something.
+fn waited(from: UnixMillis, to: UnixMillis) -> String {
+    const EXACT_MS_MAX: u128 = 10_000;
+    match to.since(from).as_millis() {
+        short @ 0..EXACT_MS_MAX => format!("{short} ms"),
+        _ => ago(from, to),
+    }
 }
 
 /// One send: the message as it stands, or as it stood when an operator sent it again.
@@ -310,6 +346,12 @@ mod tests {
         };
         let told = Exchange { tried: &tried, url: "delivery report URL" }.to_string();
         told.split_once("  ").map(|(_, told)| told.to_owned()).expect("the time is before it")
+    }
+
+    #[test]
+    fn waiting_is_told_exactly_while_it_is_short() {
+        let from = UnixMillis(1_795_000_000_000);
+        assert_eq!([7, 9_999, 10_000].map(|ms| waited(from, UnixMillis(from.0 + ms))), ["7 ms", "9999 ms", "10 s"]);
     }
 
     #[test]

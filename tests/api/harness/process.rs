@@ -1,6 +1,10 @@
 //! The program itself, as an operator runs it: to be killed, stopped, and asked.
 
-use std::{path::Path, process::Stdio};
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::{Arc, Mutex},
+};
 
 use secrecy::ExposeSecret as _;
 use tokio::{
@@ -15,6 +19,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_wabridge");
 pub(crate) struct Process {
     child: Child,
     pub(crate) url: String,
+    printed: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
@@ -27,8 +32,19 @@ impl Process {
         let url = greeting.split_whitespace().find(|word| word.starts_with("http://"));
         let url = url.unwrap_or_else(|| panic!("no address in {greeting:?}")).trim_end_matches(',').to_owned();
         // Whoever closes the pipe stops a program that writes to it.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, url }
+        let printed = Arc::new(Mutex::new(vec![]));
+        let heard = Arc::clone(&printed);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                heard.lock().expect("nobody panics with it").push(line);
+            }
+        });
+        Self { child, url, printed }
+    }
+
+    /// What it has printed after its first line.
+    pub(crate) fn printed(&self) -> Vec<String> {
+        self.printed.lock().expect("nobody panics with it").clone()
     }
 
     /// Of the process.

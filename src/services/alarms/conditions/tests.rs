@@ -7,6 +7,7 @@ use crate::{
         channel::{MessagingLimit, NumberState},
         ids::{AccountKey, ConnectionKey, Place, SenderKey, SubscriptionKey, WebhookKey},
         phone::PhoneNumber,
+        template::{TemplateCategory, TemplateComponents, TemplateStatus, TemplateText},
         webhook::Webhook,
         webhook_settings::WebhookSettings,
     },
@@ -32,6 +33,7 @@ struct Scene {
     configuration: Configuration,
     observed: Observed,
     before: Vec<AlarmRecord>,
+    templates: Vec<Template>,
     slow_for: Duration,
 }
 
@@ -86,12 +88,13 @@ impl Scene {
             },
             observed: Observed { at: NOW, ..Observed::default() },
             before: vec![],
+            templates: vec![],
             slow_for: PACE_WINDOW,
         }
     }
 
     fn wrong(self) -> Vec<Condition> {
-        let templates = Arc::new(vec![]);
+        let templates = Arc::new(self.templates);
         let (snapshot, thresholds) = (Snapshot::new(self.configuration), Settings::defaults().alarms);
         let slow = slow_numbers(&self.observed, &snapshot, &thresholds);
         let slow_since = slow.into_iter().map(|sender| (sender, NOW.minus(self.slow_for))).collect();
@@ -108,6 +111,50 @@ impl Scene {
     fn kinds(self) -> Vec<AlarmKind> {
         self.wrong().into_iter().map(|condition| condition.kind).collect()
     }
+}
+
+fn template(name: &str, status: TemplateStatus) -> Template {
+    Template {
+        provider_id: "1".to_owned(),
+        name: name.to_owned(),
+        language: "en".to_owned(),
+        status,
+        category: TemplateCategory::Marketing,
+        components: TemplateComponents {
+            header: None,
+            body: TemplateText::parse("Hello".to_owned()),
+            footer: None,
+            buttons: vec![],
+            limited_time_offer: None,
+            carousel: None,
+        },
+        time_to_live_s: None,
+    }
+}
+
+#[test]
+fn a_template_that_whatsapp_stopped_is_an_alarm_and_one_that_never_was_approved_is_none() {
+    let mut scene = Scene::new();
+    scene.templates = vec![
+        template("offer", TemplateStatus::Approved),
+        template("sale", TemplateStatus::Paused),
+        template("old_sale", TemplateStatus::Disabled),
+        template("draft", TemplateStatus::Rejected),
+        template("new", TemplateStatus::Pending),
+    ];
+
+    let wrong = scene.wrong();
+
+    let told: Vec<(AlarmKind, &str)> =
+        wrong.iter().map(|condition| (condition.kind, condition.subject.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (AlarmKind::TemplateStopped, "template old_sale (en) of 200000000000001"),
+            (AlarmKind::TemplateStopped, "template sale (en) of 200000000000001"),
+        ]
+    );
+    assert!(wrong[1].text.to_lowercase().contains("paused"), "{}", wrong[1].text);
 }
 
 fn minutes(minutes: u64) -> Duration {
