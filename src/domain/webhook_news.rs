@@ -37,7 +37,7 @@ pub struct NoticeFacts {
 #[schema(as = WebhookProviderEvent)]
 pub struct ProviderEventFacts {
     /// As the provider calls it. A filter may ask for it: `/data/provider_event/name`.
-    #[schema(example = "Object.OnUpdate")]
+    #[schema(example = "Object.OnUpdateTag")]
     pub name: String,
     /// As it came; left out of minimal payloads.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -127,7 +127,7 @@ fn facts(name: EventName) -> Facts {
         }),
         EventName::WebhookFailing => failing(1),
         EventName::WebhookDisabled => failing(100),
-        EventName::CommBoxEvent => relayed("Object.OnUpdate", json!({"ManagerId": "17", "StatusID": "1"})),
+        EventName::CommBoxEvent => relayed("Object.OnUpdateTag", json!({"ManagerId": "17", "StatusID": "1"})),
         EventName::GallaboxEvent => relayed("contact.created", json!({"id": "c1", "name": "Asha"})),
         EventName::GoTalloEvent => relayed("EVENT", json!({"type": "EVENT", "status": "RECEIVED"})),
         EventName::ContactOptedIn | EventName::ContactOptedOut => Facts {
