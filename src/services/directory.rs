@@ -114,6 +114,12 @@ impl Snapshot {
         self.senders.values()
     }
 
+    /// The one with this number, written with or without its plus.
+    pub fn sender_with(&self, number: &str) -> Option<&Arc<Sender>> {
+        let digits = number.trim_start_matches('+');
+        self.senders().find(|sender| sender.number.digits() == digits)
+    }
+
     pub fn sender_by_provider_id(&self, connection: ConnectionKey, provider_number_id: &str) -> Option<&Arc<Sender>> {
         self.senders_by_provider_id.get(&(connection, provider_number_id.to_owned()))
     }

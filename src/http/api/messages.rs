@@ -316,10 +316,8 @@ fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
 /// The business number that somebody named, if any.
 pub(super) fn sender_named(snapshot: &Snapshot, number: Option<&str>) -> Result<Option<SenderKey>, Problem> {
     let Some(number) = number else { return Ok(None) };
-    let digits = number.trim_start_matches('+');
-    let sender = snapshot.senders().find(|sender| sender.number.digits() == digits);
     let unknown = || Problem::of_field("number", format!("there is no business number {number}"));
-    Ok(Some(sender.ok_or_else(unknown)?.key))
+    Ok(Some(snapshot.sender_with(number).ok_or_else(unknown)?.key))
 }
 
 const STATES: [SendState; 7] = [

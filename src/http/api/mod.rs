@@ -28,6 +28,7 @@ pub mod test_messages;
 pub mod tokens;
 pub mod unrecognized;
 pub mod users;
+pub mod webhook_log;
 pub mod webhooks;
 
 use std::sync::LazyLock;
@@ -126,6 +127,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/webhooks/{name}/resume", web::post().to(webhooks::resume))
         .route("/webhooks/{name}/rotate-secret", web::post().to(webhooks::rotate_secret))
         .route("/webhooks/{name}/sample", web::post().to(webhooks::send_sample))
+        .route("/webhooks/{name}/log", web::get().to(webhook_log::list))
         .route("/accounts", web::get().to(accounts::list))
         .route("/accounts", web::post().to(accounts::add))
         .route("/accounts/{id}", web::get().to(accounts::show))
