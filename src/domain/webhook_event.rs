@@ -20,7 +20,7 @@ use super::{
     ids::{AccountKey, Place},
     inbound::InboundMessage,
     notice::Payment,
-    outbound::Category,
+    outbound::{Category, MediaKind},
     price::Price,
     status::DeliveryStatus,
     time::UnixMillis,
@@ -192,6 +192,10 @@ pub struct TemplateRef {
     pub name: String,
     #[schema(example = "en")]
     pub language: String,
+    /// What lies in its header, when that is a file: image, video, audio or document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "image")]
+    pub file: Option<MediaKind>,
 }
 
 /// Why a message will not arrive.
@@ -299,6 +303,8 @@ pub struct About {
     pub price: Option<Price>,
     /// What a message of ours says.
     pub content: Option<Content>,
+    /// Between the person and the number of a message; looked up for profiles that tell it.
+    pub conversation: Option<ConversationFacts>,
     /// Of the file of an inbound message.
     pub media_size_bytes: Option<u64>,
     /// The entry of the log; a notice brings its own.
@@ -371,17 +377,20 @@ impl WebhookEvent {
         };
         let data = match &event.detail {
             EventDetail::Status { status, failure } => Facts {
+                conversation: about.conversation.clone(),
                 message: Some(reported(event, &about, *status, failure.as_ref())),
                 contact: known(about.contact.clone()),
                 ..shared
             },
             EventDetail::Inbound(message) => Facts {
+                conversation: about.conversation.clone(),
                 contact: known(writer(message, &about)),
                 message: Some(received(event, message, &about)),
                 ..shared
             },
             EventDetail::Notice(notice) => Facts::of_notice(notice, shared),
             EventDetail::Outgoing(step) => Facts {
+                conversation: about.conversation.clone(),
                 message: Some(ours(event, &about, *step)),
                 contact: known(about.contact.clone()),
                 raw: None,
