@@ -35,7 +35,7 @@ pub struct LogQuery {
     /// An event, or all of an entity.
     #[param(example = "message.*")]
     event: Option<String>,
-    /// What became of the event: retrying, paused, delivered or dead.
+    /// What became of the event: pending, retrying, paused, delivered, dead or not_relayed.
     state: Option<String>,
     /// Of the request: succeeded, refused or no_answer.
     outcome: Option<String>,
