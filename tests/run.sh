@@ -135,9 +135,12 @@ if [ -n "$wants_schemathesis" ] && [ -z "${WABRIDGE_SCHEMATHESIS:-}" ]; then
     export WABRIDGE_SCHEMATHESIS=$tools/bin/schemathesis
 fi
 cargo test --workspace "$@" </dev/null
-# For whoever runs everything: a few faults with another carrier than Meta, and the test of the fault checker, which needs a program
+# For whoever runs everything: a few faults with each carrier other than Meta, and the test of the fault checker, which needs a program
 # that is broken, a build of its own.
 if [ $# = 0 ]; then
     cargo test --test faults -- --provider commbox --database sqlite --rounds 1 kill peers </dev/null
+    for provider in gallabox gotallo 360dialog; do
+        cargo test --test faults -- --provider "$provider" --database sqlite --rounds 1 --fault peers </dev/null
+    done
     cargo test --features broken-engine --test faults </dev/null
 fi

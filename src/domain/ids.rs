@@ -66,7 +66,7 @@ const DIGITS: usize = 13;
 impl MessageId {
     /// The smallest id that could be made at this moment: the start of a time range.
     pub fn first_at(moment: UnixMillis) -> Self {
-        Self((moment.0 - EPOCH_MS).max(0) << (NODE_BITS + COUNTER_BITS))
+        Self(moment.0.saturating_sub(EPOCH_MS).max(0).saturating_mul(1 << (NODE_BITS + COUNTER_BITS)))
     }
 
     /// When the id was made, which is when the message was accepted.

@@ -18,6 +18,7 @@ pub use self::of_log::{About, id_of};
 use super::{
     event_name::{Direction, EventName},
     notice::Payment,
+    outbound::MediaKind,
     price::Price,
     time::UnixMillis,
     webhook_content::Content,
@@ -188,6 +189,10 @@ pub struct TemplateRef {
     pub name: String,
     #[schema(example = "en")]
     pub language: String,
+    /// What lies in its header, when that is a file: image, video, audio or document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "image")]
+    pub file: Option<MediaKind>,
 }
 
 /// Why a message will not arrive.

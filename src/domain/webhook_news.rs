@@ -117,7 +117,7 @@ impl NoticeFacts {
     fn of(notice: &Notice) -> Self {
         let (template, number) = match &notice.about {
             NoticeAbout::Template { name, language } => {
-                (Some(TemplateRef { name: name.clone(), language: language.clone() }), None)
+                (Some(TemplateRef { name: name.clone(), language: language.clone(), file: None }), None)
             }
             NoticeAbout::Number { digits, .. } => (None, digits.clone()),
             NoticeAbout::Account | NoticeAbout::Message(_) | NoticeAbout::Event { .. } | NoticeAbout::Webhook(_) => {

@@ -174,7 +174,7 @@ fn person() -> Contact {
 }
 
 fn template() -> TemplateRef {
-    TemplateRef { name: "order_update".to_owned(), language: "en".to_owned() }
+    TemplateRef { name: "order_update".to_owned(), language: "en".to_owned(), file: None }
 }
 
 fn failure() -> FailureFacts {

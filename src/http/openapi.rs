@@ -91,6 +91,7 @@ use super::openapi_webhooks::Webhooks;
         super::api::webhooks::switch,
         super::api::webhooks::rotate_secret,
         super::api::webhooks::send_sample,
+        super::api::webhook_log::list,
         super::api::unrecognized::list,
         super::api::refused::list,
         super::api::accounts::list,

@@ -187,14 +187,12 @@ pub fn find(slug: &str) -> Option<&'static dyn Platform> {
 
 /// The pairs that a customer attached to a request, as it was stored; none when this version cannot read it.
 pub fn custom_pairs(account: &Account, request: &str) -> Vec<(String, String)> {
-    let read = find(&account.platform).map(|platform| platform.parse_send(account, request.as_bytes()));
-    read.and_then(Result::ok).map(|request| request.custom).unwrap_or_default()
+    read_stored(account, request).map(|request| request.custom).unwrap_or_default()
 }
 
-/// What a stored request says; `None` when this version cannot read it.
-pub fn content(account: &Account, request: &str) -> Option<Content> {
-    let read = find(&account.platform)?.parse_send(account, request.as_bytes());
-    read.ok().map(|request| request.content)
+/// A stored request; `None` when this version cannot read it.
+pub fn read_stored(account: &Account, request: &str) -> Option<SendRequest> {
+    find(&account.platform)?.parse_send(account, request.as_bytes()).ok()
 }
 
 /// What a caller shows to prove who it is.

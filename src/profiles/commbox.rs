@@ -1,8 +1,8 @@
 //! Like CommBox: an `Event` with the entity that it is about, in XML, in JSON (all scalars are strings), or in a SOAP envelope.
 //!
 //! Messages are told as CommBox tells them, as new children of a conversation. How it tells statuses of WhatsApp is not published:
-//! ours are an `Event` of its entity `WhatsApp`, with the message's id, its recipient and the status as attributes. CommBox signs
-//! nothing; it logs in, which the webhook's configuration does.
+//! ours are an `Event` of its entity `WhatsApp`, with the message's id, its recipient and the status as attributes. That a message was
+//! deleted is modelled on its activity RedactChild. CommBox signs nothing; it logs in, which the webhook's configuration does.
 
 use serde_json::{Value, json};
 
@@ -25,8 +25,9 @@ const VERSION: &str = "2.07";
 const WHATSAPP_CLOUD: &str = "16";
 /// And for a conversation that is open.
 const OPEN: &str = "1";
-/// And for an activity that changed its status.
+/// And for an activity that changed its status, and one that took a message away (RedactChild).
 const STATUS_CHANGE: &str = "2";
+const REDACT_CHILD: &str = "23";
 /// Who wrote: nobody of the customer's staff, or somebody. Here there is only one.
 const NO_MANAGER: &str = "0";
 const SOME_MANAGER: &str = "1";
@@ -72,14 +73,14 @@ impl Profile for CommBox {
             EventName::ContactUpdated => Some("User.OnUpdate"),
             EventName::ContactTagMapped | EventName::ContactTagUnmapped => Some("User.OnUpdateTag"),
             EventName::ConversationCreated => Some("Object.OnNew"),
-            EventName::ConversationUpdated
+            EventName::MessageDeleted
+            | EventName::ConversationUpdated
             | EventName::ConversationExpired
             | EventName::ConversationResolved
             | EventName::ConversationUnattended
             | EventName::ConversationAutoReplied => Some("Object.OnNewActivity"),
             EventName::ConversationTagMapped | EventName::ConversationTagUnmapped => Some("Object.OnUpdateTag"),
             EventName::MessageAccepted
-            | EventName::MessageDeleted
             | EventName::TemplateStatus
             | EventName::ChannelStatus
             | EventName::ContactOptedIn
@@ -113,6 +114,7 @@ impl Profile for CommBox {
             ("WhatsApp", _) => status(event, message()?),
             ("User", _) => person(&event.at(options.level))?,
             ("Object", "OnNewChild") => child(event, message()?, options.level)?,
+            _ if event.name == EventName::MessageDeleted => deletion(event, message()?),
             _ => conversation(&event.at(options.level), name)?,
         };
         let envelope = Element::new("Event").with("Subscription", entity).with("Name", name);
@@ -184,16 +186,38 @@ fn child(event: &WebhookEvent, message: &Message, level: Level) -> Result<Elemen
             .saying("Snippet", text.chars().take(SNIPPET_CHARS_MAX).collect::<String>())
             .containing(user(event, &person)),
     };
-    Ok(Element::new("Object")
+    Ok(object(event, OPEN, event.occurred_at.to_string()).containing(Element::new("Children").containing(child)))
+}
+
+/// The conversation that it is about.
+fn object(event: &WebhookEvent, status: &str, began: String) -> Element {
+    Element::new("Object")
         .with_known("Id", words::conversation_id(event))
         .with("StreamId", words::channel_id(event))
         .with("SubStreamId", "0")
         .with("Type", "4")
-        .with("StatusID", OPEN)
-        .with("CreateDate", event.occurred_at.to_string())
-        .with("StreamProviderId", person)
+        .with("StatusID", status)
+        .with("CreateDate", began)
+        .with_known("StreamProviderId", words::person_id(event))
         .with("StreamProviderType", WHATSAPP_CLOUD)
-        .containing(Element::new("Children").containing(child)))
+}
+
+/// Something that was done in a conversation.
+fn activity(event: &WebhookEvent, kind: &str, data: &Value) -> Element {
+    let activity = Element::new("Activity")
+        .with("Id", event.id.as_str())
+        .with("Type", kind)
+        .with("CreateDate", date(event.occurred_at))
+        .saying("Data", data.to_string());
+    Element::new("Activities").containing(activity)
+}
+
+/// A message was taken away by who wrote it.
+fn deletion(event: &WebhookEvent, message: &Message) -> Element {
+    let deleted = message.replies_to.as_ref();
+    let data =
+        json!({"event": event.name, "StreamProviderId": deleted.and_then(|deleted| deleted.provider_id.as_deref())});
+    object(event, OPEN, event.occurred_at.to_string()).containing(activity(event, REDACT_CHILD, &data))
 }
 
 /// CommBox's number for what was written.
@@ -288,24 +312,11 @@ fn tag(event: &WebhookEvent) -> Option<Element> {
 fn conversation(event: &WebhookEvent, name: &str) -> Result<Element, Unspeakable> {
     let person = words::person_id(event).ok_or_else(|| words::lacking(event.name))?;
     let about = event.data.conversation.as_ref().ok_or_else(|| words::lacking(event.name))?;
-    let object = Element::new("Object")
-        .with_known("Id", words::conversation_id(event))
-        .with("StreamId", words::channel_id(event))
-        .with("SubStreamId", "0")
-        .with("Type", "4")
-        .with("StatusID", status_of(&about.state))
-        .with("CreateDate", about.opened_at.as_str())
-        .with("StreamProviderId", person.as_str())
-        .with("StreamProviderType", WHATSAPP_CLOUD);
+    let object = object(event, status_of(&about.state), about.opened_at.clone());
     let object = match name {
         "OnNewActivity" => {
             let data = json!({"state": about.state, "unattended_since": about.unattended_since, "event": event.name});
-            let activity = Element::new("Activity")
-                .with("Id", event.id.as_str())
-                .with("Type", STATUS_CHANGE)
-                .with("CreateDate", date(event.occurred_at))
-                .saying("Data", data.to_string());
-            object.containing(Element::new("Activities").containing(activity))
+            object.containing(activity(event, STATUS_CHANGE, &data))
         }
         _ => object,
     };

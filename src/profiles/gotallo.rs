@@ -1,7 +1,8 @@
 //! Like GoTallo: the message itself is the body, whatever happened to it; there is no name of an event and no signature.
 //!
-//! Of one message the `id` stays and `status` and `modified_timestamp` change. What GoTallo knows and a bridge does not (agents,
-//! transcripts, portraits) is there and null, for receivers that look for it.
+//! Of one message the `id` stays and `status` and `modified_timestamp` change. The state of the conversation is that of the moment of
+//! telling. What GoTallo knows and a bridge does not (agents, transcripts, portraits) is there and null, for receivers that look for
+//! it.
 
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ use crate::domain::{
 };
 
 const VERSION: &str = "1";
-/// The window in which a person can be answered is open, as far as we know: the person just wrote.
+/// Of a conversation that is not known, when the person just wrote.
 const OPEN: &str = "OPEN";
 
 pub struct GoTallo;
@@ -77,6 +78,10 @@ impl Profile for GoTallo {
             | EventName::GallaboxEvent => return None,
             EventName::GoTalloEvent => "EVENT",
         })
+    }
+
+    fn needs_conversation(&self) -> bool {
+        true
     }
 
     fn signature(&self) -> Signature {
@@ -141,7 +146,7 @@ fn told(event: &WebhookEvent, message: &Message, status: &str) -> Value {
         "template": message.template.as_ref().map(|of| json!({"name": of.name, "language": of.language})),
         "platform": "whatsapp",
         "platform_id": words::our_digits(event),
-        "conversation_state": (!outbound).then_some(OPEN),
+        "conversation_state": state(event, outbound),
         "tenant": {"id": event.account, "name": event.account, "org_id": null},
         "chat_user": {
             "id": person,
@@ -171,6 +176,12 @@ fn is_deletion(event: &WebhookEvent) -> bool {
     event.name == EventName::MessageDeleted
 }
 
+/// How things stand with the person: of somebody who never wrote nothing is known.
+fn state(event: &WebhookEvent, outbound: bool) -> Option<String> {
+    let known = event.data.conversation.as_ref().map(|conversation| conversation.state.to_uppercase());
+    known.or_else(|| (!outbound).then(|| OPEN.to_owned()))
+}
+
 /// When the message came to be, which its id tells.
 fn began(event: &WebhookEvent, message: &Message) -> UnixMillis {
     let id = message.id.as_ref().and_then(|id| id.parse::<MessageId>().ok());
@@ -183,8 +194,8 @@ fn quote(message: &Message) -> Option<Value> {
 }
 
 fn kind(message: &Message) -> &'static str {
-    if message.template.is_some() {
-        return "HSM";
+    if let Some(template) = &message.template {
+        return if template.file.is_some() { "MEDIA_HSM" } else { "HSM" };
     }
     let Some(content) = &message.content else { return "TEXT" };
     match content {

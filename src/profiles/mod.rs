@@ -47,6 +47,12 @@ pub trait Profile: Send + Sync {
         false
     }
 
+    /// Whether a message is told with how things stand between the person and the number, so that
+    /// [`About::conversation`](crate::domain::webhook_event::About) must be looked up.
+    fn needs_conversation(&self) -> bool {
+        false
+    }
+
     /// The events that it has words for, as its receivers know them; `None` for others.
     fn word(&self, name: EventName) -> Option<&'static str>;
 

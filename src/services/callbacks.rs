@@ -12,7 +12,7 @@ use super::{
     operators::{Refusal, require},
     relay::readable,
     story::find,
-    webhook_relay::{Written, facts, wants_raw, write},
+    webhook_relay::{Written, facts, write},
 };
 use crate::{
     clock,
@@ -35,7 +35,7 @@ use crate::{
         exchanges::StoredExchange,
         replays::Replay,
         story::CallbackTry,
-        told::{CallbackFilter, Standing},
+        told::{CallbackFilter, Judged},
     },
 };
 
@@ -230,9 +230,7 @@ pub async fn messages_meant(
 pub struct Callback {
     pub event: Event,
     pub kind: EventKind,
-    pub standing: Standing,
-    /// Why it was left behind.
-    pub reason: Option<String>,
+    pub judged: Judged,
     /// The exchanges whose stretch covers it, in order.
     pub tries: Vec<CallbackTry>,
     pub payload: Payload,
@@ -277,7 +275,7 @@ pub async fn one(
         }
     };
     let tries = store.callback_tries(subscription.key.0, place).await?;
-    Ok(Callback { event, kind, standing: found.standing, reason: found.reason, tries, payload, head })
+    Ok(Callback { event, kind, judged: found.judged, tries, payload, head })
 }
 
 fn written(
@@ -314,7 +312,7 @@ async fn written_for(
         return Ok((event, Payload::Unspeakable("the account is not known".to_owned()), vec![]));
     };
     let events = std::slice::from_ref(&event);
-    let mut facts = facts(store, snapshot, account, wants_raw(webhook), events).await?;
+    let mut facts = facts(store, snapshot, account, webhook, events).await?;
     let about = facts.remove(&event.place).unwrap_or_default();
     let (payload, head) = match write(webhook, subscription, &event, about, clock::now()) {
         Written::Request(request) => {

@@ -30,7 +30,7 @@ use crate::{
         exchanges::StoredExchange,
         inbound::{FoundInbound, InboundFilter, InboundPlace, LoggedInbound},
         media::{MediaKey, MediaRow, MediaState},
-        told::Standing,
+        told::{Judged, Standing},
     },
 };
 
@@ -300,7 +300,8 @@ async fn add_tellings(store: &Store, snapshot: &Snapshot, found: &mut [Inbound])
         let (Some(oldest), Some(newest)) = (places.iter().min(), places.iter().max()) else { continue };
         let exchanges = store.exchanges_about(subscription.key, (*oldest, *newest)).await?;
         let judged = store.standings(&subscription, state.cursor, &places).await?;
-        for ((index, place), (standing, reason)) in indexes.into_iter().zip(places).zip(judged) {
+        for ((index, place), judged) in indexes.into_iter().zip(places).zip(judged) {
+            let Judged { standing, reason, .. } = judged;
             let exchange = about(&exchanges, place).cloned();
             found[index].telling = Some(Telling { subscription: subscription.clone(), standing, reason, exchange });
         }

@@ -22,12 +22,17 @@ use crate::{
     domain::{
         account::Account,
         attempt::{Attempt, AttemptOutcome},
-        callback::{Event, EventDetail, OutgoingStep, Rendered, Subscription},
-        ids::Place,
+        callback::{Event, EventDetail, Rendered, Subscription},
+        contact::{self, ContactId},
+        conversation::Conversation,
+        ids::{Place, SenderKey},
+        outbound::{self, MediaKind},
+        template::HeaderContent,
         time::UnixMillis,
         webhook::Webhook,
         webhook_content::Content,
         webhook_event::{About, Contact, Level, TemplateRef, WebhookEvent},
+        webhook_people::ConversationFacts,
     },
     platforms, profiles,
     store::{
@@ -72,7 +77,7 @@ impl Relay {
         let Some(account) = snapshot.account_by_key(subscription.account).cloned() else {
             return hold("the account is not known".to_owned());
         };
-        let facts = match facts(&self.store, &snapshot, &account, wants_raw(webhook), events).await {
+        let facts = match facts(&self.store, &snapshot, &account, webhook, events).await {
             Ok(facts) => facts,
             Err(error) => return hold(telemetry::Chain(&error).to_string()),
         };
@@ -232,47 +237,73 @@ pub fn render(webhook: &Webhook, event: &WebhookEvent, now: UnixMillis) -> Writt
     }
 }
 
-/// Whether it tells the provider's own entry.
-pub fn wants_raw(webhook: &Webhook) -> bool {
-    webhook.settings.payload == Level::Complete
-        || profiles::find(&webhook.settings.profile).is_some_and(|profile| profile.needs_raw())
-}
-
-/// What the log does not say of these events, by place.
+/// What the log does not say of these events, by place, as far as the webhook tells it.
 pub async fn facts(
     store: &Store,
     snapshot: &Snapshot,
     account: &Arc<Account>,
-    with_raw: bool,
+    webhook: &Webhook,
     events: &[Event],
 ) -> Result<HashMap<Place, About>, StoreError> {
+    let profile = profiles::find(&webhook.settings.profile);
+    let with_raw = webhook.settings.payload == Level::Complete || profile.is_some_and(|profile| profile.needs_raw());
+    let with_talks = profile.is_some_and(|profile| profile.needs_conversation());
     let mut ids: Vec<_> = events.iter().filter_map(|event| event.message).collect();
     ids.sort_unstable();
     ids.dedup();
     let messages = store.messages_with(&ids).await?;
     let places: Vec<Place> = if with_raw { events.iter().map(|event| event.place).collect() } else { vec![] };
     let mut entries = store.entries_at(account.key, &places).await?;
-    let names = names(store, account, events).await?;
+    let recipient = |event: &Event| -> Option<String> {
+        let message = event.message.filter(|_| with_talks).and_then(|id| messages.get(&id))?;
+        Some(message.recipient.as_e164().to_owned())
+    };
+    let who: BTreeSet<String> = events.iter().filter_map(|event| writer(event).or_else(|| recipient(event))).collect();
+    let people = People::look_up(store, account, who, with_talks).await?;
     let about = |event: &Event| {
         let message = event.message.and_then(|id| messages.get(&id));
         let mut about = about(snapshot, account, event, message);
         about.raw = entries.remove(&event.place);
-        if let Some(name) = writer(event).and_then(|who| names.get(&who)) {
-            about.contact.name = Some(name.clone());
+        // What those who wrote are called, as their contacts have it: a message need not say it.
+        if let Some(name) = writer(event).and_then(|who| people.contacts.get(&who)?.name.clone()) {
+            about.contact.name = Some(name);
         }
+        about.conversation = writer(event).or_else(|| recipient(event)).and_then(|who| people.talk(&who, event.sender));
         about
     };
     Ok(events.iter().map(|event| event.place).zip(events.iter().map(about)).collect())
 }
 
-/// What those who wrote are called, as their contacts have it: a message need not say it.
-async fn names(store: &Store, account: &Account, events: &[Event]) -> Result<HashMap<String, String>, StoreError> {
-    let who: Vec<String> = events.iter().filter_map(writer).collect::<BTreeSet<_>>().into_iter().collect();
-    if who.is_empty() {
-        return Ok(HashMap::new());
+/// The contacts of some events, by what they are known by, and their conversations.
+#[derive(Default)]
+struct People {
+    contacts: HashMap<String, contact::Contact>,
+    talks: HashMap<(ContactId, SenderKey), ConversationFacts>,
+}
+
+impl People {
+    async fn look_up(
+        store: &Store,
+        account: &Account,
+        who: BTreeSet<String>,
+        with_talks: bool,
+    ) -> Result<Self, StoreError> {
+        if who.is_empty() {
+            return Ok(Self::default());
+        }
+        let contacts = store.contacts_of(&Vec::from_iter(who), &[account.key]).await?;
+        let ids: Vec<ContactId> = contacts.iter().filter(|_| with_talks).map(|contact| contact.id).collect();
+        let talks = if ids.is_empty() { vec![] } else { store.conversations_of(&ids).await? };
+        let facts = |talk: &Conversation| ((talk.contact, talk.sender), ConversationFacts::of(talk));
+        Ok(Self {
+            contacts: contacts.into_iter().map(|contact| (contact.who(), contact)).collect(),
+            talks: talks.iter().map(facts).collect(),
+        })
     }
-    let contacts = store.contacts_of(&who, &[account.key]).await?;
-    Ok(contacts.into_iter().filter_map(|contact| Some((contact.who(), contact.name?))).collect())
+
+    fn talk(&self, who: &str, sender: SenderKey) -> Option<ConversationFacts> {
+        self.talks.get(&(self.contacts.get(who)?.id, sender)).cloned()
+    }
 }
 
 /// Who wrote an inbound message, as contacts are known.
@@ -293,28 +324,38 @@ fn about(snapshot: &Snapshot, account: &Account, event: &Event, message: Option<
         provider_account_id: sender.map(|sender| sender.provider_account_id.clone()),
         ..About::default()
     };
-    let (failure, content) = match &event.detail {
-        EventDetail::Status { failure, .. } => (failure.as_ref(), None),
-        EventDetail::Outgoing(OutgoingStep::Accepted) => (None, None),
-        EventDetail::Outgoing(OutgoingStep::Taken) => {
-            (None, message.and_then(|message| platforms::content(account, &message.request)))
-        }
+    let failure = match &event.detail {
+        EventDetail::Status { failure, .. } => failure.as_ref(),
+        EventDetail::Outgoing(_) => None,
         EventDetail::Inbound(_) | EventDetail::Notice(_) | EventDetail::Person(_) | EventDetail::Unreadable { .. } => {
             return of_sender;
         }
     };
     let Some(message) = message else { return of_sender };
+    let request = platforms::read_stored(account, &message.request);
+    let (content, custom) = request.map(|request| (request.content, request.custom)).unzip();
+    let file = content.as_ref().and_then(file_of_header);
+    let template = message.template.clone();
     About {
         provider_message_id: message.provider_message_id.clone(),
         contact: Contact { phone: Some(message.recipient.as_e164().to_owned()), ..Contact::default() },
-        template: message.template.clone().map(|(name, language)| TemplateRef { name, language }),
+        template: template.map(|(name, language)| TemplateRef { name, language, file }),
         category: Some(message.category),
         grouping: platform.and_then(|platform| platform.grouping(&message.platform_message_id)),
-        custom: platforms::custom_pairs(account, &message.request),
+        custom: custom.unwrap_or_default(),
         price: message.price,
         content: content.as_ref().and_then(Content::of_ours),
         platform_code: platform.zip(failure).map(|(platform, failure)| platform.failure_code(failure.reason)),
         ..of_sender
+    }
+}
+
+/// The kind of the file in a template's header.
+fn file_of_header(content: &outbound::Content) -> Option<MediaKind> {
+    let outbound::Content::Template(template) = content else { return None };
+    match template.header.as_ref()? {
+        HeaderContent::Media { kind, .. } => Some(*kind),
+        HeaderContent::Text { .. } | HeaderContent::Location(_) => None,
     }
 }
 

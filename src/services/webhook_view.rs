@@ -23,7 +23,7 @@ use crate::{
         attempt::AttemptOutcome,
         callback::{Event, Subscription},
         event_name::EventName,
-        ids::{Place, SubscriptionKey},
+        ids::{Place, SenderKey, SubscriptionKey},
         operator::{Actor, Permission},
         time::UnixMillis,
         webhook::Webhook,
@@ -33,7 +33,7 @@ use crate::{
     store::{
         Store,
         exchanges::{ExchangeFilter, StoredExchange},
-        told::Standing,
+        told::{Judged, Standing},
         webhooks::WebhookLog,
     },
 };
@@ -90,9 +90,52 @@ pub struct Delivery {
     pub event: Option<Event>,
     pub name: Option<EventName>,
     /// What became of the event.
-    pub standing: Standing,
+    pub state: DeliveryState,
     /// Its cursor is worked on, so that there is a page for the event.
     pub is_live: bool,
+}
+
+/// What becomes of an event at a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// It was not sent yet.
+    Pending,
+    /// It was not taken, and is sent again.
+    Retrying,
+    /// It is kept until somebody resumes the webhook.
+    Paused,
+    Delivered,
+    /// It was not taken as often as agreed.
+    Dead,
+    /// The webhook's profile has no words for it.
+    NotRelayed,
+}
+
+impl DeliveryState {
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Retrying, Self::Paused, Self::Delivered, Self::Dead, Self::NotRelayed];
+
+    pub fn of(webhook: &Webhook, judged: &Judged) -> Self {
+        match judged.standing {
+            Standing::Owed if webhook.paused => Self::Paused,
+            Standing::Owed if judged.tried => Self::Retrying,
+            Standing::Owed => Self::Pending,
+            Standing::Delivered => Self::Delivered,
+            Standing::Dead => Self::Dead,
+            Standing::NotRelayed => Self::NotRelayed,
+        }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Retrying => "retrying",
+            Self::Paused => "paused",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+            Self::NotRelayed => "not_relayed",
+        }
+    }
 }
 
 /// Which deliveries; what is not named fits everything.
@@ -100,8 +143,11 @@ pub struct Delivery {
 pub struct LogFilter {
     pub exchange: ExchangeFilter,
     pub account: Option<String>,
-    pub event: Option<EventName>,
-    pub standing: Option<Standing>,
+    /// About one of our numbers.
+    pub number: Option<SenderKey>,
+    /// An event, or all of an entity.
+    pub events: Option<EventPattern>,
+    pub state: Option<DeliveryState>,
 }
 
 /// A page, and where the next begins.
@@ -185,9 +231,8 @@ pub async fn log(
     limit: usize,
 ) -> Result<FoundDeliveries, Refusal> {
     require(actor, Permission::ReadMessages)?;
-    let kinds = filter
-        .event
-        .map(|name| WebhookSettings { events: vec![EventPattern::One(name)], ..WebhookSettings::default() }.kinds());
+    let kinds =
+        filter.events.map(|events| WebhookSettings { events: vec![events], ..WebhookSettings::default() }.kinds());
     let mut logs = store.webhook_logs(webhook).await?;
     logs.retain(|log| {
         let account = snapshot.account_by_key(log.subscription.account);
@@ -218,8 +263,10 @@ pub async fn log(
 
 impl LogFilter {
     fn fits(&self, delivery: &Delivery) -> bool {
-        self.event.is_none_or(|name| delivery.name == Some(name))
-            && self.standing.is_none_or(|standing| delivery.standing == standing)
+        let sender = delivery.event.as_ref().map(|event| event.sender);
+        self.events.is_none_or(|events| delivery.name.is_some_and(|name| events.matches(name)))
+            && self.number.is_none_or(|number| sender == Some(number))
+            && self.state.is_none_or(|state| delivery.state == state)
     }
 }
 
@@ -228,35 +275,37 @@ async fn deliveries(
     logs: &[WebhookLog],
     exchanges: Vec<StoredExchange>,
 ) -> Result<Vec<Delivery>, Refusal> {
-    let mut known: HashMap<(SubscriptionKey, Place), (Option<Event>, Standing)> = HashMap::new();
+    let mut known: HashMap<(SubscriptionKey, Place), (Option<Event>, DeliveryState)> = HashMap::new();
     for log in logs {
         let Subscription { key, account, .. } = log.subscription;
+        let Some(webhook) = &log.subscription.webhook else { continue };
         let own = exchanges.iter().filter(|exchange| exchange.subscription == key);
         let places: Vec<Place> = own.map(|exchange| exchange.first).collect();
         if places.is_empty() {
             continue;
         }
-        let standings = store.standings(&log.subscription, log.cursor, &places).await?;
+        let judged = store.standings(&log.subscription, log.cursor, &places).await?;
         let logged = store.events_at(account, &places).await?;
         let mut events: HashMap<Place, Event> = logged
             .into_iter()
             .map(|event| readable(snapshot, links, event))
             .map(|event| (event.place, event))
             .collect();
-        for (place, (standing, _)) in places.into_iter().zip(standings) {
-            known.entry((key, place)).or_insert_with(|| (events.remove(&place), standing));
+        for (place, judged) in places.into_iter().zip(judged) {
+            let state = DeliveryState::of(webhook, &judged);
+            known.entry((key, place)).or_insert_with(|| (events.remove(&place), state));
         }
     }
     let delivery = |exchange: StoredExchange| {
         let log = logs.iter().find(|log| log.subscription.key == exchange.subscription)?;
         let account = log.subscription.account;
-        let (event, standing) = known.get(&(exchange.subscription, exchange.first)).cloned()?;
+        let (event, state) = known.get(&(exchange.subscription, exchange.first)).cloned()?;
         Some(Delivery {
             account: snapshot.account_by_key(account).map_or("?", |account| account.id.as_str()).to_owned(),
             id: crate::domain::webhook_event::id_of(account, exchange.first),
             name: event.as_ref().and_then(|event| EventName::of(&event.detail).ok()),
             event,
-            standing,
+            state,
             is_live: log.is_live,
             exchange,
         })

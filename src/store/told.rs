@@ -67,9 +67,17 @@ pub struct CallbackFilter {
 #[derive(Clone, Debug)]
 pub struct FoundCallback {
     pub event: LoggedEvent,
+    pub judged: Judged,
+}
+
+/// What became of an event.
+#[derive(Clone, Debug)]
+pub struct Judged {
     pub standing: Standing,
-    /// Why it was left behind.
+    /// Why it was left behind, or waits.
     pub reason: Option<String>,
+    /// Of a webhook: it waits for another try.
+    pub tried: bool,
 }
 
 /// A page, and where the next begins.
@@ -98,6 +106,7 @@ struct Range {
     last: i64,
     state: CallbackState,
     reason: String,
+    tries: i32,
 }
 
 impl Store {
@@ -240,25 +249,20 @@ impl Store {
         let places: Vec<Place> = events.iter().map(|event| event.place).collect();
         let judged = self.judged(subscription, cursor, &places).await?;
         let found = events.into_iter().zip(judged);
-        Ok(found.map(|(event, (standing, reason))| FoundCallback { event, standing, reason }).collect())
+        Ok(found.map(|(event, judged)| FoundCallback { event, judged }).collect())
     }
 
-    /// What became of events that a URL is to hear of, in the order of the places; of those left behind with the reason.
+    /// What became of events that a URL is to hear of, in the order of the places.
     pub async fn standings(
         &self,
         subscription: &Subscription,
         cursor: Place,
         places: &[Place],
-    ) -> Result<Vec<(Standing, Option<String>)>, StoreError> {
+    ) -> Result<Vec<Judged>, StoreError> {
         self.judged(subscription, cursor, places).await.doing("read what became of events")
     }
 
-    async fn judged(
-        &self,
-        subscription: &Subscription,
-        cursor: Place,
-        places: &[Place],
-    ) -> Result<Vec<(Standing, Option<String>)>, DbErr> {
+    async fn judged(&self, subscription: &Subscription, cursor: Place, places: &[Place]) -> Result<Vec<Judged>, DbErr> {
         let (Some(newest), Some(oldest)) = (places.iter().max(), places.iter().min()) else { return Ok(vec![]) };
         let ranges = self.ranges_between(subscription, *oldest, *newest).await?;
         let judged = places.iter().map(|place| {
@@ -270,7 +274,11 @@ impl Store {
                 None if *place > cursor => Standing::Owed,
                 None => Standing::Delivered,
             };
-            (standing, range.map(|range| range.reason.clone()))
+            Judged {
+                standing,
+                reason: range.map(|range| range.reason.clone()),
+                tried: range.is_some_and(|range| range.tries > 0),
+            }
         });
         Ok(judged.collect())
     }
@@ -281,7 +289,7 @@ impl Store {
         oldest: Place,
         newest: Place,
     ) -> Result<Vec<Range>, DbErr> {
-        let sql = "SELECT first_place, last_place, state, reason FROM callbacks WHERE subscription = $1 \
+        let sql = "SELECT first_place, last_place, state, reason, tries FROM callbacks WHERE subscription = $1 \
                    AND first_place <= $3 AND last_place >= $2 AND first_place >= COALESCE((SELECT MAX(h.first_place) \
                    FROM callbacks AS h WHERE h.subscription = $1 AND h.first_place <= $2), 0)";
         let rows = query(self.reader(), sql, vec![subscription.key.0.into(), oldest.0.into(), newest.0.into()]).await?;
@@ -291,6 +299,7 @@ impl Store {
                 last: row.try_get("", "last_place")?,
                 state: CallbackState::from_code(row.try_get("", "state")?).ok_or_else(|| odd_value("state"))?,
                 reason: row.try_get("", "reason")?,
+                tries: row.try_get::<Option<i32>>("", "tries")?.unwrap_or_default(),
             })
         };
         rows.iter().map(read).collect()

@@ -195,6 +195,38 @@ async fn webhooks_show_user_and_password(database: Database) {
     app.finish().await;
 }
 
+async fn webhooks_show_the_secret_as_a_token_or_at_the_end_of_the_url(database: Database) {
+    let by_url = format!(
+        r#"
+        [[connections]]
+        id = "by-url"
+        provider = "commbox"
+        base_url = "{{simulator}}"
+        stream_id = "100000000000006%3d"
+        webhook_secret = "{SECRET}"
+        webhook_auth = "url"
+        {KEY}
+        "#
+    );
+    let app = start(database, &format!("{KEY}\nwebhook_auth = \"bearer\"\n{by_url}")).await;
+    let tag = json!({"Event": {"Subscription": "Tag", "Name": "OnAdd"}}).to_string();
+    let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("wabridge:{SECRET}")));
+
+    for (path, authorization, status) in [
+        (PATH.to_owned(), format!("Bearer {SECRET}"), 200),
+        (PATH.to_owned(), "Bearer another".to_owned(), 401),
+        (PATH.to_owned(), basic, 401),
+        (format!("/webhooks/commbox/by-url/{SECRET}"), String::new(), 200),
+        ("/webhooks/commbox/by-url/another".to_owned(), String::new(), 401),
+        ("/webhooks/commbox/by-url".to_owned(), format!("Bearer {SECRET}"), 401),
+    ] {
+        let headers = [("Authorization", authorization.as_str())];
+        let shown = if authorization.is_empty() { &[][..] } else { &headers[..] };
+        assert_eq!(app.post(&path, shown, tag.clone()).await.http_status, status, "{path} {authorization}");
+    }
+    app.leave().await;
+}
+
 async fn a_check_says_what_is_well_and_what_commbox_does_not_tell(database: Database) {
     let app = start(database, KEY).await;
     let (_, printed) = app.command_ending(&["check", "--json"]).await;
@@ -224,5 +256,6 @@ on_each_database!(
     a_text_goes_into_the_conversation_in_which_its_person_wrote,
     commbox_fetches_a_token_and_shows_it,
     webhooks_show_user_and_password,
+    webhooks_show_the_secret_as_a_token_or_at_the_end_of_the_url,
     a_check_says_what_is_well_and_what_commbox_does_not_tell,
 );

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use wabridge::domain::{ids::AccountKey, phone::PhoneNumber};
 
 use crate::{
-    harness::{Answer, Database, Message, NUMBER_ID, Receiver, TestApp, Visitor, on_each_database, person},
+    harness::{
+        APP_SECRET, Answer, Database, Message, NUMBER_ID, Receiver, TestApp, Visitor, WABA_ID, on_each_database, person,
+    },
     suppressions::{choose, number},
 };
 
@@ -96,6 +98,28 @@ async fn who_writes_becomes_a_contact_and_who_is_only_written_to_does_not(databa
     let shown = scene.get(&format!("/contacts/{id}")).await;
     assert_eq!(shown["conversations"][0]["state"], "open", "{shown}");
     scene.app.settled().await;
+    scene.app.finish().await;
+}
+
+async fn who_writes_under_another_name_is_told_as_changed(database: Database) {
+    let scene = Scene::start(database).await;
+    let digits = person(1).trim_start_matches('+').to_owned();
+    for (number, name) in ["Asha", "Asha", "Asha Rao"].into_iter().enumerate() {
+        let message = json!({"id": format!("wamid.{number}"), "from": digits, "timestamp": "1790000000", "type": "text",
+            "text": {"body": "hello"}});
+        let value = json!({"messaging_product": "whatsapp", "metadata": {"phone_number_id": NUMBER_ID},
+            "contacts": [{"wa_id": digits, "profile": {"name": name}}], "messages": [message]});
+        let change = json!({"field": "messages", "value": value});
+        let body = json!({"object": "whatsapp_business_account", "entry": [{"id": WABA_ID, "changes": [change]}]});
+        assert_eq!(scene.app.post_webhook(body.to_string(), APP_SECRET).await, 200);
+    }
+
+    let changed = scene.told("contact.updated", 1).await;
+    scene.told("message.received", 3).await;
+
+    assert_eq!(changed["data"]["contact"]["name"], "Asha Rao", "{changed}");
+    scene.told("contact.created", 1).await;
+    scene.told("contact.updated", 1).await;
     scene.app.finish().await;
 }
 
@@ -244,6 +268,7 @@ async fn erasing_a_person_erases_the_contact_and_what_the_log_says_of_it(databas
 
 on_each_database![
     who_writes_becomes_a_contact_and_who_is_only_written_to_does_not,
+    who_writes_under_another_name_is_told_as_changed,
     a_contact_is_tagged_and_named_and_webhooks_hear_of_each,
     what_a_person_wants_is_told_once_whoever_says_so,
     what_cannot_be_written_down_does_not_happen,

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use wabridge::{clock, domain::ids::AccountKey};
+use wabridge::{
+    clock,
+    domain::ids::AccountKey,
+    simulator::{Effect, Refusal, Rule},
+};
 
 use crate::{
     contacts::Scene,
@@ -81,6 +85,19 @@ async fn what_is_closed_or_blocked_is_opened_again_by_the_person(database: Datab
     scene.app.leave().await;
 }
 
+async fn a_person_whom_the_number_has_blocked_has_a_blocked_conversation(database: Database) {
+    let (scene, id) = begun(database).await;
+    scene.app.simulator.add_rule(Rule::recipient(&person(1), Effect::Refuse(Refusal::code(130_403))));
+
+    scene.app.accept(&Message::order_update(&person(1))).await;
+    let told = scene.told("conversation.updated", 1).await;
+
+    let conversation = &told["data"]["conversation"];
+    assert_eq!((&conversation["id"], &conversation["state"]), (&json!(id), &json!("blocked")), "{told}");
+    assert_eq!(talk(&scene).await["state"], "blocked");
+    scene.app.leave().await;
+}
+
 async fn time_leaves_a_conversation_unattended_and_ends_it(database: Database) {
     let (scene, id) = begun(database).await;
     let store = &scene.app.store;
@@ -106,8 +123,25 @@ async fn time_leaves_a_conversation_unattended_and_ends_it(database: Database) {
     scene.app.leave().await;
 }
 
+async fn an_account_says_after_how_many_minutes_nobody_attends_to_a_conversation(database: Database) {
+    const TEN_MINUTES_EARLIER: &str = "UPDATE conversations SET waiting_since = waiting_since - 600000";
+    let (scene, id) = begun(database).await;
+    let country = "default_country = \"IN\"";
+    let with_minutes = format!("{country}\nunattended_after_minutes = 5");
+    scene.app.apply(&scene.app.configuration.replacen(country, &with_minutes, 1)).await;
+
+    scene.app.meddle((TEN_MINUTES_EARLIER, TEN_MINUTES_EARLIER)).await;
+    let told = scene.told("conversation.unattended", 1).await;
+
+    assert_eq!(told["data"]["conversation"]["id"], id, "{told}");
+    assert!(told["data"]["conversation"]["unattended_since"].is_string(), "{told}");
+    scene.app.leave().await;
+}
+
 on_each_database![
     machines_and_people_who_answer_move_a_conversation,
     what_is_closed_or_blocked_is_opened_again_by_the_person,
+    a_person_whom_the_number_has_blocked_has_a_blocked_conversation,
     time_leaves_a_conversation_unattended_and_ends_it,
+    an_account_says_after_how_many_minutes_nobody_attends_to_a_conversation,
 ];

@@ -232,6 +232,36 @@ async fn without_webhooks_the_conversations_are_read_now_and_then(database: Data
     app.leave().await;
 }
 
+async fn a_check_tells_whether_the_key_works_and_what_gallabox_must_be_told(database: Database) {
+    let app = start(database, WEBHOOK_SECRET, |options| {
+        options.settings.server.public_url = "https://whatsapp.example.com".to_owned();
+    })
+    .await;
+    let findings = async || {
+        let (_, printed) = app.command_ending(&["check", "--json"]).await;
+        let report: Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+        report["findings"].as_array().expect("a list").clone()
+    };
+    let has = |found: &[Value], level: &str, key: &str, part: &str| {
+        found.iter().any(|it| it["level"] == level && it[key].as_str().is_some_and(|text| text.contains(part)))
+    };
+
+    let right = findings().await;
+    for (level, key, part) in [
+        ("fine", "text", "the API key works"),
+        ("fine", "text", "templates can be read"),
+        ("fine", "text", "webhooks must be signed"),
+        ("not_checked", "remedy", "Message.WA.Payment.Status.Received"),
+    ] {
+        assert!(has(&right, level, key, part), "{level} {part}: {right:#?}");
+    }
+    app.simulator.change_knobs(|knobs| knobs.access_token = "another".to_owned()).expect("valid knobs");
+    let wrong = findings().await;
+    assert!(has(&wrong, "wrong", "text", "does not take the API key"), "{wrong:#?}");
+    assert!(has(&wrong, "not_checked", "remedy", "mend the API key first"), "{wrong:#?}");
+    app.leave().await;
+}
+
 on_each_database![
     a_template_goes_out_with_named_values_and_its_statuses_come_back,
     a_reply_names_the_message_that_it_answers_although_it_has_two_ids,
@@ -243,4 +273,5 @@ on_each_database![
     a_picture_is_fetched_with_the_key_and_told_with_a_link,
     webhooks_must_be_signed_and_repeats_and_own_words_tell_nothing_new,
     without_webhooks_the_conversations_are_read_now_and_then,
+    a_check_tells_whether_the_key_works_and_what_gallabox_must_be_told,
 ];

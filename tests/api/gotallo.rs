@@ -122,8 +122,27 @@ async fn a_picture_is_fetched_from_its_secure_url(database: Database) {
     app.finish().await;
 }
 
+async fn a_check_shows_what_a_message_would_become_and_no_secret(database: Database) {
+    let app = start(database, |options| {
+        options.settings.server.public_url = "https://whatsapp.example.com".to_owned();
+    })
+    .await;
+
+    let (_, printed) = app.command_ending(&["check", "--json"]).await;
+
+    let report: Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+    let found = report["findings"].as_array().expect("a list");
+    for part in ["a template message would go out as POST", "webhooks are taken at"] {
+        let has = |it: &Value| it["level"] == "fine" && it["text"].as_str().is_some_and(|text| text.contains(part));
+        assert!(found.iter().any(has), "{part}: {found:#?}");
+    }
+    assert!(!printed.contains(URL_TOKEN) && !printed.contains("simulator-access-token"), "{printed}");
+    app.leave().await;
+}
+
 on_each_database![
     what_is_sent_by_the_private_endpoint_is_told_of_also_when_its_answer_was_lost,
     what_people_write_is_told_with_the_message_that_they_answer,
     a_picture_is_fetched_from_its_secure_url,
+    a_check_shows_what_a_message_would_become_and_no_secret,
 ];

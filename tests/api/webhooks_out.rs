@@ -9,7 +9,7 @@ use standardwebhooks::Webhook;
 use wabridge::store::Store;
 
 use crate::harness::{
-    Answer, Database, LOG_FILE, Message, NUMBER_ID, OTHER_ACCOUNT, OTHER_SENDER, Receiver, Request, TestApp,
+    Answer, Database, LOG_FILE, Message, NUMBER_ID, OTHER_ACCOUNT, OTHER_SENDER, Receiver, Request, TestApp, Visitor,
     on_each_database, person,
 };
 
@@ -20,33 +20,35 @@ const CHAIN: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE----
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
 
 /// A bridge, somebody's server, and a token that may configure.
-struct Scene {
-    app: TestApp,
-    receiver: Receiver,
+pub(crate) struct Scene {
+    pub(crate) app: TestApp,
+    pub(crate) receiver: Receiver,
+    pub(crate) owner: Visitor,
     token: String,
 }
 
 impl Scene {
-    async fn start(database: Database) -> Self {
+    pub(crate) async fn start(database: Database) -> Self {
         let app = TestApp::start(database).await;
         let scopes = ["configuration:manage", "messages:read", "callbacks:replay", "personal:read"];
-        let token = app.first_owner().await.make_token(&scopes).await;
-        Self { app, receiver: Receiver::start().await, token }
+        let owner = app.first_owner().await;
+        let token = owner.make_token(&scopes).await;
+        Self { app, receiver: Receiver::start().await, owner, token }
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         self.app.call(method, &format!("/api/v1{path}"), &self.token, body).await
     }
 
     /// Settings with the receiver's URL.
-    fn settings(&self, more: Value) -> Value {
+    pub(crate) fn settings(&self, more: Value) -> Value {
         let mut settings = json!({"url": format!("{}/hook", self.receiver.url), "events": STORY});
         settings.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         settings
     }
 
     /// Makes the webhook `crm`; gives back its signing secret.
-    async fn webhook(&self, more: Value) -> String {
+    pub(crate) async fn webhook(&self, more: Value) -> String {
         let body = json!({"name": "crm", "settings": self.settings(more)});
         let made = self.call(Method::POST, "/webhooks", Some(body)).await;
         assert_eq!(made.http_status, 201, "{made:?}");
@@ -58,7 +60,7 @@ impl Scene {
         self.call(Method::POST, "/webhooks", Some(body)).await
     }
 
-    async fn came(&self, count: usize) -> Vec<Request> {
+    pub(crate) async fn came(&self, count: usize) -> Vec<Request> {
         let what = format!("{count} requests came");
         self.app.until(&what, async || self.receiver.requests().len() >= count).await;
         self.receiver.requests()
@@ -68,7 +70,7 @@ impl Scene {
         dead(&self.app.store).await
     }
 
-    fn hears(&self, text: &str) {
+    pub(crate) fn hears(&self, text: &str) {
         self.app.simulator.inbound_text(&person(1), NUMBER_ID, text, None).expect("the number exists");
     }
 }

@@ -14,6 +14,7 @@ use crate::domain::{
     price::Price,
     status::DeliveryStatus,
     webhook_content::Content,
+    webhook_people::ConversationFacts,
 };
 
 /// What a line of the log does not know, and whoever tells it looks up. Whatever is not known is left out.
@@ -39,6 +40,8 @@ pub struct About {
     pub price: Option<Price>,
     /// What a message of ours says.
     pub content: Option<Content>,
+    /// Between the person and the number of a message; looked up for profiles that tell it.
+    pub conversation: Option<ConversationFacts>,
     /// Of the file of an inbound message.
     pub media_size_bytes: Option<u64>,
     /// The entry of the log; a notice brings its own.
@@ -74,17 +77,20 @@ impl WebhookEvent {
         };
         let data = match &event.detail {
             EventDetail::Status { status, failure } => Facts {
+                conversation: about.conversation.clone(),
                 message: Some(reported(event, &about, *status, failure.as_ref())),
                 contact: known(about.contact.clone()),
                 ..shared
             },
             EventDetail::Inbound(message) => Facts {
+                conversation: about.conversation.clone(),
                 contact: known(writer(message, &about)),
                 message: Some(received(event, message, &about)),
                 ..shared
             },
             EventDetail::Notice(notice) => Facts::of_notice(notice, shared),
             EventDetail::Outgoing(step) => Facts {
+                conversation: about.conversation.clone(),
                 message: Some(ours(event, &about, *step)),
                 contact: known(about.contact.clone()),
                 raw: None,

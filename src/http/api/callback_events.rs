@@ -16,6 +16,7 @@ use crate::{
         callback::{Event, EventDetail, EventKind},
         ids::Place,
         operator::{Actor, Permission},
+        webhook::Webhook,
     },
     http::Parts,
     services::{
@@ -25,10 +26,11 @@ use crate::{
         masking,
         operators::require,
         relay::readable,
+        webhook_view::DeliveryState,
     },
     store::{
         story::CallbackTry,
-        told::{CallbackFilter, FoundCallback, Standing},
+        told::{CallbackFilter, FoundCallback, Judged, Standing},
     },
 };
 
@@ -69,6 +71,10 @@ pub struct CallbackEvent {
     place: i64,
     #[schema(example = "dead")]
     state: String,
+    /// Of a webhook, more closely: pending (not sent yet), retrying or paused of what is owed; else delivered, dead or not_relayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "retrying")]
+    delivery: Option<&'static str>,
     /// Why it was left behind.
     #[schema(example = "HTTP 400: unknown message")]
     reason: Option<String>,
@@ -167,7 +173,8 @@ pub async fn list(
     };
     let found = parts.store.callbacks_of(&url.subscription, url.cursor, &filter, limit).await?;
     let next = found.next.map(|next| next.0);
-    let events = found.callbacks.into_iter().map(|found| listed(&parts, &snapshot, actor, found)).collect();
+    let webhook = url.subscription.webhook.as_deref();
+    let events = found.callbacks.into_iter().map(|found| listed(&parts, &snapshot, actor, webhook, found)).collect();
     Ok(Json(EventList { events, next }))
 }
 
@@ -194,17 +201,24 @@ pub async fn show(parts: Data<Parts>, caller: Caller, path: Path<(i32, i64)>) ->
     Ok(Json(story(actor, &url, callback)))
 }
 
-fn listed(parts: &Parts, snapshot: &Snapshot, actor: &Actor, found: FoundCallback) -> CallbackEvent {
+fn listed(
+    parts: &Parts,
+    snapshot: &Snapshot,
+    actor: &Actor,
+    webhook: Option<&Webhook>,
+    found: FoundCallback,
+) -> CallbackEvent {
     let kind = found.event.kind;
     let event = readable(snapshot, &parts.media.links, found.event);
-    callback_event(actor, &event, kind, (found.standing, found.reason))
+    callback_event(actor, &event, kind, found.judged, webhook)
 }
 
 fn callback_event(
     actor: &Actor,
     event: &Event,
     kind: EventKind,
-    (standing, reason): (Standing, Option<String>),
+    judged: Judged,
+    webhook: Option<&Webhook>,
 ) -> CallbackEvent {
     let (status, person) = match &event.detail {
         EventDetail::Status { status, .. } => (Some(status.as_str().to_owned()), None),
@@ -215,8 +229,9 @@ fn callback_event(
     };
     CallbackEvent {
         place: event.place.0,
-        state: standing.as_str().to_owned(),
-        reason: reason.map(|reason| masking::text(actor, &reason)),
+        state: judged.standing.as_str().to_owned(),
+        delivery: webhook.map(|webhook| DeliveryState::of(webhook, &judged).as_str()),
+        reason: judged.reason.map(|reason| masking::text(actor, &reason)),
         kind: kind.as_str().to_owned(),
         status,
         heard_at: event.recorded_at.to_string(),
@@ -235,13 +250,14 @@ fn story(actor: &Actor, url: &UrlStanding, callback: Callback) -> CallbackStory 
         Payload::Silent => (None, Some("it is the platform's own test, or was told before".to_owned())),
         Payload::Unspeakable(why) => (None, Some(masking::text(actor, &why))),
     };
-    let owed = callback.standing == Standing::Owed;
+    let owed = callback.judged.standing == Standing::Owed;
+    let webhook = url.subscription.webhook.as_deref();
     CallbackStory {
         payload,
         untold,
         next_try_at: url.trouble.due_at.filter(|_| owed).map(|at| at.to_string()),
         tries: callback.tries.iter().map(|tried| one_try(actor, tried)).collect(),
-        event: callback_event(actor, &callback.event, callback.kind, (callback.standing, callback.reason)),
+        event: callback_event(actor, &callback.event, callback.kind, callback.judged, webhook),
     }
 }
 

@@ -28,6 +28,7 @@ pub mod test_messages;
 pub mod tokens;
 pub mod unrecognized;
 pub mod users;
+pub mod webhook_log;
 pub mod webhooks;
 
 use std::sync::LazyLock;
@@ -123,6 +124,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/webhooks/{name}", web::delete().to(webhooks::delete))
         .route("/webhooks/{name}/rotate-secret", web::post().to(webhooks::rotate_secret))
         .route("/webhooks/{name}/sample", web::post().to(webhooks::send_sample))
+        .route("/webhooks/{name}/log", web::get().to(webhook_log::list))
         .route("/webhooks/{name}/{switch}", web::post().to(webhooks::switch))
         .route("/accounts", web::get().to(accounts::list))
         .route("/accounts", web::post().to(accounts::add))

@@ -17,6 +17,7 @@ use super::{
     message::pretty,
     messages::Status,
     page,
+    webhook_log::delivery_status,
 };
 use crate::{
     clock,
@@ -38,10 +39,11 @@ use crate::{
         masking,
         operators::Refusal,
         relay::readable,
+        webhook_view::DeliveryState,
     },
     store::{
         story::CallbackTry,
-        told::{CallbackFilter, FoundCallback, FoundCallbacks, Standing},
+        told::{CallbackFilter, FoundCallback, FoundCallbacks, Judged, Standing},
     },
 };
 
@@ -198,10 +200,10 @@ fn row(parts: &Parts, snapshot: &Snapshot, actor: &Actor, subscription: &Subscri
     let webhook = subscription.webhook.as_deref();
     let name = EventName::of(&event.detail).ok();
     let is_unwanted = webhook.zip(name).is_some_and(|(webhook, name)| !webhook.settings.wants(name));
-    let state = match found.standing {
+    let state = match found.judged.standing {
         Standing::Delivered | Standing::Owed if is_unwanted => NOT_WANTED,
-        standing @ (Standing::Delivered | Standing::Owed | Standing::Dead | Standing::NotRelayed) => {
-            standing_status(standing)
+        Standing::Delivered | Standing::Owed | Standing::Dead | Standing::NotRelayed => {
+            state_of(webhook, &found.judged)
         }
     };
     Row {
@@ -212,7 +214,7 @@ fn row(parts: &Parts, snapshot: &Snapshot, actor: &Actor, subscription: &Subscri
         what: what(&event, kind, webhook),
         about: about(actor, &event),
         state,
-        why: found.reason.map(|reason| masking::text(actor, &reason)).unwrap_or_default(),
+        why: found.judged.reason.map(|reason| masking::text(actor, &reason)).unwrap_or_default(),
     }
 }
 
@@ -320,6 +322,14 @@ pub(super) fn about(actor: &Actor, event: &Event) -> String {
     person.or_else(|| event.platform_message_id.clone()).unwrap_or_default()
 }
 
+/// What became of it, in a word and a colour; at a webhook more closely.
+fn state_of(webhook: Option<&Webhook>, judged: &Judged) -> Status {
+    match webhook {
+        Some(webhook) => delivery_status(DeliveryState::of(webhook, judged)),
+        None => standing_status(judged.standing),
+    }
+}
+
 /// `GET /console/callbacks/{url}/events/{place}`
 pub(super) async fn show(
     request: HttpRequest,
@@ -337,7 +347,8 @@ pub(super) async fn show(
 }
 
 fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) -> OnePage {
-    let Callback { event, kind, standing, reason, tries, payload, head: request_head } = callback;
+    let Callback { event, kind, judged, tries, payload, head: request_head } = callback;
+    let standing = judged.standing;
     let webhook = url.subscription.webhook.as_deref();
     let whom = if webhook.is_some() { "receiver" } else { "platform" };
     let is_unwanted = webhook.is_some() && payload == Payload::Silent && standing == Standing::Delivered;
@@ -359,12 +370,12 @@ fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) 
         head: head(url, "events"),
         place: event.place.0,
         what: what(&event, kind, webhook),
-        state: if is_unwanted { NOT_WANTED } else { standing_status(standing) },
+        state: if is_unwanted { NOT_WANTED } else { state_of(webhook, &judged) },
         id: webhook.map(|_| id_of(url.subscription.account, event.place)),
         request_head: if actor.may(Permission::ReadPersonal) { request_head } else { vec![] },
         whom,
         is_webhook: webhook.is_some(),
-        why: reason.map(|reason| sentence(masking::text(actor, &reason).trim_end_matches([':', ' ']))),
+        why: judged.reason.map(|reason| sentence(masking::text(actor, &reason).trim_end_matches([':', ' ']))),
         next: (standing == Standing::Owed).then(|| next_try(url, clock::now())),
         heard: long_time(event.recorded_at),
         heard_iso: event.recorded_at.to_string(),
@@ -381,6 +392,9 @@ fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) 
 }
 
 fn next_try(url: &UrlStanding, now: UnixMillis) -> String {
+    if url.subscription.webhook.as_ref().is_some_and(|webhook| webhook.paused) {
+        return "The webhook is paused: it is told when somebody resumes it.".to_owned();
+    }
     match url.trouble.due_at {
         Some(due_at) if due_at > now => format!("The URL fails; the next try is in {}.", ago(now, due_at)),
         Some(_) => "The URL failed; it is tried again now.".to_owned(),

@@ -23,16 +23,18 @@ use super::{
 use crate::{
     domain::{
         attempt::AttemptOutcome,
-        event_name::EventName,
+        event_name::{Entity, EventName},
         ids::MessageId,
         operator::{Actor, Permission},
+        webhook_filter::EventPattern,
+        webhook_settings::WebhookSettings,
     },
     http::Parts,
     services::{
         directory::Snapshot,
-        webhook_view::{self, Delivery, FoundDeliveries, LogFilter},
+        webhook_view::{self, Delivery, DeliveryState, FoundDeliveries, LogFilter},
     },
-    store::{exchanges::ExchangeFilter, told::Standing},
+    store::exchanges::ExchangeFilter,
 };
 
 #[derive(Clone, Default, Deserialize)]
@@ -42,6 +44,7 @@ pub(super) struct LogForm {
     state: String,
     outcome: String,
     account: String,
+    number: String,
     code: String,
     text: String,
     since: String,
@@ -57,7 +60,9 @@ struct Page {
     head: Head,
     form: LogForm,
     accounts: Vec<String>,
-    events: Vec<&'static str>,
+    numbers: Vec<String>,
+    /// Entities with their events.
+    events: Vec<String>,
     states: Vec<Choice>,
     outcomes: Vec<Choice>,
     may_search_text: bool,
@@ -118,14 +123,9 @@ pub(super) async fn list(
         head: head(actor, &view, "log"),
         form,
         accounts: snapshot.account_ids(),
-        events: EventName::TOLD
-            .iter()
-            .filter(|name| webhook.settings.wants(**name))
-            .map(|name| name.as_str())
-            .collect(),
-        states: STANDINGS
-            .map(|standing| Choice { value: standing.as_str(), name: standing_status(standing).name })
-            .into(),
+        numbers: snapshot.senders().map(|sender| sender.number.as_e164().to_owned()).collect(),
+        events: choices(&webhook.settings),
+        states: STATES.map(|state| Choice { value: state.as_str(), name: delivery_status(state).name }).into(),
         outcomes: OUTCOMES.map(|outcome| Choice { value: outcome.as_str(), name: outcome_status(outcome).name }).into(),
         may_search_text: actor.may(Permission::ReadPersonal),
         may_replay: actor.may(Permission::ReplayCallbacks),
@@ -134,17 +134,31 @@ pub(super) async fn list(
     })
 }
 
-/// What can become of something that was said.
-const STANDINGS: [Standing; 3] = [Standing::Delivered, Standing::Owed, Standing::Dead];
+/// What can become of something that was said. What is pending was not.
+const STATES: [DeliveryState; 4] =
+    [DeliveryState::Delivered, DeliveryState::Retrying, DeliveryState::Paused, DeliveryState::Dead];
 
-fn standing_status(standing: Standing) -> Status {
-    let (name, tone) = match standing {
-        Standing::Owed => ("retrying", "warn"),
-        Standing::Delivered => ("delivered", "good"),
-        Standing::Dead => ("dead", "bad"),
-        Standing::NotRelayed => ("not sent", "plain"),
+pub(super) fn delivery_status(state: DeliveryState) -> Status {
+    let (name, tone) = match state {
+        DeliveryState::Pending => ("pending", "warn"),
+        DeliveryState::Retrying => ("retrying", "warn"),
+        DeliveryState::Paused => ("paused", "warn"),
+        DeliveryState::Delivered => ("delivered", "good"),
+        DeliveryState::Dead => ("dead", "bad"),
+        DeliveryState::NotRelayed => ("not relayed", "plain"),
     };
     Status { name, tone }
+}
+
+/// The events that a webhook wants, each behind its entity, where it wants several of one.
+fn choices(settings: &WebhookSettings) -> Vec<String> {
+    let wanted: Vec<EventName> = EventName::TOLD.iter().copied().filter(|name| settings.wants(*name)).collect();
+    let of = |entity: Entity| wanted.iter().filter(move |name| name.entity() == entity);
+    let entities = Entity::ALL.into_iter().flat_map(|entity| {
+        let all = (of(entity).count() > 1).then(|| EventPattern::Of(entity).to_string());
+        all.into_iter().chain(of(entity).map(|name| name.as_str().to_owned())).collect::<Vec<_>>()
+    });
+    entities.collect()
 }
 
 fn results(actor: &Actor, snapshot: &Snapshot, form: &LogForm, name: &str, found: FoundDeliveries) -> Results {
@@ -170,7 +184,7 @@ fn row(actor: &Actor, snapshot: &Snapshot, delivery: Delivery) -> Row {
         },
         about: delivery.event.as_ref().map(|event| about(actor, event)).unwrap_or_default(),
         channel: channel.unwrap_or_default(),
-        state: standing_status(delivery.standing),
+        state: delivery_status(delivery.state),
         exchange: exchange_row(actor, &delivery.exchange),
         id: delivery.id,
         account: delivery.account,
@@ -178,12 +192,13 @@ fn row(actor: &Actor, snapshot: &Snapshot, delivery: Delivery) -> Row {
 }
 
 impl LogForm {
-    fn fields(&self) -> [(&'static str, &str); 8] {
+    fn fields(&self) -> [(&'static str, &str); 9] {
         [
             ("event", &self.event),
             ("state", &self.state),
             ("outcome", &self.outcome),
             ("account", &self.account),
+            ("number", &self.number),
             ("code", &self.code),
             ("text", &self.text),
             ("since", &self.since),
@@ -207,8 +222,9 @@ impl LogForm {
                 before: asked::read("before", &self.before, EXCHANGE)?,
             },
             account: some(&self.account),
-            event: asked::one_of("event", &self.event, EventName::TOLD, EventName::as_str)?,
-            standing: asked::one_of("state", &self.state, &STANDINGS, Standing::as_str)?,
+            number: asked::sender(snapshot, &self.number)?,
+            events: asked::read("event", &self.event, "an event, or all of an entity, such as message.*")?,
+            state: asked::one_of("state", &self.state, &STATES, DeliveryState::as_str)?,
         })
     }
 

@@ -90,7 +90,9 @@ fn webhook(connection: &Connection, about: &str, webhook_url: Option<&str>) -> F
             "Gallabox does not tell where its webhooks go",
             format!(
                 "in Gallabox (Settings, Webhooks) add {url} with the method POST, the connection's webhook_secret, and the events \
-                 Message.Received, Message.WA.Status.Received, Message.WA.Status.Failed and Template.Status"
+                 Message.Received, Message.WA.Status.Received, Message.WA.Status.Failed and Template.Status; where you use them, also \
+                 Message.Flow.Received, Message.WA.Cart.Received, Message.WA.Interaction.Received and \
+                 Message.WA.Payment.Status.Received"
             ),
         ),
         None => Finding::not_checked(

@@ -76,6 +76,12 @@ impl Receiver {
         state.requests.iter().filter(|request| request.path != "/token").cloned().collect()
     }
 
+    /// What came to where tokens are given.
+    pub(crate) fn asked_for_token(&self) -> Vec<Request> {
+        let state = self.state.lock().expect("no holder can panic");
+        state.requests.iter().filter(|request| request.path == "/token").cloned().collect()
+    }
+
     pub(crate) fn tokens_given(&self) -> usize {
         self.state.lock().expect("no holder can panic").tokens_given
     }
