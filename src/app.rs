@@ -64,7 +64,7 @@ use crate::{
     settings::Settings,
     store::{
         Store,
-        batch::{BATCH_TAKES_MAX, BatchLimits, Committer},
+        batch::{BatchLimits, Committer},
         files::Files,
         wakeups::Wakeups,
     },
@@ -117,13 +117,7 @@ impl App {
             repeat_window: settings.repeats.window,
         };
         let health = Arc::new(Health::default());
-        let (committer, writer) = Committer::start(
-            store.clone(),
-            ids.clone(),
-            wakeups.clone(),
-            limits,
-            health.start("the writing of the database", BATCH_TAKES_MAX),
-        );
+        let (committer, writer) = Committer::start(store.clone(), ids.clone(), wakeups.clone(), limits, health.clone());
         let directory = Arc::new(Directory::load(store.clone()).await?);
         let (traces, export) = traces::start(&settings, &store).await?;
         let exchange = provider_exchange(&settings)?;

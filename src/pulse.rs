@@ -22,6 +22,7 @@ pub struct Health {
     leases_kept_at: Mutex<Option<Instant>>,
     owned: Mutex<BTreeMap<&'static str, usize>>,
     configuration_unreadable: AtomicBool,
+    not_written: AtomicBool,
     streams: Mutex<BTreeMap<String, Arc<Stream>>>,
 }
 
@@ -79,6 +80,17 @@ impl Health {
     /// `false` while what was changed cannot be read: numbers and credentials may be out of date.
     pub fn reads_configuration(&self) -> bool {
         !self.configuration_unreadable.load(Ordering::Relaxed)
+    }
+
+    /// Whether the newest of what was to be written was taken by the database.
+    pub fn written(&self, taken: bool) {
+        self.not_written.store(!taken, Ordering::Relaxed);
+    }
+
+    /// `false` from a commit that failed until the next one that does not, whoever makes it: a full disk and a locked file
+    /// can be read all the same. Leases are renewed when nothing else is written, so an idle bridge learns of both too.
+    pub fn can_write(&self) -> bool {
+        !self.not_written.load(Ordering::Relaxed)
     }
 
     /// A stream of this name begins; it may be silent for so long. One that had the name before is forgotten.
@@ -211,6 +223,17 @@ mod tests {
         assert!(names(&health, Instant::now() + SILENT_MAX / 2).is_empty());
         resting.beat();
         assert_eq!(names(&health, late + SILENT_MAX).len(), 2, "the rest is over");
+    }
+
+    #[test]
+    fn what_was_written_last_tells_whether_anything_can_be_written() {
+        let health = Health::default();
+        assert!(health.can_write(), "nothing was tried");
+        health.written(false);
+        health.written(false);
+        assert!(!health.can_write());
+        health.written(true);
+        assert!(health.can_write());
     }
 
     #[test]

@@ -112,6 +112,11 @@ impl Handle {
         self.world.tally().sends(recipient.map(digits).as_deref())
     }
 
+    /// Who wrote the newest messages that the bridge has taken, as webhooks name them, oldest first.
+    pub fn heard(&self) -> Vec<String> {
+        self.world.tally().heard()
+    }
+
     pub fn templates(&self) -> Vec<Value> {
         self.world.templates().entries().to_vec()
     }

@@ -118,6 +118,8 @@ pub(super) struct Tally {
     pairs: HashMap<u64, (f64, Instant)>,
     sends: VecDeque<KeptSend>,
     sends_kept_max: usize,
+    /// Who wrote what the bridge has taken.
+    heard: VecDeque<String>,
     /// Rates that were raised.
     rates: HashMap<String, u32>,
     maintained_until: HashMap<String, Instant>,
@@ -150,6 +152,20 @@ struct Traffic {
 impl Tally {
     pub(super) fn new(sends_kept_max: usize) -> Self {
         Self { sends_kept_max, ..Self::default() }
+    }
+
+    /// The bridge took what this person wrote.
+    pub(super) fn hear(&mut self, person: &str) {
+        if self.sends_kept_max > 0 {
+            if self.heard.len() >= self.sends_kept_max {
+                self.heard.pop_front();
+            }
+            self.heard.push_back(person.to_owned());
+        }
+    }
+
+    pub(super) fn heard(&self) -> Vec<String> {
+        self.heard.iter().cloned().collect()
     }
 
     /// The bridge took a webhook.
@@ -343,6 +359,7 @@ impl Tally {
         self.webhook_answers.0.reset();
         self.callback_data_seen.clear();
         self.sends.clear();
+        self.heard.clear();
         self.traffic.values_mut().for_each(|traffic| traffic.peak_per_second = 0);
     }
 }

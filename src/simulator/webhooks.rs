@@ -20,7 +20,14 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{dialect::Wire, knobs::Knobs, nodes::Route, payloads::Update, state::World, tally::Stats};
+use super::{
+    dialect::Wire,
+    knobs::Knobs,
+    nodes::Route,
+    payloads::Update,
+    state::World,
+    tally::{Stats, Tally},
+};
 
 /// A million messages with two statuses each may wait.
 const UPDATES_WAITING_MAX: u64 = 2_000_000;
@@ -132,8 +139,8 @@ async fn drain(mut answer: reqwest::Response) {
 /// Settles the webhook or puts it back; gives back how long it then waits.
 fn finish(world: &World, knobs: &Knobs, mut post: Box<Post>, (outcome, took): (Outcome, Duration)) -> Duration {
     if outcome == Outcome::Taken {
+        note_taken(&mut world.tally(), &post, took);
         settle(world, &post);
-        world.tally().time_webhook(took);
         world.count(|stats| count_taken(stats, &post));
         return Duration::ZERO;
     }
@@ -149,6 +156,15 @@ fn finish(world: &World, knobs: &Knobs, mut post: Box<Post>, (outcome, took): (O
     let wait = Duration::from_millis(wait_ms);
     world.queue.put_back(Instant::now() + wait, post);
     wait
+}
+
+fn note_taken(tally: &mut Tally, post: &Post, took: Duration) {
+    tally.time_webhook(took);
+    for update in &post.updates {
+        if let Update::Inbound { message, .. } = update {
+            tally.hear(message["from"].as_str().unwrap_or_default());
+        }
+    }
 }
 
 fn count_taken(stats: &mut Stats, post: &Post) {

@@ -27,8 +27,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::writer::BATCH_TAKES_MAX;
-use self::writer::Writer;
+use self::writer::{BATCH_TAKES_MAX, Writer};
 use super::{
     Store, StoreError,
     callbacks::CursorMove,
@@ -42,7 +41,7 @@ use crate::{
         ids::{AccountKey, MessageId, MessageIds, SenderKey},
         time::UnixMillis,
     },
-    pulse::Pulse,
+    pulse::Health,
     sabotage::{Sabotage, breaks},
 };
 
@@ -162,11 +161,12 @@ impl Committer {
         ids: Arc<MessageIds>,
         wakeups: Arc<Wakeups>,
         limits: BatchLimits,
-        pulse: Pulse,
+        health: Arc<Health>,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (jobs, queue) = mpsc::unbounded_channel();
         let load = Arc::new(Load::default());
-        let writer = Writer { store, ids: ids.clone(), wakeups, limits, load: load.clone() };
+        let pulse = health.start("the writing of the database", BATCH_TAKES_MAX);
+        let writer = Writer { store, ids: ids.clone(), wakeups, limits, load: load.clone(), health };
         (Self { jobs, load, ids, limits }, tokio::spawn(writer.run(queue, pulse)))
     }
 

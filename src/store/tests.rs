@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Store,
-    batch::{BATCH_TAKES_MAX, BatchLimits, CommitError, Committer},
+    batch::{BatchLimits, CommitError, Committer},
     execute,
     ingest::{Ingest, ReceivedMessage, UnreadPart},
     leases::{LeaseKind, OfOthers},
@@ -30,7 +30,6 @@ use crate::{
         status::{DeliveryStatus, StatusUpdate},
         time::UnixMillis,
     },
-    pulse::Pulse,
 };
 
 const ACCOUNT: AccountKey = AccountKey(1);
@@ -55,8 +54,7 @@ impl Bench {
     async fn with_node(store: Store, node: i32) -> Self {
         let limits = BatchLimits { rows_max: 500, queued_rows_max: 20_000, repeat_window: Duration::from_secs(3600) };
         let ids = Arc::new(MessageIds::new(node));
-        let (committer, _) =
-            Committer::start(store.clone(), ids, Arc::new(Wakeups::default()), limits, Pulse::new(BATCH_TAKES_MAX));
+        let (committer, _) = Committer::start(store.clone(), ids, Arc::new(Wakeups::default()), limits, Arc::default());
         let epoch = take_lease(&store, INSTANCE).await.expect("nobody has it");
         Self { store, committer, epoch }
     }

@@ -138,13 +138,16 @@ async fn a_bridge_that_joins_is_handed_its_share_while_messages_go_out_and_hands
                 place + 2
             )
         };
+        // With metrics of its own.
+        options.as_process = true;
+        options.settings.alarms.look_every = Duration::from_millis(200);
         options.more = MORE_NUMBERS.iter().enumerate().map(sender).collect();
         options.messages_per_second = SLOWLY;
         short_leases(options);
     })
     .await;
     let alone = BTreeMap::from([("test".to_owned(), 4)]);
-    assert_eq!(owned(&app, LeaseKind::Sender).await, alone);
+    app.until("all is with the first", async || owned(&app, LeaseKind::Sender).await == alone).await;
     let numbers = [[BUSINESS_NUMBER].as_slice(), &MORE_NUMBERS].concat();
     let mut messages: Vec<Message> = vec![];
 
@@ -166,6 +169,23 @@ async fn a_bridge_that_joins_is_handed_its_share_while_messages_go_out_and_hands
     .await;
     let status: Value = serde_json::from_str(&app.command(&["status", "--json"]).await).expect("JSON");
     let ready: Value = serde_json::from_str(&app.get("/readyz").await.1).expect("JSON");
+    app.until("the gauges show both", async || {
+        let shown = app.get("/metrics").await.1;
+        let line = |wanted: &str| shown.lines().any(|line| line == wanted);
+        ["test", "test-2"].iter().all(|owner| {
+            line(&format!("wabridge_leases{{kind=\"sender\",owner=\"{owner}\"}} 2"))
+                && line(&format!("wabridge_leases{{kind=\"subscription\",owner=\"{owner}\"}} 1"))
+        }) && {
+            let owns = |flag: u8| {
+                let of_number = |line: &&str| {
+                    line.starts_with("wabridge_owns{what=\"number ") && line.ends_with(&format!("}} {flag}"))
+                };
+                shown.lines().filter(of_number).count()
+            };
+            (owns(1), owns(0)) == (2, 2)
+        }
+    })
+    .await;
     app.settled().await;
 
     assert!(messages.len() > 40, "messages went out meanwhile, and so more had to be asked for");

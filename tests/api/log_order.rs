@@ -11,10 +11,9 @@ use wabridge::{
         inbound::{InboundContent, InboundMessage},
         phone::PhoneNumber,
     },
-    pulse::Pulse,
     store::{
         Store,
-        batch::{BATCH_TAKES_MAX, BatchLimits, Committer},
+        batch::{BatchLimits, Committer},
         ingest::{Ingest, ReceivedMessage},
         wakeups::Wakeups,
     },
@@ -40,8 +39,7 @@ async fn a_reader_beside_many_writers_misses_no_event(database: Database) {
             let node = store.register_instance(&format!("writer-{writer}")).await.expect("there are nodes left").node;
             let limits = BatchLimits { rows_max: 20, queued_rows_max: 10_000, repeat_window: settings.repeats.window };
             let ids = Arc::new(MessageIds::new(node));
-            let (committer, task) =
-                Committer::start(store, ids, Arc::new(Wakeups::default()), limits, Pulse::new(BATCH_TAKES_MAX));
+            let (committer, task) = Committer::start(store, ids, Arc::new(Wakeups::default()), limits, Arc::default());
             let webhooks = (0..WEBHOOKS_PER_WRITER).map(|webhook| {
                 let inbound = (0..MESSAGES_PER_WEBHOOK).map(|message| ReceivedMessage {
                     account,

@@ -71,6 +71,7 @@ mod subscribe_sync;
 mod suppressions;
 mod template_import;
 mod templates;
+mod throttling;
 mod tls;
 mod traces;
 mod trouble;

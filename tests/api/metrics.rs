@@ -7,10 +7,11 @@ use std::{
 };
 
 use regex::Regex;
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use wabridge::telemetry::{LabelValues, METRICS, Metric, MetricKind};
 
-use crate::harness::{ACCOUNT, BUSINESS_NUMBER, Database, Message, TestApp, on_each_database, person};
+use crate::harness::{ACCOUNT, BUSINESS_NUMBER, Database, Message, Receiver, TestApp, on_each_database, person};
 
 /// What only a database of PostgreSQL has to tell.
 const OF_POSTGRES: [&str; 2] = ["wabridge_database_oldest_transaction_seconds", "wabridge_database_dead_rows"];
@@ -61,6 +62,8 @@ async fn what_is_documented_is_exported_and_nothing_else(database: Database) {
         options.settings.retention.every = Duration::from_millis(200);
     })
     .await;
+    let receiver = Receiver::start().await;
+    hear_of_everything(&app, &receiver.url).await;
     let wanted: BTreeSet<&str> =
         METRICS.iter().map(|metric| metric.name).filter(|name| postgres || !OF_POSTGRES.contains(name)).collect();
 
@@ -86,7 +89,21 @@ async fn what_is_documented_is_exported_and_nothing_else(database: Database) {
         // Gauges are from the last look at everything, which may lie before the message.
         app.until(&line, async || app.get("/metrics").await.1.lines().any(|shown| shown == line)).await;
     }
+    for kind in ["status", "inbound", "notice", "outgoing", "person"] {
+        let of_kind = format!("kind=\"{kind}\"");
+        let is_shown = |line: &str| line.starts_with("wabridge_cursor_behind_seconds") && line.contains(&of_kind);
+        app.until(&of_kind, async || app.get("/metrics").await.1.lines().any(is_shown)).await;
+    }
     app.finish().await;
+}
+
+/// Makes a webhook with a cursor of each kind.
+async fn hear_of_everything(app: &TestApp, url: &str) {
+    let token = app.first_owner().await.make_token(&["configuration:manage", "messages:read", "personal:read"]).await;
+    let events = ["message.read", "message.received", "template.status", "message.accepted", "contact.created"];
+    let body = json!({"name": "crm", "settings": {"url": url, "events": events}});
+    let made = app.call(Method::POST, "/api/v1/webhooks", &token, Some(body)).await;
+    assert_eq!(made.http_status, 201, "{made:?}");
 }
 
 fn file(path: &str) -> String {
@@ -184,8 +201,6 @@ async fn a_number_that_sends_nothing_although_messages_are_accepted_makes_readyz
     .await;
 
     assert_eq!((&told["database"], &told["workers"]), (&Value::Bool(true), &Value::Bool(false)), "{told}");
-    let advice = told["advice"].as_str().expect("it says what to do");
-    assert!(advice.contains("has stopped") && advice.contains("log"), "{told}");
     app.accept(&Message::order_update(&person(1))).await;
 
     app.meddle(("DROP TRIGGER broken", "ALTER TABLE outbound_messages DROP CONSTRAINT broken")).await;
@@ -202,12 +217,15 @@ async fn callbacks_that_are_not_told_make_readyz_red(database: Database) {
     let away = "ALTER TABLE logs RENAME TO logs_away";
     app.meddle((away, away)).await;
 
+    let mut told = Value::Null;
     app.until("they are missed", async || {
-        let told = stopped(&app).await["stopped"].to_string();
-        told.contains(&format!("the telling of callback URL 1 of {ACCOUNT}"))
+        told = stopped(&app).await;
+        told["stopped"].to_string().contains(&format!("the telling of callback URL 1 of {ACCOUNT}"))
     })
     .await;
 
+    let advice = told["advice"].as_str().expect("it says what to do");
+    assert!(advice.contains("has stopped") && advice.contains("log"), "{told}");
     let back = "ALTER TABLE logs_away RENAME TO logs";
     app.meddle((back, back)).await;
     app.until("it is ready again", async || ready(&app).await.0 == 200).await;
@@ -215,8 +233,53 @@ async fn callbacks_that_are_not_told_make_readyz_red(database: Database) {
     app.finish().await;
 }
 
+/// What a full disk looks like: all can be read, and nothing is taken.
+const NOTHING_IS_TAKEN: (&str, &str) = (
+    "CREATE TRIGGER full_of_messages BEFORE INSERT ON outbound_messages BEGIN SELECT RAISE(ABORT, 'full'); END;
+     CREATE TRIGGER full_of_leases BEFORE UPDATE ON leases BEGIN SELECT RAISE(ABORT, 'full'); END",
+    "ALTER TABLE outbound_messages ADD CONSTRAINT full_of_messages CHECK (false) NOT VALID;
+     ALTER TABLE leases ADD CONSTRAINT full_of_leases CHECK (false) NOT VALID",
+);
+const ALL_IS_TAKEN: (&str, &str) = (
+    "DROP TRIGGER full_of_messages; DROP TRIGGER full_of_leases",
+    "ALTER TABLE outbound_messages DROP CONSTRAINT full_of_messages; ALTER TABLE leases DROP CONSTRAINT full_of_leases",
+);
+
+/// Whether callers come or not: what is renewed at times cannot be written either.
+async fn a_database_that_takes_nothing_makes_readyz_red_and_green_again_by_itself(database: Database) {
+    let app = TestApp::start_with(database, |options| {
+        options.settings.instance.lease_renewal = Duration::from_secs(1);
+    })
+    .await;
+    let mut told = Value::Null;
+    let mut is_red = async || {
+        told = stopped(&app).await;
+        told["writes"] == Value::Bool(false)
+    };
+    let message = Message::order_update(&person(0));
+    app.until("it is ready", async || ready(&app).await.0 == 200).await;
+
+    app.meddle(NOTHING_IS_TAKEN).await;
+    app.until("it is red although nobody calls", &mut is_red).await;
+    app.meddle(ALL_IS_TAKEN).await;
+    app.until("it is ready again although nobody calls", async || ready(&app).await.0 == 200).await;
+    app.meddle(NOTHING_IS_TAKEN).await;
+    let refused = app.send(&message).await;
+    app.until("it is red again", &mut is_red).await;
+    app.meddle(ALL_IS_TAKEN).await;
+    app.accept(&message).await;
+    app.until("it is ready again", async || ready(&app).await.0 == 200).await;
+
+    assert_eq!(refused.http_status, 500, "{refused:?}");
+    assert_eq!(told["database"], Value::Bool(true), "all can be read: {told}");
+    let advice = told["advice"].as_str().expect("it says what to do");
+    assert!(advice.contains("disk") && advice.contains("lock") && advice.contains("log"), "{told}");
+    app.finish().await;
+}
+
 on_each_database!(
     what_is_documented_is_exported_and_nothing_else,
     a_number_that_sends_nothing_although_messages_are_accepted_makes_readyz_red,
     callbacks_that_are_not_told_make_readyz_red,
+    a_database_that_takes_nothing_makes_readyz_red_and_green_again_by_itself,
 );

@@ -84,9 +84,46 @@ async fn a_number_never_goes_faster_than_it_may(database: Database) {
     assert!(peak <= PER_SECOND + BUNCHED_MAX, "{peak} arrived within a second");
 }
 
+async fn what_people_write_comes_out_of_the_same_allowance(database: Database) {
+    const PER_SECOND: u64 = 40;
+    const MESSAGES: u64 = 60;
+    /// Of people, for every few that are sent: so the campaign has a third of what there is.
+    const WRITTEN_AT_ONCE: u64 = 10;
+    const SENT_MEANWHILE: u64 = 5;
+    let app = TestApp::start_with(database, |options| {
+        options.alone = true;
+        options.messages_per_second = 40;
+    })
+    .await;
+    let messages: Vec<Message> = (0..MESSAGES as usize).map(|number| Message::order_update(&person(number))).collect();
+    app.command(&["hold", BUSINESS_NUMBER]).await;
+    app.until_held().await;
+    app.accept_all(&messages).await;
+
+    app.command(&["release", BUSINESS_NUMBER]).await;
+    for round in 1..=MESSAGES / SENT_MEANWHILE {
+        app.until_counted("some are sent", |stats| stats.sends_accepted >= round * SENT_MEANWHILE).await;
+        for place in 0..WRITTEN_AT_ONCE {
+            let from = person(1_000 + (round * WRITTEN_AT_ONCE + place) as usize);
+            app.simulator.inbound_text(&from, NUMBER_ID, "hello", None).expect("the number exists");
+        }
+        let heard = round * WRITTEN_AT_ONCE;
+        app.until_counted("they are heard", |stats| stats.inbound_taken >= heard).await;
+    }
+
+    let sends: Vec<u64> = app.simulator.sends(None).iter().map(|send| send.received_at_unix_ms).collect();
+    let (first, last) = (sends[0], sends[sends.len() - 1]);
+    // The last who wrote did so after the last send. Evenly spaced, one second more is what may lie within both edges.
+    let together = MESSAGES + (MESSAGES / SENT_MEANWHILE - 1) * WRITTEN_AT_ONCE;
+    let allowed_ms = (last - first + 1_000) * PER_SECOND;
+    assert!(together * 1_000 <= allowed_ms, "{together} were sent or came in within {} ms", last - first);
+    app.finish().await;
+}
+
 on_each_database![
     a_person_is_sent_one_message_at_a_time_in_the_order_of_acceptance,
     a_person_whose_sends_take_long_delays_nobody_else,
     a_freeform_reply_overtakes_a_campaign_of_thousands,
     a_number_never_goes_faster_than_it_may,
+    what_people_write_comes_out_of_the_same_allowance,
 ];

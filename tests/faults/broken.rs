@@ -38,7 +38,8 @@ async fn is_caught(
     postgres: &OnceCell<Postgres>,
 ) -> bool {
     let (provider, rounds) = (FaultsProvider::Meta, scenario.rounds);
-    let course = Course { database, provider, rounds, seed, keep: false, sabotage: Some(sabotage), postgres };
+    let (keep, times, sabotage_there) = (false, false, Some(sabotage));
+    let course = Course { database, provider, rounds, seed, keep, times, sabotage: sabotage_there, postgres };
     let Some(verdict) = run_course(scenario, &course).await else { return false };
     verdict.findings.iter().any(|finding| convicts(finding, sabotage))
 }

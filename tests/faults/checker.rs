@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
 
 /// All that was seen of one run, when everything has come to rest.
@@ -25,6 +26,20 @@ pub(crate) struct Evidence {
     /// Whether reports name our own id of their message. Where they do not, nobody can tell whose reports those are whose
     /// message's answer was lost.
     pub(crate) gives_our_id_back: bool,
+    /// People whose own messages were taken with 200, each as often as one was.
+    pub(crate) heard: Vec<String>,
+    /// Who wrote the messages that the platform was told, in order.
+    pub(crate) told_of: Vec<String>,
+    /// What took so long, and may only take so long when times are judged.
+    pub(crate) timed: Vec<Timed>,
+}
+
+/// How long something took that has a limit.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Timed {
+    pub(crate) what: &'static str,
+    pub(crate) took: Duration,
+    pub(crate) at_most: Duration,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,7 +49,8 @@ pub(crate) struct Asked {
     /// From which it is sent.
     pub(crate) number: String,
     pub(crate) successes: u32,
-    pub(crate) refusals: u32,
+    /// By HTTP status.
+    pub(crate) refusals: BTreeMap<u16, u32>,
     /// The connection broke, or nothing came in time.
     pub(crate) unanswered: u32,
 }
@@ -50,6 +66,8 @@ pub(crate) struct Allowed {
     pub(crate) sent_twice: usize,
     /// Callbacks are told at least once: again only when a fault came between telling and noting it.
     pub(crate) told_twice: usize,
+    /// Whether times are judged, and the pace to the message: only on a machine that has nothing else to do.
+    pub(crate) judges_times: bool,
 }
 
 impl Allowed {
@@ -61,6 +79,7 @@ impl Allowed {
             unknown: times(self.unknown),
             sent_twice: times(self.sent_twice),
             told_twice: times(self.told_twice),
+            judges_times: self.judges_times,
         }
     }
 }
@@ -102,6 +121,24 @@ pub(crate) enum Finding {
     WrongShape {
         callbacks: u64,
     },
+    /// What a person wrote was taken and never told.
+    InboundLost {
+        person: String,
+    },
+    /// The platform was told of a message that nobody wrote.
+    InboundForeign {
+        person: String,
+    },
+    /// Refused, and not as the platform is told of a message that could not be stored.
+    WrongRefusal {
+        status: u16,
+        times: u32,
+    },
+    Late {
+        what: &'static str,
+        took: Duration,
+        at_most: Duration,
+    },
 }
 
 /// What a run came to.
@@ -115,8 +152,21 @@ pub(crate) struct Verdict {
     pub(crate) sent_twice: usize,
     pub(crate) unknown: usize,
     pub(crate) told_again: usize,
+    /// Messages of people.
+    pub(crate) heard: usize,
     pub(crate) peak_per_second: u64,
+    /// Why the scenario could not run here; then it says nothing.
+    pub(crate) skipped: Option<&'static str>,
 }
+
+impl Verdict {
+    pub(crate) fn skipped(why: &'static str) -> Self {
+        Self { skipped: Some(why), ..Self::default() }
+    }
+}
+
+/// What a platform is told of a message that is not with us.
+const REFUSED: u16 = 500;
 
 /// A process that had to wait sends what it has a little closer together than it meant to, and so does a simulator that
 /// had to. Two owners of one number send twice as fast.
@@ -137,7 +187,7 @@ pub(crate) fn check(evidence: &Evidence, allowed: Allowed) -> Verdict {
         let told = evidence.told.get(message).map(Vec::as_slice).unwrap_or_default();
         let times = taken.get(asked.recipient.as_str()).copied().unwrap_or(0);
         verdict.accepted += usize::from(asked.successes > 0);
-        verdict.refusals += u64::from(asked.refusals);
+        verdict.refusals += asked.refusals.values().map(|times| u64::from(*times)).sum::<u64>();
         verdict.unanswered += u64::from(asked.unanswered);
         if times > 1 {
             twice.push(Finding::SentTwice { message: message.clone(), times });
@@ -148,8 +198,40 @@ pub(crate) fn check(evidence: &Evidence, allowed: Allowed) -> Verdict {
     if twice.len() > allowed.sent_twice {
         verdict.findings.append(&mut twice);
     }
+    judge_inbound(evidence, &mut verdict);
+    judge_refusals(evidence, &mut verdict);
     judge_totals(evidence, allowed, &mut verdict);
+    if allowed.judges_times {
+        let late = evidence.timed.iter().filter(|timed| timed.took > timed.at_most);
+        verdict.findings.extend(late.map(|&Timed { what, took, at_most }| Finding::Late { what, took, at_most }));
+    }
     verdict
+}
+
+/// Each message that a person wrote is told, and once more only where that is allowed of all that is told.
+fn judge_inbound(evidence: &Evidence, verdict: &mut Verdict) {
+    verdict.heard = evidence.heard.len();
+    let mut balance: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    evidence.heard.iter().for_each(|person| balance.entry(person).or_default().0 += 1);
+    evidence.told_of.iter().for_each(|person| balance.entry(person).or_default().1 += 1);
+    for (person, (heard, told)) in balance {
+        let person = person.to_owned();
+        match heard {
+            0 => verdict.findings.push(Finding::InboundForeign { person }),
+            _ if told < heard => verdict.findings.push(Finding::InboundLost { person }),
+            _ => verdict.told_again += told - heard,
+        }
+    }
+}
+
+fn judge_refusals(evidence: &Evidence, verdict: &mut Verdict) {
+    let mut wrong: BTreeMap<u16, u32> = BTreeMap::new();
+    for (status, times) in evidence.asked.values().flat_map(|asked| &asked.refusals) {
+        if *status != REFUSED {
+            *wrong.entry(*status).or_default() += times;
+        }
+    }
+    verdict.findings.extend(wrong.into_iter().map(|(status, times)| Finding::WrongRefusal { status, times }));
 }
 
 fn judge_story(
@@ -192,7 +274,8 @@ fn judge_totals(evidence: &Evidence, allowed: Allowed, verdict: &mut Verdict) {
     }
     for (number, peak) in &evidence.peaks {
         verdict.peak_per_second = verdict.peak_per_second.max(*peak);
-        if peak * 100 > allowed.messages_per_second * PACE_TOLERANCE_PERCENT {
+        let tolerance = if allowed.judges_times { 100 } else { PACE_TOLERANCE_PERCENT };
+        if peak * 100 > allowed.messages_per_second * tolerance {
             verdict.findings.push(Finding::OverPace { number: number.clone(), peak: *peak });
         }
     }
@@ -214,12 +297,15 @@ fn rank(status: &str) -> u8 {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { accepted, refusals, unanswered, sent, sent_twice, unknown, told_again, peak_per_second, findings } =
-            self;
+        if let Some(why) = self.skipped {
+            return write!(out, "skipped: {why}");
+        }
+        let Self { accepted, refusals, unanswered, sent, sent_twice, unknown, told_again, heard, .. } = self;
+        let (peak_per_second, findings) = (self.peak_per_second, &self.findings);
         write!(
             out,
             "accepted {accepted}, refused {refusals}, unanswered {unanswered}, sent {sent}, sent twice {sent_twice}, \
-             unknown {unknown}, told again {told_again}, at most {peak_per_second} a second: "
+             unknown {unknown}, heard {heard}, told again {told_again}, at most {peak_per_second} a second: "
         )?;
         match findings.len() {
             0 => out.write_str("clean"),
@@ -230,7 +316,7 @@ impl fmt::Display for Verdict {
 
 /// Breaks each promise in a made-up journal and looks whether the judge sees that one and no other.
 pub(crate) fn check_itself() -> Result<(), String> {
-    let allowed = Allowed { messages_per_second: 10, ..Allowed::default() };
+    let allowed = Allowed { messages_per_second: 16, ..Allowed::default() };
     let sound = sound_evidence();
     let verdict = check(&sound, allowed);
     if !verdict.findings.is_empty() || (verdict.accepted, verdict.sent) != (2, 2) {
@@ -239,7 +325,7 @@ pub(crate) fn check_itself() -> Result<(), String> {
     for (what, damage) in DAMAGES {
         let mut damaged = sound.clone();
         damage(&mut damaged);
-        let findings = check(&damaged, allowed).findings;
+        let findings = check(&damaged, Allowed { judges_times: what == "Late", ..allowed }).findings;
         let [finding] = findings.as_slice() else { return Err(format!("{what}: the checker saw {findings:?}")) };
         if !format!("{finding:?}").starts_with(what) {
             return Err(format!("{what}: the checker took it for {finding:?}"));
@@ -250,7 +336,7 @@ pub(crate) fn check_itself() -> Result<(), String> {
 
 type Damage = fn(&mut Evidence);
 
-const DAMAGES: [(&str, Damage); 11] = [
+const DAMAGES: [(&str, Damage); 17] = [
     ("Lost", |seen| {
         seen.taken.remove(0);
         seen.told.remove("a");
@@ -261,7 +347,7 @@ const DAMAGES: [(&str, Damage); 11] = [
     ("SentUnasked", |seen| seen.taken.push("3".into())),
     ("ToldTwice", |seen| drop(seen.told.insert("a".into(), words("sent delivered delivered read")))),
     ("OutOfOrder", |seen| drop(seen.told.insert("a".into(), words("delivered sent read")))),
-    ("OverPace", |seen| seen.peaks.extend([("number".to_owned(), 16)])),
+    ("OverPace", |seen| seen.peaks.extend([("number".to_owned(), 25)])),
     ("TooManyUnknown", |seen| {
         seen.taken.remove(0);
         seen.told.insert("a".into(), words("failed"));
@@ -271,10 +357,24 @@ const DAMAGES: [(&str, Damage); 11] = [
         seen.told.insert("a".into(), words("failed"));
     }),
     ("WrongShape", |seen| seen.violations = 1),
+    ("InboundLost", |seen| seen.told_of.clear()),
+    ("InboundForeign", |seen| seen.told_of.push("3".into())),
+    ("ToldTwice", |seen| seen.told_of.push("1".into())),
+    ("WrongRefusal", |seen| {
+        let asked = seen.asked.values_mut();
+        asked.for_each(|asked| asked.refusals = [(503, 1)].into());
+    }),
+    ("Late", |seen| seen.timed[0].took = Duration::from_millis(1_001)),
+    ("OverPace", |seen| seen.peaks.extend([("other".to_owned(), 25)])),
 ];
 
 fn sound_evidence() -> Evidence {
-    let asked = |recipient: &str| Asked { recipient: recipient.into(), successes: 1, ..Asked::default() };
+    let asked = |recipient: &str| Asked {
+        recipient: recipient.into(),
+        successes: 1,
+        refusals: [(REFUSED, 2)].into(),
+        ..Asked::default()
+    };
     Evidence {
         asked: [("a".to_owned(), asked("1")), ("b".to_owned(), asked("2"))].into(),
         taken: words("1 2"),
@@ -282,6 +382,9 @@ fn sound_evidence() -> Evidence {
         peaks: [("number".to_owned(), 15)].into(),
         violations: 0,
         gives_our_id_back: true,
+        heard: words("1"),
+        told_of: words("1"),
+        timed: vec![Timed { what: "an answer", took: Duration::from_millis(999), at_most: Duration::from_secs(1) }],
     }
 }
 

@@ -3,7 +3,10 @@
 use clap::ValueEnum;
 use wabridge::simulator::{Dialect, SAMPLE_TEMPLATES};
 
-use crate::{load::Line, stage::Plan};
+use crate::{
+    load::Line,
+    stage::{Plan, ThroughPeer},
+};
 
 pub(crate) const ACCOUNT: &str = "acme";
 /// A neighbour with a number and a callback URL of its own.
@@ -168,7 +171,8 @@ pub(crate) fn phone_number_id(place: usize) -> String {
 
 /// The file for `wabridge apply`. `simulator` is behind all URLs, and `peer` before it where somebody may misbehave.
 pub(crate) fn file(plan: &Plan, lines: &[Line], simulator: &str, peer: Option<&str>) -> String {
-    let provider = peer.unwrap_or(simulator);
+    let others_callbacks = peer.unwrap_or(simulator);
+    let provider = if plan.through_peer == ThroughPeer::All { others_callbacks } else { simulator };
     let (slug, credentials) = (plan.provider.slug(), plan.provider.credentials());
     let mut text = format!(
         r#"
@@ -182,7 +186,7 @@ pub(crate) fn file(plan: &Plan, lines: &[Line], simulator: &str, peer: Option<&s
     text.push_str(&account(ACCOUNT, simulator, &plan.account));
     text.push_str(&senders(plan, lines, ACCOUNT));
     if plan.other_account {
-        text.push_str(&account(OTHER_ACCOUNT, provider, ""));
+        text.push_str(&account(OTHER_ACCOUNT, others_callbacks, ""));
         text.push_str(&senders(plan, lines, OTHER_ACCOUNT));
     }
     text

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::{checker::Asked, configuration::CREDENTIALS};
@@ -36,7 +37,8 @@ pub(crate) struct Journal {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Answer {
     Success,
-    Refused,
+    /// With this HTTP status.
+    Refused(u16),
     Nothing,
 }
 
@@ -59,7 +61,7 @@ impl Journal {
 
     /// How often anything was refused.
     pub(crate) fn refusals(&self) -> u64 {
-        self.lock().values().map(|asked| u64::from(asked.refusals)).sum()
+        self.lock().values().flat_map(|asked| asked.refusals.values()).map(|times| u64::from(*times)).sum()
     }
 
     /// How often nothing came in time, or the connection broke.
@@ -83,7 +85,7 @@ impl Journal {
         asked.number.clone_from(&message.line.number);
         match answer {
             Answer::Success => asked.successes += 1,
-            Answer::Refused => asked.refusals += 1,
+            Answer::Refused(status) => *asked.refusals.entry(status).or_default() += 1,
             Answer::Nothing => asked.unanswered += 1,
         }
         drop(book);
@@ -211,7 +213,9 @@ impl Caller {
         let status = answer.status();
         match answer.text().await {
             Ok(text) if status == 200 && text.contains("success") => Answer::Success,
-            Ok(_) => Answer::Refused,
+            // Nobody has read the request to its end yet, which is the machine's affair.
+            Ok(_) if status == StatusCode::REQUEST_TIMEOUT => Answer::Nothing,
+            Ok(_) => Answer::Refused(status.as_u16()),
             Err(_) => Answer::Nothing,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Each scenario puts the program up as one or more processes between both sides of the simulator, keeps it under load,
 //! does one kind of harm from a seeded plan, waits until everything has come to rest, and asks the [`checker`]. There is
-//! no verdict on times: a busy machine is late, and no promise is broken by that.
+//! no verdict on times: a busy machine is late, and no promise is broken by that. With `--times` there is one.
 //!
 //! Short with the other tests; long by `cargo test --test faults -- --rounds 200 kill`: see `tests/README.md`. It has a
 //! command line of its own, because how long and with which seed is asked of a person, and libtest has no room for that.
@@ -37,7 +37,7 @@ use crate::{
     postgres::Postgres,
     scenarios::{SCENARIOS, Scenario},
     skewed_clock::SkewedClock,
-    stage::{Plan, Stage},
+    stage::{Plan, Stage, ThroughPeer},
 };
 
 /// Kills the real program, its database and its peers, and looks whether anything was lost or repeated.
@@ -60,6 +60,9 @@ struct Options {
     /// Only on this database.
     #[arg(long)]
     database: Option<DatabaseKind>,
+    /// Judge times too, and the pace to the message: for a release build on a machine that has nothing else to do.
+    #[arg(long)]
+    times: bool,
     /// Who carries the messages.
     #[arg(long, value_enum, default_value_t = FaultsProvider::Meta)]
     provider: FaultsProvider,
@@ -103,6 +106,7 @@ pub(crate) struct Course<'a> {
     pub(crate) rounds: u32,
     seed: u64,
     keep: bool,
+    times: bool,
     sabotage: Option<Sabotage>,
     postgres: &'a OnceCell<Postgres>,
 }
@@ -120,7 +124,9 @@ pub(crate) struct Wish {
     /// Where to find the database, when not where the course has it.
     pub(crate) database_url: Option<String>,
     pub(crate) other_account: bool,
-    pub(crate) through_peer: bool,
+    /// Share of the readers who write in reply.
+    pub(crate) replies: f64,
+    pub(crate) through_peer: ThroughPeer,
     pub(crate) clock: Option<SkewedClock>,
     pub(crate) database_folder: Option<PathBuf>,
 }
@@ -143,7 +149,9 @@ impl Course<'_> {
             messages_per_second: wish.messages_per_second,
             account: wish.account.to_owned(),
             other_account: wish.other_account,
+            replies: wish.replies,
             through_peer: wish.through_peer,
+            judges_times: self.times,
             clock: wish.clock,
             seed: self.seed,
             keep: self.keep,
@@ -168,7 +176,7 @@ impl Course<'_> {
     /// Waits until everything has come to rest, and judges.
     pub(crate) async fn end(&self, mut stage: Stage, allowed: Allowed) -> anyhow::Result<Verdict> {
         let settled = stage.settle().await;
-        let verdict = check(&stage.evidence(), allowed);
+        let verdict = check(&stage.evidence(), Allowed { judges_times: self.times, ..allowed });
         if self.sabotage.is_none() && (settled.is_err() || !verdict.findings.is_empty()) {
             stage.keep();
             say(&format!("  database and logs stay in {}", stage.kept().display()));
@@ -240,8 +248,8 @@ async fn run_once(options: &Options, seed: u64, postgres: &OnceCell<Postgres>) -
         let databases = scenario.databases.iter().copied();
         for database in databases.filter(|kind| options.database.is_none_or(|only| only == *kind)) {
             let rounds = options.rounds.unwrap_or(scenario.rounds);
-            let (provider, keep) = (options.provider, options.keep);
-            let course = Course { database, provider, rounds, seed, keep, sabotage: None, postgres };
+            let (provider, keep, times) = (options.provider, options.keep, options.times);
+            let course = Course { database, provider, rounds, seed, keep, times, sabotage: None, postgres };
             clean &= run_course(scenario, &course).await.is_some_and(|verdict| verdict.findings.is_empty());
         }
     }

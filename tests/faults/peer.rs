@@ -73,6 +73,7 @@ pub(crate) struct Harm {
 const ELSEWHERE: &str = "/elsewhere";
 /// More than anybody should take of an answer, and than the system takes for them.
 const FLOOD_BYTES: usize = 64 << 20;
+const GIVEN_UP_IS_SEEN_AFTER: Duration = Duration::from_millis(200);
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 pub(crate) struct Peer {
@@ -88,6 +89,8 @@ struct State {
     harms: Mutex<Vec<(Harm, usize)>>,
     book: Mutex<Vec<Deed>>,
     most_taken: AtomicUsize,
+    kept_waiting: AtomicUsize,
+    most_kept_waiting: AtomicUsize,
     came_elsewhere: AtomicUsize,
 }
 
@@ -103,6 +106,8 @@ impl Peer {
             harms: Mutex::default(),
             book: Mutex::default(),
             most_taken: AtomicUsize::new(0),
+            kept_waiting: AtomicUsize::new(0),
+            most_kept_waiting: AtomicUsize::new(0),
             came_elsewhere: AtomicUsize::new(0),
         });
         let served = state.clone();
@@ -133,6 +138,11 @@ impl Peer {
     /// The most bytes of one endless answer that could be written.
     pub(crate) fn most_taken(&self) -> usize {
         self.state.most_taken.load(Ordering::Relaxed)
+    }
+
+    /// The most requests that waited at a time for an answer that never came.
+    pub(crate) fn most_kept_waiting(&self) -> usize {
+        self.state.most_kept_waiting.load(Ordering::Relaxed)
     }
 
     /// How many requests followed a redirect.
@@ -217,8 +227,7 @@ impl State {
                 }
             }
             Misdeed::Resets => stream.set_zero_linger()?,
-            // Until the other side has had enough.
-            Misdeed::FallsSilent => drop(stream.read(&mut [0]).await?),
+            Misdeed::FallsSilent => self.fall_silent(stream).await?,
             Misdeed::SpeaksGarbage => stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n\0\x01\x02\xff\xfe\r\n\r\n").await?,
             Misdeed::Refuses(status, retry_after) => {
                 let again = retry_after.map(|seconds| format!("Retry-After: {seconds}\r\n")).unwrap_or_default();
@@ -230,6 +239,25 @@ impl State {
                 stream.write_all(format!("{head}Location: {}{ELSEWHERE}\r\n\r\n", self.url).as_bytes()).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Until the other side has had enough.
+    async fn fall_silent(&self, mut stream: TcpStream) -> anyhow::Result<()> {
+        self.kept_waiting.fetch_add(1, Ordering::Relaxed);
+        let mut byte = [0];
+        let gone = stream.read(&mut byte);
+        tokio::pin!(gone);
+        let result = tokio::select! {
+            result = &mut gone => result,
+            // Who gave up in order to come again is gone by then, however busy the machine is.
+            () = tokio::time::sleep(GIVEN_UP_IS_SEEN_AFTER) => {
+                self.most_kept_waiting.fetch_max(self.kept_waiting.load(Ordering::Relaxed), Ordering::Relaxed);
+                gone.await
+            }
+        };
+        self.kept_waiting.fetch_sub(1, Ordering::Relaxed);
+        result?;
         Ok(())
     }
 

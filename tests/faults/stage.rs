@@ -4,8 +4,8 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::Stdio,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, bail};
@@ -29,13 +29,13 @@ use wabridge::{
         webhooks::Allowed,
     },
     settings::Settings,
-    simulator::{Handle, Simulator, SimulatorSettings},
+    simulator::{Endpoint, Handle, Simulator, SimulatorSettings},
     store::Store,
 };
 
 use crate::{
-    checker::Evidence,
-    configuration::{self, APP_SECRET, FaultsProvider},
+    checker::{Evidence, Timed},
+    configuration::{self, APP_SECRET, FaultsProvider, phone_number_id},
     load::{Caller, Doors, Journal, Line, Load},
     peer::Peer,
     skewed_clock::SkewedClock,
@@ -47,6 +47,8 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// Read from the log at a time.
 const PORTION: usize = 50;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// Looking through all of them costs the machine something.
+const LOOK_AT_SENDS_AFTER: Duration = Duration::from_millis(500);
 /// Of one number: marked and in flight together, and so what one `kill -9` may make unknown.
 pub(crate) const IN_FLIGHT_MAX: usize = 32;
 
@@ -61,13 +63,27 @@ pub(crate) struct Plan {
     /// Lines for the section of the account.
     pub(crate) account: String,
     pub(crate) other_account: bool,
-    /// The provider, and the other account's callback URL, are behind somebody who may misbehave.
-    pub(crate) through_peer: bool,
+    /// Share of the readers who write in reply.
+    pub(crate) replies: f64,
+    pub(crate) through_peer: ThroughPeer,
+    /// Times will be judged, so leases last as long as they do when nobody says otherwise.
+    pub(crate) judges_times: bool,
     /// The instances go by a clock that can be set.
     pub(crate) clock: Option<SkewedClock>,
     pub(crate) seed: u64,
     pub(crate) keep: bool,
     pub(crate) sabotage: Option<Sabotage>,
+}
+
+/// What is behind somebody who may misbehave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ThroughPeer {
+    #[default]
+    Nothing,
+    /// The other account's callback URL.
+    Callbacks,
+    /// That, and the provider.
+    All,
 }
 
 pub(crate) struct Stage {
@@ -83,6 +99,7 @@ pub(crate) struct Stage {
     doors: Doors,
     sabotage: Option<Sabotage>,
     provider: FaultsProvider,
+    timed: Mutex<Vec<Timed>>,
     folder: TempDir,
     stand: Simulator,
 }
@@ -93,6 +110,8 @@ struct Instance {
     running: Option<Running>,
     /// The system has stopped it.
     asleep: bool,
+    /// When each of its processes began and was killed, as the simulator writes times.
+    lives: Vec<(Duration, Option<Duration>)>,
 }
 
 struct Running {
@@ -111,13 +130,17 @@ impl Stage {
         stand.knobs.suffix_rules = false;
         stand.knobs.messages_per_second = 0;
         stand.knobs.answer_delay_ms = 20;
+        stand.knobs.reply_text_share = plan.replies;
         stand.knobs.webhook_retry_ms = 50;
         stand.knobs.webhook_retry_ms_max = 500;
         stand.knobs.webhook_timeout_ms = 3_000;
         let stand = Simulator::start(stand).await?;
         let settings = settings(&plan, &folder);
         let store = open_store(&settings).await?;
-        let peer = if plan.through_peer { Some(Peer::start(stand.url()).await?) } else { None };
+        let peer = match plan.through_peer {
+            ThroughPeer::Nothing => None,
+            ThroughPeer::Callbacks | ThroughPeer::All => Some(Peer::start(stand.url()).await?),
+        };
         let lines = configuration::lines(&plan);
         let file = configuration::file(&plan, &lines, stand.url(), peer.as_ref().map(Peer::url));
         let file = apply::parse(
@@ -141,6 +164,7 @@ impl Stage {
             doors,
             sabotage: plan.sabotage,
             provider: plan.provider,
+            timed: Mutex::default(),
             folder,
             stand,
         })
@@ -149,7 +173,7 @@ impl Stage {
     /// Starts one more instance; gives back its place.
     pub(crate) async fn start_instance(&mut self) -> anyhow::Result<usize> {
         let name = format!("instance-{}", self.instances.len() + 1);
-        self.instances.push(Instance { name, running: None, asleep: false });
+        self.instances.push(Instance { name, running: None, asleep: false, lives: vec![] });
         let place = self.instances.len() - 1;
         self.start(place).await?;
         Ok(place)
@@ -163,6 +187,7 @@ impl Stage {
     /// Starts an instance that was killed.
     pub(crate) async fn start(&mut self, place: usize) -> anyhow::Result<()> {
         let name = self.instances[place].name.clone();
+        self.instances[place].lives.push((unix_now(), None));
         let mut child = self.program(&name, &["serve"])?.spawn().context("the program was built with the tests")?;
         let mut lines = BufReader::new(child.stdout.take().context("its output is a pipe")?).lines();
         let greeting =
@@ -220,6 +245,9 @@ impl Stage {
     pub(crate) async fn kill(&mut self, place: usize) -> anyhow::Result<()> {
         if let Some(mut running) = self.instances[place].running.take() {
             running.child.kill().await?;
+            if let Some((_, ended)) = self.instances[place].lives.last_mut() {
+                *ended = Some(unix_now());
+            }
         }
         self.show_doors();
         Ok(())
@@ -249,6 +277,72 @@ impl Stage {
             bail!("could not send {signal} to {}", self.instances[place].name);
         }
         Ok(())
+    }
+
+    /// What an instance says of itself at `/readyz`: whether it is ready, and the words.
+    pub(crate) async fn readiness(&self, place: usize) -> anyhow::Result<(bool, serde_json::Value)> {
+        let running = self.instances[place].running.as_ref().context("it runs")?;
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+        let answer = client.get(format!("{}/readyz", running.url)).send().await?;
+        Ok((answer.status() == 200, answer.json().await?))
+    }
+
+    /// Whether an instance has said this in its log.
+    pub(crate) fn has_logged(&self, place: usize, words: &str) -> bool {
+        let log = std::fs::read_to_string(self.log_path(&self.instances[place].name));
+        log.is_ok_and(|log| log.contains(words))
+    }
+
+    /// For when times are judged.
+    pub(crate) fn note_time(&self, what: &'static str, took: Duration, at_most: Duration) {
+        self.timed.lock().expect("no holder can panic").push(Timed { what, took, at_most });
+    }
+
+    /// Notes how long the only instance took after each of its restarts until something was sent. One that was killed before
+    /// its time was up has not failed.
+    pub(crate) fn note_first_sends(&self, at_most: Duration) {
+        let sends = self.simulator.sends(None).into_iter();
+        let times: Vec<Duration> = sends.map(|send| Duration::from_millis(send.received_at_unix_ms)).collect();
+        for (began, ended) in self.instances[0].lives.iter().skip(1) {
+            let first = times.iter().filter(|sent_at| *sent_at >= began).min();
+            let lived = ended.map_or(Duration::MAX, |ended| ended - *began);
+            if let Some(took) = first.map(|first| *first - *began).filter(|took| *took <= lived || lived > at_most) {
+                self.note_time("the first send after a restart", took, at_most);
+            }
+        }
+    }
+
+    /// The numbers that an instance owns, by the provider's names.
+    pub(crate) async fn numbers_of(&self, place: usize) -> anyhow::Result<Vec<String>> {
+        let name = Some(&self.instances[place].name);
+        let leases = self.store.leases().await?.into_iter();
+        let owned: Vec<i32> = leases
+            .filter(|lease| lease.kind == NUMBER_LEASE && lease.owner.as_ref() == name)
+            .map(|lease| lease.item)
+            .collect();
+        let senders = self.store.load_configuration().await?.senders.into_iter();
+        let senders = senders.filter(|sender| owned.contains(&sender.key.0));
+        let place_of = |number: &str| self.lines.iter().position(|line| line.number == number);
+        Ok(senders.filter_map(|sender| place_of(sender.number.as_e164())).map(phone_number_id).collect())
+    }
+
+    /// Waits until something is sent from each of these numbers that arrives after a moment; gives back how much later the last of them began.
+    pub(crate) async fn until_sent_from(&self, numbers: &[String], since: Duration) -> anyhow::Result<Duration> {
+        let deadline = Instant::now() + PATIENCE;
+        let since_ms = u64::try_from(since.as_millis())?;
+        loop {
+            let sends = self.simulator.sends(None);
+            let first_after = |number: &String| {
+                let after = sends.iter().filter(|send| send.received_at_unix_ms > since_ms);
+                after.filter(|send| send.phone_number_id == *number).map(|send| send.received_at_unix_ms).min()
+            };
+            if let Some(firsts) = numbers.iter().map(first_after).collect::<Option<Vec<_>>>() {
+                let last = firsts.into_iter().max().unwrap_or(since_ms);
+                return Ok(Duration::from_millis(last - since_ms));
+            }
+            anyhow::ensure!(Instant::now() < deadline, "nothing is sent any more from one of {numbers:?}");
+            tokio::time::sleep(LOOK_AT_SENDS_AFTER).await;
+        }
     }
 
     /// Callers and webhooks go to whoever is awake, as with a load balancer.
@@ -436,11 +530,19 @@ impl Stage {
             peaks: stats.peak_sends_per_second,
             violations: stats.clevertap.violations,
             gives_our_id_back: self.provider.gives_our_id_back(),
+            heard: self.simulator.heard(),
+            timed: self.timed.lock().expect("no holder can panic").clone(),
             ..Evidence::default()
         };
         for record in self.simulator.callback_records(None) {
-            if let Some(message) = record.msg_id {
-                evidence.told.entry(message).or_default().push(record.kind);
+            match (record.endpoint, record.msg_id) {
+                (Endpoint::DeliveryReports, Some(message)) => {
+                    evidence.told.entry(message).or_default().push(record.kind);
+                }
+                (Endpoint::Inbound, _) => {
+                    evidence.told_of.push(record.entry["from"].as_str().unwrap_or_default().to_owned());
+                }
+                (Endpoint::DeliveryReports, None) | (Endpoint::Subscribe, _) => {}
             }
         }
         evidence
@@ -469,6 +571,11 @@ impl Stage {
 const NUMBER_LEASE: i16 = 1;
 const CALLBACK_LEASE: i16 = 2;
 
+/// Now, as the simulator writes times.
+pub(crate) fn unix_now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 fn settings(plan: &Plan, folder: &TempDir) -> Settings {
     let mut settings = Settings::defaults();
     let place = plan.database_folder.clone().unwrap_or_else(|| folder.path().to_owned());
@@ -480,10 +587,12 @@ fn settings(plan: &Plan, folder: &TempDir) -> Settings {
     settings.security.allow_private_networks = true;
     settings.media.directory = folder.path().join("media");
     settings.alarms.disk_free_min = 0;
-    settings.instance.lease = Duration::from_secs(7);
     settings.database.busy_timeout = Duration::from_secs(2);
     settings.database.answer_timeout = Duration::from_secs(3);
-    settings.instance.lease_renewal = Duration::from_secs(1);
+    if !plan.judges_times {
+        settings.instance.lease = Duration::from_secs(7);
+        settings.instance.lease_renewal = Duration::from_secs(1);
+    }
     settings.send.timeout = Duration::from_millis(1_500);
     settings.send.connect_timeout = Duration::from_secs(1);
     settings.send.in_flight_per_number = IN_FLIGHT_MAX;

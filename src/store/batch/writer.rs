@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::{Answer, BatchLimits, CommitError, Effects, Job, Load, Waiting, Write};
 use crate::{
     domain::ids::MessageIds,
-    pulse::Pulse,
+    pulse::{Health, Pulse},
     sabotage::{Sabotage, breaks},
     store::{
         DatabaseTransaction, Store, StoreError,
@@ -33,6 +33,7 @@ pub(super) struct Writer {
     pub(super) wakeups: Arc<Wakeups>,
     pub(super) limits: BatchLimits,
     pub(super) load: Arc<Load>,
+    pub(super) health: Arc<Health>,
 }
 
 impl Writer {
@@ -124,6 +125,12 @@ impl Writer {
     }
 
     async fn commit(&self, writes: &[&Write], withdrawn: &[Fresh]) -> Result<Vec<Answer>, BatchFailed> {
+        let result = self.try_commit(writes, withdrawn).await;
+        self.health.written(result.is_ok());
+        result
+    }
+
+    async fn try_commit(&self, writes: &[&Write], withdrawn: &[Fresh]) -> Result<Vec<Answer>, BatchFailed> {
         let not_written = |source| BatchFailed { doing: "could not write a batch", fresh: vec![], source };
         let transaction = self.store.begin_promptly().await.map_err(not_written)?;
         let (answers, effects) = match self.apply(&transaction, writes, withdrawn).await {
@@ -220,7 +227,7 @@ impl Writer {
 }
 
 /// The committer works on one batch for no longer than this, or it hangs.
-pub const BATCH_TAKES_MAX: Duration = Duration::from_secs(60);
+pub(super) const BATCH_TAKES_MAX: Duration = Duration::from_secs(60);
 
 /// When this many jobs have failed alone, one after the other, it is not them.
 const SINGLE_FAILURES_MAX: usize = 3;

@@ -154,7 +154,9 @@ impl Runner {
         // Noted before the database is asked: the lease lasts at least from now on.
         let asked_at = Instant::now();
         let valid_until = asked_at + lasts.saturating_sub(LEASE_MARGIN);
-        let Some(renewal) = self.store.renew_leases(&self.instance, self.run, lasts).await? else {
+        let renewal = self.store.renew_leases(&self.instance, self.run, lasts).await;
+        self.health.written(renewal.is_ok());
+        let Some(renewal) = renewal? else {
             return Ok(Kept::TakenOver);
         };
         leases.of_others = leases.clock.look(renewal.at, asked_at, lasts);

@@ -11,7 +11,6 @@ use wabridge::simulator::{Effect, Refusal, RefusalBody, Rule};
 use crate::{
     Course, DatabaseKind, Wish,
     checker::{Allowed, Verdict},
-    say,
     scenarios::{A_CRASH, BOTH, Scenario, under_load, until_some_moment},
     skewed_clock::SkewedClock,
     stage::{IN_FLIGHT_MAX, Stage},
@@ -39,7 +38,7 @@ const NUMBERS: usize = 2;
 const PER_SECOND: u32 = 60;
 
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
-    let Some(wish) = wish(course)? else { return Ok(Verdict::default()) };
+    let Some(wish) = wish(course)? else { return Ok(Verdict::skipped(NO_CLOCK)) };
     under_load(course, wish, Allowed::default(), async |stage, dice| {
         // What is still handed over to the one that came later would look like a takeover.
         stage.until_even().await?;
@@ -57,7 +56,7 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
 }
 
 async fn run_with_restarts(course: &Course<'_>) -> anyhow::Result<Verdict> {
-    let Some(mut wish) = wish(course)? else { return Ok(Verdict::default()) };
+    let Some(mut wish) = wish(course)? else { return Ok(Verdict::skipped(NO_CLOCK)) };
     wish.load_per_second = PER_SECOND as usize;
     let alone = wish.instances == 1;
     // Two jumps and so two kills a round; and what was refused without a word is unknown too.
@@ -96,12 +95,11 @@ async fn wait_until_taken_over(stage: &Stage, victim: usize) -> anyhow::Result<(
     }
 }
 
-/// `None`, and said so, where no clock can be lent.
+const NO_CLOCK: &str = "there is no C compiler for a clock that can be set";
+
+/// `None` where no clock can be lent.
 fn wish(course: &Course<'_>) -> anyhow::Result<Option<Wish>> {
-    let Some(clock) = SkewedClock::make()? else {
-        say("  skipped: there is no C compiler for a clock that can be set");
-        return Ok(None);
-    };
+    let Some(clock) = SkewedClock::make()? else { return Ok(None) };
     Ok(Some(Wish {
         instances: if course.database == DatabaseKind::Postgres { 2 } else { 1 },
         numbers: NUMBERS,

@@ -6,7 +6,7 @@
 use crate::{
     Course, DatabaseKind, Wish,
     checker::Verdict,
-    scenarios::{A_CRASH, Scenario, tell_answers, under_load, until_some_moment},
+    scenarios::{A_CRASH, REPLIES, Scenario, tell_answers, under_load, until_some_moment},
 };
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -18,7 +18,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 };
 
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
-    let wish = Wish { messages_per_second: 100, load_per_second: 80, ..Wish::default() };
+    let wish = Wish { messages_per_second: 100, load_per_second: 80, replies: REPLIES, ..Wish::default() };
     let postgres = course.postgres().await?;
     under_load(course, wish, A_CRASH, async |stage, dice| {
         until_some_moment(dice, 300..2_000).await;

@@ -10,8 +10,10 @@ use std::{
 use crate::{
     Course, DatabaseKind, Wish,
     checker::Verdict,
-    say,
-    scenarios::{A_CRASH, Scenario, tell_answers, under_load, until_some_moment},
+    scenarios::{
+        A_CRASH, REPLIES, Scenario, tell_answers, under_load, until_it_says_that_nothing_is_taken, until_ready,
+        until_some_moment,
+    },
 };
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -24,17 +26,23 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
     let Some(disk) = SmallDisk::mount()? else {
-        say("  skipped: no file system can be mounted here");
-        return Ok(Verdict::default());
+        return Ok(Verdict::skipped("no file system can be mounted here"));
     };
     let database_folder = Some(disk.folder.clone());
-    let wish = Wish { messages_per_second: 100, load_per_second: 80, database_folder, ..Wish::default() };
+    let wish =
+        Wish { messages_per_second: 100, load_per_second: 80, replies: REPLIES, database_folder, ..Wish::default() };
     under_load(course, wish, A_CRASH, async |stage, dice| {
         until_some_moment(dice, 300..2_000).await;
         disk.fill();
         // There may be room left in the file.
-        tell_answers("with a full disk", stage, until_some_moment(dice, 2_000..4_000)).await;
-        Ok(disk.free()?)
+        let meantime = async {
+            let told = until_it_says_that_nothing_is_taken(stage).await;
+            until_some_moment(dice, 2_000..4_000).await;
+            told
+        };
+        tell_answers("with a full disk", stage, meantime).await?;
+        disk.free()?;
+        until_ready(stage).await
     })
     .await
 }

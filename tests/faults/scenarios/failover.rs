@@ -8,7 +8,7 @@ use crate::{
     checker::Verdict,
     postgres::Postgres,
     say,
-    scenarios::{A_CRASH, Scenario, tell_answers, under_load, until_some_moment},
+    scenarios::{A_CRASH, REPLIES, Scenario, tell_answers, under_load, until_some_moment},
     wire::Wire,
 };
 
@@ -24,7 +24,8 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
     let mut primary = Postgres::start()?;
     let wire = Wire::to(vec![primary.address()]).await?;
     let database_url = Some(primary.database_at(wire.address).await?);
-    let wish = Wish { messages_per_second: 100, load_per_second: 80, database_url, ..Wish::default() };
+    let wish =
+        Wish { messages_per_second: 100, load_per_second: 80, replies: REPLIES, database_url, ..Wish::default() };
     under_load(course, wish, A_CRASH, async |stage, dice| {
         let standby = primary.synchronous_standby().await?;
         until_some_moment(dice, 300..2_000).await;

@@ -18,7 +18,7 @@ pub(crate) mod upgrade;
 pub(crate) mod wire;
 pub(crate) mod writers;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
 use rand::{RngExt as _, rngs::StdRng};
@@ -68,8 +68,20 @@ const TOLD_AND_NOT_NOTED_MAX: usize = 800;
 
 /// What one round may cost when something dies, or cannot write, at any moment: what was in flight may become unknown, and
 /// what had been told and not noted may be told again.
-const A_CRASH: Allowed =
-    Allowed { messages_per_second: 0, unknown: IN_FLIGHT_MAX, sent_twice: 0, told_twice: TOLD_AND_NOT_NOTED_MAX };
+const A_CRASH: Allowed = Allowed {
+    messages_per_second: 0,
+    unknown: IN_FLIGHT_MAX,
+    sent_twice: 0,
+    told_twice: TOLD_AND_NOT_NOTED_MAX,
+    judges_times: false,
+};
+
+/// Of those who read, so many write: enough for some to be on their way at each fault.
+const REPLIES: f64 = 0.1;
+/// Who calls is answered within this, whatever the database does.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// For what an instance says of itself.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Most scenarios: a stage under load, harm done to it in rounds, of which each may cost so much, and the verdict when all has come to rest.
 async fn under_load(
@@ -109,11 +121,57 @@ async fn until_some_moment(dice: &mut StdRng, milliseconds: std::ops::Range<u64>
     tokio::time::sleep(Duration::from_millis(dice.random_range(milliseconds))).await;
 }
 
+/// Waits until an instance that cannot write says so at `/readyz` and in its log.
+async fn until_it_says_that_nothing_is_taken(stage: &Stage) -> anyhow::Result<()> {
+    let red = |ready: bool, told: &serde_json::Value| {
+        !ready && told["writes"] == false && told["advice"].as_str().is_some_and(|advice| advice.contains("disk"))
+    };
+    until_readiness(stage, "is red because nothing can be written", red).await?;
+    let since = Instant::now();
+    while !stage.has_logged(0, NOT_WRITTEN) {
+        anyhow::ensure!(since.elapsed() < PATIENCE, "the log does not say that nothing can be written");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
+/// Waits until the instance is ready again.
+async fn until_ready(stage: &Stage) -> anyhow::Result<()> {
+    until_readiness(stage, "is green again", |ready, _| ready).await
+}
+
+async fn until_readiness(
+    stage: &Stage,
+    what: &str,
+    wanted: impl Fn(bool, &serde_json::Value) -> bool,
+) -> anyhow::Result<()> {
+    let since = Instant::now();
+    loop {
+        let (ready, told) = stage.readiness(0).await?;
+        if wanted(ready, &told) {
+            say(&format!("  /readyz {what} after {} ms", since.elapsed().as_millis()));
+            return Ok(());
+        }
+        anyhow::ensure!(since.elapsed() < PATIENCE, "waited in vain until /readyz {what}: {told}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// In the log, of each commit that fails.
+const NOT_WRITTEN: &str = "could not write to the database";
+
 /// How callers are answered in the meantime.
 async fn tell_answers<T>(when: &str, stage: &Stage, meantime: impl Future<Output = T>) -> T {
+    stage.journal.forget_slowest();
     let (accepted, refusals) = (stage.journal.accepted(), stage.journal.refusals());
     let result = meantime.await;
     let (accepted, refusals) = (stage.journal.accepted() - accepted, stage.journal.refusals() - refusals);
-    say(&format!("  {when}: {accepted} accepted, {refusals} refusals"));
+    let slowest = stage.journal.slowest();
+    say(&format!(
+        "  {when}: {accepted} accepted, {refusals} refusals, the slowest answer in {} ms",
+        slowest.as_millis()
+    ));
+    stage.note_time("the answer to a message", slowest, ANSWERED_WITHIN);
     result
 }

@@ -1,5 +1,5 @@
 //! One number at its full pace, alone and then beside trouble everywhere else: another number of the account is throttled, another
-//! account's callback URL hangs for 30 seconds per request, and a campaign waits on a third number.
+//! account's callback URL never answers, and a campaign waits on a third number.
 //!
 //! No number may send more than it is allowed in any second, as WhatsApp counts; the checker allows for what a busy machine
 //! delivers late and so closer together, and the exact counts are told beside it. So are the share of its allowance that the
@@ -16,16 +16,17 @@ use std::{
 
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use wabridge::simulator::{CallbackRule, Effect, Refusal, Rule};
+use wabridge::simulator::{Effect, Refusal, Rule};
 
 use crate::{
     Course, Wish,
     checker::{Allowed, Verdict},
     configuration::{CONNECTION, OTHER_ACCOUNT, phone_number_id},
     load::{Answer, Kind, Message},
+    peer::{Harm, Misdeed},
     say,
     scenarios::{BOTH, Scenario},
-    stage::Stage,
+    stage::{Stage, ThroughPeer},
 };
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -43,7 +44,7 @@ const THROTTLED: usize = 1;
 const CAMPAIGN: usize = 2;
 /// Of the other account, whose callback URL hangs.
 const UNTOLD: usize = 3;
-const HANG: Duration = Duration::from_secs(30);
+const REPLY_WITHIN: Duration = Duration::from_secs(1);
 const POSTED_AT_ONCE: usize = 40;
 const REPLY_EVERY: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,7 +52,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LAST_STATUS: &str = "read";
 
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
-    let wish = Wish { numbers: 3, other_account: true, messages_per_second: PER_SECOND, ..Wish::default() };
+    let wish = Wish {
+        numbers: 3,
+        other_account: true,
+        messages_per_second: PER_SECOND,
+        through_peer: ThroughPeer::Callbacks,
+        ..Wish::default()
+    };
     let stage = course.stage(wish).await?;
     let (second, seconds) = (PER_SECOND as usize, course.rounds as usize);
     let alone = stretch(&stage, &[(HEALTHY, 0, seconds * second)], async { Ok(()) }).await?.0;
@@ -71,12 +78,13 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
         waits[waits.len() / 2].as_millis(),
         waits[waits.len() - 1].as_millis(),
     ));
+    stage.note_time("a reply or a password beside a campaign", waits[waits.len() - 1], REPLY_WITHIN);
     stage.simulator.set_rules(vec![]);
-    stage.simulator.set_callback_rules(vec![]);
+    judge_in_flight(&stage)?;
     let peaks = stage.simulator.stats().peak_sends_per_second;
     say(&format!("  the most in any second: {peaks:?}"));
-    // What hangs is told again, and whoever let it hang has heard of it.
-    let allowed = Allowed { messages_per_second: u64::from(PER_SECOND), told_twice: usize::MAX, ..Allowed::default() };
+    // Nothing is killed, and who let callbacks hang has heard of none of them.
+    let allowed = Allowed { messages_per_second: u64::from(PER_SECOND), ..Allowed::default() };
     course.end(stage, allowed).await
 }
 
@@ -131,9 +139,20 @@ impl fmt::Display for Fared {
 fn make_trouble(stage: &Stage) -> anyhow::Result<()> {
     let too_fast = Rule::everybody(Effect::Refuse(Refusal::code(130_429)));
     stage.simulator.set_rules(vec![Rule { phone_number_id: Some(phone_number_id(THROTTLED)), share: 0.3, ..too_fast }]);
-    let account = Some(OTHER_ACCOUNT.to_owned());
-    let hang_ms = u64::try_from(HANG.as_millis())?;
-    stage.simulator.set_callback_rules(vec![CallbackRule { account, hang_ms, ..CallbackRule::default() }]);
+    let path = format!("/clevertap/delivery-reports/{OTHER_ACCOUNT}");
+    let hangs = Harm { path, turns: vec![Some(Misdeed::FallsSilent)] };
+    stage.peer.as_ref().context("the stage has one")?.harm(vec![hangs]);
+    Ok(())
+}
+
+/// A callback URL that hangs keeps no more requests than it may, and is let go then.
+fn judge_in_flight(stage: &Stage) -> anyhow::Result<()> {
+    let peer = stage.peer.as_ref().context("the stage has one")?;
+    peer.harm(vec![]);
+    let (most, most_allowed) = (peer.most_kept_waiting(), stage.settings.relay.in_flight_per_subscription);
+    say(&format!("  at most {most} requests at a time waited for the callback URL that hangs"));
+    anyhow::ensure!(most > 0, "nothing was told to the callback URL that hangs");
+    anyhow::ensure!(most <= most_allowed, "{most} requests at a time waited for a callback URL, not {most_allowed}");
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use wabridge::simulator::{CallbackRule, Effect, Refusal, RefusalBody, Rule};
 use crate::{
     Course, Wish,
     checker::{Allowed, Verdict},
-    scenarios::{BOTH, Scenario, under_load, until_some_moment},
+    scenarios::{BOTH, REPLIES, Scenario, under_load, until_some_moment},
 };
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -18,7 +18,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 };
 
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
-    let wish = Wish { messages_per_second: 200, load_per_second: 60, ..Wish::default() };
+    let wish = Wish { messages_per_second: 200, load_per_second: 60, replies: REPLIES, ..Wish::default() };
     let cost = Allowed {
         // A connection that closes without an answer says nothing.
         unknown: usize::MAX,

@@ -1,11 +1,13 @@
 //! The same message a hundred times at once, across two instances and a `kill -9` of one of them.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
 
 use crate::{
     Course, DatabaseKind, Wish,
     checker::Verdict,
-    load::{Answer, Message},
+    load::{Answer, Caller, Message},
     scenarios::{A_CRASH, Scenario, until_some_moment},
 };
 
@@ -18,6 +20,8 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 };
 
 const TIMES: usize = 100;
+const PATIENCE: Duration = Duration::from_secs(30);
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const PER_SECOND: u32 = 100;
 
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
@@ -34,10 +38,28 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
         };
         let (_, killed) = tokio::join!(storm, kill);
         killed?;
-        // After all that, the answer is what it was.
-        let answers = join_all((0..TIMES).map(|_| caller.ask(&message))).await;
-        anyhow::ensure!(answers.contains(&Answer::Success), "the instance that lives refuses a message: {answers:?}");
+        // After all that, the answer is what it was, to everybody.
+        join_all((0..TIMES).map(|_| ask_until_answered(&caller, &message)))
+            .await
+            .into_iter()
+            .collect::<Result<(), _>>()?;
         stage.start(round % 2).await?;
     }
     course.end(stage, A_CRASH.times(course.rounds, PER_SECOND)).await
+}
+
+/// A hundred at once may be more than a busy machine can store in time; who is told so comes again.
+async fn ask_until_answered(caller: &Caller, message: &Message) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match caller.ask(message).await {
+            Answer::Success => return Ok(()),
+            Answer::Refused(_) | Answer::Nothing if Instant::now() < deadline => {
+                tokio::time::sleep(ASK_AGAIN_AFTER).await;
+            }
+            answer @ (Answer::Refused(_) | Answer::Nothing) => {
+                anyhow::bail!("the instance that lives goes on answering {answer:?} to a message that was accepted")
+            }
+        }
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
     peer::{Deed, Harm, Misdeed},
     say,
     scenarios::{Scenario, until_some_moment},
-    stage::Stage,
+    stage::{Stage, ThroughPeer},
 };
 
 pub(crate) const SCENARIO: Scenario = Scenario {
@@ -75,7 +75,7 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
         numbers: 2,
         messages_per_second: PER_SECOND,
         other_account: true,
-        through_peer: true,
+        through_peer: ThroughPeer::All,
         ..Wish::default()
     };
     let stage = course.stage(wish).await?;
