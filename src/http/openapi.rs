@@ -289,8 +289,13 @@ pub fn methods() -> Vec<(String, String)> {
     Document::openapi().paths.paths.into_iter().map(|(path, item)| (path, of(item))).collect()
 }
 
-/// What may stand behind a question mark, by method and path: the name of each parameter, and what it means.
-pub fn parameters() -> Vec<((&'static str, String), Vec<(String, String)>)> {
+/// Method and path.
+pub type Operation = (&'static str, String);
+/// Its name, and what it means.
+pub type Parameter = (String, String);
+
+/// What may stand behind a question mark.
+pub fn parameters() -> Vec<(Operation, Vec<Parameter>)> {
     let mut found = Vec::new();
     for (path, item) in Document::openapi().paths.paths {
         let operations =

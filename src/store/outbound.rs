@@ -17,12 +17,12 @@ use super::{
     DatabaseTransaction, Doing, Store, StoreError,
     batch::{Effects, Waiting},
     events::{self, NewEvent},
-    execute, execute_rows, outgoing, query, query_rows, webhooks,
+    execute, execute_rows, outgoing, query, query_rows,
 };
 use crate::{
     domain::{
         attempt::Attempt,
-        callback::{EventKind, OutgoingStep},
+        callback::OutgoingStep,
         ids::{AccountKey, MessageId, SenderKey},
         outbound::{Category, SendState},
         phone::PhoneNumber,

@@ -5,7 +5,10 @@ use std::{collections::HashMap, future::Ready, sync::LazyLock};
 use actix_web::{Error, FromRequest, HttpRequest, dev::Payload, http::StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::{Problem, openapi};
+use super::{
+    Problem,
+    openapi::{self, Operation, Parameter},
+};
 use crate::http::query::{Wrong, read};
 
 /// The parameters of a request.
@@ -35,11 +38,11 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     }
 }
 
-/// The parameters of each operation, by method and path: their names, and what the document says of them.
-static KNOWN: LazyLock<HashMap<(&'static str, String), Vec<(String, String)>>> =
+/// The parameters of each operation.
+static KNOWN: LazyLock<HashMap<Operation, Vec<Parameter>>> =
     LazyLock::new(|| openapi::parameters().into_iter().collect());
 
-fn known(request: &HttpRequest) -> Option<&'static [(String, String)]> {
+fn known(request: &HttpRequest) -> Option<&'static [Parameter]> {
     let path = request.match_pattern()?;
     let mut operations = KNOWN.iter();
     let asked = operations.find(|((method, known), _)| *method == request.method().as_str() && *known == path);

@@ -190,7 +190,7 @@ impl SearchForm {
     /// What is looked for; `Err` says what to change.
     fn wanted(&self, snapshot: &Snapshot) -> Result<Wanted, Wrong> {
         let (since, until) = asked::span(&self.since, &self.until)?;
-        let (state, delivery, reached) = self.standing()?;
+        let StatusWanted { state, delivery, reached } = self.standing()?;
         let filter = MessageSearch {
             account: asked::account(snapshot, &self.account)?,
             sender: asked::sender(snapshot, &self.number)?,
@@ -210,7 +210,7 @@ impl SearchForm {
         Ok(Wanted { text: self.q.clone(), filter })
     }
 
-    fn standing(&self) -> Result<(Option<SendState>, Option<DeliveryStatus>, Option<DeliveryStatus>), Wrong> {
+    fn standing(&self) -> Result<StatusWanted, Wrong> {
         let state = STATES.into_iter().find(|state| self.status == value_of_state(*state));
         let delivery = DELIVERIES.into_iter().find(|delivery| self.status == value_of_delivery(*delivery));
         let reached = DeliveryStatus::WAY.into_iter().find(|step| self.status == value_of_step(*step));
@@ -218,13 +218,20 @@ impl SearchForm {
             let known: Vec<String> = statuses().into_iter().map(|option| option.value).collect();
             return Err(Wrong::of("status", format!("“{}” is none of {}", self.status, known.join(", "))));
         }
-        Ok((state, delivery, reached))
+        Ok(StatusWanted { state, delivery, reached })
     }
 
     fn at(&self, before: MessageId) -> String {
         let before = before.to_string();
         asked::address(PATH, self.fields().into_iter().chain([("before", &*before)]))
     }
+}
+
+/// Where a message is to stand, or how far it is to have come: one of them at most.
+struct StatusWanted {
+    state: Option<SendState>,
+    delivery: Option<DeliveryStatus>,
+    reached: Option<DeliveryStatus>,
 }
 
 fn value_of_state(state: SendState) -> String {
@@ -363,8 +370,8 @@ mod tests {
         let at = form.at(MessageId(1));
 
         let query = at.strip_prefix("/console/messages?").expect("the list");
-        let next: SearchForm = crate::http::query::read(query, &[]).ok().expect("it is one of ours");
-        assert_eq!((next.fields(), next.before), (form.fields(), MessageId(1).to_string()));
+        let next: SearchForm = crate::http::query::read(query, &[]).expect("it is one of ours");
+        assert_eq!((next.fields(), &next.before), (form.fields(), &MessageId(1).to_string()));
         let few = SearchForm { q: text("+91 98765"), ..SearchForm::default() };
         assert!(few.at(MessageId(1)).starts_with("/console/messages?q=%2B91+98765&before="), "and nothing empty");
     }

@@ -31,8 +31,7 @@ pub(super) const PATH: &str = "/console/templates";
 
 /// The list with the templates that are called so, or in part.
 pub(super) fn with_name(name: &str) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    format!("{PATH}?{}", query.append_pair("q", name).finish())
+    asked::address(PATH, [("q", name)])
 }
 
 /// Everything under `/console/templates`.

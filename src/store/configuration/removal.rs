@@ -246,11 +246,9 @@ fn no_name(key: i32) -> String {
 /// Puts nothing in the place of every secret of what was removed, sealed, so that whoever opens all of them can.
 pub(in crate::store) async fn seal_removed(transaction: &DatabaseTransaction, vault: &Vault) -> Result<(), DbErr> {
     let no_credentials = to_json(&StoredCredentials::default());
-    let of_both: [(_, _, fn(&str) -> String, _); 2] = [
-        ("connections", "secrets", place_of_connection, "{}"),
-        ("accounts", "credentials", place_of_account, no_credentials.as_str()),
-    ];
-    for (table, column, place_of, nothing) in of_both {
+    let kinds = [("connections", "secrets", "{}"), ("accounts", "credentials", no_credentials.as_str())];
+    for (table, column, nothing) in kinds {
+        let place_of = if table == "accounts" { place_of_account } else { place_of_connection };
         let removed = format!("SELECT id FROM {table} WHERE removed_at IS NOT NULL");
         for row in &query(transaction, removed, vec![]).await? {
             let id: String = row.try_get("", "id")?;

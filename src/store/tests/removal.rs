@@ -158,7 +158,7 @@ async fn secrets_are_gone_at_once_and_the_rest_can_be_sealed_anew() {
 
         configure(&store).await;
         let new = MasterKey::random();
-        let done = store.reseal(&Vault::new(&new), PATIENCE).await.expect("everything can be opened");
+        let done = store.reseal(&Vault::new(&new), PATIENCE, entry()).await.expect("everything can be opened");
         assert!(matches!(done, Resealed::Done { .. }));
         let store = store.with_vault(Vault::new(&new));
         let stored = store.load_configuration().await.expect("readable");
