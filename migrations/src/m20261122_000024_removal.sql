@@ -7,6 +7,3 @@ ALTER TABLE accounts ADD COLUMN removed_id TEXT NULL;
 ALTER TABLE senders ADD COLUMN removed_at BIGINT NULL;
 ALTER TABLE senders ADD COLUMN removed_number TEXT NULL;
 ALTER TABLE senders ADD COLUMN removed_provider_number_id TEXT NULL;
-
--- Asked for by each batch that accepts messages.
-CREATE INDEX senders_removed ON senders (removed_at) WHERE removed_at IS NOT NULL;
