@@ -46,8 +46,11 @@ async fn a_wrong_address_names_its_parameter_and_what_it_may_be(database: Databa
         ("{url}/exchanges?before=x", "Before: “x” cannot be read"),
         ("{url}/replay?of=nope", "Of: “nope” is none of dead, not_relayed, delivered, all."),
         ("{url}/replay?place=x", "Place: “x” cannot be read"),
-        ("/console/webhooks/crm/log?state=nope", "State: “nope” is none of delivered, owed, dead."),
-        ("/console/webhooks/crm/log?event=message.nothing", "Event: “message.nothing” is none of "),
+        ("/console/webhooks/crm/log?state=nope", "State: “nope” is none of delivered, retrying, paused, dead."),
+        (
+            "/console/webhooks/crm/log?event=message.nothing",
+            "Event: “message.nothing” cannot be read: it is an event, or ",
+        ),
         ("/console/webhooks/crm/log?account=nosuch", "Account: there is no account nosuch"),
         ("/console/webhooks/crm/try?event=message.nothing", "Event: “message.nothing” is none of "),
         ("/console/webhooks/crm/replay?of=nope", "Of: “nope” is none of dead, "),
