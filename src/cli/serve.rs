@@ -1,7 +1,7 @@
 //! `wabridge serve` and `wabridge simulator`: what runs until it is told to stop.
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use wabridge::{
     app::App,
     platforms, providers,
@@ -17,10 +17,12 @@ pub(crate) async fn serve(settings: Settings) -> anyhow::Result<()> {
     let scheme = if settings.server.tls_certificate.is_some() { "https" } else { "http" };
     let database = settings.database.url.starts_with("sqlite:");
     let app = App::start(settings).await?;
+    // From here on there is something to finish; before, a signal ends the process at once.
+    let mut signals = StopSignals::listen()?;
     answer(&greeting(&app, scheme, &public_url, database))?;
     answer(&console_line(&app).await?)?;
     let replaced = tokio::select! {
-        waited = wait_for_signal() => waited.map(|()| false)?,
+        () = signals.any() => false,
         () = app.replaced() => true,
     };
     tracing::info!("stopping: finishing what is in flight");
@@ -104,9 +106,27 @@ pub(crate) async fn simulate(settings: SimulatorSettings) -> anyhow::Result<()> 
 
 /// Ctrl-C, or what a service manager sends.
 pub(super) async fn wait_for_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("could not listen for signals")?;
-    tokio::select! {
-        done = tokio::signal::ctrl_c() => done.context("could not listen for Ctrl-C"),
-        _ = terminate.recv() => Ok(()),
+    StopSignals::listen()?.any().await;
+    Ok(())
+}
+
+/// What a person or a service manager says to stop; from [`StopSignals::listen`] on it is heard.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> anyhow::Result<Self> {
+        let of = |kind| signal(kind).context("could not listen for signals");
+        Ok(Self { interrupt: of(SignalKind::interrupt())?, terminate: of(SignalKind::terminate())? })
+    }
+
+    /// Until one of them comes.
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
