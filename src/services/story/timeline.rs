@@ -100,8 +100,8 @@ fn checked(message: &StoredMessage) -> Vec<String> {
             "the template could not be looked up in time: that is done again when its turn comes".to_owned()
         }
         (Some((name, language)), _) => format!(
-            "what was given fits template {name} ({language}), where its provider lists templates; found out later where the list \
-             could not be read in time"
+            "what was given fits template {name} ({language}), where its provider lists templates; looked at later where the \
+             list was not at hand"
         ),
         (None, Category::Freeform | Category::Authentication | Category::Utility | Category::Marketing) => {
             "no template: whether the person wrote within 24 hours is for WhatsApp to judge".to_owned()
