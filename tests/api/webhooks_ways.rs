@@ -169,13 +169,13 @@ async fn the_command_line_lists_tries_pauses_and_tells_again(database: Database)
     assert_eq!(scene.came(3).await.len(), 3);
     scene.app.settled().await;
 
-    let (code, asked) = run(&["replay", "crm", "--all", "--since", "1h"]).await;
+    let (code, asked) = run(&["replay", "crm", "--all", "--since", "1h", "--yes"]).await;
     assert_eq!((code, &asked["events"]), (0, &json!(2)), "{asked}");
     scene.came(5).await;
     let mut again = scene.texts().split_off(3);
     again.sort_unstable();
     assert_eq!(again, ["one", "two"]);
-    for command in [&["sample", "nobody", "message.read"][..], &["pause", "nobody"], &["replay", "nobody"]] {
+    for command in [&["sample", "nobody", "message.read"][..], &["pause", "nobody"], &["replay", "nobody", "--yes"]] {
         assert_eq!(scene.app.command_ending(&[&["webhook"], command].concat()).await.0, 3, "{command:?}");
     }
     scene.app.finish().await;
