@@ -137,9 +137,9 @@ impl Answer {
 /// A longer `Retry-After` is no advice but a mistake.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Below the time after which servers usually close idle connections: a request that meets the closing
+/// Below the five seconds after which many servers close idle connections: a request that meets the closing
 /// of its connection half-way has an unknown outcome.
-const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(20);
+const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(4);
 
 const USER_AGENT: &str = concat!("wabridge/", env!("CARGO_PKG_VERSION"));
 

@@ -41,8 +41,14 @@ impl WebhookDoor {
     }
 
     /// One request, with a fresh token after a 401 where tokens are fetched. Also for samples.
+    ///
+    /// A connection that broke before an answer says nothing of the receiver: most often it was idle, and was closed just then.
+    /// So the request leaves once more, on another one; a receiver that sees it twice knows it by its id.
     pub async fn send(&self, webhook: &Webhook, request: &profiles::Rendered) -> (Attempt, Option<Duration>) {
-        let exchanged = self.exchange_once(webhook, request).await;
+        let mut exchanged = self.exchange_once(webhook, request).await;
+        if matches!(exchanged.result, Err(NoAnswer::MaybeSent(_))) && exchanged.took < timeout_of(webhook) {
+            exchanged = self.exchange_once(webhook, request).await;
+        }
         match (&exchanged.result, &webhook.settings.authentication) {
             (Ok(Answer { status: 401, .. }), Authentication::OAuth2 { .. }) if self.tokens.forget(webhook) => {
                 judge(webhook, self.exchange_once(webhook, request).await)
@@ -54,7 +60,7 @@ impl WebhookDoor {
     async fn exchange_once(&self, webhook: &Webhook, request: &profiles::Rendered) -> Exchanged {
         let settings = &webhook.settings;
         let started = (clock::now(), Instant::now());
-        let timeout = Duration::from_secs(u64::from(settings.timeout_seconds));
+        let timeout = timeout_of(webhook);
         let not_sent = |why: NoAnswer| Exchanged { started_at: started.0, took: started.1.elapsed(), result: Err(why) };
         let exchange = match self.exchange_of(webhook) {
             Ok(exchange) => exchange,
@@ -101,6 +107,10 @@ impl WebhookDoor {
             }
         }
     }
+}
+
+fn timeout_of(webhook: &Webhook) -> Duration {
+    Duration::from_secs(u64::from(webhook.settings.timeout_seconds))
 }
 
 /// Whether a webhook can show its certificate; an error says what to change.

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 use wabridge::{clock, domain::ids::SubscriptionKey, store::exchanges::ExchangeFilter};
 
 use crate::{
@@ -42,6 +46,35 @@ async fn a_receiver_is_asked_by_its_method_and_not_longer_than_was_agreed(databa
     assert!(late["took_ms"].as_u64().is_some_and(|took| took >= 1_000), "{late}");
     scene.receiver.let_go();
     assert_eq!(scene.sample_with(json!({"timeout_seconds": 10})).await["taken"], true);
+    scene.app.finish().await;
+}
+
+/// A receiver whose connections each answer one request, and close under the next one.
+async fn one_answer_a_connection() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("it is bound"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = vec![0; 64 * 1024];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+                let _ = stream.read(&mut request).await;
+            });
+        }
+    });
+    url
+}
+
+async fn a_connection_that_closes_under_a_request_is_not_the_receivers_no(database: Database) {
+    let scene = Scene::start(database).await;
+    scene.webhook(json!({})).await;
+    let url = one_answer_a_connection().await;
+
+    for _ in 0..4 {
+        let sample = scene.sample_with(json!({"url": url})).await;
+        assert_eq!(sample["taken"], true, "{sample}");
+    }
     scene.app.finish().await;
 }
 
@@ -183,6 +216,7 @@ async fn the_command_line_lists_tries_pauses_and_tells_again(database: Database)
 
 on_each_database![
     a_receiver_is_asked_by_its_method_and_not_longer_than_was_agreed,
+    a_connection_that_closes_under_a_request_is_not_the_receivers_no,
     where_order_does_not_matter_nothing_waits_for_what_was_refused,
     no_more_requests_a_second_leave_than_were_agreed,
     a_token_is_fetched_by_password_and_shown,

@@ -94,7 +94,7 @@ pub(crate) struct BenchArguments {
     /// Measure the console's pages instead, with a million messages stored, or as many as --history says
     #[arg(long)]
     console: bool,
-    /// Measure 100 webhooks of yours instead, and what it does to 99 of them that the receiver of one is dead (four turns of
+    /// Measure 100 webhooks of yours instead, and what it does to 99 of them that the receiver of one is dead (ten turns of
     /// --webhook-seconds)
     #[arg(long, conflicts_with = "console")]
     subscribers: bool,

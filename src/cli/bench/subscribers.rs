@@ -24,8 +24,8 @@ use super::{
 const HEALTHY: usize = 99;
 /// All webhooks together.
 const TOLD_PER_SECOND: f64 = 1000.0;
-/// Without and with the dead one, so often.
-const ROUNDS: usize = 2;
+/// Without and with the dead one, so often. A machine that hiccups in one turn must not decide.
+const ROUNDS: usize = 5;
 /// What the bridge allows a receiver at most is 60.
 const TIMEOUT_SECONDS: u64 = 30;
 /// After each change, before anything is measured: connections are opened, cursors have owners.
@@ -73,13 +73,13 @@ pub(super) async fn measure(
         rounds.push(Round { with_dead, told: took.len(), p50_ms: quantile(&took, 0.5), p99_ms: quantile(&took, 0.99) });
     }
     receivers.server.stop(false).await;
-    let p99 = |with_dead: bool| {
+    let usual_p99 = |with_dead: bool| {
         let of = rounds.iter().filter(|round| round.with_dead == with_dead).map(|round| round.p99_ms);
-        of.sum::<f64>() / ROUNDS as f64
+        quantile(&of.collect::<Vec<f64>>(), 0.5)
     };
-    let ratio = p99(true) / p99(false).max(1e-6);
-    let targets =
-        vec![Target::at_most("p99 of 99 healthy webhooks beside a dead one, by that without it", RATIO_MAX, ratio)];
+    let ratio = usual_p99(true) / usual_p99(false).max(1e-6);
+    let what = "p99 of 99 healthy webhooks beside a dead one, by that without it (medians of the turns)";
+    let targets = vec![Target::at_most(what, RATIO_MAX, ratio)];
     Ok(SubscribersReport { machine, database, webhooks: HEALTHY + 1, rounds, targets })
 }
 
