@@ -15,7 +15,15 @@ mod harness;
 mod browser;
 mod callbacks;
 mod first_day;
+mod form;
+mod forms_accounts;
+mod forms_connections;
+mod forms_messages;
+mod forms_people;
+mod forms_settings;
+mod roles;
 mod settings;
+mod strangers;
 mod templates;
 mod webhooks;
 

@@ -223,7 +223,7 @@ impl Filled {
         parts.try_fold(first, |value, part| value.get(part))
     }
 
-    fn is_ticked(&self, name: &str, value: &str) -> bool {
+    pub(super) fn is_ticked(&self, name: &str, value: &str) -> bool {
         match (&self.entered, self.stored(name)) {
             (Some(entered), _) => entered.values(name).any(|ticked| ticked == value),
             (None, Some(Value::Array(values))) => values.iter().any(|ticked| ticked == value),
