@@ -27,6 +27,7 @@ const NEW_ACCOUNT: Form<'_> = Form {
     secret: &["clevertap_passcode"],
     says: "The account is there.",
     seen_at: "/console/accounts/globex/settings",
+    ..Form::PLAIN
 };
 
 const CALLBACK_URLS: Form<'_> = Form {
@@ -43,6 +44,7 @@ const CALLBACK_URLS: Form<'_> = Form {
     secret: &["delivery_report_callback_url", "inbound_message_callback_url"],
     says: "It is saved",
     seen_at: "/console/accounts/acme",
+    ..Form::PLAIN
 };
 
 const PASSCODE: Form<'_> = Form {
@@ -52,7 +54,7 @@ const PASSCODE: Form<'_> = Form {
     wrong: &[("passcode", "acme-passcode", "the passcode that it has")],
     secret: &["passcode"],
     says: "The passcode is changed",
-    seen_at: "",
+    ..Form::PLAIN
 };
 
 const SETTINGS: Form<'_> = Form {
@@ -89,6 +91,7 @@ const SETTINGS: Form<'_> = Form {
     secret: &["basic_password", "url_token", "headers"],
     says: "It is saved",
     seen_at: "/console/accounts/acme/settings",
+    ..Form::PLAIN
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,14 +9,21 @@ use super::{
 };
 
 const NEW: Form<'_> = Form {
-    page: "",
     css: "form[action='/console/new-connection']",
-    right: &[],
-    wrong: &[],
-    secret: &["access_token", "app_secret", "verify_token", "api_key", "api_secret", "webhook_secret", "url_token", "auth_secret", "headers", "webhook_password"],
-    asks: false,
+    secret: &[
+        "access_token",
+        "app_secret",
+        "verify_token",
+        "api_key",
+        "api_secret",
+        "webhook_secret",
+        "url_token",
+        "auth_secret",
+        "headers",
+        "webhook_password",
+    ],
     says: "The connection is added.",
-    seen_at: "",
+    ..Form::PLAIN
 };
 
 /// One of each provider. A word that is chosen here is left to the bridge, which shows it once.
@@ -220,9 +227,9 @@ const NEW_NUMBER: Form<'_> = Form {
         ("inbound_message_callback_url", "not a url", "Is not a URL"),
     ],
     secret: &["delivery_report_callback_url", "inbound_message_callback_url"],
-    asks: false,
     says: "It is saved",
     seen_at: "/console/numbers/918880110055",
+    ..Form::PLAIN
 };
 
 const CHANGED_NUMBER: Form<'_> = Form {
@@ -246,14 +253,11 @@ const CHANGED_CONNECTION: Form<'_> = Form {
 };
 
 const HELD: Form<'_> = Form {
-    page: "",
     css: "form[action$='/hold']",
     right: &[("reason", "the token is being changed")],
     wrong: &[("reason", "", ""), ("reason", "  ", "")],
-    secret: &[],
-    asks: false,
     says: "It is on hold",
-    seen_at: "",
+    ..Form::PLAIN
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,14 +11,11 @@ use super::{
 const CAMPAIGN: &str = "/console/campaigns/acme/1790000000";
 
 const RESENT: Form<'_> = Form {
-    page: "",
     css: "form[action$='/resend']",
     right: &[("force", "yes"), ("reason", "the phone was lost")],
     wrong: &[("force", "", "")],
-    secret: &[],
-    asks: false,
     says: "It waits to be sent again.",
-    seen_at: "",
+    ..Form::PLAIN
 };
 
 const PAUSED: Form<'_> = Form {
@@ -108,7 +105,9 @@ async fn a_contact_and_a_conversation_are_changed_by_their_forms() {
     let of = Form { page: &page, says: "The contact is changed.", ..RESENT };
 
     let tag = Form { css: "form:has(#add)", right: &[("add", "regular customer")], ..of };
-    browser.goes_through(&app, &Form { wrong: &[("add", "", ""), ("add", "  ", ""), ("add", "one, two", "")], ..tag }).await;
+    browser
+        .goes_through(&app, &Form { wrong: &[("add", "", ""), ("add", "  ", ""), ("add", "one, two", "")], ..tag })
+        .await;
     browser.goes_through(&app, &Form { css: "form:has(#name)", right: &[("name", "Ravi K")], wrong: &[], ..of }).await;
     let css = "form[action^='/console/conversations/']:has([name='add'])";
     let says = "The conversation is changed.";
@@ -142,13 +141,15 @@ async fn a_list_says_what_is_wrong_with_its_filters() {
     let app = TestApp::start(Database::sqlite().await).await;
     let asha = app.first_owner().await;
     let receiver = Receiver::start().await;
-    let webhook = [("name", "crm"), ("url", &*receiver.url), ("profile", "native"), ("format", "json"), ("events", "*")];
+    let webhook =
+        [("name", "crm"), ("url", &*receiver.url), ("profile", "native"), ("format", "json"), ("events", "*")];
     assert_eq!(asha.post("/console/new-webhook", &webhook).await.status, 200);
     app.accept(&Message::order_update(&person(1))).await;
     app.settled().await;
     let key = app.subscriptions().await.iter().find(|one| one.kind == EventKind::Status).expect("it is there").key.0;
     let browser = Browser::signed_in(&app, Shape::Desk).await;
-    let (events, exchanges) = (format!("/console/callbacks/{key}/events"), format!("/console/callbacks/{key}/exchanges"));
+    let (events, exchanges) =
+        (format!("/console/callbacks/{key}/events"), format!("/console/callbacks/{key}/exchanges"));
     let (late, early) = ("2026-11-22T10:00", "2026-11-21T10:00");
 
     for (page, fields, said) in [
@@ -163,7 +164,7 @@ async fn a_list_says_what_is_wrong_with_its_filters() {
         ("/console/webhooks/crm/log", &[("since", late), ("until", early)], "ends before it begins"),
         ("/console/webhooks/crm/log", &[("code", "busy")], "a number such as 503"),
     ] {
-        let form = Form { page, css: "form.search", right: fields, asks: true, ..Form::default() };
+        let form = Form { page, css: "form.search", right: fields, asks: true, ..Form::PLAIN };
         browser.open(&app.at(page)).await;
         browser.fill_in(&form, fields).await;
         // Some lists wait for a button, others for the cursor to leave the field.
@@ -172,10 +173,13 @@ async fn a_list_says_what_is_wrong_with_its_filters() {
         } else {
             browser.keys("\u{e004}").await;
         }
-        let told = format!("return [...document.querySelectorAll('[role=\"alert\"]')].some((one) => one.innerText.includes('{said}'))");
+        let told = format!(
+            "return [...document.querySelectorAll('[role=\"alert\"]')].some((one) => one.innerText.includes('{said}'))"
+        );
         browser.until(&format!("{page} says {said}"), &told).await;
         for (name, value) in fields {
-            let kept = browser.ask(&format!("return document.querySelector('form.search [name=\"{name}\"]').value")).await;
+            let kept =
+                browser.ask(&format!("return document.querySelector('form.search [name=\"{name}\"]').value")).await;
             assert_eq!(kept, *value, "{page}");
         }
         let mended: Vec<(&str, &str)> =

@@ -18,9 +18,8 @@ const SIGN_IN: Form<'_> = Form {
     right: &[("name", "asha"), ("password", PASSWORD)],
     wrong: &[("name", "", ""), ("password", "", ""), ("password", "not this one", "are wrong")],
     secret: &["password"],
-    asks: false,
     says: "What needs attention",
-    seen_at: "",
+    ..Form::PLAIN
 };
 
 const NEW_USER: Form<'_> = Form {
@@ -32,32 +31,29 @@ const NEW_USER: Form<'_> = Form {
         ("name", "ben and jerry", "A name is letters"),
         ("name", "asha", "There is a user asha already"),
     ],
-    secret: &[],
-    asks: false,
     says: "A link for ben.",
-    seen_at: "",
+    ..Form::PLAIN
 };
 
 const LINK: Form<'_> = Form {
-    page: "",
     css: "form",
     right: &[("password", PASSWORD)],
-    wrong: &[("password", "short", "12 characters or more"), ("password", "ben-ben-ben-ben", "the first that somebody would try")],
+    wrong: &[
+        ("password", "short", "12 characters or more"),
+        ("password", "ben-ben-ben-ben", "the first that somebody would try"),
+    ],
     secret: &["password"],
-    asks: false,
     says: "What needs attention",
-    seen_at: "",
+    ..Form::PLAIN
 };
 
 const CHANGED_ROLE: Form<'_> = Form {
     page: "/console/users",
     css: "form[action='/console/users/ben/role']",
     right: &[("role", "operator")],
-    wrong: &[],
-    secret: &[],
-    asks: false,
     says: "The role is changed.",
     seen_at: "/console/users",
+    ..Form::PLAIN
 };
 
 const NEW_TOKEN: Form<'_> = Form {
@@ -69,10 +65,8 @@ const NEW_TOKEN: Form<'_> = Form {
         ("scope", "", "Choose at least one scope"),
         ("days", "365", "A token lives for 1 to 60 days"),
     ],
-    secret: &[],
-    asks: false,
     says: "The token.",
-    seen_at: "",
+    ..Form::PLAIN
 };
 
 const CHANGED_PASSWORD: Form<'_> = Form {
@@ -86,9 +80,8 @@ const CHANGED_PASSWORD: Form<'_> = Form {
         ("new", "asha-asha-asha", "the first that somebody would try"),
     ],
     secret: &["current", "new"],
-    asks: false,
     says: "Your password is changed",
-    seen_at: "",
+    ..Form::PLAIN
 };
 
 async fn with_short_tokens() -> TestApp {
@@ -117,15 +110,18 @@ async fn a_person_is_added_signs_in_and_is_shut_out() {
     asha.goes_through(&app, &CHANGED_ROLE).await;
     ben.open(&app.at("/console/overview")).await;
     assert!(nav().await.contains("Audit log"), "the session has the new role");
-    asha.fill_in(&Form { css: "form[action='/console/users/asha/role']", ..CHANGED_ROLE }, &[("role", "operator")]).await;
+    asha.fill_in(&Form { css: "form[action='/console/users/asha/role']", ..CHANGED_ROLE }, &[("role", "operator")])
+        .await;
     asha.click("form[action='/console/users/asha/role'] button").await;
     asha.until_said("the only owner who can sign in").await;
     asha.follow("Back").await;
     asha.until_path("/console/users").await;
 
-    for (action, said) in
-        [("disable", "They may not sign in any more."), ("enable", "They may sign in again."), ("sign-out", "They are signed out")]
-    {
+    for (action, said) in [
+        ("disable", "They may not sign in any more."),
+        ("enable", "They may sign in again."),
+        ("sign-out", "They are signed out"),
+    ] {
         asha.open(&app.at("/console/users")).await;
         asha.click(&format!("form[action='/console/users/ben/{action}'] button")).await;
         asha.until_said(said).await;
@@ -155,7 +151,8 @@ async fn a_person_is_added_signs_in_and_is_shut_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_is_made_and_taken_back_and_a_password_is_changed() {
     let app = with_short_tokens().await;
-    let (browser, elsewhere) = (Browser::signed_in(&app, Shape::Desk).await, Browser::signed_in(&app, Shape::Desk).await);
+    let (browser, elsewhere) =
+        (Browser::signed_in(&app, Shape::Desk).await, Browser::signed_in(&app, Shape::Desk).await);
 
     browser.goes_through(&app, &NEW_TOKEN).await;
     let token = browser.text("#secret").await;
@@ -171,7 +168,16 @@ async fn a_token_is_made_and_taken_back_and_a_password_is_changed() {
     browser.goes_through(&app, &CHANGED_PASSWORD).await;
     elsewhere.open(&app.at("/console/messages")).await;
     elsewhere.until_path("/console/sign-in").await;
-    elsewhere.goes_through(&app, &Form { right: &[("name", "asha"), ("password", OTHER_PASSWORD)], wrong: &[("password", PASSWORD, "are wrong")], ..SIGN_IN }).await;
+    elsewhere
+        .goes_through(
+            &app,
+            &Form {
+                right: &[("name", "asha"), ("password", OTHER_PASSWORD)],
+                wrong: &[("password", PASSWORD, "are wrong")],
+                ..SIGN_IN
+            },
+        )
+        .await;
     browser.open(&app.at("/console/account")).await;
     browser.press("Sign out everywhere").await;
     browser.until_path("/console/sign-in").await;

@@ -49,7 +49,8 @@ async fn a_day(app: &TestApp) -> Receiver {
         app.another(&owner, name, role).await;
     }
     let receiver = Receiver::start().await;
-    let webhook = [("name", "crm"), ("url", &*receiver.url), ("profile", "native"), ("format", "json"), ("events", "*")];
+    let webhook =
+        [("name", "crm"), ("url", &*receiver.url), ("profile", "native"), ("format", "json"), ("events", "*")];
     assert_eq!(owner.post("/console/new-webhook", &webhook).await.status, 200);
     app.simulator.add_rule(Rule::recipient(&person(2), Effect::Refuse(Refusal::code(131030))));
     app.accept_all(&[1, 2].map(|number| Message::order_update(&person(number)))).await;
@@ -104,8 +105,7 @@ async fn who_only_looks_is_shown_no_form_and_nobody() {
     let secrets = [&numbers[0], &numbers[1], &numbers[2], WORDS, "acme-passcode"];
     let found = walk(&cara, &secrets).await;
     assert_eq!(found["leaks"], json!([]), "numbers and words are masked");
-    let mut forms: Vec<&str> =
-        found["forms"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    let mut forms: Vec<&str> = found["forms"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
     forms.sort_unstable();
     let own = ["/console/account/password", "/console/account/sign-out", "/console/sign-out"];
     let reconcile = "/console/campaigns/acme/1790000000/reconcile#reconcile";

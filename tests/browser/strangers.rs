@@ -109,6 +109,7 @@ async fn another_site_does_nothing_in_the_name_of_who_is_signed_in() {
     browser.fill("name", "mallory").await;
     browser.press("Add").await;
     browser.until_said("This form is too old").await;
+    browser.look("form-too-old").await;
     assert_eq!(people(&app).await, ["asha"]);
     browser.follow("Back").await;
     browser.until_path("/console/users").await;
@@ -142,7 +143,8 @@ async fn after_signing_out_nothing_is_shown_by_going_back_or_by_a_kept_cookie() 
     }
 
     // Somebody kept the cookie.
-    let cookie = Cookie::build((kept[0].name().to_owned(), kept[0].value().to_owned())).path("/").build();
+    let cookie =
+        Cookie::build((kept[0].name().to_owned(), kept[0].value().to_owned())).domain("127.0.0.1").path("/").build();
     browser.client.add_cookie(cookie).await.expect("it can be put back");
     browser.open(&app.at("/console/messages")).await;
     browser.until_path("/console/sign-in").await;

@@ -189,8 +189,8 @@ impl Filled {
     fn wrong(&self, field: &Field) -> Option<String> {
         let own = self.problems.iter().filter(|(problem, _)| is_about(problem, &field.name));
         let told = own.map(|(problem, message)| match problem.strip_prefix(&format!("{}.", field.name)) {
-            Some(below) => format!("{below}: {message}"),
-            None => message.clone(),
+            Some(below) if !below.is_empty() => format!("{below}: {message}"),
+            Some(_) | None => message.clone(),
         });
         Some(told.collect::<Vec<_>>().join(" ")).filter(|told| !told.is_empty())
     }

@@ -133,12 +133,7 @@ pub(super) async fn sign_out(
 }
 
 /// A link is shown in the answer itself: it is nowhere to be had again.
-async fn tell(
-    request: &HttpRequest,
-    parts: &Parts,
-    visitor: &Visitor,
-    link: Link,
-) -> Result<HttpResponse, Trouble> {
+async fn tell(request: &HttpRequest, parts: &Parts, visitor: &Visitor, link: Link) -> Result<HttpResponse, Trouble> {
     page(&Page { link: Some(link), ..users_page(request, parts, visitor).await? })
 }
 
