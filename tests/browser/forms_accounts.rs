@@ -115,7 +115,7 @@ async fn accounts_are_added_changed_and_removed_by_their_forms() {
     browser.follow("Remove…").await;
     browser.until_path("/console/accounts/globex/remove").await;
     browser.look("account-remove").await;
-    browser.press("Remove Globex Retail").await;
+    browser.press("Remove globex").await;
     browser.until_said("It is removed.").await;
     browser.open(&app.at("/console/accounts/globex")).await;
     browser.until_said("It is not here").await;

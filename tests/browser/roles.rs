@@ -24,7 +24,7 @@ const WALK: &str = r#"
         const text = await answer.text();
         secrets.filter((secret) => text.includes(secret)).forEach((secret) => leaks.push([path, secret]));
         const page = new DOMParser().parseFromString(text, 'text/html');
-        page.querySelectorAll('form[method="post"]').forEach((form) => forms.add(form.getAttribute('action')));
+        page.querySelectorAll('form[method="post"]:has(button:not([type="button"]))').forEach((form) => forms.add(form.getAttribute('action')));
         const links = [...page.querySelectorAll('a[href], form[method="get"]')].map((one) => one.getAttribute('href') ?? one.getAttribute('action'));
         page.querySelectorAll('[hx-get]').forEach((one) => links.push(one.getAttribute('hx-get')));
         for (const link of links) {

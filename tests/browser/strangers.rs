@@ -27,7 +27,7 @@ impl Stranger {
         let page = self.page.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let page = page.lock().expect("free").clone();
+                let page = page.clone();
                 tokio::spawn(async move {
                     let mut stream = BufReader::new(stream);
                     let mut line = String::new();
@@ -37,6 +37,8 @@ impl Stranger {
                             return;
                         }
                     }
+                    // Not before it is asked: a browser connects ahead of its needs.
+                    let page = page.lock().expect("free").clone();
                     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close";
                     let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{page}", page.len());
                     // A browser may have gone on.
@@ -143,9 +145,9 @@ async fn after_signing_out_nothing_is_shown_by_going_back_or_by_a_kept_cookie() 
     }
 
     // Somebody kept the cookie.
-    let cookie =
-        Cookie::build((kept[0].name().to_owned(), kept[0].value().to_owned())).domain("127.0.0.1").path("/").build();
-    browser.client.add_cookie(cookie).await.expect("it can be put back");
+    let put_back = format!("document.cookie = '{}={}; Path=/'", kept[0].name(), kept[0].value());
+    browser.ask(&put_back).await;
+    assert!(cookies_of(&browser).await.contains(&kept[0].value().to_owned()), "it is there again");
     browser.open(&app.at("/console/messages")).await;
     browser.until_path("/console/sign-in").await;
     // Who signs in goes on where somebody wanted to be.
