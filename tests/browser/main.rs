@@ -15,7 +15,15 @@ mod harness;
 mod browser;
 mod callbacks;
 mod first_day;
+mod form;
+mod forms_accounts;
+mod forms_connections;
+mod forms_messages;
+mod forms_people;
+mod forms_settings;
+mod roles;
 mod settings;
+mod strangers;
 mod templates;
 mod webhooks;
 
@@ -34,9 +42,8 @@ async fn set_up_link(app: &TestApp) -> String {
 
 /// Messages with every kind of end.
 async fn a_busy_morning(app: &TestApp) -> Message {
-    for number in 10..30 {
-        app.accept(&Message::order_update(&person(number))).await;
-    }
+    let orders: Vec<Message> = (10..30).map(|number| Message::order_update(&person(number))).collect();
+    app.accept_all(&orders).await;
     for (number, effect) in [
         (1, Effect::Refuse(Refusal::code(131030))),
         (2, Effect::Statuses(script("sent@0,failed:131026@20"))),

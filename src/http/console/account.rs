@@ -10,18 +10,21 @@ use serde::Deserialize;
 
 use super::{
     Frame, Guest, Trouble, Visitor,
-    frame::{long_time, sentence},
+    fields::{Entered, Filled},
+    form_parts::outcome,
+    frame::long_time,
     guard::session_cookie,
     page, page_as, see_other,
 };
-use crate::{http::Parts, services::operators::Refusal};
+use crate::http::Parts;
 
 #[derive(Template)]
 #[template(path = "console/account.html")]
 struct Page {
     frame: Frame,
     sessions: Vec<Session>,
-    wrong: Option<String>,
+    /// Of the passwords, which are not shown again.
+    filled: Filled,
 }
 
 struct Session {
@@ -42,7 +45,7 @@ pub(super) struct PasswordForm {
 
 /// `GET /console/account`
 pub(super) async fn show(request: HttpRequest, parts: Data<Parts>, visitor: Visitor) -> Result<HttpResponse, Trouble> {
-    page(&account_page(&request, &parts, &visitor, None).await?)
+    page(&account_page(&request, &parts, &visitor, Filled::default()).await?)
 }
 
 /// `POST /console/account/password`
@@ -53,13 +56,12 @@ pub(super) async fn change_password(
     form: Form<PasswordForm>,
 ) -> Result<HttpResponse, Trouble> {
     let agent = Guest::of(&request, &parts).agent;
-    match parts.operators.change_own_password(&visitor, &form.current, &form.new, &agent).await {
+    let changed = parts.operators.change_own_password(&visitor, &form.current, &form.new, &agent).await;
+    match outcome(changed, None, Entered::default())? {
         Ok(session) => Ok(with_cookie(&parts, &session.token, "/console/account?done=password")),
-        Err(refusal @ (Refusal::Invalid { .. } | Refusal::TooManyTries { .. })) => {
-            let shown = account_page(&request, &parts, &visitor, Some(sentence(&refusal.to_string()))).await?;
-            page_as(StatusCode::UNPROCESSABLE_ENTITY, &shown)
+        Err(filled) => {
+            page_as(StatusCode::UNPROCESSABLE_ENTITY, &account_page(&request, &parts, &visitor, filled).await?)
         }
-        Err(refusal) => Err(refusal.into()),
     }
 }
 
@@ -88,7 +90,7 @@ async fn account_page(
     request: &HttpRequest,
     parts: &Parts,
     visitor: &Visitor,
-    wrong: Option<String>,
+    filled: Filled,
 ) -> Result<Page, Trouble> {
     let sessions = parts.operators.sessions_of(visitor).await?;
     let sessions = sessions.into_iter().map(|session| Session {
@@ -100,7 +102,7 @@ async fn account_page(
         address: session.address,
     });
     let frame = Frame::new(request, visitor, visitor.name.clone(), "/console/account");
-    Ok(Page { frame, sessions: sessions.collect(), wrong })
+    Ok(Page { frame, sessions: sessions.collect(), filled })
 }
 
 /// `Firefox on Windows`: what people call it. Browsers claim to be each other, so the order matters.

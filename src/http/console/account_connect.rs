@@ -15,6 +15,7 @@ use super::{
     accounts::PATH,
     callbacks::{KINDS, kind_name, status_of},
     fields::{Entered, Field, FieldPart, Filled, Input},
+    form_parts::outcome,
     frame::{long_time, sentence},
     messages::Status,
     page_as, see_other,
@@ -49,11 +50,12 @@ struct Page {
     version: String,
     urls: Vec<FieldPart>,
     urls_wrong: Vec<String>,
+    is_wrong: bool,
     standing: Vec<Standing>,
     tests_per_minute: u32,
     tested: Option<Tested>,
     passcode: Passcode,
-    passcode_wrong: Option<String>,
+    passcode_form: Filled,
     keep_choices: &'static [(&'static str, &'static str)],
     made: Option<String>,
     may_change: bool,
@@ -128,7 +130,7 @@ const KEEP_CHOICES: &[(&str, &str)] =
 struct News {
     urls: Filled,
     tested: Option<TestedCallback>,
-    passcode_wrong: Option<String>,
+    passcode: Filled,
     made: Option<String>,
     status: StatusCode,
 }
@@ -208,15 +210,10 @@ pub(super) async fn rotate(
     let chosen = Some(entered.text("passcode")).filter(|chosen| !chosen.is_empty());
     let keep = entered.text("keep_old").parse().map(Duration::from_secs).unwrap_or(Duration::MAX);
     let rotated = parts.accounts.rotate_passcode(&visitor.actor, &id, chosen, keep).await;
-    let news = match rotated {
+    let news = match outcome(rotated, None, entered)? {
         Ok(rotated) if rotated.made.is_none() => return Ok(see_other(&format!("{PATH}/{id}?done=passcode"))),
         Ok(rotated) => News { made: rotated.made, ..News::default() },
-        Err(refusal @ (Refusal::Invalid { .. } | Refusal::Problems(_))) => News {
-            passcode_wrong: Some(sentence(&refusal.to_string())),
-            status: StatusCode::UNPROCESSABLE_ENTITY,
-            ..News::default()
-        },
-        Err(refusal) => return Err(refusal.into()),
+        Err(passcode) => News { passcode, status: StatusCode::UNPROCESSABLE_ENTITY, ..News::default() },
     };
     render(&request, &parts, &visitor, &id, news).await
 }
@@ -282,12 +279,13 @@ async fn render(
             numbers,
             version: urls.version().to_owned(),
             urls_wrong: urls.elsewhere(&fields),
+            is_wrong: urls.is_wrong(),
             urls: urls.parts(&fields),
             standing: KINDS.map(|kind| standing(&stored, account, kind, &standings)).into(),
             tests_per_minute: TESTS_PER_MINUTE_MAX,
             tested: news.tested.as_ref().map(tested),
             passcode: passcode(account),
-            passcode_wrong: news.passcode_wrong,
+            passcode_form: news.passcode,
             keep_choices: KEEP_CHOICES,
             made: news.made,
             may_change: visitor.actor.may(Permission::ManageConfiguration),

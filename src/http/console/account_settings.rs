@@ -112,7 +112,8 @@ fn patch(entered: &Entered, seen: &Seen) -> Patch {
 fn headers_of(lines: &str, seen: &Seen) -> Map<String, Value> {
     let mut headers: Map<String, Value> = header_names(seen).map(|name| (name.to_owned(), Value::Null)).collect();
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        // Without a colon it may be the value that was pasted, and that is shown to nobody.
+        let (name, value) = line.split_once(':').unwrap_or(("", line));
         headers.insert(name.trim().to_ascii_lowercase(), json!(value.trim()));
     }
     headers

@@ -71,6 +71,7 @@ struct Url {
 struct NewPage {
     frame: Frame,
     fields: Vec<FieldPart>,
+    is_wrong: bool,
     wrong: Vec<String>,
 }
 
@@ -194,6 +195,7 @@ fn new_page(request: &HttpRequest, visitor: &Visitor, filled: &Filled) -> NewPag
     let fields = fields();
     NewPage {
         frame: Frame::new(request, visitor, "New account", PATH),
+        is_wrong: filled.is_wrong(),
         wrong: filled.elsewhere(&fields),
         fields: filled.parts(&fields),
     }

@@ -48,6 +48,8 @@ struct Page {
     described: bool,
     /// Where webhooks come to once it is added.
     webhooks: String,
+    /// Who must be told a word besides the URL.
+    told: Option<&'static str>,
 }
 
 /// What the provider is to be told, the only time that it is all seen.
@@ -216,6 +218,7 @@ fn form(
         parts: FormParts::of(&filled, &name, &needed, &more, &[]),
         sections: sections(&more, &filled),
         webhooks: parts.connections.webhook_url(provider.slug(), "…"),
+        told: word_of(provider).filter(|_| !provider.webhooks_by_url_token()).map(|_| provider.webhook_form().name),
         id,
     }
 }

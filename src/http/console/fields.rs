@@ -189,8 +189,8 @@ impl Filled {
     fn wrong(&self, field: &Field) -> Option<String> {
         let own = self.problems.iter().filter(|(problem, _)| is_about(problem, &field.name));
         let told = own.map(|(problem, message)| match problem.strip_prefix(&format!("{}.", field.name)) {
-            Some(below) => format!("{below}: {message}"),
-            None => message.clone(),
+            Some(below) if !below.is_empty() => format!("{below}: {message}"),
+            Some(_) | None => message.clone(),
         });
         Some(told.collect::<Vec<_>>().join(" ")).filter(|told| !told.is_empty())
     }
@@ -223,7 +223,7 @@ impl Filled {
         parts.try_fold(first, |value, part| value.get(part))
     }
 
-    fn is_ticked(&self, name: &str, value: &str) -> bool {
+    pub(super) fn is_ticked(&self, name: &str, value: &str) -> bool {
         match (&self.entered, self.stored(name)) {
             (Some(entered), _) => entered.values(name).any(|ticked| ticked == value),
             (None, Some(Value::Array(values))) => values.iter().any(|ticked| ticked == value),

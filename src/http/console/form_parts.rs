@@ -1,10 +1,13 @@
-//! What the forms of a connection and of a number have alike: what is needed, what rarely needs a change, and what was wrong.
+//! What forms have alike: what is needed, what rarely needs a change, and what was wrong.
 
 use super::{
     Trouble,
     fields::{Entered, Field, FieldPart, Filled},
 };
-use crate::services::{configure::Seen, operators::Refusal};
+use crate::services::{
+    configure::Seen,
+    operators::{FieldProblem, Refusal},
+};
 
 /// The fields of a form as they stand in its page.
 pub(super) struct FormParts {
@@ -46,6 +49,9 @@ pub(super) fn outcome<T>(
     match saved {
         Ok(saved) => Ok(Ok(saved)),
         Err(Refusal::Problems(problems)) => Ok(Err(Filled::with(seen, Some(entered), problems))),
+        Err(Refusal::Invalid { field, text }) => {
+            Ok(Err(Filled::with(seen, Some(entered), vec![FieldProblem::new(field, text)])))
+        }
         Err(refusal) => Err(refusal.into()),
     }
 }

@@ -40,11 +40,7 @@ pub(super) async fn harden(
     let refused = !request.method().is_safe() && !is_ours(&request);
     let mut response = if refused {
         let text = "It came from another site, or through a proxy that changes the Host header. Open the console and try there.";
-        request.into_response(HttpResponse::from_error(Trouble::new(
-            StatusCode::FORBIDDEN,
-            "This was not sent by the console",
-            text,
-        )))
+        request.error_response(Trouble::new(StatusCode::FORBIDDEN, "This was not sent by the console", text))
     } else {
         next.call(request).await?.map_into_boxed_body()
     };
@@ -98,18 +94,19 @@ pub(super) async fn signed_in(
             let answer = sign_in_first(request.request());
             return Ok(request.into_response(answer));
         }
-        Err(trouble) => return Ok(request.into_response(HttpResponse::from_error(trouble))),
+        Err(trouble) => return Ok(request.error_response(trouble)),
     };
     if !request.method().is_safe() {
         let body = match request.extract::<Bytes>().await {
             Ok(body) => body,
-            Err(error) => return Ok(request.into_response(HttpResponse::from_error(error))),
+            Err(error) => return Ok(request.error_response(error)),
         };
         let csrf = form_urlencoded::parse(&body).find(|(name, _)| name == "csrf");
         if !csrf.is_some_and(|(_, csrf)| visitor.wrote(&csrf)) {
             let text = "The page was open for too long, or belongs to another session. Go back, load it again, and repeat what you did.";
             let trouble = Trouble::new(StatusCode::FORBIDDEN, "This form is too old", text);
-            return Ok(request.into_response(HttpResponse::from_error(trouble)));
+            request.extensions_mut().insert(visitor);
+            return Ok(request.error_response(trouble));
         }
         request.set_payload(Payload::from(body));
     }

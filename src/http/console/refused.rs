@@ -14,7 +14,10 @@ use super::{
     page,
 };
 use crate::{
-    domain::{ids::MessageId, operator::Actor},
+    domain::{
+        ids::MessageId,
+        operator::{Actor, Permission},
+    },
     http::Parts,
     services::{
         accept::{KINDS_KEPT, kind_name},
@@ -47,6 +50,7 @@ struct Page {
     form: RefusedForm,
     kinds: Vec<Choice>,
     accounts: Vec<String>,
+    may_explain: bool,
     results: Results,
 }
 
@@ -116,6 +120,7 @@ pub(super) async fn list(
         frame: Frame::new(&request, &visitor, "Refused requests", PATH),
         kinds: KINDS_KEPT.map(|kind| Choice { value: kind_name(kind), name: words_of(kind_name(kind)) }).into(),
         accounts: snapshot.account_ids(),
+        may_explain: visitor.actor.may(Permission::SendTests),
         form,
         results,
     })

@@ -8,19 +8,19 @@ use actix_web::{
     web::{self, Bytes, Data},
 };
 use askama::Template;
-use url::form_urlencoded;
 
 use super::{
     Frame, Trouble, Visitor,
     asked::NoQuery,
-    frame::{long_time, sentence},
+    fields::{Entered, Filled},
+    form_parts::outcome,
+    frame::long_time,
     page, page_as, see_other,
 };
 use crate::{
     clock,
     domain::operator::{Permission, Permissions},
     http::Parts,
-    services::operators::Refusal,
     store::tokens::ApiToken,
 };
 
@@ -31,8 +31,9 @@ struct Page {
     tokens: Vec<Token>,
     scopes: Vec<Scope>,
     secret: Option<String>,
-    wrong: Option<String>,
-    entered: String,
+    /// Of a new one.
+    filled: Filled,
+    lives: &'static [(&'static str, &'static str)],
 }
 
 struct Token {
@@ -56,6 +57,9 @@ struct Scope {
 const PATH: &str = "/console/tokens";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// For how many days a token may be wanted, the usual time first.
+const LIVES: &[(&str, &str)] = &[("30", "30 days"), ("7", "7 days"), ("90", "90 days"), ("365", "a year")];
+
 /// `GET /console/tokens`
 pub(super) async fn list(
     request: HttpRequest,
@@ -71,27 +75,19 @@ pub(super) async fn make(
     request: HttpRequest,
     parts: Data<Parts>,
     visitor: Visitor,
-    form: Bytes,
+    body: Bytes,
 ) -> Result<HttpResponse, Trouble> {
-    // A field for each scope that was ticked, all of one name: a form of fixed fields has no place for them.
-    let fields: Vec<(String, String)> = form_urlencoded::parse(&form).into_owned().collect();
-    let field = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
-    let scopes = fields.iter().filter(|(name, _)| name == "scope").filter_map(|(_, word)| Permission::parse(word));
-    let name = field("name").unwrap_or_default();
-    let days: u32 = field("days").and_then(|days| days.parse().ok()).unwrap_or(0);
+    let entered = Entered::read(&body);
+    let scopes = Permissions::of(entered.values("scope").filter_map(Permission::parse));
+    let days: u32 = entered.text("days").parse().unwrap_or(0);
     let lives = DAY.checked_mul(days).unwrap_or(Duration::MAX);
-    let made = parts.operators.make_token(&visitor.actor, name, Permissions::of(scopes), lives).await;
-    let (secret, wrong) = match made {
-        Ok(made) => (Some(made.secret), None),
-        Err(Refusal::Invalid { text, .. }) => (None, Some(sentence(&text))),
-        Err(refusal) => return Err(refusal.into()),
-    };
-    let (status, entered) = if wrong.is_some() {
-        (StatusCode::UNPROCESSABLE_ENTITY, name.to_owned())
-    } else {
-        (StatusCode::OK, String::new())
-    };
-    page_as(status, &Page { secret, wrong, entered, ..tokens_page(&request, &parts, &visitor).await? })
+    let made = parts.operators.make_token(&visitor.actor, entered.text("name"), scopes, lives).await;
+    let made = outcome(made, None, entered)?;
+    let whole = tokens_page(&request, &parts, &visitor).await?;
+    match made {
+        Ok(made) => page(&Page { secret: Some(made.secret), ..whole }),
+        Err(filled) => page_as(StatusCode::UNPROCESSABLE_ENTITY, &Page { filled, ..whole }),
+    }
 }
 
 /// `POST /console/tokens/{key}/revoke`
@@ -104,7 +100,7 @@ async fn tokens_page(request: &HttpRequest, parts: &Parts, visitor: &Visitor) ->
     let tokens = parts.operators.tokens(&visitor.actor).await?.into_iter().map(token).collect();
     let scopes = Permission::ALL.map(|scope| Scope { word: scope.as_str(), meaning: scope.meaning() }).into();
     let frame = Frame::new(request, visitor, "API tokens", PATH);
-    Ok(Page { frame, tokens, scopes, secret: None, wrong: None, entered: String::new() })
+    Ok(Page { frame, tokens, scopes, secret: None, filled: Filled::default(), lives: LIVES })
 }
 
 fn token(token: ApiToken) -> Token {

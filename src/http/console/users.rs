@@ -3,7 +3,7 @@
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
-    web::{self, Data, Form},
+    web::{self, Bytes, Data, Form},
 };
 use askama::Template;
 use serde::Deserialize;
@@ -11,7 +11,9 @@ use serde::Deserialize;
 use super::{
     Frame, Trouble, Visitor,
     asked::NoQuery,
-    frame::{long_time, sentence},
+    fields::{Entered, Filled},
+    form_parts::outcome,
+    frame::long_time,
     page, page_as, see_other,
 };
 use crate::{domain::operator::Role, http::Parts, services::operators::Refusal, store::operators::Operator};
@@ -23,8 +25,9 @@ struct Page {
     people: Vec<Person>,
     roles: [&'static str; 3],
     link: Option<Link>,
-    wrong: Option<String>,
-    entered: String,
+    /// Of somebody new.
+    filled: Filled,
+    role: &'static str,
 }
 
 struct Person {
@@ -39,12 +42,6 @@ struct Person {
 struct Link {
     name: String,
     url: String,
-}
-
-#[derive(Deserialize)]
-pub(super) struct AddForm {
-    name: String,
-    role: String,
 }
 
 #[derive(Deserialize)]
@@ -69,11 +66,18 @@ pub(super) async fn add(
     request: HttpRequest,
     parts: Data<Parts>,
     visitor: Visitor,
-    form: Form<AddForm>,
+    body: Bytes,
 ) -> Result<HttpResponse, Trouble> {
-    let AddForm { name, role } = form.into_inner();
-    let added = parts.operators.add(&visitor.actor, &name, known_role(&role)?).await;
-    tell(&request, &parts, &visitor, name, added).await
+    let entered = Entered::read(&body);
+    let (name, role) = (entered.text("name").to_owned(), known_role(entered.text("role"))?);
+    let added = parts.operators.add(&visitor.actor, &name, role).await;
+    match outcome(added, None, entered)? {
+        Ok(url) => tell(&request, &parts, &visitor, Link { name, url }).await,
+        Err(filled) => {
+            let shown = Page { role: role.as_str(), filled, ..users_page(&request, &parts, &visitor).await? };
+            page_as(StatusCode::UNPROCESSABLE_ENTITY, &shown)
+        }
+    }
 }
 
 /// `POST /console/users/{name}/reset`
@@ -83,8 +87,8 @@ pub(super) async fn reset(
     visitor: Visitor,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Trouble> {
-    let link = parts.operators.reset(&visitor.actor, &name).await;
-    tell(&request, &parts, &visitor, name.into_inner(), link).await
+    let url = parts.operators.reset(&visitor.actor, &name).await?;
+    tell(&request, &parts, &visitor, Link { name: name.into_inner(), url }).await
 }
 
 /// `POST /console/users/{name}/role`
@@ -129,21 +133,8 @@ pub(super) async fn sign_out(
 }
 
 /// A link is shown in the answer itself: it is nowhere to be had again.
-async fn tell(
-    request: &HttpRequest,
-    parts: &Parts,
-    visitor: &Visitor,
-    name: String,
-    link: Result<String, Refusal>,
-) -> Result<HttpResponse, Trouble> {
-    let (link, wrong) = match link {
-        Ok(url) => (Some(Link { name: name.clone(), url }), None),
-        Err(Refusal::Invalid { text, .. }) => (None, Some(sentence(&text))),
-        Err(refusal) => return Err(refusal.into()),
-    };
-    let (status, entered) =
-        if wrong.is_some() { (StatusCode::UNPROCESSABLE_ENTITY, name) } else { (StatusCode::OK, String::new()) };
-    page_as(status, &Page { link, wrong, entered, ..users_page(request, parts, visitor).await? })
+async fn tell(request: &HttpRequest, parts: &Parts, visitor: &Visitor, link: Link) -> Result<HttpResponse, Trouble> {
+    page(&Page { link: Some(link), ..users_page(request, parts, visitor).await? })
 }
 
 async fn users_page(request: &HttpRequest, parts: &Parts, visitor: &Visitor) -> Result<Page, Trouble> {
@@ -151,7 +142,7 @@ async fn users_page(request: &HttpRequest, parts: &Parts, visitor: &Visitor) -> 
     let people = people.into_iter().map(|operator| person(visitor, operator)).collect();
     let frame = Frame::new(request, visitor, "Users", PATH);
     let roles = Role::ALL.map(Role::as_str);
-    Ok(Page { frame, people, roles, link: None, wrong: None, entered: String::new() })
+    Ok(Page { frame, people, roles, link: None, filled: Filled::default(), role: Role::Operator.as_str() })
 }
 
 fn person(visitor: &Visitor, operator: Operator) -> Person {

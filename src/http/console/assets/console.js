@@ -105,5 +105,9 @@ document.querySelectorAll("[data-turn-theme]").forEach((button) => {
   nameTheme(button);
 });
 
+// Whoever sent a form with something wrong in it goes on there.
+// Where the address names a part of the page, the browser goes there first.
+addEventListener("load", () => document.querySelector("[aria-invalid='true']")?.focus());
+
 // On a phone the navigation is a strip, and its end may be out of sight.
 document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
