@@ -29,6 +29,7 @@ mod m20261122_000021_webhook_letters;
 mod m20261122_000022_unfinished_work;
 mod m20261122_000023_provider_conversations;
 mod m20261122_000024_removal;
+mod m20261122_000026_answers;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -57,6 +58,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000022_unfinished_work::Migration),
             Box::new(m20261122_000023_provider_conversations::Migration),
             Box::new(m20261122_000024_removal::Migration),
+            Box::new(m20261122_000026_answers::Migration),
         ]
     }
 }

@@ -175,6 +175,9 @@ fn tell_number(number: &NumberReport, now: UnixMillis, text: &mut String) -> std
         Some(channel) => tell_channel(channel, now, text)?,
         None => writeln!(text, "    quality not read yet")?,
     }
+    if let Some(trouble) = &number.poll_trouble {
+        writeln!(text, "    LOOK: {}", trouble.told)?;
+    }
     number.messaging_limit.iter().try_for_each(|limit| writeln!(text, "    {}", limit.told))
 }
 

@@ -22,11 +22,14 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use super::no_answer::NoAnswer;
 use super::{
-    guard,
+    excerpt, guard,
     no_answer::{classify, reason},
     redact,
 };
-use crate::{clock, domain::time::UnixMillis};
+use crate::{
+    clock,
+    domain::{attempt::AnswerExcerpt, time::UnixMillis},
+};
 
 /// One HTTP client with our limits: timeouts, size of answers, no redirects, no proxy unless set, no
 /// private networks unless allowed. Cheap to clone.
@@ -116,6 +119,7 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// When the other side answered, by its own clock.
     pub date: Option<UnixMillis>,
+    pub headers: HeaderMap,
     /// At most the exchange's limit; `cut` says that there was more.
     pub body: Bytes,
     pub cut: bool,
@@ -127,10 +131,19 @@ const TOLD_CHARS_MAX: usize = 200;
 impl Answer {
     /// For people: the status, and how the body begins if there is one, without what may be secret.
     pub fn in_words(&self) -> String {
-        let said = redact::text(&String::from_utf8_lossy(&self.body));
-        let said: String = said.trim().chars().take(TOLD_CHARS_MAX).collect();
+        self.in_words_without(&[])
+    }
+
+    /// The same without what the request showed: some receivers answer with all that they got.
+    pub fn in_words_without(&self, secrets: &[SecretString]) -> String {
+        let said = excerpt::beginning(&self.body, TOLD_CHARS_MAX, secrets);
         let colon = if said.is_empty() { "" } else { ": " };
         format!("HTTP {}{colon}{said}", self.status)
+    }
+
+    /// Its headers and the beginning of its body, to be kept; `secrets` are what the request showed.
+    pub fn excerpt(&self, secrets: &[SecretString]) -> AnswerExcerpt {
+        excerpt::excerpt(&self.headers, &self.body, secrets)
     }
 }
 
@@ -260,6 +273,7 @@ impl Exchange {
         // A date to come again at is by the other side's clock.
         let theirs = date.and_then(|date| DateTime::from_timestamp_millis(date.0)).unwrap_or_else(Utc::now);
         let retry_after = retry_after(response.headers(), theirs);
+        let headers = std::mem::take(response.headers_mut());
         let mut body = BytesMut::new();
         let mut cut = false;
         while let Some(chunk) = response.chunk().await.map_err(classify)? {
@@ -270,7 +284,7 @@ impl Exchange {
                 break;
             }
         }
-        Ok(Answer { status, retry_after, date, body: body.freeze(), cut })
+        Ok(Answer { status, retry_after, date, headers, body: body.freeze(), cut })
     }
 }
 

@@ -7,6 +7,7 @@ mod answers;
 mod check;
 mod media;
 mod messages;
+mod polling;
 mod reading;
 mod send;
 mod settings;
@@ -21,8 +22,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use self::settings::{NO_CREDENTIALS, SETTINGS, WEBHOOK_SECRET, credentials, takes_unsigned, url, usable};
 use super::{
-    BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, PollFailure, Polled,
-    Provider, RenderedRequest, SettingField, Unreadable, WebhookForm, WebhookRequest, cloud_api::listing,
+    BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, RenderedRequest,
+    SettingField, Unreadable, WebhookForm, WebhookRequest,
+    cloud_api::listing,
+    polls::{PollMemory, Polled},
 };
 use crate::{
     domain::{
@@ -172,8 +175,8 @@ impl Provider for Gallabox {
         settings::poll_every(connection)
     }
 
-    async fn poll(&self, via: &Exchange, sender: &Sender, since: UnixMillis) -> Result<Polled, PollFailure> {
-        reading::poll(via, sender, since).await
+    async fn poll(&self, via: &Exchange, sender: &Sender, since: UnixMillis, memory: &mut PollMemory) -> Polled {
+        polling::poll(via, sender, since, memory).await
     }
 
     async fn check(

@@ -11,12 +11,14 @@ pub mod gallabox;
 pub mod gotallo;
 pub mod http;
 pub mod meta;
+pub mod polls;
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+use self::polls::{PollMemory, Polled};
 use crate::{
     domain::{
         account::{Connection, Sender},
@@ -156,9 +158,10 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// What happened at a number since then, in a bounded number of requests. What was given before may be given again.
-    async fn poll(&self, _via: &Exchange, _sender: &Sender, _since: UnixMillis) -> Result<Polled, PollFailure> {
-        Err(PollFailure { wait: None, text: "this provider is never asked what happened".to_owned() })
+    /// What happened at a number since then, in a bounded number of requests. What was given before may be given again, when
+    /// `memory` does not know it.
+    async fn poll(&self, _via: &Exchange, _sender: &Sender, since: UnixMillis, _memory: &mut PollMemory) -> Polled {
+        Polled { parsed: Parsed::default(), until: since, missed: None, failure: None }
     }
 
     /// Asks about everything that a connection needs: its credentials, its numbers, their templates, and whether webhooks
@@ -307,23 +310,6 @@ pub struct Unreadable(pub String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct FetchFailure(pub String);
-
-/// What a look at a number showed.
-#[derive(Debug)]
-pub struct Polled {
-    pub parsed: Parsed,
-    /// From when on the next look must ask.
-    pub until: UnixMillis,
-}
-
-/// A number could not be asked what happened.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-pub struct PollFailure {
-    /// The whole connection is left alone for so long.
-    pub wait: Option<Duration>,
-    pub text: String,
-}
 
 /// A file that a person sent, and how much trouble it is worth.
 #[derive(Clone, Copy, Debug)]

@@ -190,7 +190,7 @@ impl Accounts {
             Ok(answer) => (AttemptOutcome::Refused, Some(answer.http_status), noted(answer)),
             Err(why) => (AttemptOutcome::NoAnswer, None, why.clone()),
         };
-        let attempt = Attempt { started_at, took, outcome, http_status, note };
+        let attempt = Attempt { started_at, took, outcome, http_status, note, excerpt: None };
         self.store.keep_test_exchange(subscription, &attempt).await?;
         Ok(TestedCallback { kind, url: redact::url(&url), body, started_at, took, answer })
     }

@@ -20,6 +20,7 @@ use super::{
     holds::{self, Target},
     messaging_limit::{LimitUse, MessagingLimits},
     operators::{Refusal, require},
+    polling,
 };
 use crate::{
     clock,
@@ -43,6 +44,7 @@ use crate::{
         channels::Channel,
         leases::LeaseKind,
         overview::{LeaseOverview, QueueOverview},
+        polls::{PollTrouble, Polling},
         templates::{TemplateOwner, TemplateSync},
     },
 };
@@ -97,6 +99,8 @@ pub struct NumberStanding {
     /// Templates that can be sent, of all that are known.
     pub templates: (usize, usize),
     pub templates_sync: TemplateSync,
+    /// Why nobody can ask what happens at it, where that must be asked; or what could not be seen.
+    pub poll_trouble: Option<PollTrouble>,
     /// What is wrong with it now.
     pub alarms: Vec<AlarmRecord>,
 }
@@ -303,6 +307,7 @@ impl Connections {
             alarms,
             channels: self.store.channels().await?,
             syncs: self.store.template_syncs().await?,
+            pollings: self.store.pollings().await?,
             queues: self.store.queues().await?,
             waiting: self.store.waiting_for_place().await?,
             leases: self.store.leases().await?,
@@ -344,6 +349,7 @@ impl Connections {
             lately: known.lately.get(&key).copied().unwrap_or_default(),
             templates: (sendable, templates.len()),
             templates_sync: known.syncs.get(&owner_of(sender)).cloned().unwrap_or_default(),
+            poll_trouble: polling::trouble_of(sender, known.pollings.remove(&key)),
             alarms: known.alarms_of(&format!("number {}", sender.number.as_e164())),
             sender: sender.clone(),
         }
@@ -355,6 +361,7 @@ struct Known {
     alarms: Vec<AlarmRecord>,
     channels: BTreeMap<SenderKey, Channel>,
     syncs: BTreeMap<TemplateOwner, TemplateSync>,
+    pollings: BTreeMap<SenderKey, Polling>,
     queues: BTreeMap<SenderKey, QueueOverview>,
     /// For a place among the people that a messaging limit counts.
     waiting: BTreeMap<SenderKey, i64>,

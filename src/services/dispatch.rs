@@ -518,7 +518,7 @@ fn given_up(reason: FailureReason, text: &str) -> Dispatched {
 }
 
 fn attempt(started_at: UnixMillis, took: Duration, outcome: AttemptOutcome, note: &str) -> Attempt {
-    Attempt { started_at, took, outcome, http_status: None, note: note.to_owned() }
+    Attempt { started_at, took, outcome, http_status: None, note: note.to_owned(), excerpt: None }
 }
 
 fn count(outcome: &'static str, scope: Scope) {

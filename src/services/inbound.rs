@@ -361,6 +361,7 @@ mod tests {
             outcome,
             http_status: Some(200),
             note: String::new(),
+            excerpt: None,
         };
         let exchanges = [
             exchange(1, 1, 5, AttemptOutcome::Refused),

@@ -6,6 +6,7 @@ use regex::Regex;
 
 use crate::{
     domain::{
+        attempt::AnswerExcerpt,
         operator::{Actor, Permission},
         phone::PhoneNumber,
     },
@@ -17,6 +18,7 @@ static WAMID: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\bwamid\.[A-Za-z0-9+/=_-]+").expect("the pattern is a constant that the tests compile")
 });
 const WAMID_MASKED: &str = "wamid.…";
+const BODY_HIDDEN: &str = "…";
 
 /// A person's number.
 pub fn number(actor: &Actor, number: &PhoneNumber) -> String {
@@ -35,6 +37,15 @@ pub fn text(actor: &Actor, text: &str) -> String {
     }
     let without_ids: Cow<'_, str> = WAMID.replace_all(text, WAMID_MASKED);
     redact::text(&without_ids)
+}
+
+/// How a webhook's receiver answered. Its body may quote what it was told, with every word that somebody wrote.
+pub fn excerpt(actor: &Actor, excerpt: &AnswerExcerpt) -> AnswerExcerpt {
+    let hidden = !actor.may(Permission::ReadPersonal) && !excerpt.body.is_empty();
+    AnswerExcerpt {
+        headers: excerpt.headers.iter().map(|(name, value)| (name.clone(), text(actor, value))).collect(),
+        body: if hidden { BODY_HIDDEN.to_owned() } else { excerpt.body.clone() },
+    }
 }
 
 #[cfg(test)]

@@ -249,7 +249,7 @@ enum Told {
 
 fn understand(exchanged: Exchanged) -> (Told, Attempt) {
     let Exchanged { started_at, took, result } = exchanged;
-    let attempt = |outcome, http_status, note| Attempt { started_at, took, outcome, http_status, note };
+    let attempt = |outcome, http_status, note| Attempt { started_at, took, outcome, http_status, note, excerpt: None };
     match result {
         Ok(Answer { status: status @ 200..=299, .. }) => {
             (Told::Taken, attempt(AttemptOutcome::Succeeded, Some(status), String::new()))

@@ -45,23 +45,26 @@ impl WebhookDoor {
     /// A connection that broke before an answer says nothing of the receiver: most often it was idle, and was closed just then.
     /// So the request leaves once more, on another one; a receiver that sees it twice knows it by its id.
     pub async fn send(&self, webhook: &Webhook, request: &profiles::Rendered) -> (Attempt, Option<Duration>) {
-        let mut exchanged = self.exchange_once(webhook, request).await;
+        let (mut exchanged, mut shown) = self.exchange_once(webhook, request).await;
         if matches!(exchanged.result, Err(NoAnswer::MaybeSent(_))) && exchanged.took < timeout_of(webhook) {
-            exchanged = self.exchange_once(webhook, request).await;
+            (exchanged, shown) = self.exchange_once(webhook, request).await;
         }
         match (&exchanged.result, &webhook.settings.authentication) {
             (Ok(Answer { status: 401, .. }), Authentication::OAuth2 { .. }) if self.tokens.forget(webhook) => {
-                judge(webhook, self.exchange_once(webhook, request).await)
+                let (exchanged, shown) = self.exchange_once(webhook, request).await;
+                judge(webhook, exchanged, &shown)
             }
-            _ => judge(webhook, exchanged),
+            _ => judge(webhook, exchanged, &shown),
         }
     }
 
-    async fn exchange_once(&self, webhook: &Webhook, request: &profiles::Rendered) -> Exchanged {
+    /// Also gives back the secrets that the request showed.
+    async fn exchange_once(&self, webhook: &Webhook, request: &profiles::Rendered) -> (Exchanged, Vec<SecretString>) {
         let settings = &webhook.settings;
         let started = (clock::now(), Instant::now());
         let timeout = timeout_of(webhook);
-        let not_sent = |why: NoAnswer| Exchanged { started_at: started.0, took: started.1.elapsed(), result: Err(why) };
+        let not_sent =
+            |why: NoAnswer| (Exchanged { started_at: started.0, took: started.1.elapsed(), result: Err(why) }, vec![]);
         let exchange = match self.exchange_of(webhook) {
             Ok(exchange) => exchange,
             Err(error) => return not_sent(NoAnswer::NotSent(error.to_string())),
@@ -74,8 +77,10 @@ impl WebhookDoor {
         headers.push(("content-type".into(), request.content_type.clone().into()));
         headers.extend(settings.headers.iter().map(|(name, value)| (name.as_str().into(), value.expose().into())));
         headers.extend(request.headers.iter().map(|(name, value)| ((*name).into(), value.clone().into())));
+        let own = settings.headers.values().map(|value| SecretString::from(value.expose()));
+        let shown = own.chain(authorization.clone()).collect();
         headers.extend(authorization.map(|value| ("authorization".into(), value)));
-        exchange
+        let exchanged = exchange
             .send(OutgoingRequest {
                 method: match settings.method {
                     WebhookMethod::Post => Method::Post,
@@ -87,7 +92,8 @@ impl WebhookDoor {
                 body: Some(request.body.clone()),
                 timeout,
             })
-            .await
+            .await;
+        (exchanged, shown)
     }
 
     /// Connections that show the webhook's certificate are nobody else's; they are made anew when the webhook changes.
@@ -118,14 +124,18 @@ pub(super) fn check_certificate(own: &ClientCertificate) -> Result<(), ExchangeE
     Exchange::can_present(&own.certificate.expose().into(), &own.private_key.expose().into())
 }
 
-fn judge(webhook: &Webhook, exchanged: Exchanged) -> (Attempt, Option<Duration>) {
+fn judge(webhook: &Webhook, exchanged: Exchanged, shown: &[SecretString]) -> (Attempt, Option<Duration>) {
     let Exchanged { started_at, took, result } = exchanged;
-    let attempt = |outcome, http_status, note| Attempt { started_at, took, outcome, http_status, note };
+    let excerpt = result.as_ref().ok().map(|answer| answer.excerpt(shown));
+    let attempt = |outcome, http_status, note| Attempt { started_at, took, outcome, http_status, note, excerpt };
     match result {
         Ok(Answer { status, .. }) if webhook.settings.success.is(status) => {
             (attempt(AttemptOutcome::Succeeded, Some(status), String::new()), None)
         }
-        Ok(answer) => (attempt(AttemptOutcome::Refused, Some(answer.status), answer.in_words()), answer.retry_after),
+        Ok(answer) => {
+            let note = answer.in_words_without(shown);
+            (attempt(AttemptOutcome::Refused, Some(answer.status), note), answer.retry_after)
+        }
         Err(error) => (attempt(AttemptOutcome::NoAnswer, None, redact::text(&error.to_string())), None),
     }
 }

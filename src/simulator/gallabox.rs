@@ -18,6 +18,7 @@ use super::{
     SimulatedSender,
     checks::SendBody,
     dialect::Wire,
+    gallabox_lists::{conversation_with, list_conversations, list_messages},
     graph::{self, refusal, unknown_object},
     knobs::Knobs,
     payloads::{self, Message, Update},
@@ -27,9 +28,6 @@ use super::{
     state::{World, digits},
     templates::{HeaderForm, TemplateForm},
 };
-
-/// Messages that polls can find.
-pub(super) const SAID_KEPT_MAX: usize = 10_000;
 
 pub(super) fn routes(app: &mut web::ServiceConfig) {
     app.route("/devapi/messages/whatsapp", web::post().to(send))
@@ -46,7 +44,7 @@ pub(super) fn is_authorized(world: &World, request: &HttpRequest) -> bool {
     given("apiKey") == Some(&knobs.access_token) && given("apiSecret") == Some(&knobs.app_secret)
 }
 
-fn authorize(world: &World, request: &HttpRequest) -> Result<(), Refusal> {
+pub(super) fn authorize(world: &World, request: &HttpRequest) -> Result<(), Refusal> {
     if !is_authorized(world, request) {
         return Err(Refusal { http_status: Some(401), ..refusal(190, "Invalid API key or secret") });
     }
@@ -74,7 +72,7 @@ async fn send(world: web::Data<World>, request: HttpRequest, body: Bytes) -> Htt
     }
 }
 
-fn refuse(refusal: &Refusal) -> HttpResponse {
+pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
     match refusal.body {
         RefusalBody::Json => {}
         RefusalBody::Html | RefusalBody::Empty => return graph::refuse(refusal),
@@ -267,48 +265,6 @@ async fn list_templates(world: web::Data<World>, request: HttpRequest, account: 
     HttpResponse::Ok().json(listed.collect::<Vec<_>>())
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ListQuery {
-    channel_id: String,
-    contact_id: Option<String>,
-    limit: Option<usize>,
-}
-
-async fn list_conversations(
-    world: web::Data<World>,
-    request: HttpRequest,
-    query: web::Query<ListQuery>,
-) -> HttpResponse {
-    if let Err(refusal) = authorize(&world, &request) {
-        return refuse(&refusal);
-    }
-    let mut conversations: Vec<Value> = Vec::new();
-    for event in newest(&world, &query) {
-        if conversations.iter().all(|known| known["contactId"] != event["contactId"]) {
-            conversations.push(json!({"id": event["conversationId"], "contactId": event["contactId"],
-                "channelId": event["channelId"], "updatedAt": event["createdAt"]}));
-        }
-    }
-    conversations.truncate(query.limit.unwrap_or(SAID_KEPT_MAX));
-    HttpResponse::Ok().json(conversations)
-}
-
-async fn list_messages(world: web::Data<World>, request: HttpRequest, query: web::Query<ListQuery>) -> HttpResponse {
-    if let Err(refusal) = authorize(&world, &request) {
-        return refuse(&refusal);
-    }
-    let of_contact = |event: &Value| query.contact_id.as_deref().is_none_or(|contact| event["contactId"] == contact);
-    let messages = newest(&world, &query).into_iter().filter(of_contact);
-    HttpResponse::Ok().json(messages.take(query.limit.unwrap_or(SAID_KEPT_MAX)).collect::<Vec<_>>())
-}
-
-/// What was said to a channel, the newest first.
-fn newest(world: &World, query: &ListQuery) -> Vec<Value> {
-    let said = world.said();
-    said.iter().rev().filter(|event| event["channelId"] == query.channel_id.as_str()).cloned().collect()
-}
-
 /// The webhook of one update; `None` for what Gallabox has no event for.
 pub(super) fn write(update: &Update, knobs: &Knobs) -> Option<Wire> {
     let (name, event) = match update {
@@ -353,11 +309,16 @@ fn status_event(message: &Message, status: Reported, timestamp: &Value, knobs: &
     if let Some(local) = echoed {
         event["localMessageId"] = json!(local);
     }
-    if let Reported::Failed(code) = status {
-        let (_, title) = super::codes::describe(code);
-        event["errors"] = json!([{"code": code, "title": title, "message": title}]);
+    if let Some(errors) = errors_of(status) {
+        event["errors"] = errors;
     }
     event
+}
+
+pub(super) fn errors_of(status: Reported) -> Option<Value> {
+    let Reported::Failed(code) = status else { return None };
+    let (_, title) = super::codes::describe(code);
+    Some(json!([{"code": code, "title": title, "message": title}]))
 }
 
 /// From Meta's message.
@@ -385,7 +346,7 @@ pub(super) fn message_event(sender: &SimulatedSender, contact: Option<&Value>, m
     let written = written.as_str().and_then(|text| text.parse().ok()).or_else(|| written.as_i64()).unwrap_or(0);
     let created_at = chrono::DateTime::from_timestamp(written, 0).map(|at| at.to_rfc3339()).unwrap_or_default();
     json!({
-        "id": own_id(wamid), "conversationId": own_id(&format!("conversation with {from}")),
+        "id": own_id(wamid), "conversationId": conversation_with(from),
         "accountId": sender.waba_id, "channelId": sender.phone_number_id, "channelType": "whatsapp",
         "localMessageId": null, "contactId": person, "sender": person, "senderType": "contact", "createdAt": created_at,
         "contact": {"id": person, "name": name, "phone": [from]},

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::{
     clevertap::{CallbackRecord, CallbackRule},
     events::{self, Event},
+    gallabox_lists::Said,
     import::{self, Import, ImportReport},
     inbound::{self, Inbound, InboundContent},
     knobs::Knobs,
@@ -192,6 +193,11 @@ impl Handle {
     ) -> Result<String, NotPossible> {
         let content = InboundContent::Location { latitude, longitude, name: None, address: None };
         self.inbound(&inbound_from(from, phone_number_id, content, context_wamid))
+    }
+
+    /// Puts an entry of any shape among what Gallabox lists.
+    pub fn list_entry(&self, entry: Value) {
+        self.world.say(Said::as_it_is(entry));
     }
 
     /// Plays a scenario: its rules replace those that are there, its timeline an earlier one. Its senders belong to

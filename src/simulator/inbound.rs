@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     dialect::Dialect,
     gallabox,
+    gallabox_lists::Said,
     inbound_content::{self, MessageBody},
     knobs::Knobs,
     payloads::Update,
@@ -50,11 +51,7 @@ pub(super) fn say(world: &World, inbound: &Inbound, at: Instant) -> Result<Strin
         tally.count_inbound(&sender.phone_number_id, Instant::now());
     }
     if knobs.dialect == Dialect::Gallabox {
-        let mut said = world.said();
-        if said.len() >= gallabox::SAID_KEPT_MAX {
-            said.pop_front();
-        }
-        said.push_back(gallabox::message_event(&sender, contact.as_ref(), &message));
+        world.say(Said::as_it_is(gallabox::message_event(&sender, contact.as_ref(), &message)));
     }
     let refused = world.queue.put([(at, Update::Inbound { sender, contact, message })]);
     world.count(|stats| stats.updates_dropped += refused);

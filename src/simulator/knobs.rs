@@ -198,6 +198,14 @@ pub struct Knobs {
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub check_media_ids: bool,
 
+    /// Gallabox gives at most so many conversations or messages at once, however many are asked for; 0 is no limit.
+    #[arg(long, default_value_t = 0)]
+    pub list_page_max: usize,
+
+    /// Gallabox answers 429 when it is asked for conversations and messages, with so many seconds of Retry-After; 0 is without any.
+    #[arg(long, value_name = "SECONDS")]
+    pub lists_throttled_s: Option<u32>,
+
     /// Statuses bring back the send's biz_opaque_callback_data.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub echo_callback_data: bool,

@@ -8,7 +8,7 @@
 //! # The cast
 //!
 //! - `cloud_api` answers sends and lists templates; `sends` carries them, whatever `dialect` they come in
-//!   (`gallabox` is one). `checks` refuses what Meta refuses, with Meta's codes; `templates`
+//!   (`gallabox` is one, whose `gallabox_lists` can be asked what was said). `checks` refuses what Meta refuses, with Meta's codes; `templates`
 //!   holds what may be sent. `media` keeps files (`multipart` reads uploads, `sample_files` makes them up), `nodes` are
 //!   the numbers and accounts that can be asked, and who is subscribed to them; `graph` is common to all of these.
 //! - `dialog_360` is the same Cloud API under the paths and the header of 360dialog.
@@ -81,6 +81,7 @@ mod dialect;
 mod dialog_360;
 mod events;
 mod gallabox;
+mod gallabox_lists;
 mod gotallo;
 mod graph;
 mod handle;

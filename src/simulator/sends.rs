@@ -16,6 +16,8 @@ use futures_util::stream;
 use super::{
     SimulatedSender,
     checks::{self, SendBody},
+    dialect::Dialect,
+    gallabox_lists::Said,
     graph::{self, refusal},
     inbound::{self, Inbound, InboundContent},
     knobs::Knobs,
@@ -207,7 +209,7 @@ impl Send<'_> {
     fn accept(&self, plan: &Plan, form: Option<&TemplateForm>, wamid: String) -> Arc<Message> {
         let script = self.script(plan, form);
         let callback_data = self.parsed.biz_opaque_callback_data.clone();
-        let updates: u32 = script.steps().iter().map(|step| u32::from(step.times)).sum();
+        let untold: u32 = script.steps().iter().map(|step| u32::from(step.times)).sum();
         let message = Arc::new(Message {
             wamid,
             recipient: Person::read(self.recipient),
@@ -218,9 +220,13 @@ impl Send<'_> {
                 Some(form) => form.category.to_ascii_lowercase(),
                 None => "service".to_owned(),
             },
-            untold: AtomicU32::new(updates),
+            untold: AtomicU32::new(untold),
         });
-        let refused = self.world.queue.put(statuses(&script, &message));
+        let updates = statuses(&script, &message);
+        if self.knobs.dialect == Dialect::Gallabox {
+            self.world.say(Said::by_business(&message, &updates, &self.knobs));
+        }
+        let refused = self.world.queue.put(updates);
         self.reply(plan, form, &script, &message);
         let without_plus = self.parsed.to.as_deref().is_some_and(|to| !to.trim_start().starts_with('+'));
         {

@@ -14,12 +14,12 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::{
     SimulatedSender, SimulatorSettings,
     clevertap::CallbackBook,
+    gallabox_lists::Said,
     knobs::Knobs,
     media::MediaShelf,
     nodes::Nodes,
@@ -49,8 +49,8 @@ pub(super) struct World {
     own_url: OnceLock<String>,
     playing: Mutex<Playing>,
     subscribe_calls: AtomicU64,
-    /// What people wrote, for dialects that can be asked for it.
-    said: Mutex<VecDeque<Value>>,
+    /// What was said, for dialects that can be asked for it.
+    said: Mutex<VecDeque<Said>>,
     /// Told after every change of a counter.
     changed: Notify,
     wamids: AtomicU64,
@@ -132,8 +132,8 @@ impl World {
         self.media.lock().expect(UNPOISONED)
     }
 
-    /// What people wrote, the oldest first.
-    pub(super) fn said(&self) -> MutexGuard<'_, VecDeque<Value>> {
+    /// What was said, the oldest first.
+    pub(super) fn said(&self) -> MutexGuard<'_, VecDeque<Said>> {
         self.said.lock().expect(UNPOISONED)
     }
 

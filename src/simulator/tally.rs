@@ -48,6 +48,8 @@ pub struct Stats {
     /// `answer_delay_ms` those that were sent together may not be seen together.
     pub peak_in_flight_per_recipient: u64,
     pub template_pages: u64,
+    /// Requests for Gallabox's conversations and messages.
+    pub lists_asked: u64,
     /// Numbers and business accounts that were asked for their fields.
     pub node_reads: u64,
     /// Verification calls to override URLs.

@@ -150,7 +150,7 @@ pub(super) async fn move_cursors(
     execute_rows(
         transaction,
         "INSERT INTO callback_attempts \
-         (id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note)",
+         (id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note, excerpt)",
         attempts.collect(),
         "",
     )
@@ -179,7 +179,7 @@ pub(super) async fn move_cursors(
     Ok(())
 }
 
-fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>, now: UnixMillis) -> [Value; 11] {
+fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>, now: UnixMillis) -> [Value; 12] {
     let attempt = &done.attempt;
     [
         ids.next(now).0.into(),
@@ -193,6 +193,7 @@ fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>
         attempt.outcome.code().into(),
         attempt.http_status.and_then(|status| i16::try_from(status).ok()).into(),
         cut(&attempt.note).into(),
+        attempt.excerpt.as_ref().map(ToString::to_string).into(),
     ]
 }
 

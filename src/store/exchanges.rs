@@ -14,7 +14,7 @@ use super::{
     walk::{SLICE_ROWS, Slices},
 };
 use crate::domain::{
-    attempt::{Attempt, AttemptOutcome},
+    attempt::{AnswerExcerpt, Attempt, AttemptOutcome},
     ids::{MessageId, Place, SubscriptionKey},
     time::UnixMillis,
 };
@@ -34,6 +34,8 @@ pub struct StoredExchange {
     pub outcome: AttemptOutcome,
     pub http_status: Option<i16>,
     pub note: String,
+    /// Of a webhook, where it answered.
+    pub excerpt: Option<AnswerExcerpt>,
 }
 
 impl StoredExchange {
@@ -48,7 +50,7 @@ impl StoredExchange {
 pub struct ExchangeFilter {
     pub outcome: Option<AttemptOutcome>,
     pub http_status: Option<i16>,
-    /// Stands in the note, whatever the case.
+    /// Stands in the note or the excerpt, whatever the case.
     pub text: Option<String>,
     pub replay: Option<i32>,
     /// Ended from here on …
@@ -73,8 +75,7 @@ const SLICE_EXCHANGES_MAX: usize = 32_000;
 /// Exchanges that are looked through for those about the events of one page.
 const EXCHANGES_ABOUT_MAX: usize = 5_000;
 
-const COLUMNS: &str =
-    "id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note";
+const COLUMNS: &str = "id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note, excerpt";
 
 impl Store {
     /// Keeps what a URL said to a test, for those who look at its exchanges. It says nothing of how the URL stands.
@@ -175,7 +176,11 @@ impl Store {
         also("outcome =", filter.outcome.map(|outcome| outcome.code().into()), "");
         also("http_status =", filter.http_status.map(Into::into), "");
         also("replay =", filter.replay.map(Into::into), "");
-        also("LOWER(note) LIKE", filter.text.as_deref().map(|text| containing(text).into()), " ESCAPE '\\'");
+        also(
+            "LOWER(note || COALESCE(excerpt, '')) LIKE",
+            filter.text.as_deref().map(|text| containing(text).into()),
+            " ESCAPE '\\'",
+        );
         // Walked by the table's own order: by another index a few rows of a quiet URL could cost all of a busy one's.
         let sql = format!(
             "SELECT {COLUMNS} FROM callback_attempts WHERE id >= $1 AND id < $2 AND (subscription + 0) IN ({whose}){only} \
@@ -238,6 +243,10 @@ pub(super) fn containing(text: &str) -> String {
     format!("%{escaped}%")
 }
 
+pub(super) fn excerpt(row: &QueryResult) -> Result<Option<AnswerExcerpt>, DbErr> {
+    Ok(row.try_get::<Option<String>>("", "excerpt")?.as_deref().map(AnswerExcerpt::read))
+}
+
 fn read_exchange(row: &QueryResult) -> Result<StoredExchange, DbErr> {
     Ok(StoredExchange {
         id: row.try_get("", "id")?,
@@ -251,5 +260,6 @@ fn read_exchange(row: &QueryResult) -> Result<StoredExchange, DbErr> {
         outcome: AttemptOutcome::from_code(row.try_get("", "outcome")?).ok_or_else(|| odd_value("outcome"))?,
         http_status: row.try_get("", "http_status")?,
         note: row.try_get("", "note")?,
+        excerpt: excerpt(row)?,
     })
 }

@@ -4,7 +4,7 @@
 //! status, the message stays as an empty shell: its platform's id, template and outcome, and nobody's number or words. What
 //! is reported of a shell after that is told, and the provider's own entry is not kept.
 
-use sea_orm::{DbErr, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
     DatabaseTransaction, Doing, Store, StoreError, execute, execute_rows,
@@ -92,6 +92,7 @@ impl Store {
         let places: Vec<[Value; 2]> =
             entries.iter().map(|entry| [entry.account.0.into(), entry.place.0.into()]).collect();
         let transaction = self.begin().await.doing(doing)?;
+        forget_answers(&transaction, places.clone()).await.doing(doing)?;
         execute_rows(&transaction, "DELETE FROM inbound_keys WHERE hash IN (", keys, ")").await.doing(doing)?;
         let gone = execute_rows(&transaction, "DELETE FROM events WHERE (account, place) IN (", places, ")").await;
         let gone = gone.doing(doing)?;
@@ -113,6 +114,26 @@ impl Store {
         transaction.commit().await.doing(doing)?;
         Ok(gone)
     }
+}
+
+/// Forgets what webhooks answered when they were told of these events, each an account and a place: some quote what they got.
+pub(super) async fn forget_answers(transaction: &DatabaseTransaction, places: Vec<[Value; 2]>) -> Result<(), DbErr> {
+    let head = "UPDATE callback_attempts SET note = '', excerpt = NULL WHERE id IN (SELECT a.id FROM (";
+    let tail = ") AS v CROSS JOIN subscriptions AS s CROSS JOIN callback_attempts AS a WHERE s.account = v.column1 \
+                AND s.webhook IS NOT NULL AND a.subscription = s.key AND a.last_place = v.column2 AND a.excerpt IS NOT NULL)";
+    execute_rows(transaction, head, places, tail).await.map(drop)
+}
+
+/// Accounts and places of events, as [`forget_answers`] takes them.
+pub(super) async fn places_of(
+    transaction: &DatabaseTransaction,
+    events: &str,
+    values: Vec<Value>,
+) -> Result<Vec<[Value; 2]>, DbErr> {
+    let rows = query(transaction, format!("SELECT account, place FROM events WHERE {events}"), values).await?;
+    let place =
+        |row: &QueryResult| Ok([row.try_get::<i32>("", "account")?.into(), row.try_get::<i64>("", "place")?.into()]);
+    rows.iter().map(place).collect()
 }
 
 /// Whether a status of message `m` lies beyond the cursor of a subscription that wants it.
@@ -154,6 +175,8 @@ async fn erase_messages(transaction: &DatabaseTransaction, asked: &[MessageId]) 
     }
     let all: Vec<MessageId> = told.iter().chain(&owed).copied().collect();
     if !all.is_empty() {
+        let places = places_of(transaction, &format!("message IN ({})", id_list(&all)), vec![]).await?;
+        forget_answers(transaction, places).await?;
         hashes.extend(earlier_hashes(transaction, &id_list(&all)).await?);
         execute_rows(transaction, "DELETE FROM message_keys WHERE (account, id_hash, message) IN (", keys, ")").await?;
         execute_rows(transaction, "DELETE FROM provider_ids WHERE hash IN (", hashes, ")").await?;

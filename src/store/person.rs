@@ -6,7 +6,9 @@
 use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
-    Doing, Store, StoreError, execute, query,
+    Doing, Store, StoreError, execute,
+    forget::{forget_answers, places_of},
+    query,
     story::{MESSAGE_COLUMNS, StoredMessage, stored_message},
 };
 use crate::domain::{
@@ -215,13 +217,16 @@ impl Store {
         let phone = format!("\"phone\":{}", quoted(phone.as_e164()));
         let ids = user_ids.iter().map(|id| format!("\"user_id\":{}", quoted(id)));
         let texts: Vec<String> = std::iter::once(phone).chain(ids).collect();
-        let sql = format!(
-            "DELETE FROM events WHERE account = {} AND place > $1 AND place <= $2 AND kind = 5 AND ({})",
+        let events = format!(
+            "account = {} AND place > $1 AND place <= $2 AND kind = 5 AND ({})",
             account.0,
             contains_any("entry", texts.len(), 3)
         );
         let transaction = self.begin().await.doing(doing)?;
-        let gone = execute(&transaction, sql, slice_values(from, to, &texts)).await.doing(doing)?;
+        let places = places_of(&transaction, &events, slice_values(from, to, &texts)).await.doing(doing)?;
+        forget_answers(&transaction, places).await.doing(doing)?;
+        let gone = execute(&transaction, format!("DELETE FROM events WHERE {events}"), slice_values(from, to, &texts));
+        let gone = gone.await.doing(doing)?;
         transaction.commit().await.doing(doing)?;
         Ok(gone)
     }

@@ -1,30 +1,82 @@
 //! What is needed of providers that say less than others: from when on their numbers are asked what happened, and to which
 //! number a status belongs that names none.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sea_orm::{DbErr, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{Doing, Store, StoreError, execute, outbound::provider_id_hash, query, query_rows};
 use crate::domain::{
-    ids::{MessageId, SenderKey},
+    ids::{ConnectionKey, MessageId, SenderKey},
     time::UnixMillis,
 };
 
+/// How a number stands that is asked what happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Polling {
+    /// From when on it must be asked.
+    pub since: UnixMillis,
+    pub trouble: Option<PollTrouble>,
+}
+
+/// Why a number cannot be asked, or what could not be seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PollTrouble {
+    pub text: String,
+    pub since: UnixMillis,
+    /// Not before; none: it was asked, and not everything could be seen.
+    pub again_at: Option<UnixMillis>,
+}
+
 impl Store {
-    /// From when on a number must be asked; `None` when it never was.
-    pub async fn polled_until(&self, sender: SenderKey) -> Result<Option<UnixMillis>, StoreError> {
-        let sql = "SELECT since FROM polls WHERE sender = $1";
-        let rows = query(self.reader(), sql, vec![sender.0.into()]).await;
-        rows.and_then(|rows| rows.first().map(|row| row.try_get("", "since").map(UnixMillis)).transpose())
-            .doing("read how far a number was polled")
+    /// All numbers that were asked.
+    pub async fn pollings(&self) -> Result<BTreeMap<SenderKey, Polling>, StoreError> {
+        let rows =
+            query(self.reader(), "SELECT sender, since, trouble, trouble_since, again_at FROM polls", vec![]).await;
+        let read = |row: &QueryResult| -> Result<_, DbErr> {
+            let millis = |column| row.try_get::<Option<i64>>("", column).map(|at| at.map(UnixMillis));
+            let (text, since): (Option<String>, _) = (row.try_get("", "trouble")?, millis("trouble_since")?);
+            let again_at = millis("again_at")?;
+            let trouble = text.zip(since).map(|(text, since)| PollTrouble { text, since, again_at });
+            let since = UnixMillis(row.try_get("", "since")?);
+            Ok((SenderKey(row.try_get("", "sender")?), Polling { since, trouble }))
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("read how far numbers were polled")
     }
 
-    pub async fn keep_polled_until(&self, sender: SenderKey, since: UnixMillis) -> Result<(), StoreError> {
+    /// One of them; `None` when it never was.
+    pub async fn polling_of(&self, sender: SenderKey) -> Result<Option<Polling>, StoreError> {
+        Ok(self.pollings().await?.remove(&sender))
+    }
+
+    pub async fn keep_polling(&self, sender: SenderKey, polling: &Polling) -> Result<(), StoreError> {
+        let trouble = polling.trouble.as_ref();
+        let values: Vec<Value> = vec![
+            sender.0.into(),
+            polling.since.0.into(),
+            trouble.map(|trouble| trouble.text.clone()).into(),
+            trouble.map(|trouble| trouble.since.0).into(),
+            trouble.and_then(|trouble| trouble.again_at).map(|at| at.0).into(),
+        ];
+        let sql = "INSERT INTO polls (sender, since, trouble, trouble_since, again_at) VALUES ($1, $2, $3, $4, $5) \
+                   ON CONFLICT (sender) DO UPDATE SET since = excluded.since, trouble = excluded.trouble, \
+                   trouble_since = excluded.trouble_since, again_at = excluded.again_at";
+        self.write_polling(sql, values).await
+    }
+
+    /// No number of this connection is asked before that. Whoever had the same trouble has it since then.
+    pub async fn note_poll_failure(&self, connection: ConnectionKey, trouble: &PollTrouble) -> Result<(), StoreError> {
+        let sql = "UPDATE polls SET trouble = $2, again_at = $4, trouble_since = CASE WHEN again_at IS NULL THEN $3 \
+                   ELSE COALESCE(trouble_since, $3) END WHERE sender IN (SELECT key FROM senders WHERE connection = $1)";
+        let again_at = trouble.again_at.map(|at| at.0);
+        let values = vec![connection.0.into(), trouble.text.clone().into(), trouble.since.0.into(), again_at.into()];
+        self.write_polling(sql, values).await
+    }
+
+    async fn write_polling(&self, sql: &str, values: Vec<Value>) -> Result<(), StoreError> {
         let doing = "keep how far a number was polled";
-        let sql = "INSERT INTO polls (sender, since) VALUES ($1, $2) ON CONFLICT (sender) DO UPDATE SET since = excluded.since";
         let transaction = self.begin().await.doing(doing)?;
-        execute(&transaction, sql, vec![sender.0.into(), since.0.into()]).await.doing(doing)?;
+        execute(&transaction, sql, values).await.doing(doing)?;
         transaction.commit().await.doing(doing)
     }
 

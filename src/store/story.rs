@@ -5,12 +5,14 @@ use sea_orm::{DbErr, QueryResult, Value};
 use super::{
     Doing, Store, StoreError,
     events::{LoggedEvent, TOLD_BEFORE, logged_event},
+    exchanges::excerpt,
     ingest::failure,
     outbound::{id_hash, odd_value, provider_id_hash},
     query,
     refused::refused,
 };
 use crate::domain::{
+    attempt::AnswerExcerpt,
     failure::Failure,
     ids::{AccountKey, MessageId, Place, SenderKey},
     outbound::{Category, SendState},
@@ -79,6 +81,8 @@ pub struct CallbackTry {
     pub note: String,
     /// The replay that it was for.
     pub replay: Option<i32>,
+    /// Of a webhook, where it answered.
+    pub excerpt: Option<AnswerExcerpt>,
 }
 
 /// A refused request.
@@ -218,7 +222,7 @@ impl Store {
 
     /// Exchanges of a subscription whose range covers a place.
     pub async fn callback_tries(&self, subscription: i32, place: Place) -> Result<Vec<CallbackTry>, StoreError> {
-        let sql = "SELECT subscription, events, started_at, took_ms, http_status, note, replay FROM callback_attempts \
+        let sql = "SELECT subscription, events, started_at, took_ms, http_status, note, replay, excerpt FROM callback_attempts \
                    WHERE subscription = $1 AND last_place >= $2 AND first_place <= $2 ORDER BY started_at, id LIMIT 20";
         let rows = query(self.reader(), sql, vec![subscription.into(), place.0.into()]).await;
         let read = |row: &QueryResult| -> Result<CallbackTry, DbErr> {
@@ -230,6 +234,7 @@ impl Store {
                 http_status: row.try_get("", "http_status")?,
                 note: row.try_get("", "note")?,
                 replay: row.try_get("", "replay")?,
+                excerpt: excerpt(row)?,
             })
         };
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("read callback attempts")

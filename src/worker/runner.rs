@@ -32,7 +32,7 @@ use crate::{
         lookup::TemplateLookup,
         media::{Copier, deletion::Deletion},
         messaging_limit::MessagingLimits,
-        polling::{PollTimes, Poller},
+        polling::Poller,
         queue::QueueKeeper,
         retain::forget_old,
         silence::SilenceKeeper,
@@ -78,8 +78,6 @@ pub struct Runner {
 const VERSIONS_EVERY: Duration = Duration::from_secs(1);
 /// Looking what there is to tidy up.
 const HOUSE_EVERY: Duration = Duration::from_secs(2);
-/// Looking which numbers are to be asked what happened.
-const POLLS_EVERY: Duration = Duration::from_secs(1);
 /// Counting what happened.
 const FIGURES_EVERY: Duration = Duration::from_secs(5);
 /// The housekeeping is one item.
@@ -285,20 +283,9 @@ impl Runner {
             pulse.beat();
             !stop.is_cancelled() && lease.holds(Instant::now())
         };
-        let mut times = PollTimes::default();
-        while may_go() {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                outcome = self.poller.round(&mut times, &may_go) => {
-                    if let Err(error) = outcome {
-                        tracing::error!(error = %telemetry::Chain(&error), "could not ask what happened");
-                    }
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(POLLS_EVERY) => {}
-            }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.poller.run(&may_go) => {}
         }
     }
 

@@ -1,5 +1,7 @@
 //! A number at Gallabox: the whole circle through its developer API and its webhooks, and without webhooks.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
@@ -7,7 +9,7 @@ use sha2::Sha256;
 use wabridge::{
     domain::{callback::EventKind, ids::Place},
     simulator::{Dialect, Effect, Endpoint, Inbound, InboundContent, InboundMedia, Rule},
-    store::media::MediaOverview,
+    store::{media::MediaOverview, polls::Polling},
 };
 
 use crate::harness::{
@@ -218,11 +220,12 @@ async fn without_webhooks_the_conversations_are_read_now_and_then(database: Data
     // Nothing comes by webhook.
     app.simulator.change_knobs(|knobs| knobs.webhooks_paused = true).expect("valid knobs");
     let sender = app.directory().snapshot().senders().next().expect("a number was applied").key;
-    let began = async || app.store.polled_until(sender).await.expect("readable").is_some();
+    let began = async || app.store.polling_of(sender).await.expect("readable").is_some();
     app.until("it has been looked from when on to ask", began).await;
     // The simulator's times have whole seconds.
-    let written = app.store.polled_until(sender).await.expect("readable").expect("it was just there");
-    app.store.keep_polled_until(sender, wabridge::domain::time::UnixMillis(written.0 - 2_000)).await.expect("written");
+    let polling = app.store.polling_of(sender).await.expect("readable").expect("it was just there");
+    let earlier = Polling { since: polling.since.minus(Duration::from_secs(2)), ..polling };
+    app.store.keep_polling(sender, &earlier).await.expect("written");
 
     app.simulator.inbound_text(&person(1), NUMBER_ID, "anybody there?", None).expect("the number exists");
     app.until("it is told", async || !inbound(&app).is_empty()).await;

@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use wabridge::{
-    domain::{callback::EventKind, ids::Place},
+    domain::{callback::EventKind, event_name::EventName, ids::Place},
     settings::Settings,
 };
 
@@ -219,7 +219,34 @@ async fn a_receiver_that_never_answers_has_few_requests_under_way_and_holds_up_n
     scene.app.finish().await;
 }
 
+async fn an_example_of_each_event_can_be_sent_in_the_words_of_each_profile(database: Database) {
+    let scene = Scene::start(database).await;
+    let receiver = Receiver::start().await;
+    receiver.answer_with(&[("x-request-id", "req-9")], "");
+    for profile in wabridge::profiles::ALL {
+        let name = profile.slug();
+        scene.webhook(name, &receiver, &["*"], json!({"profile": name})).await;
+        for event in EventName::TOLD {
+            let before = receiver.requests().len();
+            let path = format!("/api/v1/webhooks/{name}/sample");
+            let sent = scene.app.call(Method::POST, &path, &scene.token, Some(json!({"event": event.as_str()}))).await;
+            // What Meta alone tells cannot be made up.
+            let has_words = profile.word(*event).is_some() && !(name == "meta" && sent.http_status == 409);
+            assert_eq!(sent.http_status, if has_words { 200 } else { 409 }, "{name}: {event}: {sent:?}");
+            assert_eq!(receiver.requests().len() - before, usize::from(has_words), "{name}: {event}");
+            assert!(has_words || *event != EventName::MessageReceived, "{name}");
+            if has_words {
+                assert_eq!(sent.body["taken"], true, "{name}: {event}: {sent:?}");
+                let headers = sent.body["answer"]["headers"].as_array().expect("a list");
+                assert!(headers.contains(&json!({"name": "x-request-id", "value": "req-9"})), "{sent:?}");
+            }
+        }
+    }
+    scene.app.finish().await;
+}
+
 on_each_database![
+    an_example_of_each_event_can_be_sent_in_the_words_of_each_profile,
     that_a_message_was_accepted_and_went_out_is_told_to_whoever_wants_it_and_to_nobody_else,
     payments_and_deletions_are_told_with_what_the_provider_said,
     another_webhook_and_people_hear_that_one_fails_and_it_never_hears_of_itself,

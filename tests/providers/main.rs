@@ -18,6 +18,7 @@ mod batches;
 mod cases;
 mod codes;
 mod message;
+mod polls;
 mod properties;
 mod server;
 mod wire;

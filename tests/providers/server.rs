@@ -18,6 +18,7 @@ pub(crate) struct Answer {
     /// As JSON; a string stands for exactly that text.
     body: Value,
     retry_after: Option<String>,
+    headers: BTreeMap<String, String>,
     /// Close the connection without a word.
     close: bool,
 }
@@ -25,7 +26,7 @@ pub(crate) struct Answer {
 impl Default for Answer {
     fn default() -> Self {
         let body = json!({ "messaging_product": "whatsapp", "messages": [{ "id": "wamid.DEFAULT" }] });
-        Self { status: 200, body, retry_after: None, close: false }
+        Self { status: 200, body, retry_after: None, headers: BTreeMap::new(), close: false }
     }
 }
 
@@ -36,7 +37,8 @@ impl Answer {
         }
         let body = self.body.as_str().map_or_else(|| self.body.to_string(), str::to_owned);
         let retry_after = self.retry_after.as_ref().map_or(String::new(), |wait| format!("retry-after: {wait}\r\n"));
-        let head = format!("HTTP/1.1 {} Example\r\nconnection: close\r\n{retry_after}", self.status);
+        let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("HTTP/1.1 {} Example\r\nconnection: close\r\n{retry_after}{headers}", self.status);
         format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
     }
 }

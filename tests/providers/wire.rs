@@ -108,11 +108,11 @@ pub(crate) fn fetch_number(provider: &dyn Provider, case: &Value) -> (Vec<String
     })
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built")
 }
 
-fn exchange() -> Exchange {
+pub(crate) fn exchange() -> Exchange {
     Exchange::new(ExchangeLimits {
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(10),

@@ -67,6 +67,9 @@ fn number_trouble(number: &NumberReport, found: &mut Vec<String>) {
     if let Some(limit) = number.messaging_limit.as_ref().filter(|limit| limit.holds_back) {
         found.push(format!("number {name}: {}", limit.told));
     }
+    if let Some(trouble) = &number.poll_trouble {
+        found.push(format!("number {name}: {}", trouble.told));
+    }
     let Some(channel) = &number.channel else { return };
     if !channel.warnings.is_empty() {
         found.push(format!("number {name}: {}", channel.warnings.join("; ")));

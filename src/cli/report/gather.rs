@@ -9,7 +9,7 @@ use wabridge::{
         template::{Template, TemplateStatus},
         time::UnixMillis,
     },
-    services::{directory::owner_of, messaging_limit::limit_use},
+    services::{directory::owner_of, messaging_limit::limit_use, polling},
     store::{
         Store, StoreError,
         callbacks::CursorState,
@@ -24,7 +24,7 @@ use wabridge::{
 
 use super::{
     AccountReport, CallbackUrlReport, ChannelReport, ConnectionReport, DeadReport, EndedReplayReport, FailedFileReport,
-    FilesReport, HoldReport, KeptAside, LimitReport, Moment, NoticeReport, NumberReport, QuietHoursReport,
+    FilesReport, HoldReport, KeptAside, LimitReport, Moment, NoticeReport, NumberReport, PollReport, QuietHoursReport,
     RefusedReport, ReplayReport, Report, ServerReport, SubscribeSyncReport, TemplatesReport, account,
     attention::needing_attention,
 };
@@ -151,6 +151,7 @@ async fn numbers(
     let mut syncs = store.template_syncs().await?;
     let templates = store.load_templates().await?;
     let mut channels = store.channels().await?;
+    let mut pollings = store.pollings().await?;
     let limits = limit_use(store, configuration.senders.iter(), &channels, now).await?;
     let of = |sender: &Sender| {
         let (account, account_enabled) = account(configuration, sender.account);
@@ -177,6 +178,12 @@ async fn numbers(
                 syncs.entry(owner_of(sender)).or_default(),
             ),
             channel: channels.remove(&sender.key).map(|channel| channel_report(channel, sender.messages_per_second)),
+            poll_trouble: polling::trouble_of(sender, pollings.remove(&sender.key)).map(|trouble| PollReport {
+                told: polling::told(&trouble, now),
+                text: trouble.text,
+                since: Moment(trouble.since),
+                again_at: trouble.again_at.map(Moment),
+            }),
             messaging_limit: limits.get(&sender.key).map(|limit| LimitReport {
                 people: limit.people,
                 people_max: limit.people_max,

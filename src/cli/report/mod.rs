@@ -36,7 +36,7 @@ Examples:
                  oldest_queued_at, waiting_for_retry, sending, unknown, owner, location,
                  templates { count, paused, synced_at, failed_at, failure },
                  channel { quality, messaging_limit, throughput, name, read_at, warnings, advice, failed_at,
-                 failure }, messaging_limit { people, people_max, waiting, next_free_at } (null: not counted)
+                 failure }, poll_trouble { text, since, again_at }, messaging_limit { people, people_max, waiting, next_free_at } (null: not counted)
   callback_urls  key, account, account_enabled, kind (status, inbound, notice, outgoing), number, hold, owed (counted up to
                  1,000,000), dead, newest_dead [{ at, events, message, platform_message_id, reason }], not_relayed,
                  failing_since, failures, next_try_at, owner, replay { id, wanted, told, refused, passed, since, note }
@@ -165,8 +165,20 @@ pub(super) struct NumberReport {
     pub(super) templates: TemplatesReport,
     /// How the provider sees the number; none before it was asked.
     pub(super) channel: Option<ChannelReport>,
+    /// Why nobody can ask what happens at it, where that must be asked.
+    pub(super) poll_trouble: Option<PollReport>,
     /// How many new people it has written to; none when that is not counted.
     pub(super) messaging_limit: Option<LimitReport>,
+}
+
+#[derive(Serialize)]
+pub(super) struct PollReport {
+    pub(super) text: String,
+    pub(super) since: Moment,
+    /// None: it was asked, and not everything could be seen.
+    pub(super) again_at: Option<Moment>,
+    #[serde(skip)]
+    pub(super) told: String,
 }
 
 #[derive(Serialize)]

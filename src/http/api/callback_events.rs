@@ -6,6 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Caller,
+    callbacks::ReceivedAnswer,
     messages::{time, word},
     page_size,
     problem::Problem,
@@ -122,6 +123,8 @@ pub struct Try {
     #[schema(example = 503)]
     http_status: Option<i16>,
     note: String,
+    /// Of a webhook, where it answered.
+    answer: Option<ReceivedAnswer>,
     #[schema(example = 100)]
     events: i32,
     replay: Option<i32>,
@@ -267,6 +270,7 @@ fn one_try(actor: &Actor, tried: &CallbackTry) -> Try {
         took_ms: tried.took_ms,
         http_status: tried.http_status,
         note: masking::text(actor, &tried.note),
+        answer: ReceivedAnswer::of(actor, tried.excerpt.as_ref()),
         events: tried.events,
         replay: tried.replay,
     }

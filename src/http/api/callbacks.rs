@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        attempt::AttemptOutcome,
+        attempt::{AnswerExcerpt, AttemptOutcome},
         callback::EventKind,
         operator::{Actor, Permission},
     },
@@ -90,6 +90,32 @@ pub struct CallbackUrl {
     replay: Option<ReplayAnswer>,
 }
 
+/// How a webhook's receiver answered, without secrets.
+#[derive(Serialize, ToSchema)]
+pub struct ReceivedAnswer {
+    /// The first of them, in small letters; of secret ones the value is `…`.
+    headers: Vec<AnswerHeader>,
+    /// How it began; `…` without `personal:read`.
+    #[schema(example = "{\"ok\":true}")]
+    body: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct AnswerHeader {
+    #[schema(example = "content-type")]
+    name: String,
+    #[schema(example = "application/json")]
+    value: String,
+}
+
+impl ReceivedAnswer {
+    pub fn of(actor: &Actor, excerpt: Option<&AnswerExcerpt>) -> Option<Self> {
+        let AnswerExcerpt { headers, body } = masking::excerpt(actor, excerpt?);
+        let headers = headers.into_iter().map(|(name, value)| AnswerHeader { name, value });
+        Some(Self { headers: headers.collect(), body })
+    }
+}
+
 /// One request to a callback URL and its answer.
 #[derive(Serialize, ToSchema)]
 pub struct Exchange {
@@ -105,6 +131,8 @@ pub struct Exchange {
     http_status: Option<i16>,
     /// The beginning of what it said, or why there was no answer.
     note: String,
+    /// Of a webhook, where it answered.
+    answer: Option<ReceivedAnswer>,
     /// 0: a test.
     #[schema(example = 100)]
     events: i32,
@@ -289,6 +317,7 @@ fn exchange(actor: &Actor, exchange: &StoredExchange) -> Exchange {
         outcome: exchange.outcome.as_str().to_owned(),
         http_status: exchange.http_status,
         note: masking::text(actor, &exchange.note),
+        answer: ReceivedAnswer::of(actor, exchange.excerpt.as_ref()),
         test: exchange.is_test(),
         events: exchange.events,
         first_place: exchange.first.0,

@@ -62,6 +62,7 @@ pub struct Sender {
     /// What is wrong with it now.
     alarms: Vec<String>,
     provider_view: ProviderView,
+    poll_trouble: Option<PollTroubleAnswer>,
     messaging_limit: Option<LimitAnswer>,
     queue: Queue,
     /// To be given with a change, so that nobody else's is overwritten. None of what was taken away meanwhile.
@@ -99,6 +100,16 @@ pub struct ProviderView {
     messaging_limit: Option<String>,
     /// What a person should look at.
     warnings: Vec<String>,
+}
+
+/// Where the provider must be asked what happened (`poll_every_s`): why it cannot be, or what could not be seen.
+#[derive(Serialize, ToSchema)]
+pub struct PollTroubleAnswer {
+    #[schema(example = "HTTP 429: Too many requests")]
+    text: String,
+    since: String,
+    /// It is not asked before; none: it was asked, and something was beyond the provider’s limits.
+    again_at: Option<String>,
 }
 
 /// How much of the limit is used of how many people may be written to first within 24 hours.
@@ -355,6 +366,11 @@ pub(super) fn sender(actor: &Actor, standing: &NumberStanding, versions: &Versio
         connection_on_hold: sender.connection.hold.is_some(),
         alarms: alarm_texts(actor, &standing.alarms),
         provider_view: provider_view(actor, standing),
+        poll_trouble: standing.poll_trouble.as_ref().map(|trouble| PollTroubleAnswer {
+            text: masking::text(actor, &trouble.text),
+            since: trouble.since.to_string(),
+            again_at: trouble.again_at.map(|at| at.to_string()),
+        }),
         messaging_limit: limit.as_ref().map(|limit| LimitAnswer {
             people: limit.people,
             people_max: limit.people_max,

@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Caller,
+    callbacks::ReceivedAnswer,
     messages::{sender_named, time, word},
     page_size,
     problem::Problem,
@@ -47,7 +48,7 @@ pub struct LogQuery {
     number: Option<String>,
     #[param(example = 503)]
     http_status: Option<i16>,
-    /// Stands in the note; needs `personal:read`.
+    /// Stands in the note or the answer; needs `personal:read`.
     text: Option<String>,
     /// Sent at this time or later, in RFC 3339.
     #[param(example = "2026-11-21T09:30:00Z")]
@@ -82,8 +83,10 @@ pub struct WebhookRequest {
     outcome: String,
     #[schema(example = 503)]
     http_status: Option<i16>,
-    /// What it answered, cut; masked without `personal:read`.
+    /// What went wrong, with the beginning of what it answered; masked without `personal:read`.
     note: String,
+    /// How it answered, also to what it took.
+    answer: Option<ReceivedAnswer>,
     /// As the receiver knows the event.
     #[schema(example = "evt_1_4711")]
     event_id: String,
@@ -166,6 +169,7 @@ fn request(actor: &Actor, snapshot: &Snapshot, delivery: Delivery) -> WebhookReq
         outcome: exchange.outcome.as_str().to_owned(),
         http_status: exchange.http_status,
         note: masking::text(actor, &exchange.note),
+        answer: ReceivedAnswer::of(actor, exchange.excerpt.as_ref()),
         event_id: delivery.id,
         event: delivery.name.map(|name| name.as_str()),
         state: delivery.state.as_str(),

@@ -10,7 +10,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Body, Caller, messages::time, problem::Problem};
+use super::{Body, Caller, callbacks::ReceivedAnswer, messages::time, problem::Problem};
 use crate::{
     domain::{event_name::EventName, webhook::SecretText, webhook_settings::WebhookSettings},
     http::Parts,
@@ -147,6 +147,8 @@ pub struct SampleAnswer {
     /// What is wrong, when something is.
     #[serde(skip_serializing_if = "String::is_empty")]
     note: String,
+    /// How it answered.
+    answer: Option<ReceivedAnswer>,
     #[schema(example = "application/json")]
     content_type: String,
     /// As it was sent.
@@ -325,6 +327,7 @@ pub async fn send_sample(
         http_status: sent.attempt.http_status,
         took_ms: u64::try_from(sent.attempt.took.as_millis()).unwrap_or(u64::MAX),
         note: sent.attempt.note,
+        answer: ReceivedAnswer::of(&caller.0, sent.attempt.excerpt.as_ref()),
         content_type: sent.content_type,
         body: sent.body,
     }))

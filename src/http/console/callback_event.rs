@@ -22,6 +22,7 @@ use super::{
 use crate::{
     clock,
     domain::{
+        attempt::AnswerExcerpt,
         callback::{Event, EventDetail, EventKind, Subscription},
         event_name::EventName,
         ids::Place,
@@ -134,6 +135,8 @@ struct Try {
     at: String,
     what: String,
     below: Vec<String>,
+    /// Of a webhook, where it answered.
+    excerpt: Option<AnswerExcerpt>,
 }
 
 /// `GET /console/callbacks/{url}/events`
@@ -414,5 +417,6 @@ fn one_try(actor: &Actor, tried: &CallbackTry) -> Try {
         at: tried.started_at.to_string().replace('T', " ").replace('Z', ""),
         what: format!("{answer} after {} ms", tried.took_ms),
         below,
+        excerpt: tried.excerpt.as_ref().map(|excerpt| masking::excerpt(actor, excerpt)),
     }
 }

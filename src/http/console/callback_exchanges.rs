@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::{
-        attempt::AttemptOutcome,
+        attempt::{AnswerExcerpt, AttemptOutcome},
         ids::MessageId,
         operator::{Actor, Permission},
         words::counted,
@@ -75,6 +75,8 @@ pub(super) struct ExchangeRow {
     pub(super) status: Status,
     pub(super) answer: String,
     pub(super) note: String,
+    /// Of a webhook, where it answered.
+    pub(super) excerpt: Option<AnswerExcerpt>,
     pub(super) events: String,
     pub(super) took: String,
     pub(super) replay: Option<i32>,
@@ -183,6 +185,7 @@ pub(super) fn exchange_row(actor: &Actor, exchange: &StoredExchange) -> Exchange
         at_iso: exchange.started_at.to_string(),
         status: outcome_status(exchange.outcome),
         note: masking::text(actor, note),
+        excerpt: exchange.excerpt.as_ref().map(|excerpt| masking::excerpt(actor, excerpt)),
         answer,
         events: if exchange.is_test() {
             "a test".to_owned()

@@ -27,9 +27,10 @@ use crate::{
     http::Parts,
     services::{
         connections::NumberStanding,
-        masking,
+        masking, polling,
         window::{Window, window},
     },
+    store::polls::PollTrouble,
 };
 
 pub(super) const PATH: &str = "/console/numbers";
@@ -46,6 +47,7 @@ struct Page {
     /// The connection is, which stops its numbers as well.
     connection_hold: Option<HoldPart>,
     alarms: Vec<AlarmPart>,
+    poll_trouble: Option<String>,
     check: CheckPart,
     seen: Seen,
     queue: QueuePart,
@@ -56,6 +58,10 @@ struct Page {
     path: String,
     may_manage: bool,
     may_configure: bool,
+}
+
+fn poll_trouble(actor: &Actor, trouble: &PollTrouble) -> String {
+    sentence(&masking::text(actor, &polling::told(trouble, clock::now())))
 }
 
 /// The number as the provider saw it last.
@@ -108,6 +114,7 @@ pub(super) async fn show(
         hold: HoldPart::of(actor, sender.hold.as_ref()),
         connection_hold: HoldPart::of(actor, sender.connection.hold.as_ref()),
         alarms: connections::alarm_parts(actor, &standing.alarms),
+        poll_trouble: standing.poll_trouble.as_ref().map(|trouble| poll_trouble(actor, trouble)),
         check: CheckPart::before(actor, &visitor.csrf, path.clone()),
         seen: seen(actor, &standing),
         queue: QueuePart { facts: queue_facts(&standing) },

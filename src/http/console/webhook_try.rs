@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock,
     domain::{
-        attempt::AttemptOutcome,
+        attempt::{AnswerExcerpt, AttemptOutcome},
         event_name::{Entity, EventName},
         operator::{Actor, Permission},
         webhook::Webhook,
@@ -75,6 +75,7 @@ struct Answer {
     code: String,
     took: String,
     note: String,
+    excerpt: Option<AnswerExcerpt>,
 }
 
 /// Events of one entity.
@@ -177,6 +178,7 @@ fn answer(actor: &Actor, sent: &SentSample) -> Answer {
         status: outcome_status(attempt.outcome),
         took: format!("{} ms", thousands(i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX))),
         note: masking::text(actor, note),
+        excerpt: attempt.excerpt.as_ref().map(|excerpt| masking::excerpt(actor, excerpt)),
         code,
     }
 }

@@ -197,7 +197,14 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_soon_given_up_and_trouble_with_the_token_is_not() {
         let kind = |status, body: &'static str| {
-            let answer = Answer { status, retry_after: None, date: None, body: body.into(), cut: false };
+            let answer = Answer {
+                status,
+                retry_after: None,
+                date: None,
+                headers: Default::default(),
+                body: body.into(),
+                cut: false,
+            };
             refused(&answer, "Graph").kind
         };
         let gone = r#"{"error":{"message":"Unsupported get request.","code":100,"error_subcode":33}}"#;

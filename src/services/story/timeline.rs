@@ -343,6 +343,7 @@ mod tests {
             http_status,
             note: note.to_owned(),
             replay: None,
+            excerpt: None,
         };
         let told = Exchange { tried: &tried, url: "delivery report URL" }.to_string();
         told.split_once("  ").map(|(_, told)| told.to_owned()).expect("the time is before it")

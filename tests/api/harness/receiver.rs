@@ -14,6 +14,9 @@ struct State {
     requests: Vec<Request>,
     answers: VecDeque<u16>,
     always: Option<u16>,
+    /// What stands in each answer beside its status.
+    headers: Vec<(String, String)>,
+    body: String,
     /// Only who shows this gets in; everybody else gets 401.
     token: Option<String>,
     tokens_given: usize,
@@ -96,6 +99,13 @@ impl Receiver {
         self.state.lock().expect("no holder can panic").always = Some(status);
     }
 
+    /// Each answer has these headers and this body.
+    pub(crate) fn answer_with(&self, headers: &[(&str, &str)], body: &str) {
+        let mut state = self.state.lock().expect("no holder can panic");
+        state.headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        body.clone_into(&mut state.body);
+    }
+
     /// Requests are taken, and not answered before [`Self::let_go`].
     pub(crate) fn hold(&self) {
         self.state.lock().expect("no holder can panic").held = Some(Arc::new(Semaphore::new(0)));
@@ -163,7 +173,11 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<Mutex<S
         _ if state.token.as_ref().is_some_and(|token| *token != authorization) => HttpResponse::Unauthorized().finish(),
         _ => {
             let status = state.answers.pop_front().or(state.always).unwrap_or(204);
-            HttpResponse::build(actix_web::http::StatusCode::from_u16(status).expect("a status")).finish()
+            let mut answer = HttpResponse::build(actix_web::http::StatusCode::from_u16(status).expect("a status"));
+            for (name, value) in &state.headers {
+                answer.append_header((name.as_str(), value.as_str()));
+            }
+            if state.body.is_empty() { answer.finish() } else { answer.body(state.body.clone()) }
         }
     }
 }
