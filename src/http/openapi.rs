@@ -77,6 +77,7 @@ use super::openapi_webhooks::Webhooks;
         super::api::callbacks::show,
         super::api::callbacks::release,
         super::api::callbacks::exchanges,
+        super::api::callbacks::all_exchanges,
         super::api::callback_events::list,
         super::api::callback_events::show,
         super::api::replays::list,

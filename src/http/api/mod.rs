@@ -107,6 +107,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/senders/{number}/release", web::post().to(senders::release))
         .route("/senders/{number}/check", web::post().to(senders::check))
         .route("/senders/{number}/window", web::get().to(senders::show_window))
+        .route("/callback-exchanges", web::get().to(callbacks::all_exchanges))
         .route("/callback-urls", web::get().to(callbacks::list))
         .route("/callback-urls/{id}", web::get().to(callbacks::show))
         .route("/callback-urls/{id}/release", web::post().to(callbacks::release))

@@ -27,6 +27,7 @@ mod connection_form;
 mod connections;
 mod contacts;
 mod conversations;
+mod exchanges;
 mod explanation;
 mod fields;
 mod form_parts;
