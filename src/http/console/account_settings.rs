@@ -190,7 +190,7 @@ fn without_effect(policy: &AccountPolicy, ages: &Retention) -> Vec<String> {
     [
         ("History", policy.keep_for, history),
         ("Exchanges", policy.keep_exchanges_for, ages.attempts),
-        ("Files that people sent", policy.keep_media_for, ages.media),
+        ("Files from people", policy.keep_media_for, ages.media),
     ]
     .into_iter()
     .filter_map(told)
@@ -329,26 +329,21 @@ fn keeping(ages: &Retention) -> Section {
     let Retention { messages, events, refused, attempts, media, .. } = ages;
     let [messages, events, refused, attempts, media] =
         [messages, events, refused, attempts, media].map(|age| lasting(*age));
-    let others = format!(
-        "Messages {messages}, what happened to them {events}, refused requests {refused}: the server’s settings."
+    let history = format!(
+        "Messages ({messages}), what happened to them and what people wrote ({events}), refused requests ({refused})."
     );
     Section {
         heading: "How long its data is kept",
         text: "The server’s settings hold for all accounts, and stand in the empty fields. This account may keep less, and never more: \
                a time like 30d, a day at least.",
         fields: vec![
-            Field::new(
-                "keep_for",
-                "History: messages, what happened to them, what people wrote, refused requests",
-                Input::Text,
-            )
-            .placeholder(messages)
-            .hint(others),
-            Field::new("keep_exchanges_for", "Exchanges with its callback URLs and webhooks", Input::Text)
-                .placeholder(attempts),
-            Field::new("keep_media_for", "Files that people sent it", Input::Text).placeholder(media).hint(
-                "Links to them in callbacks end then, too. Those that were told already name the time that held then.",
-            ),
+            Field::new("keep_for", "History", Input::Text).placeholder(messages).hint(history),
+            Field::new("keep_exchanges_for", "Exchanges", Input::Text)
+                .placeholder(attempts)
+                .hint("With its callback URLs and webhooks."),
+            Field::new("keep_media_for", "Files from people", Input::Text)
+                .placeholder(media)
+                .hint("Links to them in callbacks end then, too; those that were told already say when they would have ended."),
         ],
     }
 }
