@@ -126,6 +126,8 @@ use super::openapi_webhooks::Webhooks;
         super::api::alarms::show,
         super::api::alarms::letters,
         super::api::alarms::test,
+        super::api::alarms::show_recipients,
+        super::api::alarms::change_recipients,
         super::api::system::show,
     ),
     tags(

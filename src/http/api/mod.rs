@@ -163,6 +163,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/alarms", web::get().to(alarms::show))
         .route("/alarms/letters", web::get().to(alarms::letters))
         .route("/alarms/test", web::post().to(alarms::test))
+        .route("/alarms/recipients", web::get().to(alarms::show_recipients))
+        .route("/alarms/recipients", web::patch().to(alarms::change_recipients))
         .route("/system", web::get().to(system::show))
         .default_service(web::to(nothing_here));
     config.service(scope);
