@@ -76,7 +76,7 @@ struct Way {
 #[derive(Clone)]
 enum By {
     Webhook { url: SecretString, secret: Option<SecretString> },
-    Mail { mailer: Mailer, to: Vec<String> },
+    Mail { mailer: Box<Mailer>, to: Vec<String> },
 }
 
 /// A way as it may be shown.
@@ -107,7 +107,7 @@ impl AlarmWays {
         let mail_server = alarms.smtp_url.as_ref().map(|url| Mailer::new(url, &alarms.from, &alarms.to)).transpose()?;
         let webhook = alarms.webhook_url.clone().map(|url| By::Webhook { url, secret: alarms.webhook_secret.clone() });
         let mail = mail_server.clone().filter(|_| !alarms.to.is_empty());
-        let mail = mail.map(|mailer| By::Mail { mailer, to: alarms.to.clone() });
+        let mail = mail.map(|mailer| By::Mail { mailer: Box::new(mailer), to: alarms.to.clone() });
         let all = Arc::new(AlarmRecipients::default());
         let way = |name, by: Option<By>| by.map(|by| Way { name, by, recipients: all.clone(), is_of_settings: true });
         let of_settings = [way(WEBHOOK, webhook), way(MAIL, mail)].into_iter().flatten().collect();
@@ -130,7 +130,7 @@ impl AlarmWays {
                 None
             }
         });
-        let mail = mailer.map(|mailer| By::Mail { mailer, to: recipients.emails.clone() });
+        let mail = mailer.map(|mailer| By::Mail { mailer: Box::new(mailer), to: recipients.emails.clone() });
         let set = [(SET_WEBHOOK, webhook), (SET_MAIL, mail)].into_iter().filter_map(|(name, by)| {
             by.map(|by| Way { name, by, recipients: recipients.clone(), is_of_settings: false })
         });

@@ -89,7 +89,8 @@ async fn those_whom_people_set_hear_of_the_kinds_that_they_want(database: Databa
 /// State and kind of what a letter tells.
 fn lines(letter: &Value) -> Vec<Value> {
     let lines = letter["alarms"].as_array().expect("a list").iter();
-    lines.map(|line| format!("{} {}", line["state"].as_str().unwrap(), line["kind"].as_str().unwrap()).into()).collect()
+    let word = |line: &Value, key: &str| line[key].as_str().expect("a word").to_owned();
+    lines.map(|line| format!("{} {}", word(line, "state"), word(line, "kind")).into()).collect()
 }
 
 async fn programs_change_them_part_by_part_and_nobody_else_does(database: Database) {
