@@ -7,8 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use wabridge::{
     app::{open_existing_store, platform_exchange},
-    clock,
-    services::alarms::{AlarmWays, WAYS_JOINED_BY, letter::Letter},
+    services::alarms::{AlarmWays, WAYS_JOINED_BY},
     settings::Settings,
     store::{Store, StoreError, alarms::AlarmRecord},
 };
@@ -18,7 +17,7 @@ use super::{answer, answer_json, exit, report};
 /// What is wrong now, and whether alarms arrive
 ///
 /// The server looks every minute, and tells by webhook and e-mail what is wrong, once, again while it lasts, and once when it
-/// is over. Where to is set under [alarms].
+/// is over. Where to is set under [alarms], and by people in the console.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -53,7 +52,7 @@ Example, with a webhook that this machine can reach:
 
 It uses the settings of this command, so give it those of the server (--settings FILE). Taken means that the other side
 answered with success; look there whether it arrived.
---json prints: done (every way took it), and for each of the ways: way, taken, failure.")]
+--json prints: done (every way took it), and for each of the ways: way, taken, answer, failure.")]
     Test {
         /// Print the result as JSON
         #[arg(long)]
@@ -144,10 +143,11 @@ async fn test(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
     // Ways can be tried before there is a database.
     let told = match open_existing_store(settings).await {
         Ok(store) => ways.test(&store).await?,
-        Err(_) => ways.tell(&Letter::test(settings.instance_id(), clock::now())).await,
+        Err(_) => ways.test_without_store().await,
     };
     if told.is_empty() {
-        let text = "no way is set up: set alarms.webhook_url, or alarms.smtp_url with alarms.from and alarms.to\n";
+        let text = "no way is set up: say in the console who is told of alarms, or set alarms.webhook_url, or alarms.smtp_url with \
+                    alarms.from and alarms.to\n";
         report(json, text, &json!({"done": false, "ways": []}))?;
         return Ok(ExitCode::from(exit::NOTHING_FOUND));
     }
@@ -156,10 +156,11 @@ async fn test(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
     let mut ways = Vec::new();
     for told in told {
         match &told.result {
-            Ok(()) => writeln!(text, "✓ {}: taken", told.way)?,
+            Ok(answer) => writeln!(text, "✓ {}: taken ({answer})", told.way)?,
             Err(why) => writeln!(text, "✗ {}: {why}", told.way)?,
         }
-        ways.push(json!({"way": told.way, "taken": told.result.is_ok(), "failure": told.result.err()}));
+        let (answer, failure) = (told.result.as_ref().ok(), told.result.as_ref().err());
+        ways.push(json!({"way": told.way, "taken": answer.is_some(), "answer": answer, "failure": failure}));
     }
     report(json, &text, &json!({"done": !failed, "ways": ways}))?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

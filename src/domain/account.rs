@@ -70,6 +70,12 @@ pub struct AccountPolicy {
     /// Its messages, events and refused requests are forgotten after this time, where that is sooner than by the settings.
     #[serde(with = "humantime_serde")]
     pub keep_for: Option<Duration>,
+    /// The same of what was said to its callback URLs and webhooks.
+    #[serde(with = "humantime_serde")]
+    pub keep_exchanges_for: Option<Duration>,
+    /// The same of files that people sent it; links to them end then, too.
+    #[serde(with = "humantime_serde")]
+    pub keep_media_for: Option<Duration>,
     /// Templates that stand for others: the name that the platform sends, in small letters, and the one that is meant.
     pub template_aliases: BTreeMap<String, String>,
 }
@@ -122,6 +128,11 @@ impl AccountPolicy {
     }
 }
 
+/// How long something is kept: as the settings have it, or an account's own time where that is sooner.
+pub fn kept_for(age: Duration, own: Option<Duration>) -> Duration {
+    own.map_or(age, |own| own.min(age))
+}
+
 /// Telling the platform itself who must not be sent to. It stops all messages, so it is off unless asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -167,6 +178,8 @@ impl Default for AccountPolicy {
             callback_number: NumberSpelling::default(),
             messages_per_second: None,
             keep_for: None,
+            keep_exchanges_for: None,
+            keep_media_for: None,
             template_aliases: BTreeMap::new(),
         }
     }

@@ -40,7 +40,7 @@ impl AlarmKind {
         Self::DiskFull,
     ];
 
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::ConnectionHeld => "connection_held",
             Self::NumberHeld => "number_held",

@@ -80,3 +80,34 @@ mod tests {
         }
     }
 }
+
+/// What somebody looks for among exchanges: one outcome, or each that is no success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedOutcome {
+    Succeeded,
+    Failed,
+    Refused,
+    NoAnswer,
+}
+
+impl WantedOutcome {
+    pub const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::Refused, Self::NoAnswer];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::NoAnswer => "no_answer",
+        }
+    }
+
+    pub const fn outcomes(self) -> &'static [AttemptOutcome] {
+        match self {
+            Self::Succeeded => &[AttemptOutcome::Succeeded],
+            Self::Failed => &[AttemptOutcome::Refused, AttemptOutcome::NoAnswer],
+            Self::Refused => &[AttemptOutcome::Refused],
+            Self::NoAnswer => &[AttemptOutcome::NoAnswer],
+        }
+    }
+}

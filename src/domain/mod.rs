@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod alarm;
+pub mod alarm_recipients;
 pub mod attempt;
 pub mod callback;
 pub mod callback_style;

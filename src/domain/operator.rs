@@ -87,7 +87,9 @@ impl Permission {
                 "pause, resume and cancel messages that wait; hold, release and check connections and numbers"
             }
             Self::ReplayCallbacks => "tell callbacks again, and release callback URLs",
-            Self::ManageConfiguration => "add and change accounts, connections, numbers and webhooks",
+            Self::ManageConfiguration => {
+                "add and change accounts, connections, numbers, webhooks and who is told of alarms"
+            }
             Self::ReadAudit => "read the audit log",
             Self::ReadSystem => "see instances, database, alarms and settings without secrets",
             Self::TestAlarms => "send test alarms",

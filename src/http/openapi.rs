@@ -77,6 +77,7 @@ use super::openapi_webhooks::Webhooks;
         super::api::callbacks::show,
         super::api::callbacks::release,
         super::api::callbacks::exchanges,
+        super::api::callbacks::all_exchanges,
         super::api::callback_events::list,
         super::api::callback_events::show,
         super::api::replays::list,
@@ -125,6 +126,8 @@ use super::openapi_webhooks::Webhooks;
         super::api::alarms::show,
         super::api::alarms::letters,
         super::api::alarms::test,
+        super::api::alarms::show_recipients,
+        super::api::alarms::change_recipients,
         super::api::system::show,
     ),
     tags(

@@ -10,6 +10,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 /// A letter that cannot be delivered by then is given up.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Of what a server says, so much is told.
+const ANSWER_CHARS_MAX: usize = 200;
 
 /// Where mail goes in, from whom, and to whom.
 #[derive(Clone)]
@@ -57,16 +59,17 @@ impl Mailer {
         Ok(Self { to: to.iter().map(address).collect::<Result<_, _>>()?, ..self.clone() })
     }
 
-    /// One letter to everybody.
-    pub async fn send(&self, subject: &str, body: String) -> Result<(), MailError> {
+    /// One letter to everybody; gives back what the server answered.
+    pub async fn send(&self, subject: &str, body: String) -> Result<String, MailError> {
         let mut letter = Message::builder().from(self.from.clone()).subject(subject).header(ContentType::TEXT_PLAIN);
         for to in &self.to {
             letter = letter.to(to.clone());
         }
         // Programs that answer by themselves leave it alone.
         let letter = letter.header(AutoSubmitted).body(body)?;
-        self.transport.send(letter).await?;
-        Ok(())
+        let answer = self.transport.send(letter).await?;
+        let said: String = answer.first_line().unwrap_or_default().chars().take(ANSWER_CHARS_MAX).collect();
+        Ok(format!("{} {said}", answer.code()).trim().to_owned())
     }
 }
 

@@ -349,7 +349,8 @@ pub fn readable(snapshot: &Snapshot, links: &MediaLinks, logged: LoggedEvent) ->
     };
     Event {
         media_url: sender.zip(detail.file_of()).map(|(sender, provider_message_id)| {
-            links.url(sender.account, MediaKey::of(sender.key, provider_message_id), logged.recorded_at)
+            let own = snapshot.account_by_key(sender.account).and_then(|account| account.policy.keep_media_for);
+            links.url(sender.account, own, MediaKey::of(sender.key, provider_message_id), logged.recorded_at)
         }),
         place: logged.place,
         sender: logged.sender,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::directory::Directory;
 use crate::{
     clock,
-    domain::messaging_limit::DAY,
+    domain::{account::kept_for, messaging_limit::DAY},
     settings::{Console, Retention},
     store::{Store, StoreError, provider_conversations::ANSWERED_WITHIN, retain::Aging, size::HOUSEKEEPING},
 };
@@ -32,13 +32,17 @@ pub async fn forget_old(
     // Keys are found by the rows of their messages, so they go first.
     repeat(step, || store.forget_message_keys(now.minus(repeat_window), step)).await?;
     for account in directory.snapshot().accounts_ever() {
-        let keep = |age: Duration| account.policy.keep_for.map_or(age, |own| own.min(age));
+        let keep = |age: Duration| kept_for(age, account.policy.keep_for);
         repeat(step, || store.forget_events(account.key, now.minus(keep(ages.events)), step)).await?;
         if keep(ages.messages) < ages.messages {
             repeat(step, || store.forget_messages_of(account.key, now.minus(keep(ages.messages)), step)).await?;
         }
         if keep(ages.refused) < ages.refused {
             repeat(step, || store.forget_refused_of(account.key, now.minus(keep(ages.refused)), step)).await?;
+        }
+        let exchanges = kept_for(ages.attempts, account.policy.keep_exchanges_for);
+        if exchanges < ages.attempts {
+            repeat(step, || store.forget_exchanges_of(account.key, now.minus(exchanges), step)).await?;
         }
     }
     repeat(step, || store.forget_messages(now.minus(ages.messages), step)).await?;

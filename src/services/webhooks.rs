@@ -451,8 +451,8 @@ pub(super) fn checked(mut settings: WebhookSettings, allowed: Allowed) -> (Webho
         note("authentication", format!("token_url: {text}"));
     }
     if !settings.alerts.emails.is_empty() && !allowed.emails {
-        let text = "emails: this server sends none: set alarms.smtp_url, alarms.from and alarms.to and start it again, or \
-                    name another webhook instead";
+        let text = "emails: this server sends none: set alarms.smtp_url and alarms.from and start it again, or name another \
+                    webhook instead";
         note("alerts", text.to_owned());
     }
     for odd in settings.alerts.emails.iter().filter(|address| !mail::is_address(address)) {

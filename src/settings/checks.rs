@@ -388,8 +388,9 @@ fn check_alarms(settings: &Settings, findings: &mut Findings) {
             "alarms.webhook_url is not a URL: write it like https://hooks.example.com/…".to_owned()
         });
     }
-    findings.unless(alarms.smtp_url.is_none() || !(alarms.from.is_empty() || alarms.to.is_empty()), || {
-        "alarms.smtp_url needs alarms.from and alarms.to: say from whom and to whom alarms are sent".to_owned()
+    // To whom may be said in the console.
+    findings.unless(alarms.smtp_url.is_none() || !alarms.from.is_empty(), || {
+        "alarms.smtp_url needs alarms.from: say from whom alarms are sent".to_owned()
     });
     findings.unless(alarms.to.len() <= ALARM_RECIPIENTS_MAX, || {
         format!("alarms.to has more than {ALARM_RECIPIENTS_MAX} addresses: use one that distributes them")

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{
     attempt::{AnswerExcerpt, Attempt, AttemptOutcome},
-    ids::{MessageId, Place, SubscriptionKey},
+    ids::{AccountKey, MessageId, Place, SubscriptionKey},
     time::UnixMillis,
 };
 
@@ -48,7 +48,10 @@ impl StoredExchange {
 /// Which exchanges; what is not named fits everything.
 #[derive(Clone, Debug, Default)]
 pub struct ExchangeFilter {
-    pub outcome: Option<AttemptOutcome>,
+    /// One of these; none: whatever came of it.
+    pub outcomes: &'static [AttemptOutcome],
+    /// Without those that somebody tried a URL out with.
+    pub without_tests: bool,
     pub http_status: Option<i16>,
     /// Stands in the note or the excerpt, whatever the case.
     pub text: Option<String>,
@@ -120,6 +123,29 @@ impl Store {
         if subscriptions.is_empty() {
             return Ok(FoundExchanges::default());
         }
+        let keys = subscriptions.iter().map(|key| key.0.to_string()).collect::<Vec<_>>().join(", ");
+        self.exchanges_of(&keys, filter, limit).await
+    }
+
+    /// Exchanges with every URL of the platform, of one account or of all, also with URLs that are configured no more.
+    pub async fn platform_exchanges(
+        &self,
+        account: Option<AccountKey>,
+        filter: &ExchangeFilter,
+        limit: usize,
+    ) -> Result<FoundExchanges, StoreError> {
+        let only = account.map(|account| format!(" AND account = {}", account.0)).unwrap_or_default();
+        let keys = format!("SELECT key FROM subscriptions WHERE webhook IS NULL{only}");
+        self.exchanges_of(&keys, filter, limit).await
+    }
+
+    /// `keys`: of which subscriptions, in SQL.
+    async fn exchanges_of(
+        &self,
+        keys: &str,
+        filter: &ExchangeFilter,
+        limit: usize,
+    ) -> Result<FoundExchanges, StoreError> {
         let doing = "list exchanges with a callback URL";
         let first = filter.since.map_or(0, |since| MessageId::first_at(since).0);
         let until = filter.until.map_or(i64::MAX, |until| MessageId::first_at(until).0);
@@ -130,7 +156,7 @@ impl Store {
             let bottom = self.slice_bottom((first, before), slices.rows()).await.doing(doing)?;
             let wanted = limit - found.exchanges.len();
             let slice = (bottom.unwrap_or(first), before);
-            let mut rows = self.exchanges_between(subscriptions, filter, slice, wanted + 1).await.doing(doing)?;
+            let mut rows = self.exchanges_between(keys, filter, slice, wanted + 1).await.doing(doing)?;
             let is_full = rows.len() > wanted;
             rows.truncate(wanted);
             found.exchanges.append(&mut rows);
@@ -159,21 +185,23 @@ impl Store {
 
     async fn exchanges_between(
         &self,
-        subscriptions: &[SubscriptionKey],
+        keys: &str,
         filter: &ExchangeFilter,
         (from, before): (i64, i64),
         limit: usize,
     ) -> Result<Vec<StoredExchange>, DbErr> {
         let mut values: Vec<Value> = vec![from.into(), before.into()];
-        let whose = subscriptions.iter().map(|key| key.0.to_string()).collect::<Vec<_>>().join(", ");
-        let mut only = String::new();
+        let mut only = if filter.without_tests { " AND events > 0" } else { "" }.to_owned();
+        if !filter.outcomes.is_empty() {
+            let codes = filter.outcomes.iter().map(|outcome| outcome.code().to_string()).collect::<Vec<_>>();
+            only.push_str(&format!(" AND outcome IN ({})", codes.join(", ")));
+        }
         let mut also = |condition: &str, value: Option<Value>, end: &str| {
             if let Some(value) = value {
                 values.push(value);
                 only.push_str(&format!(" AND {condition} ${}{end}", values.len()));
             }
         };
-        also("outcome =", filter.outcome.map(|outcome| outcome.code().into()), "");
         also("http_status =", filter.http_status.map(Into::into), "");
         also("replay =", filter.replay.map(Into::into), "");
         also(
@@ -183,7 +211,7 @@ impl Store {
         );
         // Walked by the table's own order: by another index a few rows of a quiet URL could cost all of a busy one's.
         let sql = format!(
-            "SELECT {COLUMNS} FROM callback_attempts WHERE id >= $1 AND id < $2 AND (subscription + 0) IN ({whose}){only} \
+            "SELECT {COLUMNS} FROM callback_attempts WHERE id >= $1 AND id < $2 AND (subscription + 0) IN ({keys}){only} \
              ORDER BY id DESC LIMIT {limit}"
         );
         query(self.reader(), sql, values).await?.iter().map(read_exchange).collect()

@@ -93,9 +93,11 @@ pub enum MediaOwner<'a> {
 const COLUMNS: &str = "id, hash, account, sender, provider_media_id, kind, mime_type, filename, state, size_bytes, attempts, \
      due_at, reason, stored_at";
 
-/// Everything that says whose it is, or what.
-const EMPTIED: &str = "person = NULL, person_user_id = NULL, provider_message_id = NULL, provider_media_id = NULL, \
-     mime_type = NULL, filename = NULL, reason = NULL, stored_at = NULL";
+/// Marks files for deletion and empties them of everything that says whose they are, or what; `$1` is when no copying of them can run
+/// any more, `$2` is now.
+pub(super) const MARK: &str = "UPDATE media SET due_at = CASE WHEN state = 0 THEN $1 ELSE $2 END, state = 3, \
+     person = NULL, person_user_id = NULL, provider_message_id = NULL, provider_media_id = NULL, mime_type = NULL, \
+     filename = NULL, reason = NULL, stored_at = NULL";
 
 /// The row of a new inbound message, when a file came with it.
 pub(super) fn row_of(
@@ -199,9 +201,9 @@ impl Store {
         owner: MediaOwner<'_>,
         limit: usize,
     ) -> Result<Vec<MediaRow>, StoreError> {
-        let (which, values) = belonging_to(account, owner);
+        let (which, value) = belonging_to(account, owner, "$1");
         let sql = format!("SELECT {COLUMNS} FROM media WHERE {which} AND state <> 3 ORDER BY id DESC LIMIT {limit}");
-        self.media(sql, values, "look up a person's files").await
+        self.media(sql, vec![value], "look up a person's files").await
     }
 
     /// Writes down what became of a try. `false` when the file is no longer wanted: it was deleted meanwhile, or copied by
@@ -246,11 +248,9 @@ impl Store {
         copying_until: UnixMillis,
         limit: usize,
     ) -> Result<usize, StoreError> {
-        let sql = format!(
-            "UPDATE media SET due_at = CASE WHEN state = 0 THEN $2 ELSE $3 END, state = 3, {EMPTIED} WHERE id IN \
-             (SELECT id FROM media WHERE id < $1 AND state <> 3 ORDER BY id LIMIT {limit})"
-        );
-        let values = vec![MessageId::first_at(before).0.into(), copying_until.0.into(), self.now().0.into()];
+        let sql =
+            format!("{MARK} WHERE id IN (SELECT id FROM media WHERE id < $3 AND state <> 3 ORDER BY id LIMIT {limit})");
+        let values = vec![copying_until.0.into(), self.now().0.into(), MessageId::first_at(before).0.into()];
         self.change_media(&sql, values, "mark old files for deletion").await
     }
 
@@ -261,14 +261,9 @@ impl Store {
         owner: MediaOwner<'_>,
         copying_until: UnixMillis,
     ) -> Result<usize, StoreError> {
-        let (which, mut values) = belonging_to(account, owner);
-        let next = values.len() + 1;
-        values.extend([copying_until.0.into(), self.now().0.into()]);
-        let sql = format!(
-            "UPDATE media SET due_at = CASE WHEN state = 0 THEN ${next} ELSE ${} END, state = 3, {EMPTIED} \
-             WHERE {which} AND state <> 3",
-            next + 1
-        );
+        let (which, value) = belonging_to(account, owner, "$3");
+        let sql = format!("{MARK} WHERE {which} AND state <> 3");
+        let values = vec![copying_until.0.into(), self.now().0.into(), value];
         self.change_media(&sql, values, "mark a person's files for deletion").await
     }
 
@@ -327,13 +322,14 @@ impl Store {
     }
 }
 
-fn belonging_to(account: Option<AccountKey>, owner: MediaOwner<'_>) -> (String, Vec<Value>) {
+/// The condition for a person's files, with the value that stands in it at `place`.
+fn belonging_to(account: Option<AccountKey>, owner: MediaOwner<'_>, place: &str) -> (String, Value) {
     let (column, value): (_, Value) = match owner {
         MediaOwner::Number(number) => ("person", number.as_e164().into()),
         MediaOwner::UserId(id) => ("person_user_id", id.into()),
     };
     let only = account.map(|account| format!(" AND account = {}", account.0)).unwrap_or_default();
-    (format!("{column} = $1{only}"), vec![value])
+    (format!("{column} = {place}{only}"), value)
 }
 
 fn media_row(row: &QueryResult) -> Result<MediaRow, DbErr> {

@@ -33,6 +33,7 @@ pub(crate) use self::{
 
 pub mod activity;
 pub mod alarm_letters;
+pub mod alarm_recipients;
 pub mod alarms;
 pub mod audit;
 pub mod backup;

@@ -1,5 +1,7 @@
 //! Forgetting, in small steps: each is a short transaction, so that nobody waits for it.
 
+mod of_account;
+
 use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
@@ -75,39 +77,6 @@ impl Store {
         Ok(gone)
     }
 
-    /// The same of one account, which keeps less than others. Goes on from where it was: gives back how many messages of any
-    /// account were looked at.
-    pub async fn forget_messages_of(
-        &self,
-        account: AccountKey,
-        before: UnixMillis,
-        limit: usize,
-    ) -> Result<usize, StoreError> {
-        let transaction = self.begin().await.doing("begin")?;
-        let looked_at = forget_messages_of(&transaction, account, before, limit).await;
-        let looked_at = looked_at.doing("forget an account's messages")?;
-        transaction.commit().await.doing("forget an account's messages")?;
-        Ok(looked_at)
-    }
-
-    /// Forgets what was refused to an account before `before`.
-    pub async fn forget_refused_of(
-        &self,
-        account: AccountKey,
-        before: UnixMillis,
-        limit: usize,
-    ) -> Result<usize, StoreError> {
-        let sql = format!(
-            "DELETE FROM refused_requests WHERE id IN (SELECT id FROM refused_requests WHERE account = $1 AND id < $2 \
-             ORDER BY id LIMIT {limit})"
-        );
-        let values = vec![account.0.into(), MessageId::first_at(before).0.into()];
-        let transaction = self.begin().await.doing("begin")?;
-        let gone = execute(&transaction, sql, values).await.doing("forget an account's refused requests")?;
-        transaction.commit().await.doing("forget an account's refused requests")?;
-        Ok(usize::try_from(gone).unwrap_or(usize::MAX))
-    }
-
     /// Forgets events recorded before `before` that every subscription of the account has passed.
     pub async fn forget_events(
         &self,
@@ -167,8 +136,7 @@ impl Store {
 }
 
 async fn forget_keys(transaction: &DatabaseTransaction, before: UnixMillis, limit: usize) -> Result<usize, DbErr> {
-    let marks = query(transaction, "SELECT value FROM marks WHERE name = $1", vec![KEYS_MARK.into()]).await?;
-    let from: i64 = marks.first().map_or(Ok(0), |row| row.try_get("", "value"))?;
+    let from = mark(transaction, KEYS_MARK).await?;
     let sql = format!(
         "SELECT id, account, platform_message_id FROM outbound_messages \
          WHERE id > $1 AND id < $2 ORDER BY id LIMIT {limit}"
@@ -185,9 +153,19 @@ async fn forget_keys(transaction: &DatabaseTransaction, before: UnixMillis, limi
     }
     // A key that was claimed anew since then names a younger message, and stays.
     execute_rows(transaction, "DELETE FROM message_keys WHERE (account, id_hash, message) IN (", keys, ")").await?;
-    let sql = "INSERT INTO marks (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    execute(transaction, sql, vec![KEYS_MARK.into(), last.into()]).await?;
+    set_mark(transaction, KEYS_MARK, last).await?;
     Ok(rows.len())
+}
+
+/// How far a walk through a table has come.
+async fn mark(transaction: &DatabaseTransaction, name: &str) -> Result<i64, DbErr> {
+    let marks = query(transaction, "SELECT value FROM marks WHERE name = $1", vec![name.into()]).await?;
+    marks.first().map_or(Ok(0), |row| row.try_get("", "value"))
+}
+
+async fn set_mark(transaction: &DatabaseTransaction, name: &str, value: i64) -> Result<(), DbErr> {
+    let sql = "INSERT INTO marks (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    execute(transaction, sql, vec![name.into(), value.into()]).await.map(drop)
 }
 
 async fn forget_messages(transaction: &DatabaseTransaction, before: UnixMillis, limit: usize) -> Result<usize, DbErr> {
@@ -207,44 +185,6 @@ async fn forget_messages(transaction: &DatabaseTransaction, before: UnixMillis, 
     }
     delete_messages(transaction, &messages, hashes).await?;
     Ok(messages.len())
-}
-
-/// A message of an account that is older than the account wants to keep it may lie among millions of others, so each is looked at once.
-async fn forget_messages_of(
-    transaction: &DatabaseTransaction,
-    account: AccountKey,
-    before: UnixMillis,
-    limit: usize,
-) -> Result<usize, DbErr> {
-    let mark = format!("kept_for of account {}", account.0);
-    let marks = query(transaction, "SELECT value FROM marks WHERE name = $1", vec![mark.as_str().into()]).await?;
-    let from: i64 = marks.first().map_or(Ok(0), |row| row.try_get("", "value"))?;
-    let sql = format!(
-        "SELECT id, account, sender, state, provider_message_id, platform_message_id FROM outbound_messages \
-         WHERE id > $1 AND id < $2 ORDER BY id LIMIT {limit}"
-    );
-    let rows = query(transaction, sql, vec![from.into(), MessageId::first_at(before).0.into()]).await?;
-    let Some(last) = rows.last() else { return Ok(0) };
-    let last: i64 = last.try_get("", "id")?;
-    let (mut messages, mut hashes, mut keys) = (Vec::new(), Vec::<[Value; 1]>::new(), Vec::<[Value; 3]>::new());
-    for row in &rows {
-        let (owner, state): (i32, i16) = (row.try_get("", "account")?, row.try_get("", "state")?);
-        // What is still under way at such an age goes with those of all accounts.
-        if owner != account.0 || matches!(state, 0 | 1) {
-            continue;
-        }
-        let (id, platform_id): (i64, String) = (row.try_get("", "id")?, row.try_get("", "platform_message_id")?);
-        messages.push(MessageId(id));
-        keys.push([owner.into(), id_hash(&platform_id).into(), id.into()]);
-        if let Some(provider_id) = row.try_get::<Option<String>>("", "provider_message_id")? {
-            hashes.push([provider_id_hash(SenderKey(row.try_get("", "sender")?), &provider_id).into()]);
-        }
-    }
-    execute_rows(transaction, "DELETE FROM message_keys WHERE (account, id_hash, message) IN (", keys, ")").await?;
-    delete_messages(transaction, &messages, hashes).await?;
-    let sql = "INSERT INTO marks (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    execute(transaction, sql, vec![mark.into(), last.into()]).await?;
-    Ok(rows.len())
 }
 
 /// Deletes messages with everything that hangs on them but their events; `hashes` are those of their provider's ids.

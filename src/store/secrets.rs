@@ -2,7 +2,8 @@
 //! compared for years.
 //!
 //! Each purpose has a random key of its own. It is made when it is first asked for, sealed like every other
-//! secret, and never changes; a new master key only seals it anew.
+//! secret, and never changes; a new master key only seals it anew. What people set once for the whole bridge lies beside the keys
+//! ([`super::alarm_recipients`]).
 
 use sea_orm::{ConnectionTrait, DbErr};
 

@@ -22,7 +22,10 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    domain::ids::{SenderKey, SubscriptionKey},
+    domain::{
+        account::kept_for,
+        ids::{SenderKey, SubscriptionKey},
+    },
     pulse::{Health, Pulse},
     services::{
         attendance::ConversationKeeper,
@@ -390,6 +393,12 @@ impl Runner {
             copy_timeout: self.settings.media.timeout,
             step: ages.rows_per_step,
         };
+        for account in self.directory.snapshot().accounts_ever() {
+            let age = kept_for(ages.media, account.policy.keep_media_for);
+            if age < ages.media {
+                deletion.mark_old_of(account.key, age).await?;
+            }
+        }
         deletion.delete_old(ages.media).await?;
         self.count_media().await
     }

@@ -25,7 +25,7 @@ use wabridge::{
 
 use crate::harness::{BUSINESS_NUMBER, Database, TestApp, on_each_database};
 
-const SECRET: &str = "alarm-secret";
+pub(crate) const SECRET: &str = "alarm-secret";
 
 /// The signature and the body of a request.
 type Post = (Option<String>, String);
@@ -156,7 +156,7 @@ async fn take_letter(stream: TcpStream) -> Option<String> {
     }
 }
 
-fn is_signed(signature: &str, body: &str) -> bool {
+pub(crate) fn is_signed(signature: &str, body: &str) -> bool {
     let (time, hex_digits) = signature.split_once(",v1=").expect("time and signature");
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("HMAC takes a key of any length");
     mac.update(format!("{}.{body}", time.strip_prefix("t=").expect("a time")).as_bytes());

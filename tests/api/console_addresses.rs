@@ -40,6 +40,12 @@ async fn a_wrong_address_names_its_parameter_and_what_it_may_be(database: Databa
         ("/console/callbacks?account=nosuch", "Account: there is no account nosuch"),
         ("/console/callbacks?webhook=nosuch", "Webhook: there is no webhook nosuch"),
         ("/console/callbacks/one", "There is no such page"),
+        (
+            "/console/callbacks/exchanges?outcome=nope",
+            "Outcome: “nope” is none of succeeded, failed, refused, no_answer.",
+        ),
+        ("/console/callbacks/exchanges?account=nosuch", "Account: there is no account nosuch"),
+        ("/console/callbacks/exchanges?since=abc", "Since: “abc” is no time"),
         ("{url}/events?state=nope", "State: “nope” is none of owed, delivered, dead, not_relayed."),
         ("{url}/events?from_place=x&to_place=2", "from_place: “x” cannot be read: it is a place in the log"),
         ("{url}/exchanges?outcome=nope", "Outcome: “nope” is none of "),

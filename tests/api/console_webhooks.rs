@@ -194,7 +194,7 @@ async fn all_that_is_wrong_with_a_webhook_is_told_at_once_each_at_its_field(data
     for said in [
         "“kerberos” is none of none, basic, bearer, client_credentials, password",
         "169.254.169.254 is where clouds keep their machines",
-        "set alarms.smtp_url, alarms.from and alarms.to",
+        "set alarms.smtp_url and alarms.from",
         "Host is set by the bridge itself",
         "`X Key` is not a header",
         "There is no webhook nobody",

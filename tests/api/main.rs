@@ -8,6 +8,7 @@
 mod harness;
 
 mod accounts;
+mod alarm_recipients;
 mod alarms;
 mod budget;
 mod callbacks;

@@ -3,10 +3,18 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wabridge::domain::{
-    ids::AccountKey,
-    phone::PhoneNumber,
-    suppression::{Scope, Source, Suppression},
+use wabridge::{
+    domain::{
+        attempt::AttemptOutcome,
+        ids::{AccountKey, MessageId, Place, SubscriptionKey},
+        phone::PhoneNumber,
+        suppression::{Scope, Source, Suppression},
+    },
+    simulator::{Inbound, InboundContent, InboundMedia},
+    store::{
+        exchanges::ExchangeFilter,
+        past::{Past, PastExchange},
+    },
 };
 
 use crate::harness::{APP_SECRET, Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person};
@@ -42,6 +50,64 @@ async fn an_account_may_keep_less_than_others(database: Database) {
     app.accept(&messages[0]).await;
     app.settled().await;
     assert_eq!(app.simulator.stats().sends_received, 4, "nothing is left by which it would be recognised as a repeat");
+    app.leave().await;
+}
+
+async fn an_account_may_keep_exchanges_and_files_for_a_shorter_time(database: Database) {
+    let app = TestApp::start_with(database, |options| {
+        options.account = "keep_exchanges_for = \"1d\"\nkeep_media_for = \"1d\"".to_owned();
+        options.settings.retention.every = Duration::from_millis(50);
+    })
+    .await;
+    let long_ago = wabridge::clock::now().minus(Duration::from_secs(2 * 24 * 3600));
+    let own = app.subscriptions().await[0].key;
+    let nobodys = SubscriptionKey(own.0 + 1000);
+    let exchange = |subscription: SubscriptionKey| PastExchange {
+        id: MessageId(MessageId::first_at(long_ago).0 + i64::from(subscription.0)),
+        subscription,
+        first: Place(1),
+        last: Place(1),
+        events: 1,
+        took_ms: 7,
+        outcome: AttemptOutcome::Succeeded,
+        http_status: Some(200),
+        note: String::new(),
+    };
+    let picture = Inbound {
+        from: person(1),
+        phone_number_id: NUMBER_ID.to_owned(),
+        context_wamid: None,
+        content: InboundContent::Image(InboundMedia::default()),
+    };
+    app.simulator.inbound(&picture).expect("the number exists");
+    let files = async || {
+        let files = app.store.count_media().await.expect("countable");
+        (files.stored, files.failed)
+    };
+    app.until("the file is copied", async || files().await == (1, 0)).await;
+
+    app.store
+        .remember(Past { exchanges: vec![exchange(own), exchange(nobodys)], ..Past::default() })
+        .await
+        .expect("written");
+    let others = |hash: &str| {
+        let id = MessageId::first_at(long_ago).0;
+        format!(
+            "INSERT INTO media (id, hash, account, sender, kind, state, reason) VALUES ({id}, {hash}, 1000, 1, 1, 2, 'gone')"
+        )
+    };
+    app.meddle((&others("randomblob(16)"), &others("decode(md5('other'), 'hex')"))).await;
+    let older = MessageId::first_at(wabridge::clock::now()).0 - MessageId::first_at(long_ago).0;
+    let age = format!("UPDATE media SET id = id - {older} WHERE account < 1000");
+    app.meddle((&age, &age)).await;
+
+    let exchanges = async |subscription| {
+        let filter = ExchangeFilter { until: Some(long_ago.plus(Duration::from_secs(1))), ..ExchangeFilter::default() };
+        app.store.exchanges(subscription, &filter, 9).await.expect("readable").exchanges.len()
+    };
+    app.until("its old exchanges are forgotten", async || exchanges(own).await == 0).await;
+    app.until("its old file is deleted", async || files().await == (0, 1)).await;
+    assert_eq!(exchanges(nobodys).await, 1, "others keep theirs");
     app.leave().await;
 }
 
@@ -140,4 +206,8 @@ async fn every_table_with_personal_data_is_emptied_in_its_time(database: Databas
     app.leave().await;
 }
 
-on_each_database![an_account_may_keep_less_than_others, every_table_with_personal_data_is_emptied_in_its_time];
+on_each_database![
+    an_account_may_keep_less_than_others,
+    an_account_may_keep_exchanges_and_files_for_a_shorter_time,
+    every_table_with_personal_data_is_emptied_in_its_time,
+];

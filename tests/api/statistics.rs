@@ -3,7 +3,7 @@
 use regex::Regex;
 use reqwest::Method;
 use serde_json::json;
-use wabridge::simulator::{Effect, Refusal, Rule};
+use wabridge::simulator::{CallbackRule, Effect, Refusal, Rule};
 
 use crate::harness::{Database, Message, NUMBER_ID, TestApp, on_each_database, person, script};
 
@@ -73,6 +73,7 @@ async fn the_list_behind_each_figure_has_what_it_counts(database: Database) {
         app.simulator.add_rule(Rule::recipient(&person(number), Effect::Statuses(script(statuses))));
     }
     app.simulator.add_rule(Rule::recipient(&person(4), Effect::Refuse(Refusal::code(131030))));
+    app.simulator.add_callback_rule(CallbackRule { next: Some(2), answer_status: 503, ..CallbackRule::default() });
     let messages: Vec<Message> = (1..=7).map(|number| Message::order_update(&person(number))).collect();
     app.accept_all(&messages).await;
     app.settled().await;
@@ -86,6 +87,7 @@ async fn the_list_behind_each_figure_has_what_it_counts(database: Database) {
     );
     let (link, queue) =
         (link.expect("a pattern"), Regex::new(r#"<a href="([^"]+)">([0-9]+)</a></td>"#).expect("a pattern"));
+    let carried = Regex::new(r#"<td class="amount wide nowrap">([0-9]+) events?</td>"#).expect("a pattern");
     let figures = async || {
         let page = asha.get("/console/overview?account=acme").await.text;
         let mut found: Vec<(String, String, usize)> = link
@@ -107,6 +109,8 @@ async fn the_list_behind_each_figure_has_what_it_counts(database: Database) {
         ("Replied", 1),
         ("Failed", 2),
         ("People wrote", 2),
+        ("Told to CleverTap", 17),
+        ("Callback requests that failed", 2),
     ];
     app.until("all is counted", async || {
         let figures = figures().await;
@@ -128,12 +132,24 @@ async fn the_list_behind_each_figure_has_what_it_counts(database: Database) {
                 assert_eq!(list.text.matches("<span class=\"pill warn\">").count(), 1, "{href}");
                 continue;
             }
-            // The URLs, and not what each was told.
-            "/console/callbacks" => continue,
+            "/console/callbacks/exchanges" if name.starts_with("Told") => {
+                carried.captures_iter(&list.text).map(|events| events[1].parse::<usize>().expect("a number")).sum()
+            }
+            "/console/callbacks/exchanges" => list.text.matches("<span class=\"pill bad\">").count(),
             other => panic!("{name} leads to {other}"),
         };
         assert_eq!(rows, *count, "{name}: {href}");
     }
+    let token = asha.make_token(&["messages:read"]).await;
+    let exchanges = async |query: &str| {
+        let found =
+            app.call(Method::GET, &format!("/api/v1/callback-exchanges?account=acme&{query}"), &token, None).await;
+        let found = found.body["exchanges"].as_array().unwrap_or_else(|| panic!("{found:?}")).clone();
+        (found.len(), found.iter().map(|one| one["events"].as_u64().expect("a number")).sum::<u64>())
+    };
+    assert_eq!(exchanges("outcome=failed").await.0, 2);
+    assert_eq!(exchanges("outcome=succeeded&limit=200").await.1, 17);
+    assert_eq!(exchanges("until=2026-11-01T00:00:00Z").await.0, 0);
     app.leave().await;
 }
 

@@ -1,10 +1,12 @@
 //! What people wrote, and the settings, in a browser: somebody is found, handed over and erased.
 
+use std::time::Duration;
+
 use wabridge::simulator::{CallbackRule, Endpoint, Inbound, InboundContent, InboundMedia};
 
 use super::{
     browser::{Browser, Shape},
-    harness::{Database, Message, NUMBER_ID, TestApp, person},
+    harness::{Database, Message, NUMBER_ID, Receiver, TestApp, person},
 };
 
 fn say(app: &TestApp, from: usize, content: InboundContent, context_wamid: Option<String>) {
@@ -89,6 +91,82 @@ async fn somebody_who_asks_is_found_handed_over_and_erased() {
     app.leave().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_told_of_alarms_is_entered_mended_and_tried() {
+    let app = TestApp::start_with(Database::sqlite().await, |options| {
+        options.settings.alarms.smtp_url = Some("smtp://127.0.0.1:9".into());
+        options.settings.alarms.from = "wabridge@example.com".to_owned();
+    })
+    .await;
+    app.first_owner().await;
+    let receiver = Receiver::start().await;
+    let browser = Browser::signed_in(&app, Shape::Desk).await;
+    browser.follow("Alarms").await;
+    browser.until_path("/console/alarms").await;
+    browser.follow("Change who is told").await;
+    browser.until_path("/console/alarms/recipients").await;
+
+    browser.fill("emails", "ops").await;
+    browser.fill("webhook_url", "hooks.example.com").await;
+    browser.fill("webhook_secret", "signs-it").await;
+    browser.press("Save").await;
+    for (field, wrong) in [("emails", "is no e-mail address"), ("webhook_url", "Is not a URL")] {
+        let at = format!("return document.getElementById('{field}-wrong')?.innerText.includes('{wrong}') === true");
+        browser.until(&format!("it is said at {field}"), &at).await;
+    }
+    let kept = "return document.querySelector(\"[name='emails']\").value + document.querySelector(\"[name='webhook_secret']\").value";
+    assert_eq!(browser.ask(kept).await, "ops", "what was entered stays, but for secrets");
+    browser.look("alarm-recipients-wrong").await;
+
+    browser.fill("emails", "").await;
+    browser.fill("webhook_url", &format!("{}/hook", receiver.url)).await;
+    browser.fill("webhook_secret", "signs-it").await;
+    browser.ask("document.querySelector(\"[name='kinds'][value='disk_full']\").click()").await;
+    browser.press("Save").await;
+    browser.until_path("/console/alarms").await;
+    assert!(browser.text("main").await.contains("only of: Disk nearly full"));
+    browser.press("Send a test alarm").await;
+    browser.until("the answer is shown", "return document.body.innerText.includes('It answered HTTP 204')").await;
+    assert!(receiver.requests()[0].header("x-wabridge-signature").starts_with("t="));
+    browser.look("alarms-tested").await;
+
+    browser.open(&app.at("/console/alarms/recipients")).await;
+    assert_eq!(browser.ask("return document.querySelector(\"[name='webhook_url']\").value").await, "");
+    browser.ask("document.querySelector(\"[name='forget:webhook_url']\").click()").await;
+    browser.press("Save").await;
+    browser.until_path("/console/alarms").await;
+    assert!(browser.text("main").await.contains("Nobody: only the server’s log"));
+    browser.close().await;
+    app.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_long_an_account_keeps_its_data_is_entered_and_mended() {
+    let app = TestApp::start(Database::sqlite().await).await;
+    app.first_owner().await;
+    let browser = Browser::signed_in(&app, Shape::Desk).await;
+    browser.open(&app.at("/console/accounts/acme/settings")).await;
+    let placeholder = "return document.querySelector(\"[name='keep_media_for']\").placeholder";
+    assert_eq!(browser.ask(placeholder).await, "30 days", "the server's own");
+
+    browser.fill("keep_exchanges_for", "an hour").await;
+    browser.fill("keep_media_for", "1h").await;
+    browser.press("Save").await;
+    for field in ["keep_exchanges_for", "keep_media_for"] {
+        let at =
+            format!("return document.getElementById('{field}-wrong')?.innerText.includes('from 1 day to') === true");
+        browser.until(&format!("it is said at {field}"), &at).await;
+    }
+    browser.fill("keep_exchanges_for", "7d").await;
+    browser.fill("keep_media_for", "40d").await;
+    browser.press("Save").await;
+    browser.until("it is saved", "return document.body.innerText.includes('40 days changes nothing')").await;
+    let policy = app.store.load_configuration().await.expect("readable").accounts[0].policy.clone();
+    assert_eq!(policy.keep_exchanges_for, Some(Duration::from_secs(7 * 24 * 3600)));
+    browser.close().await;
+    app.leave().await;
+}
+
 async fn every_page_is_fine(shape: Shape) {
     let app = TestApp::start_with(Database::sqlite().await, |options| {
         options.settings.alarms.webhook_url = Some("http://127.0.0.1:9/alarms".into());
@@ -107,6 +185,9 @@ async fn every_page_is_fine(shape: Shape) {
         ("conversations", "/console/conversations"),
         ("persons", "/console/persons"),
         ("alarms", "/console/alarms"),
+        ("alarm-recipients", "/console/alarms/recipients"),
+        ("exchanges", "/console/callbacks/exchanges"),
+        ("account-settings", "/console/accounts/acme/settings"),
         ("system", "/console/system"),
     ] {
         browser.open(&app.at(path)).await;

@@ -43,6 +43,7 @@ const PAGES: &[(&str, &str)] = &[
     ("campaigns", "/console/campaigns"),
     ("one campaign", "/console/campaigns/bench/circle"),
     ("callbacks", "/console/callbacks"),
+    ("all exchanges with callback URLs", "/console/callbacks/exchanges?outcome=failed"),
     ("a callback URL, its events", "/console/callbacks/1/events"),
     ("a callback URL, its exchanges", "/console/callbacks/1/exchanges"),
     ("a callback URL", "/console/callbacks/1"),

@@ -85,6 +85,10 @@ pub struct AccountSettings {
     messages_per_second: Option<u32>,
     /// How long messages, events and refused requests are kept, like 30d; empty: as long as the server keeps them.
     keep_for: Option<String>,
+    /// The same of exchanges with its callback URLs and webhooks.
+    keep_exchanges_for: Option<String>,
+    /// The same of files that people sent it, and of the links to them.
+    keep_media_for: Option<String>,
     /// The names of templates that the platform sends, and of those that stand for them.
     template_aliases: Option<BTreeMap<String, Option<String>>>,
     inbound_file_type: Option<String>,

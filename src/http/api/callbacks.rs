@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        attempt::{AnswerExcerpt, AttemptOutcome},
+        attempt::{AnswerExcerpt, AttemptOutcome, WantedOutcome},
         callback::EventKind,
         operator::{Actor, Permission},
     },
@@ -120,6 +120,9 @@ impl ReceivedAnswer {
 #[derive(Serialize, ToSchema)]
 pub struct Exchange {
     id: i64,
+    /// The URL's number.
+    #[schema(example = 3)]
+    callback_url: i32,
     #[schema(example = "2026-11-21T09:30:00.000Z")]
     at: String,
     #[schema(example = 84)]
@@ -150,7 +153,7 @@ pub struct Exchange {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ExchangeQuery {
-    /// succeeded, refused or no_answer.
+    /// succeeded, refused, no_answer; failed is either of the last two.
     outcome: Option<String>,
     /// The response code.
     http_status: Option<i16>,
@@ -158,6 +161,28 @@ pub struct ExchangeQuery {
     text: Option<String>,
     /// Only those for this replay.
     replay: Option<i32>,
+    /// At this time or later, in RFC 3339.
+    #[param(example = "2026-11-21T09:30:00Z")]
+    since: Option<String>,
+    /// Before this time.
+    until: Option<String>,
+    /// `next` of the page before.
+    before: Option<i64>,
+    /// Exchanges on a page, 1 to 200; 50 unless said otherwise.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<usize>,
+}
+
+/// What exchanges are wanted; everything that is named must fit.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AllExchangesQuery {
+    /// An account's id.
+    account: Option<String>,
+    /// succeeded, refused, no_answer; failed is either of the last two.
+    outcome: Option<String>,
+    /// The response code.
+    http_status: Option<i16>,
     /// At this time or later, in RFC 3339.
     #[param(example = "2026-11-21T09:30:00Z")]
     since: Option<String>,
@@ -271,9 +296,9 @@ pub async fn exchanges(
         require(actor, Permission::ReadPersonal)?;
     }
     let limit = page_size(query.limit)?;
-    let outcomes = [AttemptOutcome::Succeeded, AttemptOutcome::Refused, AttemptOutcome::NoAnswer];
     let filter = ExchangeFilter {
-        outcome: word("outcome", query.outcome.as_deref(), &outcomes, AttemptOutcome::as_str)?,
+        outcomes: outcomes(query.outcome.as_deref())?,
+        without_tests: false,
         http_status: query.http_status,
         text: query.text,
         replay: query.replay,
@@ -284,6 +309,45 @@ pub async fn exchanges(
     let found = parts.store.exchanges(subscription.key, &filter, limit).await?;
     let exchanges = found.exchanges.iter().map(|one| exchange(actor, one)).collect();
     Ok(Json(ExchangeList { exchanges, next: found.next }))
+}
+
+/// What was said to all callback URLs of the platform, without tests: what `told` and `not_told` of the figures count. Of a replay there
+/// is one for each stretch of neighbours in the log.
+#[utoipa::path(
+    get, path = "/api/v1/callback-exchanges", tag = "callbacks", operation_id = "list_all_callback_exchanges",
+    params(AllExchangesQuery), security(("token" = [])),
+    responses(
+        (status = 200, description = "A page of exchanges, the newest first", body = ExchangeList),
+        (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn all_exchanges(
+    parts: Data<Parts>,
+    caller: Caller,
+    query: Query<AllExchangesQuery>,
+) -> Result<Json<ExchangeList>, Problem> {
+    let (actor, query) = (&caller.0, query.into_inner());
+    require(actor, Permission::ReadMessages)?;
+    let account = account_named(&parts.directory.snapshot(), query.account.as_deref())?;
+    let filter = ExchangeFilter {
+        outcomes: outcomes(query.outcome.as_deref())?,
+        without_tests: true,
+        http_status: query.http_status,
+        since: time("since", query.since.as_deref())?,
+        until: time("until", query.until.as_deref())?,
+        before: query.before,
+        ..ExchangeFilter::default()
+    };
+    let found = parts.store.platform_exchanges(account, &filter, page_size(query.limit)?).await?;
+    let exchanges = found.exchanges.iter().map(|one| exchange(actor, one)).collect();
+    Ok(Json(ExchangeList { exchanges, next: found.next }))
+}
+
+pub(super) fn outcomes(word_given: Option<&str>) -> Result<&'static [AttemptOutcome], Problem> {
+    let wanted = word("outcome", word_given, &WantedOutcome::ALL, WantedOutcome::as_str)?;
+    Ok(wanted.map_or(&[], WantedOutcome::outcomes))
 }
 
 pub(super) fn callback_url(actor: &Actor, url: &UrlStanding) -> CallbackUrl {
@@ -312,6 +376,7 @@ pub(super) fn callback_url(actor: &Actor, url: &UrlStanding) -> CallbackUrl {
 fn exchange(actor: &Actor, exchange: &StoredExchange) -> Exchange {
     Exchange {
         id: exchange.id,
+        callback_url: exchange.subscription.0,
         at: exchange.started_at.to_string(),
         took_ms: exchange.took_ms,
         outcome: exchange.outcome.as_str().to_owned(),

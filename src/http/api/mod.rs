@@ -107,6 +107,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/senders/{number}/release", web::post().to(senders::release))
         .route("/senders/{number}/check", web::post().to(senders::check))
         .route("/senders/{number}/window", web::get().to(senders::show_window))
+        .route("/callback-exchanges", web::get().to(callbacks::all_exchanges))
         .route("/callback-urls", web::get().to(callbacks::list))
         .route("/callback-urls/{id}", web::get().to(callbacks::show))
         .route("/callback-urls/{id}/release", web::post().to(callbacks::release))
@@ -162,6 +163,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/alarms", web::get().to(alarms::show))
         .route("/alarms/letters", web::get().to(alarms::letters))
         .route("/alarms/test", web::post().to(alarms::test))
+        .route("/alarms/recipients", web::get().to(alarms::show_recipients))
+        .route("/alarms/recipients", web::patch().to(alarms::change_recipients))
         .route("/system", web::get().to(system::show))
         .default_service(web::to(nothing_here));
     config.service(scope);

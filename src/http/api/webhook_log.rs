@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Caller,
-    callbacks::ReceivedAnswer,
+    callbacks::{ReceivedAnswer, outcomes},
     messages::{sender_named, time, word},
     page_size,
     problem::Problem,
@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     domain::{
-        attempt::AttemptOutcome,
         operator::{Actor, Permission},
         webhook_filter::EventPattern,
     },
@@ -38,7 +37,7 @@ pub struct LogQuery {
     event: Option<String>,
     /// What became of the event: pending, retrying, paused, delivered, dead or not_relayed.
     state: Option<String>,
-    /// Of the request: succeeded, refused or no_answer.
+    /// Of the request: succeeded, refused, no_answer; failed is either of the last two.
     outcome: Option<String>,
     /// Only events of this account.
     #[param(example = "acme")]
@@ -109,8 +108,6 @@ pub struct WebhookRequest {
     place: i64,
 }
 
-const OUTCOMES: [AttemptOutcome; 3] = [AttemptOutcome::Succeeded, AttemptOutcome::Refused, AttemptOutcome::NoAnswer];
-
 /// What was said to a webhook, and what it answered: over all accounts and kinds of event, the newest first.
 #[utoipa::path(
     get, path = "/api/v1/webhooks/{name}/log", tag = "webhooks", operation_id = "show_webhook_log", security(("token" = [])),
@@ -140,7 +137,8 @@ pub async fn list(
     let events = query.event.as_deref().map(str::parse::<EventPattern>).transpose();
     let filter = LogFilter {
         exchange: ExchangeFilter {
-            outcome: word("outcome", query.outcome.as_deref(), &OUTCOMES, AttemptOutcome::as_str)?,
+            outcomes: outcomes(query.outcome.as_deref())?,
+            without_tests: false,
             http_status: query.http_status,
             text: query.text,
             replay: None,

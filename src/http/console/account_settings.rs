@@ -1,5 +1,7 @@
 //! How one account wants its messages treated: every key that the apply file has for an account, as one form.
 
+use std::time::Duration;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
@@ -17,12 +19,13 @@ use super::{
     page_as, see_other,
 };
 use crate::{
-    domain::{account::AccountPolicy, operator::Permission},
+    domain::{account::AccountPolicy, operator::Permission, words::lasting},
     http::Parts,
     services::{
         configure::{Patch, Seen, Subject, missing},
         operators::{FieldProblem, Refusal},
     },
+    settings::Retention,
 };
 
 #[derive(Template)]
@@ -36,8 +39,6 @@ struct Page {
     is_wrong: bool,
     /// What does not fit together, although each value can be used.
     warnings: Vec<String>,
-    /// How long what is kept, for all accounts.
-    kept: Vec<(&'static str, String)>,
     may_change: bool,
     path: String,
 }
@@ -75,7 +76,7 @@ pub(super) async fn save(
     let entered = Entered::read(&body);
     let subject = Subject::Account(id.clone());
     let seen = parts.configuring.see(&visitor.actor, &subject).await?;
-    let patch = patch(&entered, &seen);
+    let patch = patch(&entered, &seen, &parts.settings.retention);
     let version = entered.text("version").to_owned();
     match parts.configuring.change(&visitor.actor, &subject, &patch, Some(&version)).await {
         Ok(_) => Ok(see_other(&format!("{PATH}/{id}/settings?done=saved"))),
@@ -92,8 +93,8 @@ pub(super) async fn save(
 }
 
 /// The form has every key, so what is empty in it is a default; a few keys mean something together.
-fn patch(entered: &Entered, seen: &Seen) -> Patch {
-    let fields: Vec<Field> = sections().into_iter().flat_map(|section| section.fields).collect();
+fn patch(entered: &Entered, seen: &Seen, ages: &Retention) -> Patch {
+    let fields: Vec<Field> = sections(ages).into_iter().flat_map(|section| section.fields).collect();
     let mut patch = entered.patch(&fields);
     if entered.text("quiet_hours.from").is_empty() && entered.text("quiet_hours.to").is_empty() {
         patch.insert("quiet_hours".to_owned(), Value::Null);
@@ -159,16 +160,17 @@ async fn render(
         Some((entered, problems, status)) => (status, Filled::with(Some(seen), Some(entered), problems)),
         None => (StatusCode::OK, Filled::with(Some(seen), None, vec![])),
     };
-    let sections = sections();
+    let ages = &parts.settings.retention;
+    let sections = sections(ages);
+    let warnings = [account.policy.expires_in_quiet_hours(), without_effect(&account.policy, ages)].concat();
     let page = Page {
         frame: Frame::new(request, visitor, format!("{} · settings", account.name), PATH),
         head: head(account, "settings"),
         version: filled.version().to_owned(),
         wrong: filled.elsewhere(sections.iter().flat_map(|section| &section.fields)),
         is_wrong: filled.is_wrong(),
-        warnings: account.policy.expires_in_quiet_hours(),
+        warnings,
         sections: sections.into_iter().map(|section| part(&filled, section)).collect(),
-        kept: kept(parts),
         may_change: visitor.actor.may(Permission::ManageConfiguration),
         path: format!("{PATH}/{id}"),
     };
@@ -179,16 +181,21 @@ fn part(filled: &Filled, Section { heading, text, fields }: Section) -> SectionP
     SectionPart { heading, text, fields: filled.parts(&fields) }
 }
 
-fn kept(parts: &Parts) -> Vec<(&'static str, String)> {
-    let retention = &parts.settings.retention;
+/// Times that change nothing, because the server forgets sooner.
+fn without_effect(policy: &AccountPolicy, ages: &Retention) -> Vec<String> {
+    let history = ages.messages.max(ages.events).max(ages.refused);
+    let told = |(what, own, age): (&str, Option<Duration>, Duration)| {
+        let own = own.filter(|own| *own > age)?;
+        Some(format!("{what}: {} changes nothing, because the server forgets after {}.", lasting(own), lasting(age)))
+    };
     [
-        ("Messages", retention.messages),
-        ("What happened to them", retention.events),
-        ("What was refused", retention.refused),
-        ("Files from people", retention.media),
+        ("History", policy.keep_for, history),
+        ("Exchanges", policy.keep_exchanges_for, ages.attempts),
+        ("Files from people", policy.keep_media_for, ages.media),
     ]
-    .map(|(what, age)| (what, format_duration(age).to_string()))
-    .into()
+    .into_iter()
+    .filter_map(told)
+    .collect()
 }
 
 const ON_TESTS: &[(&str, &str)] = &[
@@ -215,8 +222,8 @@ const TAPS: &[(&str, &str)] = &[("button", "button"), ("text", "text")];
 const NUMBERS: &[(&str, &str)] =
     &[("digits", "digits"), ("plus", "plus: with +"), ("national", "national: without the country code")];
 
-fn sections() -> Vec<Section> {
-    vec![about(), callers(), sending(), waiting(), checking(), keeping(), aliases(), telling()]
+fn sections(ages: &Retention) -> Vec<Section> {
+    vec![about(), callers(), sending(), waiting(), checking(), keeping(ages), aliases(), telling()]
 }
 
 fn about() -> Section {
@@ -319,15 +326,25 @@ fn checking() -> Section {
     }
 }
 
-fn keeping() -> Section {
+fn keeping(ages: &Retention) -> Section {
+    let Retention { messages, events, refused, attempts, media, .. } = ages;
+    let [messages, events, refused, attempts, media] =
+        [messages, events, refused, attempts, media].map(|age| lasting(*age));
+    let history = format!(
+        "Messages ({messages}), what happened to them and what people wrote ({events}), refused requests ({refused})."
+    );
     Section {
         heading: "How long its data is kept",
-        text: "Messages, what was heard of them, what people wrote, and refused requests. The settings of the server have ages for all \
-               accounts; this one may keep less, and never more.",
+        text: "The server’s settings hold for all accounts, and stand in the empty fields. This account may keep less, and never more: \
+               a time like 30d, a day at least.",
         fields: vec![
-            Field::new("keep_for", "Kept for", Input::Text)
-                .placeholder("as long as the server keeps it")
-                .hint("Like 30d; a day at least. Files that people sent go by the server’s settings."),
+            Field::new("keep_for", "History", Input::Text).placeholder(messages).hint(history),
+            Field::new("keep_exchanges_for", "Exchanges", Input::Text)
+                .placeholder(attempts)
+                .hint("With its callback URLs and webhooks."),
+            Field::new("keep_media_for", "Files from people", Input::Text)
+                .placeholder(media)
+                .hint("Links to them in callbacks end then, too; those that were told already say when they would have ended."),
         ],
     }
 }
@@ -369,6 +386,7 @@ fn telling() -> Section {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Settings;
 
     fn seen(secrets: &[&str]) -> Seen {
         Seen {
@@ -385,7 +403,8 @@ mod tests {
             b"quiet_hours.from=&quiet_hours.to=&quiet_hours.categories=utility&headers=X-Key:+a:b%0D%0Auser:+acme",
         );
 
-        let patch = patch(&entered, &seen(&["headers.x-key", "headers.old", "bearer_token"]));
+        let ages = Settings::defaults().retention;
+        let patch = patch(&entered, &seen(&["headers.x-key", "headers.old", "bearer_token"]), &ages);
 
         assert_eq!(patch["quiet_hours"], Value::Null);
         assert_eq!(patch["subscribe_sync"], Value::Null);
@@ -397,7 +416,8 @@ mod tests {
     fn the_form_has_every_policy_of_an_account() {
         let policy = AccountPolicy { default_country: Some("IN".to_owned()), ..AccountPolicy::default() };
         let policy = serde_json::to_value(policy).expect("plain data");
-        let fields: Vec<Field> = sections().into_iter().flat_map(|section| section.fields).collect();
+        let ages = Settings::defaults().retention;
+        let fields: Vec<Field> = sections(&ages).into_iter().flat_map(|section| section.fields).collect();
         for key in policy.as_object().expect("an object").keys() {
             let key = key.replace("platform_", "clevertap_");
             let has = fields.iter().any(|field| field.name == key || field.name.starts_with(&format!("{key}.")));

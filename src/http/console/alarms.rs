@@ -21,7 +21,7 @@ use crate::{
     http::Parts,
     services::{
         alarms::{
-            Told,
+            Told, WayShown,
             view::{self, Watched},
         },
         operators::Refusal,
@@ -36,7 +36,9 @@ pub(super) const PATH: &str = "/console/alarms";
 #[template(path = "console/alarms.html")]
 struct Page {
     frame: Frame,
-    ways: Vec<(&'static str, String)>,
+    ways: Vec<Way>,
+    may_change: bool,
+    can_mail: bool,
     may_test: bool,
     tested: Vec<Tested>,
     wrong: Option<String>,
@@ -48,10 +50,19 @@ struct Page {
     older: Option<String>,
 }
 
+/// Who is told, and of what.
+struct Way {
+    name: &'static str,
+    to: String,
+    is_of_settings: bool,
+    /// Names of the only kinds that go this way.
+    kinds: String,
+}
+
 /// What came of a test.
 struct Tested {
     way: &'static str,
-    failure: Option<String>,
+    result: Result<String, String>,
 }
 
 struct Raised {
@@ -116,7 +127,7 @@ pub(super) async fn test(request: HttpRequest, parts: Data<Parts>, visitor: Visi
 }
 
 fn tested(told: Told) -> Tested {
-    Tested { way: told.way, failure: told.result.err().map(|why| sentence(&why)) }
+    Tested { way: told.way, result: told.result.map_err(|why| sentence(&why)) }
 }
 
 async fn alarms_page(
@@ -134,7 +145,9 @@ async fn alarms_page(
     raised.sort_by_key(|record| std::cmp::Reverse(record.raised_at));
     Ok(Page {
         frame: Frame::new(request, visitor, "Alarms", PATH),
-        ways: parts.alarm_ways.set_up(),
+        ways: parts.alarm_ways.set_up(store).await.map_err(Refusal::from)?.into_iter().map(way).collect(),
+        may_change: actor.may(Permission::ManageConfiguration),
+        can_mail: parts.alarm_ways.can_mail(),
         may_test: actor.may(Permission::TestAlarms),
         tested: vec![],
         wrong: None,
@@ -145,6 +158,16 @@ async fn alarms_page(
         letters: letters.into_iter().map(|(_, sent)| letter(sent)).collect(),
         older,
     })
+}
+
+fn way(shown: WayShown) -> Way {
+    let kinds = AlarmKind::ALL.into_iter().filter(|kind| shown.kinds.iter().any(|word| word == kind.as_str()));
+    Way {
+        name: shown.by,
+        to: shown.to,
+        is_of_settings: shown.is_of_settings,
+        kinds: kinds.map(name).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn one_raised(record: &AlarmRecord) -> Raised {
@@ -211,7 +234,7 @@ fn letter(sent: SentLetter) -> Letter {
 }
 
 /// A kind for people.
-fn name(kind: AlarmKind) -> &'static str {
+pub(super) fn name(kind: AlarmKind) -> &'static str {
     match kind {
         AlarmKind::ConnectionHeld => "Connection on hold",
         AlarmKind::NumberHeld => "Number on hold",

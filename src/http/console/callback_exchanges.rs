@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::{
-        attempt::{AnswerExcerpt, AttemptOutcome},
+        attempt::{AnswerExcerpt, AttemptOutcome, WantedOutcome},
         ids::MessageId,
         operator::{Actor, Permission},
         words::counted,
@@ -110,7 +110,7 @@ pub(super) async fn list(
         frame: Frame::new(&request, &visitor, title(&url), PATH),
         head: head(&url, "exchanges"),
         form,
-        outcomes: OUTCOMES.map(|outcome| Choice { value: outcome.as_str(), name: outcome_status(outcome).name }).into(),
+        outcomes: outcome_choices(),
         may_search_text: actor.may(Permission::ReadPersonal),
         results,
     })
@@ -126,15 +126,29 @@ fn results(actor: &Actor, key: i32, form: &ExchangeForm, found: &FoundExchanges)
     Results { wrong: None, exchanges, next }
 }
 
-pub(super) const OUTCOMES: [AttemptOutcome; 3] =
-    [AttemptOutcome::Succeeded, AttemptOutcome::Refused, AttemptOutcome::NoAnswer];
+pub(super) fn outcome_choices() -> Vec<Choice> {
+    let name = |wanted| match wanted {
+        WantedOutcome::Succeeded => "taken",
+        WantedOutcome::Failed => "not taken",
+        WantedOutcome::Refused => "refused",
+        WantedOutcome::NoAnswer => "no answer",
+    };
+    WantedOutcome::ALL.map(|wanted| Choice { value: wanted.as_str(), name: name(wanted) }).into()
+}
+
+/// The parameter `outcome`; none of them for any.
+pub(super) fn outcomes(text: &str) -> Result<&'static [AttemptOutcome], Wrong> {
+    let wanted = asked::one_of("outcome", text, &WantedOutcome::ALL, WantedOutcome::as_str)?;
+    Ok(wanted.map_or(&[], WantedOutcome::outcomes))
+}
 
 impl ExchangeForm {
     /// What is looked for; `Err` says what to change.
     fn filter(&self, actor: &Actor) -> Result<ExchangeFilter, Wrong> {
         let (since, until) = asked::span(&self.since, &self.until)?;
         Ok(ExchangeFilter {
-            outcome: asked::one_of("outcome", &self.outcome, &OUTCOMES, AttemptOutcome::as_str)?,
+            outcomes: outcomes(&self.outcome)?,
+            without_tests: false,
             http_status: asked::read("code", &self.code, CODE)?,
             // By trying texts out, a number in one could be found.
             text: some(&self.text).filter(|_| actor.may(Permission::ReadPersonal)),

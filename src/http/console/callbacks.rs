@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{
     Frame, Trouble, Visitor,
     asked::{self, Query, Wrong, some},
-    callback_event, callback_exchanges, callback_replay, callback_url,
+    callback_event, callback_exchanges, callback_replay, callback_url, exchanges,
     frame::{thousands, wants_part},
     messages::Status,
     page,
@@ -37,6 +37,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .route("/callbacks", web::get().to(list))
         .route("/callbacks/badge", web::get().to(badge))
+        .route("/callbacks/exchanges", web::get().to(exchanges::list))
         .route("/callbacks/{url}", web::get().to(callback_url::show))
         .route("/callbacks/{url}/standing", web::get().to(callback_url::standing))
         .route("/callbacks/{url}/release", web::post().to(callback_url::release))

@@ -27,6 +27,8 @@ pub(super) struct Field {
     pub(super) placeholder: String,
     /// A secret that cannot be taken away.
     pub(super) required: bool,
+    /// Of a secret that is set, where no [`Seen`] tells it: what may be told of it.
+    set: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +56,18 @@ pub(super) enum Input {
 impl Field {
     pub(super) fn new(name: impl Into<String>, label: impl Into<String>, input: Input) -> Self {
         let (name, label) = (name.into(), label.into());
-        Self { name, label, input, hint: String::new(), placeholder: String::new(), required: false }
+        Self { name, label, input, hint: String::new(), placeholder: String::new(), required: false, set: None }
     }
 
     #[must_use]
     pub(super) fn required(self) -> Self {
         Self { required: true, ..self }
+    }
+
+    /// A secret that is set, with what may be told of it.
+    #[must_use]
+    pub(super) fn set(self, set: Option<String>) -> Self {
+        Self { set, ..self }
     }
 
     #[must_use]
@@ -238,7 +246,8 @@ impl Filled {
 
     pub(super) fn part(&self, field: &Field) -> FieldPart {
         let is_secret = matches!(field.input, Input::Secret | Input::SecretUrl | Input::Secrets);
-        let set = self.seen.as_ref().filter(|_| is_secret).and_then(|seen| seen.secrets.get(&field.name).cloned());
+        let seen = self.seen.as_ref().filter(|_| is_secret).and_then(|seen| seen.secrets.get(&field.name));
+        let set = seen.or(field.set.as_ref()).cloned();
         let (choices, several) = match field.input {
             Input::Choice(choices) => (choices, false),
             Input::Boxes(choices) => (choices, true),

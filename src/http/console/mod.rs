@@ -9,6 +9,7 @@ mod account;
 mod account_connect;
 mod account_settings;
 mod accounts;
+mod alarm_recipients;
 mod alarms;
 mod asked;
 mod assets;
@@ -27,6 +28,7 @@ mod connection_form;
 mod connections;
 mod contacts;
 mod conversations;
+mod exchanges;
 mod explanation;
 mod fields;
 mod form_parts;
@@ -143,6 +145,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/persons/erasures/{key}", web::get().to(persons::erasure))
         .route("/alarms", web::get().to(alarms::show))
         .route("/alarms/test", web::post().to(alarms::test))
+        .route("/alarms/recipients", web::get().to(alarm_recipients::edit))
+        .route("/alarms/recipients", web::post().to(alarm_recipients::change))
         .route("/system", web::get().to(system::show))
         .route("/account", web::get().to(account::show))
         .route("/account/password", web::post().to(account::change_password))

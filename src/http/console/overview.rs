@@ -8,8 +8,8 @@ use super::{
     Frame, HOME, Trouble, Visitor,
     alarms::place_of,
     asked::{self, Query},
-    callbacks,
     chart::{self, Chart, grouped, share},
+    exchanges,
     frame::{long_time, sentence, wants_part},
     inbound,
     messages::reason_words,
@@ -19,6 +19,7 @@ use crate::{
     clock,
     domain::{
         account::Sender,
+        attempt::WantedOutcome,
         failure::FailureReason,
         operator::Actor,
         statistics::{AnswerTimes, Figure},
@@ -288,19 +289,18 @@ fn stages(summary: &Summary, account: &str) -> Vec<Stage> {
 fn facts(summary: &Summary, account: &str) -> Vec<Fact> {
     let fact = |(name, figure, href)| Fact { name, text: grouped(summary.total(figure)), href };
     let list = |path| list_href(path, summary, &[("account", account)]);
-    let urls = urls_href(account);
     let facts = [
         ("People wrote", Figure::Received, list(inbound::PATH)),
-        ("Told to CleverTap", Figure::Told, urls.clone()),
-        ("Callback requests that failed", Figure::NotTold, urls),
+        ("Told to CleverTap", Figure::Told, exchanges_href(summary, account, WantedOutcome::Succeeded)),
+        ("Callback requests that failed", Figure::NotTold, exchanges_href(summary, account, WantedOutcome::Failed)),
         ("Requests refused", Figure::Refused, list(refused::PATH)),
     ];
     facts.into_iter().map(fact).collect()
 }
 
-/// Callback URLs of an account, or all.
-fn urls_href(account: &str) -> String {
-    asked::address(callbacks::PATH, [("account", account)])
+/// The requests to CleverTap's callback URLs in this time that ended like this.
+fn exchanges_href(summary: &Summary, account: &str, outcome: WantedOutcome) -> String {
+    list_href(exchanges::PATH, summary, &[("account", account), ("outcome", outcome.as_str())])
 }
 
 fn charts(summary: &Summary, account: &str) -> Vec<NamedChart> {
@@ -315,7 +315,7 @@ fn charts(summary: &Summary, account: &str) -> Vec<NamedChart> {
         ("Accepted", "plain", Figure::Accepted, messages("")),
         ("Delivered", "good", Figure::Delivered, messages("reached-delivered")),
         ("Failed", "bad", Figure::Failed, messages("delivery-failed")),
-        ("Told to CleverTap", "info", Figure::Told, urls_href(account)),
+        ("Told to CleverTap", "info", Figure::Told, exchanges_href(summary, account, WantedOutcome::Succeeded)),
     ]
     .into_iter()
     .map(chart)

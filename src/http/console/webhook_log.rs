@@ -12,7 +12,7 @@ use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
     asked::{self, Query, Wrong, some},
     callback_event::about,
-    callback_exchanges::{CODE, EXCHANGE, ExchangeRow, Next, OUTCOMES, exchange_row, outcome_status},
+    callback_exchanges::{CODE, EXCHANGE, ExchangeRow, Next, exchange_row, outcome_choices, outcomes},
     callbacks,
     callbacks::Choice,
     frame::{long_time, wants_part},
@@ -22,7 +22,6 @@ use super::{
 };
 use crate::{
     domain::{
-        attempt::AttemptOutcome,
         event_name::{Entity, EventName},
         ids::MessageId,
         operator::{Actor, Permission},
@@ -126,7 +125,7 @@ pub(super) async fn list(
         numbers: snapshot.senders().map(|sender| sender.number.as_e164().to_owned()).collect(),
         events: choices(&webhook.settings),
         states: STATES.map(|state| Choice { value: state.as_str(), name: delivery_status(state).name }).into(),
-        outcomes: OUTCOMES.map(|outcome| Choice { value: outcome.as_str(), name: outcome_status(outcome).name }).into(),
+        outcomes: outcome_choices(),
         may_search_text: actor.may(Permission::ReadPersonal),
         may_replay: actor.may(Permission::ReplayCallbacks),
         dead: view.dead,
@@ -212,7 +211,8 @@ impl LogForm {
         let (since, until) = asked::span(&self.since, &self.until)?;
         Ok(LogFilter {
             exchange: ExchangeFilter {
-                outcome: asked::one_of("outcome", &self.outcome, &OUTCOMES, AttemptOutcome::as_str)?,
+                outcomes: outcomes(&self.outcome)?,
+                without_tests: false,
                 http_status: asked::read("code", &self.code, CODE)?,
                 // By trying texts out, a number in one could be found.
                 text: some(&self.text).filter(|_| actor.may(Permission::ReadPersonal)),

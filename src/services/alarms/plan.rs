@@ -23,15 +23,15 @@ pub struct Plan {
 }
 
 /// How often to tell, and whether there is anybody to tell.
-#[derive(Clone, Copy, Debug)]
-pub struct Telling {
+#[derive(Clone, Copy)]
+pub struct Telling<'a> {
     pub every: Duration,
-    /// A way is set up. Else it goes to the log alone.
-    pub reaches_people: bool,
+    /// Whether a way is set up for alarms of a kind. Else they go to the log alone.
+    pub reaches_people: &'a dyn Fn(AlarmKind) -> bool,
 }
 
 /// Compares what is wrong with what operators know.
-pub fn plan(before: &[AlarmRecord], wrong: &[Condition], telling: Telling, now: UnixMillis) -> Plan {
+pub fn plan(before: &[AlarmRecord], wrong: &[Condition], telling: Telling<'_>, now: UnixMillis) -> Plan {
     let mut plan = Plan::default();
     for condition in wrong {
         let is_known = |record: &&AlarmRecord| {
@@ -75,16 +75,16 @@ pub fn plan(before: &[AlarmRecord], wrong: &[Condition], telling: Telling, now: 
 }
 
 impl Plan {
-    /// How everything stands after these ways took the letter; `None`: nobody did.
-    pub fn after(&self, told_by: Option<&str>, now: UnixMillis) -> Vec<AlarmRecord> {
+    /// How everything stands after ways took the lines that are for them; `None`: nobody took this one.
+    pub fn after(&self, told_by: impl Fn(&Line) -> Option<String>, now: UnixMillis) -> Vec<AlarmRecord> {
         let mut records = self.records.clone();
-        let Some(told_by) = told_by else { return records };
         for line in &self.tell {
+            let Some(told_by) = told_by(line) else { continue };
             for record in records.iter_mut().filter(|record| is_about(record, line.kind, &line.subject)) {
                 match line.state {
                     LineState::Raised | LineState::Lasts => {
                         record.told_at = Some(now);
-                        told_by.clone_into(&mut record.told_by);
+                        record.told_by.clone_from(&told_by);
                         record.told = true;
                     }
                     LineState::Over => record.told = false,
@@ -116,10 +116,10 @@ fn raised(known: Option<&AlarmRecord>, condition: &Condition, now: UnixMillis) -
 }
 
 /// What only the log was told is news for people as soon as there is a way to them.
-fn is_due(record: &AlarmRecord, telling: Telling, now: UnixMillis) -> bool {
+fn is_due(record: &AlarmRecord, telling: Telling<'_>, now: UnixMillis) -> bool {
     match record.told_at {
         None => true,
-        Some(_) if record.told_by.is_empty() && telling.reaches_people => true,
+        Some(_) if record.told_by.is_empty() && (telling.reaches_people)(record.kind) => true,
         Some(told_at) => (!record.told || record.kind.reminds()) && now.since(told_at) >= telling.every,
     }
 }
@@ -128,8 +128,12 @@ fn is_due(record: &AlarmRecord, telling: Telling, now: UnixMillis) -> bool {
 mod tests {
     use super::*;
 
-    const TELLING: Telling = Telling { every: Duration::from_secs(6 * 3600), reaches_people: true };
+    const TELLING: Telling<'static> = Telling { every: Duration::from_secs(6 * 3600), reaches_people: &|_| true };
     const BY_MAIL: Option<&str> = Some("e-mail");
+
+    fn by(way: Option<&str>) -> impl Fn(&Line) -> Option<String> + '_ {
+        move |_| way.map(str::to_owned)
+    }
 
     fn at(minutes: i64) -> UnixMillis {
         UnixMillis(minutes * 60_000)
@@ -156,7 +160,7 @@ mod tests {
             let wrong: Vec<Condition> = wrong.then(|| Condition { kind, ..held() }).into_iter().collect();
             let plan = plan(&records, &wrong, TELLING, at(minute));
             told.extend(plan.tell.iter().map(|line| (minute, line.state)));
-            records = plan.after(taken_by, at(minute));
+            records = plan.after(by(taken_by), at(minute));
         }
         told
     }
@@ -175,10 +179,10 @@ mod tests {
     fn news_is_told_once_whatever_the_period_and_its_end_is_none() {
         let changed = |text: &str| Condition { kind: AlarmKind::TierChanged, text: text.to_owned(), ..held() };
         let first = plan(&[], &[changed("1000")], TELLING, at(0));
-        let known = first.after(BY_MAIL, at(0));
+        let known = first.after(by(BY_MAIL), at(0));
         let again = plan(&known, &[changed("1000")], TELLING, at(1));
         let other = plan(&known, &[changed("250")], TELLING, at(2));
-        let known = other.after(BY_MAIL, at(2));
+        let known = other.after(by(BY_MAIL), at(2));
         let over = plan(&known, &[], TELLING, at(500));
 
         assert_eq!((first.tell.len(), again.tell.len(), other.tell.len(), over.tell.len()), (1, 0, 1, 0));
@@ -212,27 +216,41 @@ mod tests {
 
     #[test]
     fn what_is_long_over_is_forgotten() {
-        let first = plan(&[], &[held()], TELLING, at(0)).after(BY_MAIL, at(0));
-        let over = plan(&first, &[], TELLING, at(1)).after(BY_MAIL, at(1));
+        let first = plan(&[], &[held()], TELLING, at(0)).after(by(BY_MAIL), at(0));
+        let over = plan(&first, &[], TELLING, at(1)).after(by(BY_MAIL), at(1));
         assert_eq!(over.len(), 1, "it is remembered for the period");
 
         let later = plan(&over, &[], TELLING, at(361));
 
-        assert_eq!((later.gone.len(), later.after(BY_MAIL, at(361)).len()), (1, 0));
+        assert_eq!((later.gone.len(), later.after(by(BY_MAIL), at(361)).len()), (1, 0));
     }
 
     #[test]
     fn what_only_the_log_was_told_is_told_to_people_once_there_is_a_way() {
-        let alone = Telling { reaches_people: false, ..TELLING };
-        let logged = plan(&[], &[held()], alone, at(0)).after(Some(""), at(0));
+        let alone = Telling { reaches_people: &|_| false, ..TELLING };
+        let logged = plan(&[], &[held()], alone, at(0)).after(by(Some("")), at(0));
         assert_eq!((logged[0].told_at, logged[0].told_by.as_str()), (Some(at(0)), ""));
         assert!(plan(&logged, &[held()], alone, at(1)).tell.is_empty(), "the log need not have it each minute");
 
         let then = plan(&logged, &[held()], TELLING, at(2));
 
         assert_eq!(then.tell.len(), 1);
-        let told = then.after(BY_MAIL, at(2));
+        let told = then.after(by(BY_MAIL), at(2));
         assert_eq!(told[0].told_by, "e-mail");
         assert!(plan(&told, &[held()], TELLING, at(3)).tell.is_empty());
+    }
+
+    #[test]
+    fn of_two_lines_each_counts_as_told_to_those_who_took_it() {
+        let full = Condition { kind: AlarmKind::DiskFull, ..held() };
+        let only_holds = |kind| kind == AlarmKind::NumberHeld;
+        let telling = Telling { reaches_people: &only_holds, ..TELLING };
+        let plan_of = |before: &[AlarmRecord], minute| plan(before, &[held(), full.clone()], telling, at(minute));
+        let heard = |line: &Line| Some(if only_holds(line.kind) { "e-mail" } else { "" }.to_owned());
+
+        let told = plan_of(&[], 0).after(heard, at(0));
+
+        assert_eq!(told.iter().map(|record| record.told_by.as_str()).collect::<Vec<_>>(), ["e-mail", ""]);
+        assert!(plan_of(&told, 1).tell.is_empty(), "whom nobody wants to hear of is no news each minute");
     }
 }

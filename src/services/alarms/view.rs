@@ -78,15 +78,18 @@ pub async fn letters(
 /// Sends one by every way that is set up; gives back what came of each.
 pub async fn test(ways: &AlarmWays, store: &Store, actor: &Actor) -> Result<Vec<Told>, Refusal> {
     require(actor, Permission::TestAlarms)?;
-    if ways.set_up().is_empty() {
-        let text =
-            "no way is set up: set alarms.webhook_url, or alarms.smtp_url with alarms.from and alarms.to, and restart";
+    if ways.set_up(store).await?.is_empty() {
+        let text = "no way is set up: say in the console who is told of alarms, or set alarms.webhook_url, or alarms.smtp_url with \
+                    alarms.from and alarms.to, and restart";
         return Err(Refusal::Conflict(text.to_owned()));
     }
     let told = ways.test(store).await?;
     let outcomes: serde_json::Map<String, serde_json::Value> = told
         .iter()
-        .map(|told| (told.way.to_owned(), json!(told.result.as_ref().err().map_or("taken", String::as_str))))
+        .map(|told| {
+            let outcome = told.result.as_ref().map_or_else(|why| why.clone(), |answer| format!("taken: {answer}"));
+            (told.way.to_owned(), json!(outcome))
+        })
         .collect();
     let entry = AuditEntry::new(actor, "test alarms", "alarms").after(outcomes.into());
     store.note_in_audit(&entry).await?;

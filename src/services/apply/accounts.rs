@@ -17,14 +17,18 @@ use crate::{
     domain::{
         account::{AccountPolicy, ExpireAfter},
         network::Network,
+        words::lasting,
     },
     store::configuration::AccountRecord,
 };
 
 /// A message that may wait for longer is not worth keeping.
 const EXPIRE_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What CleverTap is still to be told of a message is found by it.
-const KEEP_FOR_MIN: Duration = Duration::from_secs(24 * 3600);
+const KEEP_FOR_MIN: Duration = DAY;
+/// More is a slip of the hand: no law asks for it, and whoever means "for ever" leaves it out.
+const KEEP_FOR_MAX: Duration = DAY.saturating_mul(3650);
 
 /// More than that is no change of a few templates but another list.
 const ALIASES_MAX: usize = 100;
@@ -117,6 +121,8 @@ fn parse_policy(section: &mut Section<'_>, platform: &str, surroundings: &Surrou
             .integer("messages_per_second", 1..=MESSAGES_PER_SECOND_MAX)
             .and_then(|messages| u32::try_from(messages).ok()),
         keep_for: section.checked("keep_for", keep_for),
+        keep_exchanges_for: section.checked("keep_exchanges_for", keep_for),
+        keep_media_for: section.checked("keep_media_for", keep_for),
         template_aliases: section.table("template_aliases").map(parse_aliases).unwrap_or_default(),
     }
 }
@@ -200,8 +206,11 @@ fn expiry(text: &str) -> Result<Duration, String> {
 }
 
 fn keep_for(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).ok().filter(|duration| *duration >= KEEP_FOR_MIN);
-    duration.ok_or_else(|| "must be a time like \"30d\", a day at least".to_owned())
+    let duration = humantime::parse_duration(text).ok();
+    duration.filter(|duration| (KEEP_FOR_MIN..=KEEP_FOR_MAX).contains(duration)).ok_or_else(|| {
+        let (least, most) = (lasting(KEEP_FOR_MIN), lasting(KEEP_FOR_MAX));
+        format!("must be a time like \"30d\", from {least} to {most}")
+    })
 }
 
 fn dummy_numbers(section: &mut Section<'_>) -> Option<Vec<String>> {

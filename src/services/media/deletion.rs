@@ -41,6 +41,15 @@ impl Deletion<'_> {
         self.delete_marked().await
     }
 
+    /// Marks files that came to an account longer ago than `age`; [`Self::delete_old`] deletes them.
+    pub async fn mark_old_of(&self, account: AccountKey, age: Duration) -> Result<(), StoreError> {
+        let before = clock::now().minus(age);
+        while self.store.mark_old_media_of(account, before, self.copies_end(), self.step).await? == self.step {
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
     /// Erases every file that a person sent, to one account or to all; says how many there were. When this returns, nothing
     /// can be fetched any more and nothing says whose the files were. The files themselves are gone too, but for those that
     /// were being copied, or whose store did not answer: the next housekeeping deletes them.

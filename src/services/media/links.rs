@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret as _, SecretBox};
 
 use crate::{
-    domain::{ids::AccountKey, time::UnixMillis},
+    domain::{account::kept_for, ids::AccountKey, time::UnixMillis},
     net::signing,
     store::{Store, StoreError, media::MediaKey},
 };
@@ -41,18 +41,19 @@ impl MediaLinks {
         Self { key: SecretBox::new(Box::new(key)), base: format!("{public_url}/media"), lifetime }
     }
 
-    /// The link to a file that came at this time.
-    pub fn url(&self, account: AccountKey, file: MediaKey, received_at: UnixMillis) -> String {
-        format!("{}/{}", self.base, self.token(account, file, received_at))
+    /// The link to a file that came at this time, to an account that may keep files for a shorter time of its own.
+    pub fn url(&self, account: AccountKey, own: Option<Duration>, file: MediaKey, received_at: UnixMillis) -> String {
+        let end = received_at.plus(kept_for(self.lifetime, own));
+        format!("{}/{}", self.base, self.token(account, file, end))
     }
 
-    /// The same for a page of ours: without scheme and host.
+    /// The same for a page of ours, which shows what is still there: without scheme and host.
     pub fn path(&self, account: AccountKey, file: MediaKey, received_at: UnixMillis) -> String {
-        format!("/media/{}", self.token(account, file, received_at))
+        format!("/media/{}", self.token(account, file, received_at.plus(self.lifetime)))
     }
 
-    fn token(&self, account: AccountKey, file: MediaKey, received_at: UnixMillis) -> String {
-        let end = received_at.plus(self.lifetime).as_seconds();
+    fn token(&self, account: AccountKey, file: MediaKey, end: UnixMillis) -> String {
+        let end = end.as_seconds();
         let named = [&account.0.to_be_bytes()[..], &file.0, &end.to_be_bytes()].concat();
         let signature = signing::sign(self.key.expose_secret(), &named);
         format!("{}.{signature}", URL_SAFE_NO_PAD.encode(named))
@@ -89,7 +90,10 @@ mod tests {
     }
 
     fn token(links: &MediaLinks) -> String {
-        let url = links.url(AccountKey(7), MediaKey([9; 16]), RECEIVED_AT);
+        token_of(links.url(AccountKey(7), None, MediaKey([9; 16]), RECEIVED_AT))
+    }
+
+    fn token_of(url: String) -> String {
         url.strip_prefix("https://wa.example.com/media/").expect("the public URL comes first").to_owned()
     }
 
@@ -103,6 +107,16 @@ mod tests {
         assert_eq!(links.read(&token, RECEIVED_AT), meant);
         assert_eq!(links.read(&token, RECEIVED_AT.plus(DAY).minus(Duration::from_secs(1))), meant);
         assert_eq!(links.read(&token, RECEIVED_AT.plus(DAY)), None);
+    }
+
+    #[test]
+    fn an_account_may_end_its_links_sooner_and_never_later() {
+        let links = links();
+        let token = |own| token_of(links.url(AccountKey(7), Some(own), MediaKey([9; 16]), RECEIVED_AT));
+
+        assert!(links.read(&token(DAY / 2), RECEIVED_AT.plus(DAY / 3)).is_some());
+        assert_eq!(links.read(&token(DAY / 2), RECEIVED_AT.plus(DAY / 2)), None);
+        assert_eq!(links.read(&token(DAY * 2), RECEIVED_AT.plus(DAY)), None);
     }
 
     #[test]

@@ -112,6 +112,8 @@ async fn daily_work(bench: &Bench) {
     let later = clock::now().plus(Duration::from_secs(5));
     store.forget_message_keys(later, 10).await.expect("written");
     store.forget_events(ACCOUNT, later, 10).await.expect("written");
+    store.forget_messages_of(ACCOUNT, later, 10).await.expect("written");
+    store.forget_exchanges_of(ACCOUNT, later, 10).await.expect("written");
     store.forget_messages(later, 10).await.expect("written");
     for what in [Aging::CallbackAttempts, Aging::UnreadParts, Aging::ParkedStatuses] {
         store.forget_aged(what, later, 10).await.expect("written");
