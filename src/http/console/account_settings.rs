@@ -17,7 +17,7 @@ use super::{
     page_as, see_other,
 };
 use crate::{
-    domain::{account::AccountPolicy, operator::Permission},
+    domain::{account::AccountPolicy, operator::Permission, words::lasting},
     http::Parts,
     services::{
         configure::{Patch, Seen, Subject, missing},
@@ -186,7 +186,7 @@ fn kept(parts: &Parts) -> Vec<(&'static str, String)> {
         ("What was refused", retention.refused),
         ("Files from people", retention.media),
     ]
-    .map(|(what, age)| (what, format_duration(age).to_string()))
+    .map(|(what, age)| (what, lasting(age)))
     .into()
 }
 
