@@ -75,7 +75,7 @@ impl fmt::Display for MessagingLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::People(people) => write!(f, "{people} people a day"),
-            Self::Unlimited => f.write_str("no limit of people a day"),
+            Self::Unlimited => f.write_str("no daily limit"),
             Self::Other(word) => write!(f, "limit {word}"),
         }
     }

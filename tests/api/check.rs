@@ -59,7 +59,7 @@ async fn what_is_well_is_said_to_be_well(database: Database) {
         "number +918880110022: “Acme Retail”, connected",
         "number +918880110022: quality green",
         "number +918880110022: up to 80 messages a second; set here: 80",
-        "number +918880110022: no limit of people a day",
+        "number +918880110022: no daily limit",
         "number +918880110022: its webhooks come to this bridge",
         "account acme: the callback URL for delivery reports",
     ] {

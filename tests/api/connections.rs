@@ -43,7 +43,7 @@ async fn how_they_stand_is_told_from_what_is_known(database: Database) {
     }
     assert!(!page.text.contains("Check channel</button>"), "who only looks asks nobody outside");
     let number = cara.get(NUMBER).await;
-    for part in ["Acme Retail", "no limit of people a day", "write to", "Pace", NUMBER_ID, WABA_ID] {
+    for part in ["Acme Retail", "no daily limit", "write to", "Pace", NUMBER_ID, WABA_ID] {
         assert!(number.text.contains(part), "{part} is missing in {number:?}");
     }
     for path in ["/console/connections/nosuch", "/console/numbers/911234567890", "/console/numbers/x"] {

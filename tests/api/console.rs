@@ -484,6 +484,28 @@ async fn pages_bring_nothing_from_elsewhere_and_are_kept_by_nobody(database: Dat
     app.leave().await;
 }
 
+async fn an_empty_overview_leads_to_the_first_message(database: Database) {
+    let app = TestApp::start_with(database, |options| options.unconfigured = true).await;
+    let asha = app.first_owner().await;
+    let cara = app.another(&asha, "cara", "read-only").await;
+
+    let empty = asha.get("/console/overview").await.text;
+    for path in ["/console/new-connection", "/console/new-account", "/console/new-number"] {
+        assert!(empty.contains(&format!("href=\"{path}\"")), "no way to {path}: {empty}");
+    }
+    assert!(!empty.contains("How far messages came"), "figures that are all nought help nobody: {empty}");
+    let looked = cara.get("/console/overview").await.text;
+    assert!(
+        looked.contains("Add a connection") && !looked.contains("/console/new-"),
+        "who may not, is not sent: {looked}"
+    );
+
+    let added = asha.post("/console/accounts", &[("id", "acme"), ("clevertap_account_id", "TEST-ACC-1")]).await;
+    assert!(added.status < 400, "{added:?}");
+    app.until("the account is ticked off", async || asha.get("/console/overview").await.text.contains(">done<")).await;
+    app.leave().await;
+}
+
 async fn the_console_has_an_address_of_its_own_or_is_nowhere(database: Database) {
     let app = TestApp::start_with(database, |options| options.settings.console.enabled = false).await;
     for path in ["/console/sign-in", "/api/v1/status", "/"] {
@@ -509,6 +531,7 @@ on_each_database!(
     what_needs_a_person_stands_on_the_first_page,
     what_was_not_understood_can_be_looked_at,
     pages_bring_nothing_from_elsewhere_and_are_kept_by_nobody,
+    an_empty_overview_leads_to_the_first_message,
     the_console_has_an_address_of_its_own_or_is_nowhere,
 );
 

@@ -111,6 +111,8 @@ async fn a_url_that_fails_is_seen_from_every_page_and_tried_now(database: Databa
     app.accept(&message).await;
     app.until("the URL is on hold", async || asha.get(&format!("{url}/standing")).await.text.contains("On hold")).await;
 
+    let standing = asha.get(&url).await.text;
+    assert!(standing.contains("Its last answer:</strong> HTTP 401"), "why it fails is said whole: {standing}");
     assert!(asha.get("/console/messages").await.text.contains("/console/callbacks/badge"));
     let badge = cara.get("/console/callbacks/badge").await.text;
     assert!(badge.contains("<span class=\"badge\">1") && badge.contains("URL fails"), "{badge}");

@@ -22,7 +22,9 @@ async fn from_an_empty_database_to_the_first_message_that_was_read() {
     browser.until_path("/console/overview").await;
 
     // The connection: first without a token, which is told beside the field.
-    browser.open(&app.at("/console/new-connection?provider=meta")).await;
+    browser.look("first-day-overview").await;
+    browser.follow("Add a connection").await;
+    browser.until_path("/console/new-connection").await;
     browser.fill("id", "meta-main").await;
     browser.fill("app_secret", APP_SECRET).await;
     browser.press("Add connection").await;
@@ -37,7 +39,12 @@ async fn from_an_empty_database_to_the_first_message_that_was_read() {
     assert!(browser.text("main").await.contains("/webhooks/meta/meta-main"), "what Meta must be told is shown");
     browser.picture("first-day-connection").await;
 
-    browser.open(&app.at("/console/new-account")).await;
+    let is_connected = || app.directory().snapshot().connections().next().is_some();
+    app.until("the connection is known", async || is_connected()).await;
+    browser.open(&app.at("/console/overview")).await;
+    assert!(browser.text(".steps").await.contains("done"), "the first step is ticked off");
+    browser.follow("Add an account").await;
+    browser.until_path("/console/new-account").await;
     browser.fill("id", "acme").await;
     browser.fill("clevertap_account_id", "TEST-ACC-1").await;
     browser.fill("clevertap_passcode", "acme-passcode").await;

@@ -14,6 +14,7 @@ mod harness;
 
 mod browser;
 mod callbacks;
+mod ease;
 mod first_day;
 mod form;
 mod forms_accounts;

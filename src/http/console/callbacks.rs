@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock,
-    domain::{callback::EventKind, operator::Actor, time::UnixMillis, words::ago},
+    domain::{attempt::AttemptOutcome, callback::EventKind, operator::Actor, time::UnixMillis, words::ago},
     http::Parts,
     services::{
         callbacks::{self, OWED_COUNTED_MAX, UrlFilter, UrlStanding, UrlState},
@@ -106,6 +106,8 @@ struct UrlRow {
     dead: String,
     has_dead: bool,
     not_relayed: String,
+    /// What it said last matters: it does not take what it is told.
+    fails: bool,
     last: String,
 }
 
@@ -201,6 +203,7 @@ fn row(actor: &Actor, url: &UrlStanding, now: UnixMillis) -> UrlRow {
         dead: thousands(url.dead),
         has_dead: url.dead > 0,
         not_relayed: thousands(url.not_relayed),
+        fails: url.state != UrlState::Works,
         last: url.last.as_ref().map(|last| answer(actor, last, now)).unwrap_or_else(|| "none yet".to_owned()),
     }
 }
@@ -275,11 +278,15 @@ pub(super) fn trouble(url: &UrlStanding, now: UnixMillis) -> Option<String> {
     Some(format!("for {}{times}{next}", ago(since, now)))
 }
 
+/// What it answered: the status is enough when it took what it was told.
+pub(super) fn said(actor: &Actor, exchange: &StoredExchange) -> String {
+    match exchange.http_status {
+        Some(status) if exchange.outcome == AttemptOutcome::Succeeded => format!("HTTP {status}"),
+        Some(_) | None => masking::text(actor, &exchange.note),
+    }
+}
+
 /// The last thing that it said.
 fn answer(actor: &Actor, exchange: &StoredExchange, now: UnixMillis) -> String {
-    let what = match exchange.http_status {
-        Some(status) => format!("HTTP {status}"),
-        None => masking::text(actor, &exchange.note),
-    };
-    format!("{what}, {} ago", ago(exchange.started_at, now))
+    format!("{}, {} ago", said(actor, exchange), ago(exchange.started_at, now))
 }

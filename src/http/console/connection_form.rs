@@ -39,8 +39,8 @@ struct Page {
     /// `None` while it is being added.
     id: Option<String>,
     provider: &'static str,
-    /// The other providers, while one can still be chosen.
-    others: Vec<&'static str>,
+    /// All providers, while one can still be chosen.
+    providers: Vec<&'static str>,
     parts: FormParts,
     /// Those that rarely need a change, for a provider that is described by its settings.
     sections: Vec<Section>,
@@ -208,12 +208,11 @@ fn form(
     let (needed, more): (Vec<Field>, Vec<Field>) =
         fields.iter().cloned().partition(|field| is_needed(provider, &field.name));
     let name = if id.is_none() { vec![name_field()] } else { vec![] };
-    let others = providers::ALL.iter().map(|known| known.slug());
-    let others = others.filter(|slug| id.is_none() && *slug != provider.slug()).collect();
+    let choices = providers::ALL.iter().map(|known| known.slug()).filter(|_| id.is_none());
     Page {
         frame: Frame::new(request, visitor, title, PATH),
         provider: provider.slug(),
-        others,
+        providers: choices.collect(),
         described: !provider.multiline_settings().is_empty(),
         parts: FormParts::of(&filled, &name, &needed, &more, &[]),
         sections: sections(&more, &filled),

@@ -21,7 +21,7 @@ use crate::{
         account::Sender,
         attempt::WantedOutcome,
         failure::FailureReason,
-        operator::Actor,
+        operator::{Actor, Permission},
         statistics::{AnswerTimes, Figure},
         words::ago,
     },
@@ -70,6 +70,8 @@ struct Part {
     /// Where the part comes from again.
     href: String,
     alarms: Vec<Alarm>,
+    /// Until there is a number: figures would all be nought.
+    to_do: Option<ToDo>,
     numbers: Vec<Number>,
     stages: Vec<Stage>,
     facts: Vec<Fact>,
@@ -78,6 +80,21 @@ struct Part {
     failures: Vec<FailureRow>,
     width: u64,
     height: u64,
+}
+
+/// The way to the first message.
+struct ToDo {
+    steps: [Step; 3],
+    may_configure: bool,
+}
+
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    href: &'static str,
+    done: bool,
+    /// The first that is not done.
+    next: bool,
 }
 
 struct Alarm {
@@ -202,6 +219,7 @@ async fn part(parts: &Parts, snapshot: &Snapshot, visitor: &Visitor, form: &Over
     let ours = |number: &&NumberStanding| account.is_none_or(|account| number.sender.account == account);
     Ok(Part {
         href: asked::address(HOME, [("account", &*form.account), ("period", lately.word())]),
+        to_do: to_do(snapshot, actor),
         alarms: found.alarms.into_iter().map(|record| alarm(actor, record)).collect(),
         numbers: found.numbers.iter().filter(ours).map(|standing| number(actor, snapshot, standing)).collect(),
         stages: stages(&summary, &form.account),
@@ -211,6 +229,41 @@ async fn part(parts: &Parts, snapshot: &Snapshot, visitor: &Visitor, form: &Over
         failures: failures(snapshot, &summary),
         width: chart::WIDTH,
         height: chart::HEIGHT,
+    })
+}
+
+fn to_do(snapshot: &Snapshot, actor: &Actor) -> Option<ToDo> {
+    if snapshot.senders().next().is_some() {
+        return None;
+    }
+    let connected = snapshot.connections().next().is_some();
+    let has_account = snapshot.accounts().next().is_some();
+    let step = |name, what, href, done, next| Step { name, what, href, done, next };
+    Some(ToDo {
+        steps: [
+            step(
+                "Add a connection",
+                "what your provider gave you, such as Meta’s access token",
+                "/console/new-connection",
+                connected,
+                !connected,
+            ),
+            step(
+                "Add an account",
+                "one CleverTap project, with a URL and a passcode of its own",
+                "/console/new-account",
+                has_account,
+                connected && !has_account,
+            ),
+            step(
+                "Add a number",
+                "which account it belongs to, and through which connection it is reached",
+                "/console/new-number",
+                false,
+                connected && has_account,
+            ),
+        ],
+        may_configure: actor.may(Permission::ManageConfiguration),
     })
 }
 

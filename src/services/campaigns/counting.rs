@@ -103,7 +103,7 @@ impl Campaign {
     pub fn sends(&self) -> String {
         match &self.templates {
             Some((first, last)) if first == last => first.clone(),
-            Some((first, last)) => format!("{first} … {last}"),
+            Some((first, last)) => format!("several, {first} to {last}"),
             None => "freeform".to_owned(),
         }
     }

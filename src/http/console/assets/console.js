@@ -1,4 +1,5 @@
-// What the pages cannot do by themselves: keys, copying, the choice between light and dark. Everything works without it.
+// What the pages cannot do by themselves: keys, copying, the choice between light and dark, and that nothing jumps under somebody
+// who reads. Everything works without it.
 "use strict";
 
 const themes = ["auto", "light", "dark"];
@@ -80,6 +81,14 @@ function moveRow(step) {
   links[next].focus();
 }
 
+function seek(search) {
+  search.focus();
+  search.select();
+}
+
+// From a page without a search of its own.
+if (location.hash === "#find") document.querySelectorAll("[data-search]").forEach(seek);
+
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
   if (event.key === "Escape" && typing) {
@@ -89,15 +98,66 @@ document.addEventListener("keydown", (event) => {
   }
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   const search = document.querySelector("[data-search]");
-  if (event.key === "/" && search) {
+  if (event.key === "/") {
     event.preventDefault();
-    search.focus();
-    search.select();
+    if (search) seek(search);
+    else if (document.querySelector(".nav")) location.assign("/console/messages#find");
   } else if (event.key === "j") {
     moveRow(1);
   } else if (event.key === "k") {
     moveRow(-1);
   }
+});
+
+// A part of the page that comes again by itself: what was opened stays open, who went to a link stays there, and as long as
+// somebody marks text in it, or nothing is new, it is left as it is.
+const seen = new Map();
+
+function likeness(element) {
+  return element.getAttribute("href") ?? element.getAttribute("name") ?? element.textContent;
+}
+
+// The same by its address or words, and its place among those like it.
+function counterparts(root, elements, selector) {
+  const all = [...root.querySelectorAll(selector)];
+  return elements.map(([like, place]) => all.filter((element) => likeness(element) === like)[place]);
+}
+
+function places(root, elements, selector) {
+  const all = [...root.querySelectorAll(selector)];
+  return elements.map((element) => {
+    const like = likeness(element);
+    return [like, all.filter((other) => likeness(other) === like).indexOf(element)];
+  });
+}
+
+let kept = null;
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const part = event.detail.target;
+  kept = null;
+  if (event.detail.requestConfig.elt !== part || !part.matches('[id][hx-trigger^="every"]')) return;
+  const selection = getSelection();
+  const marked = !selection.isCollapsed && part.contains(selection.anchorNode);
+  if (marked || seen.get(part.id) === event.detail.serverResponse) {
+    event.detail.shouldSwap = false;
+    return;
+  }
+  seen.set(part.id, event.detail.serverResponse);
+  kept = {
+    id: part.id,
+    open: places(part, [...part.querySelectorAll("details[open] > summary")], "summary"),
+    here: places(part, [...part.querySelectorAll(":focus")], "a, button, input, select, summary"),
+  };
+});
+
+document.addEventListener("htmx:afterSwap", () => {
+  const part = kept && document.getElementById(kept.id);
+  if (!part) return;
+  for (const summary of counterparts(part, kept.open, "summary")) if (summary) summary.parentElement.open = true;
+  const [here] = counterparts(part, kept.here, "a, button, input, select, summary");
+  if (here) here.focus({ preventScroll: true });
+  kept = null;
 });
 
 document.querySelectorAll("[data-turn-theme]").forEach((button) => {
@@ -109,5 +169,5 @@ document.querySelectorAll("[data-turn-theme]").forEach((button) => {
 // Where the address names a part of the page, the browser goes there first.
 addEventListener("load", () => document.querySelector("[aria-invalid='true']")?.focus());
 
-// On a phone the navigation is a strip, and its end may be out of sight.
-document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+// Where somebody is may lie beyond the end of a strip, or of a low screen.
+for (const here of document.querySelectorAll(".nav [aria-current], .tabs [aria-current]")) here.scrollIntoView({ block: "nearest", inline: "center" });
