@@ -48,7 +48,7 @@ pub(super) fn not_blank(text: &str) -> Result<String, String> {
 
 /// The error does not quote the URL: who knows it may post to it.
 pub(super) fn web_url<'a>(text: &'a str, surroundings: &Surroundings<'_>) -> Result<&'a str, String> {
-    let url = Url::parse(text).map_err(|error| format!("is not a URL ({error}): copy it whole, from https:// on"))?;
+    let url = Url::parse(text).map_err(|_| "is not a URL: copy it whole, from https:// on".to_owned())?;
     // Behind a name they are refused when it is resolved.
     check_literal(&url, true).map_err(|forbidden| forbidden.to_string())?;
     match url.scheme() {
