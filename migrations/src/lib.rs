@@ -30,6 +30,7 @@ mod m20261122_000022_unfinished_work;
 mod m20261122_000023_provider_conversations;
 mod m20261122_000024_removal;
 mod m20261122_000026_answers;
+mod m20261122_000027_carried;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -59,6 +60,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000023_provider_conversations::Migration),
             Box::new(m20261122_000024_removal::Migration),
             Box::new(m20261122_000026_answers::Migration),
+            Box::new(m20261122_000027_carried::Migration),
         ]
     }
 }

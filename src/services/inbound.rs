@@ -311,7 +311,7 @@ async fn add_tellings(store: &Store, snapshot: &Snapshot, found: &mut [Inbound])
 
 /// The exchange that tells most of an event: the last that was taken, else the last.
 fn about(exchanges: &[StoredExchange], place: Place) -> Option<&StoredExchange> {
-    let covering = || exchanges.iter().filter(|one| (one.first..=one.last).contains(&place));
+    let covering = || exchanges.iter().filter(|one| one.carried(place));
     let taken = covering().rfind(|one| one.outcome == AttemptOutcome::Succeeded);
     taken.or_else(|| covering().next_back())
 }
@@ -362,6 +362,7 @@ mod tests {
             http_status: Some(200),
             note: String::new(),
             excerpt: None,
+            steps: None,
         };
         let exchanges = [
             exchange(1, 1, 5, AttemptOutcome::Refused),

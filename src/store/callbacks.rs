@@ -8,7 +8,9 @@ use std::{
 use sea_orm::{ConnectionTrait, DbErr, Value};
 
 use super::{
-    DatabaseTransaction, Doing, Store, StoreError, execute, execute_rows, query,
+    DatabaseTransaction, Doing, Store, StoreError,
+    exchanges::steps,
+    execute, execute_rows, query,
     replays::{self, ReplayMove},
 };
 use crate::domain::{
@@ -150,7 +152,8 @@ pub(super) async fn move_cursors(
     execute_rows(
         transaction,
         "INSERT INTO callback_attempts \
-         (id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note, excerpt)",
+         (id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note, excerpt, \
+          steps)",
         attempts.collect(),
         "",
     )
@@ -179,7 +182,7 @@ pub(super) async fn move_cursors(
     Ok(())
 }
 
-fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>, now: UnixMillis) -> [Value; 12] {
+fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>, now: UnixMillis) -> [Value; 13] {
     let attempt = &done.attempt;
     [
         ids.next(now).0.into(),
@@ -194,6 +197,7 @@ fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>
         attempt.http_status.and_then(|status| i16::try_from(status).ok()).into(),
         cut(&attempt.note).into(),
         attempt.excerpt.as_ref().map(ToString::to_string).into(),
+        steps(&done.places).into(),
     ]
 }
 
@@ -345,6 +349,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::domain::attempt::AttemptOutcome;
     use crate::store::{
         leases::{LeaseKind, OfOthers},
         testing::on_each_database,
@@ -380,23 +385,27 @@ mod tests {
         transaction.commit().await.expect("a commit");
     }
 
+    /// An account and its URL; gives back the epoch of the URL's owner.
+    async fn owned(store: &Store) -> i64 {
+        for sql in [
+            "INSERT INTO accounts (key, id, name, platform, enabled, policy, credentials, created_at, updated_at) \
+             VALUES (1, 'acme', 'Acme', 'clevertap', TRUE, '{}', $1, 0, 0)",
+            "INSERT INTO subscriptions (key, account, kind, dialect, url, url_hint, enabled, created_at, updated_at) \
+             VALUES (1, 1, 1, 'clevertap', $1, 'example.com', TRUE, 0, 0)",
+        ] {
+            let transaction = store.begin().await.expect("a transaction");
+            execute(&transaction, sql, vec![vec![0_u8].into()]).await.expect("written");
+            transaction.commit().await.expect("a commit");
+        }
+        let lasts = Duration::from_secs(60);
+        let taken = store.take_leases("one", LeaseKind::Subscription, &[SUBSCRIPTION.0], lasts, OfOthers::RunOut).await;
+        taken.expect("readable").first().expect("nobody has it").epoch
+    }
+
     #[tokio::test]
     async fn an_owner_that_lost_its_lease_leaves_no_event_behind() {
         on_each_database(|store| async move {
-            for sql in [
-                "INSERT INTO accounts (key, id, name, platform, enabled, policy, credentials, created_at, updated_at) \
-                 VALUES (1, 'acme', 'Acme', 'clevertap', TRUE, '{}', $1, 0, 0)",
-                "INSERT INTO subscriptions (key, account, kind, dialect, url, url_hint, enabled, created_at, updated_at) \
-                 VALUES (1, 1, 1, 'clevertap', $1, 'example.com', TRUE, 0, 0)",
-            ] {
-                let transaction = store.begin().await.expect("a transaction");
-                execute(&transaction, sql, vec![vec![0_u8].into()]).await.expect("written");
-                transaction.commit().await.expect("a commit");
-            }
-            let items = [SUBSCRIPTION.0];
-            let lasts = Duration::from_secs(60);
-            let taken = store.take_leases("one", LeaseKind::Subscription, &items, lasts, OfOthers::RunOut).await.expect("readable");
-            let epoch = taken.first().expect("nobody has it").epoch;
+            let epoch = owned(&store).await;
 
             commit(&store, &moved(epoch, 5)).await;
             commit(&store, &moved(epoch - 1, 7)).await;
@@ -406,6 +415,44 @@ mod tests {
             let rows = query(store.reader(), "SELECT first_place FROM callbacks", vec![]).await.expect("readable");
             let places: Vec<i64> = rows.iter().map(|row| row.try_get("", "first_place").expect("a place")).collect();
             assert_eq!(places, [5]);
+        })
+        .await;
+    }
+
+    fn carrying(places: &[i64], took_ms: u64) -> CallbackAttempt {
+        let places: BTreeSet<Place> = places.iter().copied().map(Place).collect();
+        let attempt = Attempt {
+            started_at: UnixMillis(1_000),
+            took: Duration::from_millis(took_ms),
+            outcome: AttemptOutcome::Succeeded,
+            http_status: Some(200),
+            note: String::new(),
+            excerpt: None,
+        };
+        let (first, last) = (*places.first().expect("some"), *places.last().expect("some"));
+        CallbackAttempt { first, last, events: places.len(), places, replay: None, attempt }
+    }
+
+    #[tokio::test]
+    async fn of_requests_that_left_beside_each_other_each_is_told_with_what_it_carried() {
+        on_each_database(|store| async move {
+            let epoch = owned(&store).await;
+            let attempts = vec![carrying(&[1, 3, 4, 9], 1), carrying(&[2, 5, 8], 2), carrying(&[6, 7], 3)];
+
+            commit(&store, &CursorMove { attempts, ..moved(epoch, 9) }).await;
+
+            let by = async |place| {
+                let tries = store.callback_tries(SUBSCRIPTION.0, Place(place)).await.expect("readable");
+                tries.iter().map(|tried| tried.took_ms).collect::<Vec<i32>>()
+            };
+            for (took_ms, places) in [(1, [1, 3, 4, 9].as_slice()), (2, &[2, 5, 8]), (3, &[6, 7])] {
+                for place in places {
+                    assert_eq!(by(*place).await, [took_ms], "the event at {place}");
+                }
+            }
+            let about = store.exchanges_about(SUBSCRIPTION, (Place(5), Place(5))).await.expect("readable");
+            let carried = about.iter().filter(|one| one.carried(Place(5))).map(|one| one.took_ms);
+            assert_eq!(carried.collect::<Vec<i32>>(), [2]);
         })
         .await;
     }

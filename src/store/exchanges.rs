@@ -3,7 +3,10 @@
 //! There is one row for each, whatever URL it was with, and no index that leads from a URL to its newest: that would cost each
 //! exchange a write. The table is clustered by time, so it is walked backwards in slices, for a limited time.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use sea_orm::{DbErr, QueryResult, Value};
 
@@ -36,9 +39,16 @@ pub struct StoredExchange {
     pub note: String,
     /// Of a webhook, where it answered.
     pub excerpt: Option<AnswerExcerpt>,
+    /// From each event that it carried to the next; none where they are neighbours.
+    pub steps: Option<String>,
 }
 
 impl StoredExchange {
+    /// Whether the event at this place was in it.
+    pub fn carried(&self, place: Place) -> bool {
+        (self.first..=self.last).contains(&place) && is_reached(self.first, self.steps.as_deref(), place)
+    }
+
     /// Somebody tried the URL out: no event was told.
     pub fn is_test(&self) -> bool {
         self.events == 0
@@ -78,7 +88,8 @@ const SLICE_EXCHANGES_MAX: usize = 32_000;
 /// Exchanges that are looked through for those about the events of one page.
 const EXCHANGES_ABOUT_MAX: usize = 5_000;
 
-const COLUMNS: &str = "id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note, excerpt";
+const COLUMNS: &str = "id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note, excerpt, \
+     steps";
 
 impl Store {
     /// Keeps what a URL said to a test, for those who look at its exchanges. It says nothing of how the URL stands.
@@ -265,6 +276,25 @@ impl Store {
     }
 }
 
+/// How to go from each of the places to the next; `None` where they are neighbours.
+pub(super) fn steps(places: &BTreeSet<Place>) -> Option<String> {
+    let step = |(from, to): (&Place, &Place)| to.0 - from.0;
+    let steps = || places.iter().zip(places.iter().skip(1)).map(step);
+    let told = || steps().map(|step| step.to_string()).collect::<Vec<String>>().join(" ");
+    steps().any(|step| step != 1).then(told)
+}
+
+/// Whether steps from the first place on come by another; without any, all places are come by.
+pub(super) fn is_reached(first: Place, steps: Option<&str>, place: Place) -> bool {
+    let Some(steps) = steps else { return true };
+    let mut at = first.0;
+    at == place.0
+        || steps.split(' ').filter_map(|step| step.parse::<i64>().ok()).any(|step| {
+            at += step;
+            at == place.0
+        })
+}
+
 /// A pattern for `LOWER(…) LIKE … ESCAPE '\'`.
 pub(super) fn containing(text: &str) -> String {
     let escaped = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
@@ -289,5 +319,6 @@ fn read_exchange(row: &QueryResult) -> Result<StoredExchange, DbErr> {
         http_status: row.try_get("", "http_status")?,
         note: row.try_get("", "note")?,
         excerpt: excerpt(row)?,
+        steps: row.try_get("", "steps")?,
     })
 }

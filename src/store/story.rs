@@ -5,7 +5,7 @@ use sea_orm::{DbErr, QueryResult, Value};
 use super::{
     Doing, Store, StoreError,
     events::{LoggedEvent, TOLD_BEFORE, logged_event},
-    exchanges::excerpt,
+    exchanges::{excerpt, is_reached},
     ingest::failure,
     outbound::{id_hash, odd_value, provider_id_hash},
     query,
@@ -21,6 +21,11 @@ use crate::domain::{
     status::DeliveryStatus,
     time::UnixMillis,
 };
+
+/// Of an event's exchanges so many are told.
+const TRIES_MAX: usize = 20;
+/// Requests that left beside each other have parts of the same stretch of the log: so many are looked at.
+const COVERING_MAX: usize = 500;
 
 /// A message as it stands.
 #[derive(Clone, Debug)]
@@ -220,11 +225,18 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(logged_event).collect()).doing("read a message's events")
     }
 
-    /// Exchanges of a subscription whose range covers a place.
+    /// Exchanges of a subscription that carried the event at a place, in order; of very many the first.
     pub async fn callback_tries(&self, subscription: i32, place: Place) -> Result<Vec<CallbackTry>, StoreError> {
-        let sql = "SELECT subscription, events, started_at, took_ms, http_status, note, replay, excerpt FROM callback_attempts \
-                   WHERE subscription = $1 AND last_place >= $2 AND first_place <= $2 ORDER BY started_at, id LIMIT 20";
+        let sql = format!(
+            "SELECT subscription, events, started_at, took_ms, http_status, note, replay, excerpt, first_place, steps \
+             FROM callback_attempts WHERE subscription = $1 AND last_place >= $2 AND first_place <= $2 \
+             ORDER BY started_at, id LIMIT {COVERING_MAX}"
+        );
         let rows = query(self.reader(), sql, vec![subscription.into(), place.0.into()]).await;
+        let carried = |row: &QueryResult| -> Result<bool, DbErr> {
+            let steps: Option<String> = row.try_get("", "steps")?;
+            Ok(is_reached(Place(row.try_get("", "first_place")?), steps.as_deref(), place))
+        };
         let read = |row: &QueryResult| -> Result<CallbackTry, DbErr> {
             Ok(CallbackTry {
                 subscription: row.try_get("", "subscription")?,
@@ -237,7 +249,17 @@ impl Store {
                 excerpt: excerpt(row)?,
             })
         };
-        rows.and_then(|rows| rows.iter().map(read).collect()).doing("read callback attempts")
+        let tries = |rows: Vec<QueryResult>| -> Result<Vec<CallbackTry>, DbErr> {
+            let mut tries = Vec::new();
+            for row in &rows {
+                if carried(row)? {
+                    tries.push(read(row)?);
+                }
+            }
+            tries.truncate(TRIES_MAX);
+            Ok(tries)
+        };
+        rows.and_then(tries).doing("read callback attempts")
     }
 
     /// Why a subscription's cursor passed a place without delivering it, if it did.
