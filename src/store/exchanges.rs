@@ -22,7 +22,7 @@ use crate::domain::{
     time::UnixMillis,
 };
 
-/// One exchange; of a replay: one range of neighbours that it carried.
+/// One exchange.
 #[derive(Clone, Debug)]
 pub struct StoredExchange {
     /// Grows with time; for paging.

@@ -157,7 +157,8 @@ impl Replaying {
             None => self.failures = 0,
             Some(failure) => self.fail(parts, replay, events, &failure, &mut moved, &mut told.care),
         }
-        Replayed { attempts: in_ranges(told.attempts, replay.id), care: told.care, moved }
+        let of_it = |attempt| CallbackAttempt { replay: Some(replay.id), ..attempt };
+        Replayed { attempts: told.attempts.into_iter().map(of_it).collect(), care: told.care, moved }
     }
 
     /// The URL failed, which says nothing about any event: later again, unless that was so too often.
@@ -197,22 +198,4 @@ impl Replaying {
             moved.done.extend(open);
         }
     }
-}
-
-/// Attempts as they are kept of a replay: one for each range of neighbours, because what lies between was not told.
-fn in_ranges(attempts: Vec<CallbackAttempt>, replay: i32) -> Vec<CallbackAttempt> {
-    let mut ranges = Vec::with_capacity(attempts.len());
-    for attempt in attempts {
-        for (first, last) in ranges_of(&attempt.places) {
-            ranges.push(CallbackAttempt {
-                first,
-                last,
-                events: usize::try_from(last.0 - first.0 + 1).unwrap_or(1),
-                places: BTreeSet::new(),
-                replay: Some(replay),
-                attempt: attempt.attempt.clone(),
-            });
-        }
-    }
-    ranges
 }

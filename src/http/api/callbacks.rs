@@ -311,8 +311,7 @@ pub async fn exchanges(
     Ok(Json(ExchangeList { exchanges, next: found.next }))
 }
 
-/// What was said to all callback URLs of the platform, without tests: what `told` and `not_told` of the figures count. Of a replay there
-/// is one for each stretch of neighbours in the log.
+/// What was said to all callback URLs of the platform, without tests: what `told` and `not_told` of the figures count.
 #[utoipa::path(
     get, path = "/api/v1/callback-exchanges", tag = "callbacks", operation_id = "list_all_callback_exchanges",
     params(AllExchangesQuery), security(("token" = [])),

@@ -96,7 +96,7 @@ pub(super) async fn add(
 ) -> Result<HttpResponse, Trouble> {
     let entered = Entered::read(&body);
     let provider = provider_named(entered.text("provider"))?;
-    let mut patch = entered.patch(&[name_field()]);
+    let mut patch = entered.patch(&[name_field(provider)]);
     patch.extend(entered.patch(&fields_of(provider, true)));
     patch.insert("provider".to_owned(), provider.slug().into());
     let word = choose_word(provider, &mut patch);
@@ -207,7 +207,7 @@ fn form(
     let fields = fields_of(provider, id.is_none());
     let (needed, more): (Vec<Field>, Vec<Field>) =
         fields.iter().cloned().partition(|field| is_needed(provider, &field.name));
-    let name = if id.is_none() { vec![name_field()] } else { vec![] };
+    let name = if id.is_none() { vec![name_field(provider)] } else { vec![] };
     let choices = providers::ALL.iter().map(|known| known.slug()).filter(|_| id.is_none());
     Page {
         frame: Frame::new(request, visitor, title, PATH),
@@ -263,10 +263,10 @@ fn sections(fields: &[Field], filled: &Filled) -> Vec<Section> {
     SECTIONS.into_iter().map(of).chain([others]).filter(|section| !section.fields.is_empty()).collect()
 }
 
-fn name_field() -> Field {
+fn name_field(provider: &dyn Provider) -> Field {
     Field::new("id", "Name", Input::Text)
         .hint("Of a-z, 0-9 and -; it is a part of the webhook URL and never changes")
-        .placeholder("meta-main")
+        .placeholder(format!("{}-main", provider.slug()))
 }
 
 /// What the form asks for, from the provider's own list.
