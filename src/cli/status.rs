@@ -61,6 +61,10 @@ fn told(report: &Report) -> anyhow::Result<String> {
     numbers.iter().try_for_each(|number| tell_number(number, now, &mut text))?;
     heading("\nCALLBACK URLS", callback_urls, &mut text)?;
     callback_urls.iter().try_for_each(|url| tell_callback_url(url, now, &mut text))?;
+    if !report.webhooks.is_empty() {
+        writeln!(text, "\nWEBHOOKS")?;
+    }
+    report.webhooks.iter().try_for_each(|webhook| writeln!(text, "  {}", webhook.line()))?;
     tell_ended_replays(&report.replays_ended, now, &mut text)?;
     if !notices.is_empty() {
         writeln!(text, "\nNOTICES OF THE LAST WEEK, the newest first")?;

@@ -15,10 +15,10 @@ use wabridge::{
     services::{
         operators::Refusal,
         replay::{Wish, ask, plan},
-        webhooks::{Switch, WebhookStanding},
+        webhooks::{Switch, WebhookStanding, standings},
     },
     settings::Settings,
-    store::Store,
+    store::{Store, StoreError, configuration::Configuration},
 };
 
 use super::{answer_json, confirm, counted, exit, misused, not_found, report, this_user, when};
@@ -113,8 +113,9 @@ struct ReplayArguments {
     json: bool,
 }
 
+/// A webhook as it stands.
 #[derive(Serialize)]
-struct Listed {
+pub(super) struct Listed {
     name: String,
     enabled: bool,
     paused: bool,
@@ -122,11 +123,20 @@ struct Listed {
     events: Vec<String>,
     failures: i32,
     failing_since: Option<String>,
+    dead: i64,
     callback_urls: Vec<i32>,
 }
 
 impl Listed {
-    fn of(standing: &WebhookStanding) -> Self {
+    /// All of them.
+    pub(super) async fn all(store: &Store, configuration: &Configuration) -> Result<Vec<Self>, StoreError> {
+        let states = store.cursor_states().await?;
+        let left_behind = store.count_callbacks().await?;
+        let dead = |key: i32| left_behind.get(&key).map_or(0, |(dead, _)| *dead);
+        Ok(standings(configuration, &states).iter().map(|standing| Self::of(standing, &dead)).collect())
+    }
+
+    fn of(standing: &WebhookStanding, dead: &impl Fn(i32) -> i64) -> Self {
         let Webhook { name, enabled, paused, settings, switched_off, .. } = &*standing.webhook;
         let worst = standing.cursors.iter().max_by_key(|cursor| cursor.state.trouble.failures);
         let trouble = worst.map(|cursor| cursor.state.trouble.clone()).unwrap_or_default();
@@ -138,12 +148,34 @@ impl Listed {
             events: settings.events.iter().map(ToString::to_string).collect(),
             failures: trouble.failures,
             failing_since: trouble.failing_since.map(|since| since.to_string()),
+            dead: standing.cursors.iter().map(|cursor| dead(cursor.subscription.0)).sum(),
             callback_urls: standing.cursors.iter().map(|cursor| cursor.subscription.0).collect(),
         }
     }
 
     fn needs_attention(&self) -> bool {
         self.failures > 0 || self.switched_off.is_some()
+    }
+
+    /// Why a person should look at it, and how.
+    pub(super) fn trouble(&self) -> Vec<String> {
+        let Self { name, dead, .. } = self;
+        let state = self.needs_attention().then(|| format!("webhook {name} {}", self.state()));
+        let dead = (*dead > 0).then(|| {
+            let events = counted(*dead, "dead event", "dead events");
+            format!("webhook {name} has {events}: mend its receiver, then `wabridge webhook replay {name}`")
+        });
+        state.into_iter().chain(dead).collect()
+    }
+
+    /// One line of a list.
+    pub(super) fn line(&self) -> String {
+        let dead = if self.dead > 0 {
+            format!(", {}", counted(self.dead, "dead event", "dead events"))
+        } else {
+            String::new()
+        };
+        format!("{}: {}{dead} ({})", self.name, self.state(), self.events.join(", "))
     }
 
     fn state(&self) -> String {
@@ -162,7 +194,7 @@ impl Listed {
 pub(crate) async fn webhook(settings: &Settings, arguments: &WebhookArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
     match &arguments.what {
-        What::List { json } => list(settings, store, *json).await,
+        What::List { json } => list(&store, *json).await,
         What::Sample { name, event, json } => sample(settings, store, (name, event), *json).await,
         What::Pause { name, json } => switch(settings, store, name, Switch::Paused, *json).await,
         What::Resume { name, json } => switch(settings, store, name, Switch::Resumed, *json).await,
@@ -170,15 +202,15 @@ pub(crate) async fn webhook(settings: &Settings, arguments: &WebhookArguments) -
     }
 }
 
-async fn list(settings: &Settings, store: Store, json: bool) -> anyhow::Result<ExitCode> {
-    let standings = webhooks(settings, store).await?.list(&this_user()).await.map_err(refused)?;
-    let listed: Vec<Listed> = standings.iter().map(Listed::of).collect();
+async fn list(store: &Store, json: bool) -> anyhow::Result<ExitCode> {
+    let configuration = store.load_configuration().await?;
+    let listed = Listed::all(&store, &configuration).await?;
     if json {
         answer_json(&listed)?;
     } else {
         let mut text = String::new();
         for webhook in &listed {
-            writeln!(text, "{}: {} ({})", webhook.name, webhook.state(), webhook.events.join(", "))?;
+            writeln!(text, "{}", webhook.line())?;
         }
         report(false, if listed.is_empty() { "there are no webhooks\n" } else { &text }, &())?;
     }

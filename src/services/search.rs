@@ -71,7 +71,10 @@ pub async fn one(store: &Store, actor: &Actor, id: &str) -> Result<StoredMessage
         Err(_) => None,
     };
     message.ok_or_else(|| {
-        Refusal::NotFound(format!("there is no message {id}: it never was, was erased, or is older than the retention"))
+        Refusal::NotFound(format!(
+            "there is no message {id}: it never was, was erased, or is older than the retention; by CleverTap's or WhatsApp's id \
+             it is found with GET /api/v1/messages?q="
+        ))
     })
 }
 

@@ -125,7 +125,7 @@ impl Webhooks {
         require(actor, Permission::ReadMessages)?;
         let configuration = self.store.load_configuration().await?;
         let states = self.store.cursor_states().await?;
-        Ok(configuration.webhooks.iter().map(|webhook| standing(&configuration, &states, webhook)).collect())
+        Ok(standings(&configuration, &states))
     }
 
     pub async fn one(&self, actor: &Actor, name: &str) -> Result<WebhookStanding, Refusal> {
@@ -302,6 +302,14 @@ impl Webhooks {
         // Who pauses it, or takes a secret back, wants that to hold when they are told so.
         Ok(self.directory.reload_configuration().await?)
     }
+}
+
+/// All webhooks as they stand.
+pub fn standings(
+    configuration: &Configuration,
+    states: &BTreeMap<SubscriptionKey, CursorState>,
+) -> Vec<WebhookStanding> {
+    configuration.webhooks.iter().map(|webhook| standing(configuration, states, webhook)).collect()
 }
 
 fn standing(

@@ -13,6 +13,13 @@ const LINES_MAX: usize = 10;
 pub(super) fn warn_of_dead(relay: &Relay, subscription: &Subscription, events: &[Event], care: &[CareOfEvents]) {
     let snapshot = relay.directory.snapshot();
     let account = snapshot.account_by_key(subscription.account).map_or("?", |account| account.id.as_str());
+    let (url, again) = match &subscription.webhook {
+        Some(webhook) => (format!("webhook {}", webhook.name), format!("`wabridge webhook replay {}`", webhook.name)),
+        None => {
+            let key = subscription.key;
+            (format!("callback URL {key}"), format!("`wabridge replay --subscription {key}`"))
+        }
+    };
     let dead: Vec<&CareOfEvents> = care.iter().filter(|care| care.state == CallbackState::Dead).collect();
     for care in dead.iter().take(LINES_MAX) {
         let first = events.iter().find(|event| event.place == care.first);
@@ -24,9 +31,8 @@ pub(super) fn warn_of_dead(relay: &Relay, subscription: &Subscription, events: &
             subscription.id = subscription.key.0,
             message.id = message,
             platform_message.id = first.and_then(|event| event.platform_message_id.as_deref()).unwrap_or_default(),
-            "an event of {}{and_others} is dead at callback URL {}: {}; mend that, then `wabridge replay`",
+            "an event of {}{and_others} is dead at {url}: {}; mend that, then {again}",
             if message.is_empty() { account } else { &message },
-            subscription.key,
             care.reason
         );
     }

@@ -282,7 +282,14 @@ impl Owner {
             !stop.is_cancelled() && lease.holds(Instant::now())
         };
         let told = self.replaying.tell_some(&parts, &subscription, beside_news, &may_go).await;
-        let Some(told) = told else { return Ok(false) };
+        let Some(mut told) = told else { return Ok(false) };
+        if told.attempts.iter().any(|done| done.attempt.outcome == AttemptOutcome::Succeeded) {
+            // It works again: nothing else may be owed to it that could show it.
+            let taken = Relayed { attempts: told.attempts, ..Relayed::default() };
+            self.note_trouble(&taken);
+            self.tell_of_trouble(&taken).await;
+            told.attempts = taken.attempts;
+        }
         let moved = CursorMove { replay: Some(told.moved), ..self.move_of(told.attempts, told.care) };
         let written = self.commit(moved).await;
         if written.is_err() {

@@ -170,11 +170,23 @@ async fn one_that_is_not_taken_is_sent_again_as_often_as_agreed_and_can_be_repla
     let url = shown["cursors"][0]["callback_url"].as_i64().expect("a number");
     let listed = scene.call(Method::GET, &format!("/callback-urls/{url}/events?state=dead"), None).await;
     assert_eq!(listed.body["events"].as_array().map(Vec::len), Some(1), "{listed:?}");
+    let (code, said) = scene.app.command_ending(&["status", "--exit-code"]).await;
+    let told = [
+        "webhook crm fails since",
+        "webhook crm has 1 dead event: mend its receiver, then `wabridge webhook replay crm`",
+    ];
+    assert!(code == 4 && told.iter().all(|words| said.contains(words)), "{code}: {said}");
     scene.receiver.answer_always(200);
     let asked = scene.call(Method::POST, "/replays", Some(json!({"callback_url": url, "state": "dead"}))).await;
     assert!(asked.http_status < 300, "{asked:?}");
     scene.app.until("none is dead", async || scene.dead().await == 0).await;
     assert_eq!(scene.receiver.requests().len(), 4);
+    let works = async || {
+        scene.app.command_ending(&["webhook", "list"]).await == (0, "crm: works (message.received)\n".to_owned())
+    };
+    scene.app.until("what it took again shows that it works", works).await;
+    let (_, said) = scene.app.command_ending(&["status"]).await;
+    assert!(said.contains("\nWEBHOOKS\n  crm: works (message.received)\n"), "{said}");
     scene.app.finish().await;
 }
 

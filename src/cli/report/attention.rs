@@ -15,6 +15,7 @@ pub(super) fn needing_attention(report: &Report) -> Vec<String> {
     let mut found = holds(report);
     report.numbers.iter().for_each(|number| number_trouble(number, &mut found));
     report.callback_urls.iter().for_each(|url| callback_trouble(url, &mut found));
+    report.webhooks.iter().for_each(|webhook| found.extend(webhook.trouble()));
     for account in &report.accounts {
         let Some(sync) = &account.subscribe_sync else { continue };
         if sync.refused > 0 {

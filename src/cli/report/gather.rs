@@ -28,7 +28,7 @@ use super::{
     RefusedReport, ReplayReport, Report, ServerReport, SubscribeSyncReport, TemplatesReport, account,
     attention::needing_attention,
 };
-use crate::cli::{alarm::active, queue::RuleReport};
+use crate::cli::{alarm::active, queue::RuleReport, webhook::Listed};
 
 /// Counting what is owed stops here: more is “many”.
 const OWED_COUNTED_MAX: u64 = 1_000_000;
@@ -63,6 +63,7 @@ pub(crate) async fn gather(
         accounts: accounts(store, configuration, now).await?,
         numbers: numbers(store, configuration, &leases, now).await?,
         callback_urls: callback_urls(store, configuration, &leases).await?,
+        webhooks: Listed::all(store, configuration).await?,
         replays_ended: replays_ended(store, configuration, now).await?,
         notices: notices(store, configuration, now).await?,
         alarms: active(store).await?,

@@ -17,7 +17,7 @@ use wabridge::{
 };
 
 pub(super) use self::gather::gather;
-use super::{alarm::Active, queue::RuleReport};
+use super::{alarm::Active, queue::RuleReport, webhook::Listed};
 
 /// For `--help`.
 pub(super) const FIELDS: &str = "\
@@ -40,6 +40,7 @@ Examples:
   callback_urls  key, account, account_enabled, kind (status, inbound, notice, outgoing), number, hold, owed (counted up to
                  1,000,000), dead, newest_dead [{ at, events, message, platform_message_id, reason }], not_relayed,
                  failing_since, failures, next_try_at, owner, replay { id, wanted, told, refused, passed, since, note }
+  webhooks       name, enabled, paused, switched_off, events, failures, failing_since, dead, callback_urls
   replays_ended  id, account, callback_url, wanted, told, refused, passed, ended_at, note: of the last day
   notices        at, account, severity (info, warning, critical), kind, text: of the last week, the newest first
   alarms         kind, subject, text, since, told, told_by, untold: as `wabridge alarm list --json` has them
@@ -48,7 +49,7 @@ Examples:
   files          stored, stored_bytes, pending, failed, newest_failed [{ at, kind, reason }]
   kept_aside     unread_parts, parked_statuses
 
-Exit codes: 0; with --exit-code 4 when needs_attention is not empty: a hold, a callback URL that fails, dead callbacks, a
+Exit codes: 0; with --exit-code 4 when needs_attention is not empty: a hold, a callback URL or webhook that fails, dead callbacks, a
 replay in trouble, a template that is paused, a list that cannot be read, a number of bad quality or that no server works
 on, a messaging limit for which messages wait, subscribers that the platform refused, and for a day a critical notice or a file
 that could not be copied. Whether what was set up is right (webhooks, callback URLs, tokens, disks) is the matter of `wabridge
@@ -63,6 +64,7 @@ pub(super) struct Report {
     pub(super) accounts: Vec<AccountReport>,
     pub(super) numbers: Vec<NumberReport>,
     pub(super) callback_urls: Vec<CallbackUrlReport>,
+    pub(super) webhooks: Vec<Listed>,
     pub(super) replays_ended: Vec<EndedReplayReport>,
     pub(super) notices: Vec<NoticeReport>,
     pub(super) alarms: Vec<Active>,
