@@ -57,6 +57,8 @@ async fn who_only_looks_sees_how_a_webhook_stands_and_changes_nothing(database: 
         let refused = cara.post(&format!("{PATH}/{path}"), &[("event", "message.received")]).await;
         assert_eq!(refused.status, 403, "{path}: {refused:?}");
     }
+    let written = async || cara.get(&format!("{PATH}/log")).await.text.contains("HTTP 204");
+    app.until("what it answered is written down", written).await;
     let log = cara.get(&format!("{PATH}/log")).await;
     assert!(log.text.contains("HTTP 204") && !log.text.contains(&person(1)[1..]), "{log:?}");
     let event = log.between("data-row href=\"", "\"");
