@@ -123,9 +123,9 @@ impl Browser {
         field.send_keys(text).await.expect("it can be written into");
     }
 
-    /// Presses the button with this text.
+    /// Presses the button with this text; the one that shuts a phone's menu is another.
     pub(crate) async fn press(&self, text: &str) {
-        let path = format!("//button[normalize-space()='{text}']");
+        let path = format!("//button[normalize-space()='{text}' and not(@popovertargetaction='hide')]");
         let button = self.client.wait().for_element(Locator::XPath(&path)).await;
         let button = button.unwrap_or_else(|_| panic!("no button {text:?}"));
         button.click().await.unwrap_or_else(|error| panic!("{text:?} cannot be pressed: {error}"));

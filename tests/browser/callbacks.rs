@@ -70,7 +70,7 @@ async fn the_pages_of_callbacks_are_readable_by_everybody_and_fit_on_a_phone() {
     a_bad_day(&app).await;
     app.until("it fails", async || asha.get("/console/callbacks/badge").await.text.contains("fails")).await;
     let list = asha.get("/console/callbacks").await;
-    let url = list.between("href=\"/console/callbacks/", "\"");
+    let url = list.between("<a data-row id=\"url-", "\"");
     let dead = asha.get(&format!("/console/callbacks/{url}/events?state=dead")).await;
     let event = dead.between("data-row href=\"", "\"");
     for shape in [Shape::Desk, Shape::Dark, Shape::Phone] {
