@@ -18,7 +18,7 @@ async fn on_a_phone_all_pages_are_in_a_menu() {
     browser.press("Menu").await;
     browser.until("the menu is open", is_seen).await;
     browser.look("menu").await;
-    browser.press("Close").await;
+    browser.click(".shut-menu").await;
     browser.until("it is shut", "return !document.querySelector('.nav').checkVisibility()").await;
     browser.press("Menu").await;
     browser.until("the menu is open", is_seen).await;
