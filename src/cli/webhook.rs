@@ -204,7 +204,7 @@ pub(crate) async fn webhook(settings: &Settings, arguments: &WebhookArguments) -
 
 async fn list(store: &Store, json: bool) -> anyhow::Result<ExitCode> {
     let configuration = store.load_configuration().await?;
-    let listed = Listed::all(&store, &configuration).await?;
+    let listed = Listed::all(store, &configuration).await?;
     if json {
         answer_json(&listed)?;
     } else {

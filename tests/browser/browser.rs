@@ -60,8 +60,17 @@ impl Browser {
         browser
     }
 
+    /// Until the page is there, and not another one that was still coming.
     pub(crate) async fn open(&self, url: &str) {
+        let scripts = !matches!(self.shape, Shape::WithoutScripts);
+        if scripts {
+            self.ask("window.isLeft = true").await;
+        }
         self.client.goto(url).await.expect("the page opens");
+        if scripts {
+            let there = "return window.isLeft === undefined && document.readyState === 'complete'";
+            self.until(&format!("{url} is there"), there).await;
+        }
     }
 
     pub(crate) async fn path(&self) -> String {
