@@ -5,11 +5,7 @@ mod opening;
 mod serving;
 mod traces;
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{dev::ServerHandle, web::Data};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -453,7 +449,6 @@ fn subscription_parts(
         statistics: statistics.clone(),
         store: store.clone(),
         door: WebhookDoor::new(platform_exchange(settings)?),
-        turns: Mutex::default(),
     };
     Ok(Arc::new(SubscriptionParts {
         store: store.clone(),

@@ -63,24 +63,6 @@ impl fmt::Display for AnswerExcerpt {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_excerpt_is_read_as_it_was_written() {
-        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        for (headers, body) in [
-            (vec![], ""),
-            (vec![], "no: header\n\nat all"),
-            (vec![header("server", "nginx"), header("x-empty", "")], "a: b\n\n{\"ok\": true}\n"),
-        ] {
-            let excerpt = AnswerExcerpt { headers, body: body.to_owned() };
-            assert_eq!(AnswerExcerpt::read(&excerpt.to_string()), excerpt);
-        }
-    }
-}
-
 /// What somebody looks for among exchanges: one outcome, or each that is no success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WantedOutcome {
@@ -108,6 +90,24 @@ impl WantedOutcome {
             Self::Failed => &[AttemptOutcome::Refused, AttemptOutcome::NoAnswer],
             Self::Refused => &[AttemptOutcome::Refused],
             Self::NoAnswer => &[AttemptOutcome::NoAnswer],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_read_as_it_was_written() {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        for (headers, body) in [
+            (vec![], ""),
+            (vec![], "no: header\n\nat all"),
+            (vec![header("server", "nginx"), header("x-empty", "")], "a: b\n\n{\"ok\": true}\n"),
+        ] {
+            let excerpt = AnswerExcerpt { headers, body: body.to_owned() };
+            assert_eq!(AnswerExcerpt::read(&excerpt.to_string()), excerpt);
         }
     }
 }

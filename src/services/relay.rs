@@ -11,10 +11,10 @@
 //! Callbacks are at least once: when the process dies between an exchange and its commit, they are sent again.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    sync::Arc,
+    time::Duration,
 };
 
 use secrecy::{ExposeSecret, SecretString};
@@ -31,7 +31,7 @@ use crate::{
         account::Account,
         attempt::{Attempt, AttemptOutcome},
         callback::{Event, EventDetail, EventKind, OutgoingStep, Rendered, Subscription},
-        ids::{Place, WebhookKey},
+        ids::Place,
         inbound::InboundMessage,
     },
     net::{
@@ -60,8 +60,6 @@ pub struct Relay {
     /// For webhooks: what the log does not say of its events.
     pub store: Store,
     pub door: WebhookDoor,
-    /// When each webhook with a rate may be asked again.
-    pub turns: Mutex<HashMap<WebhookKey, Instant>>,
 }
 
 /// What became of a run of events.

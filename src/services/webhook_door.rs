@@ -33,11 +33,28 @@ pub struct WebhookDoor {
     tokens: WebhookTokens,
     /// Doors of webhooks with a certificate of their own, and of which version of the webhook each is.
     presenting: Mutex<HashMap<WebhookKey, (UnixMillis, Exchange)>>,
+    /// When each webhook with a rate may be asked again.
+    turns: Mutex<HashMap<WebhookKey, Instant>>,
 }
 
 impl WebhookDoor {
     pub fn new(exchange: Exchange) -> Self {
-        Self { exchange, tokens: WebhookTokens::default(), presenting: Mutex::default() }
+        Self { exchange, tokens: WebhookTokens::default(), presenting: Mutex::default(), turns: Mutex::default() }
+    }
+
+    /// Waits until the webhook's rate has room for one more request of this instance.
+    pub async fn wait_for_pace(&self, webhook: &Webhook) {
+        let Some(per_second) = webhook.settings.per_second else { return };
+        let between = Duration::from_secs(1) / per_second.max(1);
+        let now = Instant::now();
+        let turn = {
+            let mut turns = self.turns.lock().expect("no holder can panic");
+            let next = turns.entry(webhook.key).or_insert(now);
+            let turn = (*next).max(now);
+            *next = turn + between;
+            turn
+        };
+        tokio::time::sleep_until(turn.into()).await;
     }
 
     /// One request, with a fresh token after a 401 where tokens are fetched. Also for samples.
@@ -47,10 +64,12 @@ impl WebhookDoor {
     pub async fn send(&self, webhook: &Webhook, request: &profiles::Rendered) -> (Attempt, Option<Duration>) {
         let (mut exchanged, mut shown) = self.exchange_once(webhook, request).await;
         if matches!(exchanged.result, Err(NoAnswer::MaybeSent(_))) && exchanged.took < timeout_of(webhook) {
+            self.wait_for_pace(webhook).await;
             (exchanged, shown) = self.exchange_once(webhook, request).await;
         }
         match (&exchanged.result, &webhook.settings.authentication) {
             (Ok(Answer { status: 401, .. }), Authentication::OAuth2 { .. }) if self.tokens.forget(webhook) => {
+                self.wait_for_pace(webhook).await;
                 let (exchanged, shown) = self.exchange_once(webhook, request).await;
                 judge(webhook, exchanged, &shown)
             }

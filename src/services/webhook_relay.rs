@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_util::StreamExt as _;
@@ -120,7 +120,7 @@ impl Relay {
                 }
                 Written::Unspeakable(reason) => relayed.leave(&event, CallbackState::NotRelayed, reason),
                 Written::Request(request) => {
-                    self.wait_for_pace(telling.webhook).await;
+                    self.door.wait_for_pace(telling.webhook).await;
                     if !may_go() {
                         return relayed;
                     }
@@ -153,21 +153,6 @@ impl Relay {
         let url = webhook.settings.url.expose();
         self.traces.relayed(&account.id, url, std::slice::from_ref(event), &traced, &attempt);
         (attempt, retry_after)
-    }
-
-    /// Waits until the webhook's rate has room for one more request of this instance.
-    async fn wait_for_pace(&self, webhook: &Webhook) {
-        let Some(per_second) = webhook.settings.per_second else { return };
-        let between = Duration::from_secs(1) / per_second.max(1);
-        let now = Instant::now();
-        let turn = {
-            let mut turns = self.turns.lock().expect("no holder can panic");
-            let next = turns.entry(webhook.key).or_insert(now);
-            let turn = (*next).max(now);
-            *next = turn + between;
-            turn
-        };
-        tokio::time::sleep_until(turn.into()).await;
     }
 }
 

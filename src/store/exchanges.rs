@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     time::Duration,
 };
 
@@ -278,10 +279,16 @@ impl Store {
 
 /// How to go from each of the places to the next; `None` where they are neighbours.
 pub(super) fn steps(places: &BTreeSet<Place>) -> Option<String> {
-    let step = |(from, to): (&Place, &Place)| to.0 - from.0;
-    let steps = || places.iter().zip(places.iter().skip(1)).map(step);
-    let told = || steps().map(|step| step.to_string()).collect::<Vec<String>>().join(" ");
-    steps().any(|step| step != 1).then(told)
+    let (first, last) = places.first().zip(places.last())?;
+    if usize::try_from(last.0 - first.0) == Ok(places.len() - 1) {
+        return None;
+    }
+    let mut steps = String::with_capacity(2 * places.len());
+    for (from, to) in places.iter().zip(places.iter().skip(1)) {
+        let between = if steps.is_empty() { "" } else { " " };
+        write!(steps, "{between}{}", to.0 - from.0).expect("writing to a String cannot fail");
+    }
+    Some(steps)
 }
 
 /// Whether steps from the first place on come by another; without any, all places are come by.

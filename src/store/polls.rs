@@ -31,8 +31,17 @@ pub struct PollTrouble {
 impl Store {
     /// All numbers that were asked.
     pub async fn pollings(&self) -> Result<BTreeMap<SenderKey, Polling>, StoreError> {
-        let rows =
-            query(self.reader(), "SELECT sender, since, trouble, trouble_since, again_at FROM polls", vec![]).await;
+        self.read_pollings("", vec![]).await
+    }
+
+    /// One of them; `None` when it never was.
+    pub async fn polling_of(&self, sender: SenderKey) -> Result<Option<Polling>, StoreError> {
+        Ok(self.read_pollings(" WHERE sender = $1", vec![sender.0.into()]).await?.remove(&sender))
+    }
+
+    async fn read_pollings(&self, which: &str, values: Vec<Value>) -> Result<BTreeMap<SenderKey, Polling>, StoreError> {
+        let sql = format!("SELECT sender, since, trouble, trouble_since, again_at FROM polls{which}");
+        let rows = query(self.reader(), sql, values).await;
         let read = |row: &QueryResult| -> Result<_, DbErr> {
             let millis = |column| row.try_get::<Option<i64>>("", column).map(|at| at.map(UnixMillis));
             let (text, since): (Option<String>, _) = (row.try_get("", "trouble")?, millis("trouble_since")?);
@@ -42,11 +51,6 @@ impl Store {
             Ok((SenderKey(row.try_get("", "sender")?), Polling { since, trouble }))
         };
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("read how far numbers were polled")
-    }
-
-    /// One of them; `None` when it never was.
-    pub async fn polling_of(&self, sender: SenderKey) -> Result<Option<Polling>, StoreError> {
-        Ok(self.pollings().await?.remove(&sender))
     }
 
     pub async fn keep_polling(&self, sender: SenderKey, polling: &Polling) -> Result<(), StoreError> {

@@ -1,6 +1,9 @@
 //! How webhooks are told: by which method, how fast, in which order, with which token; and what the command line does with them.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -46,6 +49,36 @@ async fn a_receiver_is_asked_by_its_method_and_not_longer_than_was_agreed(databa
     assert!(late["took_ms"].as_u64().is_some_and(|took| took >= 1_000), "{late}");
     scene.receiver.let_go();
     assert_eq!(scene.sample_with(json!({"timeout_seconds": 10})).await["taken"], true);
+    scene.app.finish().await;
+}
+
+/// A receiver that closes each connection under its request; when each came.
+async fn one_that_closes() -> (String, Arc<Mutex<Vec<Instant>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("it is bound"));
+    let came = Arc::new(Mutex::new(Vec::new()));
+    let noted = came.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut vec![0; 64 * 1024]).await;
+            noted.lock().expect("no holder can panic").push(Instant::now());
+        }
+    });
+    (url, came)
+}
+
+async fn what_leaves_once_more_keeps_to_the_pace_that_was_agreed(database: Database) {
+    let scene = Scene::start(database).await;
+    scene.webhook(json!({})).await;
+    let (url, came) = one_that_closes().await;
+    // A sample has no turn of its own; what follows it has.
+    let sample = async || scene.sample_with(json!({"url": url, "per_second": 1})).await;
+
+    assert_eq!([sample().await["taken"].clone(), sample().await["taken"].clone()], [json!(false), json!(false)]);
+
+    let came = came.lock().expect("no holder can panic").clone();
+    assert_eq!(came.len(), 4, "each left twice");
+    assert!(came[3].duration_since(came[0]) >= Duration::from_secs(1), "{came:?}");
     scene.app.finish().await;
 }
 
@@ -217,6 +250,7 @@ async fn the_command_line_lists_tries_pauses_and_tells_again(database: Database)
 on_each_database![
     a_receiver_is_asked_by_its_method_and_not_longer_than_was_agreed,
     a_connection_that_closes_under_a_request_is_not_the_receivers_no,
+    what_leaves_once_more_keeps_to_the_pace_that_was_agreed,
     where_order_does_not_matter_nothing_waits_for_what_was_refused,
     no_more_requests_a_second_leave_than_were_agreed,
     a_token_is_fetched_by_password_and_shown,

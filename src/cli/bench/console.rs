@@ -44,7 +44,6 @@ const PAGES: &[(&str, &str)] = &[
     ("one campaign", "/console/campaigns/bench/circle"),
     ("callbacks", "/console/callbacks"),
     ("all exchanges with callback URLs", "/console/callbacks/exchanges?outcome=failed"),
-    ("exchanges of all callback URLs", "/console/callbacks/exchanges?period=30d"),
     ("a callback URL, its events", "/console/callbacks/1/events"),
     ("a callback URL, its exchanges", "/console/callbacks/1/exchanges"),
     ("a callback URL", "/console/callbacks/1"),
