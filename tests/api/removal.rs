@@ -1,5 +1,7 @@
 //! Removing accounts, connections and numbers: what is refused while there is work, what is gone, and what can still be looked up.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use wabridge::{
@@ -9,7 +11,7 @@ use wabridge::{
 
 use crate::harness::{
     APP_SECRET, BUSINESS_NUMBER, CREDENTIALS, Database, Message, NUMBER_ID, OTHER_ACCOUNT, OTHER_NUMBER, OTHER_SENDER,
-    TestApp, WABA_ID, on_each_database, person,
+    Options, TestApp, WABA_ID, on_each_database, person,
 };
 
 const ACCOUNT: &str = "/api/v1/accounts/acme";
@@ -95,7 +97,9 @@ async fn a_removed_account_is_gone_but_for_its_history_and_its_name_is_free(data
 }
 
 async fn what_still_has_work_is_not_removed_and_says_what_helps(database: Database) {
-    let app = TestApp::start(database).await;
+    // Alarms end when the bridge looks how everything stands, which is once a minute elsewhere.
+    let looks_often = |options: &mut Options| options.settings.alarms.look_every = Duration::from_millis(100);
+    let app = TestApp::start_with(database, looks_often).await;
     let asha = app.first_owner().await;
     let token = asha.make_token(&["configuration:manage", "queues:manage", "messages:read"]).await;
     let reader = asha.make_token(&["messages:read"]).await;
