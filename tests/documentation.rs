@@ -9,6 +9,7 @@ use std::{
 };
 
 use wabridge::{
+    providers,
     services::{
         apply::{self, Surroundings},
         webhooks::Allowed,
@@ -123,6 +124,14 @@ fn every_file_that_is_shown_can_be_read() {
         tried += 1;
     }
     assert!(tried >= 1, "no example file was found");
+}
+
+#[test]
+fn the_fields_to_subscribe_at_meta_are_those_that_are_understood() {
+    let readme = std::fs::read_to_string(Path::new(ROOT).join("README.md")).expect("a page can be read");
+    let line = readme.lines().find(|line| line.starts_with("| Webhook fields to subscribe")).expect("it has the line");
+    let named: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+    assert_eq!(named, providers::find("meta").expect("it is built in").webhook_form().fields);
 }
 
 #[test]

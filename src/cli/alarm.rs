@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::json;
 use wabridge::{
     app::{open_existing_store, platform_exchange},
-    services::alarms::{AlarmWays, WAYS_JOINED_BY},
+    services::alarms::{AlarmWays, Untold, WAYS_JOINED_BY, WayShown},
     settings::Settings,
-    store::{Store, StoreError, alarms::AlarmRecord},
+    store::{Store, alarms::AlarmRecord},
 };
 
 use super::{answer, answer_json, exit, report};
@@ -72,22 +72,18 @@ pub(super) struct Active {
     /// The ways that took it then.
     told_by: Vec<String>,
     /// Why nobody was told.
-    untold: Option<&'static str>,
+    untold: Option<String>,
 }
 
-/// No way was set up when it was raised: only the server's log has it.
-const NO_WAY: &str = "no way is set up, see `wabridge alarm test`";
-/// The server has not come to it, or every way failed.
-const NOT_TAKEN: &str = "no way has taken it yet; `wabridge alarm test` tries them";
-
 impl Active {
-    fn of(record: AlarmRecord) -> Self {
+    fn of(record: AlarmRecord, ways: &[WayShown]) -> Self {
         let told_by: Vec<String> =
             record.told_by.split(WAYS_JOINED_BY).filter(|way| !way.is_empty()).map(str::to_owned).collect();
-        let untold = match record.told_at {
-            None => Some(NOT_TAKEN),
-            Some(_) => told_by.is_empty().then_some(NO_WAY),
-        };
+        let untold = Untold::of(&record, ways).map(|why| match why {
+            Untold::NoWay => format!("{}, see `wabridge alarm test`", why.in_words()),
+            Untold::NotWanted => why.in_words().to_owned(),
+            Untold::NotTaken => format!("{}; `wabridge alarm test` tries them", why.in_words()),
+        });
         Self {
             kind: record.kind.as_str(),
             subject: record.subject,
@@ -101,7 +97,7 @@ impl Active {
 
     /// Since when, and who knows.
     pub(super) fn told(&self) -> String {
-        let told = match (&self.told, self.untold) {
+        let told = match (&self.told, &self.untold) {
             (Some(at), _) => format!("told by {} at {at}", self.told_by.join(" and ")),
             (None, Some(why)) => format!("nobody was told: {why}"),
             (None, None) => "nobody was told".to_owned(),
@@ -111,9 +107,10 @@ impl Active {
 }
 
 /// What is wrong now, as the server last wrote it down.
-pub(super) async fn active(store: &Store) -> Result<Vec<Active>, StoreError> {
+pub(super) async fn active(settings: &Settings, store: &Store) -> anyhow::Result<Vec<Active>> {
+    let ways = AlarmWays::new(settings, platform_exchange(settings)?)?.set_up(store).await?;
     let records = store.alarms().await?.into_iter().filter(|record| record.over_at.is_none());
-    Ok(records.map(Active::of).collect())
+    Ok(records.map(|record| Active::of(record, &ways)).collect())
 }
 
 pub(crate) async fn alarm(settings: &Settings, arguments: &AlarmArguments) -> anyhow::Result<ExitCode> {
@@ -125,7 +122,7 @@ pub(crate) async fn alarm(settings: &Settings, arguments: &AlarmArguments) -> an
 
 async fn list(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
-    let active = active(&store).await?;
+    let active = active(settings, &store).await?;
     if json {
         answer_json(&active)?;
     } else {
@@ -183,7 +180,7 @@ mod tests {
             told_by: told_by.to_owned(),
             told: told_at.is_some(),
         };
-        let active = Active::of(record);
+        let active = Active::of(record, &[]);
         (active.told.clone(), active.told())
     }
 
@@ -193,7 +190,5 @@ mod tests {
         assert!(at.is_some() && words.contains("told by webhook and e-mail at 1970"), "{words}");
         let (at, words) = told(Some(0), "");
         assert!(at.is_none() && words.contains("nobody was told: no way is set up"), "{words}");
-        let (at, words) = told(None, "");
-        assert!(at.is_none() && words.contains("nobody was told: no way has taken it yet"), "{words}");
     }
 }

@@ -118,7 +118,7 @@ pub(crate) async fn check(settings: &Settings, arguments: &CheckArguments) -> an
         }
     }
     if arguments.account.is_none() && arguments.connection.is_none() {
-        let status = report::gather(&store, &checker.configuration, settings.instance.lease, clock::now()).await?;
+        let status = report::gather(&store, &checker.configuration, settings, clock::now()).await?;
         teller.tell(Progress::Found(of_status(&status.needs_attention)));
     }
     teller.finish(repaired)

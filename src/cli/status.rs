@@ -30,7 +30,7 @@ pub(crate) struct StatusArguments {
 pub(crate) async fn status(settings: &Settings, arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let store = open_existing_store(settings).await?;
     let configuration = store.load_configuration().await?;
-    let report = report::gather(&store, &configuration, settings.instance.lease, clock::now()).await?;
+    let report = report::gather(&store, &configuration, settings, clock::now()).await?;
     if arguments.json {
         answer_json(&report)?;
     } else {

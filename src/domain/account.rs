@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use humantime_serde::re::humantime::format_duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::{
     callback_style::{AudioType, FileType, NumberSpelling, TapType},
+    duration::{self, written},
     ids::{AccountKey, ConnectionKey, SenderKey},
     network::Network,
     outbound::{Category, Class},
@@ -68,13 +68,13 @@ pub struct AccountPolicy {
     /// What its numbers may send in a second, all together; `None`: what each of them may.
     pub messages_per_second: Option<u32>,
     /// Its messages, events and refused requests are forgotten after this time, where that is sooner than by the settings.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub keep_for: Option<Duration>,
     /// The same of what was said to its callback URLs and webhooks.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub keep_exchanges_for: Option<Duration>,
     /// The same of files that people sent it; links to them end then, too.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub keep_media_for: Option<Duration>,
     /// Templates that stand for others: the name that the platform sends, in small letters, and the one that is meant.
     pub template_aliases: BTreeMap<String, String>,
@@ -115,7 +115,7 @@ impl AccountPolicy {
                 QuietCategory::Utility => self.expire_after.utility,
             };
             (after < hours.length()).then(|| {
-                let (after, lasts) = (format_duration(after), format_duration(hours.length()));
+                let (after, lasts) = (written(after), written(hours.length()));
                 format!(
                     "quiet hours last {lasts}, and {} messages expire after {after}: what comes more than {after} before {} is \
                      never sent",
@@ -246,13 +246,13 @@ pub enum SilentMessages {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExpireAfter {
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub marketing: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub utility: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub authentication: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub freeform: Duration,
 }
 

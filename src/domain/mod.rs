@@ -11,6 +11,7 @@ pub mod campaign;
 pub mod channel;
 pub mod contact;
 pub mod conversation;
+pub mod duration;
 pub mod event_name;
 pub mod failure;
 pub mod fill;

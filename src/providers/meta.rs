@@ -54,7 +54,12 @@ impl Provider for MetaCloud {
     }
 
     fn webhook_form(&self) -> WebhookForm {
-        WebhookForm { name: "Meta", place: "App dashboard → WhatsApp → Configuration", asks_once: true }
+        WebhookForm {
+            name: "Meta",
+            place: "App dashboard → WhatsApp → Configuration",
+            asks_once: true,
+            fields: webhook::FIELDS,
+        }
     }
 
     fn settings(&self) -> &'static [SettingField] {

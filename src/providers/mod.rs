@@ -12,6 +12,7 @@ pub mod gotallo;
 pub mod http;
 pub mod meta;
 pub mod polls;
+pub mod words;
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
@@ -206,11 +207,13 @@ pub struct WebhookForm {
     pub place: &'static str,
     /// The word of our choice is asked for when the URL is entered, and not shown by webhooks.
     pub asks_once: bool,
+    /// What must be subscribed there for webhooks to say what the bridge understands; empty: nothing is chosen.
+    pub fields: &'static [&'static str],
 }
 
 impl Default for WebhookForm {
     fn default() -> Self {
-        Self { name: "the carrier", place: "", asks_once: false }
+        Self { name: "the carrier", place: "", asks_once: false, fields: &[] }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use humantime_serde::re::humantime::format_duration;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -18,6 +17,7 @@ use crate::{
         account::Account,
         attempt::{Attempt, AttemptOutcome},
         callback::EventKind,
+        duration::written,
         ids::SubscriptionKey,
         operator::{Actor, Permission},
         phone::PhoneNumber,
@@ -116,7 +116,7 @@ impl Accounts {
     ) -> Result<WithPasscode, Refusal> {
         require(actor, Permission::ManageConfiguration)?;
         if keep_old > OLD_PASSCODE_KEPT_MAX {
-            let most = format_duration(OLD_PASSCODE_KEPT_MAX);
+            let most = written(OLD_PASSCODE_KEPT_MAX);
             return Err(Refusal::Invalid {
                 field: "keep_old",
                 text: format!("an old passcode is kept for at most {most}: say for how long, like 24h"),
@@ -220,7 +220,10 @@ impl Accounts {
             return Err(Refusal::Conflict(text));
         };
         let Some(number) = sender.or_else(|| own.next()).map(|sender| &sender.number) else {
-            return Err(Refusal::Conflict("the account has no number yet: add one first".to_owned()));
+            return Err(Refusal::Conflict(
+                "a test is sent in the name of one of the account's numbers, and it has none yet: add a number first"
+                    .to_owned(),
+            ));
         };
         let unknown = || Refusal::Conflict(format!("this version knows no platform {}", subscription.dialect));
         let platform = platforms::find(&subscription.dialect).ok_or_else(unknown)?;

@@ -11,12 +11,14 @@ pub mod conditions;
 pub mod letter;
 pub mod plan;
 pub mod recipients;
+mod untold;
 pub mod view;
 
 use std::{sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+pub use self::untold::Untold;
 use self::{
     letter::{Letter, Line, LineState},
     plan::{Plan, Telling, plan},

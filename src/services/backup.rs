@@ -60,6 +60,12 @@ pub enum BackupError {
         .0.display()
     )]
     WrongKey(PathBuf),
+    #[error(
+        "there is no master key to open the secrets in {}: security.master_key is not set, and there is no file {} \
+         (security.master_key_file). Put the key there that the backup was made with: the server's own, which was made by its first \
+         start and is in no backup", .0.display(), .1.display()
+    )]
+    NoKey(PathBuf, PathBuf),
     #[error("could not {doing} {file}", doing = .0, file = .1.display())]
     Io(&'static str, PathBuf, #[source] std::io::Error),
     #[error(transparent)]
@@ -230,6 +236,7 @@ async fn bring_up_to_date(
 ) -> Result<u64, BackupError> {
     // Not made anew: a new key would open nothing.
     let key = MasterKey::load(&settings.security)?;
+    let has_key = key.is_some();
     let vault = Vault::new(&key.unwrap_or_else(MasterKey::random));
     let url = format!("sqlite://{}", copy.display()).into();
     let database = crate::settings::Database { url, ..settings.database.clone() };
@@ -254,7 +261,13 @@ async fn bring_up_to_date(
     for rest in companions(copy) {
         remove(&rest)?;
     }
-    held_back.ok_or_else(|| BackupError::WrongKey(from.to_owned()))
+    held_back.ok_or_else(|| match has_key {
+        true => BackupError::WrongKey(from.to_owned()),
+        false => {
+            let file = &settings.security.master_key_file;
+            BackupError::NoKey(from.to_owned(), std::path::absolute(file).unwrap_or_else(|_| file.clone()))
+        }
+    })
 }
 
 /// Gives the database that is there another name, with what belongs to it. The file itself gets a second name and keeps its own

@@ -429,7 +429,10 @@ fn repair_named(
 pub fn sender_named<'a>(snapshot: &'a Snapshot, digits: &str) -> Result<&'a Arc<Sender>, Refusal> {
     let wanted = digits.trim_start_matches('+');
     let sender = snapshot.senders().find(|sender| sender.number.digits() == wanted);
-    sender.ok_or_else(|| no_number(digits))
+    sender.ok_or_else(|| match snapshot.sender_ever(wanted) {
+        Some(_) => Refusal::NotFound(format!("number {digits} was removed: the audit log says when, and by whom")),
+        None => no_number(digits),
+    })
 }
 
 pub fn no_number(digits: &str) -> Refusal {

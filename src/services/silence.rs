@@ -24,13 +24,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use humantime_serde::re::humantime::format_duration;
-
 use super::directory::{Directory, Snapshot};
 use crate::{
     clock,
     domain::{
         account::{Account, Sender, SilentMessages},
+        duration::written,
         failure::{Failure, FailureReason},
         ids::{MessageId, SenderKey},
         outbound::{Category, SendState},
@@ -244,7 +243,7 @@ impl SilenceKeeper {
         let settlement = |Silent { message, time_to_live }| {
             let text = format!(
                 "WhatsApp took it and reported no delivery within its time to live of {}; it is presumed dropped",
-                format_duration(time_to_live)
+                written(time_to_live)
             );
             let failure = Failure::new(FailureReason::Unreachable, None, &text);
             Settlement { message, epoch: 0, finding: Finding::Silent { failure }, attempt: None }

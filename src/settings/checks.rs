@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use humantime_serde::re::humantime::format_duration;
 use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::{MediaStore, Settings};
+use crate::domain::duration::written;
 
 /// A lease outlives the longest exchange by at least this: time for the outcome to be committed.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -99,9 +99,9 @@ fn check_server(settings: &Settings, findings: &mut Findings) {
         format!(
             "database.answer_timeout ({}) must be longer than database.busy_timeout ({}) and shorter than instance.lease ({}), \
              or a connection without an answer is given up too early, or only when all leases are lost",
-            format_duration(answer),
-            format_duration(busy),
-            format_duration(lease),
+            written(answer),
+            written(busy),
+            written(lease),
         )
     });
 
@@ -160,32 +160,32 @@ fn check_instance(settings: &Settings, findings: &mut Findings) {
         format!(
             "instance.lease ({}) does not outlast the longest exchange (send.timeout and relay.timeout, {}) by more than \
              {}: another instance could take over a message that is still being sent. Raise instance.lease or lower the timeouts",
-            format_duration(instance.lease),
-            format_duration(longest),
-            format_duration(LEASE_MARGIN),
+            written(instance.lease),
+            written(longest),
+            written(LEASE_MARGIN),
         )
     });
     findings.unless(instance.lease <= LEASE_MAX, || {
         format!(
             "instance.lease ({}) is longer than {}, so that what a dead instance had waits for too long: lower instance.lease",
-            format_duration(instance.lease),
-            format_duration(LEASE_MAX),
+            written(instance.lease),
+            written(LEASE_MAX),
         )
     });
     findings.unless(!instance.lease_renewal.is_zero() && instance.lease_renewal < instance.lease / 3, || {
         format!(
             "instance.lease_renewal ({}) must be less than a third of instance.lease ({}), or one slow renewal loses the \
              lease: lower instance.lease_renewal",
-            format_duration(instance.lease_renewal),
-            format_duration(instance.lease),
+            written(instance.lease_renewal),
+            written(instance.lease),
         )
     });
     findings.unless(instance.worker_silence_max >= instance.lease, || {
         format!(
             "instance.worker_silence_max ({}) is shorter than instance.lease ({}), so that a slow exchange would pass for a \
              worker that stopped: raise instance.worker_silence_max",
-            format_duration(instance.worker_silence_max),
-            format_duration(instance.lease),
+            written(instance.worker_silence_max),
+            written(instance.lease),
         )
     });
     findings.unless(instance.id.chars().count() <= INSTANCE_ID_CHARS_MAX, || {
@@ -221,8 +221,8 @@ fn check_limits(settings: &Settings, findings: &mut Findings) {
     findings.unless(limits.accept_wait < PLATFORM_PATIENCE, || {
         format!(
             "limits.accept_wait ({}) must be below {}, after which the platform counts an error: lower it",
-            format_duration(limits.accept_wait),
-            format_duration(PLATFORM_PATIENCE),
+            written(limits.accept_wait),
+            written(PLATFORM_PATIENCE),
         )
     });
     findings.unless(limits.accept_wait_expected < limits.accept_wait, || {
@@ -304,10 +304,7 @@ fn check_media(settings: &Settings, findings: &mut Findings) {
         format!("media.retry_waits needs 1 to {RETRY_WAITS_MAX} waits, and has {}", media.retry_waits.len())
     });
     findings.unless(media.wait <= MEDIA_WAIT_MAX, || {
-        format!(
-            "media.wait is longer than {}, and callers do not wait for so long: lower it",
-            format_duration(MEDIA_WAIT_MAX)
-        )
+        format!("media.wait is longer than {}, and callers do not wait for so long: lower it", written(MEDIA_WAIT_MAX))
     });
     for pattern in &media.types {
         findings.unless(pattern.contains('/'), || {
@@ -353,8 +350,8 @@ fn check_retention(settings: &Settings, findings: &mut Findings) {
         format!(
             "retention.events ({}) must be longer than relay.horizon ({}), or events are deleted while they are still owed: \
              raise retention.events",
-            format_duration(retention.events),
-            format_duration(settings.relay.horizon),
+            written(retention.events),
+            written(settings.relay.horizon),
         )
     });
     findings.unless(retention.person_links >= PERSON_LINKS_MIN, || {
@@ -364,8 +361,8 @@ fn check_retention(settings: &Settings, findings: &mut Findings) {
         format!(
             "retention.messages ({}) must not be shorter than repeats.window ({}), or a repeat has no first answer to get: \
              raise retention.messages",
-            format_duration(retention.messages),
-            format_duration(settings.repeats.window),
+            written(retention.messages),
+            written(settings.repeats.window),
         )
     });
     findings.unless(settings.repeats.window > settings.send.unknown_grace, || {
@@ -408,13 +405,13 @@ fn check_alarms(settings: &Settings, findings: &mut Findings) {
     findings.unless(alarms.webhooks_silent_for <= ACTIVITY_KEPT, || {
         format!(
             "alarms.webhooks_silent_for must be {} or less: so long it is known what numbers did",
-            format_duration(ACTIVITY_KEPT)
+            written(ACTIVITY_KEPT)
         )
     });
     findings.unless(settings.send.silence_buffer <= ACTIVITY_KEPT, || {
         format!(
             "send.silence_buffer must be {} or less: so long it is known when numbers were heard of",
-            format_duration(ACTIVITY_KEPT)
+            written(ACTIVITY_KEPT)
         )
     });
     findings.unless(alarms.disk_free_min < 100, || "alarms.disk_free_min must be less than 100".to_owned());

@@ -9,10 +9,12 @@ use url::Url;
 pub(super) mod waits {
     use std::time::Duration;
 
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::domain::duration::written;
 
     pub(crate) fn serialize<S: Serializer>(waits: &[Duration], serializer: S) -> Result<S::Ok, S::Error> {
-        waits.iter().copied().map(humantime_serde::Serde::from).collect::<Vec<_>>().serialize(serializer)
+        serializer.collect_seq(waits.iter().map(|wait| written(*wait).to_string()))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>, D::Error> {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::formats::SecretUrl;
 use super::formats::{networks, optional_address, optional_path, optional_secret, waits};
+use crate::domain::duration;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,10 +33,10 @@ pub struct Server {
     pub workers: usize,
     /// Open connections, over all threads.
     pub connections_max: usize,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub keep_alive: Duration,
     /// How long a graceful stop may take.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub shutdown_timeout: Duration,
 }
 
@@ -46,11 +47,11 @@ pub struct Database {
     pub url: SecretUrl,
     /// Size of the reading pool, at least 1.
     pub read_connections: u32,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub busy_timeout: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub answer_timeout: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub statement_timeout: Duration,
 }
 
@@ -73,12 +74,12 @@ pub struct Instance {
     /// As written; [`Settings::instance_id`](super::Settings::instance_id) gives the one to use.
     pub id: String,
     /// Longer than the longest exchange, by construction.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub lease: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub lease_renewal: Duration,
     /// Until a worker that gets nothing done makes `/readyz` red.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub worker_silence_max: Duration,
 }
 
@@ -91,12 +92,12 @@ pub struct Limits {
     pub commit_batch_rows: usize,
     /// Beyond it work is shed at the door.
     pub commit_queue_rows: usize,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub accept_wait_expected: Duration,
     /// Below the second after which the platform counts an error.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub accept_wait: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub webhook_wait: Duration,
     pub webhooks_waiting: usize,
     /// All their bodies together; at least one of the largest.
@@ -111,52 +112,52 @@ pub struct Limits {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Send {
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub timeout: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub connect_timeout: Duration,
     pub in_flight_per_number: usize,
     /// Above 0, at most 1.
     pub pace_share: f64,
     pub pair_burst: u32,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub pair_refill: Duration,
     /// The last one is repeated until the message expires.
     #[serde(with = "waits")]
     pub retry_waits: Vec<Duration>,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub unknown_grace: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub template_lookup: Duration,
     /// Added to a message's time to live before its silence means that WhatsApp dropped it.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub silence_buffer: Duration,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Relay {
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub timeout: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub connect_timeout: Duration,
     /// The last one is repeated until the horizon.
     #[serde(with = "waits")]
     pub retry_waits: Vec<Duration>,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub horizon: Duration,
     pub in_flight_per_subscription: usize,
     pub events_per_read: usize,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub hold_probe: Duration,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Templates {
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub sync_every: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub webhook_delay: Duration,
 }
 
@@ -191,15 +192,15 @@ pub struct Media {
     pub copies_at_once: usize,
     pub copies_at_once_per_number: usize,
     /// For one file, from asking for it to the end of it.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub timeout: Duration,
     /// The last one is repeated until the horizon.
     #[serde(with = "waits")]
     pub retry_waits: Vec<Duration>,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub horizon: Duration,
     /// How long a request for a file waits for a copy that is under way.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub wait: Duration,
     pub waiting_max: usize,
 }
@@ -214,7 +215,7 @@ pub enum MediaStore {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Channels {
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub read_every: Duration,
 }
 
@@ -222,37 +223,37 @@ pub struct Channels {
 #[serde(deny_unknown_fields)]
 pub struct Repeats {
     /// A repeat within it gets the stored answer.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub window: Duration,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub messages: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub events: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub refused: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub attempts: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub unrecognized: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub parked_statuses: Duration,
     /// Also how long links to files live.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub media: Duration,
     /// Also tokens that ended.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub audit: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub statistics: Duration,
     /// Counted from when a link was last seen.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub person_links: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub every: Duration,
     pub rows_per_step: usize,
 }
@@ -271,16 +272,16 @@ pub struct Alarms {
     pub from: String,
     pub to: Vec<String>,
     /// For each kind and subject.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub every: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub look_every: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub callbacks_failing_for: Duration,
     pub webhooks_silent_messages: u64,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub webhooks_silent_for: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub queue_late_by: Duration,
     /// In percent of the disk.
     pub disk_free_min: u8,
@@ -296,17 +297,17 @@ pub struct Console {
     pub bind: Option<SocketAddr>,
     /// As written; [`Settings::console_url`](super::Settings::console_url) gives the one to use.
     pub public_url: String,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub session_idle: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub session_max: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub link_lives: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub token_max: Duration,
     pub sign_in_tries_per_name: u32,
     pub sign_in_tries_per_address: u32,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub sign_in_window: Duration,
 }
 
@@ -329,7 +330,7 @@ pub struct Traces {
     pub headers: Option<SecretString>,
     /// Above 0, at most 1.
     pub sample_ratio: f64,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub timeout: Duration,
     /// Beyond it spans are dropped.
     pub queue_spans: usize,

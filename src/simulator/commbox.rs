@@ -72,7 +72,7 @@ async fn send(world: web::Data<World>, request: HttpRequest, stream: web::Path<S
 async fn take(world: &World, request: &HttpRequest, stream: &str, body: &Bytes) -> Result<HttpResponse, Refusal> {
     graph::authorize(world, request, Permission::Messaging)?;
     let id = digits(stream);
-    let sender = world.sender(&id).ok_or_else(|| unknown_object(stream))?;
+    let sender = world.sender(&id).ok_or_else(|| Refusal { http_status: Some(404), ..unknown_object(stream) })?;
     let parsed: Value = serde_json::from_slice(body).map_err(|error| refusal(100, error.to_string()))?;
     let entries = parsed["data"].as_array().filter(|entries| (1..=RECIPIENTS_MAX).contains(&entries.len()));
     let entries = entries.ok_or_else(|| refusal(100, "data must have 1 to 20 recipients."))?;

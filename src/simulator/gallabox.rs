@@ -19,7 +19,7 @@ use super::{
     checks::SendBody,
     dialect::Wire,
     gallabox_lists::{conversation_with, list_conversations, list_messages},
-    graph::{self, refusal, unknown_object},
+    graph::{self, refusal},
     knobs::Knobs,
     payloads::{self, Message, Update},
     rules::{Refusal, RefusalBody},
@@ -70,6 +70,11 @@ async fn send(world: web::Data<World>, request: HttpRequest, body: Bytes) -> Htt
             refuse(&refusal)
         }
     }
+}
+
+/// Its refusals have words and no codes.
+fn unknown_channel() -> Refusal {
+    Refusal { http_status: Some(404), ..refusal(100, "Channel not found") }
 }
 
 pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
@@ -127,7 +132,7 @@ fn read(world: &World, request: &HttpRequest, body: &[u8]) -> Result<(Arc<Simula
     authorize(world, request)?;
     let given: GallaboxSend =
         serde_json::from_slice(body).map_err(|error| refusal(100, format!("The body is not a message: {error}")))?;
-    let sender = world.sender(&given.channel_id).ok_or_else(|| unknown_object(&given.channel_id))?;
+    let sender = world.sender(&given.channel_id).ok_or_else(unknown_channel)?;
     let mut metas = in_metas_words(world, given.whatsapp)?;
     metas.insert("messaging_product".into(), json!("whatsapp"));
     // Digits only is right here, and wrong at Meta.

@@ -65,9 +65,14 @@ pub(super) fn refusal(code: u32, details: impl Into<String>) -> Refusal {
     Refusal { details: Some(details.into()), ..Refusal::code(code) }
 }
 
-/// There is nothing with this id, or not for this token: Meta does not tell which.
+/// There is nothing with this id, or not for this token: Meta does not tell which, and what sets it apart from a wrong
+/// parameter is the subcode.
 pub(super) fn unknown_object(id: &str) -> Refusal {
-    refusal(100, format!("Object with ID '{id}' does not exist, cannot be loaded due to missing permissions."))
+    let details = format!(
+        "Unsupported request. Object with ID '{id}' does not exist, cannot be loaded due to missing permissions, or \
+         does not support this operation."
+    );
+    Refusal { subcode: Some(33), ..refusal(100, details) }
 }
 
 pub(super) fn http_status(refusal: &Refusal) -> StatusCode {
@@ -92,6 +97,9 @@ pub(super) fn refuse(refusal: &Refusal) -> HttpResponse {
                 "code": refusal.code,
                 "fbtrace_id": "AsimulatedTrace",
             });
+            if let Some(subcode) = refusal.subcode {
+                error["error_subcode"] = subcode.into();
+            }
             if let Some(details) = &refusal.details {
                 error["error_data"] = json!({"messaging_product": "whatsapp", "details": details});
             }

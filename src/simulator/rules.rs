@@ -88,6 +88,9 @@ pub struct Refusal {
     /// Meta's code.
     #[serde(default)]
     pub code: u32,
+    /// Meta's `error_subcode`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subcode: Option<u32>,
     /// Instead of the status that goes with the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
@@ -114,7 +117,7 @@ pub enum RefusalBody {
 impl Refusal {
     /// With Meta's document and the status that goes with the code.
     pub fn code(code: u32) -> Self {
-        Self { code, http_status: None, details: None, retry_after_s: None, body: RefusalBody::Json }
+        Self { code, subcode: None, http_status: None, details: None, retry_after_s: None, body: RefusalBody::Json }
     }
 }
 

@@ -16,7 +16,7 @@ pub struct AlarmRecord {
     pub over_at: Option<UnixMillis>,
     /// When it was last told, be it to the log alone.
     pub told_at: Option<UnixMillis>,
-    /// The ways that took it then; empty when none was set up, and only the log has it.
+    /// The ways that took it then; empty when it was for none of them, and only the log has it.
     pub told_by: String,
     /// Whether they heard of it since it was last raised.
     pub told: bool,

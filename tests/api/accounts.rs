@@ -4,7 +4,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use wabridge::domain::callback::EventKind;
 
-use crate::harness::{ACCOUNT, BUSINESS_NUMBER, CREDENTIALS, Database, Message, TestApp, on_each_database, person};
+use crate::harness::{
+    ACCOUNT, BUSINESS_NUMBER, CREDENTIALS, Database, Message, OTHER_ACCOUNT, TestApp, on_each_database, person,
+};
 
 const SETTINGS: &str = "/console/accounts/acme/settings";
 const CONNECT: &str = "/console/accounts/acme";
@@ -176,7 +178,7 @@ async fn an_old_passcode_opens_until_its_time_is_over(database: Database) {
     let same = asha.post(path, &[("passcode", "acme-passcode"), ("keep_old", "3600")]).await;
     assert!(same.status == 422 && same.text.contains("the passcode that it has"), "{same:?}");
     let long = asha.post(path, &[("passcode", "x"), ("keep_old", "99999999")]).await;
-    assert!(long.status == 422 && long.text.contains("30days"), "{long:?}");
+    assert!(long.status == 422 && long.text.contains("30d"), "{long:?}");
 
     let changed = asha.post(path, &[("passcode", ""), ("keep_old", "3600")]).await;
 
@@ -297,6 +299,24 @@ async fn programs_add_and_change_accounts_by_the_same_rules(database: Database) 
     app.leave().await;
 }
 
+async fn without_a_number_the_page_says_what_a_test_callback_needs(database: Database) {
+    let app = TestApp::start_with(database, |options| options.more = OTHER_ACCOUNT.to_owned()).await;
+    let asha = app.first_owner().await;
+
+    let refused = asha.post("/console/accounts/globex/test-callback", &[("kind", "status")]).await;
+
+    assert_eq!(refused.status, 409, "{refused:?}");
+    for said in [
+        "No test was sent.",
+        "add a number first",
+        "href=\"/console/new-number?account=globex\"",
+        "3. Try the callbacks",
+    ] {
+        assert!(refused.text.contains(said), "{said} is not in {refused:?}");
+    }
+    app.leave().await;
+}
+
 async fn a_message_for_a_template_that_was_replaced_goes_out_with_the_one_that_stands_for_it(database: Database) {
     let app = TestApp::start_with(database, |options| {
         options.account = "template_aliases = { Order_Gone = \"order_update\" }".to_owned();
@@ -322,6 +342,7 @@ on_each_database!(
     a_new_account_works_with_the_passcode_that_was_made_for_it,
     an_old_passcode_opens_until_its_time_is_over,
     a_test_callback_shows_what_goes_out_and_what_comes_back,
+    without_a_number_the_page_says_what_a_test_callback_needs,
     programs_add_and_change_accounts_by_the_same_rules,
     a_message_for_a_template_that_was_replaced_goes_out_with_the_one_that_stands_for_it,
 );

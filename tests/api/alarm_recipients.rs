@@ -71,6 +71,8 @@ async fn those_whom_people_set_hear_of_the_kinds_that_they_want(database: Databa
     let by = async |kind: &str| alarm(&app, kind).await.map(|record| record.told_by);
     assert_eq!(by("number_held").await.as_deref(), Some("console webhook, console e-mail"));
     assert_eq!(by("template_stopped").await.as_deref(), Some(""), "only the log has it");
+    let page = asha.get("/console/alarms").await.text;
+    assert!(page.contains("only the log was told: nobody who could be told wants this kind"), "{page}");
     let told: Vec<Value> = receiver.requests().iter().flat_map(|request| lines(&request.json())).collect();
     assert_eq!(told, [json!("test connection_held"), json!("raised number_held")]);
     let lettered = || operator.letters().into_iter().find(|letter| letter.contains("Subject: wabridge: number"));
@@ -150,7 +152,9 @@ async fn what_cannot_be_used_is_said_at_its_field(database: Database) {
     .await;
     let asha = app.first_owner().await;
     let form = asha.get(FORM).await.text;
-    for said in ["This server sends none yet", "alarms.smtp_url", "By the server’s settings", "http://127.0.0.1:9/"] {
+    for said in
+        ["This server sends no e-mail yet", "alarms.smtp_url", "By the server’s settings", "http://127.0.0.1:9/"]
+    {
         assert!(form.contains(said), "{said} is not in {form}");
     }
     let fields = [
@@ -165,7 +169,7 @@ async fn what_cannot_be_used_is_said_at_its_field(database: Database) {
 
     assert_eq!(page.status, 422, "{page:?}");
     for said in [
-        "id=\"emails-wrong\">This server sends none: set alarms.smtp_url and alarms.from and start it again.",
+        "id=\"emails-wrong\">Cannot be used, because this server sends no e-mail: set alarms.smtp_url and alarms.from and start it again.",
         "id=\"webhook_url-wrong\">Has a user or a password in it",
         "`moon_full` is none of connection_held",
         "ops@example.com",

@@ -2,7 +2,7 @@
 
 use wabridge::providers;
 
-use crate::harness::{Database, TestApp, on_each_database};
+use crate::harness::{CONNECTION, Database, TestApp, on_each_database};
 
 async fn each_provider_is_asked_for_each_of_its_settings(database: Database) {
     let app = TestApp::start(database).await;
@@ -22,4 +22,21 @@ async fn each_provider_is_asked_for_each_of_its_settings(database: Database) {
     app.leave().await;
 }
 
-on_each_database![each_provider_is_asked_for_each_of_its_settings];
+async fn a_connection_says_which_fields_are_to_be_subscribed_at_its_provider(database: Database) {
+    let app = TestApp::start(database).await;
+    let asha = app.first_owner().await;
+
+    let page = asha.get(&format!("/console/connections/{CONNECTION}")).await.text;
+
+    let fields = providers::find("meta").expect("it is built in").webhook_form().fields;
+    assert!(fields.contains(&"messages"), "{fields:?}");
+    for field in fields {
+        assert!(page.contains(&format!("<code class=\"nowrap\">{field}</code>")), "{field}: {page}");
+    }
+    app.leave().await;
+}
+
+on_each_database![
+    each_provider_is_asked_for_each_of_its_settings,
+    a_connection_says_which_fields_are_to_be_subscribed_at_its_provider,
+];

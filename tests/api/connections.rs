@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Database, Message, NUMBER_ID, OTHER_NUMBER, TestApp, WABA_ID, on_each_database, person};
+use crate::harness::{Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person};
 
 const CONNECTION: &str = "/console/connections/meta-main";
 const NUMBER: &str = "/console/numbers/918880110022";
@@ -323,7 +323,8 @@ async fn a_number_is_added_sends_and_is_changed(database: Database) {
     let fresh = [
         ("account", "acme"),
         ("connection", "meta-main"),
-        ("number", OTHER_NUMBER),
+        // As people type it.
+        ("number", "91 88801-10033"),
         ("phone_number_id", "100000000000002"),
         ("waba_id", WABA_ID),
         ("messages_per_second", "1000"),

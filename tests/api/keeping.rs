@@ -177,8 +177,11 @@ async fn a_file_that_does_not_fit_is_refused_and_changes_nothing() {
         assert_eq!(app.read_file("wabridge.db"), before, "{name} has changed something");
     }
     std::fs::rename(app.path("master.key"), app.path("master.key.away")).expect("it was there");
-    let (code, _) = app.command_ending(&["restore", &good, "--replace", "--yes"]).await;
+    let (code, _, said) = app.command_saying(&["restore", &good, "--replace", "--yes"]).await;
     assert_eq!(code, 1, "without its key");
+    for named in ["there is no master key", "security.master_key is not set", &text(&app.path("master.key"))] {
+        assert!(said.contains(named), "{said}");
+    }
     assert!(!app.path("master.key").exists(), "no new key is made, which would open nothing");
     std::fs::rename(app.path("master.key.away"), app.path("master.key")).expect("it was there");
     assert_eq!(app.read_file("wabridge.db"), before);

@@ -197,7 +197,8 @@ async fn the_console_says_what_will_happen_before_it_removes(database: Database)
     assert_eq!((done.status, done.header("location")), (303, "/console/accounts?done=removed"), "{done:?}");
 
     assert!(olga.get("/console/accounts?done=removed").await.text.contains("It is removed."));
-    assert_eq!(olga.get(number).await.status, 404);
+    let gone = olga.get(number).await;
+    assert!(gone.status == 404 && gone.text.contains("was removed: the audit log says when"), "{gone:?}");
     assert_eq!(audited(&app, 2).await, pairs(&[("remove account", "globex"), ("remove number", OTHER_NUMBER)]));
     let line = app.store.audit_lines(None, 1).await.expect("readable").remove(0);
     assert_eq!((line.actor.as_str(), line.via.as_str()), ("olga", "console"));

@@ -5,11 +5,12 @@ use std::time::Duration;
 use wabridge::{
     clock,
     domain::{account::Hold, outbound::SendState},
-    simulator::{Effect, Refusal, RefusalBody, Rule},
+    simulator::{Effect, Refusal, RefusalBody, Rule, SimulatedSender},
 };
 
 use crate::harness::{
-    BUSINESS_NUMBER, CONNECTION, Database, Message, Options, TestApp, arrivals, on_each_database, person, script,
+    BUSINESS_NUMBER, CONNECTION, Database, Message, NUMBER_ID, Options, TestApp, WABA_ID, arrivals, on_each_database,
+    person, script,
 };
 
 const ALL: [&str; 3] = ["sent", "delivered", "read"];
@@ -235,6 +236,28 @@ async fn a_bad_token_stops_the_connection_and_fails_no_message(database: Databas
     app.finish().await;
 }
 
+async fn a_number_whose_id_the_provider_does_not_know_is_held_and_fails_no_message(database: Database) {
+    let app = TestApp::start_with(database, |options| {
+        // The simulator knows another number only.
+        options.simulator.senders = vec![SimulatedSender {
+            phone_number_id: "100000000000009".to_owned(),
+            display_number: "918880110022".to_owned(),
+            waba_id: WABA_ID.to_owned(),
+            messages_per_second: None,
+        }];
+    })
+    .await;
+
+    app.accept(&Message::order_update(&person(1))).await;
+    app.until_held().await;
+
+    let status = app.command(&["status"]).await;
+    assert!(status.contains(NUMBER_ID) && status.contains("does not exist"), "an operator is told why: {status}");
+    assert!(!app.simulator.stats().clevertap.statuses.contains_key("failed"), "no message is failed");
+    assert_eq!(app.open_messages().await, 1);
+    app.leave().await;
+}
+
 async fn a_number_on_hold_takes_messages_and_sends_them_when_it_is_released(database: Database) {
     let app = TestApp::start(database).await;
     app.command(&["hold", BUSINESS_NUMBER, "--reason", "moving house"]).await;
@@ -267,5 +290,6 @@ on_each_database![
     an_account_may_prefer_a_second_send_to_a_failure,
     a_message_that_waited_too_long_is_never_sent_and_reported,
     a_bad_token_stops_the_connection_and_fails_no_message,
+    a_number_whose_id_the_provider_does_not_know_is_held_and_fails_no_message,
     a_number_on_hold_takes_messages_and_sends_them_when_it_is_released,
 ];

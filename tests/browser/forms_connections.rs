@@ -219,7 +219,7 @@ const NEW_NUMBER: Form<'_> = Form {
         ("delivery_report_callback_url", "https://hooks.example.com/number-4711"),
     ],
     wrong: &[
-        ("number", "918880110055", "Must begin with +"),
+        ("number", "the shop", "Must begin with +"),
         ("number", "+918880110022", "Is taken"),
         ("phone_number_id", "abc", "digits only"),
         ("waba_id", "", "Is missing"),

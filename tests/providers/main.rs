@@ -20,6 +20,7 @@ mod codes;
 mod message;
 mod polls;
 mod properties;
+mod reasons;
 mod server;
 mod wire;
 

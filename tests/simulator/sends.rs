@@ -147,6 +147,8 @@ async fn what_is_not_even_a_send_is_refused_too() {
     ] {
         let answer = world.post_as(number, endpoint, &body, "simulator-access-token").await.expect("an answer");
         assert_eq!(answer.code(), code, "{number} {endpoint} {body}: {}", answer.body);
+        let subcode = (number == "9999").then_some(33);
+        assert_eq!(answer.body["error"]["error_subcode"].as_u64(), subcode, "{number} {endpoint} {body}");
     }
 }
 

@@ -10,6 +10,7 @@ use wabridge::{
         time::UnixMillis,
     },
     services::{directory::owner_of, messaging_limit::limit_use, polling},
+    settings::Settings,
     store::{
         Store, StoreError,
         callbacks::CursorState,
@@ -45,9 +46,10 @@ const FAILED_FILES_SHOWN_MAX: usize = 5;
 pub(crate) async fn gather(
     store: &Store,
     configuration: &Configuration,
-    lease: Duration,
+    settings: &Settings,
     now: UnixMillis,
-) -> Result<Report, StoreError> {
+) -> anyhow::Result<Report> {
+    let (lease, alarms) = (settings.instance.lease, active(settings, store).await?);
     let leases = store.leases().await?;
     let (unread_parts, parked_statuses) = store.count_unrecognized().await?;
     let connections = configuration.connections.iter().map(|connection| ConnectionReport {
@@ -66,7 +68,7 @@ pub(crate) async fn gather(
         webhooks: Listed::all(store, configuration).await?,
         replays_ended: replays_ended(store, configuration, now).await?,
         notices: notices(store, configuration, now).await?,
-        alarms: active(store).await?,
+        alarms,
         queue_rules: queue_rules(store, configuration).await?,
         files: files(store).await?,
         kept_aside: KeptAside { unread_parts, parked_statuses },

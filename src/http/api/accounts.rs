@@ -147,7 +147,7 @@ pub struct PasscodeRequest {
     /// The new one; left out, one is made.
     passcode: Option<String>,
     /// For how long the present ones are taken besides, 30 days at most; left out, they end at once.
-    #[schema(example = "1day")]
+    #[schema(example = "1d")]
     keep_old: Option<String>,
 }
 
@@ -321,7 +321,7 @@ pub async fn rotate_passcode(
     body: Body<PasscodeRequest>,
 ) -> Result<Json<RotatedPasscode>, Problem> {
     let read = |text: &str| {
-        let wrong = || Problem::of_field("keep_old", "keep_old is a time like 1h or 7days");
+        let wrong = || Problem::of_field("keep_old", "keep_old is a time like 1h or 7d");
         humantime::parse_duration(text).map_err(|_| wrong())
     };
     let keep_old = body.keep_old.as_deref().map(read).transpose()?.unwrap_or(Duration::ZERO);

@@ -139,7 +139,7 @@ pub struct AlarmLetter {
     #[schema(example = "wabridge: number +918880110022: on hold")]
     subject: String,
     text: String,
-    /// What came of each way; none: no way is set up, and only the log has it.
+    /// What came of each way; none: it was for no way that is set up, and only the log has it.
     ways: Vec<LetterWay>,
 }
 

@@ -8,7 +8,6 @@ use actix_web::{
     web::{Bytes, Data, Path},
 };
 use askama::Template;
-use humantime_serde::re::humantime::format_duration;
 
 use super::{
     Frame, Trouble, Visitor,
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{
     clock,
-    domain::{account::Account, callback::EventKind, operator::Permission, words::moment},
+    domain::{account::Account, callback::EventKind, duration::written, operator::Permission, words::moment},
     http::Parts,
     platforms,
     services::{
@@ -54,6 +53,8 @@ struct Page {
     standing: Vec<Standing>,
     tests_per_minute: u32,
     tested: Option<Tested>,
+    /// Why no test was sent.
+    untested: Option<String>,
     passcode: Passcode,
     passcode_form: Filled,
     keep_choices: &'static [(&'static str, &'static str)],
@@ -130,6 +131,7 @@ const KEEP_CHOICES: &[(&str, &str)] =
 struct News {
     urls: Filled,
     tested: Option<TestedCallback>,
+    untested: Option<String>,
     passcode: Filled,
     made: Option<String>,
     status: StatusCode,
@@ -194,8 +196,14 @@ pub(super) async fn test(
         field: "kind",
         text: format!("{word} is no kind of callback: status or inbound"),
     })?;
-    let tested = parts.accounts.test_callback(&visitor.actor, &id, kind, None).await?;
-    render(&request, &parts, &visitor, &id, News { tested: Some(tested), ..News::default() }).await
+    let news = match parts.accounts.test_callback(&visitor.actor, &id, kind, None).await {
+        Ok(tested) => News { tested: Some(tested), ..News::default() },
+        Err(Refusal::Conflict(why)) => {
+            News { untested: Some(sentence(&why)), status: StatusCode::CONFLICT, ..News::default() }
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
+    render(&request, &parts, &visitor, &id, news).await
 }
 
 /// `POST /console/accounts/{id}/passcode`: one that was made is in the answer itself.
@@ -284,6 +292,7 @@ async fn render(
             standing: KINDS.map(|kind| standing(&stored, account, kind, &standings)).into(),
             tests_per_minute: TESTS_PER_MINUTE_MAX,
             tested: news.tested.as_ref().map(tested),
+            untested: news.untested,
             passcode: passcode(account),
             passcode_form: news.passcode,
             keep_choices: KEEP_CHOICES,
@@ -377,8 +386,10 @@ fn told(test: &TestedCallback, status: Status) -> Tested {
         status,
         url: test.url.clone(),
         at: moment(test.started_at),
-        took: format_duration(Duration::from_millis(u64::try_from(test.took.as_millis()).unwrap_or(u64::MAX)))
-            .to_string(),
+        took: match u64::try_from(test.took.as_millis()).unwrap_or(u64::MAX) {
+            0 => "at once".to_owned(),
+            ms => format!("after {}", written(Duration::from_millis(ms))),
+        },
         sent: test.body.clone(),
         answer: String::new(),
     }

@@ -8,7 +8,6 @@ use actix_web::{
     web::{Bytes, Data, Path},
 };
 use askama::Template;
-use humantime_serde::re::humantime::format_duration;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -19,7 +18,7 @@ use super::{
     page_as, see_other,
 };
 use crate::{
-    domain::{account::AccountPolicy, operator::Permission, words::lasting},
+    domain::{account::AccountPolicy, duration::written, operator::Permission, words::lasting},
     http::Parts,
     services::{
         configure::{Patch, Seen, Subject, missing},
@@ -271,7 +270,7 @@ fn callers() -> Section {
 fn sending() -> Section {
     let defaults = AccountPolicy::default().expire_after;
     let expiry = |name: &str, label: &str, default| {
-        let default = format_duration(default).to_string();
+        let default = written(default).to_string();
         Field::new(format!("expire_after.{name}"), label, Input::Text)
             .placeholder(default.clone())
             .hint(format!("Default: {default}."))

@@ -126,10 +126,10 @@ fn fields(stored: &AlarmRecipients) -> [Field; 4] {
         Field::new("webhook_url", "URL", Input::SecretUrl)
             .placeholder("https://hooks.example.com/…")
             .set(url)
-            .hint("What is posted is JSON; its field text suits the incoming webhooks of chat programs."),
+            .hint("JSON is posted there; its field text is what the incoming webhooks of chat programs expect."),
         Field::new("webhook_secret", "Signing secret", Input::Secret).placeholder("none: not signed").set(secret).hint(
-            "Then the header X-Wabridge-Signature is t=SECONDS,v1=HEX: HMAC-SHA256 of SECONDS, a dot and the body.",
+            "With a secret each request has the header X-Wabridge-Signature: t=SECONDS,v1=HEX. HEX is HMAC-SHA256 of SECONDS, a dot and the body.",
         ),
-        Field::new("kinds", "Only these", Input::Boxes(KINDS.as_slice())).hint("None ticked: all of them."),
+        Field::new("kinds", "Only these", Input::Boxes(KINDS.as_slice())).hint("With none ticked they are told of all."),
     ]
 }

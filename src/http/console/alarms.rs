@@ -21,7 +21,7 @@ use crate::{
     http::Parts,
     services::{
         alarms::{
-            Told, WayShown,
+            Told, Untold, WayShown,
             view::{self, Watched},
         },
         operators::Refusal,
@@ -143,15 +143,16 @@ async fn alarms_page(
         letters.last().filter(|_| letters.len() == LINES_PER_PAGE).map(|(key, _)| format!("{PATH}?before={key}"));
     let mut raised: Vec<&AlarmRecord> = watched.iter().flat_map(|watched| &watched.raised).collect();
     raised.sort_by_key(|record| std::cmp::Reverse(record.raised_at));
+    let ways = parts.alarm_ways.set_up(store).await.map_err(Refusal::from)?;
     Ok(Page {
         frame: Frame::new(request, visitor, "Alarms", PATH),
-        ways: parts.alarm_ways.set_up(store).await.map_err(Refusal::from)?.into_iter().map(way).collect(),
+        raised: raised.into_iter().map(|record| one_raised(record, &ways)).collect(),
+        ways: ways.into_iter().map(way).collect(),
         may_change: actor.may(Permission::ManageConfiguration),
         can_mail: parts.alarm_ways.can_mail(),
         may_test: actor.may(Permission::TestAlarms),
         tested: vec![],
         wrong: None,
-        raised: raised.into_iter().map(one_raised).collect(),
         watched: watched.iter().map(kind).collect(),
         every: lasting(settings.every),
         look_every: lasting(settings.look_every),
@@ -170,11 +171,12 @@ fn way(shown: WayShown) -> Way {
     }
 }
 
-fn one_raised(record: &AlarmRecord) -> Raised {
-    let told = match (record.told_at, record.told_by.as_str()) {
-        (None, _) => "nobody was told yet".to_owned(),
-        (Some(_), "") => "only the log was told: no way is set up".to_owned(),
-        (Some(at), ways) => format!("told by {ways}, {} UTC", long_time(at)),
+fn one_raised(record: &AlarmRecord, ways: &[WayShown]) -> Raised {
+    let told = match (Untold::of(record, ways), record.told_at) {
+        (None, Some(at)) => format!("told by {}, {} UTC", record.told_by, long_time(at)),
+        (None, None) => "nobody was told yet".to_owned(),
+        (Some(why @ (Untold::NoWay | Untold::NotWanted)), _) => format!("only the log was told: {}", why.in_words()),
+        (Some(why @ Untold::NotTaken), _) => format!("nobody was told yet: {}", why.in_words()),
     };
     Raised {
         name: name(record.kind),

@@ -11,9 +11,12 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::frame::sentence;
-use crate::services::{
-    configure::{Patch, Seen, patch_of_fields},
-    operators::FieldProblem,
+use crate::{
+    domain::phone::PhoneNumber,
+    services::{
+        configure::{Patch, Seen, patch_of_fields},
+        operators::FieldProblem,
+    },
 };
 
 /// A field of a form.
@@ -101,6 +104,15 @@ impl Entered {
     /// Without what must not be shown again.
     pub(super) fn without(self, names: &[&str]) -> Self {
         Self(self.0.into_iter().filter(|(name, _)| !names.contains(&name.as_str())).collect())
+    }
+
+    /// With the number in this field as it is written down: people type it with and without `+`, with spaces and dashes.
+    /// What is no number stays, so that the one who knows the rule says so.
+    pub(super) fn with_number(self, name: &str) -> Self {
+        let written =
+            |value: String| PhoneNumber::from_typed(&value).map_or(value, |number| number.as_e164().to_owned());
+        let read = |(field, value)| if field == name { (field, written(value)) } else { (field, value) };
+        Self(self.0.into_iter().map(read).collect())
     }
 
     /// The value of a field, without spaces around it; empty when the form has none.

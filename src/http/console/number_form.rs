@@ -82,7 +82,7 @@ pub(super) async fn add(
     visitor: Visitor,
     body: Bytes,
 ) -> Result<HttpResponse, Trouble> {
-    let entered = Entered::read(&body);
+    let entered = Entered::read(&body).with_number("number");
     let mut asked = fields();
     asked.push(number_field());
     asked.extend(["account", "connection"].map(|name| Field::new(name, name, Input::Text)));
@@ -187,7 +187,7 @@ fn form(
 
 fn number_field() -> Field {
     Field::new("number", "Number", Input::Text)
-        .hint("With + and country code; it never changes")
+        .hint("With its country code; it never changes")
         .placeholder("+918880110022")
 }
 

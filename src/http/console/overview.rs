@@ -23,7 +23,7 @@ use crate::{
         failure::FailureReason,
         operator::{Actor, Permission},
         statistics::{AnswerTimes, Figure},
-        words::ago,
+        words::{ago, lasting},
     },
     http::Parts,
     platforms,
@@ -70,6 +70,8 @@ struct Part {
     /// Where the part comes from again.
     href: String,
     alarms: Vec<Alarm>,
+    /// How often the server looks whether something is wrong.
+    look_every: String,
     /// Until there is a number: figures would all be nought.
     to_do: Option<ToDo>,
     numbers: Vec<Number>,
@@ -219,6 +221,7 @@ async fn part(parts: &Parts, snapshot: &Snapshot, visitor: &Visitor, form: &Over
     let ours = |number: &&NumberStanding| account.is_none_or(|account| number.sender.account == account);
     Ok(Part {
         href: asked::address(HOME, [("account", &*form.account), ("period", lately.word())]),
+        look_every: lasting(parts.settings.alarms.look_every),
         to_do: to_do(snapshot, actor),
         alarms: found.alarms.into_iter().map(|record| alarm(actor, record)).collect(),
         numbers: found.numbers.iter().filter(ours).map(|standing| number(actor, snapshot, standing)).collect(),

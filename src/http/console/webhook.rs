@@ -416,6 +416,7 @@ fn retries_words(retries: Retries) -> String {
     let seconds = |seconds: u32| lasting(Duration::from_secs(u64::from(seconds)));
     match retries {
         Retries::Fixed { times: 0, .. } | Retries::Exponential { times: 0, .. } => "never".to_owned(),
+        Retries::Fixed { times, every_seconds: 0 } => format!("{}, at once", counted(times, "time", "times")),
         Retries::Fixed { times, every_seconds } => {
             format!("{}, {} apart", counted(times, "time", "times"), seconds(every_seconds))
         }

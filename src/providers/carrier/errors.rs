@@ -6,7 +6,10 @@ use serde_json::Value;
 use crate::{
     domain::failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
     net::redact,
-    providers::cloud_api::{errors, send::read_send},
+    providers::{
+        cloud_api::{errors, send::read_send},
+        words::reason_of,
+    },
 };
 
 pub(super) fn read_answer(status: u16, body: &[u8]) -> Result<Submitted, SendFailure> {
@@ -35,15 +38,16 @@ fn without_another_endpoint(failure: SendFailure) -> SendFailure {
 
 fn by_status(status: u16, body: &[u8]) -> SendFailure {
     use {FailureClass as Class, FailureReason as Reason};
+    let said = said(body);
     let (class, scope, reason) = match status {
         401 | 403 => (Class::Hold, Scope::Connection, Reason::Credentials),
         // Not a word about the message: the address or the path style is wrong, for every message alike.
         300..=399 | 404 | 405 => (Class::Hold, Scope::Connection, Reason::Other),
         408 | 500.. => (Class::Unknown, Scope::Message, Reason::UnknownOutcome),
         429 => (Class::Slow, Scope::Number, Reason::TooManyToNumber),
-        _ => (Class::GiveUp, Scope::Message, Reason::Other),
+        _ => (Class::GiveUp, Scope::Message, reason_of(None, &said)),
     };
-    let text = format!("the carrier answered with HTTP {status}{}", said(body));
+    let text = format!("the carrier answered with HTTP {status}{said}");
     SendFailure { class, scope, wait: None, tries_max: None, failure: Failure::new(reason, None, &text) }
 }
 

@@ -61,6 +61,7 @@ pub static DIALOG_360: Carrier = Carrier {
         name: "360dialog",
         place: "the Hub; or Check channel and Fix channel issue, here",
         asks_once: false,
+        fields: &[],
     },
     shape: shape::of_dialog_360,
 };
@@ -69,7 +70,7 @@ pub static DIALOG_360: Carrier = Carrier {
 pub static CLOUD_API: Carrier = Carrier {
     slug: "cloud-api",
     settings: settings::CLOUD_API,
-    form: WebhookForm { name: "the carrier", place: "", asks_once: false },
+    form: WebhookForm { name: "the carrier", place: "", asks_once: false, fields: &[] },
     shape: shape::as_set,
 };
 

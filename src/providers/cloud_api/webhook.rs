@@ -30,6 +30,23 @@ mod notices;
 mod preferences;
 mod statuses;
 
+/// The fields of the object WhatsApp Business Account that say something to the bridge: what an app is to be subscribed to.
+pub const FIELDS: &[&str] = &[
+    "messages",
+    "message_template_status_update",
+    "message_template_quality_update",
+    "message_template_components_update",
+    "template_category_update",
+    "user_preferences",
+    "phone_number_quality_update",
+    "phone_number_name_update",
+    "business_capability_update",
+    "account_update",
+    "account_review_update",
+    "account_alerts",
+    "security",
+];
+
 /// Understands the body of a webhook.
 pub fn parse_webhook(body: &[u8]) -> Parsed {
     let mut parsed = Parsed::default();
@@ -325,6 +342,21 @@ impl Parsed {
     fn template_changed(&mut self, account: &str) {
         if !self.templates_changed.iter().any(|known| known == account) {
             self.templates_changed.push(account.to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_to_subscribe_is_understood() {
+        for field in FIELDS {
+            let body = format!(r#"{{"entry":[{{"id":"1","changes":[{{"field":"{field}","value":{{}}}}]}}]}}"#);
+            let parsed = parse_webhook(body.as_bytes());
+            let unused = parsed.skipped.iter().find(|skipped| skipped.reason.contains("is not used"));
+            assert!(unused.is_none(), "{field}: {unused:?}");
         }
     }
 }

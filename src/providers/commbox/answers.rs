@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::{
     domain::failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
     net::redact,
+    providers::words::reason_of,
 };
 
 /// What became of the message to the one recipient.
@@ -28,7 +29,7 @@ pub(super) fn read_answer(status: u16, body: &[u8], recipient: &str) -> Result<S
     if matches!(own, 429 | 500..) {
         return Err(by_status(own, &envelope));
     }
-    let reason = reason_of(&words);
+    let reason = reason_of(None, &words);
     Err(refusal(FailureClass::GiveUp, Scope::Message, reason, &format!("CommBox: {}", redact::text(&words))))
 }
 
@@ -75,24 +76,9 @@ fn by_status(status: u16, envelope: &Value) -> SendFailure {
         300..=399 => (Class::Hold, Scope::Connection, Reason::Other),
         429 => (Class::Slow, Scope::Number, Reason::TooManyToNumber),
         408 | 500.. => return unknown(&format!("CommBox answered with HTTP {status}{}", said(envelope))),
-        _ => (Class::GiveUp, Scope::Message, reason_of(&text(&envelope["description"]))),
+        _ => (Class::GiveUp, Scope::Message, reason_of(None, &text(&envelope["description"]))),
     };
     refusal(class, scope, reason, &format!("CommBox answered with HTTP {status}{}", said(envelope)))
-}
-
-/// CommBox has words and no codes: what names a parameter or a template is the template's.
-fn reason_of(words: &str) -> FailureReason {
-    let words = words.to_ascii_lowercase();
-    let names = |part: &[&str]| part.iter().any(|part| words.contains(part));
-    if names(&["opted out", "opt-out", "opted-out"]) {
-        FailureReason::OptedOut
-    } else if names(&["template", "parameter", "component", "language"]) {
-        FailureReason::Template
-    } else if names(&["phone", "recipient", "invalid number"]) {
-        FailureReason::InvalidNumber
-    } else {
-        FailureReason::Other
-    }
 }
 
 fn said(envelope: &Value) -> String {

@@ -11,7 +11,7 @@ use super::{answers::text, xml};
 use crate::{
     domain::{
         event_name::System,
-        failure::{Failure, FailureReason},
+        failure::Failure,
         inbound::{InboundContent, InboundMessage},
         notice::Notice,
         phone::PhoneNumber,
@@ -19,7 +19,7 @@ use crate::{
         time::UnixMillis,
     },
     net::redact,
-    providers::{Inbound, Parsed, Skipped, cloud_api::errors},
+    providers::{Inbound, Parsed, Skipped, words::reason_of},
 };
 
 /// A longer id is none.
@@ -204,9 +204,8 @@ fn status_word(word: &str) -> Option<DeliveryStatus> {
 fn read_failure(inside: &Value) -> Failure {
     let code = find(inside, &["errorcode", "error_code", "code"], 0).and_then(|code| code.parse::<i64>().ok());
     let words = find(inside, &["errormessage", "error_message", "failed", "reason", "details", "title", "error"], 0);
-    let reason = code.and_then(errors::row).map_or(FailureReason::Other, |row| row.reason);
     let words = words.unwrap_or_else(|| "CommBox reported a failure without a reason".to_owned());
-    Failure::new(reason, code, &redact::text(&words))
+    Failure::new(reason_of(code, &words), code, &redact::text(&words))
 }
 
 fn read_message(child: &Child<'_>, received_at: UnixMillis) -> Result<InboundMessage, String> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     domain::failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
     net::redact,
-    providers::cloud_api::errors,
+    providers::{cloud_api::errors, words::reason_of},
 };
 
 /// Who was told that it asks too often leaves Gallabox alone for so long.
@@ -30,7 +30,8 @@ pub(super) fn read_send(status: u16, body: &[u8]) -> Result<Submitted, SendFailu
         (Some(word), _) if !word.eq_ignore_ascii_case("ACCEPTED") && !word.is_empty() => {
             let said = said(&answer).unwrap_or_else(|| "no reason".to_owned());
             let text = format!("HTTP {status} with the status {word}: {said}");
-            Err(failure(FailureClass::GiveUp, Scope::Message, FailureReason::Other, &text))
+            let reason = reason_of(None, &said);
+            Err(failure(FailureClass::GiveUp, Scope::Message, reason, &text))
         }
         (Some(_) | None, _) => Err(unknown(&format!("HTTP {status} without a status and an id"))),
     }
@@ -79,31 +80,7 @@ fn by_words(said: &str) -> (Scope, FailureReason) {
     if any(&["channel not found", "invalid channel", "channel does not exist", "channelid"]) {
         return (Scope::Number, FailureReason::Credentials);
     }
-    let reason = if any(&["24 hour", "24-hour", "24hour", "session", "service window", "customer care window"]) {
-        FailureReason::OutsideWindow
-    } else {
-        reason_by_words(&said).unwrap_or(FailureReason::Template)
-    };
-    (Scope::Message, reason)
-}
-
-/// Why a message failed, by the words for it in Gallabox's reports.
-pub(super) fn reason_by_words(said: &str) -> Option<FailureReason> {
-    let said = said.to_ascii_lowercase();
-    let any = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    if any(&["not in whatsapp", "not on whatsapp"]) {
-        Some(FailureReason::Unreachable)
-    } else if any(&["invalid number", "invalid phone", "phone number is", "invalid recipient"]) {
-        Some(FailureReason::InvalidNumber)
-    } else if any(&["blocked", "frequency limit", "daily limit", "limit exceeded"]) {
-        Some(FailureReason::BlockedByProvider)
-    } else if any(&["unsubscribed", "opted out"]) {
-        Some(FailureReason::OptedOut)
-    } else if any(&["template", "variable"]) {
-        Some(FailureReason::Template)
-    } else {
-        None
-    }
+    (Scope::Message, reason_of(None, &said))
 }
 
 /// `message`, or `error` as a text or an object with one.

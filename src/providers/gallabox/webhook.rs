@@ -9,7 +9,7 @@ use chrono::DateTime;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{answers::reason_by_words, messages::read_message};
+use super::messages::read_message;
 use crate::{
     domain::{
         event_name::System,
@@ -20,7 +20,7 @@ use crate::{
         template::TemplateStatus,
         time::UnixMillis,
     },
-    providers::{Inbound, Parsed, Skipped, cloud_api::errors},
+    providers::{Inbound, Parsed, Skipped, cloud_api::errors, words::reason_of},
 };
 
 /// What follows from an event.
@@ -223,10 +223,7 @@ fn failure(event: &Value, inner: &Value) -> Failure {
         (None, Some(told)) => Failure::new(FailureReason::Other, None, &crate::net::redact::text(&told)),
         (None, None) => errors::read_report(None),
     };
-    match (failure.reason, reason_by_words(&failure.text)) {
-        (FailureReason::Other, Some(reason)) => Failure { reason, ..failure },
-        (_, _) => failure,
-    }
+    Failure { reason: reason_of(failure.code, &failure.text), ..failure }
 }
 
 /// Gallabox does not show what it has, so it is looked for where WhatsApp's own report has it.

@@ -28,6 +28,7 @@ pub static GOTALLO: Described = Described {
         name: "GoTallo",
         place: "GoTallo Configuration → Integrations and Webhooks → Add Service",
         asks_once: false,
+        fields: &[],
     },
     parse_webhook: webhook::parse,
     parse_inbound: webhook::parse_inbound,

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         account::Connection,
         event_name::System,
-        failure::{FAILURE_TEXT_CHARS_MAX, Failure, FailureReason},
+        failure::{FAILURE_TEXT_CHARS_MAX, Failure},
         ids::MessageId,
         inbound::{InboundContent, InboundMedia, InboundMediaKind, InboundMessage},
         notice::{MessageNews, Notice},
@@ -20,11 +20,11 @@ use crate::{
     net::redact,
     providers::{
         Inbound, Parsed, Unreadable,
-        cloud_api::errors::row,
         http::{
             lines::{elements, moment, text_at},
             webhook::{media_kind, skip},
         },
+        words::reason_of,
     },
 };
 
@@ -169,8 +169,7 @@ impl Message {
         let text: String = redact::text(&text).chars().take(FAILURE_TEXT_CHARS_MAX).collect();
         let code = ["/metadata/error_code", "/auxiliary_data/error_code"].iter().find_map(|place| self.at(place));
         let code = code.and_then(|code| code.parse().ok());
-        // Whoever passes on a code of WhatsApp's passes on what it means.
-        Failure::new(code.and_then(row).map_or(FailureReason::Other, |row| row.reason), code, &text)
+        Failure::new(reason_of(code, &text), code, &text)
     }
 
     fn inbound(&self, connection: &Connection) -> Result<InboundMessage, String> {

@@ -10,6 +10,7 @@ use crate::{
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
     },
     net::redact,
+    providers::words::reason_of,
 };
 
 pub const ANSWER: &str = "answer";
@@ -68,15 +69,15 @@ impl Meaning {
         })
     }
 
-    /// What an HTTP status says when the table says nothing. A server that broke down may have sent the message.
-    fn of_status(status: u16) -> Self {
+    /// What an HTTP status and the words say when the table says nothing. A server that broke down may have sent the message.
+    fn of(status: u16, said: &str) -> Self {
         match status {
             401 | 403 => Self::Credentials,
             429 => Self::Throttled,
             503 => Self::TryAgain,
             300..=399 | 405 => Self::Hold,
             408 | 500.. => Self::Unknown,
-            _ => Self::GiveUp(FailureReason::Other),
+            _ => Self::GiveUp(reason_of(None, said)),
         }
     }
 
@@ -129,15 +130,16 @@ pub fn read(connection: &Connection, status: u16, body: &[u8]) -> Result<Submitt
         };
     }
     let code = at("error.code");
-    let meaning = meaning_of(connection, code.as_deref(), Some(status)).unwrap_or_else(|| Meaning::of_status(status));
     let text = at("error.text").unwrap_or_else(|| format!("HTTP {status}: {}", excerpt(body)));
+    let meaning = meaning_of(connection, code.as_deref(), Some(status)).unwrap_or_else(|| Meaning::of(status, &text));
     Err(meaning.failure(code.as_deref(), &text))
 }
 
 /// Why a message failed, as a webhook says it.
 pub fn reported(connection: &Connection, code: Option<&str>, text: Option<&str>) -> Failure {
-    let reason = meaning_of(connection, code, None).map_or(FailureReason::Other, Meaning::reason);
-    told(reason, code, text.unwrap_or("the provider reported a failure without a reason"))
+    let text = text.unwrap_or("the provider reported a failure without a reason");
+    let reason = meaning_of(connection, code, None).map_or_else(|| reason_of(None, text), Meaning::reason);
+    told(reason, code, text)
 }
 
 fn meaning_of(connection: &Connection, code: Option<&str>, status: Option<u16>) -> Option<Meaning> {

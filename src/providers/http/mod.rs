@@ -51,7 +51,7 @@ pub struct Described {
 pub static HTTP: Described = Described {
     slug: "http",
     settings: SETTINGS,
-    form: WebhookForm { name: "the carrier", place: "", asks_once: false },
+    form: WebhookForm { name: "the carrier", place: "", asks_once: false, fields: &[] },
     parse_webhook: webhook::parse,
     parse_inbound: webhook::parse_inbound,
 };

@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use humantime_serde::re::humantime::format_duration;
-
 use crate::{
     domain::{
         account::{Hold, Sender},
@@ -15,6 +13,7 @@ use crate::{
         attempt::AttemptOutcome,
         callback::{EventKind, Subscription},
         channel::Quality,
+        duration::written,
         ids::SenderKey,
         template::Template,
         time::UnixMillis,
@@ -184,7 +183,7 @@ fn webhooks_silent(evidence: &Evidence<'_>, sender: &Sender) -> Option<Condition
             subject,
             format!(
                 "messages are sent, and for {} no webhook told what became of any",
-                format_duration(thresholds.webhooks_silent_for)
+                written(thresholds.webhooks_silent_for)
             ),
             "run `wabridge check`: it says where webhooks go, and `--repair` brings them here",
         )
@@ -240,7 +239,7 @@ fn queue_late(evidence: &Evidence<'_>, sender: &Sender) -> Option<Condition> {
     }
     let expired = observed.lately.get(&sender.key).map_or(0, |tally| tally.expired);
     if expired > 0 {
-        let lately = format_duration(evidence.thresholds.webhooks_silent_for);
+        let lately = written(evidence.thresholds.webhooks_silent_for);
         let expired = counted(expired, "message", "messages");
         text.push(format!("{expired} expired in the queue within {lately}"));
     }

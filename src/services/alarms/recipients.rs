@@ -120,7 +120,9 @@ fn emails(value: &Value, before: &[String], allowed: Allowed) -> Result<Vec<Stri
         }
     }
     if !emails.is_empty() && emails != before && !allowed.emails {
-        return Err("this server sends none: set alarms.smtp_url and alarms.from and start it again".to_owned());
+        let text = "cannot be used, because this server sends no e-mail: set alarms.smtp_url and alarms.from and start \
+                    it again";
+        return Err(text.to_owned());
     }
     Ok(emails)
 }
@@ -195,7 +197,11 @@ mod tests {
             (json!({"emails": ["ops"]}), ALL, "emails `ops` is no e-mail address"),
             (json!({"emails": "ops@example.com"}), ALL, "emails must be a list"),
             (json!({"emails": vec!["a@b.example"; 21]}), ALL, "emails has more than 20"),
-            (json!({"emails": ["a@b.example"]}), Allowed { emails: false, ..ALL }, "emails this server sends none"),
+            (
+                json!({"emails": ["a@b.example"]}),
+                Allowed { emails: false, ..ALL },
+                "emails cannot be used, because this server sends no e-mail",
+            ),
             (json!({"kinds": ["moon_full"]}), ALL, "kinds `moon_full` is none of connection_held"),
             (json!({"webhook_url": "http://hooks.example.com/"}), PUBLIC, "webhook_url must begin with https://"),
             (json!({"webhook_url": "https://10.0.0.7/hook"}), PUBLIC, "webhook_url "),

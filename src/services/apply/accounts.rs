@@ -16,6 +16,7 @@ use super::{
 use crate::{
     domain::{
         account::{AccountPolicy, ExpireAfter},
+        duration::written,
         network::Network,
         words::lasting,
     },
@@ -200,7 +201,7 @@ fn time_zone(text: &str) -> Result<String, String> {
 fn expiry(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).ok();
     duration.filter(|duration| !duration.is_zero() && *duration <= EXPIRE_AFTER_MAX).ok_or_else(|| {
-        let most = humantime::format_duration(EXPIRE_AFTER_MAX);
+        let most = written(EXPIRE_AFTER_MAX);
         format!("must be a time like \"15m\" or \"6h\", at most {most}")
     })
 }

@@ -258,7 +258,7 @@ fn each_value_is_checked() {
         ("delivery_report_callback_url = \"http://reports.example.com/\"", "delivery_report_callback_url", "https://"),
         ("inbound_message_callback_url = \"reports.example.com\"", "inbound_message_callback_url", "not a URL"),
         ("expire_after = { utility = \"0s\" }", "expire_after.utility", "15m"),
-        ("expire_after = { utility = \"90d\" }", "expire_after.utility", "7days"),
+        ("expire_after = { utility = \"90d\" }", "expire_after.utility", "7d"),
         ("headers = { \"no such\" = \"x\" }", "headers.no such", "HTTP header"),
         ("headers = { a = \"x\", A = \"y\" }", "headers.A", "twice"),
         ("headers = {}", "headers.*", "1 to 20"),

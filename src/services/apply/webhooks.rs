@@ -218,7 +218,7 @@ alerts = { webhook = "crm" }
             "wa.toml:16: webhook.crm.filter.statuses: `happy` is none of",
             "wa.toml:16: webhook.crm.filter.statuses: `sad` is none of",
             "wa.toml:17: webhook.crm.filter.number: is not known here",
-            "wa.toml:20: webhook.crm.alerts.emails: this server sends none",
+            "wa.toml:20: webhook.crm.alerts.emails: cannot be used, because this server sends no e-mail",
             "wa.toml:21: webhook.crm.alerts.webhook: there is no webhook nowhere",
             "wa.toml:24: webhook.other.url: must be a text",
             "wa.toml:26: webhook.other.enabled: must be true or false",

@@ -1,0 +1,80 @@
+//! Why nobody was told of an alarm.
+
+use super::WayShown;
+use crate::{domain::alarm::AlarmKind, store::alarms::AlarmRecord};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untold {
+    /// Only the log has it, and will.
+    NoWay,
+    /// The same, because whoever could be told wants other kinds alone.
+    NotWanted,
+    /// The server has not come to it, or every way that it is for failed.
+    NotTaken,
+}
+
+impl Untold {
+    /// By the ways as they are now; `None`: somebody was told.
+    pub fn of(record: &AlarmRecord, ways: &[WayShown]) -> Option<Self> {
+        if record.told_at.is_some() && !record.told_by.is_empty() {
+            return None;
+        }
+        Some(match ways {
+            [] => Self::NoWay,
+            ways if ways.iter().any(|way| way.wants(record.kind)) => Self::NotTaken,
+            _ => Self::NotWanted,
+        })
+    }
+
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::NoWay => "no way is set up",
+            Self::NotWanted => "nobody who could be told wants this kind",
+            Self::NotTaken => "no way has taken it yet",
+        }
+    }
+}
+
+impl WayShown {
+    fn wants(&self, kind: AlarmKind) -> bool {
+        self.kinds.is_empty() || self.kinds.iter().any(|word| word == kind.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::UnixMillis;
+
+    #[test]
+    fn that_there_is_no_way_is_not_said_of_one_that_wants_other_kinds_or_fails() {
+        let record = |told_at: Option<i64>, told_by: &str| AlarmRecord {
+            kind: AlarmKind::NumberHeld,
+            subject: "number +918880110022".to_owned(),
+            text: "on hold".to_owned(),
+            raised_at: UnixMillis(0),
+            over_at: None,
+            told_at: told_at.map(UnixMillis),
+            told_by: told_by.to_owned(),
+            told: told_at.is_some(),
+        };
+        let way = |kinds: &[AlarmKind]| WayShown {
+            name: "console webhook",
+            by: "webhook",
+            to: "https://hooks.example.com/…".to_owned(),
+            is_of_settings: false,
+            kinds: kinds.iter().map(|kind| kind.as_str().to_owned()).collect(),
+        };
+        let (all, full) = (way(&[]), way(&[AlarmKind::DiskFull]));
+        for (told_at, told_by, ways, expected) in [
+            (Some(0), "console webhook", vec![], None),
+            (Some(0), "", vec![], Some(Untold::NoWay)),
+            (Some(0), "", vec![full.clone()], Some(Untold::NotWanted)),
+            (Some(0), "", vec![full.clone(), all.clone()], Some(Untold::NotTaken)),
+            (None, "", vec![all], Some(Untold::NotTaken)),
+            (None, "", vec![full], Some(Untold::NotWanted)),
+        ] {
+            assert_eq!(Untold::of(&record(told_at, told_by), &ways), expected, "{told_at:?} {told_by} {ways:?}");
+        }
+    }
+}
