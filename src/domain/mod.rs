@@ -34,6 +34,7 @@ pub mod rendered;
 pub mod replay;
 pub mod resend;
 pub mod retry;
+pub mod sent_payload;
 pub mod statistics;
 pub mod status;
 pub mod suppression;
