@@ -31,6 +31,7 @@ mod m20261122_000023_provider_conversations;
 mod m20261122_000024_removal;
 mod m20261122_000026_answers;
 mod m20261122_000027_carried;
+mod m20261122_000028_payloads;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -61,6 +62,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000024_removal::Migration),
             Box::new(m20261122_000026_answers::Migration),
             Box::new(m20261122_000027_carried::Migration),
+            Box::new(m20261122_000028_payloads::Migration),
         ]
     }
 }

@@ -70,7 +70,7 @@ pub struct AccountPolicy {
     /// Its messages, events and refused requests are forgotten after this time, where that is sooner than by the settings.
     #[serde(with = "duration")]
     pub keep_for: Option<Duration>,
-    /// The same of what was said to its callback URLs and webhooks.
+    /// The same of what was said to its callback URLs and webhooks; never kept for longer than the events.
     #[serde(with = "duration")]
     pub keep_exchanges_for: Option<Duration>,
     /// The same of files that people sent it; links to them end then, too.

@@ -35,6 +35,7 @@ pub mod rendered;
 pub mod replay;
 pub mod resend;
 pub mod retry;
+pub mod sent_payload;
 pub mod statistics;
 pub mod status;
 pub mod suppression;

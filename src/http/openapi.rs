@@ -3,11 +3,13 @@
 
 use actix_web::{HttpResponse, http::header::ContentType};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::{
     IntoParams, Modify, OpenApi, ToSchema,
     openapi::{
-        Content, Ref, RefOr, ResponseBuilder,
-        path::ParameterIn,
+        Content, Ref, RefOr, ResponseBuilder, Schema,
+        path::{self, ParameterIn},
+        schema::{SchemaType, Type},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -299,6 +301,29 @@ pub type Parameter = (String, String);
 
 /// What may stand behind a question mark.
 pub fn parameters() -> Vec<(Operation, Vec<Parameter>)> {
+    of_each_operation(|one| {
+        let asked = one.parameter_in == ParameterIn::Query;
+        asked.then(|| (one.name, one.description.unwrap_or_default().replace('\n', " ")))
+    })
+}
+
+/// A name in an address, and the words that may stand for it; none: a number.
+pub type Choice = (String, Vec<String>);
+
+/// What may stand in addresses, where that is not any text.
+pub fn choices() -> Vec<(Operation, Vec<Choice>)> {
+    of_each_operation(|one| {
+        let Some(RefOr::T(Schema::Object(object))) = one.schema.filter(|_| one.parameter_in == ParameterIn::Path)
+        else {
+            return None;
+        };
+        let words = object.enum_values.map(|words| words.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+        let is_number = object.schema_type == SchemaType::Type(Type::Integer);
+        Some((one.name, words.or_else(|| is_number.then(Vec::new))?))
+    })
+}
+
+fn of_each_operation<T>(read: impl Fn(path::Parameter) -> Option<T>) -> Vec<(Operation, Vec<T>)> {
     let mut found = Vec::new();
     for (path, item) in Document::openapi().paths.paths {
         let operations =
@@ -306,10 +331,8 @@ pub fn parameters() -> Vec<(Operation, Vec<Parameter>)> {
         for (method, operation) in operations {
             let Some(operation) = operation else { continue };
             let described = operation.parameters.unwrap_or_default().into_iter().filter_map(|one| match one {
-                RefOr::T(one) if one.parameter_in == ParameterIn::Query => {
-                    Some((one.name, one.description.unwrap_or_default().replace('\n', " ")))
-                }
-                RefOr::T(_) | RefOr::Ref(_) => None,
+                RefOr::T(one) => read(one),
+                RefOr::Ref(_) => None,
             });
             found.push(((method, path.clone()), described.collect()));
         }

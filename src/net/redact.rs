@@ -20,6 +20,21 @@ pub fn url(text: &str) -> String {
     }
 }
 
+/// The same of a URL in whose place `ours` should stand. When it is an address of the same kind, its path is what differs, and it is
+/// shown as far as ours goes; what is behind that may be a secret, like any path of a stranger's.
+pub fn url_beside(ours: &str, text: &str) -> String {
+    let parsed = url::Url::parse(ours).ok().zip(url::Url::parse(text).ok());
+    let Some((ours, it)) = parsed.filter(|(ours, it)| ours.origin() == it.origin()) else { return url(text) };
+    let (own, its): (Vec<&str>, Vec<&str>) = (ours.path().split('/').collect(), it.path().split('/').collect());
+    // Before the first slash there is nothing.
+    if own.get(1) != its.get(1) {
+        return url(text);
+    }
+    let shown = &its[..its.len().min(own.len())];
+    let is_all = shown.len() == its.len() && it.query().is_none();
+    format!("{}{}{}", it.origin().ascii_serialization(), shown.join("/"), if is_all { "" } else { "/…" })
+}
+
 /// A text of another system, with URLs, tokens and telephone numbers masked.
 pub fn text(text: &str) -> String {
     let text = URL.replace_all(text, |found: &Captures<'_>| url(&found[0]));
@@ -69,6 +84,22 @@ mod tests {
     }
 
     #[test]
+    fn beside_ours_the_path_of_a_url_is_shown_as_far_as_ours_goes() {
+        let ours = "https://wa.example.com/webhooks/meta/main";
+        for (other, shown) in [
+            ("https://wa.example.com/webhooks/meta/old", "https://wa.example.com/webhooks/meta/old"),
+            ("https://me:word@wa.example.com/webhooks/meta/old/secret", "https://wa.example.com/webhooks/meta/old/…"),
+            ("https://wa.example.com/webhooks/meta?token=1", "https://wa.example.com/webhooks/meta/…"),
+            ("https://wa.example.com/secret/meta/main", "https://wa.example.com/…"),
+            ("https://wa.example.com:8443/webhooks/meta/main", "https://wa.example.com:8443/…"),
+            ("https://other.example.com/webhooks/meta/main", "https://other.example.com/…"),
+            ("not a url", "…"),
+        ] {
+            assert_eq!(url_beside(ours, other), shown);
+        }
+    }
+
+    #[test]
     fn secrets_and_numbers_in_a_text_are_masked() {
         for (said, shown) in [
             ("see https://a.example/secret/path?x=1 for more", "see https://a.example/… for more"),
@@ -98,6 +129,7 @@ mod tests {
         fn any_text_can_be_masked(said in "\\PC{0,200}") {
             text(&said);
             url(&said);
+            url_beside("https://a.example/b", &said);
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::{
         callback::{Event, EventKind, Subscription},
         ids::{AccountKey, MessageId, Place, SubscriptionKey},
         operator::{Actor, Permission},
+        sent_payload::SentPayload,
         webhook::{Authentication, MASK, Webhook, WebhookMethod},
         webhook_settings::shown_url,
     },
@@ -247,6 +248,16 @@ pub enum Payload {
     Silent,
     /// Its dialect has no words for it.
     Unspeakable(String),
+}
+
+impl Payload {
+    /// Whether a request carried just this.
+    pub fn was(&self, sent: &SentPayload) -> bool {
+        match self {
+            Self::Body(body) => sent.is(body),
+            Self::Silent | Self::Unspeakable(_) => false,
+        }
+    }
 }
 
 /// What became of the event at a place, and what is told of it.

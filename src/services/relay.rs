@@ -33,6 +33,7 @@ use crate::{
         callback::{Event, EventDetail, EventKind, OutgoingStep, Rendered, Subscription},
         ids::Place,
         inbound::InboundMessage,
+        sent_payload::SentPayload,
     },
     net::{
         exchange::{Answer, Exchange, Exchanged, Method, OutgoingRequest},
@@ -224,6 +225,7 @@ impl Relay {
             places,
             replay: None,
             attempt,
+            payload: (request.events.len() == 1).then(|| SentPayload::of(&request.body, taken.is_some())),
         });
         told
     }

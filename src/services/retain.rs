@@ -29,6 +29,8 @@ pub async fn forget_old(
 ) -> Result<(), StoreError> {
     let now = clock::now();
     let step = ages.rows_per_step;
+    // What was not taken is kept with its request: that must not stay behind its event.
+    let exchanges = ages.attempts.min(ages.events);
     // Keys are found by the rows of their messages, so they go first.
     repeat(step, || store.forget_message_keys(now.minus(repeat_window), step)).await?;
     for account in directory.snapshot().accounts_ever() {
@@ -40,9 +42,9 @@ pub async fn forget_old(
         if keep(ages.refused) < ages.refused {
             repeat(step, || store.forget_refused_of(account.key, now.minus(keep(ages.refused)), step)).await?;
         }
-        let exchanges = kept_for(ages.attempts, account.policy.keep_exchanges_for);
-        if exchanges < ages.attempts {
-            repeat(step, || store.forget_exchanges_of(account.key, now.minus(exchanges), step)).await?;
+        let own = keep(kept_for(exchanges, account.policy.keep_exchanges_for));
+        if own < exchanges {
+            repeat(step, || store.forget_exchanges_of(account.key, now.minus(own), step)).await?;
         }
     }
     repeat(step, || store.forget_messages(now.minus(ages.messages), step)).await?;
@@ -58,7 +60,7 @@ pub async fn forget_old(
     repeat(step, || store.forget_lifted(&telling, now.minus(ages.events), step)).await?;
     let aged = [
         (Aging::RefusedRequests, ages.refused),
-        (Aging::CallbackAttempts, ages.attempts),
+        (Aging::CallbackAttempts, exchanges),
         (Aging::UnreadParts, ages.unrecognized),
         (Aging::ParkedStatuses, ages.parked_statuses),
         (Aging::RecentPeople, RECENT_PEOPLE_KEPT),

@@ -27,6 +27,7 @@ use crate::{
         conversation::Conversation,
         ids::{Place, SenderKey},
         outbound::{self, MediaKind},
+        sent_payload::SentPayload,
         template::HeaderContent,
         time::UnixMillis,
         webhook::Webhook,
@@ -124,10 +125,10 @@ impl Relay {
                     if !may_go() {
                         return relayed;
                     }
-                    let (attempt, retry_after) = self.tell_one(telling, &event, request).await;
+                    let (attempt, retry_after, payload) = self.tell_one(telling, &event, request).await;
                     let note = attempt.note.clone();
                     let taken = attempt.outcome == AttemptOutcome::Succeeded;
-                    relayed.attempts.push(attempt_of(&event, attempt));
+                    relayed.attempts.push(attempt_of(&event, attempt, payload));
                     if !taken {
                         relayed.failed.push(FailedEvent { place: event.place, retry_after, note });
                         return relayed;
@@ -144,21 +145,23 @@ impl Relay {
         telling: &Telling<'_>,
         event: &Event,
         request: profiles::Rendered,
-    ) -> (Attempt, Option<Duration>) {
+    ) -> (Attempt, Option<Duration>, SentPayload) {
         let Telling { account, webhook, .. } = telling;
         let (attempt, retry_after) = self.door.send(webhook, &request).await;
         metrics::histogram!(telemetry::CALLBACK_SECONDS).record(attempt.took.as_secs_f64());
         metrics::counter!(telemetry::CALLBACKS, "outcome" => attempt.outcome.as_str()).increment(1);
+        let payload = SentPayload::of(&request.body, attempt.outcome == AttemptOutcome::Succeeded);
         let traced = Rendered { events: vec![0], body: request.body };
         let url = webhook.settings.url.expose();
         self.traces.relayed(&account.id, url, std::slice::from_ref(event), &traced, &attempt);
-        (attempt, retry_after)
+        (attempt, retry_after, payload)
     }
 }
 
-fn attempt_of(event: &Event, attempt: Attempt) -> CallbackAttempt {
+fn attempt_of(event: &Event, attempt: Attempt, payload: SentPayload) -> CallbackAttempt {
     let place = event.place;
-    CallbackAttempt { first: place, last: place, events: 1, places: [place].into(), replay: None, attempt }
+    let places = [place].into();
+    CallbackAttempt { first: place, last: place, events: 1, places, replay: None, attempt, payload: Some(payload) }
 }
 
 /// An event as this webhook would be told of it at this moment.

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock,
     domain::{
-        attempt::Attempt,
+        attempt::{Attempt, AttemptOutcome},
         event_name::EventName,
         ids::{SubscriptionKey, WebhookKey},
         operator::{Actor, Permission},
@@ -273,10 +273,11 @@ impl Webhooks {
         Ok(self.directory.reload_configuration().await?)
     }
 
-    /// Sends the example of an event, as any event would be sent; nothing of it is kept but the line in the audit log.
+    /// Sends the example of an event, as any event would be sent; nothing of it is kept but the line in the audit log. Who takes it
+    /// works again: what waits for the webhook after failures is told at once.
     pub async fn send_sample(&self, actor: &Actor, name: &str, event: EventName) -> Result<SentSample, Refusal> {
         require(actor, Permission::ManageConfiguration)?;
-        let webhook = self.one(actor, name).await?.webhook;
+        let WebhookStanding { webhook, cursors } = self.one(actor, name).await?;
         let request = match render(&webhook, &sample(event), clock::now()) {
             Written::Request(request) => request,
             Written::Unwanted => return Err(Refusal::Conflict(format!("{name} does not want {event}"))),
@@ -285,6 +286,11 @@ impl Webhooks {
         let entry = AuditEntry::new(actor, "send sample", subject(name)).after(json!({"event": event.as_str()}));
         self.store.note_in_audit(&entry).await?;
         let (attempt, _) = self.door.send(&webhook, &request).await;
+        let took_it = attempt.outcome == AttemptOutcome::Succeeded;
+        for cursor in cursors.iter().filter(|cursor| took_it && cursor.state.trouble.due_at.is_some()) {
+            let entry = AuditEntry::new(actor, "release callback URL", format!("callback URL {}", cursor.subscription));
+            self.store.release_subscription(cursor.subscription, &entry).await?;
+        }
         Ok(SentSample { body: request.body, content_type: request.content_type, attempt })
     }
 

@@ -20,6 +20,7 @@ use crate::domain::{
     failure::FAILURE_TEXT_CHARS_MAX,
     ids::{AccountKey, MessageIds, Place, SubscriptionKey},
     outbound::stored,
+    sent_payload::SentPayload,
     time::UnixMillis,
 };
 
@@ -62,6 +63,8 @@ pub struct CallbackAttempt {
     /// The replay that it was for.
     pub replay: Option<i32>,
     pub attempt: Attempt,
+    /// Where it carried one event.
+    pub payload: Option<SentPayload>,
 }
 
 /// A range of events that the cursor leaves behind undelivered.
@@ -153,7 +156,7 @@ pub(super) async fn move_cursors(
         transaction,
         "INSERT INTO callback_attempts \
          (id, subscription, replay, first_place, last_place, events, started_at, took_ms, outcome, http_status, note, excerpt, \
-          steps)",
+          steps, payload_bytes, payload_hash, payload)",
         attempts.collect(),
         "",
     )
@@ -182,8 +185,8 @@ pub(super) async fn move_cursors(
     Ok(())
 }
 
-fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>, now: UnixMillis) -> [Value; 13] {
-    let attempt = &done.attempt;
+fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>, now: UnixMillis) -> [Value; 16] {
+    let (attempt, payload) = (&done.attempt, done.payload.as_ref());
     [
         ids.next(now).0.into(),
         moved.subscription.0.into(),
@@ -198,6 +201,9 @@ fn attempt_row(moved: &CursorMove, done: &CallbackAttempt, ids: &Arc<MessageIds>
         cut(&attempt.note).into(),
         attempt.excerpt.as_ref().map(ToString::to_string).into(),
         steps(&done.places).into(),
+        payload.map(|payload| i32::try_from(payload.bytes).unwrap_or(i32::MAX)).into(),
+        payload.map(|payload| payload.sha256.to_vec()).into(),
+        payload.and_then(|payload| payload.text.clone()).into(),
     ]
 }
 
@@ -430,7 +436,7 @@ mod tests {
             excerpt: None,
         };
         let (first, last) = (*places.first().expect("some"), *places.last().expect("some"));
-        CallbackAttempt { first, last, events: places.len(), places, replay: None, attempt }
+        CallbackAttempt { first, last, events: places.len(), places, replay: None, attempt, payload: None }
     }
 
     #[tokio::test]

@@ -92,7 +92,7 @@ impl Store {
         let places: Vec<[Value; 2]> =
             entries.iter().map(|entry| [entry.account.0.into(), entry.place.0.into()]).collect();
         let transaction = self.begin().await.doing(doing)?;
-        forget_answers(&transaction, places.clone()).await.doing(doing)?;
+        forget_told(&transaction, places.clone()).await.doing(doing)?;
         execute_rows(&transaction, "DELETE FROM inbound_keys WHERE hash IN (", keys, ")").await.doing(doing)?;
         let gone = execute_rows(&transaction, "DELETE FROM events WHERE (account, place) IN (", places, ")").await;
         let gone = gone.doing(doing)?;
@@ -116,15 +116,17 @@ impl Store {
     }
 }
 
-/// Forgets what webhooks answered when they were told of these events, each an account and a place: some quote what they got.
-pub(super) async fn forget_answers(transaction: &DatabaseTransaction, places: Vec<[Value; 2]>) -> Result<(), DbErr> {
-    let head = "UPDATE callback_attempts SET note = '', excerpt = NULL WHERE id IN (SELECT a.id FROM (";
+/// Forgets what was told of these events, each an account and a place, and what webhooks answered to it: some quote what they got.
+pub(super) async fn forget_told(transaction: &DatabaseTransaction, places: Vec<[Value; 2]>) -> Result<(), DbErr> {
+    let head = "UPDATE callback_attempts SET note = CASE WHEN excerpt IS NULL THEN note ELSE '' END, excerpt = NULL, \
+                payload_bytes = NULL, payload_hash = NULL, payload = NULL WHERE id IN (SELECT a.id FROM (";
     let tail = ") AS v CROSS JOIN subscriptions AS s CROSS JOIN callback_attempts AS a WHERE s.account = v.column1 \
-                AND s.webhook IS NOT NULL AND a.subscription = s.key AND a.last_place = v.column2 AND a.excerpt IS NOT NULL)";
+                AND a.subscription = s.key AND a.last_place = v.column2 \
+                AND (a.excerpt IS NOT NULL OR a.payload_hash IS NOT NULL))";
     execute_rows(transaction, head, places, tail).await.map(drop)
 }
 
-/// Accounts and places of events, as [`forget_answers`] takes them.
+/// Accounts and places of events, as [`forget_told`] takes them.
 pub(super) async fn places_of(
     transaction: &DatabaseTransaction,
     events: &str,
@@ -176,7 +178,7 @@ async fn erase_messages(transaction: &DatabaseTransaction, asked: &[MessageId]) 
     let all: Vec<MessageId> = told.iter().chain(&owed).copied().collect();
     if !all.is_empty() {
         let places = places_of(transaction, &format!("message IN ({})", id_list(&all)), vec![]).await?;
-        forget_answers(transaction, places).await?;
+        forget_told(transaction, places).await?;
         hashes.extend(earlier_hashes(transaction, &id_list(&all)).await?);
         execute_rows(transaction, "DELETE FROM message_keys WHERE (account, id_hash, message) IN (", keys, ")").await?;
         execute_rows(transaction, "DELETE FROM provider_ids WHERE hash IN (", hashes, ")").await?;

@@ -7,7 +7,7 @@ use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{
     Doing, Store, StoreError, execute,
-    forget::{forget_answers, places_of},
+    forget::{forget_told, places_of},
     query,
     story::{MESSAGE_COLUMNS, StoredMessage, stored_message},
 };
@@ -224,7 +224,7 @@ impl Store {
         );
         let transaction = self.begin().await.doing(doing)?;
         let places = places_of(&transaction, &events, slice_values(from, to, &texts)).await.doing(doing)?;
-        forget_answers(&transaction, places).await.doing(doing)?;
+        forget_told(&transaction, places).await.doing(doing)?;
         let gone = execute(&transaction, format!("DELETE FROM events WHERE {events}"), slice_values(from, to, &texts));
         let gone = gone.await.doing(doing)?;
         transaction.commit().await.doing(doing)?;

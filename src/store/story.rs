@@ -18,6 +18,7 @@ use crate::domain::{
     outbound::{Category, SendState},
     phone::PhoneNumber,
     price::Price,
+    sent_payload::SentPayload,
     status::DeliveryStatus,
     time::UnixMillis,
 };
@@ -88,6 +89,8 @@ pub struct CallbackTry {
     pub replay: Option<i32>,
     /// Of a webhook, where it answered.
     pub excerpt: Option<AnswerExcerpt>,
+    /// Where it carried this event alone.
+    pub payload: Option<SentPayload>,
 }
 
 /// A refused request.
@@ -228,7 +231,8 @@ impl Store {
     /// Exchanges of a subscription that carried the event at a place, in order; of very many the first.
     pub async fn callback_tries(&self, subscription: i32, place: Place) -> Result<Vec<CallbackTry>, StoreError> {
         let sql = format!(
-            "SELECT subscription, events, started_at, took_ms, http_status, note, replay, excerpt, first_place, steps \
+            "SELECT subscription, events, started_at, took_ms, http_status, note, replay, excerpt, first_place, steps, \
+             payload_bytes, payload_hash, payload \
              FROM callback_attempts WHERE subscription = $1 AND last_place >= $2 AND first_place <= $2 \
              ORDER BY started_at, id LIMIT {COVERING_MAX}"
         );
@@ -247,6 +251,7 @@ impl Store {
                 note: row.try_get("", "note")?,
                 replay: row.try_get("", "replay")?,
                 excerpt: excerpt(row)?,
+                payload: sent_payload(row)?,
             })
         };
         let tries = |rows: Vec<QueryResult>| -> Result<Vec<CallbackTry>, DbErr> {
@@ -280,6 +285,17 @@ impl Store {
         let rows = query(self.reader(), sql, vec![platform_message_id.into()]).await;
         rows.and_then(|rows| rows.iter().map(refused).collect()).doing("look up refused requests")
     }
+}
+
+fn sent_payload(row: &QueryResult) -> Result<Option<SentPayload>, DbErr> {
+    let (bytes, hash): (Option<i32>, Option<Vec<u8>>) =
+        (row.try_get("", "payload_bytes")?, row.try_get("", "payload_hash")?);
+    let Some((bytes, hash)) = bytes.zip(hash) else { return Ok(None) };
+    Ok(Some(SentPayload {
+        bytes: usize::try_from(bytes).map_err(|_| odd_value("payload_bytes"))?,
+        sha256: hash.try_into().map_err(|_| odd_value("payload_hash"))?,
+        text: row.try_get("", "payload")?,
+    }))
 }
 
 pub(super) fn stored_message(row: &QueryResult) -> Result<StoredMessage, DbErr> {

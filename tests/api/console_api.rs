@@ -39,6 +39,29 @@ async fn a_token_opens_what_its_scopes_say_until_it_is_taken_back(database: Data
     assert_eq!((&problem["status"], &problem["title"]), (&json!(403), &json!("Forbidden")), "{problem}");
     assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("users:manage")), "{problem}");
 
+    let told = async |method: Method, path: &str, body: Option<Value>| {
+        let problem = app.call(method, path, &manage, body).await.body;
+        (problem["status"].clone(), problem["field"].clone(), problem["detail"].as_str().unwrap_or_default().to_owned())
+    };
+    for (method, path, name, detail) in [
+        (Method::POST, "/api/v1/webhooks/crm/off", "switch", "switch: “off” is none of enable, disable, pause, resume"),
+        (Method::POST, "/api/v1/conversations/cnv_1/open", "wish", "wish: “open” is none of close, reopen, block"),
+        (Method::GET, "/api/v1/callback-urls/first", "id", "id: “first” is no number"),
+        (Method::GET, "/api/v1/callback-urls/1/events/last", "place", "place: “last” is no number"),
+    ] {
+        assert_eq!(told(method, path, None).await, (json!(404), json!(name), detail.to_owned()), "{path}");
+    }
+    let (status_code, _, detail) = told(Method::GET, "/api/v1/callback-urls/99999999999", None).await;
+    assert_eq!(
+        (status_code, &*detail),
+        (json!(404), "there is nothing at this address: /openapi.json has all of them")
+    );
+    let (status_code, _, detail) = told(Method::POST, "/api/v1/tokens", Some(json!(["a list"]))).await;
+    assert!(status_code == 400 && detail.starts_with("the body is not the JSON that it should be: "), "{detail}");
+    let (status_code, _, detail) =
+        told(Method::POST, "/api/v1/tokens", Some(json!({"name": "a".repeat(70_000)}))).await;
+    assert!(status_code == 400 && detail.starts_with("the body has more than 65536 bytes"), "{detail}");
+
     // Nobody gives what they do not have.
     let more = json!({"name": "more", "scopes": ["messages:read", "personal:read"], "days": 7});
     let refused = app.call(Method::POST, "/api/v1/tokens", &manage, Some(more)).await;

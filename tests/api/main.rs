@@ -84,5 +84,6 @@ mod webhooks_events;
 mod webhooks_heard;
 mod webhooks_log;
 mod webhooks_out;
+mod webhooks_payloads;
 mod webhooks_providers;
 mod webhooks_ways;

@@ -24,6 +24,10 @@ impl Scene {
         let settings = json!({"settings": self.settings(more)});
         let changed = self.call(Method::PUT, "/webhooks/crm", Some(settings)).await;
         assert_eq!(changed.http_status, 200, "{changed:?}");
+        self.sample().await
+    }
+
+    async fn sample(&self) -> Value {
         let sent = self.call(Method::POST, "/webhooks/crm/sample", Some(json!({"event": "message.received"}))).await;
         assert_eq!(sent.http_status, 200, "{sent:?}");
         sent.body
@@ -247,6 +251,36 @@ async fn the_command_line_lists_tries_pauses_and_tells_again(database: Database)
     scene.app.finish().await;
 }
 
+/// Requests in a row that were not taken, after which a webhook is asked seldom.
+const FAILURES_BEFORE_REST: usize = 10;
+
+async fn a_sample_that_is_taken_wakes_a_webhook_that_rests(database: Database) {
+    let scene = Scene::start(database).await;
+    let retries = json!({"kind": "fixed", "times": 0, "every_seconds": 1});
+    let settings = json!({"events": ["message.received"], "retries": retries});
+    scene.webhook(settings).await;
+    let rests = async || {
+        let states = scene.app.store.cursor_states().await.expect("readable");
+        states.values().any(|state| state.trouble.due_at.is_some())
+    };
+    scene.receiver.answer_always(500);
+    for number in 0..FAILURES_BEFORE_REST {
+        scene.hears(&format!("number {number}"));
+    }
+    scene.app.until("it rests", rests).await;
+    scene.hears("the last");
+
+    scene.receiver.answer_next(&[500]);
+    scene.receiver.answer_always(200);
+    assert_eq!(scene.sample().await["taken"], false);
+    assert!(rests().await, "who takes no sample is left alone");
+    assert_eq!(scene.sample().await["taken"], true);
+
+    assert!(!rests().await, "it takes what it is told");
+    scene.app.until("the rest is told", async || scene.texts().last().is_some_and(|text| text == "the last")).await;
+    scene.app.finish().await;
+}
+
 on_each_database![
     a_receiver_is_asked_by_its_method_and_not_longer_than_was_agreed,
     a_connection_that_closes_under_a_request_is_not_the_receivers_no,
@@ -255,5 +289,6 @@ on_each_database![
     no_more_requests_a_second_leave_than_were_agreed,
     a_token_is_fetched_by_password_and_shown,
     a_token_is_not_fetched_from_a_private_address,
+    a_sample_that_is_taken_wakes_a_webhook_that_rests,
     the_command_line_lists_tries_pauses_and_tells_again,
 ];

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wabridge::{
     clock,
-    domain::failure::Failure,
+    domain::{failure::Failure, sent_payload::SentPayload},
     services::story::{hears, reasons},
     store::{
         Store,
@@ -92,6 +92,7 @@ async fn event(
                 "http_status": tried.http_status,
                 "took_ms": tried.took_ms,
                 "note": tried.note,
+                "payload": tried.payload.as_ref().map(|sent| payload(sent, full)),
             }));
         }
         if let Some((state, reason)) = store.care_of(subscription.key.0, event.place).await? {
@@ -113,6 +114,16 @@ async fn event(
         told["entry"] = json!(event.entry);
     }
     Ok(told)
+}
+
+/// What left with a request; its text, which says what people wrote, where it was not taken.
+fn payload(sent: &SentPayload, full: bool) -> Value {
+    let mut told = json!({"bytes": sent.bytes, "sha256": sent.sha256_in_hex()});
+    if full {
+        told["text"] = json!(sent.text);
+        told["is_cut"] = json!(sent.is_cut());
+    }
+    told
 }
 
 pub(super) fn refused(configuration: &Configuration, refused: &Refused, full: bool) -> Value {

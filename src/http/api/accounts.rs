@@ -85,7 +85,7 @@ pub struct AccountSettings {
     messages_per_second: Option<u32>,
     /// How long messages, events and refused requests are kept, like 30d; empty: as long as the server keeps them.
     keep_for: Option<String>,
-    /// The same of exchanges with its callback URLs and webhooks.
+    /// The same of exchanges with its callback URLs and webhooks, which are kept no longer than its events.
     keep_exchanges_for: Option<String>,
     /// The same of files that people sent it, and of the links to them.
     keep_media_for: Option<String>,

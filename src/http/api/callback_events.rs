@@ -128,6 +128,24 @@ pub struct Try {
     #[schema(example = 100)]
     events: i32,
     replay: Option<i32>,
+    /// Where the request carried this event alone.
+    payload: Option<TriedPayload>,
+}
+
+/// What left with one request.
+#[derive(Serialize, ToSchema)]
+pub struct TriedPayload {
+    #[schema(example = 1204)]
+    bytes: usize,
+    /// Of its bytes, in hex; with `personal:read`.
+    sha256: Option<String>,
+    /// It is the event's `payload`, which is written now. Otherwise settings, or what is known of the message or the person, have
+    /// changed since.
+    as_now: bool,
+    /// Its first 16 KiB, where it was not taken; with `personal:read`.
+    text: Option<String>,
+    /// There was more of it than `text`.
+    is_cut: bool,
 }
 
 /// What a callback URL is to hear of, and what became of it.
@@ -248,6 +266,7 @@ fn callback_event(
 
 fn story(actor: &Actor, url: &UrlStanding, callback: Callback) -> CallbackStory {
     let whole = actor.may(Permission::ReadPersonal);
+    let tries = callback.tries.iter().map(|tried| one_try(actor, tried, &callback.payload)).collect();
     let (payload, untold) = match callback.payload {
         Payload::Body(body) => (Some(body).filter(|_| whole), None),
         Payload::Silent => (None, Some("it is the platform's own test, or was told before".to_owned())),
@@ -259,12 +278,13 @@ fn story(actor: &Actor, url: &UrlStanding, callback: Callback) -> CallbackStory 
         payload,
         untold,
         next_try_at: url.trouble.due_at.filter(|_| owed).map(|at| at.to_string()),
-        tries: callback.tries.iter().map(|tried| one_try(actor, tried)).collect(),
+        tries,
         event: callback_event(actor, &callback.event, callback.kind, callback.judged, webhook),
     }
 }
 
-fn one_try(actor: &Actor, tried: &CallbackTry) -> Try {
+fn one_try(actor: &Actor, tried: &CallbackTry, now: &Payload) -> Try {
+    let whole = actor.may(Permission::ReadPersonal);
     Try {
         at: tried.started_at.to_string(),
         took_ms: tried.took_ms,
@@ -273,5 +293,12 @@ fn one_try(actor: &Actor, tried: &CallbackTry) -> Try {
         answer: ReceivedAnswer::of(actor, tried.excerpt.as_ref()),
         events: tried.events,
         replay: tried.replay,
+        payload: tried.payload.as_ref().map(|sent| TriedPayload {
+            bytes: sent.bytes,
+            sha256: whole.then(|| sent.sha256_in_hex()),
+            as_now: now.was(sent),
+            text: sent.text.clone().filter(|_| whole),
+            is_cut: sent.is_cut(),
+        }),
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     let scope = web::scope("/api/v1")
         .wrap(from_fn(with_token))
         .app_data(web::JsonConfig::default().limit(BODY_BYTES_MAX).error_handler(not_taken))
-        .app_data(web::PathConfig::default().error_handler(|error, _| not_here(&error)))
+        .app_data(web::PathConfig::default().error_handler(|_, request| query::not_here(request).into()))
         .route("/status", web::get().to(status::show))
         .route("/statistics", web::get().to(statistics::show))
         .route("/messages", web::get().to(messages::list))
@@ -227,8 +227,14 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
 
 /// Why a body is not even looked at, or cannot be read.
 fn not_taken(error: JsonPayloadError, request: &HttpRequest) -> Error {
+    if let JsonPayloadError::Deserialize(error) = &error {
+        return bad(&format!("the body is not the JSON that it should be: {error}"));
+    }
+    if matches!(error, JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. }) {
+        return bad(&format!("the body has more than {BODY_BYTES_MAX} bytes"));
+    }
     if !matches!(error, JsonPayloadError::ContentType) {
-        return bad(&error);
+        return bad(&"the body did not come whole");
     }
     let came = request.headers().get(header::CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let came = came.map_or_else(|| "without one".to_owned(), |came| format!("as “{}”", short(&came)));
@@ -244,10 +250,6 @@ fn short(text: &str) -> String {
 
 fn bad(error: &dyn std::fmt::Display) -> Error {
     Problem::new(StatusCode::BAD_REQUEST, format!("{error}; /openapi.json says what is expected")).into()
-}
-
-fn not_here(error: &dyn std::fmt::Display) -> Error {
-    Problem::new(StatusCode::NOT_FOUND, error.to_string()).into()
 }
 
 /// Lets in who shows a token that opens, and asks for nothing that is not known.

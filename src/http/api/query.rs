@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Problem,
-    openapi::{self, Operation, Parameter},
+    openapi::{self, Choice, Operation, Parameter},
+    short,
 };
 use crate::http::query::{Wrong, read};
 
@@ -42,11 +43,35 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
 static KNOWN: LazyLock<HashMap<Operation, Vec<Parameter>>> =
     LazyLock::new(|| openapi::parameters().into_iter().collect());
 
+/// What may stand in the address of each operation.
+static CHOICES: LazyLock<HashMap<Operation, Vec<Choice>>> = LazyLock::new(|| openapi::choices().into_iter().collect());
+
 fn known(request: &HttpRequest) -> Option<&'static [Parameter]> {
+    asked_of(&KNOWN, request)
+}
+
+fn asked_of<T>(operations: &'static HashMap<Operation, Vec<T>>, request: &HttpRequest) -> Option<&'static [T]> {
     let path = request.match_pattern()?;
-    let mut operations = KNOWN.iter();
+    let mut operations = operations.iter();
     let asked = operations.find(|((method, known), _)| *method == request.method().as_str() && *known == path);
-    asked.map(|(_, parameters)| parameters.as_slice())
+    asked.map(|(_, told)| told.as_slice())
+}
+
+/// Nothing is at an address with such a word in it.
+pub(super) fn not_here(request: &HttpRequest) -> Problem {
+    let wrong = asked_of(&CHOICES, request).into_iter().flatten().find_map(|(name, words)| {
+        let came = request.match_info().get(name)?;
+        let text = match words.as_slice() {
+            [] if came.parse::<i64>().is_err() => format!("{name}: “{}” is no number", short(came)),
+            [_, ..] if !words.iter().any(|word| word == came) => {
+                format!("{name}: “{}” is none of {}", short(came), words.join(", "))
+            }
+            [..] => return None,
+        };
+        Some(Problem::named(StatusCode::NOT_FOUND, name, text))
+    });
+    let nothing = "there is nothing at this address: /openapi.json has all of them";
+    wrong.unwrap_or_else(|| Problem::new(StatusCode::NOT_FOUND, nothing))
 }
 
 /// Refuses what the document does not have: it would have no effect, and nobody would be told. It stands before every handler, so

@@ -340,7 +340,7 @@ fn keeping(ages: &Retention) -> Section {
             Field::new("keep_for", "History", Input::Text).placeholder(messages).hint(history),
             Field::new("keep_exchanges_for", "Exchanges", Input::Text)
                 .placeholder(attempts)
-                .hint("With its callback URLs and webhooks."),
+                .hint("With its callback URLs and webhooks; no longer than its history."),
             Field::new("keep_media_for", "Files from people", Input::Text)
                 .placeholder(media)
                 .hint("Links to them in callbacks end then, too; those that were told already say when they would have ended."),

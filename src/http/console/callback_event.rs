@@ -27,6 +27,7 @@ use crate::{
         event_name::EventName,
         ids::Place,
         operator::{Actor, Permission},
+        sent_payload::{SentPayload, TEXT_BYTES_MAX},
         time::UnixMillis,
         webhook::Webhook,
         webhook_event::id_of,
@@ -137,6 +138,8 @@ struct Try {
     below: Vec<String>,
     /// Of a webhook, where it answered.
     excerpt: Option<AnswerExcerpt>,
+    /// What it carried, where that is kept and is not what the page shows anyway.
+    carried: Option<String>,
 }
 
 /// `GET /console/callbacks/{url}/events`
@@ -355,6 +358,7 @@ fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) 
     let webhook = url.subscription.webhook.as_deref();
     let whom = if webhook.is_some() { "receiver" } else { "platform" };
     let is_unwanted = webhook.is_some() && payload == Payload::Silent && standing == Standing::Delivered;
+    let tries = tries.iter().map(|tried| one_try(actor, tried, &payload)).collect();
     let (payload, no_payload) = match payload {
         Payload::Body(body) if actor.may(Permission::ReadPersonal) => (Some(pretty(&body)), None),
         Payload::Body(_) => (None, Some("Your role sees telephone numbers and contents masked.".to_owned())),
@@ -386,7 +390,7 @@ fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) 
         message: event.message.map(|message| message.to_string()),
         about: about(actor, &event),
         number: event.sender_number.map_or_else(|| "?".to_owned(), |number| number.as_e164().to_owned()),
-        tries: tries.iter().map(|tried| one_try(actor, tried)).collect(),
+        tries,
         payload,
         no_payload,
         // What is owed is told anyway.
@@ -405,18 +409,41 @@ fn next_try(url: &UrlStanding, now: UnixMillis) -> String {
     }
 }
 
-fn one_try(actor: &Actor, tried: &CallbackTry) -> Try {
+fn one_try(actor: &Actor, tried: &CallbackTry, now: &Payload) -> Try {
     let answer = tried.http_status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
     let taken = tried.http_status.is_some_and(|status| (200..300).contains(&status));
     let mut below = vec![format!("a request with {}", counted(i64::from(tried.events), "event", "events"))];
     below.extend(tried.replay.map(|replay| format!("told again, replay {replay}")));
     let note = tried.note.strip_prefix(&answer).unwrap_or(&tried.note).trim_start_matches(':').trim();
     below.extend(Some(masking::text(actor, note)).filter(|note| !note.is_empty()));
+    let sent = tried.payload.as_ref();
+    let (is_as_now, whole) = (sent.is_some_and(|sent| now.was(sent)), actor.may(Permission::ReadPersonal));
+    below.extend(sent.map(|sent| carried(sent, is_as_now, whole)));
+    let text = sent.and_then(|sent| sent.text.as_deref()).filter(|_| whole && !is_as_now);
     Try {
         tone: if taken { "good" } else { "bad" },
         at: tried.started_at.to_string().replace('T', " ").replace('Z', ""),
         what: format!("{answer} after {} ms", tried.took_ms),
         below,
         excerpt: tried.excerpt.as_ref().map(|excerpt| masking::excerpt(actor, excerpt)),
+        carried: text.map(pretty),
     }
+}
+
+/// What a request carried, in a line.
+fn carried(sent: &SentPayload, is_as_now: bool, whole: bool) -> String {
+    if is_as_now {
+        return format!("{} bytes, as shown under “What it is told”", sent.bytes);
+    }
+    let kept = match sent.text {
+        Some(_) if sent.is_cut() => format!(", of which the first {TEXT_BYTES_MAX} are kept"),
+        Some(_) => String::new(),
+        None if whole => format!(" (SHA-256 {}), of what was taken no text is kept", sent.sha256_in_hex()),
+        None => ", of what was taken no text is kept".to_owned(),
+    };
+    format!(
+        "{} bytes{kept}: not what is shown under “What it is told”; settings, or what is known of the message or the person, \
+         have changed since",
+        sent.bytes
+    )
 }

@@ -72,7 +72,7 @@ use actix_web::{
 };
 
 use self::{
-    frame::{Frame, page, page_as, see_other, sentence},
+    frame::{Frame, page, page_as, see_other},
     guard::Guest,
     trouble::Trouble,
 };
@@ -185,7 +185,12 @@ fn no_page() -> Trouble {
 
 /// A form that none of our pages wrote.
 fn unreadable(error: &UrlencodedError) -> Trouble {
-    Trouble::new(StatusCode::BAD_REQUEST, "This form cannot be read", sentence(&error.to_string()))
+    let text = if matches!(error, UrlencodedError::Overflow { .. }) {
+        format!("It has more than {FORM_BYTES_MAX} bytes: leave something out.")
+    } else {
+        "A field is missing, or is not as the page sends it: open the page anew and send it again.".to_owned()
+    };
+    Trouble::new(StatusCode::BAD_REQUEST, "This form cannot be read", text)
 }
 
 /// Not a moment longer than the answer.

@@ -236,7 +236,7 @@ fn route(
         _ if url == ours || below.is_some() => {
             "its webhooks come to this bridge without the right secret, and are refused".to_owned()
         }
-        url => format!("its webhooks go to {} and not to {ours}", redact::url(url)),
+        url => format!("its webhooks go to {} and not to {ours}", redact::url_beside(ours, url)),
     };
     let finding = Finding::wrong(
         about,

@@ -344,6 +344,7 @@ mod tests {
             note: note.to_owned(),
             replay: None,
             excerpt: None,
+            payload: None,
         };
         let told = Exchange { tried: &tried, url: "delivery report URL" }.to_string();
         told.split_once("  ").map(|(_, told)| told.to_owned()).expect("the time is before it")

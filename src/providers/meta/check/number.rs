@@ -110,7 +110,7 @@ fn routes(connection: &Connection, sender: &Sender, about: &str, configuration: 
             };
             let finding = Finding::wrong(
                 about,
-                format!("its webhooks go to {} (set by {whose}) and not to {ours}", redact::url(url)),
+                format!("its webhooks go to {} (set by {whose}) and not to {ours}", redact::url_beside(ours, url)),
                 "press “Fix channel issue” in the console, run `wabridge check --repair`, or enter our URL at Meta",
             );
             vec![offered(finding, connection, kind, id, Some(ours))]
