@@ -43,8 +43,8 @@ pub struct Watch {
 
 /// After a look nobody looks for this many times as long as it took: counting a queue of a million takes a while.
 const REST_FACTOR: u32 = 50;
-/// But not longer than this, unless the setting says so.
-const REST_MAX: Duration = Duration::from_secs(10 * 60);
+/// But not longer than this many times what the setting says.
+const RESTS_MAX: u32 = 10;
 
 impl Watch {
     pub fn new(
@@ -73,7 +73,8 @@ impl Watch {
             pulse.beat();
             let started = Instant::now();
             let looked = self.look().await;
-            let rest = (started.elapsed() * REST_FACTOR).min(REST_MAX).max(self.settings.alarms.look_every);
+            let every = self.settings.alarms.look_every;
+            let rest = (started.elapsed() * REST_FACTOR).clamp(every, every * RESTS_MAX);
             let acted = match looked {
                 Ok(observed) => self.act_on(&observed, &mut gauges).await,
                 Err(error) => Err(error),

@@ -3,15 +3,16 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person};
+use crate::harness::{
+    Database, Message, NUMBER_ID, OTHER_NUMBER, TestApp, WABA_ID, free_address, on_each_database, person,
+};
 
 const CONNECTION: &str = "/console/connections/meta-main";
 const NUMBER: &str = "/console/numbers/918880110022";
 
 /// The bridge says how the world reaches it: its port is chosen before it starts.
 async fn start(database: Database) -> TestApp {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let address = free.expect("this machine has free ports");
+    let address = free_address();
     let app = TestApp::start_with(database, |options| {
         options.messages_per_second = 80;
         options.settings.server.bind = address;

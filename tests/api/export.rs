@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use wabridge::simulator::{Effect, Rule};
 
-use crate::harness::{Database, Message, NUMBER_ID, TestApp, on_each_database, person, script};
+use crate::harness::{Database, Message, NUMBER_ID, TestApp, on_each_database, one_webhook_at_a_time, person, script};
 
 /// Rows of a CSV by the names of their columns.
 fn rows(printed: &str) -> Vec<BTreeMap<String, String>> {
@@ -18,7 +18,7 @@ fn rows(printed: &str) -> Vec<BTreeMap<String, String>> {
 }
 
 async fn with_a_campaign(database: Database) -> TestApp {
-    let app = TestApp::start(database).await;
+    let app = TestApp::start_with(database, one_webhook_at_a_time).await;
     app.simulator.add_rule(Rule::recipient(&person(2), Effect::Statuses(script("sent@0,failed:131026@20"))));
     app.simulator.add_rule(Rule::recipient(&person(3), Effect::Statuses(script("sent@0"))));
     let custom = json!({"type": "customProps", "customProps": [{"order": "=A-17"}]});

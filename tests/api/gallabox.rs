@@ -13,7 +13,8 @@ use wabridge::{
 };
 
 use crate::harness::{
-    APP_SECRET, CONNECTION, Database, Message, NUMBER_ID, Options, TestApp, WABA_ID, on_each_database, person, script,
+    APP_SECRET, CONNECTION, Database, Message, NUMBER_ID, Options, TestApp, WABA_ID, on_each_database,
+    one_webhook_at_a_time, person, script,
 };
 
 const CREDENTIALS: &str = r#"
@@ -129,6 +130,7 @@ async fn an_agents_text_goes_out_and_what_gallabox_does_not_document_is_refused(
 
 async fn a_failure_is_told_with_whatsapps_reason(database: Database) {
     let app = start(database, WEBHOOK_SECRET, |options| {
+        one_webhook_at_a_time(options);
         let fails = Effect::Statuses(script("sent@5,failed:131026@10"));
         options.simulator.rules.push(Rule::suffix("20001", fails));
     })

@@ -6,7 +6,9 @@ use wabridge::{
     store::media::MediaOverview,
 };
 
-use crate::harness::{CONNECTION, Database, Message, NUMBER_ID, Options, TestApp, on_each_database, person, script};
+use crate::harness::{
+    CONNECTION, Database, Message, NUMBER_ID, Options, TestApp, on_each_database, one_webhook_at_a_time, person, script,
+};
 
 pub(crate) const URL_TOKEN: &str = "end-of-the-url-0123456789";
 const TEMPLATES: &str = r#"[{"name": "order_update", "language": "en", "category": "UTILITY",
@@ -53,6 +55,7 @@ fn inbound(app: &TestApp) -> Vec<Value> {
 
 async fn what_is_sent_by_the_private_endpoint_is_told_of_also_when_its_answer_was_lost(database: Database) {
     let app = start(database, |options| {
+        one_webhook_at_a_time(options);
         options.simulator.rules.push(Rule::suffix("20002", Effect::LoseAnswer));
         options.simulator.rules.push(Rule::suffix("20003", Effect::Statuses(script("sent@5,failed:131026@10"))));
         options.simulator.rules.push(Rule::suffix("20004", Effect::Refuse(wabridge::simulator::Refusal::code(131030))));

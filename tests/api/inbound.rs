@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use wabridge::simulator::{Inbound, InboundContent};
 
-use crate::harness::{ACCOUNT, BUSINESS_NUMBER, Database, Message, NUMBER_ID, TestApp, on_each_database, person};
+use crate::harness::{
+    ACCOUNT, BUSINESS_NUMBER, Database, Message, NUMBER_ID, TestApp, on_each_database, one_webhook_at_a_time, person,
+};
 
 /// Waits until this many inbound messages were told, and gives back the documents.
 async fn told(app: &TestApp, count: u64) -> Vec<Value> {
@@ -74,10 +76,7 @@ async fn a_message_that_comes_twice_is_told_once(database: Database) {
 }
 
 async fn messages_of_one_person_are_told_in_their_order(database: Database) {
-    let app = TestApp::start_with(database, |options| {
-        options.simulator.knobs.webhooks_in_flight_max = 1;
-    })
-    .await;
+    let app = TestApp::start_with(database, one_webhook_at_a_time).await;
 
     for number in 0..30 {
         app.simulator.inbound_text(&person(1), NUMBER_ID, &number.to_string(), None).expect("the number exists");

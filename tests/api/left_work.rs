@@ -33,7 +33,7 @@ async fn with_waiting_messages(database: Database, count: usize) -> (TestApp, Ve
 }
 
 async fn cancelling_that_was_left_in_the_middle_comes_to_its_end(database: Database) {
-    let (mut app, messages) = with_waiting_messages(database, 600).await;
+    let (mut app, messages) = with_waiting_messages(database, 120).await;
     let token = app.first_owner().await.make_token(&["messages:read", "queues:manage"]).await;
     app.process().kill().await;
 
@@ -54,13 +54,13 @@ async fn cancelling_that_was_left_in_the_middle_comes_to_its_end(database: Datab
     assert_eq!(campaign["funnel"]["cancelled"], messages.len(), "{campaign:#}");
     let ended = app.store.campaign_cancel(account, CAMPAIGN).await.expect("readable").expect("it is written down");
     assert_eq!(ended.cancelled, CANCELLED_BEFORE + messages.len() as u64, "what was done before counts, too");
-    let told = [&messages[0], &messages[300], &messages[599]].map(|message| app.told_failure(message));
+    let told = [&messages[0], &messages[60], &messages[119]].map(|message| app.told_failure(message));
     assert_eq!(told, [Some(1009); 3]);
     app.leave().await;
 }
 
 async fn erasing_that_was_left_in_the_middle_comes_to_its_end(database: Database) {
-    let (mut app, messages) = with_waiting_messages(database, 600).await;
+    let (mut app, messages) = with_waiting_messages(database, 120).await;
     let token = app.first_owner().await.make_token(&["persons:manage"]).await;
     let gone = person(1);
     app.process().kill().await;

@@ -8,12 +8,12 @@ use wabridge::{
     app::open_files,
     domain::{inbound::InboundMediaKind, phone::PhoneNumber},
     services::media::deletion::Deletion,
-    settings::MediaStore,
+    settings::{MediaStore, Settings},
     simulator::{Endpoint, Inbound, InboundContent, InboundMedia, Knobs},
     store::media::{MediaOverview, MediaOwner},
 };
 
-use crate::harness::{Bucket, Database, Message, NUMBER_ID, TestApp, on_each_database, person};
+use crate::harness::{Bucket, Database, Message, NUMBER_ID, TestApp, caller, on_each_database, person};
 
 const PUBLIC_URL: &str = "https://whatsapp.example.com";
 
@@ -68,8 +68,7 @@ fn link(told: &Value) -> String {
 }
 
 async fn ask(app: &TestApp, method: Method, path: &str, range: Option<&str>) -> reqwest::Response {
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let mut request = client.request(method, app.at(path));
+    let mut request = caller().request(method, app.at(path));
     if let Some(range) = range {
         request = request.header(header::RANGE, range);
     }
@@ -321,19 +320,24 @@ async fn a_stored_file_that_somebody_deleted_is_fetched_again(database: Database
     app.finish().await;
 }
 
+fn keep_no_file_for_long(settings: &mut Settings) {
+    settings.retention.media = Duration::from_secs(1);
+    settings.retention.every = Duration::from_millis(50);
+}
+
 async fn old_files_are_deleted_and_leave_nothing(database: Database) {
-    let app = start_with(database, |options| {
-        options.settings.retention.media = Duration::from_secs(5);
-        options.settings.retention.every = Duration::from_secs(1);
-        options.settings.retention.rows_per_step = 2;
-    })
-    .await;
+    let mut app = start(database).await;
 
     for _ in 0..5 {
         say(&app, picture(), None).await;
     }
     app.until("all are stored", async || counted(&app).await.stored == 5).await;
     assert_eq!(files_in(&app), 5);
+    app.restart_with(|settings| {
+        keep_no_file_for_long(settings);
+        settings.retention.rows_per_step = 2;
+    })
+    .await;
 
     app.until("all are gone", async || counted(&app).await == MediaOverview::default()).await;
     app.until("and their files", async || files_in(&app) == 0).await;
@@ -363,7 +367,7 @@ async fn a_person_is_forgotten_with_all_files_and_others_are_not(database: Datab
 /// With its access key as an operator gives it, which no rendered tree shows.
 async fn copies_may_lie_in_a_bucket_that_speaks_s3(database: Database) {
     let bucket = Bucket::start().await;
-    let app = start_with(database, |options| {
+    let mut app = start_with(database, |options| {
         let media = &mut options.settings.media;
         media.store = MediaStore::S3;
         media.bucket = "files".to_owned();
@@ -371,8 +375,6 @@ async fn copies_may_lie_in_a_bucket_that_speaks_s3(database: Database) {
         media.endpoint.clone_from(&bucket.url);
         media.access_key_id = Some("an-id".into());
         media.secret_access_key = Some("a-secret".into());
-        options.settings.retention.media = Duration::from_secs(8);
-        options.settings.retention.every = Duration::from_secs(1);
     })
     .await;
     // One that is written in one piece, and one that is written in parts.
@@ -389,6 +391,7 @@ async fn copies_may_lie_in_a_bucket_that_speaks_s3(database: Database) {
     assert_eq!(bucket.unsigned(), 0, "every request is signed");
     let names = bucket.names();
     assert!(names.len() == 2 && names.iter().all(|name| name.starts_with("wabridge/trial/1/")), "{names:?}");
+    app.restart_with(keep_no_file_for_long).await;
     app.until("old files leave the bucket", async || bucket.names().is_empty()).await;
     app.finish().await;
 }

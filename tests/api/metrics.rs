@@ -55,7 +55,7 @@ fn exported(scrape: &str) -> BTreeSet<&'static str> {
 }
 
 async fn what_is_documented_is_exported_and_nothing_else(database: Database) {
-    let postgres = !matches!(database, Database::Sqlite);
+    let postgres = !matches!(database, Database::Sqlite(_));
     let app = TestApp::start_with(database, |options| {
         options.as_process = true;
         options.settings.alarms.look_every = Duration::from_millis(100);
@@ -264,7 +264,7 @@ async fn a_database_that_takes_nothing_makes_readyz_red_and_green_again_by_itsel
     app.meddle(ALL_IS_TAKEN).await;
     app.until("it is ready again although nobody calls", async || ready(&app).await.0 == 200).await;
     app.meddle(NOTHING_IS_TAKEN).await;
-    let refused = app.send(&message).await;
+    let refused = app.send_once(&message).await;
     app.until("it is red again", &mut is_red).await;
     app.meddle(ALL_IS_TAKEN).await;
     app.accept(&message).await;

@@ -125,7 +125,12 @@ async fn an_answer_that_cannot_be_read_proves_nothing(database: Database) {
 }
 
 async fn without_evidence_a_message_is_reported_as_failed(database: Database) {
-    let app = TestApp::start_with(database, impatient).await;
+    let app = TestApp::start_with(database, |options| {
+        impatient(options);
+        // So long both are to be seen.
+        options.settings.send.unknown_grace = Duration::from_secs(4);
+    })
+    .await;
     app.simulator.add_rule(Rule::recipient(&person(1), Effect::LoseAnswer));
     app.simulator.add_rule(Rule::recipient(&person(1), Effect::Statuses(script("none"))));
     app.simulator.add_rule(Rule::recipient(&person(2), Effect::DropConnection));

@@ -6,7 +6,9 @@ use wabridge::{
     simulator::{Effect, Rule},
 };
 
-use crate::harness::{APP_SECRET, Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person, script};
+use crate::harness::{
+    APP_SECRET, Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, one_webhook_at_a_time, person, script,
+};
 
 /// Sends one message whose statuses are reported as `reports` says, and gives back what CleverTap was told.
 async fn told_after(app: &TestApp, number: usize, reports: &str) -> (Message, Vec<String>) {
@@ -38,9 +40,9 @@ async fn sent_delivered_and_read_are_told_once_each_and_in_order(database: Datab
 
 async fn every_order_and_number_of_reports_ends_at_the_best_news(database: Database) {
     let app = TestApp::start_with(database, |options| {
-        // One report in each webhook, one webhook at a time: they arrive exactly as written.
+        // One report in each webhook: they arrive exactly as written.
         options.simulator.knobs.webhook_batch_max = 1;
-        options.simulator.knobs.webhooks_in_flight_max = 1;
+        one_webhook_at_a_time(options);
     })
     .await;
     let whole = ["sent", "delivered", "read"];
@@ -131,7 +133,7 @@ async fn reports_of_messages_that_are_not_ours_are_parked_and_told_to_nobody(dat
 }
 
 async fn a_failure_after_the_answer_is_told_with_clevertaps_code(database: Database) {
-    let app = TestApp::start(database).await;
+    let app = TestApp::start_with(database, one_webhook_at_a_time).await;
 
     for (number, (code, told_code)) in [
         (131026, 1005),

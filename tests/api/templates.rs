@@ -120,7 +120,8 @@ async fn a_pause_that_one_bridge_hears_of_stops_the_others_within_seconds() {
 }
 
 async fn a_campaign_with_a_wrong_name_is_no_storm_of_look_ups(database: Database) {
-    let app = TestApp::start(database).await;
+    // What cannot be looked up within the second is taken.
+    let app = TestApp::start_with(database, |options| options.alone = true).await;
     let before = app.settled().await.template_pages;
     let wrong = |number| Message::template(&person(number), "no_such_template", "en").values(&["Asha"]);
 
@@ -153,6 +154,8 @@ async fn while_the_provider_does_not_answer_a_message_is_taken_and_a_check_is_to
 fn no_list(options: &mut Options) {
     options.without_templates = true;
     options.simulator.knobs.may_manage = false;
+    // When it is back, that is noticed soon.
+    options.settings.templates.sync_every = Duration::from_secs(1);
 }
 
 fn list_comes_back(app: &TestApp) {
@@ -260,7 +263,7 @@ async fn a_rule_about_a_template_catches_what_was_accepted_unseen_by_the_name_gi
 async fn what_was_accepted_unseen_expires_with_the_reason_why_nobody_could_look(database: Database) {
     let app = TestApp::start_with(database, |options| {
         no_list(options);
-        options.account = "expire_after = { marketing = \"2s\", utility = \"1s\", authentication = \"1s\" }".to_owned();
+        options.account = "expire_after = { marketing = \"4s\", utility = \"1s\", authentication = \"1s\" }".to_owned();
     })
     .await;
     let message = Message::order_update(&person(1));

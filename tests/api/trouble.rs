@@ -42,7 +42,7 @@ async fn what_cannot_be_stored_in_time_is_refused_within_the_second_and_never_se
 
     let frozen = Frozen::new(&app).await;
     let started = Instant::now();
-    let answers = futures_util::future::join_all(refused.iter().map(|message| app.send(message))).await;
+    let answers = futures_util::future::join_all(refused.iter().map(|message| app.send_once(message))).await;
     let took = started.elapsed();
     frozen.thaw().await;
 
@@ -52,7 +52,7 @@ async fn what_cannot_be_stored_in_time_is_refused_within_the_second_and_never_se
     }
     assert!(took < Duration::from_secs(1), "CleverTap waits a second, and was answered after {took:?}");
     let later = Message::order_update(&person(100));
-    app.until("messages can be stored again", async || app.send(&later).await.is_success()).await;
+    app.until("messages can be stored again", async || app.send_once(&later).await.is_success()).await;
     app.settled().await;
     assert_eq!(app.told(&later), ALL);
     for message in &refused {
@@ -102,7 +102,7 @@ async fn a_database_that_drops_its_connections_costs_nothing_that_was_accepted()
 
     let mut accepted = Vec::new();
     for (number, some) in messages.chunks(20).enumerate() {
-        let asked = futures_util::future::join_all(some.iter().map(|message| app.send(message)));
+        let asked = futures_util::future::join_all(some.iter().map(|message| app.send_once(message)));
         // Now and then all connections are cut while messages are being stored; between that others are.
         let answers = match number % 2 {
             0 => asked.await,
@@ -114,7 +114,7 @@ async fn a_database_that_drops_its_connections_costs_nothing_that_was_accepted()
     other.close().await.expect("it was open");
     // Those that were refused may be offered again, and are not sent twice by it.
     for message in &messages {
-        app.until("it is taken", async || app.send(message).await.is_success()).await;
+        app.until("it is taken", async || app.send_once(message).await.is_success()).await;
     }
     app.settled().await;
 

@@ -45,7 +45,7 @@ async fn a_failing_callback_url_is_found_and_told_again() {
     let works = "return document.querySelector('#standing .pill').innerText === 'works'";
     browser.until("it works", works).await;
 
-    browser.fill("rate", "4").await;
+    browser.fill("rate", "2").await;
     browser.press("Count them").await;
     browser.until("it is counted", "return document.body.innerText.includes('12 dead events')").await;
     browser.picture("callbacks-replay").await;

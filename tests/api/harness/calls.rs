@@ -1,11 +1,15 @@
 //! What comes to the bridge from outside: messages as CleverTap posts them, webhooks as Meta signs them, and what anybody asks.
 
+use std::time::Instant;
+
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 use wabridge::app::App;
 
-use super::{ACCOUNT, CONNECTION, CREDENTIALS, Message, TestApp};
+use super::{ACCOUNT, CONNECTION, CREDENTIALS, LOOK_AGAIN_AFTER, Message, PATIENCE, TestApp};
+
+const OUR_PATH: &str = "/clevertap/acme/messages";
 
 /// What a caller was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +36,12 @@ impl Answer {
 impl TestApp {
     /// Posts a message as the account.
     pub(crate) async fn send(&self, message: &Message) -> Answer {
-        self.post(&format!("/clevertap/{ACCOUNT}/messages"), &CREDENTIALS, message.body.to_string()).await
+        self.post(OUR_PATH, &CREDENTIALS, message.body.to_string()).await
+    }
+
+    /// The same; a bridge that cannot store it now is not asked again.
+    pub(crate) async fn send_once(&self, message: &Message) -> Answer {
+        self.try_post(OUR_PATH, &CREDENTIALS, message.body.to_string()).await.expect("the bridge answers")
     }
 
     /// Posts a message as the account to another bridge on the same database.
@@ -41,23 +50,11 @@ impl TestApp {
         self.try_post_at(url, &CREDENTIALS, message.body.to_string()).await.expect("the other bridge answers")
     }
 
-    /// Posts messages that must be taken, some at a time. On a busy machine the bridge may have to say that it
-    /// cannot store one now; then it is asked again, as its answer advises.
+    /// Posts messages that must be taken, some at a time.
     pub(crate) async fn accept_all(&self, messages: &[Message]) {
         const AT_A_TIME: usize = 32;
-        const ASKED_MAX: usize = 20;
-        let ask = async |message| {
-            let mut answer = self.send(message).await;
-            for _ in 1..ASKED_MAX {
-                if answer.http_status != 500 {
-                    break;
-                }
-                answer = self.send(message).await;
-            }
-            answer
-        };
         for some in messages.chunks(AT_A_TIME) {
-            let answers = futures_util::future::join_all(some.iter().map(ask)).await;
+            let answers = futures_util::future::join_all(some.iter().map(|message| self.send(message))).await;
             for (message, answer) in some.iter().zip(answers) {
                 assert!(answer.is_success(), "{} was refused: {answer:?}", message.body);
             }
@@ -68,8 +65,17 @@ impl TestApp {
         self.accept_all(std::slice::from_ref(message)).await;
     }
 
-    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Answer {
-        self.try_post(path, headers, body).await.expect("the bridge answers")
+    /// On a busy machine the bridge may have to say that it cannot store something now; then it is asked again, as its answer
+    /// advises.
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Answer {
+        let (body, started) = (body.into(), Instant::now());
+        loop {
+            let answer = self.try_post(path, headers, body.clone()).await.expect("the bridge answers");
+            if !matches!(answer.http_status, 500 | 503) || started.elapsed() > PATIENCE {
+                return answer;
+            }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
     }
 
     pub(crate) async fn try_post(

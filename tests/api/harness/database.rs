@@ -1,18 +1,33 @@
 //! One database for each test, gone when the test is over.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use migrations::MigratorTrait;
 use sea_orm::ConnectionTrait;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
+use wabridge::{
+    settings::Settings,
+    store::{
+        Store,
+        vault::{MasterKey, Vault},
+    },
+};
 
 /// Names a PostgreSQL on which databases may be made.
 const POSTGRES_VARIABLE: &str = "WABRIDGE_TEST_POSTGRES";
 
-/// A new, empty database. PostgreSQL's is removed when it is dropped, SQLite's goes with the test's folder.
+/// A new, empty database: a copy of one that has been migrated, which is quicker than to migrate each. PostgreSQL's is removed
+/// when it is dropped, SQLite's goes with the test's folder.
 pub(crate) enum Database {
-    Sqlite,
+    /// What its file begins with.
+    Sqlite(&'static [u8]),
     Postgres(PostgresDatabase),
 }
 
@@ -23,10 +38,10 @@ pub(crate) struct PostgresDatabase {
 
 impl Database {
     pub(crate) async fn sqlite() -> Self {
-        Self::Sqlite
+        static TEMPLATE: OnceCell<Vec<u8>> = OnceCell::const_new();
+        Self::Sqlite(TEMPLATE.get_or_init(migrated_file).await)
     }
 
-    /// A copy of one that has been migrated, which is quicker than to migrate each.
     pub(crate) async fn postgres() -> Self {
         static TEMPLATE: OnceCell<String> = OnceCell::const_new();
         static COUNTER: AtomicU32 = AtomicU32::new(0);
@@ -42,10 +57,15 @@ impl Database {
         Self::Postgres(PostgresDatabase { server, name })
     }
 
-    /// Its URL; SQLite's file lies in `folder`.
-    pub(crate) fn url(&self, folder: &TempDir) -> String {
+    /// Puts SQLite's file into `folder`; gives back the URL.
+    pub(crate) fn set_up(&self, folder: &TempDir) -> String {
         match self {
-            Self::Sqlite => format!("sqlite://{}", folder.path().join("wabridge.db").display()),
+            Self::Sqlite(contents) => {
+                let file = folder.path().join(SQLITE_FILE);
+                let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file);
+                created.and_then(|mut file| file.write_all(contents)).expect("the folder can be written");
+                sqlite_url(&file)
+            }
             Self::Postgres(database) => url_of(&database.server, &database.name),
         }
     }
@@ -58,6 +78,22 @@ impl Drop for PostgresDatabase {
         // A test may end inside of a runtime, which must not be blocked by another.
         drop(std::thread::spawn(move || runtime().block_on(run(&server, &statement))).join());
     }
+}
+
+const SQLITE_FILE: &str = "wabridge.db";
+
+fn sqlite_url(file: &Path) -> String {
+    format!("sqlite://{}", file.display())
+}
+
+/// As the bridge makes it, before anything is in it.
+async fn migrated_file() -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join(SQLITE_FILE);
+    let settings = wabridge::settings::Database { url: sqlite_url(&file).into(), ..Settings::defaults().database };
+    let store = Store::open(&settings, Vault::new(&MasterKey::random())).await.expect("SQLite makes it");
+    store.close().await.expect("it was open");
+    std::fs::read(&file).expect("it was made")
 }
 
 async fn migrated_template(server: &str) -> String {

@@ -44,7 +44,7 @@ pub(crate) use self::{
     options::*,
     process::{LOG_FILE, Process},
     receiver::{Receiver, Request},
-    visitor::{PASSWORD, Visitor},
+    visitor::{PASSWORD, Visitor, caller},
 };
 
 /// How long to wait for something that should happen at once: two cores may be very busy.
@@ -150,6 +150,15 @@ impl TestApp {
         self.url = format!("http://{}", app.address);
         self.bridge = Bridge::Here(app);
         self.receive_webhooks();
+    }
+
+    /// Stops a bridge in this process, and starts it anew with other settings.
+    pub(crate) async fn restart_with(&mut self, change: impl FnOnce(&mut Settings)) {
+        if let Bridge::Here(app) = std::mem::replace(&mut self.bridge, Bridge::Stopped) {
+            app.stop().await;
+        }
+        change(&mut self.settings);
+        self.start_here().await;
     }
 
     /// Runs the program itself on the same database, again if it was killed or stopped.

@@ -1,6 +1,10 @@
 //! What a scenario starts with, and how it changes that.
 
-use std::time::Duration;
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 
 use tempfile::TempDir;
 use wabridge::{settings::Settings, simulator::SimulatorSettings};
@@ -100,12 +104,29 @@ impl Options {
     }
 }
 
+/// Where nobody listens now, nor is put by chance: this machine gives out higher ports to whoever asks for any.
+pub(crate) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let place = (std::process::id() % 100) as u16 * 100 + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
+        let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + place));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// What WhatsApp says of a message arrives in the order in which it happened: several webhooks at once overtake each other.
+pub(crate) fn one_webhook_at_a_time(options: &mut Options) {
+    options.simulator.knobs.webhooks_in_flight_max = 1;
+}
+
 fn settings(database: &Database, folder: &TempDir) -> Settings {
     let mut settings = Settings::defaults();
     settings.server.bind = "127.0.0.1:0".parse().expect("an address");
     settings.server.workers = 1;
     settings.server.shutdown_timeout = Duration::from_secs(10);
-    settings.database.url = database.url(folder).into();
+    settings.database.url = database.set_up(folder).into();
     settings.security.master_key_file = folder.path().join("master.key");
     settings.security.allow_private_networks = true;
     settings.media.directory = folder.path().join("media");

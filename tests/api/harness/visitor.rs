@@ -1,6 +1,6 @@
 //! Somebody at the console, without a browser: a cookie, forms as they stand in the pages, and programs with a token.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::LazyLock};
 
 use reqwest::{Method, header, redirect};
 use serde_json::Value;
@@ -36,11 +36,20 @@ impl Page {
     }
 }
 
+/// Made once, because whoever makes one reads the certificates of this machine. It keeps no connection: each test has a runtime of
+/// its own. Redirects are for the tests to see.
+pub(crate) fn caller() -> reqwest::Client {
+    static CALLER: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        let client = reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none()).pool_max_idle_per_host(0);
+        client.build().expect("a client")
+    });
+    CALLER.clone()
+}
+
 impl TestApp {
     /// Somebody who is not signed in.
     pub(crate) fn visitor(&self) -> Visitor {
-        let client = reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none()).build();
-        Visitor { base: self.at(""), client: client.expect("a client"), cookie: RefCell::new(None) }
+        Visitor { base: self.at(""), client: caller(), cookie: RefCell::new(None) }
     }
 
     /// The path of a link that was printed, whatever address the settings say.
@@ -71,8 +80,7 @@ impl TestApp {
 
     /// What a program is told that calls the API.
     pub(crate) async fn call(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> Answer {
-        let mut request =
-            reqwest::Client::builder().no_proxy().build().expect("a client").request(method, self.at(path));
+        let mut request = caller().request(method, self.at(path));
         if !token.is_empty() {
             request = request.bearer_auth(token);
         }
