@@ -3,9 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{
-    Database, Message, NUMBER_ID, OTHER_NUMBER, TestApp, WABA_ID, free_address, on_each_database, person,
-};
+use crate::harness::{Database, Message, NUMBER_ID, TestApp, WABA_ID, free_address, on_each_database, person};
 
 const CONNECTION: &str = "/console/connections/meta-main";
 const NUMBER: &str = "/console/numbers/918880110022";
