@@ -54,11 +54,6 @@ impl PhoneNumber {
         fits.then(|| Self(format!("+{digits}")))
     }
 
-    /// The same as a person types it: with or without `+`, with spaces and dashes. Whether there is such a number is not asked.
-    pub fn from_typed(text: &str) -> Option<Self> {
-        Self::from_international(&Typed::read(text).ok()?.digits)
-    }
-
     /// `+` and digits.
     pub fn as_e164(&self) -> &str {
         &self.0

@@ -182,7 +182,7 @@ async fn what_cannot_be_used_is_said_at_its_field(database: Database) {
     // What the settings name is told as before, and cannot be changed here.
     let tested = asha.post("/console/alarms/test", &[]).await.text;
     assert!(tested.contains("The webhook did not take the test alarm"), "{tested}");
-    assert!(tested.contains("from the server’s settings, and changed there"), "{tested}");
+    assert!(tested.contains("set by the server’s settings, and changed there"), "{tested}");
     app.leave().await;
 }
 

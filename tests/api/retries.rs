@@ -9,8 +9,8 @@ use wabridge::{
 };
 
 use crate::harness::{
-    BUSINESS_NUMBER, CONNECTION, Database, Message, NUMBER_ID, Options, TestApp, WABA_ID, arrivals, on_each_database,
-    person, script,
+    BUSINESS_NUMBER, CONNECTION, Database, Message, Options, TestApp, WABA_ID, arrivals, on_each_database, person,
+    script,
 };
 
 const ALL: [&str; 3] = ["sent", "delivered", "read"];
@@ -257,7 +257,10 @@ async fn a_number_whose_id_the_provider_does_not_know_is_held_and_fails_no_messa
     app.until_held().await;
 
     let status = app.command(&["status"]).await;
-    assert!(status.contains(NUMBER_ID) && status.contains("does not exist"), "an operator is told why: {status}");
+    assert!(
+        status.contains("Object with ID") && status.contains("does not exist"),
+        "an operator is told why: {status}"
+    );
     assert!(!app.simulator.stats().clevertap.statuses.contains_key("failed"), "no message is failed");
     assert_eq!(app.open_messages().await, 1);
     app.leave().await;

@@ -106,13 +106,15 @@ impl Entered {
         Self(self.0.into_iter().filter(|(name, _)| !names.contains(&name.as_str())).collect())
     }
 
-    /// With the number in this field as it is written down: people type it with and without `+`, with spaces and dashes.
-    /// What is no number stays, so that the one who knows the rule says so.
-    pub(super) fn with_number(self, name: &str) -> Self {
-        let written =
-            |value: String| PhoneNumber::from_typed(&value).map_or(value, |number| number.as_e164().to_owned());
-        let read = |(field, value)| if field == name { (field, written(value)) } else { (field, value) };
-        Self(self.0.into_iter().map(read).collect())
+    /// With the number in this field as it is written down: people type it with and without `+`, with spaces and dashes. What
+    /// is surely no number stays, so that the one who knows the rule says so: without `+` that is also what lacks its country.
+    pub(super) fn with_number(mut self, name: &str) -> Self {
+        for (_, value) in self.0.iter_mut().filter(|(field, _)| field == name) {
+            if let Ok(number) = PhoneNumber::parse(value, None) {
+                number.as_e164().clone_into(value);
+            }
+        }
+        self
     }
 
     /// The value of a field, without spaces around it; empty when the form has none.
@@ -391,6 +393,21 @@ mod tests {
             json!({"name": null, "app_secret": null, "messages_per_second": "many", "enabled": false,
                 "allowed_addresses": null, "quiet_hours": {"from": null, "categories": null}})
         );
+    }
+
+    #[test]
+    fn a_number_is_read_as_people_type_it_and_never_given_another_country() {
+        for (typed, expected) in [
+            ("+918880110022", "+918880110022"),
+            ("91 88801-10022", "+918880110022"),
+            (" 918880110022 ", "+918880110022"),
+            ("9876500001", "9876500001"),
+            ("the shop", "the shop"),
+            ("", ""),
+        ] {
+            let entered = Entered::of(vec![("number".to_owned(), typed.to_owned())]).with_number("number");
+            assert_eq!(entered.text("number"), expected, "{typed}");
+        }
     }
 
     #[test]

@@ -341,6 +341,7 @@ fn moment(words: &str) -> Option<UnixMillis> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::failure::FailureReason;
 
     const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
     const STREAM: Stream<'static> = Stream { number_id: "AbC%3d", event_id: "" };

@@ -16,14 +16,12 @@ pub enum Untold {
 impl Untold {
     /// By the ways as they are now; `None`: somebody was told.
     pub fn of(record: &AlarmRecord, ways: &[WayShown]) -> Option<Self> {
-        if record.told_at.is_some() && !record.told_by.is_empty() {
-            return None;
+        match record.told_at {
+            Some(_) if !record.told_by.is_empty() => None,
+            Some(_) if ways.is_empty() => Some(Self::NoWay),
+            Some(_) if !ways.iter().any(|way| way.wants(record.kind)) => Some(Self::NotWanted),
+            Some(_) | None => Some(Self::NotTaken),
         }
-        Some(match ways {
-            [] => Self::NoWay,
-            ways if ways.iter().any(|way| way.wants(record.kind)) => Self::NotTaken,
-            _ => Self::NotWanted,
-        })
     }
 
     pub const fn in_words(self) -> &'static str {
@@ -70,9 +68,9 @@ mod tests {
             (Some(0), "console webhook", vec![], None),
             (Some(0), "", vec![], Some(Untold::NoWay)),
             (Some(0), "", vec![full.clone()], Some(Untold::NotWanted)),
-            (Some(0), "", vec![full.clone(), all.clone()], Some(Untold::NotTaken)),
+            (Some(0), "", vec![full, all.clone()], Some(Untold::NotTaken)),
             (None, "", vec![all], Some(Untold::NotTaken)),
-            (None, "", vec![full], Some(Untold::NotWanted)),
+            (None, "", vec![], Some(Untold::NotTaken)),
         ] {
             assert_eq!(Untold::of(&record(told_at, told_by), &ways), expected, "{told_at:?} {told_by} {ways:?}");
         }

@@ -24,7 +24,7 @@ pub(in crate::services) fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// What is wrong with the moment from which a new webhook is to hear, if anything. What is too old to be kept is not told.
-pub(in crate::services) fn check_since(since: UnixMillis, now: UnixMillis) -> Result<(), String> {
+pub(super) fn check_since(since: UnixMillis, now: UnixMillis) -> Result<(), String> {
     match since <= now {
         true => Ok(()),
         false => Err("lies in the future: name a moment that is over, or leave it out".to_owned()),
