@@ -9,6 +9,7 @@ use wabridge::{
         ids::{AccountKey, MessageId, Place, SubscriptionKey},
         phone::PhoneNumber,
         suppression::{Scope, Source, Suppression},
+        time::UnixMillis,
     },
     settings::Settings,
     simulator::{Inbound, InboundContent, InboundMedia},
@@ -63,17 +64,6 @@ async fn an_account_may_keep_exchanges_and_files_for_a_shorter_time(database: Da
     let long_ago = wabridge::clock::now().minus(Duration::from_secs(2 * 24 * 3600));
     let own = app.subscriptions().await[0].key;
     let nobodys = SubscriptionKey(own.0 + 1000);
-    let exchange = |subscription: SubscriptionKey| PastExchange {
-        id: MessageId(MessageId::first_at(long_ago).0 + i64::from(subscription.0)),
-        subscription,
-        first: Place(1),
-        last: Place(1),
-        events: 1,
-        took_ms: 7,
-        outcome: AttemptOutcome::Succeeded,
-        http_status: Some(200),
-        note: String::new(),
-    };
     let picture = Inbound {
         from: person(1),
         phone_number_id: NUMBER_ID.to_owned(),
@@ -87,10 +77,8 @@ async fn an_account_may_keep_exchanges_and_files_for_a_shorter_time(database: Da
     };
     app.until("the file is copied", async || files().await == (1, 0)).await;
 
-    app.store
-        .remember(Past { exchanges: vec![exchange(own), exchange(nobodys)], ..Past::default() })
-        .await
-        .expect("written");
+    let past = vec![exchange(own, long_ago), exchange(nobodys, long_ago)];
+    app.store.remember(Past { exchanges: past, ..Past::default() }).await.expect("written");
     let id = MessageId::first_at(long_ago).0;
     let older = MessageId::first_at(wabridge::clock::now()).0 - id;
     // Both at once: what comes to lie behind the walk through the table is not looked at.
@@ -104,13 +92,9 @@ async fn an_account_may_keep_exchanges_and_files_for_a_shorter_time(database: Da
     };
     app.meddle((&both("randomblob(16)"), &both("decode(md5('other'), 'hex')"))).await;
 
-    let exchanges = async |subscription| {
-        let filter = ExchangeFilter { until: Some(long_ago.plus(Duration::from_secs(1))), ..ExchangeFilter::default() };
-        app.store.exchanges(subscription, &filter, 9).await.expect("readable").exchanges.len()
-    };
-    app.until("its old exchanges are forgotten", async || exchanges(own).await == 0).await;
+    app.until("its old exchanges are forgotten", async || exchanges_at(&app, own, long_ago).await == 0).await;
     app.until("its old file is deleted", async || files().await == (0, 1)).await;
-    assert_eq!(exchanges(nobodys).await, 1, "others keep theirs");
+    assert_eq!(exchanges_at(&app, nobodys, long_ago).await, 1, "others keep theirs");
     app.leave().await;
 }
 
@@ -132,6 +116,41 @@ fn keep_nothing_for_long(settings: &mut Settings) {
     retention.every = Duration::from_millis(50);
     retention.rows_per_step = 7;
     settings.repeats.window = age;
+}
+
+async fn an_exchange_is_not_kept_for_longer_than_the_events_that_it_told(database: Database) {
+    let app = TestApp::start_with(database, |options| {
+        options.account = "keep_for = \"1d\"".to_owned();
+        options.settings.retention.every = Duration::from_millis(50);
+    })
+    .await;
+    let long_ago = wabridge::clock::now().minus(Duration::from_secs(2 * 24 * 3600));
+    let own = app.subscriptions().await[0].key;
+    let past = vec![exchange(own, long_ago)];
+
+    app.store.remember(Past { exchanges: past, ..Past::default() }).await.expect("written");
+
+    app.until("it is forgotten", async || exchanges_at(&app, own, long_ago).await == 0).await;
+    app.leave().await;
+}
+
+fn exchange(subscription: SubscriptionKey, at: UnixMillis) -> PastExchange {
+    PastExchange {
+        id: MessageId(MessageId::first_at(at).0 + i64::from(subscription.0)),
+        subscription,
+        first: Place(1),
+        last: Place(1),
+        events: 1,
+        took_ms: 7,
+        outcome: AttemptOutcome::Succeeded,
+        http_status: Some(200),
+        note: String::new(),
+    }
+}
+
+async fn exchanges_at(app: &TestApp, subscription: SubscriptionKey, at: UnixMillis) -> usize {
+    let filter = ExchangeFilter { until: Some(at.plus(Duration::from_secs(1))), ..ExchangeFilter::default() };
+    app.store.exchanges(subscription, &filter, 9).await.expect("readable").exchanges.len()
 }
 
 async fn every_table_with_personal_data_is_emptied_in_its_time(database: Database) {
@@ -214,5 +233,6 @@ async fn every_table_with_personal_data_is_emptied_in_its_time(database: Databas
 on_each_database![
     an_account_may_keep_less_than_others,
     an_account_may_keep_exchanges_and_files_for_a_shorter_time,
+    an_exchange_is_not_kept_for_longer_than_the_events_that_it_told,
     every_table_with_personal_data_is_emptied_in_its_time,
 ];

@@ -270,7 +270,7 @@ async fn a_sample_that_is_taken_wakes_a_webhook_that_rests(database: Database) {
     for number in 0..FAILURES_BEFORE_REST {
         scene.hears(&format!("number {number}"));
     }
-    scene.app.until("it rests", rests).await;
+    scene.app.until("it rests", async || rests().await).await;
     scene.hears("the last");
 
     scene.receiver.answer_next(&[500]);
