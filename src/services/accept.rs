@@ -304,14 +304,15 @@ impl Acceptor {
         purpose: Purpose,
     ) -> Result<(Category, Option<(String, String)>), Refusal> {
         let tolerant = matches!(purpose, Purpose::Test { .. });
-        let cached = match self.check_against_list(account, sender, content, purpose) {
-            Ok(found) => return Ok(found),
-            Err(refusal) => refusal,
-        };
+        if let Ok(found) = self.check_against_list(account, sender, content, purpose) {
+            return Ok(found);
+        }
         match self.lookup.look_up(sender, &content.name).await {
             LookedUp::Fresh => self.check_against_list(account, sender, content, purpose),
-            // Known, and it does not fit: nothing says that the list is wrong.
-            LookedUp::NoAnswer if self.lookup.is_listed(sender, content) => Err(cached),
+            // Known, and nothing says that the list is wrong. It may have come in the meantime, as after a start.
+            LookedUp::NoAnswer if self.lookup.is_listed(sender, content) => {
+                self.check_against_list(account, sender, content, purpose)
+            }
             LookedUp::NoAnswer if tolerant => {
                 let message = format!(
                     "template: {} is not in our list and the provider did not answer in time; the list is still syncing, try again in a minute",

@@ -6,16 +6,19 @@ use wabridge::domain::outbound::SendState;
 
 use crate::harness::{Database, Message, TestApp, on_each_database, person};
 
+/// Messages a second, until it is stopped: 15 seconds for all of them.
+const SLOWLY: u32 = 10;
+
 async fn asked_to_stop_it_finishes_what_is_in_flight_and_goes_on_after_the_next_start(database: Database) {
     let mut app = TestApp::start_with(database, |options| {
         options.as_process = true;
-        options.messages_per_second = 30;
+        options.messages_per_second = SLOWLY;
         options.simulator.knobs.answer_delay_ms = 300;
     })
     .await;
     let messages: Vec<Message> = (0..150).map(|number| Message::order_update(&person(number))).collect();
     app.accept_all(&messages).await;
-    app.until_counted("some are in flight", |stats| stats.sends_received >= 30).await;
+    app.until_counted("some are in flight", |stats| stats.sends_received >= 5).await;
 
     app.process().terminate().await;
 
@@ -28,6 +31,7 @@ async fn asked_to_stop_it_finishes_what_is_in_flight_and_goes_on_after_the_next_
     let leases = app.store.leases().await.expect("leases can be read");
     assert!(leases.iter().all(|lease| lease.owner.is_none()), "its work is free for others: {leases:?}");
 
+    app.apply(&app.configuration.replace(&format!("= {SLOWLY}\n"), "= 1000\n")).await;
     app.start_process().await;
     app.settled().await;
 
