@@ -215,7 +215,8 @@ mod tests {
     };
 
     /// Columns of bytes that hold hashes, or what somebody sent: nothing that the master key seals.
-    const NOT_SEALED: [(&str, &str); 13] = [
+    const NOT_SEALED: [(&str, &str); 14] = [
+        ("callback_attempts", "payload_hash"),
         ("message_keys", "content_hash"),
         ("provider_ids", "hash"),
         ("other_provider_ids", "hash"),
