@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{directory::Snapshot, media::deletion::Deletion};
+use super::{directory::Snapshot, media::deletion::Deletion, suppressions::KNOWN_WITHIN};
 use crate::{
     clock,
     domain::{
@@ -266,6 +266,8 @@ impl Person {
         let mut erased = Erased { messages, ..so_far };
         if suppress {
             self.suppress().await?;
+            // What is accepted by those who have not heard of it is then in the way of the walk, which takes it back.
+            tokio::time::sleep(KNOWN_WITHIN).await;
         }
         let tables = self.tables();
         // The messages are walked through twice.

@@ -44,6 +44,8 @@ enum Held {
 
 /// How often to look without having been woken.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// After this time every instance knows of a change that any process made; two looks, for one may just have begun.
+pub const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 /// Entries read at once.
 const PAGE: usize = 5_000;
 
