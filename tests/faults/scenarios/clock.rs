@@ -49,7 +49,8 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
             // Time for a renewal, and for others to look whether they can take anything.
             until_some_moment(dice, 1_200..2_000).await;
         }
-        anyhow::ensure!(leases == stage.leases().await?, "leases changed hands: first {leases:?}");
+        let now = stage.leases().await?;
+        anyhow::ensure!(leases == now, "leases changed hands: first {leases:?}, then {now:?}");
         Ok(())
     })
     .await
