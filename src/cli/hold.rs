@@ -188,7 +188,7 @@ async fn release_named(store: &Store, configuration: &Configuration, what: &str)
     } else if let Some(subscription) =
         configuration.all_subscriptions().find(|subscription| subscription.key.to_string() == what)
     {
-        callbacks::release(store, &this_user(), subscription).await?
+        callbacks::release(store, &this_user(), subscription.key).await?
     } else {
         return Err(nothing_like(what));
     })

@@ -19,8 +19,13 @@ pub struct AlarmRecipients {
 impl AlarmRecipients {
     /// Whether an alarm of this kind is for them.
     pub fn want(&self, kind: AlarmKind) -> bool {
-        self.kinds.is_empty() || self.kinds.iter().any(|word| word == kind.as_str())
+        are_wanted(&self.kinds, kind)
     }
+}
+
+/// Whether these words of kinds, of which none means all, have this one.
+pub fn are_wanted(kinds: &[String], kind: AlarmKind) -> bool {
+    kinds.is_empty() || kinds.iter().any(|word| word == kind.as_str())
 }
 
 #[cfg(test)]

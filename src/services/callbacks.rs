@@ -361,16 +361,16 @@ pub fn head_of(webhook: &Webhook, request: &profiles::Rendered) -> Vec<(String, 
 }
 
 /// Tries a URL now, and not at its next probe; `false` when nothing held it.
-pub async fn release(store: &Store, actor: &Actor, subscription: &Subscription) -> Result<bool, StoreError> {
-    let hold = store.cursor_state(subscription.key).await?.and_then(|state| state.trouble.hold).map(|hold| hold.reason);
-    let entry = AuditEntry::new(actor, "release callback URL", format!("callback URL {}", subscription.key))
+pub async fn release(store: &Store, actor: &Actor, subscription: SubscriptionKey) -> Result<bool, StoreError> {
+    let hold = store.cursor_state(subscription).await?.and_then(|state| state.trouble.hold).map(|hold| hold.reason);
+    let entry = AuditEntry::new(actor, "release callback URL", format!("callback URL {subscription}"))
         .before(json!({"on_hold": hold}));
-    Ok(store.release_subscription(subscription.key, &entry).await? > 0)
+    Ok(store.release_subscription(subscription, &entry).await? > 0)
 }
 
 /// The same for people and programs, who must be allowed to.
 pub async fn try_now(store: &Store, snapshot: &Snapshot, actor: &Actor, key: i32) -> Result<bool, Refusal> {
     require(actor, Permission::ReplayCallbacks)?;
     let subscription = subscription(snapshot, actor, key)?;
-    Ok(release(store, actor, subscription).await?)
+    Ok(release(store, actor, subscription.key).await?)
 }

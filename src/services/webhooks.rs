@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 pub(super) use self::rules::{Known, check_name, check_names, checked};
 use self::rules::{check_since, judged};
 use super::{
+    callbacks,
     directory::Directory,
     operators::{FieldProblem, Refusal, require},
     webhook_door::WebhookDoor,
@@ -288,8 +289,7 @@ impl Webhooks {
         let (attempt, _) = self.door.send(&webhook, &request).await;
         let took_it = attempt.outcome == AttemptOutcome::Succeeded;
         for cursor in cursors.iter().filter(|cursor| took_it && cursor.state.trouble.due_at.is_some()) {
-            let entry = AuditEntry::new(actor, "release callback URL", format!("callback URL {}", cursor.subscription));
-            self.store.release_subscription(cursor.subscription, &entry).await?;
+            callbacks::release(&self.store, actor, cursor.subscription).await?;
         }
         Ok(SentSample { body: request.body, content_type: request.content_type, attempt })
     }

@@ -211,6 +211,22 @@ async fn an_event_that_is_refused_holds_up_those_behind_it_and_nobody_else(datab
     scene.app.finish().await;
 }
 
+async fn what_is_behind_a_refused_event_is_not_said_to_have_been_tried(database: Database) {
+    let scene = Scene::start(database).await;
+    let retries = json!({"kind": "fixed", "times": 5, "every_seconds": 600});
+    scene.webhook(json!({"events": ["message.sent", "message.delivered"], "retries": retries})).await;
+    scene.receiver.answer_next(&[500]);
+    let message = Message::order_update(&person(1));
+    scene.app.accept(&message).await;
+
+    let story = async || scene.app.command(&["message", message.msg_id()]).await;
+    let behind = "not sent yet to the webhook crm: waits for the event before it";
+    scene.app.until("one waits behind the other", async || story().await.contains(behind)).await;
+    assert_eq!(story().await.matches("waits to be tried again at the webhook crm").count(), 1, "{}", story().await);
+    assert_eq!(scene.receiver.requests().len(), 1);
+    scene.app.leave().await;
+}
+
 async fn a_paused_webhook_misses_nothing_and_one_that_is_off_does(database: Database) {
     let scene = Scene::start(database).await;
     scene.webhook(json!({"events": ["message.received"]})).await;
@@ -477,6 +493,7 @@ on_each_database![
     a_webhook_hears_only_of_what_it_wants,
     one_that_is_not_taken_is_sent_again_as_often_as_agreed_and_can_be_replayed,
     an_event_that_is_refused_holds_up_those_behind_it_and_nobody_else,
+    what_is_behind_a_refused_event_is_not_said_to_have_been_tried,
     a_paused_webhook_misses_nothing_and_one_that_is_off_does,
     it_shows_who_it_is_in_each_way_that_a_receiver_may_want,
     while_the_secret_changes_both_sign,

@@ -76,7 +76,7 @@ struct StandingPart {
     kind: &'static str,
     owed: String,
     oldest: Option<String>,
-    /// Of a webhook: events that are tried again.
+    /// Of a webhook: events that were not taken, or are behind one that was not.
     waiting: Option<String>,
     dead: String,
     not_relayed: String,

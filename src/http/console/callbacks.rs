@@ -199,7 +199,7 @@ fn row(actor: &Actor, url: &UrlStanding, now: UnixMillis) -> UrlRow {
         state: status_of(url),
         trouble: trouble(url, now),
         owed: owed(url),
-        waiting: (url.waiting > 0).then(|| format!("{} tried again", thousands(url.waiting))),
+        waiting: (url.waiting > 0).then(|| format!("{} set aside", thousands(url.waiting))),
         dead: thousands(url.dead),
         has_dead: url.dead > 0,
         not_relayed: thousands(url.not_relayed),

@@ -1,7 +1,7 @@
 //! Why nobody was told of an alarm.
 
 use super::WayShown;
-use crate::{domain::alarm::AlarmKind, store::alarms::AlarmRecord};
+use crate::{domain::alarm_recipients::are_wanted, store::alarms::AlarmRecord};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Untold {
@@ -19,7 +19,7 @@ impl Untold {
         match record.told_at {
             Some(_) if !record.told_by.is_empty() => None,
             Some(_) if ways.is_empty() => Some(Self::NoWay),
-            Some(_) if !ways.iter().any(|way| way.wants(record.kind)) => Some(Self::NotWanted),
+            Some(_) if !ways.iter().any(|way| are_wanted(&way.kinds, record.kind)) => Some(Self::NotWanted),
             Some(_) | None => Some(Self::NotTaken),
         }
     }
@@ -33,16 +33,10 @@ impl Untold {
     }
 }
 
-impl WayShown {
-    fn wants(&self, kind: AlarmKind) -> bool {
-        self.kinds.is_empty() || self.kinds.iter().any(|word| word == kind.as_str())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::UnixMillis;
+    use crate::domain::{alarm::AlarmKind, time::UnixMillis};
 
     #[test]
     fn that_there_is_no_way_is_not_said_of_one_that_wants_other_kinds_or_fails() {

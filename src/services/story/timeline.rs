@@ -257,6 +257,8 @@ async fn telling(
     lines.push(match CallbackState::from_code(state) {
         Some(CallbackState::Dead) => format!("dead at the {url}: {reason}"),
         Some(CallbackState::NotRelayed) => format!("not told to the {url}: {reason}"),
+        // Behind another, which was not taken.
+        Some(CallbackState::Waiting) if tries.is_empty() => format!("not sent yet to the {url}: {reason}"),
         Some(CallbackState::Waiting) => format!("waits to be tried again at the {url}: {reason}"),
         None => format!("left behind at the {url}: {reason}"),
     });
