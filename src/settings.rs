@@ -225,11 +225,14 @@ fn named(file: Option<&Path>) -> String {
 /// How to write what could not be read.
 fn advice(error: &ConfigError) -> String {
     let text = error.to_string();
-    let form = if text.contains("expected a duration") {
-        "; durations are written like \"800ms\", \"30s\", \"15m\", \"7d\""
-    } else {
-        ""
-    };
+    let forms = [
+        ("expected a duration", "; durations are written like \"800ms\", \"30s\", \"15m\", \"7d\""),
+        (
+            "invalid socket address",
+            "; write an address with a port, like \"127.0.0.1:8080\", or \"0.0.0.0:8080\" for all of this machine's",
+        ),
+    ];
+    let form = forms.iter().find(|(problem, _)| text.contains(problem)).map_or("", |(_, form)| form);
     let key = text.split("for key `").nth(1).and_then(|rest| rest.split('`').next());
     // A section cannot be given by a variable.
     let key = key.filter(|key| reference::keys().any(|known| known == *key));
@@ -336,6 +339,8 @@ mod tests {
 
         let error = Settings::from_text("[send]\ntimeout = \"8\"").expect_err("not a duration").to_string();
         assert!(error.contains("WABRIDGE__SEND__TIMEOUT") && error.contains("\"30s\""), "{error}");
+        let error = Settings::from_text("[server]\nbind = \"8090\"").expect_err("no address").to_string();
+        assert!(error.contains("server.bind") && error.contains("\"127.0.0.1:8080\""), "{error}");
         let error = Settings::from_text("[log]\nformat = \"xml\"").expect_err("no such format").to_string();
         assert!(error.contains("text") && error.contains("json"), "{error}");
     }

@@ -105,7 +105,8 @@ fn read(row: &QueryResult, vault: Option<&Vault>) -> Result<Webhook, DbErr> {
     })
 }
 
-/// Whoever saves one has decided that it may be on: what the bridge had switched off counts no more.
+/// Whoever saves one has decided that it may be on: what the bridge had switched off counts no more. That it fails was told, and is
+/// no news when only its settings change.
 pub(super) async fn save(
     transaction: &DatabaseTransaction,
     vault: &Vault,
@@ -127,7 +128,8 @@ pub(super) async fn save(
                (1 + COALESCE((SELECT MAX(key) FROM (SELECT key FROM webhooks UNION ALL SELECT webhook AS key FROM subscriptions) \
                AS used), 0), $1, $2, $3, $4, $5, $5) \
                ON CONFLICT (name) DO UPDATE SET enabled = excluded.enabled, paused = excluded.paused, \
-               settings = excluded.settings, switched_off_at = NULL, switched_off = NULL, failing_since = NULL, \
+               settings = excluded.settings, switched_off_at = NULL, switched_off = NULL, \
+               failing_since = CASE WHEN webhooks.enabled THEN webhooks.failing_since END, \
                updated_at = CASE WHEN webhooks.updated_at < excluded.updated_at THEN excluded.updated_at \
                ELSE webhooks.updated_at + 1 END";
     execute(transaction, sql, values).await?;

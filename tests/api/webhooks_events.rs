@@ -195,6 +195,32 @@ async fn that_one_fails_is_told_once_until_it_was_well_and_so_often_in_a_day(dat
     scene.app.finish().await;
 }
 
+async fn a_change_of_settings_makes_no_second_first_failure(database: Database) {
+    let scene = Scene::start(database).await;
+    let (crm, archive) = (Receiver::start().await, Receiver::start().await);
+    let retries = json!({"kind": "fixed", "times": 0, "every_seconds": 1});
+    crm.answer_always(500);
+    scene.webhook("archive", &archive, &["webhook.failing"], json!({})).await;
+    scene.webhook("crm", &crm, &["message.received"], json!({"retries": retries})).await;
+    scene.hears(&person(1), "fails");
+    scene.came(&archive, 1).await;
+
+    let settings = json!({"url": crm.url, "events": ["message.received"], "retries": retries, "per_second": 50});
+    let body = Some(json!({"settings": settings}));
+    let changed = scene.app.call(Method::PUT, "/api/v1/webhooks/crm", &scene.token, body).await;
+    assert_eq!(changed.http_status, 200, "{changed:?}");
+    scene.hears(&person(2), "fails again");
+    scene.came(&crm, 2).await;
+    scene.app.settled().await;
+    // Were the second one told, it would come before this.
+    scene.webhook("last", &archive, &["message.received"], json!({})).await;
+    scene.hears(&person(5), "the end");
+    let requests = scene.came(&archive, 2).await;
+
+    assert_eq!(events(&requests), ["message.received", "webhook.failing"]);
+    scene.app.finish().await;
+}
+
 async fn a_receiver_that_never_answers_has_few_requests_under_way_and_holds_up_nobody(database: Database) {
     const MESSAGES: usize = 40;
     let scene = Scene::start(database).await;
@@ -251,5 +277,6 @@ on_each_database![
     payments_and_deletions_are_told_with_what_the_provider_said,
     another_webhook_and_people_hear_that_one_fails_and_it_never_hears_of_itself,
     that_one_fails_is_told_once_until_it_was_well_and_so_often_in_a_day,
+    a_change_of_settings_makes_no_second_first_failure,
     a_receiver_that_never_answers_has_few_requests_under_way_and_holds_up_nobody,
 ];

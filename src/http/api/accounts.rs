@@ -321,7 +321,7 @@ pub async fn rotate_passcode(
     body: Body<PasscodeRequest>,
 ) -> Result<Json<RotatedPasscode>, Problem> {
     let read = |text: &str| {
-        let wrong = || Problem::of_field("keep_old", "keep_old is a time like 1h or 7d");
+        let wrong = || Problem::of_field("keep_old", "keep_old cannot be read: write how long, like 1h or 7d");
         humantime::parse_duration(text).map_err(|_| wrong())
     };
     let keep_old = body.keep_old.as_deref().map(read).transpose()?.unwrap_or(Duration::ZERO);

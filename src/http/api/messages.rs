@@ -356,7 +356,8 @@ pub(super) fn word<T: Copy>(
 pub(super) fn time(field: &str, text: Option<&str>) -> Result<Option<UnixMillis>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let read = chrono::DateTime::parse_from_rfc3339(text);
-    let read = read.map_err(|_| Problem::of_field(field, format!("{field} is a time like 2026-11-21T09:30:00Z")))?;
+    let odd = || format!("{field} cannot be read: write a time with its offset, like 2026-11-21T09:30:00Z");
+    let read = read.map_err(|_| Problem::of_field(field, odd()))?;
     Ok(Some(UnixMillis(read.timestamp_millis())))
 }
 
