@@ -53,8 +53,7 @@ impl Operator {
         let taking = operator.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = webhook.0.accept().await {
-                let post = take_post(stream).await;
-                taking.posts.lock().expect("no holder can panic").push(post);
+                take_post(stream, &taking).await;
             }
         });
         let taking = operator.clone();
@@ -94,8 +93,8 @@ async fn listener() -> (TcpListener, std::net::SocketAddr) {
     (listener, address)
 }
 
-/// One request, which is answered with 204.
-async fn take_post(stream: TcpStream) -> Post {
+/// One request, which is answered with 204 when it is kept.
+async fn take_post(stream: TcpStream, operator: &Operator) {
     let mut stream = BufReader::new(stream);
     let (mut signature, mut length) = (None, 0);
     loop {
@@ -112,9 +111,10 @@ async fn take_post(stream: TcpStream) -> Post {
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.expect("the body");
+    let post = (signature, String::from_utf8(body).expect("text"));
+    operator.posts.lock().expect("no holder can panic").push(post);
     let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
     stream.get_mut().write_all(answer).await.expect("the caller waits");
-    (signature, String::from_utf8(body).expect("text"))
 }
 
 /// One conversation of SMTP; the letter, with its envelope before it.

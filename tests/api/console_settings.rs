@@ -155,7 +155,7 @@ async fn alarms_are_seen_tried_and_kept_letter_by_letter(database: Database) {
     assert!(tested.contains("a test alarm"), "and it is among what was told: {tested}");
     assert!(operator.told().contains(&"test connection_held".to_owned()), "{:?}", operator.told());
 
-    // Not by their place: what really is wrong, as on a machine that is very slow, may be told at any time.
+    // Not by their place: that the simulator has a paused template is told at any time, too.
     let tests = async || {
         let letters = app.store.letters(None, 100).await.expect("readable");
         letters.iter().filter(|(_, letter)| letter.subject.contains("a test alarm")).count()
