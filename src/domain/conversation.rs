@@ -60,8 +60,6 @@ stored!(ConversationState {
 });
 
 impl ConversationState {
-    pub const ALL: [Self; 5] = [Self::Open, Self::Expired, Self::AutoBot, Self::Closed, Self::Blocked];
-
     /// Somebody may still answer.
     pub const fn is_live(self) -> bool {
         match self {

@@ -77,44 +77,24 @@ pub enum FailureReason {
     Cancelled,
 }
 
+// The most usual first.
 stored!(FailureReason {
-    Credentials = 1 "credentials",
-    Template = 2 "template",
-    InvalidNumber = 3 "invalid_number",
-    NumberInactive = 4 "number_inactive",
-    TooManyToNumber = 5 "too_many_to_number",
     Unreachable = 6 "unreachable",
-    Blocklisted = 7 "blocklisted",
-    DeviceIncapable = 8 "device_incapable",
-    OutsideWindow = 9 "outside_window",
+    InvalidNumber = 3 "invalid_number",
+    OptedOut = 14 "opted_out",
     BlockedByProvider = 10 "blocked_by_provider",
+    OutsideWindow = 9 "outside_window",
+    TooManyToNumber = 5 "too_many_to_number",
+    DeviceIncapable = 8 "device_incapable",
+    Blocklisted = 7 "blocklisted",
+    Template = 2 "template",
+    NumberInactive = 4 "number_inactive",
+    Credentials = 1 "credentials",
     Expired = 11 "expired",
     UnknownOutcome = 12 "unknown_outcome",
-    Other = 13 "other",
-    OptedOut = 14 "opted_out",
     Cancelled = 15 "cancelled",
+    Other = 13 "other",
 });
-
-impl FailureReason {
-    /// Every reason, the most usual first.
-    pub const ALL: [Self; 15] = [
-        Self::Unreachable,
-        Self::InvalidNumber,
-        Self::OptedOut,
-        Self::BlockedByProvider,
-        Self::OutsideWindow,
-        Self::TooManyToNumber,
-        Self::DeviceIncapable,
-        Self::Blocklisted,
-        Self::Template,
-        Self::NumberInactive,
-        Self::Credentials,
-        Self::Expired,
-        Self::UnknownOutcome,
-        Self::Cancelled,
-        Self::Other,
-    ];
-}
 
 /// What people are told about a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]

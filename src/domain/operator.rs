@@ -145,8 +145,6 @@ pub enum Role {
 stored!(Role { Owner = 1 "owner", Operator = 2 "operator", ReadOnly = 3 "read-only" });
 
 impl Role {
-    pub const ALL: [Self; 3] = [Self::Owner, Self::Operator, Self::ReadOnly];
-
     /// The role by its word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == word)

@@ -116,10 +116,6 @@ pub enum Class {
     Marketing,
 }
 
-impl Class {
-    pub const ALL: [Self; 3] = [Self::Prompt, Self::Utility, Self::Marketing];
-}
-
 /// Where *our work* on a message stands. What WhatsApp says of it is a
 /// [`DeliveryStatus`](super::status::DeliveryStatus).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -143,6 +139,9 @@ pub enum SendState {
 macro_rules! stored {
     ($type:ident { $($variant:ident = $code:literal $text:literal),+ $(,)? }) => {
         impl $type {
+            /// All of them, as they are listed here.
+            pub const ALL: [Self; [$($code),+].len()] = [$(Self::$variant),+];
+
             /// The number that stands for it in the tables.
             pub const fn code(self) -> i16 {
                 match self { $(Self::$variant => $code),+ }

@@ -38,18 +38,6 @@ stored!(PriceCategory {
 });
 
 impl PriceCategory {
-    /// Every heading.
-    pub const ALL: [Self; 8] = [
-        Self::Authentication,
-        Self::AuthenticationInternational,
-        Self::Marketing,
-        Self::MarketingLite,
-        Self::Utility,
-        Self::Service,
-        Self::ReferralConversion,
-        Self::Other,
-    ];
-
     /// The heading by the provider's word.
     pub fn named(word: &str) -> Self {
         let known = |category: &Self| category.as_str().eq_ignore_ascii_case(word);

@@ -67,8 +67,6 @@ mod tests {
     use super::{DeliveryStatus::*, *};
     use proptest::prelude::*;
 
-    const ALL: [DeliveryStatus; 4] = [Sent, Failed, Delivered, Read];
-
     #[test]
     fn every_order_of_reports_ends_at_the_best_news() {
         for reports in [[Sent, Delivered, Read], [Read, Sent, Delivered], [Delivered, Failed, Read]] {
@@ -79,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_repeat_changes_nothing() {
-        for status in ALL {
+        for status in DeliveryStatus::ALL {
             assert_eq!(advance(Some(status), status), None);
             assert!(steps(Some(status), status).is_empty());
         }
@@ -98,7 +96,7 @@ mod tests {
         /// Whatever arrives, in whatever order, however often: a platform hears each status at most
         /// once, in rising order, and in the end the best.
         #[test]
-        fn what_is_told_only_rises(reports in proptest::collection::vec(proptest::sample::select(ALL.to_vec()), 0..20)) {
+        fn what_is_told_only_rises(reports in proptest::collection::vec(proptest::sample::select(DeliveryStatus::ALL.to_vec()), 0..20)) {
             let mut status = None;
             let mut told = Vec::new();
             for report in &reports {

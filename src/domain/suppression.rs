@@ -58,10 +58,6 @@ pub enum Scope {
 stored!(Source { Person = 1 "person", BlockList = 2 "block_list", Operator = 3 "operator" });
 stored!(Scope { Marketing = 1 "marketing", All = 2 "all" });
 
-impl Source {
-    pub const ALL: [Self; 3] = [Self::Person, Self::BlockList, Self::Operator];
-}
-
 impl Scope {
     /// Whether messages of this category are not sent.
     pub fn covers(self, category: Category) -> bool {

@@ -20,12 +20,13 @@ use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 
-use self::settings::{NO_CREDENTIALS, SETTINGS, WEBHOOK_SECRET, credentials, takes_unsigned, url, usable};
+use self::settings::{NO_CREDENTIALS, SETTINGS, WEBHOOK_SECRET, credentials, takes_unsigned, url};
 use super::{
     BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, RenderedRequest,
     SettingField, Unreadable, WebhookForm, WebhookRequest,
     cloud_api::listing,
     polls::{PollMemory, Polled},
+    usable,
 };
 use crate::{
     domain::{

@@ -8,7 +8,6 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
-use url::form_urlencoded;
 
 use self::settings::{
     ACCESS_TOKEN, APP_SECRET, MARKETING_MESSAGES, MESSAGES, SETTINGS, VERIFY_TOKEN, authorization, graph_url,
@@ -21,12 +20,13 @@ use super::{
     cloud_api::{
         check_id,
         errors::INVALID_VALUE,
-        files, listing,
-        reach::usable,
-        reading,
+        files,
+        handshake::answer_handshake,
+        listing, reading,
         send::{build_send, no_secret, read_send, unanswered},
         time_to_live, webhook,
     },
+    usable,
 };
 use crate::{
     domain::{
@@ -129,13 +129,7 @@ impl Provider for MetaCloud {
     }
 
     fn answer_handshake(&self, connection: &Connection, query: &str) -> Option<String> {
-        let value = |name: &str| {
-            form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
-        };
-        let token = value("hub.verify_token")?;
-        let is_ours = |secret: &SecretString| signing::same_secret(secret.expose_secret().as_bytes(), token.as_bytes());
-        let right = value("hub.mode")? == "subscribe" && usable(connection.secrets(VERIFY_TOKEN)).any(is_ours);
-        right.then(|| value("hub.challenge")).flatten()
+        answer_handshake(query, connection.secrets(VERIFY_TOKEN))
     }
 
     async fn fetch_templates(

@@ -17,7 +17,7 @@ pub mod words;
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use self::polls::{PollMemory, Polled};
 use crate::{
@@ -286,6 +286,27 @@ pub struct SettingField {
     pub required: bool,
     pub default: Option<&'static str>,
     pub check: Option<SettingCheck>,
+}
+
+impl SettingField {
+    /// What a setting is that says nothing else: a text that need not be given.
+    pub const PLAIN: Self = Self {
+        name: "",
+        label: "",
+        help: "",
+        choices: &[],
+        chosen_here: false,
+        secret: false,
+        list: false,
+        required: false,
+        default: None,
+        check: None,
+    };
+}
+
+/// The secrets that can prove anything: with an empty one anybody could sign.
+fn usable(secrets: &[SecretString]) -> impl Iterator<Item = &SecretString> {
+    secrets.iter().filter(|secret| !secret.expose_secret().is_empty())
 }
 
 /// A webhook as it arrived.

@@ -6,16 +6,20 @@
 //! 3. One exchange with the provider; once more by its other endpoint when it says so, which is then remembered.
 //! 4. What came of it is a [`Finding`] for the message, and a consequence for its number, template or connection.
 
+mod conclude;
+mod prepare;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use self::prepare::Obstacle;
 use super::{
     activity::Activity,
     directory::{Directory, Snapshot},
     endpoints::{Endpoints, Route},
-    lookup::{LookedUp, SILENCE_GOOD_FOR, TemplateLookup},
+    lookup::TemplateLookup,
     per_minute::PerMinute,
     suppressions::Suppressions,
     traces::Traces,
@@ -23,21 +27,17 @@ use super::{
 use crate::{
     clock,
     domain::{
-        account::{Account, Sender, UnknownOutcome},
-        attempt::{Attempt, AttemptOutcome},
+        account::{Sender, UnknownOutcome},
+        attempt::Attempt,
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
-        fill::{FillRules, as_given, fill},
-        outbound::{Category, Class, Content, OutboundMessage, Purpose, SendBody},
-        phone::PhoneNumber,
-        progress::{Finding, KnownTemplate},
-        retry::{Schedule, after_pair_refusals},
-        template::{FilledTemplate, TemplateContent, Unresolved, resolve},
-        time::UnixMillis,
+        outbound::{Category, Class, OutboundMessage, Purpose},
+        progress::Finding,
+        retry::Schedule,
     },
     net::exchange::{Exchange, Recorded, Tape},
-    platforms, providers,
+    providers,
     sabotage::{Sabotage, breaks},
-    store::{Store, outbound::QueuedMessage, provider_conversations::ANSWERED_WITHIN, test_exchanges::TestExchange},
+    store::{Store, outbound::QueuedMessage, test_exchanges::TestExchange},
     telemetry,
 };
 
@@ -73,19 +73,6 @@ impl Dispatched {
     }
 }
 
-/// Why a message cannot be sent, or not now.
-enum Obstacle {
-    Final(Failure),
-    NotYet {
-        wait: Duration,
-        failure: Failure,
-    },
-    /// All messages of its template wait with it.
-    TemplateStopped(Failure),
-    /// What it is was not known until now.
-    NotKnownBefore(KnownTemplate),
-}
-
 /// What a failure means for more than its message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Consequence {
@@ -105,18 +92,6 @@ pub enum ConsequenceClass {
 const TAPED_PER_MINUTE: u32 = 30;
 /// A message whose template is stopped looks again after this.
 const TEMPLATE_STOPPED_WAIT: Duration = Duration::from_secs(15 * 60);
-/// Before another look when the database could not be read.
-const UNREAD_WAIT: Duration = Duration::from_secs(5);
-/// Between two looks whether the quiet hours are over.
-const QUIET_WAIT: Duration = Duration::from_secs(10 * 60);
-/// However long a provider asks us to wait, we look again after this.
-const WAIT_MAX: Duration = Duration::from_secs(3600);
-/// When a template is not ready and nobody says for how long.
-const TEMPLATE_RETRY_WAIT: Duration = Duration::from_secs(600);
-/// When a provider throttles without saying for how long.
-const SLOW_WAIT: Duration = Duration::from_secs(1);
-/// The same, when it is about one number: its owner goes slower afterwards.
-const NUMBER_SLOW_WAIT: Duration = Duration::from_millis(200);
 
 impl Dispatcher {
     /// `may_go` is asked when everything is ready to leave; without it the message is as if it had not been tried.
@@ -204,34 +179,6 @@ impl Dispatcher {
         }
     }
 
-    /// Between acceptance and now the person may have stopped such messages, or a quiet hour may have begun.
-    async fn check_person(&self, account: &Account, message: &OutboundMessage) -> Result<(), Obstacle> {
-        let category = match &message.body {
-            SendBody::Template(filled) => filled.category,
-            SendBody::Freeform(_) => Category::Freeform,
-        };
-        self.check_welcome(account, &message.to, category).await?;
-        // Its number's owner keeps the hours. WhatsApp may have put the template into another category since.
-        if account.policy.is_quiet(category, clock::now()) {
-            let failure = Failure::new(FailureReason::Other, None, "it waits for the end of the account's quiet hours");
-            return Err(Obstacle::NotYet { wait: QUIET_WAIT, failure });
-        }
-        Ok(())
-    }
-
-    /// Whether the person wants messages of this kind, or may be sent any.
-    async fn check_welcome(&self, account: &Account, to: &PhoneNumber, category: Category) -> Result<(), Obstacle> {
-        match self.suppressions.find(account.key, to, category).await {
-            Ok(None) => Ok(()),
-            Ok(Some(suppression)) => Err(Obstacle::Final(suppression.failure())),
-            Err(error) => {
-                tracing::error!(error = %telemetry::Chain(&error), "could not look into the suppression list");
-                let failure = Failure::new(FailureReason::Other, None, "the suppression list could not be read");
-                Err(Obstacle::NotYet { wait: UNREAD_WAIT, failure })
-            }
-        }
-    }
-
     /// Classes of a number whose messages wait for the end of quiet hours.
     pub fn quiet_classes(&self, sender: &Sender) -> Vec<Class> {
         let (snapshot, now) = (self.directory.snapshot(), clock::now());
@@ -276,213 +223,6 @@ impl Dispatcher {
         result
     }
 
-    /// Reads the stored request again and fills its template.
-    async fn prepare(
-        &self,
-        account: &Account,
-        sender: &Arc<Sender>,
-        queued: &QueuedMessage,
-    ) -> Result<(OutboundMessage, Purpose), Obstacle> {
-        let unreadable = |text: &str| Obstacle::Final(Failure::new(FailureReason::Other, None, text));
-        let platform =
-            platforms::find(&account.platform).ok_or_else(|| unreadable("this version does not know the platform"))?;
-        let request =
-            platform.parse_send(account, queued.request.as_bytes()).map_err(|refusal| unreadable(&refusal.message))?;
-        let body = match request.content {
-            Content::Freeform(freeform) => SendBody::Freeform(freeform),
-            Content::Template(content) if queued.category == Category::NotKnownYet => {
-                return Err(self.look_up(account, sender, queued, &content, request.purpose).await);
-            }
-            Content::Template(content) => self.fill(account, sender, queued, &content, request.purpose)?,
-        };
-        let (id, to) = (queued.id, queued.recipient.clone());
-        let conversation = self.conversation(sender, &to, &body).await?;
-        Ok((OutboundMessage { id, to, body, conversation }, request.purpose))
-    }
-
-    /// Where the person wrote, where the provider wants to know it of what has no template.
-    async fn conversation(
-        &self,
-        sender: &Sender,
-        to: &PhoneNumber,
-        body: &SendBody,
-    ) -> Result<Option<String>, Obstacle> {
-        let connection = &sender.connection;
-        let is_wanted = matches!(body, SendBody::Freeform(_))
-            && providers::find(&connection.provider)
-                .is_some_and(|provider| provider.answers_in_conversations(connection));
-        if !is_wanted {
-            return Ok(None);
-        }
-        let since = clock::now().minus(ANSWERED_WITHIN);
-        self.store.conversation_with(sender.key, to, since).await.map_err(|error| {
-            tracing::error!(error = %telemetry::Chain(&error), "could not look for the conversation of an answer");
-            let failure =
-                Failure::new(FailureReason::Other, None, "the conversation that it answers could not be read");
-            Obstacle::NotYet { wait: UNREAD_WAIT, failure }
-        })
-    }
-
-    fn fill(
-        &self,
-        account: &Account,
-        sender: &Sender,
-        queued: &QueuedMessage,
-        content: &TemplateContent,
-        purpose: Purpose,
-    ) -> Result<SendBody, Obstacle> {
-        let (name, language) = match &queued.template {
-            Some((name, language)) => (name.as_str(), language.as_str()),
-            None => (content.name.as_str(), content.language.as_str()),
-        };
-        // It may have got an alias since it was accepted.
-        let name = account.policy.template_meant(name);
-        if let Some(category) = providers::passes_any_template(sender) {
-            return Ok(SendBody::Template(as_given(content, category)));
-        }
-        let templates = self.directory.templates(sender);
-        let resolved = resolve(&templates, name, language).map_err(|unresolved| match unresolved {
-            // It was approved when it was accepted. A pause ends by itself.
-            Unresolved::NotApproved { .. } => {
-                Obstacle::TemplateStopped(template_failure(&format!("template {name} is stopped at WhatsApp")))
-            }
-            Unresolved::UnknownName { .. } | Unresolved::UnknownLanguage { .. } => {
-                Obstacle::Final(template_failure(&unresolved.to_string()))
-            }
-        })?;
-        let filled = fill(resolved.template, content, FillRules::new(&account.policy, &sender.policy, purpose))
-            .map_err(|refusal| Obstacle::Final(template_failure(&refusal.message)))?;
-        Ok(SendBody::Template(filled))
-    }
-
-    /// Looks a template up that nobody had seen when the message was accepted, and checks what could not be checked then.
-    ///
-    /// Also when all is well the message does not leave now. As what it is it may be too late already, or has to wait for
-    /// its hours; who sees to that for all others sees to it when it is read from the queue again.
-    async fn look_up(
-        &self,
-        account: &Account,
-        sender: &Arc<Sender>,
-        queued: &QueuedMessage,
-        content: &TemplateContent,
-        purpose: Purpose,
-    ) -> Obstacle {
-        let mut checked = self.lookup.check(account, sender, content, purpose);
-        if checked.is_err() {
-            let looked_up = self.lookup.look_up(sender, &content.name).await;
-            // Whether there is such a template is not known: nothing may be said about it.
-            if looked_up == LookedUp::NoAnswer && !self.lookup.is_listed(sender, content) {
-                let text = format!(
-                    "template {}: the template list could not be read at WhatsApp, so it waits; `wabridge check` says why",
-                    content.name
-                );
-                let failure = Failure::new(FailureReason::Other, None, &text);
-                return Obstacle::NotYet { wait: SILENCE_GOOD_FOR, failure };
-            }
-            checked = self.lookup.check(account, sender, content, purpose);
-        }
-        match checked {
-            Ok(FilledTemplate { name, language, category, .. }) => {
-                if let Err(obstacle) = self.check_welcome(account, &queued.recipient, category).await {
-                    return obstacle;
-                }
-                // Both count from the same moment.
-                let expire_after = &account.policy.expire_after;
-                let accepted_at = queued.expires_at.minus(expire_after.of(queued.category));
-                let expires_at = accepted_at.plus(expire_after.of(category));
-                Obstacle::NotKnownBefore(KnownTemplate { name, language, category, expires_at })
-            }
-            Err(refusal) => Obstacle::Final(template_failure(&refusal.message)),
-        }
-    }
-
-    fn conclude(
-        &self,
-        queued: &QueuedMessage,
-        result: Result<Submitted, SendFailure>,
-        started_at: UnixMillis,
-        took: Duration,
-    ) -> Dispatched {
-        let failure = match result {
-            Ok(Submitted { provider_message_id }) => {
-                count("submitted", Scope::Message);
-                let attempt = attempt(started_at, took, AttemptOutcome::Succeeded, "");
-                let finding = Finding::Submitted { provider_message_id };
-                return Dispatched { attempt: Some(attempt), ..Dispatched::of(finding) };
-            }
-            Err(failure) => failure,
-        };
-        let SendFailure { class, scope, wait, tries_max, failure } = failure;
-        let tries = usize::try_from(queued.attempts).unwrap_or(0) + 1;
-        let tried_enough = tries_max.is_some_and(|most| tries >= usize::from(most));
-        let class = if class == FailureClass::Retry && tried_enough { FailureClass::GiveUp } else { class };
-        let outcome = match class {
-            FailureClass::Unknown => AttemptOutcome::NoAnswer,
-            FailureClass::Retry
-            | FailureClass::Slow
-            | FailureClass::Hold
-            | FailureClass::Swap
-            | FailureClass::GiveUp => AttemptOutcome::Refused,
-        };
-        let attempt = Some(attempt(started_at, took, outcome, &failure.text));
-        let retry = |failure: Failure, at_least: Duration| {
-            let planned = self.retries.wait_repeating(tries, wait, rand::random());
-            // Not later than its expiry, which is then reported at once.
-            let due_at = clock::now().plus(planned.max(at_least)).min(queued.expires_at);
-            Finding::Retry { due_at, failure }
-        };
-        let consequence = |class, wait| Some(Consequence { class, scope, wait, failure: failure.clone() });
-        match class {
-            // Every message of the template would be told the same; they wait with it.
-            FailureClass::Retry if scope == Scope::Template => {
-                count("retry", scope);
-                let wait = wait.unwrap_or(TEMPLATE_RETRY_WAIT).min(WAIT_MAX);
-                let consequence = consequence(ConsequenceClass::Slow, wait);
-                Dispatched { attempt, consequence, ..Dispatched::of(retry(failure, wait)) }
-            }
-            // Its own schedule, apart from that of other failures; the number's owner counts for the person.
-            FailureClass::Slow if scope == Scope::Pair => {
-                count("slow", scope);
-                let wait = wait.unwrap_or_default().min(WAIT_MAX);
-                let consequence = consequence(ConsequenceClass::Slow, wait);
-                let before = u32::try_from(queued.attempts).unwrap_or(0);
-                let due_at = clock::now().plus(after_pair_refusals(before).max(wait)).min(queued.expires_at);
-                Dispatched { attempt, consequence, ..Dispatched::of(Finding::Retry { due_at, failure }) }
-            }
-            FailureClass::Retry => {
-                count("retry", scope);
-                let at_least = wait.unwrap_or_default().min(WAIT_MAX);
-                Dispatched { attempt, ..Dispatched::of(retry(failure, at_least)) }
-            }
-            FailureClass::Slow => {
-                count("slow", scope);
-                let usual = if scope == Scope::Number { NUMBER_SLOW_WAIT } else { SLOW_WAIT };
-                let wait = wait.unwrap_or(usual).min(WAIT_MAX);
-                let consequence = consequence(ConsequenceClass::Slow, wait);
-                Dispatched { attempt, consequence, ..Dispatched::of(retry(failure, wait)) }
-            }
-            FailureClass::Hold if scope == Scope::Message => {
-                count("given_up", scope);
-                Dispatched { attempt, ..Dispatched::of(Finding::GivenUp { failure }) }
-            }
-            FailureClass::Hold => {
-                count("hold", scope);
-                let consequence = consequence(ConsequenceClass::Hold, wait.unwrap_or_default());
-                Dispatched { attempt, consequence, ..Dispatched::of(retry(failure, Duration::ZERO)) }
-            }
-            // One endpoint sent it to the other, and that one sent it back: nobody takes it.
-            FailureClass::Swap | FailureClass::GiveUp => {
-                count("given_up", scope);
-                Dispatched { attempt, ..Dispatched::of(Finding::GivenUp { failure }) }
-            }
-            FailureClass::Unknown => {
-                count("unknown", scope);
-                let settle_at = clock::now().plus(self.unknown_grace);
-                Dispatched { attempt, ..Dispatched::of(Finding::Unknown { settle_at, failure }) }
-            }
-        }
-    }
-
     /// What the account wants to be done with messages of which nobody knows whether they went out.
     pub fn unknown_finding(&self, sender: &Sender) -> Finding {
         let snapshot: Arc<Snapshot> = self.directory.snapshot();
@@ -508,17 +248,9 @@ fn taped(recorded: &Recorded) -> TestExchange {
     }
 }
 
-fn template_failure(text: &str) -> Failure {
-    Failure::new(FailureReason::Template, None, text)
-}
-
 fn given_up(reason: FailureReason, text: &str) -> Dispatched {
     count("given_up", Scope::Message);
     Dispatched::of(Finding::GivenUp { failure: Failure::new(reason, None, text) })
-}
-
-fn attempt(started_at: UnixMillis, took: Duration, outcome: AttemptOutcome, note: &str) -> Attempt {
-    Attempt { started_at, took, outcome, http_status: None, note: note.to_owned(), excerpt: None }
 }
 
 fn count(outcome: &'static str, scope: Scope) {

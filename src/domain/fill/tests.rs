@@ -1,7 +1,10 @@
 mod buttons;
 
 use super::*;
-use crate::domain::template::{TemplateCategory, TemplateComponents, TemplateStatus};
+use crate::domain::template::{
+    ButtonContent, ButtonContentKind, FilledButton, TemplateButtonKind, TemplateCategory, TemplateComponents,
+    TemplateStatus,
+};
 
 fn template(components: TemplateComponents) -> Template {
     Template {

@@ -226,12 +226,7 @@ pub async fn list(parts: Data<Parts>, caller: Caller, query: Query<UrlQuery>) ->
     account_named(&snapshot, query.account.as_deref())?;
     let filter = UrlFilter {
         account: query.account,
-        kind: word(
-            "kind",
-            query.kind.as_deref(),
-            &[EventKind::Status, EventKind::Inbound, EventKind::Notice, EventKind::Outgoing, EventKind::Person],
-            EventKind::as_str,
-        )?,
+        kind: word("kind", query.kind.as_deref(), &EventKind::ALL, EventKind::as_str)?,
         state: word("state", query.state.as_deref(), &UrlState::ALL, UrlState::as_str)?,
         key: None,
         webhook: query.webhook,

@@ -305,8 +305,8 @@ fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
         platform_message_id: None,
         campaign: query.campaign,
         template: query.template,
-        state: word("state", query.state.as_deref(), &STATES, SendState::as_str)?,
-        delivery: word("delivery", query.delivery.as_deref(), &DELIVERIES, DeliveryStatus::as_str)?,
+        state: word("state", query.state.as_deref(), &SendState::ALL, SendState::as_str)?,
+        delivery: word("delivery", query.delivery.as_deref(), &DeliveryStatus::ALL, DeliveryStatus::as_str)?,
         reached: word("reached", query.reached.as_deref(), &DeliveryStatus::WAY, DeliveryStatus::as_str)?,
         failure_code: query.code,
         failure_reason: word("reason", query.reason.as_deref(), &FailureReason::ALL, FailureReason::as_str)?,
@@ -328,18 +328,6 @@ pub(super) fn sender_named(snapshot: &Snapshot, number: Option<&str>) -> Result<
     let unknown = || Problem::of_field("number", format!("there is no business number {number}"));
     Ok(Some(snapshot.sender_ever(number).ok_or_else(unknown)?.key))
 }
-
-const STATES: [SendState; 7] = [
-    SendState::Queued,
-    SendState::Sending,
-    SendState::Submitted,
-    SendState::Rejected,
-    SendState::Unknown,
-    SendState::Expired,
-    SendState::Cancelled,
-];
-const DELIVERIES: [DeliveryStatus; 4] =
-    [DeliveryStatus::Sent, DeliveryStatus::Failed, DeliveryStatus::Delivered, DeliveryStatus::Read];
 
 pub(super) fn word<T: Copy>(
     field: &str,

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod callback_events;
 pub mod callbacks;
 pub mod campaigns;
+pub mod channel_check;
 pub mod connections;
 pub mod contacts;
 pub mod conversations;
@@ -96,8 +97,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/connections/{id}", web::delete().to(connections::remove))
         .route("/connections/{id}/hold", web::post().to(connections::hold))
         .route("/connections/{id}/release", web::post().to(connections::release))
-        .route("/connections/{id}/check", web::post().to(connections::check))
-        .route("/connections/{id}/fix", web::post().to(connections::fix))
+        .route("/connections/{id}/check", web::post().to(channel_check::check))
+        .route("/connections/{id}/fix", web::post().to(channel_check::fix))
         .route("/senders", web::get().to(senders::list))
         .route("/senders", web::post().to(senders::add))
         .route("/senders/{number}", web::get().to(senders::show))

@@ -238,8 +238,7 @@ async fn wish(parts: &Parts, configuration: &Configuration, body: &ReplayRequest
     }
     let message = body.message.as_deref().unwrap_or_default();
     let one = body.message.is_some() || body.place.is_some();
-    let known = [ReplayOf::Dead, ReplayOf::NotRelayed, ReplayOf::Delivered, ReplayOf::All];
-    let of = word("state", body.state.as_deref(), &known, ReplayOf::as_str)?;
+    let of = word("state", body.state.as_deref(), &ReplayOf::ALL, ReplayOf::as_str)?;
     let time = |field, text: &Option<String>| -> Result<Option<UnixMillis>, Problem> { time(field, text.as_deref()) };
     Ok(Wish {
         of: of.unwrap_or(if one { ReplayOf::All } else { ReplayOf::Dead }),

@@ -9,9 +9,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Body, Caller,
-    connections::{
-        ChannelCheck, HeldNow, HoldAnswer, HoldReason, ReleasedNow, Versions, alarm_texts, channel_check, version_of,
-    },
+    channel_check::{ChannelCheck, channel_check},
+    connections::{HeldNow, HoldAnswer, HoldReason, ReleasedNow, Versions, alarm_texts, version_of},
     problem::Problem,
     query::Query,
 };

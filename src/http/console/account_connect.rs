@@ -14,7 +14,7 @@ use super::{
     accounts::PATH,
     callbacks::{KINDS, kind_name, status_of},
     fields::{Entered, Field, FieldPart, Filled, Input},
-    form_parts::outcome,
+    form_parts::{outcome, to_change},
     frame::{long_time, sentence},
     messages::Status,
     page_as, see_other,
@@ -28,7 +28,7 @@ use crate::{
         accounts::{TESTS_PER_MINUTE_MAX, TestedCallback},
         callbacks::{self, UrlFilter, UrlStanding},
         configure::{Seen, Subject, missing},
-        operators::{FieldProblem, Refusal},
+        operators::Refusal,
     },
     store::configuration::Configuration,
 };
@@ -169,13 +169,8 @@ pub(super) async fn save_urls(
     let entered = Entered::read(&body);
     let (subject, patch) = (Subject::Account(id.clone()), entered.patch(&url_fields()));
     let saved = parts.configuring.change(&visitor.actor, &subject, &patch, Some(entered.text("version"))).await;
-    let (status, problems) = match saved {
-        Ok(_) => return Ok(see_other(&format!("{PATH}/{id}?done=saved"))),
-        Err(Refusal::Problems(problems)) => (StatusCode::UNPROCESSABLE_ENTITY, problems),
-        Err(refusal @ Refusal::Meanwhile(_)) => {
-            (StatusCode::CONFLICT, vec![FieldProblem::new("account", refusal.to_string())])
-        }
-        Err(refusal) => return Err(refusal.into()),
+    let Some((status, problems)) = to_change(saved, "account")? else {
+        return Ok(see_other(&format!("{PATH}/{id}?done=saved")));
     };
     let seen = parts.configuring.see(&visitor.actor, &subject).await?;
     let urls = Filled::with(Some(seen), Some(entered), problems);

@@ -15,6 +15,7 @@ use super::{
     account_connect::{Head, head},
     accounts::PATH,
     fields::{Entered, Field, FieldPart, Filled, Input},
+    form_parts::to_change,
     page_as, see_other,
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     http::Parts,
     services::{
         configure::{Patch, Seen, Subject, missing},
-        operators::{FieldProblem, Refusal},
+        operators::FieldProblem,
     },
     settings::Retention,
 };
@@ -76,19 +77,11 @@ pub(super) async fn save(
     let subject = Subject::Account(id.clone());
     let seen = parts.configuring.see(&visitor.actor, &subject).await?;
     let patch = patch(&entered, &seen, &parts.settings.retention);
-    let version = entered.text("version").to_owned();
-    match parts.configuring.change(&visitor.actor, &subject, &patch, Some(&version)).await {
-        Ok(_) => Ok(see_other(&format!("{PATH}/{id}/settings?done=saved"))),
-        Err(Refusal::Problems(problems)) => {
-            let news = (entered, problems, StatusCode::UNPROCESSABLE_ENTITY);
-            render(&request, &parts, &visitor, &id, Some(news)).await
-        }
-        Err(refusal @ Refusal::Meanwhile(_)) => {
-            let problems = vec![FieldProblem::new("account", refusal.to_string())];
-            render(&request, &parts, &visitor, &id, Some((entered, problems, StatusCode::CONFLICT))).await
-        }
-        Err(refusal) => Err(refusal.into()),
-    }
+    let saved = parts.configuring.change(&visitor.actor, &subject, &patch, Some(entered.text("version"))).await;
+    let Some((status, problems)) = to_change(saved, "account")? else {
+        return Ok(see_other(&format!("{PATH}/{id}/settings?done=saved")));
+    };
+    render(&request, &parts, &visitor, &id, Some((entered, problems, status))).await
 }
 
 /// The form has every key, so what is empty in it is a default; a few keys mean something together.

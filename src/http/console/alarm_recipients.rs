@@ -13,6 +13,7 @@ use super::{
     Frame, Trouble, Visitor,
     alarms::{self, PATH},
     fields::{Entered, Field, FieldPart, Filled, Input},
+    form_parts::to_change,
     page_as, see_other,
 };
 use crate::{
@@ -66,13 +67,8 @@ pub(super) async fn change(
     let patch = entered.patch(&fields(&AlarmRecipients::default()));
     let (allowed, version) = (Allowed::by(&parts.settings), entered.text("version").to_owned());
     let changed = recipients::change(&parts.store, allowed, &visitor.actor, &patch, Some(&version)).await;
-    let (problems, status) = match changed {
-        Ok(_) => return Ok(see_other(&format!("{PATH}?done=saved"))),
-        Err(Refusal::Problems(problems)) => (problems, StatusCode::UNPROCESSABLE_ENTITY),
-        Err(refusal @ Refusal::Meanwhile(_)) => {
-            (vec![FieldProblem::new("recipients", refusal.to_string())], StatusCode::CONFLICT)
-        }
-        Err(refusal) => return Err(refusal.into()),
+    let Some((status, problems)) = to_change(changed, "recipients")? else {
+        return Ok(see_other(&format!("{PATH}?done=saved")));
     };
     render(&request, &parts, &visitor, Some(Wrong { entered, problems, status })).await
 }

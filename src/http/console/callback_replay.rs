@@ -88,11 +88,7 @@ pub(super) async fn look(
     require(&visitor.actor, Permission::ReplayCallbacks)?;
     let (form, actor) = (form.into_inner(), &visitor.actor);
     let url = callbacks::url(&parts.store, &parts.directory.snapshot(), actor, *key).await?;
-    let (count, wrong) = match form.planned(&parts, *key).await {
-        Ok(planned) => (planned.iter().map(|part| part.events).sum(), None),
-        Err(Refusal::Invalid { text, .. }) => (0, Some(sentence(&text))),
-        Err(refusal) => return Err(refusal.into()),
-    };
+    let (count, wrong) = events_of(form.planned(&parts, *key).await)?;
     page(&Page {
         frame: Frame::new(&request, &visitor, title(&url), PATH),
         head: head(&url, "overview"),
@@ -115,11 +111,31 @@ pub(super) async fn begin(
     callbacks::subscription(&parts.directory.snapshot(), &visitor.actor, *key)?;
     let rate = form.rate()?;
     let planned = form.planned(&parts, *key).await?;
+    begin_planned(&parts, &visitor, &planned, rate).await?;
+    Ok(see_other(&format!("{PATH}/{key}?done=replay")))
+}
+
+/// How many events would be told again, or what must be changed first.
+pub(super) fn events_of(planned: Result<Vec<Planned>, Refusal>) -> Result<(i64, Option<String>), Trouble> {
+    match planned {
+        Ok(planned) => Ok((planned.iter().map(|part| part.events).sum(), None)),
+        Err(Refusal::Invalid { text, .. }) => Ok((0, Some(sentence(&text)))),
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// Tells again what there still is of what somebody saw before.
+pub(super) async fn begin_planned(
+    parts: &Parts,
+    visitor: &Visitor,
+    planned: &[Planned],
+    rate: Option<i32>,
+) -> Result<(), Trouble> {
     if planned.is_empty() {
         return Err(Refusal::Conflict("nothing matches any more, so nothing is told again".to_owned()).into());
     }
-    replay::begin(&parts.store, &visitor.actor, &planned, rate).await?;
-    Ok(see_other(&format!("{PATH}/{key}?done=replay")))
+    replay::begin(&parts.store, &visitor.actor, planned, rate).await?;
+    Ok(())
 }
 
 /// `GET /console/callbacks/{url}/replays/{id}`
@@ -147,7 +163,7 @@ pub(super) async fn stop(
 impl ReplayForm {
     /// What is told again: what is dead, unless something else is said.
     pub(super) fn selection(&self) -> Result<ReplayOf, Wrong> {
-        Ok(asked::one_of("of", &self.of, &SELECTIONS, ReplayOf::as_str)?.unwrap_or(ReplayOf::Dead))
+        Ok(asked::one_of("of", &self.of, &ReplayOf::ALL, ReplayOf::as_str)?.unwrap_or(ReplayOf::Dead))
     }
 
     /// The same in words.
@@ -178,8 +194,6 @@ impl ReplayForm {
         Ok(plan(&parts.store, &configuration, &wish).await?)
     }
 }
-
-const SELECTIONS: [ReplayOf; 4] = [ReplayOf::Dead, ReplayOf::NotRelayed, ReplayOf::Delivered, ReplayOf::All];
 
 fn selection_name(of: ReplayOf) -> &'static str {
     match of {

@@ -1,5 +1,7 @@
 //! What forms have alike: what is needed, what rarely needs a change, and what was wrong.
 
+use actix_web::http::StatusCode;
+
 use super::{
     Trouble,
     fields::{Entered, Field, FieldPart, Filled},
@@ -36,6 +38,22 @@ impl FormParts {
             wrong: filled.elsewhere(name.iter().chain(needed).chain(more).chain(own)),
             is_wrong: filled.is_wrong(),
         }
+    }
+}
+
+/// What must be changed in what could not be saved, and the status that says so; `None` when it is saved. What somebody else changed
+/// meanwhile is told at `whole`, which is no field of the form.
+pub(super) fn to_change<T>(
+    saved: Result<T, Refusal>,
+    whole: &str,
+) -> Result<Option<(StatusCode, Vec<FieldProblem>)>, Trouble> {
+    match saved {
+        Ok(_) => Ok(None),
+        Err(Refusal::Problems(problems)) => Ok(Some((StatusCode::UNPROCESSABLE_ENTITY, problems))),
+        Err(refusal @ Refusal::Meanwhile(_)) => {
+            Ok(Some((StatusCode::CONFLICT, vec![FieldProblem::new(whole, refusal.to_string())])))
+        }
+        Err(refusal) => Err(refusal.into()),
     }
 }
 

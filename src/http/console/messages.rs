@@ -152,15 +152,6 @@ impl Status {
     }
 }
 
-const STATES: [SendState; 7] = [
-    SendState::Queued,
-    SendState::Sending,
-    SendState::Submitted,
-    SendState::Rejected,
-    SendState::Unknown,
-    SendState::Expired,
-    SendState::Cancelled,
-];
 const DELIVERIES: [DeliveryStatus; 4] =
     [DeliveryStatus::Sent, DeliveryStatus::Delivered, DeliveryStatus::Read, DeliveryStatus::Failed];
 
@@ -211,7 +202,7 @@ impl SearchForm {
     }
 
     fn standing(&self) -> Result<StatusWanted, Wrong> {
-        let state = STATES.into_iter().find(|state| self.status == value_of_state(*state));
+        let state = SendState::ALL.into_iter().find(|state| self.status == value_of_state(*state));
         let delivery = DELIVERIES.into_iter().find(|delivery| self.status == value_of_delivery(*delivery));
         let reached = DeliveryStatus::WAY.into_iter().find(|step| self.status == value_of_step(*step));
         if !self.status.is_empty() && state.is_none() && delivery.is_none() && reached.is_none() {
@@ -287,7 +278,7 @@ fn statuses() -> Vec<StatusOption> {
         value: value_of_delivery(delivery),
         name: Status::of_delivery(delivery).name.to_owned(),
     });
-    let states = STATES
+    let states = SendState::ALL
         .into_iter()
         .map(|state| StatusOption { value: value_of_state(state), name: Status::of_state(state).name.to_owned() });
     deliveries.chain(states).chain(steps).collect()

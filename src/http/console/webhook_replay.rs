@@ -9,8 +9,8 @@ use askama::Template;
 use super::{
     Frame, Trouble, Visitor,
     asked::Query,
-    callback_replay::ReplayForm,
-    frame::{sentence, thousands},
+    callback_replay::{ReplayForm, begin_planned, events_of},
+    frame::thousands,
     page, see_other,
     webhooks::{Head, PATH, head, view_of},
 };
@@ -19,7 +19,7 @@ use crate::{
     http::Parts,
     services::{
         operators::{Refusal, require},
-        replay::{self, Planned},
+        replay::Planned,
         webhook_view::WebhookView,
     },
 };
@@ -46,11 +46,7 @@ pub(super) async fn look(
 ) -> Result<HttpResponse, Trouble> {
     require(&visitor.actor, Permission::ReplayCallbacks)?;
     let view = view_of(&parts, &visitor.actor, &name).await?;
-    let (count, wrong) = match planned(&parts, &view, &form).await {
-        Ok(planned) => (planned.iter().map(|part| part.events).sum(), None),
-        Err(Refusal::Invalid { text, .. }) => (0, Some(sentence(&text))),
-        Err(refusal) => return Err(refusal.into()),
-    };
+    let (count, wrong) = events_of(planned(&parts, &view, &form).await)?;
     page(&Page {
         frame: Frame::new(&request, &visitor, format!("{}: tell again", *name), PATH),
         head: head(&visitor.actor, &view, "overview"),
@@ -73,10 +69,7 @@ pub(super) async fn begin(
     let view = view_of(&parts, &visitor.actor, &name).await?;
     let rate = form.rate()?;
     let planned = planned(&parts, &view, &form).await?;
-    if planned.is_empty() {
-        return Err(Refusal::Conflict("nothing matches any more, so nothing is told again".to_owned()).into());
-    }
-    replay::begin(&parts.store, &visitor.actor, &planned, rate).await?;
+    begin_planned(&parts, &visitor, &planned, rate).await?;
     Ok(see_other(&format!("{PATH}/{}?done=replay", *name)))
 }
 

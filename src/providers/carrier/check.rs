@@ -30,9 +30,10 @@ use crate::{
         Checked, FetchFailure, Provider as _,
         cloud_api::{
             findings::{SEEN_WITH_IT, about as about_number, check_state},
-            reach::{Reach, usable},
+            reach::Reach,
             reading,
         },
+        usable,
     },
 };
 

@@ -14,20 +14,19 @@ mod shape;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use secrecy::ExposeSecret as _;
-use url::form_urlencoded;
 
 use self::shape::{Numbers, Shape, TemplateLists};
 use super::{
     BadSignature, Checked, FetchFailure, FetchedMedia, MediaFailure, MediaToFetch, Parsed, Provider, RenderedRequest,
     SettingField, Unreadable, WebhookForm, WebhookRequest,
     cloud_api::{
-        check_id, files, listing as cloud_listing,
-        reach::usable,
-        reading,
+        check_id, files,
+        handshake::answer_handshake,
+        listing as cloud_listing, reading,
         send::{build_send, no_secret, unanswered},
         time_to_live, webhook,
     },
+    usable,
 };
 use crate::{
     domain::{
@@ -39,10 +38,7 @@ use crate::{
         outbound::{Category, OutboundMessage},
         template::{ListedTemplate, Template, TemplateListing},
     },
-    net::{
-        exchange::{Exchange, Method},
-        signing,
-    },
+    net::exchange::{Exchange, Method},
 };
 
 /// A carrier of the Cloud API's shape.
@@ -144,14 +140,7 @@ impl Provider for Carrier {
     }
 
     fn answer_handshake(&self, connection: &Connection, query: &str) -> Option<String> {
-        let value = |name: &str| {
-            form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
-        };
-        let token = value("hub.verify_token")?;
-        let mut tokens = usable(connection.secrets(settings::VERIFY_TOKEN));
-        let is_ours = tokens.any(|ours| signing::same_secret(ours.expose_secret().as_bytes(), token.as_bytes()));
-        let right = value("hub.mode")? == "subscribe" && is_ours;
-        right.then(|| value("hub.challenge")).flatten()
+        answer_handshake(query, connection.secrets(settings::VERIFY_TOKEN))
     }
 
     async fn fetch_templates(

@@ -44,18 +44,7 @@ pub(super) const WEBHOOK_HEADER_DEFAULT: &str = "x-webhook-secret";
 const HEADER_NAME_CHARS_MAX: usize = 64;
 
 /// A text that need not be given.
-const TEXT: SettingField = SettingField {
-    name: "",
-    label: "",
-    help: "",
-    choices: &[],
-    chosen_here: false,
-    secret: false,
-    list: false,
-    required: false,
-    default: Some(""),
-    check: None,
-};
+const TEXT: SettingField = SettingField { default: Some(""), ..SettingField::PLAIN };
 
 const KEY: SettingField =
     SettingField { name: API_KEY, label: "API key", secret: true, list: true, required: true, default: None, ..TEXT };

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::account::Connection,
-    providers::cloud_api::reach::{Reach, usable},
+    providers::{cloud_api::reach::Reach, usable},
 };
 
 /// How one connection's carrier is spoken to.

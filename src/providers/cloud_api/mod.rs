@@ -5,6 +5,7 @@
 pub mod errors;
 pub(super) mod files;
 pub(super) mod findings;
+pub(super) mod handshake;
 pub mod listing;
 pub mod media;
 pub mod numbers;

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use crate::net::exchange::{Method, OutgoingRequest};
 
@@ -45,9 +45,4 @@ impl Reach {
     pub(in crate::providers) fn no_secret(&self) -> String {
         format!("the connection has no {}", self.secret_name)
     }
-}
-
-/// The secrets that can prove anything: with an empty one anybody could sign.
-pub(in crate::providers) fn usable(secrets: &[SecretString]) -> impl Iterator<Item = &SecretString> {
-    secrets.iter().filter(|secret| !secret.expose_secret().is_empty())
 }

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::settings::API_KEY;
 use crate::{
     domain::{account::Connection, ids::ConnectionKey},
-    providers::cloud_api::reach::usable,
+    providers::usable,
 };
 
 /// Beyond so many connections all begin with their first key again.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::{account::Connection, time::UnixMillis},
     net::signing,
-    providers::{WebhookRequest, cloud_api::reach::usable},
+    providers::{WebhookRequest, usable},
 };
 
 pub(super) fn holds(connection: &Connection, request: &WebhookRequest<'_>, now: UnixMillis) -> bool {

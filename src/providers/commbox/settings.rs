@@ -34,18 +34,7 @@ pub(super) const KEYS_MAX: usize = 8;
 pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A text that need not be given.
-const TEXT: SettingField = SettingField {
-    name: "",
-    label: "",
-    help: "",
-    choices: &[],
-    chosen_here: false,
-    secret: false,
-    list: false,
-    required: false,
-    default: Some(""),
-    check: None,
-};
+const TEXT: SettingField = SettingField { default: Some(""), ..SettingField::PLAIN };
 
 pub(super) const SETTINGS: &[SettingField] = &[
     SettingField {

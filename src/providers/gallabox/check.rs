@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::{
     reading,
-    settings::{WEBHOOK_SECRET, poll_every, takes_unsigned, usable},
+    settings::{WEBHOOK_SECRET, poll_every, takes_unsigned},
 };
 use crate::{
     domain::{
@@ -14,7 +14,7 @@ use crate::{
         words::counted,
     },
     net::exchange::Exchange,
-    providers::Checked,
+    providers::{Checked, usable},
 };
 
 pub(super) async fn check(

@@ -3,9 +3,12 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use crate::{domain::account::Connection, providers::SettingField};
+use crate::{
+    domain::account::Connection,
+    providers::{SettingField, usable},
+};
 
 pub(super) const API_KEY: &str = "api_key";
 pub(super) const API_SECRET: &str = "api_secret";
@@ -23,26 +26,13 @@ const ALLOW: &str = "allow";
 const POLL_EVERY_S_MIN: u64 = 5;
 const POLL_EVERY_S_MAX: u64 = 24 * 60 * 60;
 
-const PLAIN: SettingField = SettingField {
-    name: "",
-    label: "",
-    help: "",
-    choices: &[],
-    chosen_here: false,
-    secret: false,
-    list: false,
-    required: false,
-    default: None,
-    check: None,
-};
-
 pub(super) const SETTINGS: &[SettingField] = &[
     SettingField {
         name: "base_url",
         label: "Gallabox’s address",
         help: "Where Gallabox's API lives; another address for a proxy or a simulator",
         default: Some("https://server.gallabox.com"),
-        ..PLAIN
+        ..SettingField::PLAIN
     },
     SettingField {
         name: API_KEY,
@@ -51,7 +41,7 @@ pub(super) const SETTINGS: &[SettingField] = &[
         secret: true,
         list: true,
         required: true,
-        ..PLAIN
+        ..SettingField::PLAIN
     },
     SettingField {
         name: API_SECRET,
@@ -60,7 +50,7 @@ pub(super) const SETTINGS: &[SettingField] = &[
         secret: true,
         list: true,
         required: true,
-        ..PLAIN
+        ..SettingField::PLAIN
     },
     SettingField {
         name: WEBHOOK_SECRET,
@@ -68,7 +58,7 @@ pub(super) const SETTINGS: &[SettingField] = &[
         help: "The secret that was entered at Gallabox's webhook, which signs it; several while it is being changed",
         secret: true,
         list: true,
-        ..PLAIN
+        ..SettingField::PLAIN
     },
     SettingField {
         name: UNSIGNED_WEBHOOKS,
@@ -78,7 +68,7 @@ pub(super) const SETTINGS: &[SettingField] = &[
         choices: &[(REFUSE, "are refused"), (ALLOW, "are taken, unsigned")],
         default: Some(REFUSE),
         check: Some(check_unsigned),
-        ..PLAIN
+        ..SettingField::PLAIN
     },
     SettingField {
         name: FIRST_BUTTON,
@@ -87,7 +77,7 @@ pub(super) const SETTINGS: &[SettingField] = &[
         choices: &[("0", "0"), ("1", "1")],
         default: Some("0"),
         check: Some(check_first_button),
-        ..PLAIN
+        ..SettingField::PLAIN
     },
     SettingField {
         name: UNDOCUMENTED_KINDS,
@@ -101,7 +91,7 @@ pub(super) const SETTINGS: &[SettingField] = &[
         ],
         default: Some(REFUSE),
         check: Some(check_undocumented),
-        ..PLAIN
+        ..SettingField::PLAIN
     },
     SettingField {
         name: MEDIA_HOSTS,
@@ -109,7 +99,7 @@ pub(super) const SETTINGS: &[SettingField] = &[
         help: "Which hosts get the API key when a file that a person sent is fetched: names, or *. and a domain, separated by \
                spaces. Others are asked without it",
         default: Some("*.gallabox.com"),
-        ..PLAIN
+        ..SettingField::PLAIN
     },
     SettingField {
         name: POLL_EVERY_S,
@@ -117,14 +107,9 @@ pub(super) const SETTINGS: &[SettingField] = &[
         help: "For plans without webhooks: every so many seconds each number's conversations are read; 0 is never",
         default: Some("0"),
         check: Some(check_poll),
-        ..PLAIN
+        ..SettingField::PLAIN
     },
 ];
-
-/// The secrets that can prove anything: with an empty one anybody could sign.
-pub(super) fn usable(secrets: &[SecretString]) -> impl Iterator<Item = &SecretString> {
-    secrets.iter().filter(|secret| !secret.expose_secret().is_empty())
-}
 
 /// What shows who we are; `None` when a part is missing.
 pub(super) fn credentials(connection: &Connection) -> Option<Vec<(Cow<'static, str>, SecretString)>> {

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     domain::{account::Connection, network::Network},
     net::signing::{same_secret, sign},
-    providers::{BadSignature, WebhookRequest},
+    providers::{BadSignature, WebhookRequest, usable},
 };
 
 pub const URL_TOKEN: &str = "url_token";
@@ -84,10 +84,6 @@ fn is_signed(connection: &Connection, request: &WebhookRequest<'_>) -> bool {
 fn is_one_of(secrets: &[SecretString], shown: &str) -> bool {
     usable(secrets)
         .fold(false, |found, secret| found | same_secret(secret.expose_secret().as_bytes(), shown.as_bytes()))
-}
-
-fn usable(secrets: &[SecretString]) -> impl Iterator<Item = &SecretString> {
-    secrets.iter().filter(|secret| !secret.expose_secret().is_empty())
 }
 
 fn networks(text: &str) -> Result<Vec<Network>, String> {

@@ -237,18 +237,7 @@ pub const PASSWORD_FIELD: SettingField =
     secret(PASSWORD, "Password of webhooks", "Goes with the user name; several while it is being changed", true);
 
 const fn plain(name: &'static str, label: &'static str, help: &'static str) -> SettingField {
-    SettingField {
-        name,
-        label,
-        help,
-        choices: &[],
-        chosen_here: false,
-        secret: false,
-        list: false,
-        required: false,
-        default: None,
-        check: None,
-    }
+    SettingField { name, label, help, ..SettingField::PLAIN }
 }
 
 const fn secret(name: &'static str, label: &'static str, help: &'static str, list: bool) -> SettingField {

@@ -36,7 +36,8 @@ use crate::{
     },
     providers::{
         Checked,
-        cloud_api::{errors, findings, reach::usable},
+        cloud_api::{errors, findings},
+        usable,
     },
 };
 

@@ -6,72 +6,51 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     domain::{account::Connection, messaging_limit::Sharing},
-    providers::{
-        SettingField,
-        cloud_api::reach::{Reach, usable},
-    },
+    providers::{SettingField, cloud_api::reach::Reach, usable},
 };
 
 pub(super) const SETTINGS: &[SettingField] = &[
     SettingField {
         name: "base_url",
         label: "Graph’s address",
-        choices: &[],
-        chosen_here: false,
         help: "Where Graph lives; another address for a proxy or a simulator",
-        secret: false,
-        list: false,
-        required: false,
         default: Some("https://graph.facebook.com"),
-        check: None,
+        ..SettingField::PLAIN
     },
     SettingField {
         name: "api_version",
         label: "Graph’s version",
-        choices: &[],
-        chosen_here: false,
         help: "Graph's version in the path of every request; each lives about two years",
-        secret: false,
-        list: false,
-        required: false,
         default: Some("v26.0"),
         check: Some(check_api_version),
+        ..SettingField::PLAIN
     },
     SettingField {
         name: ACCESS_TOKEN,
         label: "Access token",
-        choices: &[],
-        chosen_here: false,
         help: "A token with whatsapp_business_messaging and whatsapp_business_management; the first is used",
         secret: true,
         list: true,
         required: true,
-        default: None,
-        check: None,
+        ..SettingField::PLAIN
     },
     SettingField {
         name: APP_SECRET,
         label: "App secret",
-        choices: &[],
-        chosen_here: false,
         help: "The app's secret, which signs webhooks; several while it is being changed",
         secret: true,
         list: true,
         required: true,
-        default: None,
-        check: None,
+        ..SettingField::PLAIN
     },
     SettingField {
         name: VERIFY_TOKEN,
         label: "Verify token",
-        choices: &[],
         chosen_here: true,
         help: "A word of your choice, to be given to Meta together with the webhook's URL",
         secret: true,
-        list: false,
         required: true,
-        default: None,
-        check: None,
+        ..SettingField::PLAIN
     },
     SettingField {
         name: "marketing_endpoint",
@@ -80,26 +59,20 @@ pub(super) const SETTINGS: &[SettingField] = &[
             (MESSAGES, "messages, as all others"),
             (MARKETING_MESSAGES, "marketing_messages, the Marketing Messages API"),
         ],
-        chosen_here: false,
         help: "Where marketing templates go first: messages or marketing_messages (the Marketing Messages API)",
-        secret: false,
-        list: false,
-        required: false,
         default: Some(MESSAGES),
         check: Some(check_marketing_endpoint),
+        ..SettingField::PLAIN
     },
     SettingField {
         name: Sharing::SETTING,
         label: "Messaging limit shared by",
         choices: &Sharing::NAMED,
-        chosen_here: false,
         help: "Whose numbers share a messaging limit: those of a waba, all of this connection (its WABAs are of one business \
                portfolio), or off: new people are not counted",
-        secret: false,
-        list: false,
-        required: false,
         default: Some(Sharing::DEFAULT),
         check: Some(check_messaging_limit),
+        ..SettingField::PLAIN
     },
 ];
 

@@ -40,7 +40,6 @@ const TAKE_TRIES_MAX: u32 = 3;
 /// What is shared out evenly. Of the other kinds there is one each, and it stays where it is.
 const SHARED: [(LeaseKind, &str, &str); 2] =
     [(LeaseKind::Sender, "number", "numbers"), (LeaseKind::Subscription, "callback URL", "callback URLs")];
-const ALL: [LeaseKind; 4] = [LeaseKind::Sender, LeaseKind::Subscription, LeaseKind::Housekeeping, LeaseKind::Media];
 
 /// The leases of this instance, and what it knows of those of others.
 pub(super) struct Leases {
@@ -137,7 +136,7 @@ impl Runner {
             if due {
                 self.hand_over(leases, &standing);
             }
-            self.health.own(ALL.map(|kind| (kind.as_str(), leases.of_kind(kind).count())));
+            self.health.own(LeaseKind::ALL.map(|kind| (kind.as_str(), leases.of_kind(kind).count())));
         }
         if first {
             let owned = leases.running.len();
@@ -204,7 +203,7 @@ impl Runner {
                 );
             }
             let mut others_were_quicker = false;
-            for kind in ALL {
+            for kind in LeaseKind::ALL {
                 let items = self.choose(kind, &free, &lying, &leases.shares(kind, &self.instance, &standing, lasts));
                 let valid_until = Instant::now() + lasts.saturating_sub(LEASE_MARGIN);
                 // What this instance is recorded to own and does not run is its own from before a restart,

@@ -14,8 +14,8 @@ use crate::{
     net::exchange::{Exchange, Method},
     providers::{
         FetchFailure,
-        cloud_api::reach::usable,
         meta::settings::{VERIFY_TOKEN, graph_object, graph_url},
+        usable,
     },
 };
 
