@@ -69,7 +69,7 @@ pub enum Effect {
     DropConnection,
     /// Other statuses than everybody's.
     Statuses(StatusScript),
-    /// The answer waits until the bridge has taken all statuses of the message (at most 5 seconds).
+    /// The answer waits until the bridge has taken all statuses of the message (at most 3 seconds).
     StatusesFirst,
     /// Accepted as `held_for_quality_assessment`.
     Hold,

@@ -30,7 +30,7 @@ use super::{
 };
 
 /// How long an answer waits for its statuses to be taken.
-const STATUSES_FIRST_MS_MAX: u64 = 5_000;
+const STATUSES_FIRST_MS_MAX: u64 = 3_000;
 /// How long after reading a person replies.
 const REPLY_AFTER_MS: u32 = 20;
 

@@ -42,7 +42,7 @@ const WABA_ID: &str = "200000000000001";
 /// The port that people expect; another one is taken when somebody has it.
 const PORT: u16 = 8080;
 /// Long enough for evidence from this machine, short enough for somebody who waits.
-pub(super) const UNKNOWN_GRACE_S: u64 = 3;
+pub(super) const UNKNOWN_GRACE_S: u64 = 5;
 /// What everybody's phone reports, at a pace that eyes can follow.
 const STATUS_SCRIPT: &str = "sent@40,delivered@250,read@700";
 /// As many reports as that makes of each message.
@@ -214,9 +214,9 @@ directory = {media}
 id = "demo"
 
 [send]
-# The simulator answers at once or never.
+# The simulator answers at once, or never, or when its statuses were taken: within three seconds.
 connect_timeout = "1s"
-timeout = "2s"
+timeout = "4s"
 # When an answer is lost, a status from WhatsApp is the evidence that the message went out. Here it comes within a
 # second or never; the default waits for two minutes.
 unknown_grace = "{UNKNOWN_GRACE_S}s"
