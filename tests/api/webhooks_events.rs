@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use wabridge::{
     domain::{callback::EventKind, event_name::EventName, ids::Place},
     settings::Settings,
+    simulator::{Effect, Rule},
 };
 
 use crate::{
     alarms::Operator,
     harness::{
-        APP_SECRET, Database, Message, NUMBER_ID, Options, Receiver, Request, TestApp, WABA_ID, on_each_database,
-        person,
+        APP_SECRET, Database, Message, NUMBER_ID, Options, Receiver, Request, TestApp, WABA_ID,
+        on_each_database, person,
     },
 };
 
@@ -101,6 +102,30 @@ async fn that_a_message_was_accepted_and_went_out_is_told_to_whoever_wants_it_an
     assert_eq!(told[1]["content"], json!({"type": "text", "text": "Asha, it is here"}));
     assert!(told.iter().all(|message| message["platform_id"] == after.msg_id()), "{told:?}");
     assert_eq!(scene.app.told(&after), ["sent", "delivered", "read"], "CleverTap hears what it always hears");
+    scene.app.finish().await;
+}
+
+async fn that_a_message_went_out_is_told_once_also_when_its_status_comes_before_the_answer(database: Database) {
+    let scene = Scene::start(database).await;
+    let receiver = Receiver::start().await;
+    scene.webhook("crm", &receiver, &["message.outbound", "message.sent"], json!({})).await;
+    scene.app.simulator.add_rule(Rule::recipient(&person(1), Effect::StatusesFirst));
+    let (overtaken, usual) = (Message::order_update(&person(1)), Message::order_update(&person(2)));
+
+    scene.app.accept_all(&[overtaken.clone(), usual.clone()]).await;
+    scene.came(&receiver, 4).await;
+    scene.app.settled().await;
+
+    let requests = receiver.requests();
+    for message in [&overtaken, &usual] {
+        let of_it = requests.iter().map(Request::json);
+        let mut told: Vec<Value> =
+            of_it.filter(|told| told["data"]["message"]["platform_id"] == message.msg_id()).collect();
+        told.sort_by_key(|told| told["sequence"].as_i64());
+        let names: Vec<&str> = told.iter().filter_map(|told| told["type"].as_str()).collect();
+        assert_eq!(names, ["message.outbound", "message.sent"], "by sequence, of {}", message.msg_id());
+        assert!(told[0]["data"]["message"]["provider_id"].is_string(), "{}", told[0]);
+    }
     scene.app.finish().await;
 }
 
@@ -274,6 +299,7 @@ async fn an_example_of_each_event_can_be_sent_in_the_words_of_each_profile(datab
 on_each_database![
     an_example_of_each_event_can_be_sent_in_the_words_of_each_profile,
     that_a_message_was_accepted_and_went_out_is_told_to_whoever_wants_it_and_to_nobody_else,
+    that_a_message_went_out_is_told_once_also_when_its_status_comes_before_the_answer,
     payments_and_deletions_are_told_with_what_the_provider_said,
     another_webhook_and_people_hear_that_one_fails_and_it_never_hears_of_itself,
     that_one_fails_is_told_once_until_it_was_well_and_so_often_in_a_day,
