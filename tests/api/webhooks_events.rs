@@ -12,9 +12,10 @@ use wabridge::{
 use crate::{
     alarms::Operator,
     harness::{
-        APP_SECRET, Database, Message, NUMBER_ID, Options, Receiver, Request, TestApp, WABA_ID,
+        APP_SECRET, BUSINESS_NUMBER, Database, Message, NUMBER_ID, Options, Receiver, Request, TestApp, WABA_ID,
         on_each_database, person,
     },
+    suppressions::{choose, number},
 };
 
 /// A bridge, and a token that may configure.
@@ -156,6 +157,31 @@ async fn payments_and_deletions_are_told_with_what_the_provider_said(database: D
     );
     assert_eq!(paid["data"]["raw"], payment, "{paid}");
     assert_eq!(paid["data"]["contact"]["phone"], person(3), "{paid}");
+    scene.app.finish().await;
+}
+
+async fn a_wish_is_told_with_the_number_that_it_was_said_to_and_with_what_meta_said(database: Database) {
+    let scene = Scene::start(database).await;
+    let (ours, like_meta) = (Receiver::start().await, Receiver::start().await);
+    let only_of_the_number = json!({"payload": "complete", "filter": {"numbers": [BUSINESS_NUMBER]}});
+    scene.webhook("crm", &ours, &["contact.opted_out"], only_of_the_number).await;
+    scene.webhook("bot", &like_meta, &["contact.opted_out"], json!({"profile": "meta"})).await;
+
+    choose(&scene.app, number(&person(7)), "stop", 1_795_000_000).await;
+    let told = scene.came(&ours, 1).await[0].json();
+    let as_meta = scene.came(&like_meta, 1).await[0].json();
+
+    let said = json!({"category": "marketing_messages", "value": "stop", "timestamp": 1_795_000_000,
+        "wa_id": person(7).trim_start_matches('+')});
+    assert_eq!((&told["data"]["channel"]["number"], &told["data"]["raw"]), (&json!(BUSINESS_NUMBER), &said), "{told}");
+    let (entry, value) = (&as_meta["entry"][0], &as_meta["entry"][0]["changes"][0]["value"]);
+    assert_eq!(
+        (&entry["id"], &value["metadata"]["phone_number_id"]),
+        (&json!(WABA_ID), &json!(NUMBER_ID)),
+        "{as_meta}"
+    );
+    assert_eq!(value["user_preferences"], json!([said]), "{as_meta}");
+    scene.app.settled().await;
     scene.app.finish().await;
 }
 
@@ -301,6 +327,7 @@ on_each_database![
     that_a_message_was_accepted_and_went_out_is_told_to_whoever_wants_it_and_to_nobody_else,
     that_a_message_went_out_is_told_once_also_when_its_status_comes_before_the_answer,
     payments_and_deletions_are_told_with_what_the_provider_said,
+    a_wish_is_told_with_the_number_that_it_was_said_to_and_with_what_meta_said,
     another_webhook_and_people_hear_that_one_fails_and_it_never_hears_of_itself,
     that_one_fails_is_told_once_until_it_was_well_and_so_often_in_a_day,
     a_change_of_settings_makes_no_second_first_failure,

@@ -97,11 +97,9 @@ impl WebhookEvent {
                 ..shared
             },
             // Of an opt-out that names no number of ours, nobody knows the way.
-            EventDetail::Person(news) => Facts {
-                channel: shared.channel.filter(|channel| !channel.connection.is_empty()),
-                raw: None,
-                ..news.facts()
-            },
+            EventDetail::Person(news) => {
+                Facts { channel: shared.channel.filter(|channel| !channel.connection.is_empty()), ..news.facts() }
+            }
             EventDetail::Unreadable { .. } => shared,
         };
         Self {
