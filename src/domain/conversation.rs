@@ -139,7 +139,8 @@ impl Conversation {
             (_, ConversationState::Expired | ConversationState::Blocked)
             | (Answer::Automatic, ConversationState::Closed) => Happened::new(),
             (Answer::Agent, ConversationState::Open | ConversationState::AutoBot | ConversationState::Closed) => {
-                let changed = self.state != ConversationState::Open || self.unattended_since.is_some();
+                let waited = self.waiting_since.is_some() || self.unattended_since.is_some();
+                let changed = waited || self.state != ConversationState::Open;
                 self.state = ConversationState::Open;
                 self.answered_at = Some(at);
                 (self.waiting_since, self.unattended_since) = (None, None);
@@ -260,6 +261,15 @@ mod tests {
         assert!(talk.leave(minutes(31)).is_empty());
         talk.answered(Answer::Agent, minutes(32));
         assert!(talk.leave(minutes(90)).is_empty(), "nothing waits");
+    }
+
+    #[test]
+    fn that_somebody_answered_is_news_where_something_waited() {
+        let mut talk = begun();
+        assert_eq!(names(&talk.answered(Answer::Agent, minutes(1))), ["conversation.updated"]);
+        assert!(talk.answered(Answer::Agent, minutes(2)).is_empty(), "nothing waited");
+        assert!(talk.heard(minutes(3), minutes(3)).is_empty());
+        assert_eq!(names(&talk.answered(Answer::Agent, minutes(4))), ["conversation.updated"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{
     contact,
     conversation::Conversation,
     event_name::EventName,
-    webhook_event::{Contact, Facts, PreferenceFacts},
+    webhook_event::{Contact, Facts, PreferenceFacts, Raw},
 };
 
 /// What happened to a contact or a conversation.
@@ -27,6 +27,9 @@ pub struct PersonNews {
     pub tag: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preference: Option<PreferenceFacts>,
+    /// The provider's own entry, of what a provider said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Raw>,
 }
 
 impl PersonNews {
@@ -48,6 +51,7 @@ impl PersonNews {
             conversation: None,
             tag: None,
             preference: None,
+            raw: None,
         }
     }
 
@@ -69,6 +73,7 @@ impl PersonNews {
             conversation: self.conversation.clone(),
             tag: self.tag.clone(),
             preference: self.preference.clone(),
+            raw: self.raw.clone(),
             ..Facts::default()
         }
     }

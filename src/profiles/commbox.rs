@@ -115,7 +115,7 @@ impl Profile for CommBox {
             ("User", _) => person(&event.at(options.level))?,
             ("Object", "OnNewChild") => child(event, message()?, options.level)?,
             _ if event.name == EventName::MessageDeleted => deletion(event, message()?),
-            _ => conversation(&event.at(options.level), name)?,
+            _ => conversation(event, name, options.level)?,
         };
         let envelope = Element::new("Event").with("Subscription", entity).with("Name", name);
         let envelope = envelope.with("Brand", event.account.as_str()).containing(about);
@@ -308,8 +308,8 @@ fn tag(event: &WebhookEvent) -> Option<Element> {
     Some(Element::new("Tag").with("Name", tag).with("Action", if removed { "Remove" } else { "Add" }))
 }
 
-/// A conversation: new, with another tag, or with what was done about it.
-fn conversation(event: &WebhookEvent, name: &str) -> Result<Element, Unspeakable> {
+/// A conversation: new, with another tag, or with what was done about it. Who the person is stands in it by id alone, too.
+fn conversation(event: &WebhookEvent, name: &str, level: Level) -> Result<Element, Unspeakable> {
     let person = words::person_id(event).ok_or_else(|| words::lacking(event.name))?;
     let about = event.data.conversation.as_ref().ok_or_else(|| words::lacking(event.name))?;
     let object = object(event, status_of(&about.state), about.opened_at.clone());
@@ -324,7 +324,10 @@ fn conversation(event: &WebhookEvent, name: &str) -> Result<Element, Unspeakable
         Some(tag) => object.containing(tag),
         None => object,
     };
-    Ok(object.containing(user(event, &person)))
+    Ok(match level {
+        Level::Minimal => object,
+        Level::Standard | Level::Complete => object.containing(user(event, &person)),
+    })
 }
 
 /// CommBox's numbers: open, resolved, automated, irrelevant.

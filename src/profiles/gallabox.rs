@@ -235,7 +235,8 @@ fn spoken(event: &WebhookEvent, message: &Message) -> Result<Value, Unspeakable>
     let (from, to) =
         if inbound { (phone.clone(), Some(number.clone())) } else { (Some(number.clone()), phone.clone()) };
     let mut whatsapp = Map::new();
-    let status = if inbound { Some("received") } else { message.status.as_deref() };
+    // How far one of ours came is said by statuses alone, which this event may come after.
+    let status = inbound.then_some("received");
     for (key, value) in [
         ("id", message.provider_id.as_deref()),
         ("from", from.as_deref()),

@@ -22,6 +22,10 @@ const VERSION: &str = "1";
 /// Of a conversation that is not known, when the person just wrote.
 const OPEN: &str = "OPEN";
 
+/// Told in order among themselves.
+const STATUSES: [EventName; 4] =
+    [EventName::MessageSent, EventName::MessageDelivered, EventName::MessageRead, EventName::MessageFailed];
+
 pub struct GoTallo;
 
 impl Profile for GoTallo {
@@ -82,6 +86,19 @@ impl Profile for GoTallo {
 
     fn needs_conversation(&self) -> bool {
         true
+    }
+
+    /// The message is the body, however far it came.
+    fn needs_content(&self) -> bool {
+        true
+    }
+
+    /// A receiver sees a message by its status, which must not go back: `SENT` is said once, in order with what follows it, and nothing
+    /// of before comes after a status, which has a cursor of its own.
+    fn is_outdone(&self, name: EventName, wants: &dyn Fn(EventName) -> bool, reported: bool) -> bool {
+        let is_before = matches!(name, EventName::MessageAccepted | EventName::MessageOutbound);
+        let says_sent = name == EventName::MessageOutbound && wants(EventName::MessageSent);
+        says_sent || (is_before && reported && STATUSES.into_iter().any(wants))
     }
 
     fn signature(&self) -> Signature {

@@ -257,7 +257,10 @@ fn notice(event: &WebhookEvent) -> Result<Box<RawValue>, Unspeakable> {
 
 fn people(event: &WebhookEvent) -> Vec<Value> {
     let Some(contact) = &event.data.contact else { return vec![] };
-    let mut person = json!({"profile": {"name": contact.name.as_deref().unwrap_or_default()}});
+    let mut person = json!({});
+    if let Some(name) = contact.name.as_deref() {
+        person["profile"] = json!({"name": name});
+    }
     if let Some(phone) = contact.phone.as_deref() {
         person["wa_id"] = digits(phone).into();
     }

@@ -53,6 +53,17 @@ pub trait Profile: Send + Sync {
         false
     }
 
+    /// Whether a status is told with what the message says.
+    fn needs_content(&self) -> bool {
+        false
+    }
+
+    /// Whether a receiver hears as much, or more, of the message by another event that the webhook wants, so that this one is left out.
+    /// `reported`: WhatsApp said something of the message already.
+    fn is_outdone(&self, _name: EventName, _wants: &dyn Fn(EventName) -> bool, _reported: bool) -> bool {
+        false
+    }
+
     /// The events that it has words for, as its receivers know them; `None` for others.
     fn word(&self, name: EventName) -> Option<&'static str>;
 

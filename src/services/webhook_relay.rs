@@ -170,11 +170,17 @@ pub fn write(webhook: &Webhook, subscription: &Subscription, event: &Event, abou
     if event.told_before {
         return Written::Unwanted;
     }
+    let reported = about.reported;
     let told = match WebhookEvent::of(subscription.account, event, about) {
         Ok(told) => told,
         Err(why) => return Written::Unspeakable(why),
     };
     if !is_wanted(webhook, event, &told) {
+        return Written::Unwanted;
+    }
+    let wants = |name| webhook.settings.wants(name);
+    if profiles::find(&webhook.settings.profile).is_some_and(|profile| profile.is_outdone(told.name, &wants, reported))
+    {
         return Written::Unwanted;
     }
     render(webhook, &told, now)
@@ -236,6 +242,7 @@ pub async fn facts(
     let profile = profiles::find(&webhook.settings.profile);
     let with_raw = webhook.settings.payload == Level::Complete || profile.is_some_and(|profile| profile.needs_raw());
     let with_talks = profile.is_some_and(|profile| profile.needs_conversation());
+    let with_content = profile.is_some_and(|profile| profile.needs_content());
     let mut ids: Vec<_> = events.iter().filter_map(|event| event.message).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -252,6 +259,9 @@ pub async fn facts(
         let message = event.message.and_then(|id| messages.get(&id));
         let mut about = about(snapshot, account, event, message);
         about.raw = entries.remove(&event.place);
+        if matches!(event.detail, EventDetail::Status { .. }) && !with_content {
+            about.content = None;
+        }
         // What those who wrote are called, as their contacts have it: a message need not say it.
         if let Some(name) = writer(event).and_then(|who| people.contacts.get(&who)?.name.clone()) {
             about.contact.name = Some(name);
@@ -333,6 +343,7 @@ fn about(snapshot: &Snapshot, account: &Account, event: &Event, message: Option<
         custom: custom.unwrap_or_default(),
         price: message.price,
         content: content.as_ref().and_then(Content::of_ours),
+        reported: message.delivery.is_some(),
         platform_code: platform.zip(failure).map(|(platform, failure)| platform.failure_code(failure.reason)),
         ..of_sender
     }

@@ -37,7 +37,6 @@ use crate::domain::{
     failure::{Failure, FailureReason},
     ids::{AccountKey, ConnectionKey, MessageId, MessageIds, SenderKey},
     inbound::InboundMessage,
-    progress::Finding,
     status::StatusUpdate,
     suppression::PersonHasher,
     time::UnixMillis,
@@ -123,11 +122,7 @@ pub(super) async fn apply(
     let mut working = Working::load(transaction, settlements, ingests, &by_provider_id).await?;
     working.news.extend(told);
     for settlement in settlements {
-        let counts = working.settle(settlement, now);
-        effects.settled += usize::from(counts);
-        if counts && matches!(settlement.finding, Finding::Submitted { .. }) {
-            working.tell_taken(settlement.message, now);
-        }
+        effects.settled += usize::from(working.settle(settlement, now));
     }
     // A report may come into the same batch as the answer to its send, and name the message by nothing else.
     if ingests.iter().any(|ingest| names_by_provider_id(ingest)) {

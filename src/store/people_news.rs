@@ -22,7 +22,7 @@ use crate::domain::{
     ids::{AccountKey, SenderKey},
     suppression::{PersonHash, PersonHasher, Source, Suppression},
     time::UnixMillis,
-    webhook_event::{Contact as Told, PreferenceFacts},
+    webhook_event::{Contact as Told, PreferenceFacts, Raw},
     webhook_people::PersonNews,
 };
 
@@ -73,6 +73,15 @@ impl News {
     }
 }
 
+/// From where a wish of a person is known.
+#[derive(Clone, Default)]
+pub(super) struct Said {
+    /// Of which number it was said; `None` where it was said of none.
+    pub(super) sender: Option<SenderKey>,
+    /// The provider's own entry.
+    pub(super) entry: Option<String>,
+}
+
 /// The lines of those that somebody wants to hear of.
 pub(super) async fn lines(
     transaction: &DatabaseTransaction,
@@ -108,14 +117,14 @@ pub(super) async fn lines(
 /// What entries of the suppression list that are about to be written mean for those who listen, as far as they are news.
 pub(super) async fn opt_ins(
     transaction: &DatabaseTransaction,
-    changes: &[Suppression],
+    changes: &[(Suppression, Said)],
 ) -> Result<Vec<NewEvent>, DbErr> {
     let wishes = heard_of(transaction, changes).await?;
     if wishes.is_empty() {
         return Ok(vec![]);
     }
-    let known = entries(transaction, wishes.iter().map(|wish| (wish.account, wish.person)).collect()).await?;
-    let is_news = |wish: &&Suppression| {
+    let known = entries(transaction, wishes.iter().map(|(wish, _)| (wish.account, wish.person)).collect()).await?;
+    let is_news = |(wish, _): &&(Suppression, Said)| {
         let same = |entry: &&Suppression| {
             (entry.account, entry.person, entry.source) == (wish.account, wish.person, wish.source)
         };
@@ -126,7 +135,10 @@ pub(super) async fn opt_ins(
 }
 
 /// The same of entries that were just lifted.
-pub(super) async fn lifted(transaction: &DatabaseTransaction, gone: &[Suppression]) -> Result<Vec<NewEvent>, DbErr> {
+pub(super) async fn lifted(
+    transaction: &DatabaseTransaction,
+    gone: &[(Suppression, Said)],
+) -> Result<Vec<NewEvent>, DbErr> {
     let wishes = heard_of(transaction, gone).await?;
     tell(transaction, wishes).await
 }
@@ -134,32 +146,35 @@ pub(super) async fn lifted(transaction: &DatabaseTransaction, gone: &[Suppressio
 /// Those about marketing, of people who are named, of whom somebody wants to hear.
 async fn heard_of<'a>(
     transaction: &DatabaseTransaction,
-    changes: &'a [Suppression],
-) -> Result<Vec<&'a Suppression>, DbErr> {
-    let is_wish =
-        |change: &&Suppression| wish_of(change).is_some() && (change.phone.is_some() || change.user_id.is_some());
-    let wishes: Vec<&Suppression> = changes.iter().filter(is_wish).collect();
+    changes: &'a [(Suppression, Said)],
+) -> Result<Vec<&'a (Suppression, Said)>, DbErr> {
+    let is_wish = |(change, _): &&(Suppression, Said)| {
+        wish_of(change).is_some() && (change.phone.is_some() || change.user_id.is_some())
+    };
+    let wishes: Vec<_> = changes.iter().filter(is_wish).collect();
     if wishes.is_empty() {
         return Ok(vec![]);
     }
-    let accounts = wishes.iter().map(|wish| wish.account);
+    let accounts = wishes.iter().map(|(wish, _)| wish.account);
     let listening = webhooks::listening(transaction, EventKind::Person, accounts).await?;
-    Ok(wishes.into_iter().filter(|wish| listening.contains(&wish.account)).collect())
+    Ok(wishes.into_iter().filter(|(wish, _)| listening.contains(&wish.account)).collect())
 }
 
-async fn tell(transaction: &DatabaseTransaction, wishes: Vec<&Suppression>) -> Result<Vec<NewEvent>, DbErr> {
+async fn tell(transaction: &DatabaseTransaction, wishes: Vec<&(Suppression, Said)>) -> Result<Vec<NewEvent>, DbErr> {
     if wishes.is_empty() {
         return Ok(vec![]);
     }
-    let contacts = by_who(transaction, wishes.iter().map(|wish| (who(wish), wish.account)).collect()).await?;
-    let line = |wish: &Suppression| {
+    let contacts = by_who(transaction, wishes.iter().map(|(wish, _)| (who(wish), wish.account)).collect()).await?;
+    let line = |(wish, said): &(Suppression, Said)| {
         let name = if wish.lifted { EventName::ContactOptedIn } else { EventName::ContactOptedOut };
         let contact = contacts.get(&(who(wish), wish.account));
         let told =
             contact.map_or_else(|| stranger(name, wish), |contact| PersonNews::of(name, contact, Some(wish.lifted)));
         let preference =
             PreferenceFacts { scope: wish.scope.as_str().to_owned(), source: wish.source.as_str().to_owned() };
-        event(wish.account, NO_SENDER, wish.occurred_at, &PersonNews { preference: Some(preference), ..told })
+        let raw = said.entry.clone().map(Raw::new);
+        let sender = said.sender.unwrap_or(NO_SENDER);
+        event(wish.account, sender, wish.occurred_at, &PersonNews { preference: Some(preference), raw, ..told })
     };
     Ok(wishes.into_iter().map(line).collect())
 }
@@ -168,7 +183,7 @@ async fn tell(transaction: &DatabaseTransaction, wishes: Vec<&Suppression>) -> R
 fn stranger(name: EventName, wish: &Suppression) -> PersonNews {
     let phone = wish.phone.as_ref().map(|phone| phone.as_e164().to_owned());
     let contact = Told { phone, user_id: wish.user_id.clone(), name: None };
-    PersonNews { name, contact, details: None, conversation: None, tag: None, preference: None }
+    PersonNews { name, contact, details: None, conversation: None, tag: None, preference: None, raw: None }
 }
 
 fn who(wish: &Suppression) -> String {
@@ -205,9 +220,9 @@ async fn entries(
 }
 
 /// Whom the number's block list has from now on.
-pub(super) fn blocked(changes: &[Suppression]) -> BTreeSet<(String, AccountKey)> {
+pub(super) fn blocked(changes: &[(Suppression, Said)]) -> BTreeSet<(String, AccountKey)> {
     let is_new = |change: &&Suppression| change.source == Source::BlockList && !change.lifted;
-    changes.iter().filter(is_new).map(|change| (who(change), change.account)).collect()
+    changes.iter().map(|(change, _)| change).filter(is_new).map(|change| (who(change), change.account)).collect()
 }
 
 fn event(account: AccountKey, sender: SenderKey, at: UnixMillis, told: &PersonNews) -> NewEvent {

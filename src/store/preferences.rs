@@ -16,7 +16,8 @@ use super::{
     ingest::{Ingest, insert_unrecognized, unrecognized_row},
     outbound::odd_value,
     people::People,
-    people_news, query_rows, suppressions,
+    people_news::{self, Said},
+    query_rows, suppressions,
 };
 use crate::domain::{
     failure::Failure,
@@ -70,7 +71,8 @@ pub(super) async fn take(
     }
     let hasher = hasher()?;
     let mut changes = learned(transaction, refusals, &hasher).await?;
-    changes.extend(suppressions::move_to_numbers(transaction, &linked.new_links, &hasher).await?);
+    let moved = suppressions::move_to_numbers(transaction, &linked.new_links, &hasher).await?;
+    changes.extend(suppressions::of_no_number(moved));
     let mut unused = Vec::new();
     for ingest in ingests {
         for received in &ingest.preferences {
@@ -79,14 +81,15 @@ pub(super) async fn take(
                 let (pointer, entry) = ("preference".to_owned(), &received.preference.entry);
                 unused.push(unrecognized_row(ids.next(now), ingest.connection, 1, None, pointer, NOT_USED, entry));
             }
-            changes.extend(wish);
+            let said = Said { sender: Some(received.sender), entry: Some(received.preference.entry.clone()) };
+            changes.extend(wish.map(|wish| (wish, said)));
         }
     }
     effects.suppressions |= !changes.is_empty();
     let mut news = people_news::opt_ins(transaction, &changes).await?;
     let blocked = people_news::blocked(&changes);
     news.extend(conversations::block(transaction, blocked, || Ok(hasher.clone()), now).await?);
-    suppressions::write(transaction, changes).await?;
+    suppressions::write(transaction, changes.into_iter().map(|(entry, _)| entry).collect()).await?;
     insert_unrecognized(transaction, unused).await?;
     Ok(news)
 }
@@ -115,16 +118,16 @@ fn wish(received: &ReceivedPreference, linked: &People, hasher: &PersonHasher) -
     })
 }
 
-/// Whom messages were refused for.
+/// Whom messages were refused for, and by which number they went.
 async fn learned(
     transaction: &DatabaseTransaction,
     refusals: Vec<Unwelcome>,
     hasher: &PersonHasher,
-) -> Result<Vec<Suppression>, DbErr> {
+) -> Result<Vec<(Suppression, Said)>, DbErr> {
     let rows: Vec<[Value; 1]> = refusals.iter().map(|refusal| [refusal.message.0.into()]).collect();
     let found = query_rows(
         transaction,
-        "SELECT m.id, m.account, m.recipient FROM (",
+        "SELECT m.id, m.account, m.sender, m.recipient FROM (",
         rows,
         ") AS v CROSS JOIN outbound_messages AS m WHERE m.id = v.column1",
     )
@@ -135,10 +138,12 @@ async fn learned(
         let account = AccountKey(row.try_get("", "account")?);
         let recipient: String = row.try_get("", "recipient")?;
         let phone = PhoneNumber::from_international(&recipient).ok_or_else(|| odd_value("recipient"))?;
+        let said = Said { sender: Some(SenderKey(row.try_get("", "sender")?)), entry: None };
         let refusal = refusals.iter().find(|refusal| refusal.message == id);
-        learned.extend(refusal.and_then(|refusal| {
+        let entry = refusal.and_then(|refusal| {
             Suppression::learned_from(&refusal.failure, account, hasher, phone, refusal.occurred_at)
-        }));
+        });
+        learned.extend(entry.map(|entry| (entry, said)));
     }
     Ok(learned)
 }

@@ -19,7 +19,8 @@ use super::{
     execute, execute_rows,
     outbound::odd_value,
     people::ReceivedLink,
-    people_news, query, query_rows,
+    people_news::{self, Said},
+    query, query_rows,
 };
 use crate::domain::{
     ids::AccountKey,
@@ -249,8 +250,9 @@ pub(super) async fn say(transaction: &DatabaseTransaction, word: &OperatorWord) 
 
 /// Writes entries; gives back how many are new or different, and the news of them.
 async fn change(transaction: &DatabaseTransaction, changes: Vec<Suppression>) -> Result<(u64, Vec<NewEvent>), DbErr> {
+    let changes = of_no_number(changes);
     let news = people_news::opt_ins(transaction, &changes).await?;
-    Ok((write(transaction, changes).await?, news))
+    Ok((write(transaction, changes.into_iter().map(|(entry, _)| entry).collect()).await?, news))
 }
 
 /// Lifts entries; gives back for how many people there was one, and the news of them.
@@ -274,7 +276,12 @@ async fn lift(transaction: &DatabaseTransaction, lift: &Lift<'_>) -> Result<(usi
     .await?;
     let gone: Vec<Suppression> = lifted.iter().map(suppression).collect::<Result<_, _>>()?;
     let people: HashSet<PersonHash> = gone.iter().map(|entry| entry.person).collect();
-    Ok((people.len(), people_news::lifted(transaction, &gone).await?))
+    Ok((people.len(), people_news::lifted(transaction, &of_no_number(gone)).await?))
+}
+
+/// What an operator says, and what was said long ago, names none.
+pub(super) fn of_no_number(entries: Vec<Suppression>) -> Vec<(Suppression, Said)> {
+    entries.into_iter().map(|entry| (entry, Said::default())).collect()
 }
 
 /// Writes entries in the caller's transaction; says how many are new or different.

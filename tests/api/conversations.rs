@@ -59,6 +59,20 @@ async fn machines_and_people_who_answer_move_a_conversation(database: Database) 
     scene.app.leave().await;
 }
 
+async fn that_somebody_answers_what_waited_in_an_open_conversation_is_told(database: Database) {
+    let (scene, _) = begun(database).await;
+
+    scene.app.accept(&Message::freeform(&person(1), "How can I help?").id("chat-17")).await;
+    let told = scene.told("conversation.updated", 1).await;
+    scene.app.accept(&Message::freeform(&person(1), "Are you there?").id("chat-18")).await;
+    scene.app.settled().await;
+
+    let conversation = &told["data"]["conversation"];
+    assert_eq!((&conversation["state"], &conversation["waiting_since"]), (&json!("open"), &Value::Null), "{told}");
+    scene.told("conversation.updated", 1).await;
+    scene.app.leave().await;
+}
+
 async fn what_is_closed_or_blocked_is_opened_again_by_the_person(database: Database) {
     let (scene, id) = begun(database).await;
     let ask = async |what: &str| scene.call(Method::POST, &format!("/conversations/{id}/{what}"), None).await;
@@ -140,6 +154,7 @@ async fn an_account_says_after_how_many_minutes_nobody_attends_to_a_conversation
 
 on_each_database![
     machines_and_people_who_answer_move_a_conversation,
+    that_somebody_answers_what_waited_in_an_open_conversation_is_told,
     what_is_closed_or_blocked_is_opened_again_by_the_person,
     a_person_whom_the_number_has_blocked_has_a_blocked_conversation,
     time_leaves_a_conversation_unattended_and_ends_it,

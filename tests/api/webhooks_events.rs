@@ -6,14 +6,16 @@ use serde_json::{Value, json};
 use wabridge::{
     domain::{callback::EventKind, event_name::EventName, ids::Place},
     settings::Settings,
+    simulator::{Effect, Rule},
 };
 
 use crate::{
     alarms::Operator,
     harness::{
-        APP_SECRET, Database, Message, NUMBER_ID, Options, Receiver, Request, TestApp, WABA_ID, on_each_database,
-        person,
+        APP_SECRET, BUSINESS_NUMBER, Database, Message, NUMBER_ID, Options, Receiver, Request, TestApp, WABA_ID,
+        on_each_database, person,
     },
+    suppressions::{choose, number},
 };
 
 /// A bridge, and a token that may configure.
@@ -104,6 +106,30 @@ async fn that_a_message_was_accepted_and_went_out_is_told_to_whoever_wants_it_an
     scene.app.finish().await;
 }
 
+async fn that_a_message_went_out_is_told_once_also_when_its_status_comes_before_the_answer(database: Database) {
+    let scene = Scene::start(database).await;
+    let receiver = Receiver::start().await;
+    scene.webhook("crm", &receiver, &["message.outbound", "message.sent"], json!({})).await;
+    scene.app.simulator.add_rule(Rule::recipient(&person(1), Effect::StatusesFirst));
+    let (overtaken, usual) = (Message::order_update(&person(1)), Message::order_update(&person(2)));
+
+    scene.app.accept_all(&[overtaken.clone(), usual.clone()]).await;
+    scene.came(&receiver, 4).await;
+    scene.app.settled().await;
+
+    let requests = receiver.requests();
+    for message in [&overtaken, &usual] {
+        let of_it = requests.iter().map(Request::json);
+        let mut told: Vec<Value> =
+            of_it.filter(|told| told["data"]["message"]["platform_id"] == message.msg_id()).collect();
+        told.sort_by_key(|told| told["sequence"].as_i64());
+        let names: Vec<&str> = told.iter().filter_map(|told| told["type"].as_str()).collect();
+        assert_eq!(names, ["message.outbound", "message.sent"], "by sequence, of {}", message.msg_id());
+        assert!(told[0]["data"]["message"]["provider_id"].is_string(), "{}", told[0]);
+    }
+    scene.app.finish().await;
+}
+
 async fn payments_and_deletions_are_told_with_what_the_provider_said(database: Database) {
     let scene = Scene::start(database).await;
     let receiver = Receiver::start().await;
@@ -131,6 +157,31 @@ async fn payments_and_deletions_are_told_with_what_the_provider_said(database: D
     );
     assert_eq!(paid["data"]["raw"], payment, "{paid}");
     assert_eq!(paid["data"]["contact"]["phone"], person(3), "{paid}");
+    scene.app.finish().await;
+}
+
+async fn a_wish_is_told_with_the_number_that_it_was_said_to_and_with_what_meta_said(database: Database) {
+    let scene = Scene::start(database).await;
+    let (ours, like_meta) = (Receiver::start().await, Receiver::start().await);
+    let only_of_the_number = json!({"payload": "complete", "filter": {"numbers": [BUSINESS_NUMBER]}});
+    scene.webhook("crm", &ours, &["contact.opted_out"], only_of_the_number).await;
+    scene.webhook("bot", &like_meta, &["contact.opted_out"], json!({"profile": "meta"})).await;
+
+    choose(&scene.app, number(&person(7)), "stop", 1_795_000_000).await;
+    let told = scene.came(&ours, 1).await[0].json();
+    let as_meta = scene.came(&like_meta, 1).await[0].json();
+
+    let said = json!({"category": "marketing_messages", "value": "stop", "timestamp": 1_795_000_000,
+        "wa_id": person(7).trim_start_matches('+')});
+    assert_eq!((&told["data"]["channel"]["number"], &told["data"]["raw"]), (&json!(BUSINESS_NUMBER), &said), "{told}");
+    let (entry, value) = (&as_meta["entry"][0], &as_meta["entry"][0]["changes"][0]["value"]);
+    assert_eq!(
+        (&entry["id"], &value["metadata"]["phone_number_id"]),
+        (&json!(WABA_ID), &json!(NUMBER_ID)),
+        "{as_meta}"
+    );
+    assert_eq!(value["user_preferences"], json!([said]), "{as_meta}");
+    scene.app.settled().await;
     scene.app.finish().await;
 }
 
@@ -274,7 +325,9 @@ async fn an_example_of_each_event_can_be_sent_in_the_words_of_each_profile(datab
 on_each_database![
     an_example_of_each_event_can_be_sent_in_the_words_of_each_profile,
     that_a_message_was_accepted_and_went_out_is_told_to_whoever_wants_it_and_to_nobody_else,
+    that_a_message_went_out_is_told_once_also_when_its_status_comes_before_the_answer,
     payments_and_deletions_are_told_with_what_the_provider_said,
+    a_wish_is_told_with_the_number_that_it_was_said_to_and_with_what_meta_said,
     another_webhook_and_people_hear_that_one_fails_and_it_never_hears_of_itself,
     that_one_fails_is_told_once_until_it_was_well_and_so_often_in_a_day,
     a_change_of_settings_makes_no_second_first_failure,

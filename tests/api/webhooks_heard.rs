@@ -2,11 +2,13 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use wabridge::simulator::{Effect, Rule};
 
 use crate::{
     gallabox, gotallo,
     harness::{
-        APP_SECRET, CONNECTION, Database, Message, NUMBER_ID, Receiver, TestApp, WABA_ID, on_each_database, person,
+        APP_SECRET, CONNECTION, Database, Message, NUMBER_ID, Receiver, Request, TestApp, WABA_ID, on_each_database,
+        person, script,
     },
 };
 
@@ -140,9 +142,41 @@ async fn like_gotallo_a_message_is_told_with_the_state_of_its_conversation(datab
     app.finish().await;
 }
 
+async fn like_gotallo_a_message_never_goes_back_and_always_says_its_words(database: Database) {
+    let app = TestApp::start(database).await;
+    app.simulator.inbound_text(&person(1), NUMBER_ID, "hello", None).expect("the number exists");
+    app.settled().await;
+    app.simulator.add_rule(Rule::everybody(Effect::Statuses(script("none"))));
+    let retries = json!({"kind": "fixed", "times": 3, "every_seconds": 1});
+    let receiver = listening(&app, &["message.*"], json!({"profile": "gotallo", "retries": retries})).await;
+    receiver.answer_next(&[503]);
+    let message = Message::freeform(&person(1), "It is at your door.");
+
+    app.accept(&message).await;
+    assert_eq!(told(&app, &receiver, 1).await["status"], "PREPARED");
+    app.until("Meta took it", async || app.stored(&message).await.provider_message_id.is_some()).await;
+    let report = json!({"id": app.stored(&message).await.provider_message_id, "status": "delivered",
+        "timestamp": "1795000000", "recipient_id": person(1).trim_start_matches('+')});
+    let value =
+        json!({"messaging_product": "whatsapp", "metadata": {"phone_number_id": NUMBER_ID}, "statuses": [report]});
+    assert_eq!(app.post_webhook(of_meta("messages", &value), APP_SECRET).await, 200);
+    app.settled().await;
+
+    let seen: Vec<Value> = receiver.requests().iter().map(Request::json).collect();
+    let mut statuses: Vec<&str> = seen.iter().filter_map(|told| told["status"].as_str()).collect();
+    // The one that was refused may come again, as long as nothing else came.
+    statuses.dedup();
+    assert_eq!(statuses, ["PREPARED", "SENT", "DELIVERED"]);
+    let texts: Vec<&Value> =
+        seen.iter().filter(|told| told["status"] != "PREPARED").map(|told| &told["text"]).collect();
+    assert_eq!(texts, ["It is at your door."; 2], "of what was sent once and delivered");
+    app.finish().await;
+}
+
 on_each_database![
     what_meta_tells_of_people_templates_and_numbers_is_heard,
     what_gallabox_tells_of_a_payment_is_heard,
     what_gotallo_tells_of_deletions_and_events_is_heard,
     like_gotallo_a_message_is_told_with_the_state_of_its_conversation,
+    like_gotallo_a_message_never_goes_back_and_always_says_its_words,
 ];

@@ -38,8 +38,10 @@ pub struct About {
     /// The platform's code of the failure.
     pub platform_code: Option<u16>,
     pub price: Option<Price>,
-    /// What a message of ours says.
+    /// What a message of ours says; of a status for profiles that tell it.
     pub content: Option<Content>,
+    /// WhatsApp said something of the message.
+    pub reported: bool,
     /// Between the person and the number of a message; looked up for profiles that tell it.
     pub conversation: Option<ConversationFacts>,
     /// Of the file of an inbound message.
@@ -97,11 +99,9 @@ impl WebhookEvent {
                 ..shared
             },
             // Of an opt-out that names no number of ours, nobody knows the way.
-            EventDetail::Person(news) => Facts {
-                channel: shared.channel.filter(|channel| !channel.connection.is_empty()),
-                raw: None,
-                ..news.facts()
-            },
+            EventDetail::Person(news) => {
+                Facts { channel: shared.channel.filter(|channel| !channel.connection.is_empty()), ..news.facts() }
+            }
             EventDetail::Unreadable { .. } => shared,
         };
         Self {
@@ -141,6 +141,7 @@ fn of_ours(event: &Event, about: &About) -> Message {
 fn reported(event: &Event, about: &About, status: DeliveryStatus, failure: Option<&Failure>) -> Message {
     Message {
         status: Some(status.as_str().to_owned()),
+        content: about.content.clone(),
         price: about.price.map(PriceFacts::from),
         failure: failure.map(|failure| FailureFacts {
             reason: failure.reason.as_str().to_owned(),

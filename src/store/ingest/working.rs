@@ -58,13 +58,14 @@ struct Touched {
 }
 
 impl Touched {
-    /// Applies a report, of the last send or of an earlier one.
-    fn report(&mut self, update: &StatusUpdate) -> Vec<News> {
+    /// Applies a report, of the last send or of an earlier one. Also says whether it is the first evidence that the provider took
+    /// the last one: a report may overtake the answer to its send.
+    fn report(&mut self, update: &StatusUpdate) -> (bool, Vec<News>) {
         let id = &update.provider_message_id;
         let is_current = self.now.provider_message_id.as_ref() == Some(id);
         match self.earlier.iter().find(|(earlier, _)| earlier == id) {
-            Some((_, before)) if !is_current => self.now.report_of_earlier(*before, update),
-            Some(_) | None => self.now.report(update),
+            Some((_, before)) if !is_current => (false, self.now.report_of_earlier(*before, update)),
+            Some(_) | None => (self.now.state != SendState::Submitted, self.now.report(update)),
         }
     }
 
@@ -184,16 +185,20 @@ impl Working {
         }
         touched.forget_again(&mut news);
         let (account, sender) = (touched.account, touched.sender);
+        // It counts, so nothing said so before.
+        if matches!(settlement.finding, Finding::Submitted { .. }) {
+            self.tell_taken(settlement.message, now);
+        }
         self.note_unwelcome(settlement.message, &news);
         self.tell(account, sender, settlement.message, news);
         true
     }
 
     /// For webhooks that want to hear of it.
-    pub(super) fn tell_taken(&mut self, message: MessageId, now: UnixMillis) {
+    fn tell_taken(&mut self, message: MessageId, at: UnixMillis) {
         let Some(touched) = self.messages.get(&message).filter(|touched| touched.heard) else { return };
         let which = (touched.account, touched.sender, message);
-        self.news.push(outgoing::line(which, OutgoingStep::Taken, now));
+        self.news.push(outgoing::line(which, OutgoingStep::Taken, at));
     }
 
     /// Applies a report. `false` when it is about no message that we know.
@@ -208,9 +213,12 @@ impl Working {
         if update.message.is_some() && touched.goes_by_another_id(update) {
             self.other_ids.push((sender, update.provider_message_id.clone(), id));
         }
-        let mut news = touched.report(update);
+        let (is_taken, mut news) = touched.report(update);
         touched.forget_again(&mut news);
         let account = touched.account;
+        if is_taken {
+            self.tell_taken(id, update.occurred_at);
+        }
         for told in &news {
             metrics::counter!(telemetry::STATUSES, "status" => told.status.as_str()).increment(1);
         }
