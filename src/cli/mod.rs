@@ -25,6 +25,7 @@ pub(crate) mod sync;
 pub(crate) mod unrecognized;
 pub(crate) mod user;
 pub(crate) mod webhook;
+mod webhook_log;
 mod when;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};

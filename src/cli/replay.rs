@@ -16,7 +16,7 @@ use wabridge::{
         replay::ReplayOf,
         time::UnixMillis,
     },
-    services::replay::{Planned, Wish, ask, end, plan},
+    services::replay::{Planned, Wish, ask, check_on, end, plan},
     settings::Settings,
     store::{Store, configuration::Configuration, replays::Replay},
 };
@@ -130,6 +130,9 @@ pub(crate) async fn replay(settings: &Settings, arguments: &ReplayArguments) -> 
         return list(&store, &configuration, arguments).await;
     }
     let wish = wish(&store, &configuration, arguments).await?;
+    if !arguments.dry_run {
+        check_on(configuration.subscriptions_ever().filter(|known| Some(known.key) == wish.subscription))?;
+    }
     let planned = plan(&store, &configuration, &wish).await?;
     let events: i64 = planned.iter().map(|part| part.events).sum();
     if events == 0 {
@@ -181,7 +184,7 @@ async fn wish(store: &Store, configuration: &Configuration, arguments: &ReplayAr
         None => None,
     };
     if let Some(number) = arguments.subscription {
-        let known = configuration.all_subscriptions().any(|subscription| subscription.key.0 == number);
+        let known = configuration.subscriptions_ever().any(|subscription| subscription.key.0 == number);
         if !known {
             return Err(not_found(format!("there is no callback URL {number}; `wabridge status` lists them")));
         }
@@ -284,7 +287,7 @@ fn summary(configuration: &Configuration, replays: &[Replay]) -> String {
 }
 
 fn name_of(configuration: &Configuration, key: SubscriptionKey) -> String {
-    match configuration.all_subscriptions().find(|subscription| subscription.key == key) {
+    match configuration.subscriptions_ever().find(|subscription| subscription.key == key) {
         Some(subscription) => {
             let account = account_of(configuration, subscription.account);
             format!("callback URL {key} ({} of {account})", kind_of(subscription.kind))
@@ -341,7 +344,7 @@ fn report(
     if !arguments.json {
         return answer(text);
     }
-    let of = |replay: &Replay| configuration.all_subscriptions().find(|known| known.key == replay.subscription);
+    let of = |replay: &Replay| configuration.subscriptions_ever().find(|known| known.key == replay.subscription);
     let done = !replays.is_empty();
     let replays = replays.iter().map(|replay| ReplayReport {
         id: replay.id,

@@ -9,21 +9,25 @@ use serde_json::json;
 use wabridge::{
     app::{open_existing_store, webhooks},
     domain::{
-        attempt::AttemptOutcome, event_name::EventName, replay::ReplayOf, time::UnixMillis, webhook::Webhook,
-        words::not_taken,
+        attempt::AttemptOutcome, callback::Subscription, event_name::EventName, replay::ReplayOf, time::UnixMillis,
+        webhook::Webhook, words::not_taken,
     },
     services::{
         operators::Refusal,
-        replay::{Wish, ask, plan},
+        replay::{Wish, ask, check_on, plan},
         webhooks::{Switch, WebhookStanding, standings},
     },
     settings::Settings,
     store::{Store, StoreError, configuration::Configuration},
 };
 
-use super::{answer_json, confirm, counted, exit, misused, not_found, report, this_user, when};
+use super::{
+    answer_json, confirm, counted, exit, misused, not_found, report, this_user,
+    webhook_log::{LogArguments, log},
+    when,
+};
 
-/// Webhooks: list them, send a sample, pause, resume, and tell again
+/// Webhooks: list them, read their logs, send a sample, pause, resume, and tell again
 ///
 /// They are made by `wabridge apply`, the API and the console. The commands work beside a running server, which hears of it in a
 /// moment.
@@ -31,6 +35,7 @@ use super::{answer_json, confirm, counted, exit, misused, not_found, report, thi
 #[command(after_help = "\
 Examples:
   wabridge webhook list                             which there are, and how they fare
+  wabridge webhook log crm --state dead             what was not taken, and what was answered
   wabridge webhook sample crm message.received      does its receiver take an event?
   wabridge webhook pause crm                        keep everything for it, send nothing
   wabridge webhook resume crm
@@ -48,7 +53,8 @@ enum What {
     /// Print the webhooks. Ends with 4 when one fails or was switched off by the bridge, with 3 when there is none
     #[command(after_help = "\
 --json prints a list, of each: name, enabled, paused, switched_off (why; null: it was not), events, failures (requests in a row that
-were not taken, at the worst of its cursors), failing_since, callback_urls (their numbers).")]
+were not taken, at the worst of its cursors), failing_since, waiting (events that
+were not taken, or are behind one that was not; set aside while it is off), dead (events whose tries are used up), callback_urls (their numbers).")]
     List {
         /// Print one JSON document
         #[arg(long)]
@@ -81,6 +87,7 @@ were not taken, at the worst of its cursors), failing_since, callback_urls (thei
         #[arg(long)]
         json: bool,
     },
+    Log(LogArguments),
     Replay(ReplayArguments),
 }
 
@@ -89,7 +96,7 @@ were not taken, at the worst of its cursors), failing_since, callback_urls (thei
 /// The server tells them; `wabridge replay --list` says how far it is.
 #[derive(Args)]
 #[command(after_help = "\
-Exit codes: 0 asked for (or counted); 1 not confirmed; 3 nothing matches, or there is no such webhook.
+Exit codes: 0 asked for (or counted); 1 not confirmed, or the webhook is off: switch it on first; 3 nothing matches, or there is no such webhook.
 --json prints: done, dry_run, events, replays (their numbers).")]
 struct ReplayArguments {
     name: String,
@@ -123,6 +130,7 @@ pub(super) struct Listed {
     events: Vec<String>,
     failures: i32,
     failing_since: Option<String>,
+    waiting: i64,
     dead: i64,
     callback_urls: Vec<i32>,
 }
@@ -130,13 +138,10 @@ pub(super) struct Listed {
 impl Listed {
     /// All of them.
     pub(super) async fn all(store: &Store, configuration: &Configuration) -> Result<Vec<Self>, StoreError> {
-        let states = store.cursor_states().await?;
-        let left_behind = store.count_callbacks().await?;
-        let dead = |key: i32| left_behind.get(&key).map_or(0, |(dead, _)| *dead);
-        Ok(standings(configuration, &states).iter().map(|standing| Self::of(standing, &dead)).collect())
+        Ok(standings(store, configuration).await?.iter().map(Self::of).collect())
     }
 
-    fn of(standing: &WebhookStanding, dead: &impl Fn(i32) -> i64) -> Self {
+    fn of(standing: &WebhookStanding) -> Self {
         let Webhook { name, enabled, paused, settings, switched_off, .. } = &*standing.webhook;
         let worst = standing.cursors.iter().max_by_key(|cursor| cursor.state.trouble.failures);
         let trouble = worst.map(|cursor| cursor.state.trouble.clone()).unwrap_or_default();
@@ -148,7 +153,8 @@ impl Listed {
             events: settings.events.iter().map(ToString::to_string).collect(),
             failures: trouble.failures,
             failing_since: trouble.failing_since.map(|since| since.to_string()),
-            dead: standing.cursors.iter().map(|cursor| dead(cursor.subscription.0)).sum(),
+            waiting: standing.cursors.iter().map(|cursor| cursor.waiting).sum(),
+            dead: standing.cursors.iter().map(|cursor| cursor.dead).sum(),
             callback_urls: standing.cursors.iter().map(|cursor| cursor.subscription.0).collect(),
         }
     }
@@ -163,7 +169,8 @@ impl Listed {
         let state = self.needs_attention().then(|| format!("webhook {name} {}", self.state()));
         let dead = (*dead > 0).then(|| {
             let events = counted(*dead, "dead event", "dead events");
-            format!("webhook {name} has {events}: mend its receiver, then `wabridge webhook replay {name}`")
+            let on = if self.enabled { "" } else { " switch it on," };
+            format!("webhook {name} has {events}: mend its receiver,{on} then `wabridge webhook replay {name}`")
         });
         state.into_iter().chain(dead).collect()
     }
@@ -198,6 +205,7 @@ pub(crate) async fn webhook(settings: &Settings, arguments: &WebhookArguments) -
         What::Sample { name, event, json } => sample(settings, store, (name, event), *json).await,
         What::Pause { name, json } => switch(settings, store, name, Switch::Paused, *json).await,
         What::Resume { name, json } => switch(settings, store, name, Switch::Resumed, *json).await,
+        What::Log(arguments) => log(settings, store, arguments).await,
         What::Replay(arguments) => replay(settings, store, arguments).await,
     }
 }
@@ -254,6 +262,10 @@ async fn replay(settings: &Settings, store: Store, arguments: &ReplayArguments) 
     let of = if *all { ReplayOf::All } else { ReplayOf::Dead };
     let standing = webhooks(settings, store.clone()).await?.one(&this_user(), name).await.map_err(refused)?;
     let configuration = store.load_configuration().await?;
+    if !dry_run {
+        let is_its = |known: &&Subscription| standing.cursors.iter().any(|cursor| cursor.subscription == known.key);
+        check_on(configuration.subscriptions_ever().filter(is_its))?;
+    }
     let mut planned = Vec::new();
     for cursor in &standing.cursors {
         let wish = Wish {
@@ -287,7 +299,7 @@ async fn replay(settings: &Settings, store: Store, arguments: &ReplayArguments) 
     Ok(ExitCode::SUCCESS)
 }
 
-fn refused(refusal: Refusal) -> anyhow::Error {
+pub(super) fn refused(refusal: Refusal) -> anyhow::Error {
     let Refusal::NotFound(text) = &refusal else { return refusal.into() };
     not_found(format!("{text}; `wabridge webhook list` lists them"))
 }

@@ -134,6 +134,8 @@ pub struct Subscription {
     /// Who knows it may post to it, so it is a secret.
     pub url: SecretString,
     pub hold: Option<Hold>,
+    /// Somebody works on it. That of a webhook which is off keeps what became of its events, for whoever asks.
+    pub is_on: bool,
 }
 
 /// One request to a callback URL and the events that it carries, by their index in the slice that was rendered.

@@ -23,7 +23,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub use super::no_answer::NoAnswer;
 use super::{
     excerpt, guard,
-    no_answer::{classify, reason},
+    no_answer::{broken_off, classify, reason},
     redact,
 };
 use crate::{
@@ -276,7 +276,7 @@ impl Exchange {
         let headers = std::mem::take(response.headers_mut());
         let mut body = BytesMut::new();
         let mut cut = false;
-        while let Some(chunk) = response.chunk().await.map_err(classify)? {
+        while let Some(chunk) = response.chunk().await.map_err(broken_off)? {
             let room = self.answer_bytes_max - body.len();
             body.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if chunk.len() > room {

@@ -15,13 +15,16 @@ pub enum NoAnswer {
     /// The connection broke or the time was up after bytes had left.
     #[error("no answer after the request was sent: {0}")]
     MaybeSent(String),
+    /// Something came back, so the request was seen; but it is no HTTP, or broke off.
+    #[error("the answer could not be read: {0}")]
+    Unreadable(String),
 }
 
 impl NoAnswer {
     /// Whether the other side showed a certificate that was not accepted.
     pub(super) fn is_about_certificate(&self) -> bool {
         match self {
-            Self::NotSent(why) | Self::MaybeSent(why) => why.starts_with(CERTIFICATE),
+            Self::NotSent(why) | Self::MaybeSent(why) | Self::Unreadable(why) => why.starts_with(CERTIFICATE),
         }
     }
 }
@@ -36,8 +39,27 @@ const TRUST_STORE: &str = "the system's trust store (Debian: a .crt file in /usr
 /// The client reports name, connection and TLS failures, and the connect timeout, as errors of connecting:
 /// then nothing has left. After everything else something may have.
 pub(super) fn classify(error: reqwest::Error) -> NoAnswer {
-    let why = if error.is_timeout() { "the time was up".to_owned() } else { reason(&error) };
-    if error.is_connect() { NoAnswer::NotSent(why) } else { NoAnswer::MaybeSent(why) }
+    let why = why(&error);
+    match error.is_connect() {
+        true => NoAnswer::NotSent(why),
+        false if is_unreadable(&error) => NoAnswer::Unreadable(why),
+        false => NoAnswer::MaybeSent(why),
+    }
+}
+
+/// The same of an answer that had begun.
+pub(super) fn broken_off(error: reqwest::Error) -> NoAnswer {
+    NoAnswer::Unreadable(why(&error))
+}
+
+fn why(error: &reqwest::Error) -> String {
+    if error.is_timeout() { "the time was up".to_owned() } else { reason(error) }
+}
+
+/// Whether bytes came that are no answer.
+fn is_unreadable(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse)
 }
 
 /// The innermost cause says most: the layers above it only repeat that a request failed.

@@ -34,7 +34,7 @@ impl Exchange {
             timeout: self.request_timeout(),
         };
         match self.send(front_page).await.result {
-            Ok(_) | Err(NoAnswer::MaybeSent(_)) => Ok(()),
+            Ok(_) | Err(NoAnswer::MaybeSent(_) | NoAnswer::Unreadable(_)) => Ok(()),
             Err(no_answer @ NoAnswer::NotSent(_)) => Err(self.explain(url, &no_answer).await),
         }
     }

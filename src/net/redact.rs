@@ -54,7 +54,8 @@ fn masked_digits(number: &str) -> String {
     format!("{}{}{}", shown(&digits[..2]), "*".repeat(digits.len() - 4), shown(&digits[digits.len() - 2..]))
 }
 
-static URL: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(?i)\bhttps?://[^\s"'<>()\\]+"#));
+/// A scheme before a comma is language, and what follows it is not the URL's.
+static URL: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(?i)\bhttps?://[^\s"'<>()\\,;.…][^\s"'<>()\\]*"#));
 
 /// Twenty characters and more: shorter words after "Basic" or "OAuth" are language.
 static CREDENTIALS: LazyLock<Regex> =
@@ -116,6 +117,7 @@ mod tests {
     fn what_helps_the_operator_stays() {
         for said in [
             "(#131056) pair rate limit hit",
+            "the URL begins with http://, which shows all; use https://, or for a trial http://… there",
             "subcode 2494055",
             "OAuth authentication failed",
             "tcp connect error: 127.0.0.1:54321: Connection refused",

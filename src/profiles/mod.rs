@@ -131,6 +131,16 @@ pub enum Signature {
     None,
 }
 
+impl Signature {
+    /// Whether a request carries one by each secret, so that an old one can be good beside the new.
+    pub const fn carries_several(self) -> bool {
+        match self {
+            Self::StandardWebhooks => true,
+            Self::Gallabox | Self::Hub | Self::None => false,
+        }
+    }
+}
+
 /// What a webhook's configuration says about its requests, and the moment.
 #[derive(Clone, Copy, Debug)]
 pub struct RenderOptions<'a> {

@@ -11,6 +11,7 @@ use super::{
     media::links::MediaLinks,
     operators::{Refusal, require},
     relay::readable,
+    retain::exchanges_of_account_kept,
     story::find,
     webhook_relay::{Written, facts, write},
 };
@@ -22,11 +23,13 @@ use crate::{
         ids::{AccountKey, MessageId, Place, SubscriptionKey},
         operator::{Actor, Permission},
         sent_payload::SentPayload,
+        time::UnixMillis,
         webhook::{Authentication, MASK, Webhook, WebhookMethod},
         webhook_settings::shown_url,
     },
     net::redact,
     platforms, profiles,
+    settings::Retention,
     store::{
         Store, StoreError,
         audit::AuditEntry,
@@ -50,10 +53,12 @@ pub enum UrlState {
     Failing,
     /// It refuses us or is gone: seldom tried again, so that a person should look.
     OnHold,
+    /// Its webhook is off, or wants such events no more: nothing is told, and what waited is set aside.
+    Off,
 }
 
 impl UrlState {
-    pub const ALL: [Self; 4] = [Self::Works, Self::Refusing, Self::Failing, Self::OnHold];
+    pub const ALL: [Self; 5] = [Self::Works, Self::Refusing, Self::Failing, Self::OnHold, Self::Off];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -61,6 +66,7 @@ impl UrlState {
             Self::Refusing => "refusing",
             Self::Failing => "failing",
             Self::OnHold => "on_hold",
+            Self::Off => "off",
         }
     }
 
@@ -112,6 +118,8 @@ pub struct UrlFilter {
     pub key: Option<SubscriptionKey>,
     /// A webhook's name.
     pub webhook: Option<String>,
+    /// Also those of webhooks that are off, as where one is named.
+    pub off: bool,
 }
 
 /// Every callback URL that fits, by account.
@@ -125,7 +133,7 @@ pub async fn urls(
     let states = store.cursor_states().await?;
     let left_behind = store.count_callbacks().await?;
     let waiting = store.count_waiting().await?;
-    let wanted = snapshot.subscriptions.iter().filter_map(|subscription| {
+    let wanted = snapshot.subscriptions_ever().filter_map(|subscription| {
         let state = states.get(&subscription.key)?;
         fits(snapshot, filter, subscription).then_some((subscription.clone(), state.clone()))
     });
@@ -135,7 +143,12 @@ pub async fn urls(
     let mut urls = Vec::with_capacity(wanted.len());
     for (subscription, CursorState { cursor, trouble }) in wanted {
         let last = newest.remove(&subscription.key);
-        let state = UrlState::of(&trouble, last.as_ref());
+        let state = if subscription.is_on { UrlState::of(&trouble, last.as_ref()) } else { UrlState::Off };
+        let owed = match subscription.is_on {
+            true => store.distance(&subscription, cursor, OWED_COUNTED_MAX).await?,
+            // Whoever switches it on begins at the end of the log.
+            false => Distance::default(),
+        };
         if filter.state.is_some_and(|wanted| wanted != state) {
             continue;
         }
@@ -150,7 +163,7 @@ pub async fn urls(
             state,
             cursor,
             trouble,
-            owed: store.distance(&subscription, cursor, OWED_COUNTED_MAX).await?,
+            owed,
             waiting: waiting.get(&subscription.key.0).copied().unwrap_or_default(),
             dead,
             not_relayed,
@@ -164,7 +177,11 @@ pub async fn urls(
 }
 
 fn fits(snapshot: &Snapshot, filter: &UrlFilter, subscription: &Subscription) -> bool {
-    filter.account.as_deref().is_none_or(|account| account == account_id(snapshot, subscription))
+    // One that is on may have had others.
+    let may_be_off = filter.off || filter.webhook.is_some() || filter.state == Some(UrlState::Off);
+    let is_of_one_off = || subscription.webhook.as_ref().is_some_and(|webhook| !webhook.enabled);
+    (subscription.is_on || filter.key.is_some() || may_be_off && is_of_one_off())
+        && filter.account.as_deref().is_none_or(|account| account == account_id(snapshot, subscription))
         && filter.kind.is_none_or(|kind| kind == subscription.kind)
         && filter.key.is_none_or(|key| key == subscription.key)
         && filter
@@ -187,7 +204,7 @@ pub async fn url(store: &Store, snapshot: &Snapshot, actor: &Actor, key: i32) ->
 /// A URL without all that is known of it.
 pub fn subscription<'a>(snapshot: &'a Snapshot, actor: &Actor, key: i32) -> Result<&'a Arc<Subscription>, Refusal> {
     require(actor, Permission::ReadMessages)?;
-    let found = snapshot.subscriptions.iter().find(|subscription| subscription.key.0 == key);
+    let found = snapshot.subscriptions_ever().find(|subscription| subscription.key.0 == key);
     found.ok_or_else(|| no_such_url(key))
 }
 
@@ -260,15 +277,22 @@ impl Payload {
     }
 }
 
-/// What became of the event at a place, and what is told of it.
+/// Since when all that was said to the callback URLs of an account is kept.
+pub fn exchanges_since(ages: &Retention, snapshot: &Snapshot, account: AccountKey) -> Option<UnixMillis> {
+    let account = snapshot.account_by_key(account)?;
+    Some(clock::now().minus(exchanges_of_account_kept(ages, account)))
+}
+
+/// What became of the event at a place, and what is told of it. `ages`: how long things are kept.
 pub async fn one(
     store: &Store,
     snapshot: &Snapshot,
     links: &MediaLinks,
     (subscription, cursor): (&Subscription, Place),
-    place: Place,
+    (place, ages): (Place, &Retention),
 ) -> Result<Callback, Refusal> {
-    let filter = CallbackFilter { places: Some((place, place)), ..CallbackFilter::default() };
+    let exchanges_since = exchanges_since(ages, snapshot, subscription.account);
+    let filter = CallbackFilter { places: Some((place, place)), exchanges_since, ..CallbackFilter::default() };
     let found = store.callbacks_of(subscription, cursor, &filter, 1).await?.callbacks.pop();
     let missing = || {
         let (key, place) = (subscription.key, place.0);
@@ -360,6 +384,18 @@ pub fn head_of(webhook: &Webhook, request: &profiles::Rendered) -> Vec<(String, 
     head
 }
 
+/// That nobody works on a URL, and what to do about it.
+pub(super) fn off(subscription: &Subscription) -> Option<String> {
+    let webhook = subscription.webhook.as_ref().filter(|_| !subscription.is_on)?;
+    let Webhook { name, enabled, .. } = &**webhook;
+    Some(match enabled {
+        true => format!("webhook {name} wants such events of this account no more: change what it wants first"),
+        false => format!(
+            "webhook {name} is off: switch it on first, in the console or by POST /api/v1/webhooks/{name}/enable"
+        ),
+    })
+}
+
 /// Tries a URL now, and not at its next probe; `false` when nothing held it.
 pub async fn release(store: &Store, actor: &Actor, subscription: SubscriptionKey) -> Result<bool, StoreError> {
     let hold = store.cursor_state(subscription).await?.and_then(|state| state.trouble.hold).map(|hold| hold.reason);
@@ -372,5 +408,8 @@ pub async fn release(store: &Store, actor: &Actor, subscription: SubscriptionKey
 pub async fn try_now(store: &Store, snapshot: &Snapshot, actor: &Actor, key: i32) -> Result<bool, Refusal> {
     require(actor, Permission::ReplayCallbacks)?;
     let subscription = subscription(snapshot, actor, key)?;
+    if let Some(off) = off(subscription) {
+        return Err(Refusal::Conflict(off));
+    }
     Ok(release(store, actor, subscription.key).await?)
 }

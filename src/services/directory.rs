@@ -54,6 +54,7 @@ pub struct Snapshot {
     past: Past,
     /// Of platforms and of webhooks.
     pub subscriptions: Vec<Arc<Subscription>>,
+    off_subscriptions: Vec<Arc<Subscription>>,
     pub webhooks: Vec<Arc<Webhook>>,
     /// Numbers with larger keys have no series of their own among the metrics.
     shown_up_to: Option<SenderKey>,
@@ -92,6 +93,7 @@ impl Snapshot {
         }
         let subscriptions = configuration.subscriptions.into_iter().chain(configuration.webhook_subscriptions);
         snapshot.subscriptions = subscriptions.map(Arc::new).collect();
+        snapshot.off_subscriptions = configuration.off_subscriptions.into_iter().map(Arc::new).collect();
         snapshot.webhooks = configuration.webhooks;
         let configuration::Past { accounts, senders, connections } = configuration.past;
         snapshot.past = Past {
@@ -122,6 +124,11 @@ impl Snapshot {
     /// Also those that were removed.
     pub fn accounts_ever(&self) -> impl Iterator<Item = &Arc<Account>> {
         self.accounts().chain(self.past.accounts.values())
+    }
+
+    /// Also those of webhooks that are off.
+    pub fn subscriptions_ever(&self) -> impl Iterator<Item = &Arc<Subscription>> {
+        self.subscriptions.iter().chain(&self.off_subscriptions)
     }
 
     pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {

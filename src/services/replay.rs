@@ -16,7 +16,10 @@ use crate::{
         replay::{ReplayOf, ReplaySelection},
         time::UnixMillis,
     },
-    services::operators::{Refusal, require},
+    services::{
+        callbacks,
+        operators::{Refusal, require},
+    },
     store::{
         Store, StoreError,
         audit::AuditEntry,
@@ -31,7 +34,7 @@ pub struct Wish {
     pub of: ReplayOf,
     /// Of this account only.
     pub account: Option<AccountKey>,
-    /// Of this subscription only.
+    /// Of this subscription only, also where that is off.
     pub subscription: Option<SubscriptionKey>,
     /// About these messages only, each with its account; `None`: about all.
     pub messages: Option<Vec<(AccountKey, MessageId)>>,
@@ -61,8 +64,21 @@ pub enum ReplayError {
         "callback URL {0} was taken out of the configuration in this moment: `wabridge status` lists those that there are"
     )]
     NoSuchUrl(SubscriptionKey),
+    #[error("{0}, then tell again what it missed")]
+    Off(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<ReplayError> for Refusal {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Store(error) => error.into(),
+            refused @ (ReplayError::TooMany(_) | ReplayError::NoSuchUrl(_) | ReplayError::Off(_)) => {
+                Self::Conflict(refused.to_string())
+            }
+        }
+    }
 }
 
 /// Clocks of instances differ: so much earlier and later a log is searched than asked for.
@@ -71,17 +87,13 @@ const CLOCKS_DIFFER_MS: i64 = 60_000;
 /// What a wish would mean now; only what has events at all.
 pub async fn plan(store: &Store, configuration: &Configuration, wish: &Wish) -> Result<Vec<Planned>, StoreError> {
     let mut planned = Vec::new();
-    for subscription in configuration.all_subscriptions().filter(|subscription| is_meant(wish, subscription)) {
+    for subscription in configuration.subscriptions_ever().filter(|subscription| is_meant(wish, subscription)) {
         let Some(state) = store.cursor_state(subscription.key).await? else { continue };
+        // Whoever switches a webhook on begins at the end of the log.
+        let last = if subscription.is_on { state.cursor } else { store.log_end(subscription.account).await? };
         for message in messages_of(wish, subscription.account) {
-            let mut selection = ReplaySelection {
-                of: wish.of,
-                message,
-                first: Place(1),
-                last: state.cursor,
-                since: wish.since,
-                until: wish.until,
-            };
+            let mut selection =
+                ReplaySelection { of: wish.of, message, first: Place(1), last, since: wish.since, until: wish.until };
             narrow(store, subscription.account, wish, &mut selection).await?;
             let events = store.count_replayable(subscription, &selection).await?;
             if events > 0 {
@@ -95,6 +107,12 @@ pub async fn plan(store: &Store, configuration: &Configuration, wish: &Wish) -> 
 /// Events a second, at most, that a replay may be limited to.
 pub const PER_SECOND_MAX: i32 = 100_000;
 
+/// Whether somebody would tell these: nobody does for a webhook that is off.
+pub fn check_on<'a>(subscriptions: impl IntoIterator<Item = &'a Subscription>) -> Result<(), ReplayError> {
+    let off = subscriptions.into_iter().find_map(callbacks::off);
+    off.map_or(Ok(()), |off| Err(ReplayError::Off(off)))
+}
+
 /// Asks for what was planned; gives back the numbers of the replays.
 pub async fn ask(
     store: &Store,
@@ -102,6 +120,7 @@ pub async fn ask(
     planned: &[Planned],
     per_second: Option<i32>,
 ) -> Result<Vec<i32>, ReplayError> {
+    check_on(planned.iter().map(|part| &part.subscription))?;
     let mut ids = Vec::with_capacity(planned.len());
     for part in planned {
         let replay = NewReplay {
@@ -133,13 +152,7 @@ pub async fn begin(
             format!("the events a second are 1 to {PER_SECOND_MAX}; leave it empty for as fast as they are taken");
         return Err(Refusal::Invalid { field: "rate", text });
     }
-    let ids = match ask(store, actor, planned, per_second).await {
-        Ok(ids) => ids,
-        Err(ReplayError::Store(error)) => return Err(error.into()),
-        Err(refused @ (ReplayError::TooMany(_) | ReplayError::NoSuchUrl(_))) => {
-            return Err(Refusal::Conflict(refused.to_string()));
-        }
-    };
+    let ids = ask(store, actor, planned, per_second).await?;
     Ok(store.replays(&ids).await?)
 }
 
@@ -188,8 +201,9 @@ fn noted(actor: &Actor, replay: &NewReplay) -> AuditEntry {
 }
 
 fn is_meant(wish: &Wish, subscription: &Subscription) -> bool {
+    let is_named = wish.subscription == Some(subscription.key);
     wish.account.is_none_or(|account| account == subscription.account)
-        && wish.subscription.is_none_or(|key| key == subscription.key)
+        && (is_named || wish.subscription.is_none() && subscription.is_on)
 }
 
 /// One selection for each message; one for all when no message was named.

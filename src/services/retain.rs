@@ -6,7 +6,10 @@ use std::time::Duration;
 use super::directory::Directory;
 use crate::{
     clock,
-    domain::{account::kept_for, messaging_limit::DAY},
+    domain::{
+        account::{Account, kept_for},
+        messaging_limit::DAY,
+    },
     settings::{Console, Retention},
     store::{Store, StoreError, provider_conversations::ANSWERED_WITHIN, retain::Aging, size::HOUSEKEEPING},
 };
@@ -19,6 +22,16 @@ const SPACE_STEPS_MAX: usize = 200;
 /// A day is what counts; the rest is for clocks that differ.
 const RECENT_PEOPLE_KEPT: Duration = DAY.saturating_add(Duration::from_secs(60 * 60));
 
+/// What was not taken is kept with its request: that must not stay behind its event.
+fn exchanges_kept(ages: &Retention) -> Duration {
+    ages.attempts.min(ages.events)
+}
+
+/// For how long what was said to the callback URLs of an account is kept.
+pub fn exchanges_of_account_kept(ages: &Retention, account: &Account) -> Duration {
+    kept_for(kept_for(exchanges_kept(ages), account.policy.keep_exchanges_for), account.policy.keep_for)
+}
+
 /// Forgets everything whose time is over.
 pub async fn forget_old(
     store: &Store,
@@ -29,8 +42,7 @@ pub async fn forget_old(
 ) -> Result<(), StoreError> {
     let now = clock::now();
     let step = ages.rows_per_step;
-    // What was not taken is kept with its request: that must not stay behind its event.
-    let exchanges = ages.attempts.min(ages.events);
+    let exchanges = exchanges_kept(ages);
     // Keys are found by the rows of their messages, so they go first.
     repeat(step, || store.forget_message_keys(now.minus(repeat_window), step)).await?;
     for account in directory.snapshot().accounts_ever() {
@@ -42,7 +54,7 @@ pub async fn forget_old(
         if keep(ages.refused) < ages.refused {
             repeat(step, || store.forget_refused_of(account.key, now.minus(keep(ages.refused)), step)).await?;
         }
-        let own = keep(kept_for(exchanges, account.policy.keep_exchanges_for));
+        let own = exchanges_of_account_kept(ages, account);
         if own < exchanges {
             repeat(step, || store.forget_exchanges_of(account.key, now.minus(own), step)).await?;
         }

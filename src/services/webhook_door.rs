@@ -59,7 +59,7 @@ impl WebhookDoor {
 
     /// One request, with a fresh token after a 401 where tokens are fetched. Also for samples.
     ///
-    /// A connection that broke before an answer says nothing of the receiver: most often it was idle, and was closed just then.
+    /// A connection that broke before anything came says nothing of the receiver: most often it was idle, and was closed just then.
     /// So the request leaves once more, on another one; a receiver that sees it twice knows it by its id.
     pub async fn send(&self, webhook: &Webhook, request: &profiles::Rendered) -> (Attempt, Option<Duration>) {
         let (mut exchanged, mut shown) = self.exchange_once(webhook, request).await;

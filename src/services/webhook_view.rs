@@ -61,7 +61,7 @@ pub enum WebhookState {
 pub struct WebhookView {
     pub webhook: Arc<Webhook>,
     pub state: WebhookState,
-    /// For each account and kind of event; none while it is off.
+    /// For each account and kind of event; those that it had, while it is off.
     pub urls: Vec<UrlStanding>,
     /// Events that it will be asked to take, or to pass over.
     pub backlog: i64,
@@ -91,8 +91,6 @@ pub struct Delivery {
     pub name: Option<EventName>,
     /// What became of the event.
     pub state: DeliveryState,
-    /// Its cursor is worked on, so that there is a page for the event.
-    pub is_live: bool,
 }
 
 /// What becomes of an event at a webhook.
@@ -104,26 +102,42 @@ pub enum DeliveryState {
     Retrying,
     /// It is kept until somebody resumes the webhook.
     Paused,
+    /// It waited when the webhook was switched off, and is sent again when that is switched on.
+    SetAside,
     Delivered,
     /// It was not taken as often as agreed.
     Dead,
     /// The webhook's profile has no words for it.
     NotRelayed,
+    /// The webhook does not want it, was off, or was not there yet.
+    PassedOver,
 }
 
 impl DeliveryState {
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::Retrying, Self::Paused, Self::Delivered, Self::Dead, Self::NotRelayed];
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Retrying,
+        Self::Paused,
+        Self::SetAside,
+        Self::Delivered,
+        Self::Dead,
+        Self::NotRelayed,
+        Self::PassedOver,
+    ];
 
-    pub fn of(webhook: &Webhook, judged: &Judged) -> Self {
-        match judged.standing {
+    /// `None`: it is no webhook's.
+    pub fn of(subscription: &Subscription, judged: &Judged) -> Option<Self> {
+        let webhook = subscription.webhook.as_ref()?;
+        Some(match judged.standing {
+            Standing::Owed if !subscription.is_on => Self::SetAside,
             Standing::Owed if webhook.paused => Self::Paused,
             Standing::Owed if judged.tried => Self::Retrying,
             Standing::Owed => Self::Pending,
             Standing::Delivered => Self::Delivered,
             Standing::Dead => Self::Dead,
             Standing::NotRelayed => Self::NotRelayed,
-        }
+            Standing::PassedOver => Self::PassedOver,
+        })
     }
 
     pub const fn as_str(self) -> &'static str {
@@ -131,9 +145,11 @@ impl DeliveryState {
             Self::Pending => "pending",
             Self::Retrying => "retrying",
             Self::Paused => "paused",
+            Self::SetAside => "set_aside",
             Self::Delivered => "delivered",
             Self::Dead => "dead",
             Self::NotRelayed => "not_relayed",
+            Self::PassedOver => "passed_over",
         }
     }
 }
@@ -171,7 +187,7 @@ pub async fn views(
         Some(name) => vec![webhooks.one(actor, name).await?],
         None => webhooks.list(actor).await?,
     };
-    let filter = UrlFilter { webhook: name.map(str::to_owned), ..UrlFilter::default() };
+    let filter = UrlFilter { webhook: name.map(str::to_owned), off: true, ..UrlFilter::default() };
     let mut urls = callbacks::urls(store, snapshot, actor, &filter).await?;
     let mut views = Vec::with_capacity(wanted.len());
     for one in wanted {
@@ -278,7 +294,6 @@ async fn deliveries(
     let mut known: HashMap<(SubscriptionKey, Place), (Option<Event>, DeliveryState)> = HashMap::new();
     for log in logs {
         let Subscription { key, account, .. } = log.subscription;
-        let Some(webhook) = &log.subscription.webhook else { continue };
         let own = exchanges.iter().filter(|exchange| exchange.subscription == key);
         let places: Vec<Place> = own.map(|exchange| exchange.first).collect();
         if places.is_empty() {
@@ -292,7 +307,7 @@ async fn deliveries(
             .map(|event| (event.place, event))
             .collect();
         for (place, judged) in places.into_iter().zip(judged) {
-            let state = DeliveryState::of(webhook, &judged);
+            let Some(state) = DeliveryState::of(&log.subscription, &judged) else { continue };
             known.entry((key, place)).or_insert_with(|| (events.remove(&place), state));
         }
     }
@@ -306,7 +321,6 @@ async fn deliveries(
             name: event.as_ref().and_then(|event| EventName::of(&event.detail).ok()),
             event,
             state,
-            is_live: log.is_live,
             exchange,
         })
     };

@@ -31,11 +31,11 @@ use crate::{
     profiles::{self, Signature, signing},
     settings::Settings,
     store::{
-        Store,
+        Store, StoreError,
         audit::AuditEntry,
         callbacks::CursorState,
         configuration::{Configuration, ConfigurationRecords},
-        webhooks::WebhookRecord,
+        webhooks::{DeletedWebhook, WebhookRecord},
     },
 };
 
@@ -45,8 +45,8 @@ pub const WEBHOOKS_MAX: usize = 100;
 pub const OLD_SECRET_LIVES: Duration = Duration::from_secs(24 * 60 * 60);
 /// … and for no longer than this.
 pub const OLD_SECRET_LIVES_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Secrets that were replaced and still sign.
-const OLD_SECRETS_MAX: usize = 1;
+/// Secrets that were replaced and still sign: each is good for as long as was said when it was replaced.
+const OLD_SECRETS_MAX: usize = 4;
 
 pub struct Webhooks {
     store: Store,
@@ -95,7 +95,7 @@ pub enum Switch {
 #[derive(Clone, Debug)]
 pub struct WebhookStanding {
     pub webhook: Arc<Webhook>,
-    /// For each account and kind of event; none while it is off.
+    /// For each account and kind of event; those that it had, while it is off.
     pub cursors: Vec<WebhookCursor>,
 }
 
@@ -106,6 +106,9 @@ pub struct WebhookCursor {
     pub account: String,
     pub kind: &'static str,
     pub state: CursorState,
+    /// Events that were not taken, or are behind one that was not.
+    pub waiting: i64,
+    pub dead: i64,
 }
 
 /// A sample that was sent, and what came of it.
@@ -125,8 +128,7 @@ impl Webhooks {
     pub async fn list(&self, actor: &Actor) -> Result<Vec<WebhookStanding>, Refusal> {
         require(actor, Permission::ReadMessages)?;
         let configuration = self.store.load_configuration().await?;
-        let states = self.store.cursor_states().await?;
-        Ok(standings(&configuration, &states))
+        Ok(standings(&self.store, &configuration).await?)
     }
 
     pub async fn one(&self, actor: &Actor, name: &str) -> Result<WebhookStanding, Refusal> {
@@ -231,7 +233,8 @@ impl Webhooks {
         .await
     }
 
-    /// A new signing secret, which signs beside the old one for so long. It is shown this once.
+    /// A new signing secret, which signs beside the old one for so long, where the profile can. It is shown this once. For no time at
+    /// all: whatever signed before signs no more.
     pub async fn rotate_secret(&self, actor: &Actor, name: &str, old_lives: Duration) -> Result<SecretText, Refusal> {
         require(actor, Permission::ManageConfiguration)?;
         if old_lives > OLD_SECRET_LIVES_MAX {
@@ -248,15 +251,19 @@ impl Webhooks {
                 let text = format!("the profile {} signs nothing", record.settings.profile);
                 return Err(Refusal::Conflict(text));
             };
-            let old = record.settings.signing_secret.replace(secret.clone());
-            record.old_signing_secrets = old
-                .map(|secret| OldSigningSecret { secret, until: now.plus(old_lives) })
-                .into_iter()
-                .filter(|old| old.until > now)
-                .take(OLD_SECRETS_MAX)
-                .collect();
-            let entry = AuditEntry::new(actor, "rotate signing secret", subject(name))
-                .after(json!({"old_signs_until": now.plus(old_lives).to_string()}));
+            let replaced = record.settings.signing_secret.replace(secret.clone());
+            let until = now.plus(old_lives);
+            let is_good = |old: &OldSigningSecret| old.until > now && until > now && carries_several(&record.settings);
+            let replaced = replaced.map(|secret| OldSigningSecret { secret, until });
+            let earlier = record.old_signing_secrets.into_iter();
+            let old: Vec<_> = replaced.into_iter().chain(earlier).filter(is_good).collect();
+            if old.len() > OLD_SECRETS_MAX {
+                return Err(Refusal::Conflict(too_many_secrets(&old[1..])));
+            }
+            let told = old.first().map(|old| old.until.to_string());
+            record.old_signing_secrets = old;
+            let entry =
+                AuditEntry::new(actor, "rotate signing secret", subject(name)).after(json!({"old_signs_until": told}));
             made = Some(secret);
             Ok((record, entry))
         })
@@ -268,10 +275,14 @@ impl Webhooks {
         let standing = self.one(actor, name).await?;
         require(actor, Permission::ManageConfiguration)?;
         let entry = AuditEntry::new(actor, "delete webhook", subject(name)).before(told(&record_of(&standing.webhook)));
-        if !self.store.delete_webhook(name, &entry).await? {
-            return Err(unknown(name));
+        match self.store.delete_webhook(name, &entry).await? {
+            DeletedWebhook::Gone => Ok(self.directory.reload_configuration().await?),
+            DeletedWebhook::NoneOfThisName => Err(unknown(name)),
+            DeletedWebhook::IsNamedBy(others) => Err(Refusal::Conflict(format!(
+                "{name} is the webhook among the alerts of {}: name another there, or none, and delete it then",
+                others.join(", ")
+            ))),
         }
-        Ok(self.directory.reload_configuration().await?)
     }
 
     /// Sends the example of an event, as any event would be sent; nothing of it is kept but the line in the audit log. Who takes it
@@ -288,7 +299,8 @@ impl Webhooks {
         self.store.note_in_audit(&entry).await?;
         let (attempt, _) = self.door.send(&webhook, &request).await;
         let took_it = attempt.outcome == AttemptOutcome::Succeeded;
-        for cursor in cursors.iter().filter(|cursor| took_it && cursor.state.trouble.due_at.is_some()) {
+        let waits = |cursor: &&WebhookCursor| webhook.enabled && cursor.state.trouble.due_at.is_some();
+        for cursor in cursors.iter().filter(|cursor| took_it && waits(cursor)) {
             callbacks::release(&self.store, actor, cursor.subscription).await?;
         }
         Ok(SentSample { body: request.body, content_type: request.content_type, attempt })
@@ -310,31 +322,58 @@ impl Webhooks {
     }
 }
 
-/// All webhooks as they stand.
-pub fn standings(
-    configuration: &Configuration,
-    states: &BTreeMap<SubscriptionKey, CursorState>,
-) -> Vec<WebhookStanding> {
-    configuration.webhooks.iter().map(|webhook| standing(configuration, states, webhook)).collect()
+fn too_many_secrets(old: &[OldSigningSecret]) -> String {
+    let first = old.iter().map(|old| old.until).min().map(|until| until.to_string()).unwrap_or_default();
+    format!(
+        "{OLD_SECRETS_MAX} secrets that were replaced sign beside the newest, each for the time that was promised: another can be made \
+         from {first} on, or now with 0 hours, which ends the time of all of them"
+    )
 }
 
-fn standing(
-    configuration: &Configuration,
-    states: &BTreeMap<SubscriptionKey, CursorState>,
-    webhook: &Arc<Webhook>,
-) -> WebhookStanding {
+/// Until when the last of the secrets that were replaced signs; `None`: the newest signs alone.
+pub fn old_secrets_sign_until(webhook: &Webhook, now: UnixMillis) -> Option<UnixMillis> {
+    let old = webhook.old_signing_secrets.iter().map(|old| old.until);
+    old.filter(|until| *until > now && carries_several(&webhook.settings)).max()
+}
+
+/// Whether a secret that was replaced can sign beside the new one.
+pub fn carries_several(settings: &WebhookSettings) -> bool {
+    profiles::find(&settings.profile).is_some_and(|profile| profile.signature().carries_several())
+}
+
+/// All webhooks as they stand.
+pub async fn standings(store: &Store, configuration: &Configuration) -> Result<Vec<WebhookStanding>, StoreError> {
+    let facts = Facts {
+        states: store.cursor_states().await?,
+        left_behind: store.count_callbacks().await?,
+        waiting: store.count_waiting().await?,
+    };
+    Ok(configuration.webhooks.iter().map(|webhook| standing(configuration, &facts, webhook)).collect())
+}
+
+/// By subscription.
+struct Facts {
+    states: BTreeMap<SubscriptionKey, CursorState>,
+    left_behind: BTreeMap<i32, (i64, i64)>,
+    waiting: BTreeMap<i32, i64>,
+}
+
+fn standing(configuration: &Configuration, facts: &Facts, webhook: &Arc<Webhook>) -> WebhookStanding {
     let is_its = |key: Option<WebhookKey>| key == Some(webhook.key);
     let own = configuration
-        .webhook_subscriptions
-        .iter()
-        .filter(|subscription| is_its(subscription.webhook.as_ref().map(|webhook| webhook.key)));
+        .subscriptions_ever()
+        .filter(|subscription| is_its(subscription.webhook.as_ref().map(|webhook| webhook.key)))
+        // One that is on may have had others.
+        .filter(|subscription| subscription.is_on || !webhook.enabled);
     let cursors = own.filter_map(|subscription| {
         let account = configuration.accounts.iter().find(|account| account.key == subscription.account)?;
         Some(WebhookCursor {
             subscription: subscription.key,
             account: account.id.clone(),
             kind: subscription.kind.as_str(),
-            state: states.get(&subscription.key)?.clone(),
+            state: facts.states.get(&subscription.key)?.clone(),
+            waiting: facts.waiting.get(&subscription.key.0).copied().unwrap_or_default(),
+            dead: facts.left_behind.get(&subscription.key.0).map_or(0, |(dead, _)| *dead),
         })
     });
     WebhookStanding { webhook: webhook.clone(), cursors: cursors.collect() }

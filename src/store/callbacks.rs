@@ -285,9 +285,9 @@ impl Store {
         rows.first().map(state).transpose().doing("read a cursor")
     }
 
-    /// Where every enabled subscription stands.
+    /// Where every subscription stands; also those of webhooks that are off.
     pub async fn cursor_states(&self) -> Result<BTreeMap<SubscriptionKey, CursorState>, StoreError> {
-        let sql = format!("SELECT key, {STATE_COLUMNS} FROM subscriptions WHERE enabled");
+        let sql = format!("SELECT key, {STATE_COLUMNS} FROM subscriptions WHERE enabled OR webhook IS NOT NULL");
         let rows = query(self.reader(), sql, vec![]).await;
         let read = |row: &sea_orm::QueryResult| Ok((SubscriptionKey(row.try_get("", "key")?), state(row)?));
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("read cursors")

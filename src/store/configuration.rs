@@ -42,7 +42,7 @@ use crate::domain::{
 };
 
 /// Everything that is configured, secrets opened. Disabled accounts are part of it (their last messages
-/// still have statuses); disabled subscriptions are not.
+/// still have statuses); disabled subscriptions are not, but for those of webhooks.
 #[derive(Clone, Debug, Default)]
 pub struct Configuration {
     pub connections: Vec<Arc<Connection>>,
@@ -52,6 +52,8 @@ pub struct Configuration {
     pub subscriptions: Vec<Subscription>,
     pub webhooks: Vec<Arc<Webhook>>,
     pub webhook_subscriptions: Vec<Subscription>,
+    /// Of webhooks that are off, or want such events no more: nobody works on them.
+    pub off_subscriptions: Vec<Subscription>,
     pub past: Past,
 }
 
@@ -83,6 +85,11 @@ impl Configuration {
     /// Those of platforms, and those of webhooks.
     pub fn all_subscriptions(&self) -> impl Iterator<Item = &Subscription> {
         self.subscriptions.iter().chain(&self.webhook_subscriptions)
+    }
+
+    /// Also those that are off: for whoever looks at what became of events.
+    pub fn subscriptions_ever(&self) -> impl Iterator<Item = &Subscription> {
+        self.all_subscriptions().chain(&self.off_subscriptions)
     }
 
     pub fn webhook(&self, name: &str) -> Option<&Arc<Webhook>> {
@@ -203,8 +210,8 @@ impl Store {
 /// The rows that point before those that they point to: what is committed in between can only be too
 /// much, never missing. Without a vault there are no secrets in it.
 pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault>) -> Result<Configuration, DbErr> {
-    let sql = "SELECT key, account, kind, sender, webhook, dialect, url, held_since, held_reason FROM subscriptions \
-               WHERE enabled ORDER BY key";
+    let sql = "SELECT key, account, kind, sender, webhook, dialect, url, held_since, held_reason, enabled FROM subscriptions \
+               WHERE enabled OR webhook IS NOT NULL ORDER BY key";
     let subscriptions = query(connection, sql, vec![]).await?;
     let sql = "SELECT key, account, connection, COALESCE(removed_number, number) AS number, \
                COALESCE(removed_provider_number_id, provider_number_id) AS provider_number_id, provider_account_id, \
@@ -230,11 +237,9 @@ pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault
         accounts: accounts.iter().map(|account| (account.key, account.id.as_str())).collect(),
         senders: senders.iter().map(|sender| (sender.key, &sender.number)).collect(),
     };
-    let (of_webhooks, of_platforms) =
-        read_all(&subscriptions, |row| read_subscription(row, &owners, &webhooks, vault))?
-            .into_iter()
-            .flatten()
-            .partition(|subscription| subscription.webhook.is_some());
+    let subscriptions = read_all(&subscriptions, |row| read_subscription(row, &owners, &webhooks, vault))?;
+    let (on, off): (Vec<_>, _) = subscriptions.into_iter().flatten().partition(|subscription| subscription.is_on);
+    let (of_webhooks, of_platforms) = on.into_iter().partition(|subscription| subscription.webhook.is_some());
     Ok(Configuration {
         connections,
         accounts,
@@ -242,6 +247,7 @@ pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault
         subscriptions: of_platforms,
         webhooks,
         webhook_subscriptions: of_webhooks,
+        off_subscriptions: off,
         past: Past { connections: removed_connections, accounts: removed_accounts, senders: removed_senders },
     })
 }
@@ -369,6 +375,7 @@ fn read_subscription(
         dialect: row.try_get("", "dialect")?,
         url: String::from_utf8(url).map_err(|_| odd("a callback URL is not text"))?.into(),
         hold: read_hold(row)?,
+        is_on: row.try_get("", "enabled")?,
     }))
 }
 

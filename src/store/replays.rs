@@ -408,6 +408,7 @@ mod tests {
                 dialect: "clevertap".to_owned(),
                 url: "https://example.com/".into(),
                 hold: None,
+                is_on: true,
             };
             let (of, first, last) = (ReplayOf::All, Place(1), Place(1));
             let selection = ReplaySelection { of, message: None, first, last, since: None, until: None };

@@ -2,6 +2,11 @@
 //!
 //! Only what needs care has a row: what lies beyond the cursor is owed, what lies in a range of those left behind is dead or was
 //! not relayed, and the rest was delivered. So the log is walked backwards, in slices and for a limited time.
+//!
+//! A webhook's cursor also passes what it does not want, and what happened while it was off or before it was there. Each of its
+//! exchanges carries one event, so that shows by there being none, as long as exchanges are kept.
+
+use std::collections::BTreeSet;
 
 use sea_orm::{DbErr, QueryResult};
 
@@ -31,10 +36,12 @@ pub enum Standing {
     Delivered,
     Dead,
     NotRelayed,
+    /// Of a webhook: nobody told it, and nobody will. It does not want it, was off, or was not there yet.
+    PassedOver,
 }
 
 impl Standing {
-    pub const ALL: [Self; 4] = [Self::Owed, Self::Delivered, Self::Dead, Self::NotRelayed];
+    pub const ALL: [Self; 5] = [Self::Owed, Self::Delivered, Self::Dead, Self::NotRelayed, Self::PassedOver];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,6 +49,7 @@ impl Standing {
             Self::Delivered => "delivered",
             Self::Dead => "dead",
             Self::NotRelayed => "not_relayed",
+            Self::PassedOver => "passed_over",
         }
     }
 }
@@ -61,6 +69,8 @@ pub struct CallbackFilter {
     pub before: Option<Place>,
     /// Only those between these places, both included.
     pub places: Option<(Place, Place)>,
+    /// All exchanges are kept since then: of an event that was heard later it is known whether a webhook was told.
+    pub exchanges_since: Option<UnixMillis>,
 }
 
 /// An event and what became of it.
@@ -135,12 +145,11 @@ impl Store {
                 self.events_between(subscription, filter, (bottom, before), wanted + 1).await.doing(doing)?;
             let is_full = events.len() > wanted;
             events.truncate(wanted);
-            found.callbacks.extend(self.with_standing(subscription, cursor, events).await.doing(doing)?);
-            if is_full {
-                found.next = found.callbacks.last().map(|last| last.event.place);
-                return Ok(found);
-            }
-            before = bottom;
+            let last = events.last().map(|last| last.place.0);
+            let judged = self.with_standing(subscription, cursor, filter, events).await.doing(doing)?;
+            let fits = |one: &FoundCallback| filter.standing.is_none_or(|standing| standing == one.judged.standing);
+            found.callbacks.extend(judged.into_iter().filter(fits));
+            before = last.filter(|_| is_full).unwrap_or(bottom);
             if before > first.0 && (slices.time_is_up() || found.callbacks.len() >= limit) {
                 found.next = Some(Place(before));
                 return Ok(found);
@@ -162,7 +171,10 @@ impl Store {
             Some(Standing::Owed) if subscription.webhook.is_none() => {
                 (Place(cursor.0 + 1), self.log_end(subscription.account).await?)
             }
-            Some(Standing::Delivered | Standing::Dead | Standing::NotRelayed) => {
+            Some(Standing::PassedOver) if !subscription.is_on => {
+                (self.log_start(subscription.account).await?, self.log_end(subscription.account).await?)
+            }
+            Some(Standing::Delivered | Standing::Dead | Standing::NotRelayed | Standing::PassedOver) => {
                 (self.log_start(subscription.account).await?, cursor)
             }
             Some(Standing::Owed) | None => {
@@ -224,7 +236,7 @@ impl Store {
         let of = match filter.standing {
             Some(Standing::Dead) => ReplayOf::Dead,
             Some(Standing::NotRelayed) => ReplayOf::NotRelayed,
-            Some(Standing::Delivered) => ReplayOf::Delivered,
+            Some(Standing::Delivered | Standing::PassedOver) => ReplayOf::Delivered,
             Some(Standing::Owed) | None => ReplayOf::All,
         };
         let (first, last) = (Place(from), Place(before - 1));
@@ -244,12 +256,34 @@ impl Store {
         &self,
         subscription: &Subscription,
         cursor: Place,
+        filter: &CallbackFilter,
         events: Vec<LoggedEvent>,
     ) -> Result<Vec<FoundCallback>, DbErr> {
         let places: Vec<Place> = events.iter().map(|event| event.place).collect();
         let judged = self.judged(subscription, cursor, &places).await?;
-        let found = events.into_iter().zip(judged);
-        Ok(found.map(|(event, judged)| FoundCallback { event, judged }).collect())
+        let mut found: Vec<FoundCallback> =
+            events.into_iter().zip(judged).map(|(event, judged)| FoundCallback { event, judged }).collect();
+        let Some(since) = filter.exchanges_since.filter(|_| subscription.webhook.is_some()) else { return Ok(found) };
+        let told = self.told_to_webhook(subscription, &places).await?;
+        let is_untold = |one: &FoundCallback| one.event.recorded_at >= since && !told.contains(&one.event.place);
+        for one in found.iter_mut().filter(|one| one.judged.standing == Standing::Delivered) {
+            if is_untold(one) {
+                one.judged.standing = Standing::PassedOver;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Those of these places whose events a webhook was told of, or was to be told.
+    async fn told_to_webhook(&self, subscription: &Subscription, places: &[Place]) -> Result<BTreeSet<Place>, DbErr> {
+        if places.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let list = places.iter().map(|place| place.0.to_string()).collect::<Vec<_>>().join(",");
+        let sql =
+            format!("SELECT last_place FROM callback_attempts WHERE subscription = $1 AND last_place IN ({list})");
+        let rows = query(self.reader(), sql, vec![subscription.key.0.into()]).await?;
+        rows.iter().map(|row| row.try_get("", "last_place").map(Place)).collect()
     }
 
     /// What became of events that a URL is to hear of, in the order of the places.
@@ -271,7 +305,9 @@ impl Store {
                 Some(Range { state: CallbackState::Dead, .. }) => Standing::Dead,
                 Some(Range { state: CallbackState::NotRelayed, .. }) => Standing::NotRelayed,
                 Some(Range { state: CallbackState::Waiting, .. }) => Standing::Owed,
-                None if *place > cursor => Standing::Owed,
+                None if *place > cursor && subscription.is_on => Standing::Owed,
+                // Whoever switches it on begins at the end of the log.
+                None if *place > cursor => Standing::PassedOver,
                 None => Standing::Delivered,
             };
             Judged {
@@ -329,6 +365,6 @@ fn left_behind(standing: Standing) -> Option<CallbackState> {
     match standing {
         Standing::Dead => Some(CallbackState::Dead),
         Standing::NotRelayed => Some(CallbackState::NotRelayed),
-        Standing::Owed | Standing::Delivered => None,
+        Standing::Owed | Standing::Delivered | Standing::PassedOver => None,
     }
 }

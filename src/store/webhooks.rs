@@ -246,8 +246,15 @@ async fn last_place_before(transaction: &DatabaseTransaction, account: i32, sinc
 pub struct WebhookLog {
     pub subscription: Subscription,
     pub cursor: Place,
-    /// It is not off.
-    pub is_live: bool,
+}
+
+/// What came of deleting a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeletedWebhook {
+    Gone,
+    NoneOfThisName,
+    /// These tell it of their failures.
+    IsNamedBy(Vec<String>),
 }
 
 impl Store {
@@ -266,18 +273,24 @@ impl Store {
                 dialect: row.try_get("", "dialect")?,
                 url: webhook.settings.url.expose().into(),
                 hold: None,
+                is_on: row.try_get("", "enabled")?,
             };
-            let cursor = Place(row.try_get("", "cursor")?);
-            Ok(WebhookLog { subscription, cursor, is_live: row.try_get("", "enabled")? })
+            Ok(WebhookLog { subscription, cursor: Place(row.try_get("", "cursor")?) })
         };
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("read the cursors of a webhook")
     }
 
-    /// Forgets a webhook: `false` when there is none of this name. What it was told stays until it is too old.
-    pub async fn delete_webhook(&self, name: &str, entry: &AuditEntry) -> Result<bool, StoreError> {
+    /// Forgets a webhook, unless another's alerts would go nowhere then. What it was told stays until it is too old.
+    pub async fn delete_webhook(&self, name: &str, entry: &AuditEntry) -> Result<DeletedWebhook, StoreError> {
         let doing = "delete a webhook";
         let transaction = self.begin().await.doing(doing)?;
         bump(&transaction, CONFIGURATION).await.doing(doing)?;
+        let webhooks = load(&transaction, Some(self.vault())).await.doing(doing)?;
+        let names_it = |one: &&Arc<Webhook>| one.name != name && one.settings.alerts.webhook.as_deref() == Some(name);
+        let naming: Vec<String> = webhooks.iter().filter(names_it).map(|one| one.name.clone()).collect();
+        if !naming.is_empty() {
+            return Ok(DeletedWebhook::IsNamedBy(naming));
+        }
         let sql = "DELETE FROM webhooks WHERE name = $1";
         let gone = execute(&transaction, sql, vec![name.into()]).await.doing(doing)? > 0;
         align(&transaction, self.vault(), self.now()).await.doing(doing)?;
@@ -285,6 +298,6 @@ impl Store {
             audit::append(&transaction, entry, self.now()).await.doing(doing)?;
         }
         transaction.commit().await.doing(doing)?;
-        Ok(gone)
+        Ok(if gone { DeletedWebhook::Gone } else { DeletedWebhook::NoneOfThisName })
     }
 }

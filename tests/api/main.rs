@@ -83,6 +83,7 @@ mod webhooks_answers;
 mod webhooks_events;
 mod webhooks_heard;
 mod webhooks_log;
+mod webhooks_off;
 mod webhooks_out;
 mod webhooks_payloads;
 mod webhooks_providers;

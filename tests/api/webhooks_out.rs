@@ -243,7 +243,7 @@ async fn a_paused_webhook_misses_nothing_and_one_that_is_off_does(database: Data
     assert_eq!(switch("resume").await["paused"], false);
     assert_eq!(scene.came(1).await.len(), 1);
 
-    assert_eq!(switch("disable").await["cursors"], json!([]));
+    assert_eq!(switch("disable").await["enabled"], false);
     scene.hears("while off");
     scene.app.settled().await;
     switch("enable").await;
@@ -307,6 +307,48 @@ async fn while_the_secret_changes_both_sign(database: Database) {
     scene.hears("again");
     let request = scene.came(2).await.remove(1);
     assert!(verify(&request, &newest) && !verify(&request, &new), "{request:?}");
+    scene.app.finish().await;
+}
+
+async fn each_secret_that_was_replaced_signs_for_as_long_as_was_promised(database: Database) {
+    let scene = Scene::start(database).await;
+    let rotate =
+        async |hours: u32| scene.call(Method::POST, "/webhooks/crm/rotate-secret", Some(json!({"hours": hours}))).await;
+    let until = async || scene.call(Method::GET, "/webhooks/crm", None).await.body["old_secret_signs_until"].clone();
+    let mut secrets = vec![scene.webhook(json!({"events": ["message.received"]})).await];
+    for hours in [2, 1, 1, 1] {
+        let rotated = rotate(hours).await;
+        secrets.push(rotated.body["signing_secret"].as_str().expect("a secret").to_owned());
+    }
+
+    scene.hears("hello");
+    let request = scene.came(1).await.remove(0);
+    assert!(secrets.iter().all(|secret| verify(&request, secret)), "{request:?}");
+    let promised = until().await;
+    let refused = rotate(24).await;
+    assert!(refused.http_status == 409 && refused.body.to_string().contains("0 hours"), "{refused:?}");
+    assert_eq!(until().await, promised, "nothing has changed");
+
+    let rotated = rotate(0).await;
+    let newest = rotated.body["signing_secret"].as_str().expect("a secret").to_owned();
+    scene.hears("again");
+    let request = scene.came(2).await.remove(1);
+    assert!(verify(&request, &newest) && !secrets.iter().any(|secret| verify(&request, secret)), "{request:?}");
+    assert_eq!(until().await, Value::Null);
+    scene.app.finish().await;
+}
+
+async fn a_profile_with_room_for_one_signature_promises_nothing_for_the_old_secret(database: Database) {
+    let scene = Scene::start(database).await;
+    scene.webhook(json!({"events": ["message.received"], "profile": "gallabox"})).await;
+
+    let rotated = scene.call(Method::POST, "/webhooks/crm/rotate-secret", Some(json!({"hours": 24}))).await;
+
+    assert!(rotated.http_status == 200 && rotated.body["signing_secret"].is_string(), "{rotated:?}");
+    let shown = scene.call(Method::GET, "/webhooks/crm", None).await.body;
+    assert!(shown.get("old_secret_signs_until").is_none(), "{shown}");
+    let page = scene.owner.get("/console/webhooks/crm").await.text;
+    assert!(!page.contains("for so many hours") && page.contains("room for one signature"), "{page}");
     scene.app.finish().await;
 }
 
@@ -497,6 +539,8 @@ on_each_database![
     a_paused_webhook_misses_nothing_and_one_that_is_off_does,
     it_shows_who_it_is_in_each_way_that_a_receiver_may_want,
     while_the_secret_changes_both_sign,
+    each_secret_that_was_replaced_signs_for_as_long_as_was_promised,
+    a_profile_with_room_for_one_signature_promises_nothing_for_the_old_secret,
     what_cannot_work_is_refused_with_its_field,
     one_that_begins_in_the_past_hears_what_was_recorded_since_then,
     its_certificate_is_kept_and_never_shown,

@@ -61,6 +61,11 @@ async fn a_receiver_is_asked_by_its_method_and_not_longer_than_was_agreed(databa
 
 /// A receiver that closes each connection under its request; how many came.
 async fn one_that_closes() -> (String, Arc<AtomicUsize>) {
+    one_that_says("").await
+}
+
+/// The same, with something to say before.
+async fn one_that_says(words: &'static str) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/hook", listener.local_addr().expect("it is bound"));
     let came = Arc::new(AtomicUsize::new(0));
@@ -69,9 +74,25 @@ async fn one_that_closes() -> (String, Arc<AtomicUsize>) {
         while let Ok((mut stream, _)) = listener.accept().await {
             let _ = stream.read(&mut vec![0; 64 * 1024]).await;
             noted.fetch_add(1, Ordering::Relaxed);
+            let _ = stream.write_all(words.as_bytes()).await;
         }
     });
     (url, came)
+}
+
+async fn an_answer_that_cannot_be_read_is_an_answer(database: Database) {
+    let scene = Scene::start(database).await;
+    scene.webhook(json!({})).await;
+    for words in ["220 mail.example.com ESMTP\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"] {
+        let (url, came) = one_that_says(words).await;
+
+        let sample = scene.sample_with(json!({"url": url})).await;
+
+        assert_eq!(sample["taken"], false, "{sample}");
+        assert!(sample["note"].as_str().is_some_and(|note| note.contains("could not be read")), "{sample}");
+        assert_eq!(came.load(Ordering::Relaxed), 1, "it left once: {words}");
+    }
+    scene.app.finish().await;
 }
 
 async fn what_leaves_once_more_keeps_to_the_pace_that_was_agreed(database: Database) {
@@ -288,6 +309,7 @@ on_each_database![
     a_receiver_is_asked_by_its_method_and_not_longer_than_was_agreed,
     a_connection_that_closes_under_a_request_is_not_the_receivers_no,
     what_leaves_once_more_keeps_to_the_pace_that_was_agreed,
+    an_answer_that_cannot_be_read_is_an_answer,
     where_order_does_not_matter_nothing_waits_for_what_was_refused,
     no_more_requests_a_second_leave_than_were_agreed,
     a_token_is_fetched_by_password_and_shown,

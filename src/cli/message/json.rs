@@ -83,7 +83,7 @@ async fn event(
     full: bool,
 ) -> anyhow::Result<Value> {
     let mut callbacks = Vec::new();
-    for subscription in configuration.all_subscriptions().filter(|subscription| hears(subscription, message, event)) {
+    for subscription in configuration.subscriptions_ever().filter(|subscription| hears(subscription, message, event)) {
         for tried in store.callback_tries(subscription.key.0, event.place).await? {
             callbacks.push(json!({
                 "subscription": subscription.key.0,

@@ -14,10 +14,9 @@ use super::{
 };
 use crate::{
     domain::{
-        callback::{Event, EventDetail, EventKind},
+        callback::{Event, EventDetail, EventKind, Subscription},
         ids::Place,
         operator::{Actor, Permission},
-        webhook::Webhook,
     },
     http::Parts,
     services::{
@@ -38,7 +37,7 @@ use crate::{
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct EventQuery {
-    /// owed, delivered, dead or not_relayed.
+    /// owed, delivered, dead, not_relayed or passed_over.
     state: Option<String>,
     /// About this message: an id of ours, of CleverTap or of WhatsApp.
     message: Option<String>,
@@ -70,9 +69,11 @@ pub struct CallbackEvent {
     /// In the account's log.
     #[schema(example = 1234)]
     place: i64,
+    /// owed, delivered, dead, not_relayed or passed_over: a webhook was not told of it, and is not, because it does not want it, was off, or was not there yet. Where it
+    /// happened longer ago than exchanges are kept, that is among delivered.
     #[schema(example = "dead")]
     state: String,
-    /// Of a webhook, more closely: pending (not sent yet), retrying or paused of what is owed; else delivered, dead or not_relayed.
+    /// Of a webhook, more closely: pending (not sent yet), retrying, paused or set_aside (it is off) of what is owed; else delivered, dead, not_relayed or passed_over.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "retrying")]
     delivery: Option<&'static str>,
@@ -191,11 +192,13 @@ pub async fn list(
         until: time("until", query.until.as_deref())?,
         before: query.before.map(Place),
         places: None,
+        exchanges_since: callbacks::exchanges_since(&parts.settings.retention, &snapshot, url.subscription.account),
     };
     let found = parts.store.callbacks_of(&url.subscription, url.cursor, &filter, limit).await?;
     let next = found.next.map(|next| next.0);
-    let webhook = url.subscription.webhook.as_deref();
-    let events = found.callbacks.into_iter().map(|found| listed(&parts, &snapshot, actor, webhook, found)).collect();
+    let subscription = &*url.subscription;
+    let events =
+        found.callbacks.into_iter().map(|found| listed(&parts, &snapshot, actor, subscription, found)).collect();
     Ok(Json(EventList { events, next }))
 }
 
@@ -218,7 +221,9 @@ pub async fn show(parts: Data<Parts>, caller: Caller, path: Path<(i32, i64)>) ->
     let snapshot = parts.directory.snapshot();
     let url = callbacks::url(&parts.store, &snapshot, actor, id).await?;
     let at = (&*url.subscription, url.cursor);
-    let callback = callbacks::one(&parts.store, &snapshot, &parts.media.links, at, Place(place)).await?;
+    let callback =
+        callbacks::one(&parts.store, &snapshot, &parts.media.links, at, (Place(place), &parts.settings.retention))
+            .await?;
     Ok(Json(story(actor, &url, callback)))
 }
 
@@ -226,12 +231,12 @@ fn listed(
     parts: &Parts,
     snapshot: &Snapshot,
     actor: &Actor,
-    webhook: Option<&Webhook>,
+    subscription: &Subscription,
     found: FoundCallback,
 ) -> CallbackEvent {
     let kind = found.event.kind;
     let event = readable(snapshot, &parts.media.links, found.event);
-    callback_event(actor, &event, kind, found.judged, webhook)
+    callback_event(actor, &event, kind, found.judged, subscription)
 }
 
 fn callback_event(
@@ -239,7 +244,7 @@ fn callback_event(
     event: &Event,
     kind: EventKind,
     judged: Judged,
-    webhook: Option<&Webhook>,
+    subscription: &Subscription,
 ) -> CallbackEvent {
     let (status, person) = match &event.detail {
         EventDetail::Status { status, .. } => (Some(status.as_str().to_owned()), None),
@@ -251,7 +256,7 @@ fn callback_event(
     CallbackEvent {
         place: event.place.0,
         state: judged.standing.as_str().to_owned(),
-        delivery: webhook.map(|webhook| DeliveryState::of(webhook, &judged).as_str()),
+        delivery: DeliveryState::of(subscription, &judged).map(DeliveryState::as_str),
         reason: judged.reason.map(|reason| masking::text(actor, &reason)),
         kind: kind.as_str().to_owned(),
         status,
@@ -273,13 +278,12 @@ fn story(actor: &Actor, url: &UrlStanding, callback: Callback) -> CallbackStory 
         Payload::Unspeakable(why) => (None, Some(masking::text(actor, &why))),
     };
     let owed = callback.judged.standing == Standing::Owed;
-    let webhook = url.subscription.webhook.as_deref();
     CallbackStory {
         payload,
         untold,
         next_try_at: url.trouble.due_at.filter(|_| owed).map(|at| at.to_string()),
         tries,
-        event: callback_event(actor, &callback.event, callback.kind, callback.judged, webhook),
+        event: callback_event(actor, &callback.event, callback.kind, callback.judged, &url.subscription),
     }
 }
 

@@ -37,7 +37,7 @@ pub struct UrlQuery {
     kind: Option<String>,
     /// Only those of the webhook of this name.
     webhook: Option<String>,
-    /// works, refusing, failing or on_hold.
+    /// works, refusing, failing, on_hold or off.
     state: Option<String>,
 }
 
@@ -65,7 +65,7 @@ pub struct CallbackUrl {
     /// Scheme and host; the rest is a secret.
     #[schema(example = "https://eu1.api.clevertap.com/…")]
     url: String,
-    /// works, refusing (its last answer was a no), failing (tried again by itself), or on_hold (refuses us or is gone; seldom tried).
+    /// works, refusing (its last answer was a no), failing (tried again by itself), on_hold (refuses us or is gone; seldom tried), or off (its webhook is; listed where `webhook` or this state is named).
     #[schema(example = "failing")]
     state: String,
     /// Why it is on hold.
@@ -230,6 +230,7 @@ pub async fn list(parts: Data<Parts>, caller: Caller, query: Query<UrlQuery>) ->
         state: word("state", query.state.as_deref(), &UrlState::ALL, UrlState::as_str)?,
         key: None,
         webhook: query.webhook,
+        off: false,
     };
     let urls = callbacks::urls(&parts.store, &snapshot, &caller.0, &filter).await?;
     Ok(Json(UrlList { callback_urls: urls.iter().map(|url| callback_url(&caller.0, url)).collect() }))

@@ -25,8 +25,8 @@ use crate::{
     http::Parts,
     services::{
         callbacks, masking,
-        operators::require,
-        replay::{self, Wish, plan},
+        operators::{Refusal, require},
+        replay::{self, Wish, check_on, plan},
     },
     store::{configuration::Configuration, replays::Replay},
 };
@@ -185,7 +185,7 @@ pub async fn show(parts: Data<Parts>, caller: Caller, id: Path<i32>) -> Result<J
         (status = 202, description = "They are told again by the server, in order for each message", body = ReplayStarted),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope callbacks:replay", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Too many replays of this URL wait already", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Too many replays of this URL wait already, or its webhook is off: switch it on first", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -194,6 +194,10 @@ pub async fn start(parts: Data<Parts>, caller: Caller, body: Body<ReplayRequest>
     require(actor, Permission::ReplayCallbacks)?;
     let configuration = parts.store.load_configuration().await?;
     let wish = wish(&parts, &configuration, &body).await?;
+    if !body.dry_run {
+        let named = configuration.subscriptions_ever().filter(|known| Some(known.key) == wish.subscription);
+        check_on(named).map_err(Refusal::from)?;
+    }
     let planned = plan(&parts.store, &configuration, &wish).await?;
     let events = planned.iter().map(|part| part.events).sum();
     if body.dry_run || events == 0 {
@@ -232,7 +236,7 @@ async fn wish(parts: &Parts, configuration: &Configuration, body: &ReplayRequest
     }
     let account = account_named(&parts.directory.snapshot(), body.account.as_deref())?;
     if let Some(key) = body.callback_url
-        && !configuration.all_subscriptions().any(|known| known.key.0 == key)
+        && !configuration.subscriptions_ever().any(|known| known.key.0 == key)
     {
         return Err(Problem::of_field("callback_url", format!("there is no callback URL {key}")));
     }

@@ -35,7 +35,7 @@ pub struct LogQuery {
     /// An event, or all of an entity.
     #[param(example = "message.*")]
     event: Option<String>,
-    /// What became of the event: pending, retrying, paused, delivered, dead or not_relayed.
+    /// What became of the event: pending, retrying, paused, set_aside, delivered, dead or not_relayed.
     state: Option<String>,
     /// Of the request: succeeded, refused, no_answer; failed is either of the last two.
     outcome: Option<String>,
@@ -92,7 +92,7 @@ pub struct WebhookRequest {
     /// None once the event is older than the retention.
     #[schema(example = "message.failed")]
     event: Option<&'static str>,
-    /// What became of the event in the end: pending, retrying, paused, delivered, dead or not_relayed.
+    /// What became of the event in the end: pending, retrying, paused, set_aside (the webhook is off), delivered, dead or not_relayed.
     #[schema(example = "retrying")]
     state: &'static str,
     #[schema(example = "acme")]
@@ -103,7 +103,7 @@ pub struct WebhookRequest {
     number: Option<String>,
     /// The replay that it was for.
     replay: Option<i32>,
-    /// Where the event is, with its payload and every try: `/api/v1/callback-urls/{callback_url}/events/{place}`, while the webhook is on.
+    /// Where the event is, with its payload and every try: `/api/v1/callback-urls/{callback_url}/events/{place}`.
     callback_url: i32,
     place: i64,
 }

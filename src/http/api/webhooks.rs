@@ -12,9 +12,12 @@ use utoipa::ToSchema;
 
 use super::{Body, Caller, callbacks::ReceivedAnswer, messages::time, problem::Problem};
 use crate::{
+    clock,
     domain::{event_name::EventName, webhook::SecretText, webhook_settings::WebhookSettings},
     http::Parts,
-    services::webhooks::{NewWebhook, OLD_SECRET_LIVES, Switch, WebhookCursor, WebhookStanding},
+    services::webhooks::{
+        NewWebhook, OLD_SECRET_LIVES, Switch, WebhookCursor, WebhookStanding, old_secrets_sign_until,
+    },
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -36,10 +39,10 @@ pub struct OutgoingWebhook {
     switched_off: Option<SwitchedOff>,
     /// With `…` in the place of secrets.
     settings: WebhookSettings,
-    /// Until when the signing secret before this one signs, too.
+    /// Until when the last of the signing secrets that were replaced signs, too; none where the profile has room for one signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     old_secret_signs_until: Option<String>,
-    /// How far it has come, for each account and kind of event; none while it is off.
+    /// How far it has come, for each account and kind of event; while it is off, those that it had.
     cursors: Vec<OutgoingWebhookCursor>,
 }
 
@@ -64,6 +67,11 @@ pub struct OutgoingWebhookCursor {
     failures: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     failing_since: Option<String>,
+    /// Events that were not taken, or are behind one that was not, and are sent again; while the webhook is off they are set aside
+    /// until it is on.
+    waiting: i64,
+    /// Events that were not taken as often as agreed.
+    dead: i64,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -107,7 +115,8 @@ pub struct MadeWebhook {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretRotation {
-    /// The old secret signs beside the new one for so long: 0 to 720, without it 24.
+    /// The old secret signs beside the new one for so long: 0 to 720, without it 24. 0: no old one signs any more. With the profiles
+    /// `gallabox` and `meta`, which have room for one signature, the new one signs alone at once.
     #[serde(default)]
     #[schema(maximum = 720, example = 24)]
     hours: Option<u32>,
@@ -241,6 +250,7 @@ pub async fn change(
         (status = 204, description = "It is gone"),
         (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Another names it among its alerts: the text says which", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn delete(parts: Data<Parts>, caller: Caller, name: Path<String>) -> Result<HttpResponse, Problem> {
@@ -277,7 +287,7 @@ pub async fn switch(
     show(parts, caller, name.into()).await
 }
 
-/// Make a new signing secret. Requests are signed with the old one, too, for as long as you say.
+/// Make a new signing secret. Requests are signed with the old one, too, for as long as you say, where the profile can.
 #[utoipa::path(
     post, path = "/api/v1/webhooks/{name}/rotate-secret", tag = "webhooks", operation_id = "rotate_webhook_secret",
     security(("token" = [])), params(("name" = String, Path, description = "Of the list", example = "crm")),
@@ -287,7 +297,7 @@ pub async fn switch(
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope configuration:manage", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Its profile signs nothing", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Its profile signs nothing, or as many old secrets as there can be still sign: the text says until when", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -343,7 +353,7 @@ fn shown(standing: WebhookStanding) -> OutgoingWebhook {
         paused: webhook.paused,
         switched_off,
         settings: webhook.settings.clone().masked(),
-        old_secret_signs_until: webhook.old_signing_secrets.first().map(|old| old.until.to_string()),
+        old_secret_signs_until: old_secrets_sign_until(webhook, clock::now()).map(|until| until.to_string()),
         cursors: standing.cursors.into_iter().map(cursor).collect(),
     }
 }
@@ -355,5 +365,7 @@ fn cursor(cursor: WebhookCursor) -> OutgoingWebhookCursor {
         kind: cursor.kind,
         failures: cursor.state.trouble.failures,
         failing_since: cursor.state.trouble.failing_since.map(|since| since.to_string()),
+        waiting: cursor.waiting,
+        dead: cursor.dead,
     }
 }

@@ -158,6 +158,9 @@ pub(super) async fn list(
         Err(odd) => wrong(odd.said()),
         Ok(filter) => match form.about_message(&parts, filter).await {
             Ok(filter) => {
+                let account = url.subscription.account;
+                let exchanges_since = callbacks::exchanges_since(&parts.settings.retention, &snapshot, account);
+                let filter = CallbackFilter { exchanges_since, ..filter };
                 let found = parts.store.callbacks_of(&url.subscription, url.cursor, &filter, LINES_PER_PAGE).await?;
                 results(&parts, &snapshot, actor, &form, &url.subscription, found)
             }
@@ -207,9 +210,9 @@ fn row(parts: &Parts, snapshot: &Snapshot, actor: &Actor, subscription: &Subscri
     let name = EventName::of(&event.detail).ok();
     let is_unwanted = webhook.zip(name).is_some_and(|(webhook, name)| !webhook.settings.wants(name));
     let state = match found.judged.standing {
-        Standing::Delivered | Standing::Owed if is_unwanted => NOT_WANTED,
-        Standing::Delivered | Standing::Owed | Standing::Dead | Standing::NotRelayed => {
-            state_of(webhook, &found.judged)
+        Standing::Delivered | Standing::Owed | Standing::PassedOver if is_unwanted => NOT_WANTED,
+        Standing::Delivered | Standing::Owed | Standing::PassedOver | Standing::Dead | Standing::NotRelayed => {
+            state_of(subscription, &found.judged)
         }
     };
     Row {
@@ -259,6 +262,7 @@ impl EventForm {
             until,
             before: place("before", &self.before)?,
             places: place("from_place", &self.from_place)?.zip(place("to_place", &self.to_place)?),
+            exchanges_since: None,
         })
     }
 
@@ -279,7 +283,7 @@ impl EventForm {
     /// Where those that match are told again; `None` when a replay cannot be asked for like this.
     fn replay_href(&self, key: i32) -> Option<String> {
         let of = match self.standing() {
-            Some(Standing::Owed) => return None,
+            Some(Standing::Owed | Standing::PassedOver) => return None,
             Some(standing) => standing.as_str(),
             None => "all",
         };
@@ -329,11 +333,8 @@ pub(super) fn about(actor: &Actor, event: &Event) -> String {
 }
 
 /// What became of it, in a word and a colour; at a webhook more closely.
-fn state_of(webhook: Option<&Webhook>, judged: &Judged) -> Status {
-    match webhook {
-        Some(webhook) => delivery_status(DeliveryState::of(webhook, judged)),
-        None => standing_status(judged.standing),
-    }
+fn state_of(subscription: &Subscription, judged: &Judged) -> Status {
+    DeliveryState::of(subscription, judged).map_or_else(|| standing_status(judged.standing), delivery_status)
 }
 
 /// `GET /console/callbacks/{url}/events/{place}`
@@ -347,7 +348,9 @@ pub(super) async fn show(
     let snapshot = parts.directory.snapshot();
     let url = callbacks::url(&parts.store, &snapshot, actor, key).await?;
     let at = (&*url.subscription, url.cursor);
-    let callback = callbacks::one(&parts.store, &snapshot, &parts.media.links, at, Place(place)).await?;
+    let callback =
+        callbacks::one(&parts.store, &snapshot, &parts.media.links, at, (Place(place), &parts.settings.retention))
+            .await?;
     let frame = Frame::new(&request, &visitor, title(&url), PATH);
     page(&one_page(frame, actor, &url, callback))
 }
@@ -357,7 +360,9 @@ fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) 
     let standing = judged.standing;
     let webhook = url.subscription.webhook.as_deref();
     let whom = if webhook.is_some() { "receiver" } else { "platform" };
-    let is_unwanted = webhook.is_some() && payload == Payload::Silent && standing == Standing::Delivered;
+    let is_unwanted = webhook.is_some()
+        && payload == Payload::Silent
+        && matches!(standing, Standing::Delivered | Standing::PassedOver);
     let tries = tries.iter().map(|tried| one_try(actor, tried, &payload)).collect();
     let (payload, no_payload) = match payload {
         Payload::Body(body) if actor.may(Permission::ReadPersonal) => (Some(pretty(&body)), None),
@@ -377,7 +382,7 @@ fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) 
         head: head(url, "events"),
         place: event.place.0,
         what: what(&event, kind, webhook),
-        state: if is_unwanted { NOT_WANTED } else { state_of(webhook, &judged) },
+        state: if is_unwanted { NOT_WANTED } else { state_of(&url.subscription, &judged) },
         id: webhook.map(|_| id_of(url.subscription.account, event.place)),
         request_head: if actor.may(Permission::ReadPersonal) { request_head } else { vec![] },
         whom,
@@ -399,6 +404,9 @@ fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) 
 }
 
 fn next_try(url: &UrlStanding, now: UnixMillis) -> String {
+    if !url.subscription.is_on {
+        return "The webhook is off: it is told when somebody switches it on.".to_owned();
+    }
     if url.subscription.webhook.as_ref().is_some_and(|webhook| webhook.paused) {
         return "The webhook is paused: it is told when somebody resumes it.".to_owned();
     }

@@ -196,6 +196,7 @@ pub(super) fn standing_status(standing: Standing) -> Status {
         Standing::Delivered => ("delivered", "good"),
         Standing::Dead => ("dead", "bad"),
         Standing::NotRelayed => ("not relayed", "plain"),
+        Standing::PassedOver => ("passed over", "plain"),
     };
     Status { name, tone }
 }

@@ -172,6 +172,7 @@ impl UrlForm {
             state: asked::one_of("state", &self.state, &UrlState::ALL, UrlState::as_str)?,
             key: None,
             webhook,
+            off: false,
         })
     }
 
@@ -239,7 +240,9 @@ pub(super) fn status_of(url: &UrlStanding) -> Status {
     match url.state {
         UrlState::Works if url.last.is_none() => Status { name: "not used yet", tone: "plain" },
         UrlState::Failing if is_webhook => webhook_status(failing_state(i64::from(url.trouble.failures))),
-        state @ (UrlState::Works | UrlState::Refusing | UrlState::Failing | UrlState::OnHold) => state_status(state),
+        state @ (UrlState::Works | UrlState::Refusing | UrlState::Failing | UrlState::OnHold | UrlState::Off) => {
+            state_status(state)
+        }
     }
 }
 
@@ -249,6 +252,7 @@ fn state_status(state: UrlState) -> Status {
         UrlState::Refusing => ("refuses", "bad"),
         UrlState::Failing => ("failing", "bad"),
         UrlState::OnHold => ("on hold", "bad"),
+        UrlState::Off => ("off", "plain"),
     };
     Status { name, tone }
 }
@@ -261,6 +265,9 @@ pub(super) fn owed(url: &UrlStanding) -> String {
 /// For how long it fails, and what comes next.
 pub(super) fn trouble(url: &UrlStanding, now: UnixMillis) -> Option<String> {
     let trouble = &url.trouble;
+    if url.state == UrlState::Off {
+        return Some("its webhook is off: what waited is set aside, and what happens now is not told".to_owned());
+    }
     if url.state == UrlState::Refusing {
         let text = "what it was told last is dead: see its answer, mend what it names, then tell it again";
         return Some(text.to_owned());

@@ -110,7 +110,7 @@ fn results(actor: &Actor, snapshot: &Snapshot, form: &ExchangesForm, found: &Fou
 
 fn row(actor: &Actor, snapshot: &Snapshot, exchange: &StoredExchange) -> Row {
     let shown = exchange_row(actor, exchange);
-    let url = snapshot.subscriptions.iter().find(|one| one.key == exchange.subscription);
+    let url = snapshot.subscriptions_ever().find(|one| one.key == exchange.subscription);
     let Some(url) = url else {
         let name = "a URL that was taken out".to_owned();
         return Row { exchange: ExchangeRow { href: None, ..shown }, account: String::new(), name, url: None };

@@ -351,6 +351,7 @@ fn status(standing: Standing) -> Status {
         Standing::Delivered => ("relayed", "good"),
         Standing::Dead => ("dead", "bad"),
         Standing::NotRelayed => ("not relayed", "plain"),
+        Standing::PassedOver => ("passed over", "plain"),
     };
     Status { name, tone }
 }

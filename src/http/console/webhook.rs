@@ -37,7 +37,7 @@ use crate::{
         masking,
         operators::{Refusal, require},
         webhook_view::{WebhookState, WebhookView},
-        webhooks::{OLD_SECRET_LIVES, Switch},
+        webhooks::{OLD_SECRET_LIVES, Switch, old_secrets_sign_until},
     },
 };
 
@@ -56,6 +56,8 @@ struct Page {
     enabled: bool,
     paused: bool,
     signs: bool,
+    /// Old and new secret, for a time.
+    signs_twice: bool,
     has_cursors: bool,
 }
 
@@ -130,6 +132,7 @@ pub(super) async fn show(
         enabled: webhook.enabled,
         paused: webhook.paused,
         signs: signature(&webhook.settings) != Signature::None,
+        signs_twice: signature(&webhook.settings).carries_several(),
         has_cursors: !view.urls.is_empty(),
     })
 }
@@ -182,18 +185,18 @@ pub(super) async fn rotate(
     let secret = parts.webhooks.rotate_secret(&visitor.actor, &name, old_lives).await?;
     let webhook = parts.webhooks.one(&visitor.actor, &name).await?.webhook;
     let signature = signature(&webhook.settings);
-    let old = match (signature, webhook.old_signing_secrets.first()) {
-        (Signature::StandardWebhooks, Some(old)) => {
+    let old = match webhook.old_signing_secrets.first().filter(|_| signature.carries_several()) {
+        Some(old) => {
             format!(
                 "Until {} UTC requests are signed with the old secret, too: put the new one into your receiver within that time.",
                 long_time(old.until)
             )
         }
-        (_, Some(_)) => {
+        None if !signature.carries_several() => {
             "From now on requests are signed with the new secret alone: this profile has room for one signature."
                 .to_owned()
         }
-        (_, None) => "From now on requests are signed with the new secret alone.".to_owned(),
+        None => "From now on requests are signed with the new secret alone.".to_owned(),
     };
     secret_page(&request, &visitor, (name.into_inner(), &secret), Some(old), signature_of(Some(signature)))
 }
@@ -267,9 +270,9 @@ fn advice(actor: &Actor, view: &WebhookView, now: UnixMillis) -> Option<(&'stati
                 || ("?".to_owned(), String::new()),
                 |off| (long_time(off.since), masking::text(actor, &off.reason)),
             );
-            ("bad", format!("The bridge gave up on it at {since} UTC: {reason}. Nothing is kept for it since. Mend the receiver, send a sample, switch it on, and then recover what it missed."))
+            ("bad", format!("The bridge gave up on it at {since} UTC: {reason}. What waited is set aside, and nothing is kept for it since.{said} Mend the receiver, send a sample, switch it on, and then recover what it missed."))
         }
-        WebhookState::Off => ("info", "It is switched off: nothing is sent, and nothing is kept for it.".to_owned()),
+        WebhookState::Off => ("info", "It is switched off: nothing is sent, what waited is set aside, and nothing is kept for it.".to_owned()),
         WebhookState::Quiet => {
             ("info", "Nothing that it wants has happened yet. It hears of what happens from now on; a sample shows at once whether it takes anything.".to_owned())
         }
@@ -398,11 +401,11 @@ fn authentication_words(authentication: &Authentication) -> String {
 
 fn signing_words(webhook: &Webhook) -> String {
     let signature = signature(&webhook.settings);
-    let old = webhook.old_signing_secrets.iter().find(|old| old.until > clock::now());
+    let old = old_secrets_sign_until(webhook, clock::now());
     match (signature, &webhook.settings.signing_secret, old) {
         (Signature::None, _, _) => "not: the profile has no signature".to_owned(),
         (_, None, _) => "not yet: make a secret below".to_owned(),
-        (_, Some(_), Some(old)) => format!("with its secret; the old one is good until {} UTC", long_time(old.until)),
+        (_, Some(_), Some(old)) => format!("with its secret; the old one is good until {} UTC", long_time(old)),
         (_, Some(_), None) => "with its secret".to_owned(),
     }
 }

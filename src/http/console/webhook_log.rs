@@ -83,8 +83,8 @@ struct Results {
 
 struct Row {
     exchange: ExchangeRow,
-    /// The event's page; none for a webhook that is off.
-    href: Option<String>,
+    /// The event's page.
+    href: String,
     id: String,
     /// HTML, of words of ours alone: a narrow screen may break it at its dot.
     event: String,
@@ -134,17 +134,24 @@ pub(super) async fn list(
 }
 
 /// What can become of something that was said. What is pending was not.
-const STATES: [DeliveryState; 4] =
-    [DeliveryState::Delivered, DeliveryState::Retrying, DeliveryState::Paused, DeliveryState::Dead];
+const STATES: [DeliveryState; 5] = [
+    DeliveryState::Delivered,
+    DeliveryState::Retrying,
+    DeliveryState::Paused,
+    DeliveryState::SetAside,
+    DeliveryState::Dead,
+];
 
 pub(super) fn delivery_status(state: DeliveryState) -> Status {
     let (name, tone) = match state {
         DeliveryState::Pending => ("pending", "warn"),
         DeliveryState::Retrying => ("retrying", "warn"),
         DeliveryState::Paused => ("paused", "warn"),
+        DeliveryState::SetAside => ("set aside", "warn"),
         DeliveryState::Delivered => ("delivered", "good"),
         DeliveryState::Dead => ("dead", "bad"),
         DeliveryState::NotRelayed => ("not relayed", "plain"),
+        DeliveryState::PassedOver => ("passed over", "plain"),
     };
     Status { name, tone }
 }
@@ -175,7 +182,7 @@ fn row(actor: &Actor, snapshot: &Snapshot, delivery: Delivery) -> Row {
     let channel = sender.map(|sender| format!("{} {}", sender.connection.provider, sender.number.as_e164()));
     let (key, place) = (delivery.exchange.subscription, delivery.exchange.first);
     Row {
-        href: delivery.is_live.then(|| format!("{}/{}/events/{}", callbacks::PATH, key.0, place.0)),
+        href: format!("{}/{}/events/{}", callbacks::PATH, key.0, place.0),
         event: match (&delivery.name, &delivery.event) {
             (Some(name), _) => name.as_str().replace('.', ".<wbr>"),
             (None, Some(_)) => "cannot be read".to_owned(),

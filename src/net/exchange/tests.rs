@@ -96,7 +96,16 @@ async fn an_answer_that_breaks_off_leaves_the_outcome_open() {
 
     let error = post(&exchange(true), &url).await.expect_err("the answer is not whole");
 
-    assert!(matches!(error, NoAnswer::MaybeSent(_)), "{error}");
+    assert!(matches!(error, NoAnswer::Unreadable(_)), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_http_is_not_taken_for_none() {
+    let (url, _server) = answering("220 mail.example.com ESMTP\r\n".to_owned()).await;
+
+    let error = post(&exchange(true), &url).await.expect_err("the answer cannot be read");
+
+    assert!(matches!(error, NoAnswer::Unreadable(_)), "{error}");
 }
 
 #[tokio::test]

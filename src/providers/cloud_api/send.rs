@@ -59,7 +59,9 @@ pub fn read_send(status: u16, body: &[u8]) -> Result<Submitted, SendFailure> {
 pub(in crate::providers) fn unanswered(no_answer: NoAnswer) -> SendFailure {
     let (class, scope, reason) = match no_answer {
         NoAnswer::NotSent(_) => (FailureClass::Retry, Scope::Connection, FailureReason::Unreachable),
-        NoAnswer::MaybeSent(_) => (FailureClass::Unknown, Scope::Message, FailureReason::UnknownOutcome),
+        NoAnswer::MaybeSent(_) | NoAnswer::Unreadable(_) => {
+            (FailureClass::Unknown, Scope::Message, FailureReason::UnknownOutcome)
+        }
     };
     let failure = Failure::new(reason, None, &no_answer.to_string());
     SendFailure { class, scope, wait: None, tries_max: None, failure }

@@ -145,7 +145,9 @@ fn not_configured(text: &str) -> SendFailure {
 fn unanswered(no_answer: NoAnswer) -> SendFailure {
     let (class, scope, reason) = match no_answer {
         NoAnswer::NotSent(_) => (FailureClass::Retry, Scope::Connection, FailureReason::Unreachable),
-        NoAnswer::MaybeSent(_) => (FailureClass::Unknown, Scope::Message, FailureReason::UnknownOutcome),
+        NoAnswer::MaybeSent(_) | NoAnswer::Unreadable(_) => {
+            (FailureClass::Unknown, Scope::Message, FailureReason::UnknownOutcome)
+        }
     };
     SendFailure {
         class,

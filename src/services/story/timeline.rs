@@ -220,7 +220,7 @@ async fn event_line(
     if event.told_before {
         line.below.push("not told again: it was told of an earlier send".to_owned());
     }
-    for subscription in configuration.all_subscriptions().filter(|subscription| hears(subscription, message, &event)) {
+    for subscription in configuration.subscriptions_ever().filter(|subscription| hears(subscription, message, &event)) {
         line.below.extend(telling((store, configuration, cursors), subscription, &event).await?);
     }
     line.entry = event.entry.filter(|_| event.kind != EventKind::Outgoing);
@@ -257,6 +257,9 @@ async fn telling(
     lines.push(match CallbackState::from_code(state) {
         Some(CallbackState::Dead) => format!("dead at the {url}: {reason}"),
         Some(CallbackState::NotRelayed) => format!("not told to the {url}: {reason}"),
+        Some(CallbackState::Waiting) if !subscription.is_on => {
+            format!("set aside at the {url}, which is off: {reason}")
+        }
         // Behind another, which was not taken.
         Some(CallbackState::Waiting) if tries.is_empty() => format!("not sent yet to the {url}: {reason}"),
         Some(CallbackState::Waiting) => format!("waits to be tried again at the {url}: {reason}"),
@@ -281,6 +284,7 @@ fn may_want(subscription: &Subscription, event: &LoggedEvent) -> bool {
 fn untold(subscription: &Subscription, url: &str, is_before_cursor: bool) -> Option<String> {
     let filters = subscription.webhook.as_ref().is_some_and(|webhook| webhook.settings.filter != Filter::default());
     match (is_before_cursor, filters) {
+        (false, _) if !subscription.is_on => Some(format!("not told to the {url}, which is off")),
         (false, _) => Some(format!("waits to be told to the {url}")),
         (true, true) => Some(format!("not told to the {url}: its filter passes it over, as far as is known")),
         // A test of the platform, or longer ago than exchanges are kept.

@@ -145,6 +145,7 @@ async fn tell(bench: &Bench) {
         dialect: "clevertap".to_owned(),
         url: SecretString::from("https://example.com/"),
         hold: None,
+        is_on: true,
     };
     bench.told().await;
     bench.store.distance(&subscription, Place(0), 1000).await.expect("readable");

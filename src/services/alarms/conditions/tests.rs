@@ -77,6 +77,7 @@ impl Scene {
             dialect: "clevertap".to_owned(),
             url: "https://in1.example.com/callback/token".into(),
             hold: None,
+            is_on: true,
         };
         Self {
             configuration: Configuration {
