@@ -135,6 +135,32 @@ fn the_fields_to_subscribe_at_meta_are_those_that_are_understood() {
 }
 
 #[test]
+fn the_page_of_every_carrier_has_a_table_of_its_keys_and_their_defaults() {
+    for (slug, pages) in [
+        ("360dialog", &["360dialog.md"][..]),
+        ("cloud-api", &["360dialog.md"]),
+        ("gallabox", &["gallabox.md"]),
+        ("commbox", &["commbox.md"]),
+        // Whatever describes an endpoint to send by is the same.
+        ("gotallo", &["gotallo.md", "http-provider.md"]),
+        ("http", &["http-provider.md"]),
+    ] {
+        let read = |page: &&str| std::fs::read_to_string(Path::new(ROOT).join("docs").join(page)).expect("a page");
+        let text: String = pages.iter().map(read).collect();
+        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
+        for field in providers::find(slug).expect("a provider").settings() {
+            let default = field.default.filter(|default| !default.contains('\n')).map(|default| format!("`{default}`"));
+            let tells = |row: &&str| {
+                let mut cells = row.split(" | ");
+                cells.next().is_some_and(|keys| keys.contains(&format!("`{}`", field.name)))
+                    && default.as_ref().is_none_or(|default| cells.next().is_some_and(|cell| cell.contains(default)))
+            };
+            assert!(rows.iter().any(tells), "{slug}: no row of {pages:?} has {} with {default:?}", field.name);
+        }
+    }
+}
+
+#[test]
 fn every_link_to_a_file_leads_somewhere() {
     for page in pages() {
         let text = std::fs::read_to_string(&page).expect("a page can be read");

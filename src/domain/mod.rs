@@ -41,6 +41,7 @@ pub mod status;
 pub mod suppression;
 pub mod template;
 pub mod time;
+pub mod unreadable;
 pub mod webhook;
 pub mod webhook_check;
 pub mod webhook_content;

@@ -136,6 +136,7 @@ impl Success {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Authentication {
     #[default]
+    #[serde(deserialize_with = "nothing_else")]
     None,
     Basic {
         user: String,
@@ -166,6 +167,15 @@ pub enum Authentication {
         #[schema(value_type = Option<String>)]
         password: Option<SecretText>,
     },
+}
+
+/// A kind without parts: serde passes over those that somebody gives it.
+fn nothing_else<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+
+    Nothing::deserialize(deserializer).map(|Nothing {}| ())
 }
 
 fn bearer() -> String {
@@ -203,7 +213,9 @@ pub enum Retries {
         #[schema(minimum = 1, maximum = 86400)]
         every_seconds: u32,
     },
-    /// As Standard Webhooks recommends: nine times within three days.
+    /// As Standard Webhooks recommends: nine times within a little more than three days, after 5 seconds, 5 and 30 minutes, and 2, 5,
+    /// 10, 14, 20 and 24 hours, each counted from the try before.
+    #[serde(deserialize_with = "nothing_else")]
     Standard,
     /// So often, after twice the time each time.
     Exponential {
@@ -308,6 +320,23 @@ mod tests {
         assert_eq!(seconds(Retries::Standard).len(), STANDARD_WAITS.len());
         assert_eq!(seconds(Retries::Exponential { times: 4, first_seconds: 3 }), [3, 6, 12, 24]);
         assert_eq!(seconds(Retries::Exponential { times: 20, first_seconds: 3600 }).last(), Some(&86_400));
+    }
+
+    #[test]
+    fn what_a_kind_does_not_have_is_refused() {
+        let retries = |text| serde_json::from_str::<Retries>(text).map_err(|error| error.to_string());
+        let authentication = |text| serde_json::from_str::<Authentication>(text).map_err(|error| error.to_string());
+
+        assert_eq!(retries(r#"{"kind": "standard"}"#), Ok(Retries::Standard));
+        assert_eq!(authentication(r#"{"kind": "none"}"#), Ok(Authentication::None));
+        for refused in [
+            retries(r#"{"kind": "standard", "times": 3}"#).err(),
+            retries(r#"{"kind": "fixed", "times": 3, "every_seconds": 1, "first_seconds": 1}"#).err(),
+            authentication(r#"{"kind": "none", "token": "x"}"#).err(),
+            authentication(r#"{"kind": "basic", "user": "a", "password": "b", "token": "x"}"#).err(),
+        ] {
+            assert!(refused.as_ref().is_some_and(|text| text.starts_with("unknown field")), "{refused:?}");
+        }
     }
 
     #[test]

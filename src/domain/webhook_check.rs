@@ -1,5 +1,7 @@
 //! What cannot work of a webhook's settings, each with its field, as far as it can be seen without knowing the profiles. Pure.
 
+use std::ops::Bound;
+
 use url::Url;
 
 use super::{
@@ -10,7 +12,7 @@ use super::{
     webhook_settings::WebhookSettings,
 };
 
-/// What is wrong with a field, and what to change; goes on after the field's name.
+/// What is wrong with a field (with dots between its parts), and what to change; goes on after the field's name.
 pub type Wrong = (&'static str, String);
 
 const DESCRIPTION_CHARS_MAX: usize = 500;
@@ -20,7 +22,6 @@ const PER_SECOND_MAX: u32 = 1_000;
 const IN_FLIGHT_MAX: u32 = 50;
 const HEADERS_MAX: usize = 20;
 const HEADER_BYTES_MAX: usize = 4_096;
-const SOAP_PARAMETERS_MAX: usize = 20;
 const HOURS_MAX: u32 = 720;
 const NAME_CHARS_MAX: usize = 64;
 const PEM_BYTES_MAX: usize = 16_384;
@@ -41,40 +42,40 @@ impl WebhookSettings {
             "description",
             format!("is longer than {DESCRIPTION_CHARS_MAX} characters: shorten it"),
         );
+        unless(
+            !self.description.contains(char::is_control),
+            "description",
+            "has a line break or another control character in it: write it on one line".to_owned(),
+        );
         if let Err(text) = check_url(self.url.expose(), http_allowed) {
             unless(false, "url", text);
         }
         unless(!self.events.is_empty(), "events", "is empty: name events, such as message.*, or * for all".to_owned());
-        self.filter.check().into_iter().for_each(|text| unless(false, "filter", text));
         unless(within(self.timeout_seconds, 1, TIMEOUT_SECONDS_MAX), "timeout_seconds", number(1, TIMEOUT_SECONDS_MAX));
         let per_second = self.per_second.is_none_or(|rate| within(rate, 1, PER_SECOND_MAX));
         unless(per_second, "per_second", number(1, PER_SECOND_MAX));
         unless(within(self.in_flight, 1, IN_FLIGHT_MAX), "in_flight", number(1, IN_FLIGHT_MAX));
-        unless(self.switch_off.hours <= HOURS_MAX, "switch_off", format!("hours {}", number(0, HOURS_MAX)));
+        unless(self.switch_off.hours <= HOURS_MAX, "switch_off.hours", number(0, HOURS_MAX));
         let failures = i32::try_from(self.switch_off.failures).is_ok_and(|failures| failures <= 1_000_000);
-        unless(failures, "switch_off", format!("failures {}", number(0, 1_000_000)));
-        unless(
-            self.soap_parameters.len() <= SOAP_PARAMETERS_MAX,
-            "soap_parameters",
-            format!("has more than {SOAP_PARAMETERS_MAX}: remove some"),
-        );
-        let (times, seconds) = match self.retries {
-            Retries::Fixed { times, every_seconds } => (times, every_seconds),
-            Retries::Exponential { times, first_seconds } => (times, first_seconds),
-            Retries::Standard => (0, 1),
+        unless(failures, "switch_off.failures", number(0, 1_000_000));
+        let spacing = match self.retries {
+            Retries::Fixed { times, every_seconds } => Some((times, "retries.every_seconds", every_seconds)),
+            Retries::Exponential { times, first_seconds } => Some((times, "retries.first_seconds", first_seconds)),
+            Retries::Standard => None,
         };
-        unless(times <= RETRIES_MAX, "retries", format!("times {}", number(0, RETRIES_MAX)));
-        let spaced = within(seconds, 1, RETRY_SPACING_SECONDS_MAX);
-        unless(spaced, "retries", format!("seconds {}", number(1, RETRY_SPACING_SECONDS_MAX)));
+        if let Some((times, field, seconds)) = spacing {
+            unless(times <= RETRIES_MAX, "retries.times", number(0, RETRIES_MAX));
+            unless(within(seconds, 1, RETRY_SPACING_SECONDS_MAX), field, number(1, RETRY_SPACING_SECONDS_MAX));
+        }
         unless(
             self.alerts.emails.len() <= ALERT_EMAILS_MAX,
-            "alerts",
-            format!("emails has more than {ALERT_EMAILS_MAX}: remove some"),
+            "alerts.emails",
+            format!("has more than {ALERT_EMAILS_MAX}: remove some"),
         );
         let per_day = within(self.alerts.per_day, 1, ALERTS_PER_DAY_MAX);
-        unless(per_day, "alerts", format!("per_day {}", number(1, ALERTS_PER_DAY_MAX)));
-        let certificate = self.client_certificate.as_ref().map(check_certificate).unwrap_or_default();
-        certificate.into_iter().for_each(|text| unless(false, "client_certificate", text));
+        unless(per_day, "alerts.per_day", number(1, ALERTS_PER_DAY_MAX));
+        wrong.extend(self.filter.check(&self.events));
+        wrong.extend(self.client_certificate.iter().flat_map(check_certificate));
         wrong.extend(self.check_headers(own_headers));
         wrong.extend(self.check_authentication(http_allowed));
         if self.signing_secret.as_ref().is_some_and(SecretText::is_mask) {
@@ -99,12 +100,14 @@ impl WebhookSettings {
             } else if lower == "authorization" && self.authentication != Authentication::None {
                 note("authorization follows from `authentication` already: take one of them out".to_owned());
             }
+            let others = self.headers.range::<str, _>((Bound::Excluded(name.as_str()), Bound::Unbounded));
+            if let Some((other, _)) = others.into_iter().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                note(format!("{shown} and {other} are one header: take one of them out"));
+            }
             if value.is_mask() {
                 note(format!("{shown} stands as {MASK}, and there is none to keep: give its value"));
-            } else if !is_header_value(value.expose()) {
-                note(format!(
-                    "{shown} has a value that no header may have: use visible ASCII characters, no line breaks"
-                ));
+            } else if let Err(text) = check_header_value(value.expose()) {
+                note(format!("{shown} {text}"));
             }
         }
         wrong
@@ -112,37 +115,52 @@ impl WebhookSettings {
 
     fn check_authentication(&self, http_allowed: bool) -> Vec<Wrong> {
         let mut wrong = Vec::new();
-        let mut unless = |right: bool, text: &str| {
-            if !right {
-                wrong.push(("authentication", text.to_owned()));
-            }
+        let mut note = |field: &'static str, found: Result<(), String>| {
+            wrong.extend(found.err().map(|text| (field, text)));
         };
-        let given = |secret: &SecretText| {
-            !secret.expose().is_empty() && !secret.is_mask() && secret.expose().len() <= HEADER_BYTES_MAX
-        };
+        let unless = |right: bool, text: &str| if right { Ok(()) } else { Err(text.to_owned()) };
         match &self.authentication {
             Authentication::None => {}
             Authentication::Basic { user, password } => {
-                unless(!user.is_empty() && !user.contains(':'), "needs a user, without a colon");
-                unless(given(password), "needs its password: there is none to keep");
+                let right = !user.is_empty() && !user.contains(':');
+                note("authentication.user", unless(right, "must be there, without a colon"));
+                note("authentication.password", check_secret(password));
             }
             Authentication::Bearer { prefix, token } => {
-                unless(prefix.bytes().all(is_token), "prefix must be one word, such as Bearer, or empty");
-                unless(given(token) && is_header_value(token.expose()), "needs its token, in visible ASCII characters");
+                let right = prefix.bytes().all(is_token);
+                note("authentication.prefix", unless(right, "must be one word, such as Bearer, or empty"));
+                let checked = check_secret(token).and_then(|()| check_header_value(token.expose()));
+                note("authentication.token", checked);
             }
             Authentication::OAuth2 { grant, token_url, client_id, client_secret, user, password, .. } => {
-                if let Err(text) = check_url(token_url, http_allowed) {
-                    unless(false, &format!("token_url {text}"));
-                }
-                unless(!client_id.is_empty(), "needs a client_id");
-                unless(given(client_secret), "needs its client_secret: there is none to keep");
+                note("authentication.token_url", check_url(token_url, http_allowed));
+                note("authentication.client_id", unless(!client_id.is_empty(), "is missing: give it"));
+                note("authentication.client_secret", check_secret(client_secret));
                 if *grant == Grant::Password {
-                    unless(!user.is_empty(), "needs a user for the grant password");
-                    unless(password.as_ref().is_some_and(given), "needs a password for the grant password");
+                    let why = "is missing: the grant password needs one";
+                    note("authentication.user", unless(!user.is_empty(), why));
+                    note(
+                        "authentication.password",
+                        password.as_ref().map_or_else(|| Err(why.to_owned()), check_secret),
+                    );
                 }
             }
         }
         wrong
+    }
+}
+
+fn check_secret(secret: &SecretText) -> Result<(), String> {
+    match secret.expose() {
+        "" | MASK => Err("is missing: there is none to keep, so give it".to_owned()),
+        text => check_length(text),
+    }
+}
+
+fn check_length(text: &str) -> Result<(), String> {
+    match text.len() {
+        0..=HEADER_BYTES_MAX => Ok(()),
+        bytes => Err(format!("has {bytes} bytes: shorten it to {HEADER_BYTES_MAX}")),
     }
 }
 
@@ -165,20 +183,20 @@ const FORBIDDEN_HEADERS: [&str; 14] = [
 ];
 
 /// That the two belong together is found by who builds the connection.
-fn check_certificate(own: &ClientCertificate) -> Vec<String> {
-    let wrong = |(part, secret, begins): (&str, &SecretText, &str)| {
+fn check_certificate(own: &ClientCertificate) -> Vec<Wrong> {
+    let wrong = |(part, secret, begins): (&'static str, &SecretText, &str)| {
         if secret.is_mask() {
-            return Some(format!("{part} stands as {MASK}, and there is none to keep: give it in PEM"));
+            return Some((part, format!("stands as {MASK}, and there is none to keep: give it in PEM")));
         }
         if secret.expose().len() > PEM_BYTES_MAX {
-            return Some(format!("{part} is longer than {PEM_BYTES_MAX} bytes: leave out what is not needed"));
+            return Some((part, format!("is longer than {PEM_BYTES_MAX} bytes: leave out what is not needed")));
         }
         let is_pem = secret.expose().contains(begins);
-        (!is_pem).then(|| format!("{part} is not in PEM: it must have the line that ends with {begins}"))
+        (!is_pem).then(|| (part, format!("is not in PEM: it must have the line that ends with {begins}")))
     };
     let parts = [
-        ("certificate", &own.certificate, "-----BEGIN CERTIFICATE-----"),
-        ("private_key", &own.private_key, "PRIVATE KEY-----"),
+        ("client_certificate.certificate", &own.certificate, "-----BEGIN CERTIFICATE-----"),
+        ("client_certificate.private_key", &own.private_key, "PRIVATE KEY-----"),
     ];
     parts.into_iter().filter_map(wrong).collect()
 }
@@ -190,23 +208,38 @@ fn check_url(text: &str, http_allowed: bool) -> Result<(), String> {
     if text.len() > URL_BYTES_MAX {
         return Err(format!("is longer than {URL_BYTES_MAX} bytes: shorten it"));
     }
+    // Whoever reads URLs drops the first two silently, and takes the first word of a path for the host that is missing.
+    if text.contains(char::is_control) {
+        return Err("has a line break or another control character in it: take it out".to_owned());
+    }
+    if text.trim() != text {
+        return Err("begins or ends with a space: take it out".to_owned());
+    }
     let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
+    if url.scheme() != "https" && !(url.scheme() == "http" && http_allowed) {
+        return Err("must begin with https://".to_owned());
+    }
+    if text.split_once("://").is_none_or(|(_, rest)| rest.starts_with(['/', '\\'])) {
+        return Err(format!("has no host: write it like {}://hooks.example.com/wabridge", url.scheme()));
+    }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("has a user or a password in it: give them under `authentication`".to_owned());
     }
-    match url.scheme() {
-        "https" => Ok(()),
-        "http" if http_allowed => Ok(()),
-        _ => Err("must begin with https://".to_owned()),
+    if url.fragment().is_some() {
+        return Err("has a part behind #, which no request has: take it out".to_owned());
     }
+    Ok(())
 }
 
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-fn is_header_value(text: &str) -> bool {
-    text.len() <= HEADER_BYTES_MAX && text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+fn check_header_value(text: &str) -> Result<(), String> {
+    match text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+        true => check_length(text),
+        false => Err("has a value that no header may have: use visible ASCII characters, no line breaks".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -223,37 +256,73 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused_with_its_field() {
-        for (more, field) in [
-            (json!({"url": "http://hooks.example.com/"}), "url"),
-            (json!({"url": "https://asha:pass@hooks.example.com/"}), "url"),
-            (json!({"url": "hooks.example.com"}), "url"),
-            (json!({"events": []}), "events"),
-            (json!({"filter": {"statuses": ["seen"]}}), "filter"),
-            (json!({"headers": {"Host": "inner"}}), "headers"),
-            (json!({"headers": {"Webhook-Id": "mine"}}), "headers"),
-            (json!({"headers": {"X-Key": "a\r\nX-Other: b"}}), "headers"),
-            (json!({"headers": {"X Key": "a"}}), "headers"),
-            (json!({"headers": {"X-Key": "…"}}), "headers"),
-            (json!({"authentication": {"kind": "basic", "user": "a:b", "password": "p"}}), "authentication"),
-            (json!({"authentication": {"kind": "bearer", "token": "…"}}), "authentication"),
-            (json!({"headers": {"Authorization": "x"}, "authentication": {"kind": "bearer", "token": "t"}}), "headers"),
+        let oauth2 = json!({"kind": "oauth2", "grant": "password", "token_url": "http://id.example.com/", "client_id": "",
+            "client_secret": "s"});
+        let long = "a".repeat(10_000);
+        for (more, field, said) in [
+            (json!({"url": "http://hooks.example.com/"}), "url", "https://"),
+            (json!({"url": "https://asha:pass@hooks.example.com/"}), "url", "password"),
+            (json!({"url": "hooks.example.com"}), "url", "is not a URL"),
+            (json!({"url": "https://hooks.example.com/a\r\nb"}), "url", "line break"),
+            (json!({"url": "https://hooks.example.com/\u{0}"}), "url", "control character"),
+            (json!({"url": " https://hooks.example.com/"}), "url", "space"),
+            (json!({"url": "https:///x"}), "url", "has no host"),
+            (json!({"url": "https:hooks.example.com"}), "url", "has no host"),
+            (json!({"url": "https://hooks.example.com/#top"}), "url", "behind #"),
+            (json!({"description": "orders\u{0}"}), "description", "control character"),
+            (json!({"events": []}), "events", "is empty"),
+            (json!({"filter": {"statuses": ["seen"]}}), "filter.statuses", "cannot be seen: use sent,"),
+            (json!({"headers": {"Host": "inner"}}), "headers", "by the bridge itself"),
+            (json!({"headers": {"Webhook-Id": "mine"}}), "headers", "by the bridge itself"),
+            (json!({"headers": {"X-Key": "a\r\nX-Other: b"}}), "headers", "no line breaks"),
+            (json!({"headers": {"X-Key": long}}), "headers", "X-Key has 10000 bytes: shorten it to 4096"),
+            (json!({"headers": {"X Key": "a"}}), "headers", "is not a header's name"),
+            (json!({"headers": {"X-Key": "…"}}), "headers", "none to keep"),
+            (json!({"headers": {"X-A": "1", "Y": "2", "x-a": "3"}}), "headers", "X-A and x-a are one header"),
             (
-                json!({"authentication": {"kind": "oauth2", "grant": "password", "token_url": "https://id.example.com/",
-                       "client_id": "c", "client_secret": "s"}}),
-                "authentication",
+                json!({"authentication": {"kind": "basic", "user": "a:b", "password": "p"}}),
+                "authentication.user",
+                "colon",
             ),
-            (json!({"retries": {"kind": "fixed", "times": 21, "every_seconds": 1}}), "retries"),
-            (json!({"retries": {"kind": "exponential", "times": 1, "first_seconds": 0}}), "retries"),
-            (json!({"timeout_seconds": 61}), "timeout_seconds"),
-            (json!({"in_flight": 0}), "in_flight"),
-            (json!({"per_second": 0}), "per_second"),
-            (json!({"switch_off": {"hours": 721}}), "switch_off"),
-            (json!({"alerts": {"per_day": 0}}), "alerts"),
-            (json!({"client_certificate": {"certificate": "…", "private_key": "…"}}), "client_certificate"),
-            (json!({"client_certificate": {"certificate": "a file", "private_key": "a file"}}), "client_certificate"),
+            (json!({"authentication": {"kind": "bearer", "token": "…"}}), "authentication.token", "is missing"),
+            (json!({"authentication": {"kind": "bearer", "token": long}}), "authentication.token", "has 10000 bytes"),
+            (json!({"authentication": {"kind": "bearer", "token": "a\n"}}), "authentication.token", "no line breaks"),
+            (
+                json!({"headers": {"Authorization": "x"}, "authentication": {"kind": "bearer", "token": "t"}}),
+                "headers",
+                "take one of them out",
+            ),
+            (json!({"authentication": oauth2}), "authentication.token_url", "https://"),
+            (json!({"authentication": oauth2}), "authentication.client_id", "is missing"),
+            (json!({"authentication": oauth2}), "authentication.user", "is missing"),
+            (json!({"authentication": oauth2}), "authentication.password", "is missing"),
+            (json!({"retries": {"kind": "fixed", "times": 21, "every_seconds": 1}}), "retries.times", "0 to 20"),
+            (json!({"retries": {"kind": "fixed", "times": 1, "every_seconds": 0}}), "retries.every_seconds", "from 1"),
+            (
+                json!({"retries": {"kind": "exponential", "times": 1, "first_seconds": 0}}),
+                "retries.first_seconds",
+                "from 1",
+            ),
+            (json!({"timeout_seconds": 61}), "timeout_seconds", "1 to 60"),
+            (json!({"in_flight": 0}), "in_flight", "1 to 50"),
+            (json!({"per_second": 0}), "per_second", "1 to 1000"),
+            (json!({"switch_off": {"hours": 721}}), "switch_off.hours", "0 to 720"),
+            (json!({"switch_off": {"failures": 1_000_001}}), "switch_off.failures", "0 to 1000000"),
+            (json!({"alerts": {"per_day": 0}}), "alerts.per_day", "1 to 1000"),
+            (
+                json!({"client_certificate": {"certificate": "…", "private_key": "…"}}),
+                "client_certificate.certificate",
+                "none to keep",
+            ),
+            (
+                json!({"client_certificate": {"certificate": "a file", "private_key": "a file"}}),
+                "client_certificate.private_key",
+                "not in PEM",
+            ),
         ] {
             let wrong = settings(more.clone()).check(false, &["webhook-id"]);
-            assert!(wrong.iter().any(|(found, _)| *found == field), "{more}: {wrong:?}");
+            let is_told = wrong.iter().any(|(found, text)| *found == field && text.contains(said));
+            assert!(is_told, "{more}: {wrong:?}");
         }
         assert_eq!(settings(json!({})).check(false, &[]), []);
         assert_eq!(settings(json!({"url": "http://127.0.0.1:9/"})).check(true, &[]), []);

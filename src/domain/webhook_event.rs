@@ -280,6 +280,7 @@ impl PartialEq for Raw {
 /// How much of an event is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = WebhookLevel)]
 pub enum Level {
     /// Ids, the number, the person and the status: whoever needs more asks `/api/v1`.
     Minimal,

@@ -7,11 +7,15 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{
     event_name::{Direction, Entity, EventName},
     status::DeliveryStatus,
+    webhook_check::Wrong,
     webhook_event::{Level, WebhookEvent},
+    webhook_sample::sample,
+    words::few,
 };
 
 /// More words in one part of a filter are a mistake, or a table in the wrong place.
@@ -84,21 +88,25 @@ impl<'de> Deserialize<'de> for EventPattern {
 }
 
 /// What a webhook wants of the events that its patterns match. An empty part wants all.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = WebhookFilter)]
 pub struct Filter {
     /// Accounts, by their ids.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["acme"]))]
     pub accounts: Vec<String>,
     /// Our numbers; only their digits are compared.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["+918888001122"]))]
     pub numbers: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub directions: Vec<Direction>,
-    /// In the words of [`DeliveryStatus`].
+    /// sent, delivered, read, failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["read"]))]
     pub statuses: Vec<String>,
     /// Templates, by name in any language.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -112,46 +120,81 @@ pub struct Filter {
 }
 
 /// A place in the standard payload, and what must stand there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WebhookFilterValue)]
 pub struct JsonMatch {
     /// A JSON Pointer (RFC 6901) such as `/data/custom/city`.
+    #[schema(example = "/data/custom/city")]
     pub pointer: String,
+    /// A text, a number, true, false or null.
+    #[schema(value_type = Value, example = "Pune")]
     pub value: Value,
 }
 
 impl Filter {
-    /// All that is wrong with it: each names the part and says what to change.
-    pub fn check(&self) -> Vec<String> {
+    /// All that is wrong with it beside the events that are chosen: each with its field, and what to change.
+    pub fn check(&self, events: &[EventPattern]) -> Vec<Wrong> {
         let mut wrong = Vec::new();
+        let mut note = |part: &'static str, text: String| wrong.push((part, text));
         let Self { accounts, numbers, providers, directions, statuses, templates, campaigns, json } = self;
         for (part, words) in [
-            ("accounts", accounts.len()),
-            ("numbers", numbers.len()),
-            ("providers", providers.len()),
-            ("directions", directions.len()),
-            ("statuses", statuses.len()),
-            ("templates", templates.len()),
-            ("campaigns", campaigns.len()),
-            ("json", json.len()),
+            ("filter.accounts", accounts.len()),
+            ("filter.numbers", numbers.len()),
+            ("filter.providers", providers.len()),
+            ("filter.directions", directions.len()),
+            ("filter.statuses", statuses.len()),
+            ("filter.templates", templates.len()),
+            ("filter.campaigns", campaigns.len()),
+            ("filter.json", json.len()),
         ] {
             if words > FILTER_WORDS_MAX {
-                wrong.push(format!("{part}: {words} are too many, name at most {FILTER_WORDS_MAX}"));
+                note(part, format!("has {words} words, which is too many: name at most {FILTER_WORDS_MAX}"));
             }
         }
-        for number in numbers.iter().filter(|number| digits(number).is_empty()) {
-            wrong.push(format!("numbers: `{number}` has no digits: write it like +918888001122"));
+        if let Some(odd) = few(numbers.iter().map(String::as_str).filter(|number| !is_number(number))) {
+            note("filter.numbers", format!("cannot be {odd}, without digits: write it like +918888001122"));
         }
         let known: Vec<&str> =
             (1..=i16::MAX).map_while(DeliveryStatus::from_code).map(DeliveryStatus::as_str).collect();
-        for status in statuses.iter().filter(|status| !known.contains(&status.as_str())) {
-            wrong.push(format!("statuses: `{status}` is none of {}", known.join(", ")));
+        let odd = few(statuses.iter().map(String::as_str).filter(|status| !known.contains(status)));
+        match (odd, self.contradiction(events)) {
+            (Some(odd), _) => note("filter.statuses", format!("cannot be {odd}: use {}", known.join(", "))),
+            (None, Some((part, text))) => note(part, text),
+            (None, None) => {}
         }
-        for JsonMatch { pointer, .. } in json.iter().filter(|wanted| !wanted.pointer.starts_with('/')) {
-            wrong
-                .push(format!("json: `{pointer}` is no JSON Pointer: begin it with a slash, like /data/contact/phone"));
+        let odd = json.iter().map(|wanted| wanted.pointer.as_str()).filter(|pointer| !pointer.starts_with('/'));
+        if let Some(odd) = few(odd) {
+            let text = format!("has no JSON Pointer in {odd}: begin it with a slash, like /data/contact/phone");
+            note("filter.json", text);
+        }
+        let is_whole = |value: &Value| value.is_object() || value.is_array();
+        let whole = json.iter().filter(|wanted| is_whole(&wanted.value)).map(|wanted| wanted.pointer.as_str());
+        if let Some(whole) = few(whole) {
+            let how = "give a text, a number, true, false or null, and name each place inside by a pointer of its own";
+            note("filter.json", format!("has an object or a list as the value of {whole}: {how}"));
         }
         wrong
+    }
+
+    /// Why none of the chosen events could ever pass: its direction and its status follow from its name.
+    fn contradiction(&self, events: &[EventPattern]) -> Option<Wrong> {
+        let chosen = EventName::TOLD.iter().filter(|name| events.iter().any(|pattern| pattern.matches(**name)));
+        let chosen: Vec<WebhookEvent> = chosen.map(|name| widest(*name)).collect();
+        let directions = Self { directions: self.directions.clone(), ..Self::default() };
+        let statuses = Self { statuses: self.statuses.clone(), ..Self::default() };
+        let both = Self { directions: self.directions.clone(), ..statuses.clone() };
+        let passes_none = |filter: &Self| !chosen.is_empty() && !chosen.iter().any(|event| filter.wants(event));
+        let (part, asks) = if passes_none(&directions) {
+            ("filter.directions", "asks for messages of a direction that none of the events has")
+        } else if passes_none(&statuses) {
+            ("filter.statuses", "asks for a status that none of the events has")
+        } else if passes_none(&both) {
+            ("filter.statuses", "asks for a status that nothing in that direction has")
+        } else {
+            return None;
+        };
+        Some((part, format!("{asks}, so nothing would ever be told: choose other events, or leave it out")))
     }
 
     /// Whether the event passes.
@@ -185,6 +228,20 @@ impl Filter {
     }
 }
 
+/// The event of this name that passes most: a person may have deleted the message, and a payment may have failed.
+fn widest(name: EventName) -> WebhookEvent {
+    let mut event = sample(name);
+    if let Some(message) = &mut event.data.message {
+        if name == EventName::MessageDeleted {
+            message.direction = Some(Direction::In);
+        }
+        if name == EventName::MessagePayment {
+            message.status = Some(DeliveryStatus::Failed.as_str().to_owned());
+        }
+    }
+    event
+}
+
 fn among<T: PartialEq>(wanted: &[T], is: Option<&T>) -> bool {
     wanted.is_empty() || is.is_some_and(|is| wanted.contains(is))
 }
@@ -194,6 +251,11 @@ pub fn is_same_number(one: &str, other: &str) -> bool {
     digits(one) == digits(other)
 }
 
+/// Whether it can be one at all.
+pub fn is_number(text: &str) -> bool {
+    text.contains(|sign: char| sign.is_ascii_digit())
+}
+
 fn digits(number: &str) -> String {
     number.chars().filter(char::is_ascii_digit).collect()
 }
@@ -201,13 +263,12 @@ fn digits(number: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::webhook_sample::sample;
     use proptest::prelude::*;
     use serde_json::json;
 
     fn passes(filter: Value, name: EventName) -> bool {
         let filter: Filter = serde_json::from_value(filter).expect("a filter");
-        assert_eq!(filter.check(), [""; 0]);
+        assert_eq!(filter.check(&[EventPattern::All]), []);
         filter.wants(&sample(name))
     }
 
@@ -243,17 +304,50 @@ mod tests {
 
     #[test]
     fn a_wrong_filter_is_refused_with_its_part() {
-        for (filter, part) in [
-            (json!({"numbers": ["shop"]}), "numbers"),
-            (json!({"statuses": ["seen"]}), "statuses"),
-            (json!({"json": [{"pointer": "data", "value": 1}]}), "json"),
-            (json!({"accounts": vec!["a"; FILTER_WORDS_MAX + 1]}), "accounts"),
+        let many: Vec<String> = (0..5000).map(|number| number.to_string()).collect();
+        for (filter, part, said) in [
+            (json!({"numbers": ["shop"]}), "filter.numbers", "cannot be shop, without digits"),
+            (json!({"statuses": ["seen"]}), "filter.statuses", "cannot be seen: use sent,"),
+            (json!({"statuses": many}), "filter.statuses", "cannot be 0, 1, 2 and 4997 more: use sent,"),
+            (json!({"statuses": many}), "filter.statuses", "has 5000 words"),
+            (json!({"json": [{"pointer": "data", "value": 1}]}), "filter.json", "begin it with a slash"),
+            (json!({"json": [{"pointer": "/data", "value": {"a": 1}}]}), "filter.json", "as the value of /data:"),
+            (json!({"json": [{"pointer": "/data", "value": [1]}]}), "filter.json", "as the value of /data:"),
+            (json!({"accounts": vec!["a"; FILTER_WORDS_MAX + 1]}), "filter.accounts", "at most 200"),
         ] {
             let filter: Filter = serde_json::from_value(filter).expect("it can be read");
-            assert!(filter.check().iter().any(|wrong| wrong.starts_with(part)), "{part}");
+            let wrong = filter.check(&[EventPattern::All]);
+            assert!(wrong.iter().any(|(found, text)| *found == part && text.contains(said)), "{part}: {wrong:?}");
+            assert!(wrong.len() <= 2, "{wrong:?}");
         }
         assert!(serde_json::from_value::<Filter>(json!({"directions": ["up"]})).is_err());
         assert!(serde_json::from_value::<Filter>(json!({"number": ["1"]})).is_err());
+    }
+
+    #[test]
+    fn a_filter_that_nothing_can_pass_is_refused() {
+        let part = |events: &[&str], filter: Value| {
+            let events: Vec<EventPattern> = events.iter().map(|text| text.parse().expect("a pattern")).collect();
+            let filter: Filter = serde_json::from_value(filter).expect("a filter");
+            filter.check(&events).first().map(|(part, _)| *part)
+        };
+        for (events, filter, refused) in [
+            (&["*"][..], json!({"directions": ["in"], "statuses": ["read"]}), Some("filter.statuses")),
+            (&["message.*"], json!({"directions": ["in"], "statuses": ["read", "sent"]}), Some("filter.statuses")),
+            (&["message.received"], json!({"statuses": ["read"]}), Some("filter.statuses")),
+            (&["message.delivered"], json!({"statuses": ["read"]}), Some("filter.statuses")),
+            (&["message.received"], json!({"directions": ["out"]}), Some("filter.directions")),
+            (&["template.*", "contact.*"], json!({"directions": ["in"]}), Some("filter.directions")),
+            (&["message.received", "message.read"], json!({"directions": ["in"]}), None),
+            (&["message.*"], json!({"directions": ["in", "out"], "statuses": ["read"]}), None),
+            (&["message.outbound"], json!({"statuses": ["sent"]}), None),
+            (&["message.payment"], json!({"directions": ["in"], "statuses": ["failed"]}), None),
+            (&["message.deleted"], json!({"directions": ["in"]}), None),
+            (&["*"], json!({}), None),
+            (&[], json!({"statuses": ["read"]}), None),
+        ] {
+            assert_eq!(part(events, filter.clone()), refused, "{filter} of {events:?}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub struct WebhookSettings {
     /// Of the profile's payloads; empty: the newest, which is then kept.
     #[schema(example = "1")]
     pub version: String,
-    /// `json`, or what else the profile has: xml, soap_1_1, soap_1_2.
+    /// `json`; CommBox has `xml`, `soap_1_1` and `soap_1_2`, too.
     #[schema(example = "json")]
     pub format: String,
     /// Parameters of your own, for SOAP.
@@ -43,14 +43,13 @@ pub struct WebhookSettings {
     /// Old event names, where the profile knows some.
     pub old_names: bool,
     /// minimal, standard, or complete: with the provider's own entry.
-    #[schema(value_type = String, example = "standard")]
+    #[schema(example = "standard")]
     pub payload: Level,
     /// Event names, `message.*` for those of an entity, or `*`.
-    #[schema(value_type = Vec<String>, example = json!(["message.received", "message.failed"]))]
+    #[schema(value_type = Vec<String>, required, min_items = 1, example = json!(["message.received", "message.failed"]))]
     pub events: Vec<EventPattern>,
-    /// Only events in whose every named part one of the words stands: accounts, numbers, providers, directions, statuses,
-    /// templates, campaigns, json.
-    #[schema(value_type = Object, example = json!({"accounts": ["acme"]}))]
+    /// Only events in whose every named part one of the words stands.
+    #[schema(example = json!({"accounts": ["acme"]}))]
     pub filter: Filter,
     /// Added to each request. Values are shown as `…`.
     #[schema(value_type = BTreeMap<String, String>)]

@@ -10,6 +10,21 @@ pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str, many: &st
     format!("{count} {noun}")
 }
 
+/// The first of many, and how many more there are; `None` when there is none. Each as far as a sentence has room for it.
+pub fn few<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    const TOLD_MAX: usize = 3;
+    const WORD_CHARS_MAX: usize = 60;
+    let mut words = words.into_iter();
+    let short = |word: &str| word.chars().filter(|letter| !letter.is_control()).take(WORD_CHARS_MAX).collect();
+    let told: Vec<String> = words.by_ref().take(TOLD_MAX).map(short).collect();
+    let more = words.count();
+    match (told.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(told.join(", ")),
+        (false, more) => Some(format!("{} and {more} more", told.join(", "))),
+    }
+}
+
 /// What is wrong with a receiver that did not take so many requests, one after the other.
 pub fn not_taken<N: Display + PartialEq + From<u8>>(failures: N) -> String {
     match failures == N::from(1) {
@@ -49,6 +64,14 @@ pub fn moment(at: UnixMillis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_words_a_few_are_told() {
+        assert_eq!(few([]), None);
+        assert_eq!(few(["a", "b", "c"]).as_deref(), Some("a, b, c"));
+        assert_eq!(few(["a"; 5000]).as_deref(), Some("a, a, a and 4997 more"));
+        assert_eq!(few([&*"\u{7}x".repeat(100)]), Some("x".repeat(60)));
+    }
 
     #[test]
     fn times_are_told_as_people_do() {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use utoipa::{
     Modify,
     openapi::{
-        AllOfBuilder, HttpMethod, ObjectBuilder, PathsBuilder, Ref, Required, ResponseBuilder,
+        AllOfBuilder, HttpMethod, ObjectBuilder, PathsBuilder, Ref, RefOr, Required, ResponseBuilder,
         content::ContentBuilder,
         path::{OperationBuilder, ParameterBuilder, ParameterIn, PathItem},
         request_body::RequestBodyBuilder,
@@ -18,7 +18,10 @@ use crate::{
         webhook_event::Level,
         webhook_sample::sample,
     },
-    profiles::native::{Payload, VERSION},
+    profiles::{
+        self, Format,
+        native::{Payload, VERSION},
+    },
 };
 
 /// Adds the section `webhooks`: the native profile.
@@ -29,6 +32,19 @@ impl Modify for Webhooks {
         let paths =
             EventName::TOLD.iter().fold(PathsBuilder::new(), |paths, name| paths.path(name.as_str(), told(*name)));
         document.webhooks = Some(paths.build());
+        let schemas = document.components.iter_mut().flat_map(|components| &mut components.schemas);
+        for (_, settings) in schemas.filter(|(name, _)| *name == "WebhookSettings") {
+            name_words(settings, "profile", profiles::ALL.iter().map(|profile| profile.slug()).collect());
+            name_words(settings, "format", Format::ALL.map(Format::as_str).into());
+        }
+    }
+}
+
+/// Says which words there are for a setting that is a text where it is declared, because they are not known there.
+fn name_words(settings: &mut RefOr<Schema>, setting: &str, words: Vec<&str>) {
+    let RefOr::T(Schema::Object(settings)) = settings else { return };
+    if let Some(RefOr::T(Schema::Object(described))) = settings.properties.get_mut(setting) {
+        described.enum_values = Some(words.into_iter().map(Value::from).collect());
     }
 }
 

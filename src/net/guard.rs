@@ -214,8 +214,11 @@ static ENDS_IN_V4: &[Ipv6Net] = &[
 
 /// Where clouds keep their metadata services, and with them the machine's credentials.
 static METADATA_V4: &[Ipv4Net] = &[
-    // Amazon (also for containers), Google, Azure, Oracle, Tencent, Scaleway and others: nobody's server lives among them.
-    v4([169, 254, 0, 0], 16),
+    // Amazon, Google, Azure, Oracle and others; Amazon's for containers; Tencent's; Scaleway's.
+    v4([169, 254, 169, 0], 24),
+    v4([169, 254, 170, 0], 24),
+    v4([169, 254, 0, 23], 32),
+    v4([169, 254, 42, 42], 32),
     // Alibaba, Azure's wire server, Oracle of old.
     v4([100, 100, 100, 200], 32),
     v4([168, 63, 129, 16], 32),
@@ -223,10 +226,11 @@ static METADATA_V4: &[Ipv4Net] = &[
 ];
 
 static METADATA_V6: &[Ipv6Net] = &[
-    // Amazon's, Google's, and OpenStack's among the link-local ones.
+    // Amazon's, Google's, Scaleway's, and OpenStack's among the link-local ones.
     v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32),
     v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0], 32),
-    v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
+    v6([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42], 128),
+    v6([0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe], 128),
 ];
 
 static METADATA_NAMES: &[&str] = &[

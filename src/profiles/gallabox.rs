@@ -84,6 +84,10 @@ impl Profile for Gallabox {
         Signature::Gallabox
     }
 
+    fn has_old_names(&self) -> bool {
+        true
+    }
+
     fn own_headers(&self) -> &'static [&'static str] {
         &["x-event-name", "x-gallabox-signature"]
     }

@@ -41,6 +41,11 @@ pub trait Profile: Send + Sync {
         &[Level::Standard]
     }
 
+    /// Whether it can speak an older dialect: [`RenderOptions::old_names`].
+    fn has_old_names(&self) -> bool {
+        false
+    }
+
     /// Whether it tells the provider's own entry at every level, so that [`About::raw`](crate::domain::webhook_event::About) must
     /// be looked up.
     fn needs_raw(&self) -> bool {
@@ -114,6 +119,13 @@ impl Format {
             Self::Xml => "xml",
             Self::Soap11 => "soap_1_1",
             Self::Soap12 => "soap_1_2",
+        }
+    }
+
+    pub const fn is_soap(self) -> bool {
+        match self {
+            Self::Soap11 | Self::Soap12 => true,
+            Self::Json | Self::Xml => false,
         }
     }
 }

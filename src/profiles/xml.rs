@@ -12,6 +12,7 @@ use quick_xml::{
 use serde_json::{Map, Value};
 
 use super::{Format, Unspeakable};
+use crate::domain::words::few;
 
 /// What customers add to a SOAP request; more are a mistake.
 pub const SOAP_PARAMETERS_MAX: usize = 20;
@@ -88,7 +89,7 @@ impl Element {
             Format::Soap12 => "http://www.w3.org/2003/05/soap-envelope",
             Format::Json | Format::Xml => return self.to_xml(),
         };
-        check_soap_parameters(parameters).map_err(Unspeakable)?;
+        check_soap_parameters(parameters).map_err(|text| Unspeakable(format!("the SOAP parameters {text}")))?;
         let header = (!parameters.is_empty()).then(|| {
             let header = Self::new("soap:Header").with("xmlns:p", PARAMETERS);
             parameters.iter().fold(header, |header, (name, value)| header.saying(&format!("p:{name}"), value.as_str()))
@@ -114,28 +115,30 @@ impl Element {
     }
 }
 
-/// What is wrong with a customer's SOAP parameters, if anything: names the part and says what to change.
+/// What is wrong with a customer's SOAP parameters, if anything: goes on after their name, and says what to change.
 pub fn check_soap_parameters(parameters: &[(String, String)]) -> Result<(), String> {
     if parameters.len() > SOAP_PARAMETERS_MAX {
-        return Err(format!("{} SOAP parameters are too many: name at most {SOAP_PARAMETERS_MAX}", parameters.len()));
+        return Err(format!("are {}, which is too many: name at most {SOAP_PARAMETERS_MAX}", parameters.len()));
     }
-    for (name, value) in parameters {
+    let is_name = |name: &str| {
         let first = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
         let rest = name.chars().all(|each| each.is_ascii_alphanumeric() || ['_', '-', '.'].contains(&each));
-        if !first || !rest || name.len() > SOAP_NAME_CHARS_MAX {
-            return Err(format!(
-                "the SOAP parameter `{}` cannot be an XML name: use up to {SOAP_NAME_CHARS_MAX} letters, digits, `_`, `-` and `.`, \
-                 and begin with a letter",
-                name.chars().take(SOAP_NAME_CHARS_MAX).collect::<String>()
-            ));
-        }
-        if value.chars().count() > SOAP_VALUE_CHARS_MAX {
-            return Err(format!(
-                "the SOAP parameter `{name}` is too long: give it at most {SOAP_VALUE_CHARS_MAX} characters"
-            ));
-        }
+        first && rest && name.len() <= SOAP_NAME_CHARS_MAX
+    };
+    let names = parameters.iter().map(|(name, _)| name.as_str());
+    if let Some(odd) = few(names.filter(|name| !is_name(name))) {
+        return Err(format!(
+            "cannot have the name “{odd}”, which is none in XML: use up to {SOAP_NAME_CHARS_MAX} letters, digits, `_`, `-` and \
+             `.`, and begin with a letter"
+        ));
     }
-    Ok(())
+    let long = parameters.iter().filter(|(_, value)| value.chars().count() > SOAP_VALUE_CHARS_MAX);
+    match few(long.map(|(name, _)| name.as_str())) {
+        Some(long) => {
+            Err(format!("have too long a value for {long}: give it at most {SOAP_VALUE_CHARS_MAX} characters"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn document(write: impl FnOnce(&mut Writer<Vec<u8>>) -> std::io::Result<()>) -> Result<String, Unspeakable> {

@@ -79,6 +79,11 @@ impl FieldProblem {
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), message: message.into() }
     }
+
+    /// The field without its parts.
+    pub fn setting(&self) -> &str {
+        self.field.split('.').next().unwrap_or_default()
+    }
 }
 
 fn told(problems: &[FieldProblem]) -> String {

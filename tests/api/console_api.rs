@@ -57,7 +57,22 @@ async fn a_token_opens_what_its_scopes_say_until_it_is_taken_back(database: Data
         (json!(404), "there is nothing at this address: /openapi.json has all of them")
     );
     let (status_code, _, detail) = told(Method::POST, "/api/v1/tokens", Some(json!(["a list"]))).await;
-    assert!(status_code == 400 && detail.starts_with("the body is not the JSON that it should be: "), "{detail}");
+    assert!(status_code == 400 && detail.starts_with("the body must be a JSON object"), "{detail}");
+    for (body, field, said) in [
+        (json!({"name": 7, "scopes": [], "days": 7}), "name", "name must be a text: put it in quotes"),
+        (json!({"name": "more", "scopes": "messages:read", "days": 7}), "scopes", "scopes must be a list"),
+        (json!({"name": "more", "scopes": [], "days": 1.5}), "days", "days must be a whole number"),
+        (
+            json!({"name": "more", "scopes": [], "colour": "red"}),
+            "colour",
+            "colour is not known here: remove it, or use",
+        ),
+        (json!({"scopes": [], "days": 7}), "name", "name is missing"),
+    ] {
+        let (status_code, named, detail) = told(Method::POST, "/api/v1/tokens", Some(body.clone())).await;
+        assert_eq!((status_code, named), (json!(400), json!(field)), "{body}: {detail}");
+        assert!(detail.starts_with(said), "{body}: {detail}");
+    }
     let (status_code, _, detail) =
         told(Method::POST, "/api/v1/tokens", Some(json!({"name": "a".repeat(70_000)}))).await;
     assert!(status_code == 400 && detail.starts_with("the body has more than 65536 bytes"), "{detail}");
@@ -95,6 +110,7 @@ async fn a_wrong_parameter_is_named_with_what_it_may_be(database: Database) {
         ("/api/v1/inbound?limit=-5", "limit", "“-5” is no whole number"),
         ("/api/v1/templates?page=first", "page", "“first” is no whole number"),
         ("/api/v1/alarms/letters?limit=", "limit", "“” is no whole number"),
+        ("/api/v1/conversations?unattended=maybe", "unattended", "“maybe” is neither true nor false. `true`: only"),
     ] {
         let wrong = app.call(Method::GET, path, &token, None).await;
         assert_eq!((wrong.http_status, &wrong.body["field"]), (400, &json!(field)), "{path}: {wrong:?}");

@@ -105,8 +105,8 @@ async fn programs_erase_with_a_scope_of_its_own_and_a_confirmed_number(database:
         ("find", json!({"phone": gone, "account": "nosuch"}), 422, "account"),
         ("find", json!({"phone": gone, "after": "x"}), 422, "after"),
         ("erase", json!({"phone": gone, "confirm": person(2)}), 422, "confirm"),
-        ("erase", json!({"phone": gone}), 400, ""),
-        ("export", json!({}), 400, ""),
+        ("erase", json!({"phone": gone}), 400, "confirm"),
+        ("export", json!({}), 400, "phone"),
     ] {
         let refused = post(path, &manages, body.clone()).await;
         let named = refused.body["field"].as_str().unwrap_or_default();

@@ -107,7 +107,9 @@ async fn the_log_is_found_by_number_event_and_answer_and_read_page_by_page(datab
     let shown = scene.owner.get(&format!("/console/webhooks/crm/log?event=contact.*&number=%2B{other}")).await;
     assert_eq!(shown.text.matches("<tr><td").count(), 1, "{shown:?}");
 
-    for (query, status) in [("event=nothing", 422), ("number=%2B10", 422), ("state=odd", 422), ("colour=red", 400)] {
+    for (query, status) in
+        [("event=nothing", 422), ("number=%2B10", 422), ("state=odd", 422), ("account=none", 422), ("colour=red", 400)]
+    {
         let refused = scene.call(Method::GET, &format!("/webhooks/crm/log?{query}"), None).await;
         assert_eq!(refused.http_status, status, "{query}: {refused:?}");
     }

@@ -361,22 +361,46 @@ async fn what_cannot_work_is_refused_with_its_field(database: Database) {
         (json!({"profile": "telex"}), "profile"),
         (json!({"format": "soap_1_1"}), "format"),
         (json!({"signing_secret": "short"}), "signing_secret"),
-        (json!({"filter": {"accounts": ["nobody"]}}), "filter"),
-        (json!({"alerts": {"webhook": "nobody"}}), "alerts"),
-        (json!({"alerts": {"webhook": "crm"}}), "alerts"),
-        (json!({"alerts": {"emails": ["nobody"]}}), "alerts"),
+        (json!({"filter": {"accounts": ["nobody"]}}), "filter.accounts"),
+        (json!({"filter": {"providers": ["telex"]}}), "filter.providers"),
+        (json!({"events": ["message.received"], "filter": {"statuses": ["read"]}}), "filter.statuses"),
+        (json!({"alerts": {"webhook": "nobody"}}), "alerts.webhook"),
+        (json!({"alerts": {"webhook": "crm"}}), "alerts.webhook"),
+        (json!({"alerts": {"emails": ["nobody"]}}), "alerts.emails"),
+        (json!({"soap_parameters": {"Branch": "Andheri"}}), "soap_parameters"),
+        (json!({"profile": "commbox", "format": "soap_1_2", "soap_parameters": {"1 a": "x"}}), "soap_parameters"),
+        (json!({"profile": "commbox", "format": "soap_1_1", "soap_parameters": {"": "x"}}), "soap_parameters"),
+        (json!({"old_names": true}), "old_names"),
         (json!({"client_certificate": {"certificate": CHAIN, "private_key": KEY}}), "client_certificate"),
     ] {
         let refused = scene.refused(more.clone()).await;
         assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!(field)), "{more}: {refused:?}");
     }
     let by_mail = scene.refused(json!({"alerts": {"emails": ["ops@example.com"]}})).await;
-    assert_eq!((by_mail.http_status, &by_mail.body["field"]), (422, &json!("alerts")), "{by_mail:?}");
+    assert_eq!((by_mail.http_status, &by_mail.body["field"]), (422, &json!("alerts.emails")), "{by_mail:?}");
     assert!(by_mail.body["detail"].as_str().is_some_and(|said| said.contains("alarms.smtp_url")), "{by_mail:?}");
     let several =
         json!({"filter": {"accounts": ["nobody", "noone"], "numbers": ["1"]}, "alerts": {"webhook": "nobody"}});
     let several = scene.refused(several).await;
-    assert_eq!(several.body["problems"].as_array().map(Vec::len), Some(4), "{several:?}");
+    assert_eq!(several.body["problems"].as_array().map(Vec::len), Some(3), "{several:?}");
+    let without_digits = scene.refused(json!({"filter": {"numbers": ["abc"]}})).await;
+    assert_eq!(without_digits.body["problems"].as_array().map(Vec::len), Some(1), "{without_digits:?}");
+    let accounts: Vec<String> = (0..5000).map(|number| format!("a{number}")).collect();
+    let many = scene.refused(json!({"filter": {"accounts": accounts}})).await;
+    let said = many.body["detail"].as_str().unwrap_or_default();
+    assert!(said.ends_with("there is no account a0, a1, a2 and 4997 more"), "{many:?}");
+    for (more, field) in [
+        (json!({"method": "GET"}), "settings.method"),
+        (json!({"timeout_seconds": 1.5}), "settings.timeout_seconds"),
+        (json!({"retries": {"kind": "standard", "times": 3}}), "settings.retries.times"),
+        (json!({"authentication": {"kind": "none", "token": "x"}}), "settings.authentication.token"),
+    ] {
+        let unread = scene.refused(more.clone()).await;
+        assert_eq!((unread.http_status, &unread.body["field"]), (400, &json!(field)), "{more}: {unread:?}");
+    }
+    let settings = scene.settings(json!({}));
+    let named = scene.call(Method::POST, "/webhooks", Some(json!({"name": "-crm", "settings": settings}))).await;
+    assert_eq!((named.http_status, &named.body["field"]), (422, &json!("name")), "{named:?}");
     for more in [json!({"colour": "red"}), json!({"events": ["message.clicked"]}), json!({"filter": {"number": []}})] {
         assert_eq!(scene.refused(more.clone()).await.http_status, 400, "{more}");
     }

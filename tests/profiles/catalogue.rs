@@ -127,3 +127,27 @@ fn the_table_of_words_is_what_the_profiles_say() {
         assert_eq!(row[1..], words, "{name}");
     }
 }
+
+/// The page has a table of the profiles, and one of Gallabox's older words.
+#[test]
+fn the_page_tells_versions_formats_and_older_words() {
+    let page = include_str!("../../docs/webhook-profiles.md");
+    let row = |begins: &str, with: &str| page.lines().find(|line| line.starts_with(begins) && line.contains(with));
+    for profile in profiles::ALL {
+        let told = row(&format!("| `{}` | ", profile.slug()), "(`json`").unwrap_or_default();
+        for version in profile.versions() {
+            assert!(told.contains(&format!(" | `{version}` | ")), "{}: {told}", profile.slug());
+        }
+        for format in profile.formats() {
+            assert!(told.contains(&format!("`{}`", format.as_str())), "{}: {told}", profile.slug());
+        }
+    }
+    for name in EventName::TOLD.iter().copied().filter(|name| *name != EventName::GallaboxEvent) {
+        let options = Options { old_names: true, ..Options::default() };
+        let Some(word) = profiles::gallabox::Gallabox.word(name) else { continue };
+        let old = options.render(&profiles::gallabox::Gallabox, &sample(name)).ok();
+        let old = old.map_or_else(|| "–".to_owned(), |told| format!("`{}`", told.headers[0].1));
+        let row = format!("| `{name}` | `{word}` | {old} |");
+        assert!(page.lines().any(|line| line == row), "{row}");
+    }
+}

@@ -38,7 +38,7 @@ pub struct ConversationQuery {
     number: Option<String>,
     /// open, expired, auto_bot, closed or blocked.
     state: Option<String>,
-    /// Only those that nobody attends to, who waits longest first.
+    /// `true`: only conversations that nobody attends to, beginning with who waits longest.
     unattended: Option<bool>,
     /// Conversations that have this tag.
     tag: Option<String>,

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod alarms;
 pub mod audit;
+mod body;
 pub mod callback_events;
 pub mod callbacks;
 pub mod campaigns;
@@ -38,27 +39,20 @@ use actix_web::{
     Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _,
     body::{BoxBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
-    error::JsonPayloadError,
     http::{
         StatusCode,
         header::{self, HeaderValue},
     },
     middleware::{Next, from_fn},
-    web::{self, Data, Json, ServiceConfig},
+    web::{self, Data, ServiceConfig},
 };
-use futures_util::future::LocalBoxFuture;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
-use self::problem::Problem;
+use self::{body::Body, problem::Problem};
 use super::{Parts, access::remote_address, openapi};
 use crate::{
     domain::{ids::AccountKey, operator::Actor},
     services::directory::Snapshot,
 };
-
-/// What a request may send.
-const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Lines of one page, unless fewer are asked for.
 pub(super) const LINES_PER_PAGE_MAX: usize = 200;
@@ -68,7 +62,7 @@ const LINES_PER_PAGE: usize = 50;
 pub(super) fn routes(config: &mut ServiceConfig) {
     let scope = web::scope("/api/v1")
         .wrap(from_fn(with_token))
-        .app_data(web::JsonConfig::default().limit(BODY_BYTES_MAX).error_handler(not_taken))
+        .app_data(body::config())
         .app_data(web::PathConfig::default().error_handler(|_, request| query::not_here(request).into()))
         .route("/status", web::get().to(status::show))
         .route("/statistics", web::get().to(statistics::show))
@@ -196,61 +190,10 @@ async fn nothing_here(request: HttpRequest) -> HttpResponse {
     response
 }
 
-/// What a request says: a JSON object. A list would be taken for one, too, its values for the fields in their order.
-pub struct Body<T>(T);
-
-impl<T> Body<T> {
-    fn into_inner(self) -> T {
-        self.0
-    }
-}
-
-impl<T> std::ops::Deref for Body<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T: DeserializeOwned> FromRequest for Body<T> {
-    type Error = Error;
-    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let object = Json::<Map<String, Value>>::from_request(request, payload);
-        Box::pin(async move {
-            let object = Value::Object(object.await?.into_inner());
-            serde_json::from_value(object).map(Self).map_err(|error| bad(&error))
-        })
-    }
-}
-
-/// Why a body is not even looked at, or cannot be read.
-fn not_taken(error: JsonPayloadError, request: &HttpRequest) -> Error {
-    if let JsonPayloadError::Deserialize(error) = &error {
-        return bad(&format!("the body is not the JSON that it should be: {error}"));
-    }
-    if matches!(error, JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. }) {
-        return bad(&format!("the body has more than {BODY_BYTES_MAX} bytes"));
-    }
-    if !matches!(error, JsonPayloadError::ContentType) {
-        return bad(&"the body did not come whole");
-    }
-    let came = request.headers().get(header::CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let came = came.map_or_else(|| "without one".to_owned(), |came| format!("as “{}”", short(&came)));
-    let text = format!("the body must be JSON, with the header Content-Type: application/json; it came {came}");
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into()
-}
-
 /// As much of what somebody wrote as an answer repeats.
 fn short(text: &str) -> String {
     const TOLD_CHARS_MAX: usize = 100;
     text.chars().take(TOLD_CHARS_MAX).collect()
-}
-
-fn bad(error: &dyn std::fmt::Display) -> Error {
-    Problem::new(StatusCode::BAD_REQUEST, format!("{error}; /openapi.json says what is expected")).into()
 }
 
 /// Lets in who shows a token that opens, and asks for nothing that is not known.

@@ -191,7 +191,7 @@ pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<SenderList>
     )
 )]
 pub async fn add(parts: Data<Parts>, caller: Caller, body: Body<NewSender>) -> Result<HttpResponse, Problem> {
-    let written = parts.configuring.add(&caller.0, Kind::Sender, &body.0.0).await?;
+    let written = parts.configuring.add(&caller.0, Kind::Sender, &body.0).await?;
     Ok(HttpResponse::Created().json(answer(&parts, &caller.0, written.seen.text("number")).await?))
 }
 

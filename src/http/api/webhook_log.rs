@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Caller,
+    Caller, account_named,
     callbacks::{ReceivedAnswer, outcomes},
     messages::{sender_named, time, word},
     page_size,
@@ -134,6 +134,7 @@ pub async fn list(
         require(actor, Permission::ReadPersonal)?;
     }
     let limit = page_size(query.limit)?;
+    account_named(&snapshot, query.account.as_deref())?;
     let events = query.event.as_deref().map(str::parse::<EventPattern>).transpose();
     let filter = LogFilter {
         exchange: ExchangeFilter {

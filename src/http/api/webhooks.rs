@@ -8,7 +8,10 @@ use actix_web::{
     web::{Data, Json, Path},
 };
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{AllOfBuilder, ObjectBuilder, Ref, Schema, schema::Type},
+};
 
 use super::{Body, Caller, callbacks::ReceivedAnswer, messages::time, problem::Problem};
 use crate::{
@@ -77,8 +80,8 @@ pub struct OutgoingWebhookCursor {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutgoingWebhookRequest {
-    /// 1 to 64 of a to z, 0 to 9, - and _.
-    #[schema(example = "crm", min_length = 1, max_length = 64)]
+    /// 1 to 64 of a to z, 0 to 9, - and _, the first of them not -.
+    #[schema(example = "crm", min_length = 1, max_length = 64, pattern = "^[a-z0-9_][a-z0-9_-]*$")]
     name: String,
     #[serde(default = "yes")]
     #[schema(default = true)]
@@ -89,7 +92,14 @@ pub struct OutgoingWebhookRequest {
     #[serde(default)]
     #[schema(format = DateTime, example = "2026-11-20T00:00:00Z")]
     since: Option<String>,
+    #[schema(schema_with = with_url)]
     settings: WebhookSettings,
+}
+
+/// Those of a new one: there is no URL to keep.
+fn with_url() -> Schema {
+    let url = ObjectBuilder::new().schema_type(Type::Object).required("url");
+    AllOfBuilder::new().item(Ref::from_schema_name("WebhookSettings")).item(url).build().into()
 }
 
 fn yes() -> bool {

@@ -171,8 +171,9 @@ fn name_fields(is_new: bool) -> Vec<Field> {
     if !is_new {
         return vec![description];
     }
-    let name =
-        Field::new("name", "Name", Input::Text).placeholder("crm").hint("a to z, 0 to 9, - and _. It cannot change.");
+    let name = Field::new("name", "Name", Input::Text)
+        .placeholder("crm")
+        .hint("a to z, 0 to 9, - and _; it does not begin with -. It cannot change.");
     let since = Field::new("since", "With what happened since (UTC)", Input::Text)
         .placeholder("2026-11-20T00:00")
         .hint("Empty: with what happens from now on. What is not kept any more is not told.");

@@ -16,7 +16,7 @@ use crate::{
         webhook_filter::{EventPattern, Filter, JsonMatch},
         webhook_settings::WebhookSettings,
     },
-    profiles,
+    profiles::{self, Format},
     services::operators::FieldProblem,
 };
 
@@ -143,9 +143,14 @@ pub(super) fn settings(entered: &Entered, before: Option<&WebhookSettings>) -> (
     let (level, format) = fitting(&settings.profile, level, entered.text("format"));
     settings.payload = level;
     settings.format = format;
-    settings.soap_parameters =
-        pairs(entered.text("soap_parameters"), "soap_parameters", &mut problems).into_iter().collect();
-    settings.old_names = entered.has("old_names");
+    // What nobody sees in the form for this format or profile is not meant.
+    settings.soap_parameters = BTreeMap::new();
+    if Format::ALL.iter().any(|one| one.is_soap() && one.as_str() == settings.format) {
+        let entered = pairs(entered.text("soap_parameters"), "soap_parameters", &mut problems);
+        settings.soap_parameters = entered.into_iter().collect();
+    }
+    let profile = profiles::find(&settings.profile);
+    settings.old_names = entered.has("old_names") && profile.is_some_and(|profile| profile.has_old_names());
     settings.events = patterns(entered, &mut problems);
     settings.filter = filter(entered, &mut problems);
     settings.headers = headers(entered, &mut problems);
@@ -337,37 +342,26 @@ fn authentication(entered: &Entered, stored: Authentication, problems: &mut Vec<
     chosen(entered, "authentication.kind", &make, &|| stored.clone(), problems)()
 }
 
-/// Settings that have parts, each with fields of its own in the form.
-const PARTS: [(&str, &[&str]); 6] = [
-    ("authentication", &["user", "password", "prefix", "token", "token_url", "client_id", "client_secret"]),
-    ("retries", &["times", "seconds"]),
-    ("switch_off", &["failures", "hours"]),
-    ("alerts", &["emails", "webhook", "per_day"]),
-    ("client_certificate", &["certificate", "private_key"]),
-    ("filter", &["accounts", "numbers", "providers", "directions", "statuses", "templates", "campaigns", "json"]),
-];
-
-/// The problem at the field of the form that it is about: the first part that it names.
+/// The problem at the field of the form that it is about: kinds of authentication and of retries have fields of their own.
 pub(super) fn placed(problem: FieldProblem, entered: &Entered) -> FieldProblem {
     let FieldProblem { field, message } = problem;
     if field == "events" && message.starts_with("is empty") {
         return FieldProblem::new(field, "tick at least one of these".to_owned());
     }
-    let parts = PARTS.iter().find(|(name, _)| *name == field).map(|(_, parts)| *parts).unwrap_or_default();
-    let named = |word: &&str| parts.contains(word);
-    let words = message.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');
-    let Some(part) = words.into_iter().find(named).map(str::to_owned) else { return FieldProblem::new(field, message) };
-    let group = match field.as_str() {
-        "authentication" => match entered.text("authentication.kind") {
-            "client_credentials" | "password" => "oauth2",
-            kind => kind,
+    let field = match field.split_once('.') {
+        // That its parts do not belong together.
+        None if field == "client_certificate" => "client_certificate.certificate".to_owned(),
+        Some(("authentication", "kind")) | None => field,
+        Some(("authentication", part)) => match entered.text("authentication.kind") {
+            "client_credentials" | "password" => format!("oauth2.{part}"),
+            kind => format!("{kind}.{part}"),
         },
-        "retries" => entered.text("retries.kind"),
-        other => other,
+        Some(("retries", "every_seconds")) => "fixed.seconds".to_owned(),
+        Some(("retries", "first_seconds")) => "exponential.seconds".to_owned(),
+        Some(("retries", "times")) => format!("{}.times", entered.text("retries.kind")),
+        Some(_) => field,
     };
-    // The label of the field says the part already.
-    let rest = message.strip_prefix(&part).map(|rest| rest.trim_start_matches(':').trim().to_owned());
-    FieldProblem::new(format!("{group}.{part}"), rest.unwrap_or(message))
+    FieldProblem::new(field, message)
 }
 
 #[cfg(test)]
@@ -431,13 +425,15 @@ mod tests {
             ("authentication.kind".to_owned(), "client_credentials".to_owned()),
             ("retries.kind".to_owned(), "fixed".to_owned()),
         ]);
-        let at = |field: &str, message: &str| placed(FieldProblem::new(field, message), &entered).field;
-        assert_eq!(at("authentication", "token_url must begin with https://"), "oauth2.token_url");
-        assert_eq!(at("authentication", "needs its client_secret: there is none to keep"), "oauth2.client_secret");
-        assert_eq!(at("authentication", "needs a user for the grant password"), "oauth2.user");
-        assert_eq!(at("retries", "times must be a whole number"), "fixed.times");
-        assert_eq!(at("filter", "numbers: `x` has no digits"), "filter.numbers");
-        assert_eq!(at("url", "must begin with https://"), "url");
+        let at = |field: &str| placed(FieldProblem::new(field, "is wrong"), &entered).field;
+        assert_eq!(at("authentication.token_url"), "oauth2.token_url");
+        assert_eq!(at("authentication.kind"), "authentication.kind");
+        assert_eq!(at("retries.times"), "fixed.times");
+        assert_eq!(at("retries.every_seconds"), "fixed.seconds");
+        assert_eq!(at("retries.first_seconds"), "exponential.seconds");
+        assert_eq!(at("filter.numbers"), "filter.numbers");
+        assert_eq!(at("client_certificate"), "client_certificate.certificate");
+        assert_eq!(at("url"), "url");
     }
 
     #[test]

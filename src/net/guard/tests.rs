@@ -112,6 +112,9 @@ fn metadata_services_are_refused_also_where_private_networks_are_allowed() {
     for host in [
         "169.254.169.254",
         "169.254.170.2",
+        "169.254.0.23",
+        "169.254.42.42",
+        "[fd00:42::42]",
         "2852039166",
         "0xa9fea9fe",
         "0251.0376.0251.0376",
@@ -140,7 +143,7 @@ fn metadata_services_are_refused_also_where_private_networks_are_allowed() {
             assert!(matches!(checked, Err(Forbidden::Metadata { .. })), "{host}: {checked:?}");
         }
     }
-    for host in ["10.0.0.1", "[fd00::1]", "metadata.example.com"] {
+    for host in ["10.0.0.1", "[fd00::1]", "metadata.example.com", "169.254.1.1", "[fe80::1]"] {
         assert_eq!(check_literal(&url(&format!("https://{host}/")), true), Ok(()), "{host} may be a neighbour");
     }
 }

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::{ApplyFile, ApplyProblem, Reference, Stated, webhooks::part_of};
+use super::{ApplyFile, ApplyProblem, Reference, Stated};
 use crate::{
     domain::{
         account::{Account, AccountPolicy, Connection, Credentials, OldPasscodes, Sender},
@@ -295,9 +295,8 @@ pub(super) fn conflicts(stored: &Configuration, file: &ApplyFile) -> Vec<ApplyPr
     };
     for Stated { line, what } in &file.webhooks {
         for wrong in check_names(&what.name, &what.settings, &known) {
-            let (part, message) = part_of(wrong);
-            let field = format!("webhook.{}.{part}", what.name);
-            problem(file.places.get(&field).copied().unwrap_or(*line), &field, message);
+            let field = format!("webhook.{}.{}", what.name, wrong.field);
+            problem(file.places.get(&field).copied().unwrap_or(*line), &field, wrong.message);
         }
     }
     for Reference { connection, ids } in &file.references {

@@ -10,11 +10,8 @@ use serde_json::{Map, Value};
 
 use super::{ApplyFile, Stated, parse::Surroundings, reading::Section};
 use crate::{
-    domain::{time::UnixMillis, webhook_settings::WebhookSettings},
-    services::{
-        operators::FieldProblem,
-        webhooks::{check_name, checked, signs},
-    },
+    domain::{time::UnixMillis, unreadable::Unreadable, webhook_settings::WebhookSettings},
+    services::webhooks::{check_name, checked, signs},
     store::webhooks::WebhookRecord,
 };
 
@@ -47,9 +44,8 @@ pub(super) fn parse_webhook(
         }
         let (whole, problems) = checked(settings, surroundings.allowed);
         settings = whole;
-        for problem in problems.into_iter().filter(|problem| !told(&problem.field)) {
-            let (part, message) = part_of(problem);
-            section.problem(section.offset_of(&part), &part, message);
+        for problem in problems.into_iter().filter(|problem| !told(problem.setting())) {
+            section.problem(section.offset_of(&problem.field), &problem.field, problem.message);
         }
     }
     file.places.extend(NAMING.map(|part| (section.field(part), section.line_of(part))));
@@ -84,11 +80,12 @@ fn read(fields: Map<String, Value>) -> serde_json::Result<WebhookSettings> {
 /// As much of a setting as can be read, and why the rest cannot: the field, down to the part, and what to change.
 fn sifted(key: &str, value: Value) -> (Option<Value>, Vec<(String, String)>) {
     let wrong = |value: &Value| {
-        read([(key.to_owned(), value.clone())].into_iter().collect()).err().map(|error| in_words(&error))
+        read([(key.to_owned(), value.clone())].into_iter().collect()).err().map(|error| Unreadable::of(&error))
     };
     let Some(whole) = wrong(&value) else { return (Some(value), vec![]) };
     // What lacks only its neighbours is not wrong itself.
-    let wrong_part = |part: Value| wrong(&part).filter(|message| !message.starts_with(LACKS));
+    let wrong_part =
+        |part: Value| wrong(&part).filter(|why| !matches!(why, Unreadable::Missing(_))).map(|why| why.to_string());
     let mut found = Vec::new();
     let rest = match value {
         Value::Array(mut items) => {
@@ -121,42 +118,9 @@ fn sifted(key: &str, value: Value) -> (Option<Value>, Vec<(String, String)>) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     };
     if found.is_empty() {
-        found.push((key.to_owned(), whole));
+        found.push((key.to_owned(), whole.to_string()));
     }
     (rest.filter(|rest| wrong(rest).is_none()), found)
-}
-
-/// How a message begins that misses something.
-const LACKS: &str = "needs ";
-
-/// What serde says, without the value, which may be a secret.
-fn in_words(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    if let Some(missing) = text.strip_prefix("missing field ") {
-        return format!("{LACKS}{missing}");
-    }
-    let Some((what, expected)) = text.rsplit_once(", expected ") else { return text };
-    if what.starts_with("unknown field") {
-        return format!("is not known here: remove it, or use {expected}");
-    }
-    let is_section = expected.starts_with("struct ") || expected.contains(" enum ") || expected == "a map";
-    match expected {
-        "a string" => "must be a text: put it in quotes".to_owned(),
-        "a boolean" => "must be true or false, without quotes".to_owned(),
-        "a sequence" => "must be a list".to_owned(),
-        "u32" => "must be a whole number".to_owned(),
-        _ if is_section => "must be a section with keys of its own, not a single value".to_owned(),
-        _ => format!("must be {expected}"),
-    }
-}
-
-/// The field that a problem is about: what is said of one part of it begins with the part's name.
-pub(super) fn part_of(FieldProblem { field, message }: FieldProblem) -> (String, String) {
-    let is_name = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    match message.split_once(": ") {
-        Some((part, rest)) if is_name(part) => (format!("{field}.{part}"), rest.to_owned()),
-        Some(_) | None => (field, message),
-    }
 }
 
 #[cfg(test)]
@@ -212,11 +176,10 @@ alerts = { webhook = "crm" }
             "wa.toml:4: webhook.crm.colour: is not known here",
             "wa.toml:5: webhook.crm.timeout_seconds: must be a whole number",
             "wa.toml:6: webhook.crm.per_second: must be a whole number from 1",
-            "wa.toml:7: webhook.crm.authentication: must be a section",
+            "wa.toml:7: webhook.crm.authentication: must have keys of its own",
             "wa.toml:11: webhook.crm.retries.times: must be a whole number",
             "wa.toml:15: webhook.crm.filter.accounts: there is no account nobody",
-            "wa.toml:16: webhook.crm.filter.statuses: `happy` is none of",
-            "wa.toml:16: webhook.crm.filter.statuses: `sad` is none of",
+            "wa.toml:16: webhook.crm.filter.statuses: cannot be happy, sad: use sent",
             "wa.toml:17: webhook.crm.filter.number: is not known here",
             "wa.toml:20: webhook.crm.alerts.emails: cannot be used, because this server sends no e-mail",
             "wa.toml:21: webhook.crm.alerts.webhook: there is no webhook nowhere",
@@ -246,8 +209,42 @@ alerts = { webhook = "crm" }
             ["wa.toml:5: webhook.crm.retries.kind: must be one of `fixed`, `standard`, `exponential`"]
         );
         assert_eq!(
+            webhook("retries = { kind = \"standard\", times = 3 }"),
+            ["wa.toml:5: webhook.crm.retries.times: is not known here: remove it"]
+        );
+        assert_eq!(
             webhook("headers = { X-Key = 7 }"),
             ["wa.toml:5: webhook.crm.headers.X-Key: must be a text: put it in quotes"]
         );
+    }
+    #[test]
+    fn settings_that_belong_to_others_are_refused() {
+        let only = |more: &str| {
+            let secret = "signing_secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"";
+            let found =
+                problems(&format!("[webhook.crm]\nurl = \"https://a.example/\"\nevents = [\"*\"]\n{secret}\n{more}\n"));
+            assert_eq!(found.len(), 1, "{found:?}");
+            found.concat()
+        };
+        let soap = |name: &str| {
+            let of = "[webhook.crm]\nurl = \"https://a.example/\"\nevents = [\"*\"]\nprofile = \"commbox\"\nformat = \"soap_1_1\"";
+            problems(&format!("{of}\nsoap_parameters = {{ \"{name}\" = \"x\" }}\n"))
+        };
+
+        let said = only("soap_parameters = { Branch = \"Andheri\" }");
+        assert_eq!(
+            said,
+            "wa.toml:5: webhook.crm.soap_parameters: are for SOAP alone: set the format to soap_1_1 or soap_1_2, or take them out"
+        );
+        let said = only("old_names = true");
+        assert_eq!(said, "wa.toml:5: webhook.crm.old_names: are known of gallabox alone: switch them off");
+        assert_eq!(soap("Branch"), [""; 0]);
+        for name in ["1 a", "a<b", "x:y", ""] {
+            let found = soap(name).concat();
+            let wanted =
+                format!("wa.toml:6: webhook.crm.soap_parameters: cannot have the name “{name}”, which is none in XML");
+            assert!(found.starts_with(&wanted), "{found}");
+        }
+        assert!(problems("[webhook.-crm]\n").concat().contains("not begin with -"));
     }
 }

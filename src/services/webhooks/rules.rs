@@ -3,11 +3,16 @@
 use super::Allowed;
 use crate::{
     domain::{
-        event_name::EventName, time::UnixMillis, webhook::Authentication, webhook_filter::is_same_number,
+        event_name::EventName,
+        time::UnixMillis,
+        webhook::Authentication,
+        webhook_filter::{is_number, is_same_number},
         webhook_settings::WebhookSettings,
+        words::few,
     },
     net::{guard::check_literal, mail},
-    profiles, providers,
+    profiles::{self, Format, xml::check_soap_parameters},
+    providers,
     services::{operators::FieldProblem, webhook_door::check_certificate},
     store::configuration::Configuration,
 };
@@ -17,10 +22,11 @@ const NAME_CHARS_MAX: usize = 64;
 /// What is wrong with a name, if anything.
 pub(in crate::services) fn check_name(name: &str) -> Result<(), String> {
     let right = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
-    if (1..=NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(right) {
+    // Commands would take one that begins with - for an option.
+    if (1..=NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(right) && !name.starts_with('-') {
         return Ok(());
     }
-    Err(format!("must be 1 to {NAME_CHARS_MAX} of a to z, 0 to 9, - and _"))
+    Err(format!("must be 1 to {NAME_CHARS_MAX} of a to z, 0 to 9, - and _, and not begin with -"))
 }
 
 /// What is wrong with the moment from which a new webhook is to hear, if anything. What is too old to be kept is not told.
@@ -61,20 +67,22 @@ pub(in crate::services) struct Known<'a> {
 pub(in crate::services) fn check_names(name: &str, settings: &WebhookSettings, known: &Known<'_>) -> Vec<FieldProblem> {
     let mut problems = Vec::new();
     let mut note = |field: &str, text: String| problems.push(FieldProblem::new(field, text));
-    for id in settings.filter.accounts.iter().filter(|id| !(known.accounts)(id)) {
-        note("filter", format!("accounts: there is no account {id}"));
+    let filter = &settings.filter;
+    if let Some(odd) = few(filter.accounts.iter().map(String::as_str).filter(|id| !(known.accounts)(id))) {
+        note("filter.accounts", format!("there is no account {odd}"));
     }
-    let is_known = |wanted: &String| known.numbers.iter().any(|number| is_same_number(wanted, number));
-    for wanted in settings.filter.numbers.iter().filter(|wanted| !is_known(wanted)) {
+    let is_known = |wanted: &str| known.numbers.iter().any(|number| is_same_number(wanted, number));
+    let numbers = filter.numbers.iter().map(String::as_str);
+    if let Some(odd) = few(numbers.filter(|wanted| is_number(wanted) && !is_known(wanted))) {
         let how = "write it with its country code, like +918888001122";
-        note("filter", format!("numbers: {wanted} is no account's number: {how}"));
+        note("filter.numbers", format!("no account has {odd}: {how}"));
     }
     match &settings.alerts.webhook {
         Some(other) if other == name => {
-            note("alerts", "webhook: it cannot tell of its own failure: name another".to_owned());
+            note("alerts.webhook", "it cannot tell of its own failure: name another".to_owned());
         }
         Some(other) if !(known.webhooks)(other) => {
-            note("alerts", format!("webhook: there is no webhook {other}: make it first"));
+            note("alerts.webhook", format!("there is no webhook {other}: make it first"));
         }
         Some(_) | None => {}
     }
@@ -99,24 +107,29 @@ pub(in crate::services) fn checked(
     if let Authentication::OAuth2 { token_url, .. } = &settings.authentication
         && let Some(text) = never_reached(token_url, allowed)
     {
-        note("authentication", format!("token_url: {text}"));
+        note("authentication.token_url", text);
     }
     if !settings.alerts.emails.is_empty() && !allowed.emails {
-        let text = "emails: cannot be used, because this server sends no e-mail: set alarms.smtp_url and alarms.from and start \
+        let text = "cannot be used, because this server sends no e-mail: set alarms.smtp_url and alarms.from and start \
                     it again, or name another webhook instead";
-        note("alerts", text.to_owned());
+        note("alerts.emails", text.to_owned());
     }
-    for odd in settings.alerts.emails.iter().filter(|address| !mail::is_address(address)) {
-        note("alerts", format!("emails: `{odd}` is no e-mail address: write it like ops@example.com"));
+    let emails = settings.alerts.emails.iter().map(String::as_str);
+    if let Some(odd) = few(emails.filter(|address| !mail::is_address(address))) {
+        note("alerts.emails", format!("have no e-mail address in “{odd}”: write each like ops@example.com"));
     }
     let certificate = settings.client_certificate.as_ref().filter(|_| !has_problem(&problems, "client_certificate"));
     if let Some(Err(error)) = certificate.map(check_certificate) {
         problems.push(FieldProblem::new("client_certificate", error.to_string()));
     }
     let mut note = |field: &str, text: String| problems.push(FieldProblem::new(field, text));
-    for odd in settings.filter.providers.iter().filter(|slug| providers::find(slug).is_none()) {
+    let providers = settings.filter.providers.iter().map(String::as_str);
+    if let Some(odd) = few(providers.filter(|slug| providers::find(slug).is_none())) {
         let known = providers::ALL.iter().map(|provider| provider.slug()).collect::<Vec<_>>().join(", ");
-        note("filter", format!("providers: `{odd}` is none of {known}"));
+        note("filter.providers", format!("cannot be {odd}: use {known}"));
+    }
+    if let Err(text) = check_soap(&settings) {
+        note("soap_parameters", text);
     }
     match profile {
         None => {
@@ -131,6 +144,11 @@ pub(in crate::services) fn checked(
             if !profile.levels().contains(&settings.payload) {
                 let levels = profile.levels().iter().map(|level| level.as_str()).collect::<Vec<_>>();
                 note("payload", format!("must be {} for the profile {}", levels.join(" or "), profile.slug()));
+            }
+            if settings.old_names && !profile.has_old_names() {
+                let known = profiles::ALL.iter().filter(|profile| profile.has_old_names());
+                let known = known.map(|profile| profile.slug()).collect::<Vec<_>>().join(", ");
+                note("old_names", format!("are known of {known} alone: switch them off"));
             }
             let mut wanted = EventName::TOLD.iter().filter(|name| settings.wants(**name)).peekable();
             if wanted.peek().is_some() && !wanted.any(|name| profile.word(*name).is_some()) {
@@ -158,6 +176,17 @@ fn never_reached(url: &str, allowed: Allowed) -> Option<String> {
     check_literal(&url, allowed.private_networks).err().map(|forbidden| forbidden.to_string())
 }
 
-fn has_problem(problems: &[FieldProblem], field: &str) -> bool {
-    problems.iter().any(|problem| problem.field == field)
+fn check_soap(settings: &WebhookSettings) -> Result<(), String> {
+    let parameters = &settings.soap_parameters;
+    if !parameters.is_empty() && !Format::ALL.iter().any(|one| one.is_soap() && one.as_str() == settings.format) {
+        let formats = Format::ALL.into_iter().filter(|one| one.is_soap()).map(Format::as_str);
+        let formats = formats.collect::<Vec<_>>().join(" or ");
+        return Err(format!("are for SOAP alone: set the format to {formats}, or take them out"));
+    }
+    let parameters = parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect::<Vec<_>>();
+    check_soap_parameters(&parameters)
+}
+
+fn has_problem(problems: &[FieldProblem], setting: &str) -> bool {
+    problems.iter().any(|problem| problem.setting() == setting)
 }
