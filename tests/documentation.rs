@@ -110,7 +110,8 @@ fn every_command_that_is_spoken_of_exists() {
 #[test]
 fn every_file_that_is_shown_can_be_read() {
     let environment = |_: &str| Some("filled-in-from-the-environment".to_owned());
-    let surroundings = Surroundings::new(&environment, Allowed { private_networks: false, emails: true });
+    let ages = Settings::defaults().retention;
+    let surroundings = Surroundings::new(&environment, Allowed { private_networks: false, emails: true }, &ages);
     let mut tried = 0;
     for block in blocks().iter().filter(|block| block.language == "toml") {
         let place = format!("{}:{}", block.page, block.line);

@@ -88,7 +88,7 @@ pub(crate) struct ApplyArguments {
 pub(crate) async fn apply_file(settings: &Settings, arguments: &ApplyArguments) -> anyhow::Result<()> {
     let text = read_apply_file(&arguments.file)?;
     let environment = |name: &str| std::env::var(name).ok();
-    let surroundings = Surroundings::new(&environment, Allowed::by(settings));
+    let surroundings = Surroundings::new(&environment, Allowed::by(settings), &settings.retention);
     let (file, problems) = apply::read(&text, &arguments.file.display().to_string(), &surroundings);
     if !problems.is_empty() {
         return Err(ApplyError::Problems(with_stored(settings, &file, problems).await).into());

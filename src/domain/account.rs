@@ -81,6 +81,12 @@ pub struct AccountPolicy {
 }
 
 impl AccountPolicy {
+    /// Of what it keeps, in words, that which it has a time of its own for.
+    pub fn own_ages(&self) -> Vec<(&'static str, Duration)> {
+        let ages = [("history", self.keep_for), ("exchanges", self.keep_exchanges_for), ("files", self.keep_media_for)];
+        ages.into_iter().filter_map(|(what, age)| Some((what, age?))).collect()
+    }
+
     /// The template that is meant by a name.
     pub fn template_meant<'a>(&'a self, name: &'a str) -> &'a str {
         if self.template_aliases.is_empty() {

@@ -30,6 +30,7 @@ pub struct Counted {
 }
 
 /// How far the messages of a campaign came. Who read something had it delivered, and to whom it was delivered it was sent.
+/// So what was accepted is what was sent, failed, is silent or open, less what failed after it was sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Funnel {
     pub accepted: u64,
@@ -37,12 +38,16 @@ pub struct Funnel {
     pub delivered: u64,
     pub read: u64,
     pub failed: u64,
+    /// Of those that failed: after WhatsApp had said that it was sent.
+    pub failed_after_sent: u64,
     /// Of those that failed, by the platform's code.
     pub failed_by_code: BTreeMap<u16, u64>,
     /// Of those that failed: too late to be worth sending.
     pub expired: u64,
     /// Of those that failed: cancelled by an operator.
     pub cancelled: u64,
+    /// WhatsApp took it, and nothing was heard of it since.
+    pub silent: u64,
     /// Not finished, or nobody knows.
     pub open: u64,
     pub replies: u64,
@@ -76,6 +81,7 @@ impl Funnel {
         // With several devices one may fail and another take it: then it did not fail.
         if failed && best < Some(DeliveryStatus::Delivered) {
             self.failed += messages;
+            self.failed_after_sent += reached(DeliveryStatus::Sent);
             if let Some(code) = message.failure_code {
                 *self.failed_by_code.entry(code).or_default() += messages;
             }
@@ -85,6 +91,7 @@ impl Funnel {
         // An unknown one that was reported as failed is closed, until somebody knows better.
         let open = matches!(message.state, SendState::Queued | SendState::Sending | SendState::Unknown);
         self.open += all_if(open && !failed);
+        self.silent += all_if(!open && !failed && best.is_none());
         self.replies += message.replies;
         true
     }
@@ -111,6 +118,22 @@ mod tests {
         assert_eq!((funnel.accepted, funnel.sent, funnel.delivered, funnel.read), (5, 4, 3, 1));
         assert_eq!((funnel.failed, funnel.open), (1, 1));
         assert_eq!(funnel.failed_by_code, [(1005, 1)].into());
+    }
+
+    #[test]
+    fn the_parts_add_up_to_what_was_accepted() {
+        let mut funnel = Funnel::default();
+        funnel.add(&counted(SendState::Submitted, &[], None));
+        funnel.add(&counted(SendState::Submitted, &[Sent], None));
+        funnel.add(&counted(SendState::Submitted, &[Sent, Failed], Some(1005)));
+        funnel.add(&counted(SendState::Rejected, &[Failed], Some(1005)));
+        funnel.add(&counted(SendState::Queued, &[], None));
+
+        assert_eq!((funnel.sent, funnel.failed, funnel.silent, funnel.open), (2, 2, 1, 1));
+        assert_eq!(
+            funnel.sent + funnel.failed + funnel.silent + funnel.open - funnel.failed_after_sent,
+            funnel.accepted
+        );
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl TimeOfDay {
 
 /// The text is no time of day.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be a time of day from 00:00 to 23:59, like \"21:00\"")]
+#[error("must be a time of day from 00:00 to 23:59, like 21:00")]
 pub struct NotATime;
 
 impl FromStr for TimeOfDay {

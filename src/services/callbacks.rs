@@ -39,7 +39,7 @@ use crate::{
         exchanges::StoredExchange,
         replays::Replay,
         story::CallbackTry,
-        told::{CallbackFilter, Judged},
+        told::{CallbackFilter, InLane, Judged},
     },
 };
 
@@ -249,6 +249,8 @@ pub struct Callback {
     pub event: Event,
     pub kind: EventKind,
     pub judged: Judged,
+    /// Of a webhook's event that waits for another try, or behind one that does.
+    pub in_lane: Option<InLane>,
     /// The exchanges whose stretch covers it, in order.
     pub tries: Vec<CallbackTry>,
     pub payload: Payload,
@@ -309,8 +311,12 @@ pub async fn one(
             (event, payload, vec![])
         }
     };
+    let in_lane = match &subscription.webhook {
+        Some(webhook) => store.in_lane(subscription.key, webhook.settings.in_order, place).await?,
+        None => None,
+    };
     let tries = store.callback_tries(subscription.key.0, place).await?;
-    Ok(Callback { event, kind, judged: found.judged, tries, payload, head })
+    Ok(Callback { event, kind, judged: found.judged, in_lane, tries, payload, head })
 }
 
 fn written(

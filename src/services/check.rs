@@ -294,7 +294,7 @@ fn number_on_hold(sender: &Sender) -> Option<Finding> {
 
 fn on_hold(about: &str, hold: &Hold, name: &str) -> Finding {
     let text = format!("it is on hold since {}: {}", hold.since, hold.reason);
-    let remedy = format!("mend what the reason names, then release it (`wabridge release {name}`)");
+    let remedy = format!("when that is mended or over, release it (`wabridge release {name}`)");
     Finding::wrong(about, text, remedy).on(Topic::Hold)
 }
 

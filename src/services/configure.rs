@@ -26,7 +26,7 @@ use crate::{
     domain::operator::{Actor, Permission},
     net::signing,
     services::apply::{self, Change},
-    settings::Settings,
+    settings::{Retention, Settings},
     store::{Store, StoreError, configuration::Configuration},
 };
 
@@ -38,6 +38,8 @@ pub struct Configuring {
     store: Store,
     /// Whether URLs may begin with `http://`.
     http_allowed: bool,
+    /// For how long the server keeps what an account may have forgotten sooner.
+    ages: Retention,
     /// What versions are made with: a plain hash would let somebody try passcodes.
     key: SecretBox<[u8; 32]>,
 }
@@ -78,7 +80,12 @@ pub struct Written {
 impl Configuring {
     pub async fn load(store: Store, settings: &Settings) -> Result<Self, StoreError> {
         let key = SecretBox::new(Box::new(store.derived_key(PURPOSE).await?));
-        Ok(Self { store, http_allowed: settings.security.allow_private_networks, key })
+        Ok(Self {
+            store,
+            http_allowed: settings.security.allow_private_networks,
+            ages: settings.retention.clone(),
+            key,
+        })
     }
 
     /// Everything that is stored, read from the database: what was written a moment ago is in it.
@@ -119,14 +126,14 @@ impl Configuring {
 
     async fn write(&self, actor: &Actor, target: &decide::Target<'_>, patch: &Patch) -> Result<Written, Refusal> {
         require(actor, Permission::ManageConfiguration)?;
-        let (http_allowed, now) = (self.http_allowed, clock::now());
+        let (http_allowed, ages, now) = (self.http_allowed, &self.ages, clock::now());
         let version_of = |fields: &Table| self.version(fields);
         // Only aliases are held against them.
         let templates = match patch.contains_key("template_aliases") {
             true => self.store.load_templates().await?,
             false => BTreeMap::new(),
         };
-        let rules = decide::Rules { http_allowed, now, version_of: &version_of, templates: &templates };
+        let rules = decide::Rules { http_allowed, ages, now, version_of: &version_of, templates: &templates };
         let decided = self.store.change_configuration(|stored| {
             let decided = decide::decide(stored, target, patch, &rules)?;
             let (records, told) = decided.with_audit(actor);

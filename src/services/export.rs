@@ -132,7 +132,7 @@ pub struct CampaignRow {
 }
 
 /// The columns of [`CampaignRow`], with what they hold.
-pub const CAMPAIGN_COLUMNS: [(&str, &str); 15] = [
+pub const CAMPAIGN_COLUMNS: [(&str, &str); 17] = [
     ("account", "the account’s id"),
     ("campaign", "the second part of the platform’s id"),
     ("batch", "the third: the run of the campaign, a day as 20261120"),
@@ -143,9 +143,11 @@ pub const CAMPAIGN_COLUMNS: [(&str, &str); 15] = [
     ("delivered", "… delivered; whoever read it is among them"),
     ("read", "… read"),
     ("failed", "reported as failed, and not delivered after that"),
+    ("failed_after_sent", "of the failed: after WhatsApp had sent them"),
     ("failed_by_code", "those by the platform’s code, as JSON"),
     ("expired", "of the failed: too late to be worth sending"),
     ("cancelled", "of the failed: cancelled by an operator"),
+    ("silent", "WhatsApp took them, and nothing was heard since"),
     ("open", "waiting, under way, or nobody knows"),
     ("replies", "messages from people that quote one"),
 ];

@@ -85,6 +85,11 @@ impl Summary {
         self.over_time(figure).map(|(_, amount)| amount).sum()
     }
 
+    /// Whether anything happened.
+    pub fn has_any(&self) -> bool {
+        !self.over_time.is_empty()
+    }
+
     /// Steps in which there was something.
     pub fn over_time(&self, figure: Figure) -> impl Iterator<Item = (UnixMillis, u64)> + '_ {
         self.over_time.get(&figure).into_iter().flatten().map(|(at, amount)| (*at, *amount))

@@ -36,6 +36,8 @@ pub struct Outlook {
     pub numbers: Vec<String>,
     /// Nothing: it can.
     pub obstacle: Option<String>,
+    /// Messages wait, which a person could cancel.
+    pub has_queue: bool,
 }
 
 /// So many numbers are named where they are in the way.
@@ -66,13 +68,14 @@ pub async fn look(store: &Store, actor: &Actor, subject: &Subject) -> Result<Out
     let stored = store.load_configuration().await?;
     let removal = match plan(&stored, actor, subject) {
         Ok(removal) => removal,
-        Err(Refusal::Conflict(text)) => return Ok(Outlook { numbers: vec![], obstacle: Some(text) }),
+        Err(Refusal::Conflict(text)) => return Ok(Outlook { numbers: vec![], obstacle: Some(text), has_queue: false }),
         Err(refusal) => return Err(refusal),
     };
     let work = store.removal_work(&stored, &removal).await?;
     let senders = stored.senders.iter().filter(|sender| removal.senders.contains(&sender.key));
     Ok(Outlook {
         numbers: senders.map(|sender| sender.number.as_e164().to_owned()).collect(),
+        has_queue: work.queued > 0,
         obstacle: (!work.is_none()).then(|| told(subject, &work, &names_of(&stored))),
     })
 }
@@ -155,7 +158,7 @@ fn told(subject: &Subject, work: &RemovalWork, names: &Names) -> String {
     let (mut has, mut helps) = (Vec::new(), Vec::new());
     if *queued > 0 {
         has.push(many(*queued, "message waits", "messages wait"));
-        helps.push("let them be sent, or cancel them (`wabridge queue cancel`)");
+        helps.push("let them be sent, or cancel them");
     }
     if *sending > 0 {
         has.push(format!("{} being sent", many(*sending, "message is", "messages are")));
@@ -206,7 +209,7 @@ mod tests {
         assert_eq!(
             told(&subject, &work, &names),
             "account acme is not removed yet: 1 message waits, the outcome of 2 messages is not known yet, the delivery report \
-             callback URL is owed 10000 events or more. First let them be sent, or cancel them (`wabridge queue cancel`); wait \
+             callback URL is owed 10000 events or more. First let them be sent, or cancel them; wait \
              until that is done; let the callback URL be told, or take it out, and what it is owed is not told"
         );
         let work = RemovalWork { owed: vec![(SubscriptionKey(2), 1)], ..RemovalWork::default() };

@@ -6,13 +6,17 @@ use crate::{
     clock,
     domain::{
         account::Sender,
+        alarm::{AlarmKind, Condition},
         operator::{Actor, Permission},
+        time::UnixMillis,
     },
     services::{
+        alarms::conditions,
+        callbacks::OWED_COUNTED_MAX,
         directory::Snapshot,
         operators::{Refusal, require},
     },
-    store::{Store, activity::Tally, alarms::AlarmRecord, overview::QueueOverview},
+    store::{Store, StoreError, activity::Tally, alarms::AlarmRecord, callbacks::CursorState, overview::QueueOverview},
 };
 
 /// What numbers did within this is told beside what they have to do.
@@ -41,6 +45,7 @@ pub async fn standing(store: &Store, snapshot: &Snapshot, actor: &Actor) -> Resu
     require(actor, Permission::ReadMessages)?;
     let mut alarms: Vec<AlarmRecord> = store.alarms().await?;
     alarms.retain(|alarm| alarm.over_at.is_none());
+    alarms = with_what_is_known(alarms, known_at_once(store, snapshot).await?);
     alarms.sort_by_key(|alarm| std::cmp::Reverse(alarm.raised_at));
     let mut queues = store.queues().await?;
     let lately = store.activity_since(clock::now().minus(LATELY)).await?;
@@ -52,4 +57,46 @@ pub async fn standing(store: &Store, snapshot: &Snapshot, actor: &Actor) -> Resu
     let mut numbers: Vec<_> = snapshot.senders().map(number).collect();
     numbers.sort_by(|one, other| one.sender.number.cmp(&other.sender.number));
     Ok(Standing { alarms, numbers })
+}
+
+/// What is wrong now without any judging: what is on hold, and URLs that fail, each with since when.
+async fn known_at_once(store: &Store, snapshot: &Snapshot) -> Result<Vec<(Condition, UnixMillis)>, StoreError> {
+    let mut known = conditions::holds(snapshot);
+    let cursors = store.cursor_states().await?;
+    for subscription in &snapshot.subscriptions {
+        let Some(CursorState { cursor, trouble }) = cursors.get(&subscription.key) else { continue };
+        if trouble.hold.is_some() || trouble.failing_since.is_some() {
+            let owed = store.owed(subscription, *cursor, OWED_COUNTED_MAX).await?;
+            known.extend(conditions::url_in_trouble(snapshot, subscription, trouble, owed));
+        }
+    }
+    Ok(known)
+}
+
+/// The alarms as the watch left them at its last look, and what has changed since, as far as that is known at once.
+fn with_what_is_known(mut alarms: Vec<AlarmRecord>, known: Vec<(Condition, UnixMillis)>) -> Vec<AlarmRecord> {
+    let is =
+        |alarm: &AlarmRecord, condition: &Condition| alarm.kind == condition.kind && alarm.subject == condition.subject;
+    alarms.retain(|alarm| {
+        let by_configuration = matches!(alarm.kind, AlarmKind::ConnectionHeld | AlarmKind::NumberHeld);
+        !by_configuration || known.iter().any(|(condition, _)| is(alarm, condition))
+    });
+    for (condition, since) in known {
+        if !alarms.iter().any(|alarm| is(alarm, &condition)) {
+            let Condition { kind, subject, text, .. } = condition;
+            let raised_at = since;
+            let told_by = String::new();
+            alarms.push(AlarmRecord {
+                kind,
+                subject,
+                text,
+                raised_at,
+                over_at: None,
+                told_at: None,
+                told_by,
+                told: false,
+            });
+        }
+    }
+    alarms
 }

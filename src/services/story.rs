@@ -6,7 +6,7 @@ mod waits;
 
 pub use self::{
     timeline::{Line, Tone, lines},
-    waits::reasons,
+    waits::{End, EndedAt, Wait, reasons},
 };
 use crate::{
     domain::{callback::Subscription, ids::MessageId, outbound::Content, template::resolve, words::counted},

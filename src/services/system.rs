@@ -57,6 +57,8 @@ pub struct System {
     pub backup_at: Option<UnixMillis>,
     /// What is kept how long, with the setting.
     pub retention: Vec<(&'static str, &'static str, Duration)>,
+    /// Ids of accounts some of whose data is forgotten sooner, and what of it after how long.
+    pub keep_less: Vec<(String, Vec<(&'static str, Duration)>)>,
     /// Settings of the instance that answers that are not the defaults; secrets blanked.
     pub settings: Vec<Difference>,
 }
@@ -113,6 +115,7 @@ pub async fn system(
         housekeeping_at: store.last_done(HOUSEKEEPING).await?,
         backup_at: store.last_done(BACKUP).await?,
         retention: retention(settings),
+        keep_less: keep_less(snapshot),
         settings: settings.differences(),
     })
 }
@@ -155,6 +158,13 @@ fn together(queues: BTreeMap<SenderKey, QueueOverview>) -> QueueOverview {
 }
 
 /// The same for every account.
+fn keep_less(snapshot: &Snapshot) -> Vec<(String, Vec<(&'static str, Duration)>)> {
+    let own = snapshot.accounts().map(|account| (account.id.clone(), account.policy.own_ages()));
+    let mut own: Vec<_> = own.filter(|(_, ages)| !ages.is_empty()).collect();
+    own.sort();
+    own
+}
+
 fn retention(settings: &Settings) -> Vec<(&'static str, &'static str, Duration)> {
     let ages = &settings.retention;
     vec![

@@ -258,6 +258,13 @@ pub struct Retention {
     pub rows_per_step: usize,
 }
 
+impl Retention {
+    /// Of what an account's `keep_for` is about, the longest.
+    pub fn history(&self) -> Duration {
+        self.messages.max(self.events).max(self.refused)
+    }
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alarms {

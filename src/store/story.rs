@@ -93,6 +93,16 @@ pub struct CallbackTry {
     pub payload: Option<SentPayload>,
 }
 
+/// What became of an event that a subscription's cursor passed without delivering it.
+#[derive(Clone, Debug)]
+pub struct Care {
+    /// The code of a `CallbackState`.
+    pub state: i16,
+    pub reason: String,
+    /// Of one that waits for another try.
+    pub due_at: Option<UnixMillis>,
+}
+
 /// A refused request.
 #[derive(Clone, Debug)]
 pub struct Refused {
@@ -268,11 +278,14 @@ impl Store {
     }
 
     /// Why a subscription's cursor passed a place without delivering it, if it did.
-    pub async fn care_of(&self, subscription: i32, place: Place) -> Result<Option<(i16, String)>, StoreError> {
-        let sql =
-            "SELECT state, reason FROM callbacks WHERE subscription = $1 AND first_place <= $2 AND last_place >= $2";
+    pub async fn care_of(&self, subscription: i32, place: Place) -> Result<Option<Care>, StoreError> {
+        let sql = "SELECT state, reason, due_at FROM callbacks WHERE subscription = $1 AND first_place <= $2 \
+                   AND last_place >= $2";
         let rows = query(self.reader(), sql, vec![subscription.into(), place.0.into()]).await;
-        let read = |row: &QueryResult| Ok((row.try_get("", "state")?, row.try_get("", "reason")?));
+        let read = |row: &QueryResult| {
+            let due_at = row.try_get::<Option<i64>>("", "due_at")?.map(UnixMillis);
+            Ok(Care { state: row.try_get("", "state")?, reason: row.try_get("", "reason")?, due_at })
+        };
         rows.and_then(|rows| rows.first().map(read).transpose()).doing("read the care of an event")
     }
 

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::domain::{
     callback::Subscription,
-    ids::{MessageId, Place},
+    ids::{MessageId, Place, SubscriptionKey},
     replay::{ReplayOf, ReplaySelection},
     time::UnixMillis,
 };
@@ -88,6 +88,17 @@ pub struct Judged {
     pub reason: Option<String>,
     /// Of a webhook: it waits for another try.
     pub tried: bool,
+}
+
+/// Where an event of a webhook stands that waits for another try, or behind one that does.
+#[derive(Clone, Copy, Debug)]
+pub struct InLane {
+    /// The event that is tried: this one, or the one that it waits for.
+    pub tried: Place,
+    /// When.
+    pub due_at: UnixMillis,
+    /// Events that wait behind this one.
+    pub behind: i64,
 }
 
 /// A page, and where the next begins.
@@ -339,6 +350,31 @@ impl Store {
             })
         };
         rows.iter().map(read).collect()
+    }
+
+    /// When an event of a webhook that was not taken is tried again, and what waits with it; `None` of any other event.
+    pub async fn in_lane(
+        &self,
+        subscription: SubscriptionKey,
+        in_order: bool,
+        place: Place,
+    ) -> Result<Option<InLane>, StoreError> {
+        let with_it = if in_order { "lane" } else { "first_place" };
+        let sql = format!(
+            "SELECT c.first_place, c.due_at, (SELECT COUNT(*) FROM callbacks AS b WHERE b.subscription = $1 AND b.state = 3 \
+             AND b.{with_it} = own.{with_it} AND b.first_place > $2) AS behind FROM callbacks AS own JOIN callbacks AS c \
+             ON c.subscription = own.subscription AND c.state = 3 AND c.{with_it} = own.{with_it} \
+             WHERE own.subscription = $1 AND own.first_place = $2 AND own.state = 3 ORDER BY c.first_place LIMIT 1"
+        );
+        let rows = query(self.reader(), sql, vec![subscription.0.into(), place.0.into()]).await;
+        let read = |row: &QueryResult| -> Result<InLane, DbErr> {
+            Ok(InLane {
+                tried: Place(row.try_get("", "first_place")?),
+                due_at: UnixMillis(row.try_get("", "due_at")?),
+                behind: row.try_get("", "behind")?,
+            })
+        };
+        rows.and_then(|rows| rows.first().map(read).transpose()).doing("read what an event waits for")
     }
 
     /// Why events of a URL were left behind: the most frequent reasons first.

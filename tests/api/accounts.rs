@@ -308,7 +308,7 @@ async fn without_a_number_the_page_says_what_a_test_callback_needs(database: Dat
     assert_eq!(refused.status, 409, "{refused:?}");
     for said in [
         "No test was sent.",
-        "add a number first",
+        "<a href=\"/console/new-number?account=globex\">add a number first</a>",
         "href=\"/console/new-number?account=globex\"",
         "3. Try the callbacks",
     ] {

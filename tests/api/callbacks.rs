@@ -90,7 +90,8 @@ async fn one_event_that_the_platform_refuses_holds_up_no_other(database: Databas
     let events = app.store.events_of(&app.stored(poison).await).await.expect("the log can be read");
     let subscription = reports_of(&app, 1).await;
     for event in events {
-        let (_, reason) = app.store.care_of(subscription.0, event.place).await.expect("readable").expect("it is dead");
+        let reason =
+            app.store.care_of(subscription.0, event.place).await.expect("readable").expect("it is dead").reason;
         assert!(reason.contains("400"), "{reason}");
     }
     app.finish().await;

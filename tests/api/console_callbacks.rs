@@ -3,11 +3,12 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use wabridge::{
-    domain::callback::EventKind,
+    domain::callback::{EventKind, Subscription},
     simulator::{CallbackRule, Endpoint},
 };
 
 use crate::harness::{Database, Message, NUMBER_ID, TestApp, on_each_database, person};
+use crate::webhooks_out::Scene;
 
 const ALL: [&str; 3] = ["sent", "delivered", "read"];
 
@@ -94,6 +95,60 @@ async fn what_was_refused_is_found_and_told_again(database: Database) {
     let lines = app.store.audit_lines(None, 10).await.expect("readable");
     let asked: Vec<_> = lines.iter().filter(|line| line.action == "start replay").collect();
     assert!(asked.len() == 2 && asked.iter().all(|line| line.actor == "asha"), "{lines:?}");
+    app.leave().await;
+}
+
+async fn what_a_webhook_did_not_take_says_when_it_is_tried_again_and_what_waits_behind_it(database: Database) {
+    let scene = Scene::start(database).await;
+    let retries = json!({"kind": "fixed", "times": 3, "every_seconds": 300});
+    let events = ["message.sent", "message.delivered", "message.read"];
+    scene.webhook(json!({"events": events, "retries": retries})).await;
+    scene.receiver.answer_next(&[503]);
+    let subscriptions = scene.app.subscriptions().await;
+    let of_webhook = |one: &&Subscription| one.webhook.is_some() && one.kind == EventKind::Status;
+    let key = subscriptions.iter().find(of_webhook).expect("it wants statuses").key;
+    let url = format!("/console/callbacks/{key}");
+
+    scene.app.accept(&Message::order_update(&person(1))).await;
+    let owed = async || places(&scene.owner.get(&format!("{url}/events?state=owed")).await.text);
+    scene.app.until("three are owed", async || owed().await.len() == 3).await;
+    let event = async |place: i64| scene.owner.get(&format!("{url}/events/{place}")).await.text;
+    let (behind, first) = (owed().await[1], owed().await[2]);
+    scene.app.until("it was tried", async || event(first).await.contains("HTTP 503")).await;
+    scene.app.until("all wait", async || event(first).await.contains("2 events wait behind it")).await;
+
+    let (first_page, behind_page) = (event(first).await, event(behind).await);
+    assert!(first_page.contains("Not taken yet.") && first_page.contains("It is tried again at 20"), "{first_page}");
+    let waits = format!("It waits for the event at place {first}, which is tried again at 20");
+    assert!(behind_page.contains("Not sent yet.") && behind_page.contains(&waits), "{behind_page}");
+    assert!(
+        behind_page.contains(&format!("{url}/events/{first}\""))
+            && behind_page.contains("Another event waits behind it")
+    );
+    for page in [first_page, behind_page] {
+        assert!(!page.contains("Left behind") && !page.contains("within seconds"), "{page}");
+    }
+    scene.app.leave().await;
+}
+
+async fn a_replay_is_ended_from_its_own_part_and_not_after_its_end(database: Database) {
+    let app = TestApp::start(database).await;
+    let asha = app.first_owner().await;
+    let cara = app.another(&asha, "cara", "read-only").await;
+    with_a_dead_message(&app, &messages(2)).await;
+    // Whoever is refused is not told the others.
+    app.simulator.set_callback_rules(vec![refusing(503, None)]);
+    let url = format!("/console/callbacks/{}", reports_url(&app).await);
+    assert_eq!(asha.post(&format!("{url}/replay"), &[("of", "dead")]).await.status, 303);
+    let part = format!("{url}/replays/1");
+
+    let (open, to_look) = (asha.get(&part).await.text, cara.get(&part).await.text);
+    assert!(open.contains("End it") && open.contains(&format!("{part}/stop")), "{open}");
+    assert!(to_look.contains("Told 0 of 3") && !to_look.contains("End it"), "{to_look}");
+    assert_eq!(asha.post(&format!("{part}/stop"), &[]).await.status, 303);
+
+    app.until("it has ended", async || asha.get(&part).await.text.contains("Replay 1 ended")).await;
+    assert!(!asha.get(&part).await.text.contains("End it") && !asha.get(&url).await.text.contains("End it"));
     app.leave().await;
 }
 
@@ -296,6 +351,8 @@ async fn programs_find_what_is_dead_tell_it_again_and_end_that_early(database: D
 
 on_each_database!(
     what_was_refused_is_found_and_told_again,
+    what_a_webhook_did_not_take_says_when_it_is_tried_again_and_what_waits_behind_it,
+    a_replay_is_ended_from_its_own_part_and_not_after_its_end,
     a_url_that_fails_is_seen_from_every_page_and_tried_now,
     events_and_exchanges_are_filtered_and_paged_without_gaps,
     programs_find_what_is_dead_tell_it_again_and_end_that_early,

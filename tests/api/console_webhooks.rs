@@ -53,6 +53,9 @@ async fn who_only_looks_sees_how_a_webhook_stands_and_changes_nothing(database: 
             assert!(!text.contains(hidden), "{hidden} on the {what}: {text}");
         }
     }
+    let again = cara.get(&format!("{PATH}/standing")).await.text;
+    let head = "id=\"head-state\"";
+    assert!(again.contains(&format!("{head} hx-swap-oob")) && page.contains(head) && !page.contains("oob"), "{again}");
     for path in ["switch/off", "rotate", "delete", "edit", "try", "replay"] {
         let refused = cara.post(&format!("{PATH}/{path}"), &[("event", "message.received")]).await;
         assert_eq!(refused.status, 403, "{path}: {refused:?}");

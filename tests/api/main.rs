@@ -24,6 +24,7 @@ mod console_addresses;
 mod console_api;
 mod console_callbacks;
 mod console_inbound;
+mod console_overview;
 mod console_settings;
 mod console_templates;
 mod console_webhooks;

@@ -33,7 +33,7 @@ async fn reasons(app: &TestApp, message: &Message) -> Vec<String> {
     let key = reports.expect("delivery reports are wanted").key.0;
     let mut reasons = Vec::new();
     for event in app.store.events_of(&app.stored(message).await).await.expect("the log can be read") {
-        reasons.extend(app.store.care_of(key, event.place).await.expect("readable").map(|(_, reason)| reason));
+        reasons.extend(app.store.care_of(key, event.place).await.expect("readable").map(|care| care.reason));
     }
     reasons
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 use wabridge::{
     domain::{
         attempt::AttemptOutcome,
@@ -52,6 +53,39 @@ async fn an_account_may_keep_less_than_others(database: Database) {
     app.accept(&messages[0]).await;
     app.settled().await;
     assert_eq!(app.simulator.stats().sends_received, 4, "nothing is left by which it would be recognised as a repeat");
+    app.leave().await;
+}
+
+async fn nobody_keeps_for_longer_than_the_server(database: Database) {
+    let app = TestApp::start(database).await;
+    let asha = app.first_owner().await;
+    let token = asha.make_token(&["configuration:manage", "messages:read"]).await;
+    let change = async |body: Value| app.call(Method::PATCH, "/api/v1/accounts/acme", &token, Some(body)).await;
+
+    for (field, bound) in [("keep_for", "32 days"), ("keep_exchanges_for", "14 days"), ("keep_media_for", "30 days")] {
+        let said = format!("from 1 day to {bound}");
+        for time in ["3650d", "1h"] {
+            let refused = change(json!({field: time})).await;
+            assert_eq!(refused.http_status, 422, "{refused:?}");
+            assert!(refused.body.to_string().contains(&said), "{field} = {time}: {refused:?}");
+        }
+        let form = asha.get("/console/accounts/acme/settings").await;
+        let version = form.between("name=\"version\" value=\"", "\"");
+        let page = asha.post("/console/accounts/acme/settings", &[(field, "3650d"), ("version", &version)]).await;
+        assert!(page.status == 422 && page.text.contains(&said), "{page:?}");
+    }
+    let file = app.path("globex.toml");
+    let globex = "[[accounts]]\nid = \"globex\"\nplatform = \"clevertap\"\nbearer_token = \"b\"\nkeep_for = \"60d\"\n";
+    std::fs::write(&file, globex).expect("writable");
+    let (status, _, said) = app.command_saying(&["apply", &file.display().to_string()]).await;
+    assert!(status != 0 && said.contains("from 1 day to 32 days"), "{said}");
+    assert!(!asha.get("/console/system").await.text.contains("keeps less"));
+
+    assert_eq!(change(json!({"keep_for": "32d"})).await.http_status, 200, "as long as the server");
+    assert_eq!(change(json!({"keep_media_for": "7d"})).await.http_status, 200);
+    let system = async || asha.get("/console/system").await.text;
+    app.until("it is listed", async || system().await.contains("history 32 days, files 7 days")).await;
+    assert!(!system().await.contains("the same for every account"));
     app.leave().await;
 }
 
@@ -232,6 +266,7 @@ async fn every_table_with_personal_data_is_emptied_in_its_time(database: Databas
 
 on_each_database![
     an_account_may_keep_less_than_others,
+    nobody_keeps_for_longer_than_the_server,
     an_account_may_keep_exchanges_and_files_for_a_shorter_time,
     an_exchange_is_not_kept_for_longer_than_the_events_that_it_told,
     every_table_with_personal_data_is_emptied_in_its_time,

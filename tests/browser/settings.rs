@@ -160,7 +160,11 @@ async fn how_long_an_account_keeps_its_data_is_entered_and_mended() {
     browser.fill("keep_exchanges_for", "7d").await;
     browser.fill("keep_media_for", "40d").await;
     browser.press("Save").await;
-    browser.until("it is saved", "return document.body.innerText.includes('40 days changes nothing')").await;
+    let at = "return document.getElementById('keep_media_for-wrong')?.innerText.includes('to 30 days') === true";
+    browser.until("no longer than the server", at).await;
+    browser.fill("keep_media_for", "20d").await;
+    browser.press("Save").await;
+    browser.until("it is saved", "return document.querySelector('#keep_media_for-wrong') === null").await;
     let policy = app.store.load_configuration().await.expect("readable").accounts[0].policy.clone();
     assert_eq!(policy.keep_exchanges_for, Some(Duration::from_secs(7 * 24 * 3600)));
     browser.close().await;

@@ -266,7 +266,7 @@ messages_per_second = {messages_per_second}
 /// The same steps as `wabridge apply`; and a week that lies behind.
 async fn configure(settings: &Settings, text: &str) -> anyhow::Result<()> {
     let environment = |_: &str| None;
-    let surroundings = Surroundings::new(&environment, Allowed::by(settings));
+    let surroundings = Surroundings::new(&environment, Allowed::by(settings), &settings.retention);
     let file = apply::parse(text, "apply.toml", &surroundings).map_err(apply::ApplyError::Problems)?;
     let store = open_store(settings).await?;
     apply::apply(&store, &this_user(), &file).await?;
@@ -330,7 +330,7 @@ mod tests {
 
         let settings = Settings::from_text(&settings).expect("the demo's settings fit together");
         let environment = |_: &str| None;
-        let surroundings = Surroundings::new(&environment, Allowed::by(&settings));
+        let surroundings = Surroundings::new(&environment, Allowed::by(&settings), &settings.retention);
         assert_eq!(*settings.database.url, *"sqlite:///tmp/a \"quoted\" folder/wabridge.db");
         for provider in DemoProvider::value_variants() {
             let configuration = configuration_text(*provider, "http://127.0.0.1:4700", 200);

@@ -38,6 +38,7 @@ pub(super) async fn story(
         })
         .collect();
     let waits = reasons(store, configuration, message, clock::now()).await?;
+    let waits: Vec<String> = waits.iter().map(ToString::to_string).collect();
     let notes = store.operator_notes(message.id).await?;
     let mut events = Vec::new();
     for logged in store.events_of(message).await? {
@@ -95,9 +96,9 @@ async fn event(
                 "payload": tried.payload.as_ref().map(|sent| payload(sent, full)),
             }));
         }
-        if let Some((state, reason)) = store.care_of(subscription.key.0, event.place).await? {
-            let state = CallbackState::from_code(state).map_or("left behind", CallbackState::as_str);
-            callbacks.push(json!({"subscription": subscription.key.0, "state": state, "reason": reason}));
+        if let Some(care) = store.care_of(subscription.key.0, event.place).await? {
+            let state = CallbackState::from_code(care.state).map_or("left behind", CallbackState::as_str);
+            callbacks.push(json!({"subscription": subscription.key.0, "state": state, "reason": care.reason}));
         }
     }
     let mut told = json!({

@@ -246,7 +246,7 @@ pub async fn show(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Resul
     });
     Ok(Json(MessageStory {
         timeline: timeline.collect(),
-        waits: waits.iter().map(|wait| masking::text(actor, wait)).collect(),
+        waits: waits.iter().map(|wait| masking::text(actor, &wait.to_string())).collect(),
         request: whole.then(|| message.request.clone()),
         provider_request: whole
             .then(|| test_bench::rendered(&parts.acceptor, &message))

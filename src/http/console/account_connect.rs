@@ -77,6 +77,8 @@ struct FormBox {
     value: String,
     /// What it says instead, or besides.
     note: String,
+    /// Where what it says is done.
+    href: Option<String>,
     may_copy: bool,
 }
 
@@ -304,9 +306,19 @@ fn endpoint(public_url: &str, account: &Account, what: &str) -> String {
 }
 
 fn boxes(account: &Account, numbers: &[Number], endpoint: String) -> Vec<FormBox> {
-    let own = |label, value: &str| FormBox { label, value: value.to_owned(), note: String::new(), may_copy: false };
+    let own = |label, value: &str| FormBox {
+        label,
+        value: value.to_owned(),
+        note: String::new(),
+        href: None,
+        may_copy: false,
+    };
     let number = match numbers {
-        [] => FormBox { note: "add a number first".to_owned(), ..own("Mobile number", "") },
+        [] => FormBox {
+            note: "add a number first".to_owned(),
+            href: Some(format!("/console/new-number?account={}", account.id)),
+            ..own("Mobile number", "")
+        },
         [one] => FormBox { may_copy: true, ..own("Mobile number", &one.digits) },
         [one, ..] => FormBox {
             may_copy: true,

@@ -173,15 +173,14 @@ fn part(filled: &Filled, Section { heading, text, fields }: Section) -> SectionP
     SectionPart { heading, text, fields: filled.parts(&fields) }
 }
 
-/// Times that change nothing, because the server forgets sooner.
+/// Times that change nothing, because the server has been set to forget sooner since they were entered.
 fn without_effect(policy: &AccountPolicy, ages: &Retention) -> Vec<String> {
-    let history = ages.messages.max(ages.events).max(ages.refused);
     let told = |(what, own, age): (&str, Option<Duration>, Duration)| {
         let own = own.filter(|own| *own > age)?;
         Some(format!("{what}: {} changes nothing, because the server forgets after {}.", lasting(own), lasting(age)))
     };
     [
-        ("History", policy.keep_for, history),
+        ("History", policy.keep_for, ages.history()),
         ("Exchanges", policy.keep_exchanges_for, ages.attempts),
         ("Files from people", policy.keep_media_for, ages.media),
     ]

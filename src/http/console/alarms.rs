@@ -201,7 +201,7 @@ pub(super) fn place_of(record: &AlarmRecord) -> Option<String> {
         | AlarmKind::TierChanged
         | AlarmKind::LimitReached
         | AlarmKind::WebhooksSilent
-        | AlarmKind::QueueLate => format!("{}/{}", numbers::PATH, name.trim_start_matches('+')),
+        | AlarmKind::QueueLate => numbers::path_of(name),
         AlarmKind::TemplateStopped => templates::with_name(name),
         AlarmKind::SubscriptionsRefused => format!("{}/{name}", accounts::PATH),
         AlarmKind::WebhookSwitchedOff => format!("{}/{name}", webhooks::PATH),

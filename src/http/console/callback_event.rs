@@ -31,7 +31,7 @@ use crate::{
         time::UnixMillis,
         webhook::Webhook,
         webhook_event::id_of,
-        words::{ago, counted},
+        words::{ago, counted, moment},
     },
     http::Parts,
     services::{
@@ -45,7 +45,7 @@ use crate::{
     },
     store::{
         story::CallbackTry,
-        told::{CallbackFilter, FoundCallback, FoundCallbacks, Judged, Standing},
+        told::{CallbackFilter, FoundCallback, FoundCallbacks, InLane, Judged, Standing},
     },
 };
 
@@ -107,9 +107,13 @@ struct OnePage {
     place: i64,
     what: String,
     state: Status,
+    /// What the next field explains: that it was left behind, or is still to be told.
+    why_head: &'static str,
     why: Option<String>,
     /// When it is told, as far as one can say.
     next: Option<String>,
+    /// The event that it waits for.
+    ahead: Option<i64>,
     heard: String,
     heard_iso: String,
     happened: String,
@@ -356,7 +360,7 @@ pub(super) async fn show(
 }
 
 fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) -> OnePage {
-    let Callback { event, kind, judged, tries, payload, head: request_head } = callback;
+    let Callback { event, kind, judged, in_lane, tries, payload, head: request_head } = callback;
     let standing = judged.standing;
     let webhook = url.subscription.webhook.as_deref();
     let whom = if webhook.is_some() { "receiver" } else { "platform" };
@@ -387,8 +391,14 @@ fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) 
         request_head: if actor.may(Permission::ReadPersonal) { request_head } else { vec![] },
         whom,
         is_webhook: webhook.is_some(),
+        why_head: match standing {
+            Standing::Owed if judged.tried => "Not taken yet.",
+            Standing::Owed => "Not sent yet.",
+            Standing::Dead | Standing::NotRelayed | Standing::PassedOver | Standing::Delivered => "Left behind.",
+        },
         why: judged.reason.map(|reason| sentence(masking::text(actor, &reason).trim_end_matches([':', ' ']))),
-        next: (standing == Standing::Owed).then(|| next_try(url, clock::now())),
+        next: (standing == Standing::Owed).then(|| next_try(url, event.place, in_lane, clock::now())),
+        ahead: in_lane.map(|lane| lane.tried).filter(|tried| *tried != event.place).map(|tried| tried.0),
         heard: long_time(event.recorded_at),
         heard_iso: event.recorded_at.to_string(),
         happened: long_time(event.occurred_at),
@@ -403,18 +413,41 @@ fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) 
     }
 }
 
-fn next_try(url: &UrlStanding, now: UnixMillis) -> String {
+fn next_try(url: &UrlStanding, place: Place, in_lane: Option<InLane>, now: UnixMillis) -> String {
     if !url.subscription.is_on {
         return "The webhook is off: it is told when somebody switches it on.".to_owned();
     }
     if url.subscription.webhook.as_ref().is_some_and(|webhook| webhook.paused) {
         return "The webhook is paused: it is told when somebody resumes it.".to_owned();
     }
+    if let Some(lane) = in_lane {
+        return in_its_lane(url, place, lane, now);
+    }
     match url.trouble.due_at {
         Some(due_at) if due_at > now => format!("The URL fails; the next try is in {}.", ago(now, due_at)),
         Some(_) => "The URL failed; it is tried again now.".to_owned(),
         None => "Its turn comes within seconds.".to_owned(),
     }
+}
+
+/// Of a webhook's event that was not taken, or waits for one before it.
+fn in_its_lane(url: &UrlStanding, place: Place, lane: InLane, now: UnixMillis) -> String {
+    // A webhook that fails for long is asked once in a while only.
+    let due_at = url.trouble.due_at.map_or(lane.due_at, |rests_until| rests_until.max(lane.due_at));
+    let again = match due_at > now {
+        true => format!("tried again at {}, in {}", moment(due_at), ago(now, due_at)),
+        false => "tried again now".to_owned(),
+    };
+    let who = match lane.tried == place {
+        true => "It is".to_owned(),
+        false => format!("It waits for the event at place {}, which is", lane.tried.0),
+    };
+    let behind = match lane.behind {
+        0 => String::new(),
+        1 => " Another event waits behind it, so that they stay in order.".to_owned(),
+        more => format!(" {more} events wait behind it, so that they stay in order."),
+    };
+    format!("{who} {again}.{behind}")
 }
 
 fn one_try(actor: &Actor, tried: &CallbackTry, now: &Payload) -> Try {

@@ -19,7 +19,7 @@ use crate::{
     clock,
     domain::{
         ids::{Place, SubscriptionKey},
-        operator::{Actor, Permission},
+        operator::Permission,
         replay::ReplayOf,
     },
     http::Parts,
@@ -75,6 +75,8 @@ pub(super) struct ReplayPart {
     pace: String,
     left: Option<String>,
     note: Option<String>,
+    /// For those who may end it, while it goes on.
+    csrf: Option<String>,
 }
 
 /// `GET /console/callbacks/{url}/replay`
@@ -146,7 +148,7 @@ pub(super) async fn progress(
 ) -> Result<HttpResponse, Trouble> {
     let (_, id) = path.into_inner();
     let replay = replay::one(&parts.store, &visitor.actor, id).await?;
-    page(&part(&visitor.actor, &replay))
+    page(&part(&visitor, &replay))
 }
 
 /// `POST /console/callbacks/{url}/replays/{id}/stop`
@@ -204,7 +206,7 @@ fn selection_name(of: ReplayOf) -> &'static str {
     }
 }
 
-pub(super) fn part(actor: &Actor, replay: &Replay) -> ReplayPart {
+pub(super) fn part(visitor: &Visitor, replay: &Replay) -> ReplayPart {
     let (done, per_second) = replay::pace(replay, clock::now());
     let open = replay.finished_at.is_none();
     let rest = (replay.wanted - done).max(0);
@@ -224,7 +226,8 @@ pub(super) fn part(actor: &Actor, replay: &Replay) -> ReplayPart {
         passed: replay.passed,
         pace: format!("{per_second:.1} a second on average{}", limit.unwrap_or_default()),
         left,
-        note: replay.note.as_ref().map(|note| masking::text(actor, note)),
+        note: replay.note.as_ref().map(|note| masking::text(&visitor.actor, note)),
+        csrf: (open && visitor.actor.may(Permission::ReplayCallbacks)).then(|| visitor.csrf.clone()),
     }
 }
 

@@ -111,7 +111,7 @@ pub(super) async fn show(
     let found = parts.store.exchanges(subscription.key, &ExchangeFilter::default(), EXCHANGES_SHOWN_MAX).await?;
     let replays = parts.store.replays_of(subscription.key, REPLAYS_SHOWN_MAX).await?;
     let (open, ended): (Vec<_>, Vec<_>) = replays.iter().partition(|replay| replay.finished_at.is_none());
-    let shown = |replays: Vec<_>| replays.into_iter().map(|replay| callback_replay::part(actor, replay)).collect();
+    let shown = |replays: Vec<_>| replays.into_iter().map(|replay| callback_replay::part(&visitor, replay)).collect();
     page(&Page {
         frame: Frame::new(&request, &visitor, title(&url), PATH),
         head: head(&url, "overview"),

@@ -1,18 +1,22 @@
 //! What one campaign has come to, as its page shows it: the part that changes while somebody looks.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 
 use super::{
     Trouble, Visitor, asked,
     campaigns::{COUNT_TAKES_MAX, Extent, PeriodForm, path_of},
     chart::{self, Chart, grouped, share},
+    connections,
     frame::{long_time, price_words},
     messages::{self, reason_words},
+    numbers,
 };
 use crate::{
     clock,
     domain::{
-        account::Account,
+        account::{Account, Hold},
         campaign::Funnel,
         failure::FailureReason,
         operator::{Actor, Permission},
@@ -55,6 +59,8 @@ pub(super) struct CampaignPart {
     waiting: String,
     waits: Vec<String>,
     has_waiting: bool,
+    /// Numbers and connections on hold where some of it may wait.
+    holds: Vec<HoldNote>,
     state: Option<RuleNote>,
     can_resume: bool,
     cancelling: Option<CancelNote>,
@@ -91,6 +97,15 @@ struct CostRow {
 
 struct RuleNote {
     word: &'static str,
+    since: String,
+    reason: String,
+}
+
+struct HoldNote {
+    what: &'static str,
+    name: String,
+    /// Where it is released.
+    href: String,
     since: String,
     reason: String,
 }
@@ -142,6 +157,7 @@ pub(super) async fn look(
         waiting: grouped(waiting.all()),
         waits: waits(&waiting),
         has_waiting: waiting.all() > 0,
+        holds: if waiting.all() > 0 { holds(parts, &visitor.actor, account) } else { vec![] },
         state: rules.0,
         can_resume: rules.1,
         cancelling: cancelling.map(cancel_note),
@@ -151,6 +167,28 @@ pub(super) async fn look(
         path,
     };
     Ok(Seen { part, funnel })
+}
+
+/// What is on hold of the account's numbers, and of what they are reached through.
+fn holds(parts: &Parts, actor: &Actor, account: &Account) -> Vec<HoldNote> {
+    let snapshot = parts.directory.snapshot();
+    let note = |what, name: &str, href: String, hold: &Hold| HoldNote {
+        what,
+        name: name.to_owned(),
+        href,
+        since: long_time(hold.since),
+        reason: masking::text(actor, &hold.reason),
+    };
+    let mut by_place = BTreeMap::new();
+    for sender in snapshot.senders().filter(|sender| sender.account == account.key) {
+        let (number, connection) = (sender.number.as_e164(), &sender.connection);
+        let of_number = numbers::path_of(number);
+        let of_connection = format!("{}/{}", connections::PATH, connection.id);
+        let number = sender.hold.as_ref().map(|hold| note("Number", number, of_number, hold));
+        let connection = connection.hold.as_ref().map(|hold| note("Connection", &connection.id, of_connection, hold));
+        by_place.extend(number.into_iter().chain(connection).map(|note| (note.href.clone(), note)));
+    }
+    by_place.into_values().collect()
 }
 
 /// The rule that decides, and whether one can be ended here.
@@ -192,6 +230,7 @@ fn stages(funnel: &Funnel) -> Vec<Stage> {
         stage("Delivered", "good", funnel.delivered),
         stage("Read", "good", funnel.read),
         stage("Failed", "bad", funnel.failed),
+        stage("Taken, no news yet", "warn", funnel.silent),
         stage("Still open", "warn", funnel.open),
     ]
 }
@@ -213,6 +252,7 @@ fn facts(found: Option<&Campaign>, counts: &Counts, funnel: &Funnel) -> Vec<(&'s
         ("Last message (UTC)", Some(long_time(campaign.last.made_at()))),
         ("Fastest", fastest),
         ("Answers that quote a message", Some(grouped(funnel.replies))),
+        ("Failed after they were sent", (funnel.failed_after_sent > 0).then(|| grouped(funnel.failed_after_sent))),
         ("Expired before they were sent", (funnel.expired > 0).then(|| grouped(funnel.expired))),
         ("Cancelled", (funnel.cancelled > 0).then(|| grouped(funnel.cancelled))),
     ];

@@ -9,11 +9,11 @@ use serde::Deserialize;
 
 pub(super) use super::json::pretty;
 use super::{
-    Frame, Trouble, Visitor,
+    Frame, Trouble, Visitor, campaigns, connections,
     explanation::{ProviderPart, provider_part},
     frame::{long_time, plain_times, price_words, sentence},
     messages::{Status, content_name},
-    page, see_other,
+    numbers, page, see_other,
 };
 use crate::{
     clock,
@@ -29,7 +29,7 @@ use crate::{
         operators::{Refusal, require},
         resend::{self, NotResent},
         search,
-        story::{self, Line},
+        story::{self, EndedAt, Line, Wait},
         test_bench,
     },
     store::{configuration::Configuration, story::StoredMessage},
@@ -44,6 +44,13 @@ struct Page {
     resend: Option<ResendPart>,
 }
 
+/// Something that it waits for.
+pub(super) struct Waiting {
+    text: String,
+    /// The page on which a person ends that, and what it is called.
+    end: Option<(String, &'static str)>,
+}
+
 /// What changes while somebody looks.
 #[derive(Template)]
 #[template(path = "console/message_story.html")]
@@ -53,7 +60,7 @@ pub(super) struct Story {
     open: bool,
     status: Status,
     failure: Option<FailurePart>,
-    waits: Vec<String>,
+    waits: Vec<Waiting>,
     note: Option<String>,
     to: String,
     number: String,
@@ -148,6 +155,18 @@ pub(super) async fn resend(
     }
 }
 
+fn waiting(actor: &Actor, wait: &Wait) -> Waiting {
+    let of = wait.end.as_ref().and_then(|end| end.of.as_ref());
+    let end = of.map(|of| match of {
+        EndedAt::Connection(id) => (format!("{}/{id}", connections::PATH), "Release it"),
+        EndedAt::Number(number) => (numbers::path_of(number), "Release it"),
+        EndedAt::Campaign { account, campaign } => (campaigns::path_of(account, campaign), "Look at its campaign"),
+    });
+    // Where no page does it, the command is better than nothing.
+    let text = if end.is_some() { wait.text.clone() } else { wait.to_string() };
+    Waiting { text: masking::text(actor, &text), end }
+}
+
 pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage) -> Result<Story, Trouble> {
     let whole = actor.may(Permission::ReadPersonal);
     let configuration: Configuration = parts.store.load_configuration().await?;
@@ -168,7 +187,7 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
         open: is_open(message),
         status: Status::of(message.state, message.delivery),
         failure,
-        waits: waits.into_iter().map(seen).collect(),
+        waits: waits.iter().map(|wait| waiting(actor, wait)).collect(),
         note: note.map(seen),
         to: masking::number(actor, &message.recipient),
         number: sender.map_or("?", |sender| sender.number.as_e164()).to_owned(),

@@ -35,6 +35,11 @@ use crate::{
 
 pub(super) const PATH: &str = "/console/numbers";
 
+/// The page of a number in E.164.
+pub(super) fn path_of(number: &str) -> String {
+    format!("{PATH}/{}", number.trim_start_matches('+'))
+}
+
 #[derive(Template)]
 #[template(path = "console/number.html")]
 struct Page {

@@ -72,8 +72,10 @@ struct Part {
     alarms: Vec<Alarm>,
     /// How often the server looks whether something is wrong.
     look_every: String,
-    /// Until there is a number: figures would all be nought.
+    /// Until there is a number.
     to_do: Option<ToDo>,
+    /// Before there is one all of them are nought; after the last was removed there is still what was.
+    has_figures: bool,
     numbers: Vec<Number>,
     stages: Vec<Stage>,
     facts: Vec<Fact>,
@@ -222,6 +224,7 @@ async fn part(parts: &Parts, snapshot: &Snapshot, visitor: &Visitor, form: &Over
     Ok(Part {
         href: asked::address(HOME, [("account", &*form.account), ("period", lately.word())]),
         look_every: lasting(parts.settings.alarms.look_every),
+        has_figures: snapshot.senders().next().is_some() || summary.has_any(),
         to_do: to_do(snapshot, actor),
         alarms: found.alarms.into_iter().map(|record| alarm(actor, record)).collect(),
         numbers: found.numbers.iter().filter(ours).map(|standing| number(actor, snapshot, standing)).collect(),

@@ -6,7 +6,9 @@ use actix_web::{
 };
 use askama::Template;
 
-use super::{Frame, Trouble, Visitor, accounts, connections, frame::sentence, numbers, page, see_other};
+use super::{
+    Frame, Trouble, Visitor, accounts, asked, connections, frame::sentence, messages, numbers, page, see_other,
+};
 use crate::{
     domain::phone::PhoneNumber,
     http::Parts,
@@ -32,6 +34,8 @@ struct Page {
     happens: &'static [&'static str],
     instead: &'static str,
     obstacle: Option<String>,
+    /// Where the messages are that wait.
+    queue: Option<String>,
 }
 
 /// One of the kinds of things that can be removed, as its pages show it.
@@ -92,7 +96,7 @@ async fn ask(
 ) -> Result<HttpResponse, Trouble> {
     let (kind, name) = path.into_inner();
     let subject = subject(&kind, &name)?;
-    let Outlook { numbers, obstacle } = removal::look(&parts.store, &visitor.actor, &subject).await?;
+    let Outlook { numbers, obstacle, has_queue } = removal::look(&parts.store, &visitor.actor, &subject).await?;
     let Shown { heading, path, all, happens, instead } = shown(&subject);
     page(&Page {
         frame: Frame::new(&request, &visitor, heading, all),
@@ -106,6 +110,7 @@ async fn ask(
         numbers: if matches!(subject, Subject::Account(_)) { numbers } else { vec![] },
         happens,
         instead,
+        queue: has_queue.then(|| queue_of(&subject)).flatten(),
         obstacle: obstacle.as_deref().map(sentence),
     })
 }
@@ -124,6 +129,16 @@ fn subject(kind: &str, name: &str) -> Result<Subject, Refusal> {
         "connections" => Ok(Subject::Connection(name.to_owned())),
         _ => PhoneNumber::from_international(name).map(Subject::Sender).ok_or_else(|| no_number(name)),
     }
+}
+
+/// The messages that wait at it; a connection with numbers is not removed, and without them it has none.
+fn queue_of(subject: &Subject) -> Option<String> {
+    let (field, name) = match subject {
+        Subject::Account(id) => ("account", id.as_str()),
+        Subject::Sender(number) => ("number", number.as_e164()),
+        Subject::Connection(_) => return None,
+    };
+    Some(asked::address(messages::PATH, [(field, name), ("status", "state-queued")]))
 }
 
 const fn shown(subject: &Subject) -> Shown {

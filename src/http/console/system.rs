@@ -1,5 +1,7 @@
 //! How the bridge itself is.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use askama::Template;
 
@@ -46,6 +48,8 @@ struct Part {
     upkeep: Vec<(&'static str, String)>,
     disks: Vec<Disk>,
     retention: Vec<(&'static str, &'static str, String)>,
+    /// An account, and what of its data is forgotten sooner.
+    keep_less: Vec<(String, String)>,
     settings: Vec<(String, String, String)>,
 }
 
@@ -104,10 +108,16 @@ fn part(found: System) -> Part {
         upkeep: upkeep(&found),
         disks: found.disks.iter().map(disk).collect(),
         retention: found.retention.iter().map(|(what, setting, age)| (*what, *setting, lasting(*age))).collect(),
+        keep_less: found.keep_less.into_iter().map(|(account, ages)| (account, in_words(&ages))).collect(),
         settings: found.settings.into_iter().map(|one| (one.key, one.value, one.default)).collect(),
         instance: found.instance,
         version: found.version,
     }
+}
+
+/// `history 30 days, files 7 days`
+fn in_words(ages: &[(&'static str, Duration)]) -> String {
+    ages.iter().map(|(what, age)| format!("{what} {}", lasting(*age))).collect::<Vec<_>>().join(", ")
 }
 
 /// What somebody should look at.

@@ -77,6 +77,8 @@ struct StandingPart {
     failures: String,
     cursors: Vec<CursorRow>,
     moves: bool,
+    /// It takes the place of another, and with it goes what the page's head says.
+    again: bool,
 }
 
 struct CursorRow {
@@ -118,7 +120,7 @@ pub(super) async fn show(
     replays.sort_by_key(|replay| std::cmp::Reverse(replay.id));
     replays.truncate(REPLAYS_SHOWN_MAX);
     let (open, ended): (Vec<_>, Vec<_>) = replays.iter().partition(|replay| replay.finished_at.is_none());
-    let shown = |replays: Vec<_>| replays.into_iter().map(|replay| callback_replay::part(actor, replay)).collect();
+    let shown = |replays: Vec<_>| replays.into_iter().map(|replay| callback_replay::part(&visitor, replay)).collect();
     let webhook = &view.webhook;
     page(&Page {
         frame: Frame::new(&request, &visitor, webhook.name.clone(), PATH),
@@ -144,7 +146,7 @@ pub(super) async fn standing(
     name: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let view = view_of(&parts, &visitor.actor, &name).await?;
-    page(&standing_part(&visitor.actor, &view))
+    page(&StandingPart { again: true, ..standing_part(&visitor.actor, &view) })
 }
 
 /// `POST /console/webhooks/{name}/switch/{to}`
@@ -237,6 +239,7 @@ fn standing_part(actor: &Actor, view: &WebhookView) -> StandingPart {
         failures: thousands(view.failures),
         cursors: view.urls.iter().map(|url| cursor_row(actor, url, now)).collect(),
         moves: view.webhook.enabled,
+        again: false,
     }
 }
 

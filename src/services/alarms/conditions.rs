@@ -25,7 +25,7 @@ use crate::{
         observe::{Observed, PACE_WINDOW, is_stopped},
     },
     settings::Alarms,
-    store::alarms::AlarmRecord,
+    store::{alarms::AlarmRecord, callbacks::Trouble},
 };
 
 /// Everything there is to judge.
@@ -43,18 +43,9 @@ pub struct Evidence<'a> {
 
 /// Everything that is wrong now.
 pub fn conditions(evidence: &Evidence<'_>) -> Vec<Condition> {
-    let mut wrong = Vec::new();
-    for connection in evidence.snapshot.connections() {
-        if let Some(hold) = &connection.hold {
-            wrong.push(held(AlarmKind::ConnectionHeld, &format!("connection {}", connection.id), hold, &connection.id));
-        }
-    }
+    let mut wrong: Vec<Condition> = holds(evidence.snapshot).into_iter().map(|(condition, _)| condition).collect();
     let mut accounts = BTreeSet::new();
     for sender in evidence.snapshot.senders() {
-        let number = sender.number.as_e164();
-        if let Some(hold) = &sender.hold {
-            wrong.push(held(AlarmKind::NumberHeld, &format!("number {number}"), hold, number));
-        }
         wrong.extend(quality_red(evidence, sender));
         wrong.extend(tier_changed(evidence, sender));
         wrong.extend(limit_reached(evidence, sender));
@@ -76,15 +67,30 @@ pub fn conditions(evidence: &Evidence<'_>) -> Vec<Condition> {
     wrong
 }
 
+/// What is wrong by the configuration alone, each with since when.
+pub fn holds(snapshot: &Snapshot) -> Vec<(Condition, UnixMillis)> {
+    let connections = snapshot.connections().filter_map(|connection| {
+        let (id, hold) = (&connection.id, connection.hold.as_ref()?);
+        Some((held(AlarmKind::ConnectionHeld, format!("connection {id}"), hold, id), hold.since))
+    });
+    let numbers = snapshot.senders().filter_map(|sender| {
+        let (number, hold) = (sender.number.as_e164(), sender.hold.as_ref()?);
+        Some((held(AlarmKind::NumberHeld, format!("number {number}"), hold, number), hold.since))
+    });
+    connections.chain(numbers).collect()
+}
+
 /// The text may quote others, who may quote anything.
 fn condition(kind: AlarmKind, subject: String, text: String, remedy: &str) -> Condition {
     Condition { kind, subject, text: redact::text(&text), remedy: remedy.to_owned() }
 }
 
-fn held(kind: AlarmKind, subject: &str, hold: &Hold, name: &str) -> Condition {
+/// A provider's no is mended there; what an operator held for is over at some time.
+fn held(kind: AlarmKind, subject: String, hold: &Hold, name: &str) -> Condition {
     let text = format!("nothing is sent since {}: {}. Messages stay queued until they expire", hold.since, hold.reason);
-    let remedy = format!("mend at the provider what it names, then run `wabridge release {name}`");
-    condition(kind, subject.to_owned(), text, &remedy)
+    let remedy =
+        format!("when that is mended or over, release it: its page in the console does, and `wabridge release {name}`");
+    condition(kind, subject, text, &remedy)
 }
 
 /// Said by the management calls, which go on while nothing is sent.
@@ -281,10 +287,31 @@ fn subscriptions_refused(evidence: &Evidence<'_>) -> Vec<Condition> {
 }
 
 fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Option<Condition> {
-    let trouble = &evidence.observed.cursors.get(&subscription.key)?.trouble;
-    let owed = evidence.observed.owed.get(&subscription.key).copied().unwrap_or_default().events;
-    let waiting = counted(owed, "event waits", "events wait");
-    let account = evidence.snapshot.account_by_key(subscription.account)?;
+    let (key, observed) = (subscription.key, evidence.observed);
+    let trouble = &observed.cursors.get(&key)?.trouble;
+    let owed = observed.owed.get(&key).copied().unwrap_or_default().events;
+    if let Some((condition, since)) = url_in_trouble(evidence.snapshot, subscription, trouble, owed) {
+        let at_once = subscription.webhook.is_none() && trouble.hold.is_some();
+        let lasts = observed.at.since(since) >= evidence.thresholds.callbacks_failing_for;
+        return (at_once || lasts).then_some(condition);
+    }
+    let last = observed.told_last.get(&key).filter(|_| subscription.webhook.is_none())?;
+    let (dead, _) = observed.callbacks.get(&key.0).copied().unwrap_or_default();
+    let subject = url_subject(evidence.snapshot, subscription)?;
+    (last.outcome == AttemptOutcome::Refused && dead > 0).then(|| {
+        let dead = counted(u64::try_from(dead).unwrap_or(0), "event is dead", "events are dead");
+        condition(
+            AlarmKind::CallbacksFailing,
+            subject,
+            format!("it refused what it was told last: {}; {dead}", last.note),
+            "mend what its answer names, then tell it again: the console's page of the URL does, and `wabridge replay`",
+        )
+    })
+}
+
+/// `callback URL 3 (delivery reports of acme)`
+fn url_subject(snapshot: &Snapshot, subscription: &Subscription) -> Option<String> {
+    let account = snapshot.account_by_key(subscription.account)?;
     let kind = match subscription.kind {
         EventKind::Status => "delivery reports",
         EventKind::Inbound => "inbound messages",
@@ -292,48 +319,39 @@ fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Op
         EventKind::Outgoing => "messages going out",
         EventKind::Person => "contacts and conversations",
     };
-    if let Some(webhook) = &subscription.webhook {
-        let since = trouble
-            .failing_since
-            .filter(|since| evidence.observed.at.since(*since) >= evidence.thresholds.callbacks_failing_for)?;
-        let failures = counted(trouble.failures, "request was", "requests were");
-        return Some(condition(
-            AlarmKind::CallbacksFailing,
-            format!("webhook {} ({kind} of {})", webhook.name, account.id),
-            format!("since {since} {failures} not taken; {waiting}"),
-            "it is tried again by itself; when it lasts, ask whoever runs the receiver",
-        ));
+    let name = match &subscription.webhook {
+        Some(webhook) => format!("webhook {}", webhook.name),
+        None => format!("callback URL {}", subscription.key),
+    };
+    Some(format!("{name} ({kind} of {})", account.id))
+}
+
+/// A URL that is on hold or fails, however short that is, and since when.
+pub fn url_in_trouble(
+    snapshot: &Snapshot,
+    subscription: &Subscription,
+    trouble: &Trouble,
+    owed: i64,
+) -> Option<(Condition, UnixMillis)> {
+    let subject = url_subject(snapshot, subscription)?;
+    let waiting = counted(owed, "event waits", "events wait");
+    let of = |text, remedy: &str| condition(AlarmKind::CallbacksFailing, subject, text, remedy);
+    if subscription.webhook.is_some() {
+        let (since, failures) = (trouble.failing_since?, counted(trouble.failures, "request was", "requests were"));
+        let text = format!("since {since} {failures} not taken; {waiting}");
+        return Some((of(text, "it is tried again by itself; when it lasts, ask whoever runs the receiver"), since));
     }
-    let subject = format!("callback URL {} ({kind} of {})", subscription.key, account.id);
     if let Some(hold) = &trouble.hold {
         let remedy = format!(
             "compare the URL with the one that CleverTap shows, apply it, or run `wabridge release {}`",
             subscription.key
         );
         let text = format!("it is on hold since {}: {}; {waiting}", hold.since, hold.reason);
-        return Some(condition(AlarmKind::CallbacksFailing, subject, text, &remedy));
+        return Some((of(text, &remedy), hold.since));
     }
-    let Some(since) = trouble.failing_since else {
-        let last = evidence.observed.told_last.get(&subscription.key)?;
-        let (dead, _) = evidence.observed.callbacks.get(&subscription.key.0).copied().unwrap_or_default();
-        return (last.outcome == AttemptOutcome::Refused && dead > 0).then(|| {
-            let dead = counted(u64::try_from(dead).unwrap_or(0), "event is dead", "events are dead");
-            condition(
-                AlarmKind::CallbacksFailing,
-                subject,
-                format!("it refused what it was told last: {}; {dead}", last.note),
-                "mend what its answer names, then tell it again: the console's page of the URL does, and `wabridge replay`",
-            )
-        });
-    };
-    (evidence.observed.at.since(since) >= evidence.thresholds.callbacks_failing_for).then(|| {
-        condition(
-            AlarmKind::CallbacksFailing,
-            subject,
-            format!("it fails since {since}, {} in a row; {waiting}", counted(trouble.failures, "time", "times")),
-            "it is tried again by itself; when it lasts, ask CleverTap, or check the URL",
-        )
-    })
+    let since = trouble.failing_since?;
+    let text = format!("it fails since {since}, {} in a row; {waiting}", counted(trouble.failures, "time", "times"));
+    Some((of(text, "it is tried again by itself; when it lasts, ask CleverTap, or check the URL"), since))
 }
 
 /// Until somebody switches it on again, or deletes it.

@@ -110,8 +110,13 @@ fn emails(value: &Value, before: &[String], allowed: Allowed) -> Result<Vec<Stri
     if texts.len() > ALARM_RECIPIENTS_MAX {
         return Err(format!("has more than {ALARM_RECIPIENTS_MAX} addresses: use one that distributes them"));
     }
-    if let Some(odd) = texts.iter().find(|text| !mail::is_address(text)) {
-        return Err(format!("`{odd}` is no e-mail address: write it like ops@example.com"));
+    let odd: Vec<&str> = texts.iter().copied().filter(|text| !mail::is_address(text)).collect();
+    match odd[..] {
+        [] => {}
+        [one] => return Err(format!("{one} is no e-mail address: write it like ops@example.com")),
+        [_, _, ..] => {
+            return Err(format!("{} are no e-mail addresses: write them like ops@example.com", odd.join(", ")));
+        }
     }
     let mut emails: Vec<String> = Vec::with_capacity(texts.len());
     for text in texts {
@@ -131,7 +136,7 @@ fn kinds(value: &Value) -> Result<Vec<String>, String> {
     let words = texts(value).ok_or("must be a list of kinds of alarms, like [\"quality_red\"]")?;
     if let Some(odd) = words.iter().find(|word| AlarmKind::parse(word).is_none()) {
         let known = AlarmKind::ALL.map(AlarmKind::as_str).join(", ");
-        return Err(format!("`{odd}` is none of {known}"));
+        return Err(format!("{odd} is none of {known}"));
     }
     let wanted = AlarmKind::ALL.into_iter().map(AlarmKind::as_str).filter(|kind| words.contains(kind));
     Ok(wanted.map(str::to_owned).collect())
@@ -194,7 +199,8 @@ mod tests {
     fn what_cannot_be_used_is_said_of_its_field() {
         let nobody = AlarmRecipients::default();
         for (patch, allowed, said) in [
-            (json!({"emails": ["ops"]}), ALL, "emails `ops` is no e-mail address"),
+            (json!({"emails": ["ops"]}), ALL, "emails ops is no e-mail address"),
+            (json!({"emails": ["ops", "a@b.example", "me"]}), ALL, "emails ops, me are no e-mail addresses"),
             (json!({"emails": "ops@example.com"}), ALL, "emails must be a list"),
             (json!({"emails": vec!["a@b.example"; 21]}), ALL, "emails has more than 20"),
             (
@@ -202,7 +208,7 @@ mod tests {
                 Allowed { emails: false, ..ALL },
                 "emails cannot be used, because this server sends no e-mail",
             ),
-            (json!({"kinds": ["moon_full"]}), ALL, "kinds `moon_full` is none of connection_held"),
+            (json!({"kinds": ["moon_full"]}), ALL, "kinds moon_full is none of connection_held"),
             (json!({"webhook_url": "http://hooks.example.com/"}), PUBLIC, "webhook_url must begin with https://"),
             (json!({"webhook_url": "https://10.0.0.7/hook"}), PUBLIC, "webhook_url "),
             (json!({"webhook_url": "https://169.254.169.254/"}), ALL, "webhook_url "),

@@ -28,8 +28,6 @@ const EXPIRE_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What CleverTap is still to be told of a message is found by it.
 const KEEP_FOR_MIN: Duration = DAY;
-/// More is a slip of the hand: no law asks for it, and whoever means "for ever" leaves it out.
-const KEEP_FOR_MAX: Duration = DAY.saturating_mul(3650);
 
 /// More than that is no change of a few templates but another list.
 const ALIASES_MAX: usize = 100;
@@ -85,6 +83,7 @@ const UNATTENDED_MINUTES_MAX: i64 = 7 * 24 * 60;
 fn parse_policy(section: &mut Section<'_>, platform: &str, surroundings: &Surroundings<'_>) -> AccountPolicy {
     let defaults = AccountPolicy::default();
     let dummy_numbers = section.has("dummy_numbers").then(|| dummy_numbers(section)).flatten();
+    let ages = surroundings.ages;
     AccountPolicy {
         platform_account_id: section.text(&format!("{platform}_account_id")).map(|text| text.value).unwrap_or_default(),
         platform_region: section.checked(&format!("{platform}_region"), region),
@@ -121,9 +120,9 @@ fn parse_policy(section: &mut Section<'_>, platform: &str, surroundings: &Surrou
         messages_per_second: section
             .integer("messages_per_second", 1..=MESSAGES_PER_SECOND_MAX)
             .and_then(|messages| u32::try_from(messages).ok()),
-        keep_for: section.checked("keep_for", keep_for),
-        keep_exchanges_for: section.checked("keep_exchanges_for", keep_for),
-        keep_media_for: section.checked("keep_media_for", keep_for),
+        keep_for: section.checked("keep_for", |text| keep_for(text, ages.history())),
+        keep_exchanges_for: section.checked("keep_exchanges_for", |text| keep_for(text, ages.attempts)),
+        keep_media_for: section.checked("keep_media_for", |text| keep_for(text, ages.media)),
         template_aliases: section.table("template_aliases").map(parse_aliases).unwrap_or_default(),
     }
 }
@@ -155,7 +154,9 @@ fn parse_aliases(mut section: Section<'_>) -> BTreeMap<String, String> {
     for (old, text) in texts {
         let Some(Text { value, offset }) = text else { continue };
         let (lower, new) = (old.to_ascii_lowercase(), value.trim().to_owned());
-        let wrong = if !is_template_name(&old) || !is_template_name(&new) {
+        let wrong = if new.is_empty() {
+            Some("has no template that stands for it: write old_name = new_name")
+        } else if !is_template_name(&old) || !is_template_name(&new) {
             Some("must be two names of templates: letters, digits and underscores")
         } else if olds.contains(&new.to_ascii_lowercase()) {
             Some("must be a template that has no alias itself")
@@ -202,15 +203,17 @@ fn expiry(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).ok();
     duration.filter(|duration| !duration.is_zero() && *duration <= EXPIRE_AFTER_MAX).ok_or_else(|| {
         let most = written(EXPIRE_AFTER_MAX);
-        format!("must be a time like \"15m\" or \"6h\", at most {most}")
+        format!("must be a time like 15m or 6h, at most {most}")
     })
 }
 
-fn keep_for(text: &str) -> Result<Duration, String> {
+/// Less than the server keeps, or as much.
+fn keep_for(text: &str, most: Duration) -> Result<Duration, String> {
+    let least = KEEP_FOR_MIN.min(most);
     let duration = humantime::parse_duration(text).ok();
-    duration.filter(|duration| (KEEP_FOR_MIN..=KEEP_FOR_MAX).contains(duration)).ok_or_else(|| {
-        let (least, most) = (lasting(KEEP_FOR_MIN), lasting(KEEP_FOR_MAX));
-        format!("must be a time like \"30d\", from {least} to {most}")
+    duration.filter(|duration| (least..=most).contains(duration)).ok_or_else(|| {
+        let (least, most) = (lasting(least), lasting(most));
+        format!("must be a time like 30d, from {least} to {most}, after which the server forgets in any case")
     })
 }
 
@@ -228,7 +231,7 @@ fn allowed_addresses(section: &mut Section<'_>) -> Option<Vec<Network>> {
     let check = |text: Text| {
         let checked = Network::parse(&text.value);
         let told = |_| {
-            let message = "must be addresses or networks, like \"203.0.113.7\" or \"203.0.113.0/24\"";
+            let message = "must be addresses or networks, like 203.0.113.7 or 203.0.113.0/24";
             section.problem(text.offset, "allowed_addresses", message);
         };
         checked.map_err(told).ok()

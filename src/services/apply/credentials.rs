@@ -58,7 +58,7 @@ fn parse_old_passcodes(section: &mut Section<'_>, platform: &str) -> Option<OldP
     let key = format!("{platform}_old_passcode");
     let until_key = format!("{key}_until");
     if section.has(&key) {
-        section.require(&until_key, "say until when the old passcode is taken, like \"2026-12-01T00:00:00Z\"");
+        section.require(&until_key, "say until when the old passcode is taken, like 2026-12-01T00:00:00Z");
     }
     let texts = limited(section, &key, ROTATION_MAX)?;
     let until = section.checked(&until_key, |text| {

@@ -17,6 +17,7 @@ use crate::{
     platforms,
     providers::{self, SettingField},
     services::webhooks::Allowed,
+    settings::Retention,
 };
 
 /// What the meaning of a file depends on.
@@ -24,6 +25,8 @@ pub struct Surroundings<'a> {
     /// The value of an environment variable.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
     pub allowed: Allowed,
+    /// For how long the server keeps what an account may have forgotten sooner.
+    pub ages: &'a Retention,
     /// The providers that there are, and the settings of a connection to each.
     pub providers: Vec<(&'static str, &'static [SettingField])>,
     pub platforms: Vec<&'static str>,
@@ -31,10 +34,11 @@ pub struct Surroundings<'a> {
 
 impl<'a> Surroundings<'a> {
     /// With the providers and platforms of this build.
-    pub fn new(environment: &'a dyn Fn(&str) -> Option<String>, allowed: Allowed) -> Self {
+    pub fn new(environment: &'a dyn Fn(&str) -> Option<String>, allowed: Allowed, ages: &'a Retention) -> Self {
         Self {
             environment,
             allowed,
+            ages,
             providers: providers::ALL.iter().map(|provider| (provider.slug(), provider.settings())).collect(),
             platforms: platforms::ALL.iter().map(|platform| platform.slug()).collect(),
         }

@@ -12,7 +12,7 @@ use crate::domain::{
 
 pub(super) fn parse_quiet_hours(mut section: Section<'_>) -> Option<QuietHours> {
     for key in ["from", "to"] {
-        section.require(key, "give a time of day in the account's time_zone, like \"21:00\"");
+        section.require(key, "give a time of day in the account's time_zone, like 21:00");
     }
     let mut time = |key| section.checked(key, |text| text.parse().map_err(|error| format!("{error}")));
     let (from, to) = (time("from"), time("to"));

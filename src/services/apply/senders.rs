@@ -19,7 +19,7 @@ pub(super) const MESSAGES_PER_SECOND_MAX: i64 = 100_000;
 
 /// The number, and what it says of its connection, which can be wrong as well when the number is.
 pub(super) fn parse_sender(mut section: Section<'_>, account: &str) -> (Option<SenderRecord>, Option<Reference>) {
-    section.require("number", "give the WhatsApp business number, like \"+919876500001\"");
+    section.require("number", "give the WhatsApp business number, like +919876500001");
     section.require("connection", "give the id of the connection that it is reached through");
     section.require("phone_number_id", "give the provider's id of the number");
     section.require("waba_id", "give the provider's id of the business account that owns number and templates");

@@ -13,6 +13,7 @@ use crate::{
     },
     providers::SettingField,
     services::webhooks::Allowed,
+    settings::Settings,
     store::configuration::Configuration,
 };
 
@@ -42,9 +43,11 @@ static FIELDS: [SettingField; 4] = [
 pub(crate) fn parse_with(text: &str, http_allowed: bool) -> Result<ApplyFile, Vec<ApplyProblem>> {
     let environment = BTreeMap::from([("TOKEN", "token-1"), ("PASS", "pass-1"), ("EMPTY", "")]);
     let environment = |name: &str| environment.get(name).map(|value| (*value).to_owned());
+    let ages = Settings::defaults().retention;
     let surroundings = Surroundings {
         environment: &environment,
         allowed: Allowed { private_networks: http_allowed, emails: false },
+        ages: &ages,
         providers: vec![("carrier", &FIELDS)],
         platforms: vec!["clevertap"],
     };
@@ -287,7 +290,9 @@ fn each_value_is_checked() {
 
 /// With the real provider, whose checks these are.
 fn meta_problems(text: &str) -> Vec<String> {
-    let surroundings = Surroundings::new(&|_| None, Allowed { private_networks: false, emails: false });
+    let allowed = Allowed { private_networks: false, emails: false };
+    let ages = Settings::defaults().retention;
+    let surroundings = Surroundings::new(&|_| None, allowed, &ages);
     let (file, problems) = read(text, "wa.toml", &surroundings);
     all_problems(&Configuration::default(), &file, problems).iter().map(ToString::to_string).collect()
 }
@@ -452,7 +457,7 @@ fn quiet_hours_that_nobody_could_keep_are_refused() {
     let hours = |inside: &str| account_with(&format!("quiet_hours = {{ {inside} }}"));
 
     assert_problem(&hours("from = \"21:00\""), "wa.toml:5: accounts.quiet_hours.to:", "is missing");
-    assert_problem(&hours("from = \"9\", to = \"10:00\""), "wa.toml:5: accounts.quiet_hours.from:", "like \"21:00\"");
+    assert_problem(&hours("from = \"9\", to = \"10:00\""), "wa.toml:5: accounts.quiet_hours.from:", "like 21:00");
     assert_problem(&hours("from = \"09:00\", to = \"09:00\""), "wa.toml:5: accounts.quiet_hours.to:", "the same");
     assert_problem(
         &hours("from = \"21:00\", to = \"09:00\", categories = [\"freeform\"]"),

@@ -126,10 +126,11 @@ fn sifted(key: &str, value: Value) -> (Option<Value>, Vec<(String, String)>) {
 #[cfg(test)]
 mod tests {
     use super::super::{Surroundings, all_problems, read as read_file};
-    use crate::{services::webhooks::Allowed, store::configuration::Configuration};
+    use crate::{services::webhooks::Allowed, settings::Settings, store::configuration::Configuration};
 
     fn problems(text: &str) -> Vec<String> {
-        let surroundings = Surroundings::new(&|_| None, Allowed { private_networks: false, emails: false });
+        let ages = Settings::defaults().retention;
+        let surroundings = Surroundings::new(&|_| None, Allowed { private_networks: false, emails: false }, &ages);
         let (file, problems) = read_file(text, "wa.toml", &surroundings);
         all_problems(&Configuration::default(), &file, problems).iter().map(ToString::to_string).collect()
     }

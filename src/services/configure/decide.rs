@@ -12,6 +12,7 @@ use crate::{
         operators::{FieldProblem, Refusal},
         webhooks::Allowed,
     },
+    settings::Retention,
     store::{
         configuration::{Configuration, ConfigurationRecords},
         templates::TemplateOwner,
@@ -71,6 +72,7 @@ pub(super) enum Target<'a> {
 /// What the answer depends on besides.
 pub(super) struct Rules<'a> {
     pub(super) http_allowed: bool,
+    pub(super) ages: &'a Retention,
     pub(super) now: UnixMillis,
     pub(super) version_of: &'a dyn Fn(&Table) -> String,
     /// What aliases are held against.
@@ -119,7 +121,7 @@ pub(super) fn decide(
     if let Some(taken) = subject.as_ref().filter(|subject| is_new && apply::stated(stored, subject).is_some()) {
         problems.push(FieldProblem::new(kind.name_key(), format!("is taken: there is {taken} already")));
     }
-    let (file, found) = read(stored, kind, wanted, rules.http_allowed);
+    let (file, found) = read(stored, kind, wanted, rules);
     problems.extend(found);
     if let Some(account) = file.accounts.first() {
         problems.extend(aliases::problems(stored, &account.what, rules.templates));
@@ -166,10 +168,11 @@ fn misplaced(stored: &Configuration, kind: Kind, before: &Table, wanted: &Table)
 }
 
 /// Has the file's reader read it, in the place that it has in a file, and compares it with what else is stored.
-fn read(stored: &Configuration, kind: Kind, wanted: Table, http_allowed: bool) -> (ApplyFile, Vec<FieldProblem>) {
+fn read(stored: &Configuration, kind: Kind, wanted: Table, rules: &Rules<'_>) -> (ApplyFile, Vec<FieldProblem>) {
     let text = document(stored, kind, wanted).to_string();
     let no_environment = |_: &str| None;
-    let surroundings = Surroundings::new(&no_environment, Allowed { private_networks: http_allowed, emails: false });
+    let allowed = Allowed { private_networks: rules.http_allowed, emails: false };
+    let surroundings = Surroundings::new(&no_environment, allowed, rules.ages);
     let (mut file, problems) = apply::read(&text, "", &surroundings);
     if kind == Kind::Sender {
         // It only stands there because a number has to stand in an account.

@@ -18,7 +18,7 @@ use crate::{
         callbacks::{CallbackState, CursorState},
         configuration::Configuration,
         events::LoggedEvent,
-        story::{CallbackTry, EarlierSend, FailedTry, StoredMessage},
+        story::{CallbackTry, Care, EarlierSend, FailedTry, StoredMessage},
     },
 };
 
@@ -245,7 +245,7 @@ async fn telling(
     let url = url_name(configuration, subscription);
     let tries = store.callback_tries(subscription.key.0, event.place).await?;
     let mut lines: Vec<String> = tries.iter().map(|tried| Exchange { tried, url: &url }.to_string()).collect();
-    let Some((state, reason)) = store.care_of(subscription.key.0, event.place).await? else {
+    let Some(Care { state, reason, due_at }) = store.care_of(subscription.key.0, event.place).await? else {
         let is_before_cursor = cursors.get(&subscription.key).is_none_or(|state| event.place <= state.cursor);
         if tries.is_empty() && may_want(subscription, event) {
             lines.extend(untold(subscription, &url, is_before_cursor));
@@ -262,7 +262,10 @@ async fn telling(
         }
         // Behind another, which was not taken.
         Some(CallbackState::Waiting) if tries.is_empty() => format!("not sent yet to the {url}: {reason}"),
-        Some(CallbackState::Waiting) => format!("waits to be tried again at the {url}: {reason}"),
+        Some(CallbackState::Waiting) => {
+            let at = due_at.map(|at| format!(", at {}", moment(at))).unwrap_or_default();
+            format!("waits to be tried again at the {url}{at}: {reason}")
+        }
         None => format!("left behind at the {url}: {reason}"),
     });
     Ok(lines)

@@ -1,5 +1,7 @@
 //! Why a message has not gone yet, and what ends that.
 
+use std::fmt;
+
 use crate::{
     domain::{
         account::{Account, Hold, Sender, UnknownOutcome},
@@ -20,18 +22,59 @@ use crate::{
     store::{Store, StoreError, configuration::Configuration, leases::LeaseKind, story::StoredMessage},
 };
 
+/// Something that a message waits for.
+#[derive(Clone, Debug)]
+pub struct Wait {
+    pub text: String,
+    pub end: Option<End>,
+}
+
+/// How a person ends it.
+#[derive(Clone, Debug)]
+pub struct End {
+    pub command: String,
+    /// Whose page does the same; `None`: none does.
+    pub of: Option<EndedAt>,
+}
+
+#[derive(Clone, Debug)]
+pub enum EndedAt {
+    /// By its id.
+    Connection(String),
+    /// In E.164.
+    Number(String),
+    Campaign {
+        account: String,
+        campaign: String,
+    },
+}
+
+impl From<String> for Wait {
+    fn from(text: String) -> Self {
+        Self { text, end: None }
+    }
+}
+
+/// For those who have no page before them.
+impl fmt::Display for Wait {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)?;
+        self.end.as_ref().map_or(Ok(()), |end| write!(formatter, "; `{}`", end.command))
+    }
+}
+
 /// All that a message waits for, in words; nothing when it is done or on its way.
 pub async fn reasons(
     store: &Store,
     configuration: &Configuration,
     message: &StoredMessage,
     now: UnixMillis,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Vec<Wait>, StoreError> {
     let account = configuration.accounts.iter().find(|account| account.key == message.account);
     let sender = configuration.senders.iter().find(|sender| sender.key == message.sender);
     let (Some(account), Some(sender)) = (account, sender) else { return Ok(vec![]) };
     match message.state {
-        SendState::Unknown => Ok(message.due_at.map(|at| for_evidence(account, at)).into_iter().collect()),
+        SendState::Unknown => Ok(message.due_at.map(|at| for_evidence(account, at).into()).into_iter().collect()),
         SendState::Queued => in_the_queue(store, configuration, (account, sender), message, now).await,
         SendState::Sending | SendState::Submitted | SendState::Rejected | SendState::Expired | SendState::Cancelled => {
             Ok(vec![])
@@ -53,53 +96,56 @@ async fn in_the_queue(
     (account, sender): (&Account, &Sender),
     message: &StoredMessage,
     now: UnixMillis,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Vec<Wait>, StoreError> {
     let number = sender.number.as_e164();
-    let held = |what: String, id: &str, hold: &Hold| {
-        format!("{what} is on hold for {}: {}; `wabridge release {id}`", ago(hold.since, now), hold.reason)
+    let held = |what: &str, id: &str, hold: &Hold, of: EndedAt| Wait {
+        text: format!("{what} {id} is on hold for {}: {}", ago(hold.since, now), hold.reason),
+        end: Some(End { command: format!("wabridge release {id}"), of: Some(of) }),
     };
-    let mut reasons = Vec::new();
-    reasons.extend(sender.hold.as_ref().map(|hold| held(format!("number {number}"), number, hold)));
-    let connection = &sender.connection;
-    reasons.extend(
-        connection.hold.as_ref().map(|hold| held(format!("connection {}", connection.id), &connection.id, hold)),
-    );
+    let mut reasons: Vec<Wait> = Vec::new();
+    let of_number = sender.hold.as_ref();
+    reasons.extend(of_number.map(|hold| held("number", number, hold, EndedAt::Number(number.to_owned()))));
+    let id = &sender.connection.id;
+    let of_connection = sender.connection.hold.as_ref();
+    reasons.extend(of_connection.map(|hold| held("connection", id, hold, EndedAt::Connection(id.clone()))));
     let ruled = rule(store, configuration, account, message, now).await?;
     let paused_aside = ruled.is_some();
     reasons.extend(ruled);
-    reasons.extend(stopped_template(store, sender, message).await?);
-    reasons.extend(quiet(account, message, now));
+    reasons.extend(stopped_template(store, sender, message).await?.map(Wait::from));
+    reasons.extend(quiet(account, message, now).map(Wait::from));
     let for_place = waits_for_place(message.due_at, message.expires_at);
     if for_place {
-        reasons.push(place(store, configuration, sender, now).await?);
+        reasons.push(place(store, configuration, sender, now).await?.into());
     }
     let set_aside = message.due_at == Some(message.expires_at);
     if set_aside && !paused_aside {
         reasons.push(
             "it was set aside, and no rule keeps it back any more: it is put back into the queue within seconds"
-                .to_owned(),
+                .to_owned()
+                .into(),
         );
     }
     if let Some(due_at) = message.due_at.filter(|due_at| *due_at > now && !set_aside && !for_place) {
         let what =
             if message.category == Category::NotKnownYet { "its template is looked up again" } else { "next try" };
-        reasons.push(format!("{what} at {}: {}", moment(due_at), why_later(message)));
+        reasons.push(format!("{what} at {}: {}", moment(due_at), why_later(message)).into());
     }
     let leases = store.leases().await?;
     let owned = leases
         .iter()
         .any(|lease| lease.kind == LeaseKind::Sender.code() && lease.item == sender.key.0 && lease.owner.is_some());
     if !owned {
-        reasons.push(format!("no server works on number {number}; start one"));
+        reasons.push(format!("no server works on number {number}; start one").into());
     }
     if reasons.is_empty() {
         let ahead = store.ahead_in_queue(message).await?;
         let pace = sender.pace;
-        reasons.push(match ahead {
+        let behind = match ahead {
             0 => "it is the next of its number".to_owned(),
             1 => format!("behind another at {pace} a second"),
             _ => format!("behind {ahead} others at {pace} a second"),
-        });
+        };
+        reasons.push(behind.into());
     }
     Ok(reasons)
 }
@@ -133,7 +179,7 @@ async fn rule(
     account: &Account,
     message: &StoredMessage,
     now: UnixMillis,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<Wait>, StoreError> {
     let platform = platforms::find(&account.platform);
     let grouping = platform.and_then(|platform| platform.grouping(&message.platform_message_id));
     let waiting = Waiting {
@@ -159,7 +205,10 @@ async fn rule(
             RuleAction::Pause => "paused",
             RuleAction::Cancel => "about to be cancelled, by a rule",
         };
-        format!("{word} for {}: {}; `{command}`", ago(rule.since, now), rule.reason)
+        let ruled = account.zip(filter.campaign.as_ref());
+        let of = ruled
+            .map(|(account, campaign)| EndedAt::Campaign { account: account.id.clone(), campaign: campaign.clone() });
+        Wait { text: format!("{word} for {}: {}", ago(rule.since, now), rule.reason), end: Some(End { command, of }) }
     }))
 }
 

@@ -234,7 +234,8 @@ impl TestApp {
     /// Creates and updates what the TOML names, as `wabridge apply` does.
     pub(crate) async fn apply(&self, toml: &str) {
         let text = toml.replace("{simulator}", self.stand.url());
-        let file = apply::parse(&text, "test.toml", &Surroundings::new(&|_| None, Allowed::by(&self.settings)))
+        let (allowed, ages) = (Allowed::by(&self.settings), &self.settings.retention);
+        let file = apply::parse(&text, "test.toml", &Surroundings::new(&|_| None, allowed, ages))
             .unwrap_or_else(|problems| panic!("the configuration is wrong: {problems:#?}"));
         apply::apply(&self.store, &Actor::of_command_line("test"), &file).await.expect("the configuration fits");
     }

@@ -56,9 +56,9 @@ pub struct CampaignSummary {
     /// Part 2 of CleverTap's msgId.
     #[schema(example = "1790000000")]
     pub(super) campaign: String,
-    /// The first and the last of its templates by name; none when it has freeform messages only.
-    #[schema(example = json!(["order_update", "order_update"]))]
-    pub(super) templates: Option<[String; 2]>,
+    /// Its template; of several the first and the last by name. None when it has freeform messages only.
+    #[schema(example = json!(["order_update"]))]
+    pub(super) templates: Option<Vec<String>>,
     /// `paused`, or `cancelled` while what arrives is cancelled; none when nothing stops it.
     pub(super) state: Option<String>,
     pub(super) funnel: CampaignFunnel,
@@ -69,7 +69,8 @@ pub struct CampaignSummary {
     pub(super) last_accepted_at: String,
 }
 
-/// How far its messages came. Who read one had it delivered, and what was delivered was sent.
+/// How far its messages came. Who read one had it delivered, and what was delivered was sent. So `accepted` is `sent`, `failed`,
+/// `silent` and `open` together, less `failed_after_sent`.
 #[derive(Serialize, ToSchema)]
 pub struct CampaignFunnel {
     #[schema(example = 1000)]
@@ -82,10 +83,14 @@ pub struct CampaignFunnel {
     pub(super) read: u64,
     #[schema(example = 40)]
     pub(super) failed: u64,
+    /// Of those that failed: after WhatsApp had said that it was sent.
+    pub(super) failed_after_sent: u64,
     /// Of those that failed, by CleverTap's code.
     pub(super) failed_by_code: BTreeMap<String, u64>,
     pub(super) expired: u64,
     pub(super) cancelled: u64,
+    /// WhatsApp took it, and nothing was heard of it since.
+    pub(super) silent: u64,
     /// Not finished, or nobody knows.
     pub(super) open: u64,
 }
@@ -207,7 +212,10 @@ pub(super) fn summary(snapshot: &Snapshot, rules: &QueueRules, campaign: &Campai
     let rule = campaigns::verdict(rules, campaign.account, &campaign.campaign, clock::now());
     CampaignSummary {
         account: snapshot.account_by_key(campaign.account).map(|account| account.id.clone()),
-        templates: campaign.templates.clone().map(|(first, last)| [first, last]),
+        templates: campaign.templates.clone().map(|(first, last)| {
+            let several = (first != last).then_some(last);
+            [first].into_iter().chain(several).collect()
+        }),
         campaign: campaign.campaign.clone(),
         state: rule.map(|rule| campaigns::word_of(rule.action).to_owned()),
         funnel: funnel(&campaign.funnel),
@@ -229,9 +237,11 @@ fn funnel(funnel: &Funnel) -> CampaignFunnel {
         delivered: funnel.delivered,
         read: funnel.read,
         failed: funnel.failed,
+        failed_after_sent: funnel.failed_after_sent,
         failed_by_code: funnel.failed_by_code.iter().map(|(code, messages)| (code.to_string(), *messages)).collect(),
         expired: funnel.expired,
         cancelled: funnel.cancelled,
+        silent: funnel.silent,
         open: funnel.open,
     }
 }
