@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use wabridge::{
-    domain::callback::{EventKind, Subscription},
+    domain::callback::EventKind,
     simulator::{CallbackRule, Endpoint},
 };
 
@@ -104,10 +104,7 @@ async fn what_a_webhook_did_not_take_says_when_it_is_tried_again_and_what_waits_
     let events = ["message.sent", "message.delivered", "message.read"];
     scene.webhook(json!({"events": events, "retries": retries})).await;
     scene.receiver.answer_next(&[503]);
-    let subscriptions = scene.app.subscriptions().await;
-    let of_webhook = |one: &&Subscription| one.webhook.is_some() && one.kind == EventKind::Status;
-    let key = subscriptions.iter().find(of_webhook).expect("it wants statuses").key;
-    let url = format!("/console/callbacks/{key}");
+    let url = scene.owner.get("/console/webhooks/crm").await.between("data-row href=\"", "\"");
 
     scene.app.accept(&Message::order_update(&person(1))).await;
     let owed = async || places(&scene.owner.get(&format!("{url}/events?state=owed")).await.text);

@@ -146,7 +146,7 @@ impl Stage {
         let file = apply::parse(
             &file,
             "faults.toml",
-            &Surroundings::new(&|_| None, Allowed { private_networks: true, emails: false }),
+            &Surroundings::new(&|_| None, Allowed { private_networks: true, emails: false }, &settings.retention),
         );
         let file = file.map_err(|problems| anyhow::anyhow!("the configuration is wrong: {problems:#?}"))?;
         apply::apply(&store, &Actor::of_command_line("test"), &file).await?;
