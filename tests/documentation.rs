@@ -150,7 +150,10 @@ fn the_page_of_every_carrier_has_a_table_of_its_keys_and_their_defaults() {
         let text: String = pages.iter().map(read).collect();
         let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
         for field in providers::find(slug).expect("a provider").settings() {
-            let default = field.default.filter(|default| !default.contains('\n')).map(|default| format!("`{default}`"));
+            let default = field
+                .default
+                .filter(|default| !default.is_empty() && !default.contains('\n'))
+                .map(|default| format!("`{default}`"));
             let tells = |row: &&str| {
                 let mut cells = row.split(" | ");
                 cells.next().is_some_and(|keys| keys.contains(&format!("`{}`", field.name)))
