@@ -171,7 +171,7 @@ async fn what_cannot_be_used_is_said_at_its_field(database: Database) {
     for said in [
         "id=\"emails-wrong\">Cannot be used, because this server sends no e-mail: set alarms.smtp_url and alarms.from and start it again.",
         "id=\"webhook_url-wrong\">Has a user or a password in it",
-        "`moon_full` is none of connection_held",
+        "moon_full is none of connection_held",
         "ops@example.com",
     ] {
         assert!(page.text.contains(said), "{said} is not in {page:?}");
