@@ -39,14 +39,22 @@ pub(crate) struct Browser {
     _profile: TempDir,
 }
 
+/// Starts of Chromium for one test.
+const STARTS_MAX: usize = 3;
+
 impl Browser {
     pub(crate) async fn start(shape: Shape) -> Self {
-        let profile = tempfile::tempdir().expect("a temporary folder");
         let (driver, url) = start_driver().await;
-        let capabilities = capabilities(shape, &profile);
-        let mut builder = ClientBuilder::new(HttpConnector::new());
-        let client = builder.capabilities(capabilities).connect(&url).await.expect("Chromium starts");
-        Self { client, shape, driver, _profile: profile }
+        // On a busy machine Chromium now and then ends before it is up. What is tested begins after that.
+        for starts_left in (0..STARTS_MAX).rev() {
+            let profile = tempfile::tempdir().expect("a temporary folder");
+            let mut builder = ClientBuilder::new(HttpConnector::new());
+            match builder.capabilities(capabilities(shape, &profile)).connect(&url).await {
+                Ok(client) => return Self { client, shape, driver, _profile: profile },
+                Err(error) => assert!(starts_left > 0, "Chromium does not start: {error}"),
+            }
+        }
+        unreachable!("the last start ends it, either way")
     }
 
     /// As the first owner, whom the scenario has made.

@@ -24,7 +24,7 @@ const CHANGED_WEBHOOK: Form<'_> = Form {
     wrong: &[
         ("url", "not a url", "Is not a URL"),
         ("events", "", "Tick at least one of these"),
-        ("filter.numbers", "+15550000000", "is no account"),
+        ("filter.numbers", "+15550000000", "No account has"),
         ("filter.json", "city", "write NAME = VALUE"),
         ("timeout_seconds", "soon", "whole number from 1"),
         ("fixed.times", "many", "whole number from 0"),

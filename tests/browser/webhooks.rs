@@ -54,10 +54,10 @@ async fn the_form_shows_what_was_chosen_and_says_what_is_wrong_where_it_is() {
 
     // Bad input of each kind: it stands at its field, and what was typed stays.
     for (kind, field, wrong) in [
-        ("basic", "basic-user", "Needs a user"),
-        ("bearer", "bearer-token", "Needs its token"),
+        ("basic", "basic-user", "Must be there"),
+        ("bearer", "bearer-token", "Is missing"),
         ("client_credentials", "oauth2-token_url", "missing"),
-        ("password", "oauth2-user", "Needs a user"),
+        ("password", "oauth2-user", "Is missing"),
     ] {
         browser.choose("authentication.kind", kind).await;
         browser.fill("name", "crm").await;
