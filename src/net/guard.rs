@@ -60,7 +60,8 @@ impl fmt::Display for Forbidden {
             ),
             Self::Metadata { host } => write!(
                 f,
-                "{host} is where clouds keep their machines' credentials, and is never called; give another address"
+                "{host} is where clouds keep their machines' credentials, or link-local as those addresses are, and is never \
+                 called; give another address"
             ),
         }
     }
@@ -214,11 +215,8 @@ static ENDS_IN_V4: &[Ipv6Net] = &[
 
 /// Where clouds keep their metadata services, and with them the machine's credentials.
 static METADATA_V4: &[Ipv4Net] = &[
-    // Amazon, Google, Azure, Oracle and others; Amazon's for containers; Tencent's; Scaleway's.
-    v4([169, 254, 169, 0], 24),
-    v4([169, 254, 170, 0], 24),
-    v4([169, 254, 0, 23], 32),
-    v4([169, 254, 42, 42], 32),
+    // Amazon (also for containers), Google, Azure, Oracle, Tencent, Scaleway and others: nobody's server lives among them.
+    v4([169, 254, 0, 0], 16),
     // Alibaba, Azure's wire server, Oracle of old.
     v4([100, 100, 100, 200], 32),
     v4([168, 63, 129, 16], 32),
@@ -230,7 +228,7 @@ static METADATA_V6: &[Ipv6Net] = &[
     v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32),
     v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0], 32),
     v6([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42], 128),
-    v6([0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe], 128),
+    v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
 ];
 
 static METADATA_NAMES: &[&str] = &[

@@ -8,6 +8,8 @@ use lettre::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::domain::words::few;
+
 /// A letter that cannot be delivered by then is given up.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Of what a server says, so much is told.
@@ -38,6 +40,12 @@ pub enum MailError {
 /// Whether a text is an e-mail address, alone or as `Name <address>`.
 pub fn is_address(text: &str) -> bool {
     text.parse::<Mailbox>().is_ok()
+}
+
+/// Those of these that are no addresses, with what to do; goes on after the field's name.
+pub fn check_addresses<'a>(texts: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let odd = few(texts.filter(|text| !is_address(text)));
+    odd.map_or(Ok(()), |odd| Err(format!("have no e-mail address in “{odd}”: write each like ops@example.com")))
 }
 
 impl Mailer {

@@ -84,16 +84,14 @@ fn with_what_is_known(mut alarms: Vec<AlarmRecord>, known: Vec<(Condition, UnixM
     for (condition, since) in known {
         if !alarms.iter().any(|alarm| is(alarm, &condition)) {
             let Condition { kind, subject, text, .. } = condition;
-            let raised_at = since;
-            let told_by = String::new();
             alarms.push(AlarmRecord {
                 kind,
                 subject,
                 text,
-                raised_at,
+                raised_at: since,
                 over_at: None,
                 told_at: None,
-                told_by,
+                told_by: String::new(),
                 told: false,
             });
         }

@@ -115,6 +115,8 @@ fn metadata_services_are_refused_also_where_private_networks_are_allowed() {
         "169.254.0.23",
         "169.254.42.42",
         "[fd00:42::42]",
+        "169.254.1.1",
+        "[fe80::1]",
         "2852039166",
         "0xa9fea9fe",
         "0251.0376.0251.0376",
@@ -143,7 +145,7 @@ fn metadata_services_are_refused_also_where_private_networks_are_allowed() {
             assert!(matches!(checked, Err(Forbidden::Metadata { .. })), "{host}: {checked:?}");
         }
     }
-    for host in ["10.0.0.1", "[fd00::1]", "metadata.example.com", "169.254.1.1", "[fe80::1]"] {
+    for host in ["10.0.0.1", "[fd00::1]", "metadata.example.com"] {
         assert_eq!(check_literal(&url(&format!("https://{host}/")), true), Ok(()), "{host} may be a neighbour");
     }
 }

@@ -110,14 +110,7 @@ fn emails(value: &Value, before: &[String], allowed: Allowed) -> Result<Vec<Stri
     if texts.len() > ALARM_RECIPIENTS_MAX {
         return Err(format!("has more than {ALARM_RECIPIENTS_MAX} addresses: use one that distributes them"));
     }
-    let odd: Vec<&str> = texts.iter().copied().filter(|text| !mail::is_address(text)).collect();
-    match odd[..] {
-        [] => {}
-        [one] => return Err(format!("{one} is no e-mail address: write it like ops@example.com")),
-        [_, _, ..] => {
-            return Err(format!("{} are no e-mail addresses: write them like ops@example.com", odd.join(", ")));
-        }
-    }
+    mail::check_addresses(texts.iter().copied())?;
     let mut emails: Vec<String> = Vec::with_capacity(texts.len());
     for text in texts {
         if !emails.iter().any(|known| known.eq_ignore_ascii_case(text)) {
@@ -199,8 +192,12 @@ mod tests {
     fn what_cannot_be_used_is_said_of_its_field() {
         let nobody = AlarmRecipients::default();
         for (patch, allowed, said) in [
-            (json!({"emails": ["ops"]}), ALL, "emails ops is no e-mail address"),
-            (json!({"emails": ["ops", "a@b.example", "me"]}), ALL, "emails ops, me are no e-mail addresses"),
+            (json!({"emails": ["ops"]}), ALL, "emails have no e-mail address in “ops”: write each like"),
+            (
+                json!({"emails": ["ops", "a@b.example", "me"]}),
+                ALL,
+                "emails have no e-mail address in “ops, me”: write each like",
+            ),
             (json!({"emails": "ops@example.com"}), ALL, "emails must be a list"),
             (json!({"emails": vec!["a@b.example"; 21]}), ALL, "emails has more than 20"),
             (

@@ -114,9 +114,8 @@ pub(in crate::services) fn checked(
                     it again, or name another webhook instead";
         note("alerts.emails", text.to_owned());
     }
-    let emails = settings.alerts.emails.iter().map(String::as_str);
-    if let Some(odd) = few(emails.filter(|address| !mail::is_address(address))) {
-        note("alerts.emails", format!("have no e-mail address in “{odd}”: write each like ops@example.com"));
+    if let Err(text) = mail::check_addresses(settings.alerts.emails.iter().map(String::as_str)) {
+        note("alerts.emails", text);
     }
     let certificate = settings.client_certificate.as_ref().filter(|_| !has_problem(&problems, "client_certificate"));
     if let Some(Err(error)) = certificate.map(check_certificate) {
