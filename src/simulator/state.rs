@@ -185,6 +185,8 @@ impl World {
     }
 
     pub(super) fn stats(&self) -> Stats {
+        // First: what waits no more is counted in what is read after it.
+        let updates_waiting = self.queue.waiting();
         let mut stats = {
             let tally = self.tally();
             Stats {
@@ -193,7 +195,7 @@ impl World {
                 ..tally.stats.clone()
             }
         };
-        stats.updates_waiting = self.queue.waiting();
+        stats.updates_waiting = updates_waiting;
         stats.clevertap = self.callbacks().stats();
         stats
     }

@@ -141,7 +141,7 @@ fn finish(world: &World, knobs: &Knobs, mut post: Box<Post>, (outcome, took): (O
     if outcome == Outcome::Taken {
         note_taken(&mut world.tally(), &post, took);
         settle(world, &post);
-        world.count(|stats| count_taken(stats, &post));
+        world.tell();
         return Duration::ZERO;
     }
     world.count(|stats| stats.webhooks_refused += 1);
@@ -158,8 +158,10 @@ fn finish(world: &World, knobs: &Knobs, mut post: Box<Post>, (outcome, took): (O
     wait
 }
 
+/// Before it is settled: where nothing waits any more, all is counted.
 fn note_taken(tally: &mut Tally, post: &Post, took: Duration) {
     tally.time_webhook(took);
+    count_taken(&mut tally.stats, post);
     for update in &post.updates {
         if let Update::Inbound { message, .. } = update {
             tally.hear(message["from"].as_str().unwrap_or_default());
@@ -183,8 +185,9 @@ fn count_taken(stats: &mut Stats, post: &Post) {
 }
 
 fn drop_post(world: &World, post: &Post) {
+    world.tally().stats.updates_dropped += post.updates.len() as u64;
     settle(world, post);
-    world.count(|stats| stats.updates_dropped += post.updates.len() as u64);
+    world.tell();
 }
 
 fn settle(world: &World, post: &Post) {

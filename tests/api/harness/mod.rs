@@ -146,7 +146,7 @@ impl TestApp {
     }
 
     async fn start_here(&mut self) {
-        let app = App::start(self.settings.clone()).await.expect("the bridge starts");
+        let app = App::start(unhurried(self.settings.clone())).await.expect("the bridge starts");
         self.url = format!("http://{}", app.address);
         self.bridge = Bridge::Here(app);
         self.receive_webhooks();
@@ -223,7 +223,7 @@ impl TestApp {
     pub(crate) async fn start_another(&self, instance: &str) -> anyhow::Result<App> {
         let mut settings = self.settings.clone();
         settings.instance.id = instance.to_owned();
-        App::start(settings).await
+        App::start(unhurried(settings)).await
     }
 
     fn receive_webhooks(&self) {
@@ -418,6 +418,14 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         assert!(self.finished || std::thread::panicking(), "a scenario ends with finish(), or with leave()");
     }
+}
+
+/// Platforms and providers must be answered within a second, and a busy machine cannot always do that: a template would be
+/// taken unseen, a webhook would come again. So in this process both are waited for. The program itself allows no such settings.
+fn unhurried(mut settings: Settings) -> Settings {
+    settings.send.template_lookup = PATIENCE / 2;
+    settings.limits.webhook_wait = PATIENCE / 2;
+    settings
 }
 
 fn open(queue: &QueueOverview) -> i64 {

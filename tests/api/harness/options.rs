@@ -137,6 +137,11 @@ fn settings(database: &Database, folder: &TempDir) -> Settings {
     settings.send.retry_waits = [50, 100, 200].map(Duration::from_millis).to_vec();
     settings.relay.retry_waits = [50, 100, 200].map(Duration::from_millis).to_vec();
     settings.templates.webhook_delay = Duration::from_millis(100);
+    // A busy machine may take its time for what is done at once elsewhere.
+    settings.send.connect_timeout = settings.send.timeout;
+    settings.relay.connect_timeout = settings.relay.timeout;
+    settings.database.busy_timeout = Duration::from_secs(10);
+    settings.database.answer_timeout = Duration::from_secs(14);
     settings
 }
 
