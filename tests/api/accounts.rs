@@ -232,11 +232,12 @@ async fn a_test_callback_shows_what_goes_out_and_what_comes_back(database: Datab
     assert_eq!(saved.status, 303, "{saved:?}");
     let refused = asha.post(path, &[("kind", "status")]).await;
     assert!(refused.text.contains("no answer") && !refused.text.contains("secret-part"), "{refused:?}");
-    let mut last = 200;
-    for _ in 0..10 {
-        last = asha.post(path, &[("kind", "inbound")]).await.status;
+    // The minute may turn meanwhile, and then they are counted anew.
+    let mut statuses = Vec::new();
+    for _ in 0..wabridge::services::accounts::TESTS_PER_MINUTE_MAX * 2 + 1 {
+        statuses.push(asha.post(path, &[("kind", "inbound")]).await.status);
     }
-    assert_eq!(last, 409, "the other side belongs to somebody else");
+    assert!(statuses.contains(&409), "the other side belongs to somebody else: {statuses:?}");
     // The simulator counts what it was told of a test as of nothing that it knows.
     app.leave().await;
 }

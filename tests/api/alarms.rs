@@ -174,12 +174,13 @@ async fn a_number_on_hold_is_told_once_by_each_way_and_so_is_its_end(database: D
     app.until("it is told", async || !operator.told().is_empty()).await;
     app.release_sender(sender).await;
     app.until("its end is told", async || operator.told().len() > 1).await;
-    app.store.hold_sender(sender, &hold).await.expect("it is written down");
-    let raised = async || {
+    let stands = async |over: bool| {
         let alarms = app.store.alarms().await.expect("alarms can be read");
-        alarms.iter().any(|it| it.kind == AlarmKind::NumberHeld && it.over_at.is_none())
+        alarms.iter().any(|it| it.kind == AlarmKind::NumberHeld && it.over_at.is_some() == over)
     };
-    app.until("it is seen", raised).await;
+    app.until("its end is written down", async || stands(true).await).await;
+    app.store.hold_sender(sender, &hold).await.expect("it is written down");
+    app.until("it is seen", async || stands(false).await).await;
 
     assert_eq!(
         operator.told(),

@@ -140,7 +140,6 @@ async fn a_url_on_hold_is_probed_and_goes_on_by_itself(database: Database) {
 async fn a_dead_url_of_one_account_delays_no_other(database: Database) {
     let app = TestApp::start_with(database, |options| {
         options.more = format!("{OTHER_ACCOUNT}\n{OTHER_SENDER}");
-        options.settings.relay.timeout = Duration::from_secs(2);
     })
     .await;
     // It takes the connection, and answers long after anybody waits.

@@ -84,7 +84,7 @@ async fn what_people_send_by_360dialog_is_told_with_its_file(database: Database)
         records.find(|record| record.endpoint == Endpoint::Inbound).map(|record| record.entry)
     };
     app.until("it is told", async || told().is_some()).await;
-    app.until_counted("the file is fetched", |stats| stats.media_downloads == 1).await;
+    app.until_counted("the file is fetched", |stats| stats.media_downloads >= 1).await;
     assert!(told().is_some_and(|told| told.to_string().contains("/media/")), "{:?}", told());
     app.finish().await;
 }

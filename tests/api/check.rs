@@ -169,7 +169,7 @@ async fn a_repair_brings_webhooks_here_and_is_asked_for_first(database: Database
 
 async fn a_key_that_does_not_fit_is_found_and_makes_a_server_not_ready(database: Database) {
     let mut app = start(database).await;
-    assert_eq!(app.get("/readyz").await.0, 200);
+    app.until("it is ready", async || app.get("/readyz").await.0 == 200).await;
     let other = app.write_file("other.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
     app.settings.security.master_key_file = other.into();
 

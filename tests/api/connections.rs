@@ -29,6 +29,9 @@ async fn how_they_stand_is_told_from_what_is_known(database: Database) {
     app.accept(&Message::order_update(&person(1))).await;
     app.settled().await;
 
+    // Numbers are read behind the lists of templates.
+    let is_read = async || cara.get("/console/connections").await.text.contains("green");
+    app.until("the number was read", is_read).await;
     let list = cara.get("/console/connections").await;
     for part in ["meta-main", "+918880110022", "taken", "green", "80 a second"] {
         assert!(list.text.contains(part), "{part} is missing in {list:?}");

@@ -86,6 +86,8 @@ async fn who_writes_becomes_a_contact_and_who_is_only_written_to_does_not(databa
     scene.hears(&person(1), "again");
     scene.hears(&person(2), "me, too");
     scene.told("contact.created", 2).await;
+    // Who writes moves to the head of the list.
+    scene.app.settled().await;
     let all = scene.get("/contacts").await;
     assert_eq!(all["contacts"].as_array().map(Vec::len), Some(2), "{all}");
     let first = scene.get("/contacts?limit=1").await;
