@@ -19,7 +19,7 @@ use wabridge::{
     },
 };
 
-use crate::harness::{ACCOUNT, Database, TestApp, on_each_database, until};
+use crate::harness::{ACCOUNT, Database, PATIENCE, TestApp, on_each_database, until};
 
 const WRITERS: usize = 4;
 const WEBHOOKS_PER_WRITER: usize = 60;
@@ -32,7 +32,9 @@ async fn a_reader_beside_many_writers_misses_no_event(database: Database) {
     let (sender, connection) = (configuration.senders[0].key, configuration.connections[0].key);
 
     let writing = (0..WRITERS).map(|writer| {
-        let settings = app.settings.clone();
+        let mut settings = app.settings.clone();
+        // None of the writers is given up because another stands still.
+        settings.database.busy_timeout = PATIENCE;
         tokio::spawn(async move {
             // As an instance of its own: its own connections, its own group commit.
             let store = open_store(&settings).await.expect("the database opens");

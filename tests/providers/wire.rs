@@ -114,8 +114,8 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 
 pub(crate) fn exchange() -> Exchange {
     Exchange::new(ExchangeLimits {
-        connect_timeout: Duration::from_secs(5),
-        request_timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(30),
+        request_timeout: Duration::from_secs(60),
         answer_bytes_max: 65_536,
         allow_private_networks: true,
         proxy: None,

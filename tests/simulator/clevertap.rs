@@ -55,7 +55,7 @@ async fn a_wrong_passcode_too_many_calls_and_a_rule_are_refused() {
     assert_eq!(subscribe(&world, "secret", &people).await.status, 429);
     assert_eq!(subscribe(&world, "secret", &people).await.status, 200);
 
-    let slow = CallbackRule { endpoint: Some(Endpoint::Subscribe), hang_ms: 1_000, ..CallbackRule::default() };
+    let slow = CallbackRule { endpoint: Some(Endpoint::Subscribe), hang_ms: 5_000, ..CallbackRule::default() };
     world.handle.add_callback_rule(slow);
     let answers = futures_util::future::join_all((0..5).map(|_| subscribe(&world, "secret", &people))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 429).count(), 2, "three at a time are taken");

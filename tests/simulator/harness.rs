@@ -18,7 +18,7 @@ pub(crate) const PERSON: &str = "+919876512345";
 pub(crate) const TOKEN: &str = "simulator-access-token";
 /// What the receiver wants to hear before it takes webhooks.
 pub(crate) const VERIFY_TOKEN: &str = "a-shared-word";
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A simulator, a receiver of its webhooks, and a client.
 pub(crate) struct TestWorld {

@@ -160,14 +160,16 @@ async fn a_number_has_its_rate_and_its_peak_is_known() {
     };
     let world = TestWorld::start(settings).await;
 
-    // Twelve at once are within one second on any machine that can run this test at all.
     let message = order_update(PERSON, "msg");
-    let answers = futures_util::future::join_all((0..12).map(|_| world.send(&message))).await;
+    let answers = futures_util::future::join_all((0..60).map(|_| world.send(&message))).await;
 
-    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 5);
+    // Every second of a slow machine allows for five more.
+    let taken = answers.iter().filter(|answer| answer.status == 200).count();
+    assert!((5..=30).contains(&taken), "{taken} were taken");
     assert!(answers.iter().all(|answer| answer.status == 200 || answer.code() == 130429));
     let stats = world.handle.stats();
-    assert_eq!(stats.peak_sends_per_second[SENDER], 12);
+    let peak = stats.peak_sends_per_second[SENDER];
+    assert!((6..=60).contains(&peak), "{peak}: what is refused counts, too");
     assert!(stats.peak_in_flight_per_recipient >= 1);
     assert_eq!(
         world.post_as("1002", "messages", &message, "simulator-access-token").await.expect("an answer").code(),

@@ -215,7 +215,7 @@ id = "demo"
 
 [send]
 # The simulator answers at once, or never, or when its statuses were taken: within three seconds.
-connect_timeout = "1s"
+connect_timeout = "4s"
 timeout = "4s"
 # When an answer is lost, a status from WhatsApp is the evidence that the message went out. Here it comes within a
 # second or never; the default waits for two minutes.
