@@ -420,11 +420,10 @@ impl Drop for TestApp {
     }
 }
 
-/// Platforms and providers must be answered within a second, and a busy machine cannot always do that: a template would be
-/// taken unseen, a webhook would come again. So in this process both are waited for. The program itself allows no such settings.
+/// A platform is answered within the second, and on a busy machine a template that must be looked up would be taken unseen. So
+/// in this process the look-up is waited for. The program itself allows no such setting.
 fn unhurried(mut settings: Settings) -> Settings {
     settings.send.template_lookup = PATIENCE / 2;
-    settings.limits.webhook_wait = PATIENCE / 2;
     settings
 }
 

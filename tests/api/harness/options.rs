@@ -9,7 +9,7 @@ use std::{
 use tempfile::TempDir;
 use wabridge::{settings::Settings, simulator::SimulatorSettings};
 
-use super::Database;
+use super::{Database, PATIENCE};
 
 pub(crate) const BUSINESS_NUMBER: &str = "+918880110022";
 /// Of the business number, at the provider.
@@ -140,6 +140,8 @@ fn settings(database: &Database, folder: &TempDir) -> Settings {
     // A busy machine may take its time for what is done at once elsewhere.
     settings.send.connect_timeout = settings.send.timeout;
     settings.relay.connect_timeout = settings.relay.timeout;
+    // Or a webhook would come again, behind those after it.
+    settings.limits.webhook_wait = PATIENCE / 2;
     settings.database.busy_timeout = Duration::from_secs(10);
     settings.database.answer_timeout = Duration::from_secs(14);
     settings
