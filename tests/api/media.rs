@@ -150,7 +150,7 @@ async fn a_file_comes_back_byte_for_byte_whole_or_in_ranges(database: Database) 
 }
 
 async fn a_link_that_was_made_up_or_has_ended_leads_nowhere(database: Database) {
-    let app = start_with(database, |options| options.settings.retention.media = Duration::from_secs(6)).await;
+    let mut app = start(database).await;
 
     let path = link(&say(&app, picture(), None).await);
     assert_eq!(fetch(&app, &path).await.status(), 200);
@@ -161,7 +161,13 @@ async fn a_link_that_was_made_up_or_has_ended_leads_nowhere(database: Database) 
     for wrong in [changed.as_str(), "/media/", "/media/a.b", "/media/..%2f..%2fmaster.key"] {
         assert_eq!(ask(&app, Method::GET, wrong, None).await.status(), 404, "{wrong}");
     }
-    app.until("the link ends", async || ask(&app, Method::GET, &path, None).await.status() == 404).await;
+    // What is told from now on ends soon, and what was told before does not.
+    app.restart_with(|settings| settings.retention.media = Duration::from_secs(1)).await;
+    let short = link(&say(&app, picture(), None).await);
+    app.until("its file is copied", async || counted(&app).await.stored == 2).await;
+    app.until("the link ends", async || ask(&app, Method::GET, &short, None).await.status() == 404).await;
+    assert_eq!(ask(&app, Method::GET, &path, None).await.status(), 200);
+    assert_eq!(counted(&app).await.stored, 2, "the file is still there, only its link has ended");
     app.finish().await;
 }
 
@@ -194,10 +200,16 @@ async fn a_request_waits_for_a_copy_that_is_under_way(database: Database) {
 }
 
 async fn a_request_that_waits_too_long_is_told_to_come_again(database: Database) {
-    let app = start_with(database, |options| options.simulator.knobs.media_delay_ms = 4_000).await;
+    let app = start_with(database, |options| {
+        options.simulator.knobs.media_delay_ms = 60_000;
+        // A copy that is given up is tried again.
+        options.settings.media.timeout = Duration::from_secs(3);
+    })
+    .await;
 
     let path = link(&say(&app, picture(), None).await);
     let answer = ask(&app, Method::GET, &path, None).await;
+    change(&app, |knobs| knobs.media_delay_ms = 0);
 
     assert_eq!((answer.status().as_u16(), header_of(&answer, "retry-after")), (503, "5"));
     assert_eq!(fetch(&app, &path).await.status(), 200);

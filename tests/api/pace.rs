@@ -1,8 +1,11 @@
 //! The order in which messages leave a number, and how fast.
 
-use wabridge::simulator::{Effect, Rule};
+use wabridge::{
+    clock,
+    simulator::{Effect, Rule},
+};
 
-use crate::harness::{BUSINESS_NUMBER, Database, Message, NUMBER_ID, TestApp, on_each_database, person};
+use crate::harness::{BUSINESS_NUMBER, Database, Message, NUMBER_ID, PATIENCE, TestApp, on_each_database, person};
 
 async fn a_person_is_sent_one_message_at_a_time_in_the_order_of_acceptance(database: Database) {
     let app = TestApp::start_with(database, |options| options.simulator.knobs.answer_delay_ms = 20).await;
@@ -24,8 +27,9 @@ async fn a_person_is_sent_one_message_at_a_time_in_the_order_of_acceptance(datab
 }
 
 async fn a_person_whose_sends_take_long_delays_nobody_else(database: Database) {
-    let app = TestApp::start(database).await;
-    app.simulator.add_rule(Rule::recipient(&person(0), Effect::Delay { ms: 3_500 }));
+    // So long that a machine that stands still for seconds takes none of the slow ones for lost.
+    let app = TestApp::start_with(database, |options| options.settings.send.timeout = PATIENCE).await;
+    app.simulator.add_rule(Rule::recipient(&person(0), Effect::Delay { ms: 6_000 }));
     let messages: Vec<Message> = (0..60).map(|number| Message::order_update(&person(number % 20))).collect();
 
     app.accept_all(&messages).await;
@@ -44,7 +48,7 @@ async fn a_freeform_reply_overtakes_a_campaign_that_is_longer_than_what_is_read_
     const CAMPAIGN: usize = 600;
     let app = TestApp::start_with(database, |options| {
         options.settings.limits.read_ahead_messages = 100;
-        options.messages_per_second = 25;
+        options.messages_per_second = 10;
     })
     .await;
     let campaign: Vec<Message> = (0..CAMPAIGN).map(|number| Message::marketing(&person(number))).collect();
@@ -67,47 +71,53 @@ async fn a_freeform_reply_overtakes_a_campaign_that_is_longer_than_what_is_read_
     app.leave().await;
 }
 
+/// So many may arrive together where they leave evenly.
+const BUNCHED_MAX: u64 = 4;
+
 async fn a_number_never_goes_faster_than_it_may(database: Database) {
     const PER_SECOND: u64 = 80;
-    const SECONDS: u64 = 4;
-    let app = TestApp::start_with(database, |options| {
-        options.alone = true;
-        options.messages_per_second = 80;
-    })
-    .await;
+    const SECONDS: u64 = 8;
+    let app = TestApp::start_with(database, |options| options.messages_per_second = 80).await;
     let count = PER_SECOND * SECONDS;
     let messages: Vec<Message> = (0..count as usize).map(|number| Message::order_update(&person(number))).collect();
     app.command(&["hold", BUSINESS_NUMBER]).await;
     app.until_held().await;
     app.accept_all(&messages).await;
 
+    let released_ms = now_ms();
     app.command(&["release", BUSINESS_NUMBER]).await;
     app.until_counted("all are sent", |stats| stats.sends_accepted == count).await;
 
-    let stats = app.finish().await;
-    // They leave evenly, which is tested beside the arithmetic; on a busy machine some arrive bunched.
-    const BUNCHED_MAX: u64 = 4;
-    let peak = stats.peak_sends_per_second[NUMBER_ID];
-    assert!(peak <= PER_SECOND + BUNCHED_MAX, "{peak} arrived within a second");
+    // They leave evenly, which is tested beside the arithmetic. On a busy machine some arrive late and bunched, but none early: so
+    // many as have come since the release, and no more, may have left since.
+    for (before, send) in (0..).zip(app.simulator.sends(None)) {
+        let after_ms = send.received_at_unix_ms.saturating_sub(released_ms);
+        let allowed = PER_SECOND * after_ms / 1_000 + BUNCHED_MAX;
+        assert!(before < allowed, "{before} had arrived {after_ms} ms after the release, and one more");
+    }
+    app.finish().await;
+}
+
+fn now_ms() -> u64 {
+    clock::now().0.unsigned_abs()
 }
 
 async fn what_people_write_comes_out_of_the_same_allowance(database: Database) {
     const PER_SECOND: u64 = 40;
-    const MESSAGES: u64 = 60;
+    const MESSAGES: u64 = 120;
     /// Of people, for every few that are sent: so the campaign has a third of what there is.
     const WRITTEN_AT_ONCE: u64 = 10;
     const SENT_MEANWHILE: u64 = 5;
-    let app = TestApp::start_with(database, |options| {
-        options.alone = true;
-        options.messages_per_second = 40;
-    })
-    .await;
+    let app = TestApp::start_with(database, |options| options.messages_per_second = 40).await;
     let messages: Vec<Message> = (0..MESSAGES as usize).map(|number| Message::order_update(&person(number))).collect();
     app.command(&["hold", BUSINESS_NUMBER]).await;
     app.until_held().await;
     app.accept_all(&messages).await;
 
+    let released_ms = now_ms();
     app.command(&["release", BUSINESS_NUMBER]).await;
+    // Before the last was sent, as far as was seen.
+    let mut heard_before = 0;
     for round in 1..=MESSAGES / SENT_MEANWHILE {
         app.until_counted("some are sent", |stats| stats.sends_accepted >= round * SENT_MEANWHILE).await;
         for place in 0..WRITTEN_AT_ONCE {
@@ -115,15 +125,18 @@ async fn what_people_write_comes_out_of_the_same_allowance(database: Database) {
             app.simulator.inbound_text(&from, NUMBER_ID, "hello", None).expect("the number exists");
         }
         let heard = round * WRITTEN_AT_ONCE;
-        app.until_counted("they are heard", |stats| stats.inbound_taken >= heard).await;
+        let stats = app.until_counted("they are heard", |stats| stats.inbound_taken >= heard).await;
+        if stats.sends_accepted < MESSAGES {
+            heard_before = heard;
+        }
     }
 
-    let sends: Vec<u64> = app.simulator.sends(None).iter().map(|send| send.received_at_unix_ms).collect();
-    let (first, last) = (sends[0], sends[sends.len() - 1]);
-    // The last who wrote did so after the last send. Evenly spaced, one second more is what may lie within both edges.
-    let together = MESSAGES + (MESSAGES / SENT_MEANWHILE - 1) * WRITTEN_AT_ONCE;
-    let allowed_ms = (last - first + 1_000) * PER_SECOND;
-    assert!(together * 1_000 <= allowed_ms, "{together} were sent or came in within {} ms", last - first);
+    let last_ms = app.simulator.sends(None).iter().map(|send| send.received_at_unix_ms).max().expect("all were sent");
+    // Those who wrote last may have been heard when all had left that was to leave. What stands still for a while makes the time
+    // longer, and never shorter.
+    let (together, took_ms) = (MESSAGES + heard_before, last_ms - released_ms);
+    let allowed = PER_SECOND * took_ms / 1_000 + WRITTEN_AT_ONCE + BUNCHED_MAX;
+    assert!(together <= allowed, "{together} were sent or came in within {took_ms} ms");
     app.finish().await;
 }
 

@@ -53,6 +53,16 @@ async fn a_changed_callback_url_and_token_are_used_from_then_on(database: Databa
         secrets.iter().any(|secret| secrecy::ExposeSecret::expose_secret(secret) == "token-2")
     })
     .await;
+    // Whoever tells at the old URL ends a moment after the change is known.
+    let mut to = 10;
+    app.until("the new URL is used", async || {
+        to += 1;
+        let probe = Message::order_update(&person(to)).with("wabaNumber", json!(OTHER_NUMBER));
+        app.post("/clevertap/globex/messages", &CREDENTIALS, probe.body.to_string()).await;
+        app.settled().await;
+        app.simulator.callback_records(Some(probe.msg_id())).iter().any(|record| record.account == "moved")
+    })
+    .await;
     let later = Message::order_update(&person(2)).with("wabaNumber", json!(OTHER_NUMBER));
     let answer = app.post("/clevertap/globex/messages", &CREDENTIALS, later.body.to_string()).await;
     assert!(answer.is_success(), "{answer:?}");

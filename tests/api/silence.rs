@@ -11,15 +11,15 @@ use wabridge::{
 use crate::harness::{APP_SECRET, Database, Message, NUMBER_ID, TestApp, WABA_ID, on_each_database, person, script};
 
 const ALL: [&str; 3] = ["sent", "delivered", "read"];
-/// Of the template, as listed.
-const TIME_TO_LIVE_S: u64 = 2;
+/// Of the template, as listed: longer than a busy machine takes to hear that a message was sent.
+const TIME_TO_LIVE_S: u64 = 6;
 
-/// A bridge that knows that order_update lives for two seconds, and looks for silence each second.
+/// A bridge that knows how long order_update lives, and looks for silence each second.
 async fn start(database: Database, account: &str) -> TestApp {
     let app = TestApp::start_with(database, |options| {
         options.settings.send.silence_buffer = Duration::from_secs(1);
         options.settings.alarms.look_every = Duration::from_millis(200);
-        options.account = format!("expire_after = {{ utility = \"4s\" }}\n{account}");
+        options.account = format!("expire_after = {{ utility = \"8s\" }}\n{account}");
     })
     .await;
     let mut templates = app.simulator.templates();
@@ -132,7 +132,7 @@ async fn a_message_that_was_sent_again_and_waited_is_closed_too(database: Databa
     app.until("it is closed", async || app.told(&message) == ["failed"]).await;
 
     // It has time to wait, however busy the machine is.
-    app.apply(&app.configuration.replace("\"4s\"", "\"1h\"")).await;
+    app.apply(&app.configuration.replace("\"8s\"", "\"1h\"")).await;
     app.command(&["queue", "pause", "--account", "acme"]).await;
     app.command(&["message", "resend", message.msg_id(), "--force"]).await;
     let (sender, decided_at) = (app.stored(&message).await.sender, wabridge::clock::now());
@@ -157,7 +157,7 @@ async fn an_account_may_want_silence_to_be_left(database: Database) {
     app.settled().await;
     app.apply(
         "[[accounts]]\nid = \"globex\"\nplatform = \"clevertap\"\nclevertap_account_id = \"TEST-ACC-1\"\n\
-         clevertap_passcode = \"acme-passcode\"\nexpire_after = { utility = \"4s\" }\n\
+         clevertap_passcode = \"acme-passcode\"\nexpire_after = { utility = \"8s\" }\n\
          [[accounts.senders]]\nnumber = \"+918880110033\"\nconnection = \"meta-main\"\n\
          phone_number_id = \"100000000000002\"\nwaba_id = \"200000000000001\"",
     )

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 use wabridge::simulator::{CallbackRule, Effect, Refusal, Rule};
 
-use crate::harness::{Database, Message, NUMBER_ID, TestApp, on_each_database, person, script};
+use crate::harness::{Database, Message, NUMBER_ID, TestApp, on_each_database, one_webhook_at_a_time, person, script};
 
 const API: &str = "/api/v1/statistics";
 
@@ -68,7 +68,7 @@ fn unescaped(href: &str) -> String {
 }
 
 async fn the_list_behind_each_figure_has_what_it_counts(database: Database) {
-    let app = TestApp::start(database).await;
+    let app = TestApp::start_with(database, one_webhook_at_a_time).await;
     for (number, statuses) in [(1, "sent@0"), (2, "sent@0,delivered@0"), (3, "sent@0,failed:131026@300")] {
         app.simulator.add_rule(Rule::recipient(&person(number), Effect::Statuses(script(statuses))));
     }

@@ -104,6 +104,7 @@ async fn what_is_queued_when_a_person_stops_marketing_is_not_sent(database: Data
     app.accept(&utility).await;
 
     choose(&app, number(&person(1)), "stop", 1_790_000_100).await;
+    until_refused(&app, &person(1)).await;
     app.release_sender(sender).await;
     app.settled().await;
 

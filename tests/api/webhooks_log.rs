@@ -60,6 +60,8 @@ async fn the_log_is_found_by_number_event_and_answer_and_read_page_by_page(datab
     const ALL: usize = 9;
     let scene = Scene::start(database).await;
     scene.app.apply(&format!("{OTHER_ACCOUNT}{OTHER_SENDER}")).await;
+    let known = async || scene.app.directory().snapshot().account("globex").is_some();
+    scene.app.until("the bridge has heard of it", known).await;
     scene.webhook(json!({"events": ["message.*", "contact.*"]})).await;
     let digits = |number: &str| number.trim_start_matches('+').to_owned();
     let (ours, other) = (digits(BUSINESS_NUMBER), digits(OTHER_NUMBER));

@@ -192,7 +192,7 @@ async fn one_that_is_not_taken_is_sent_again_as_often_as_agreed_and_can_be_repla
 
 async fn an_event_that_is_refused_holds_up_those_behind_it_and_nobody_else(database: Database) {
     let scene = Scene::start(database).await;
-    let retries = json!({"kind": "fixed", "times": 5, "every_seconds": 6});
+    let retries = json!({"kind": "fixed", "times": 5, "every_seconds": 15});
     scene.webhook(json!({"events": STORY, "retries": retries, "in_flight": 1})).await;
     scene.receiver.answer_next(&[500]);
 
