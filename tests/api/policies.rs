@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{ACCOUNT, CREDENTIALS, Database, Message, PATIENCE, TestApp, on_each_database, person};
+use crate::harness::{ACCOUNT, CREDENTIALS, Database, Message, TestApp, on_each_database, person};
 
 const OUR_PATH: &str = "/clevertap/acme/messages";
 
@@ -36,12 +36,7 @@ async fn another_text_than_the_templates_is_told_and_taken(database: Database) {
 }
 
 async fn an_account_may_refuse_another_text(database: Database) {
-    let app = TestApp::start_with(database, |options| {
-        options.account = "rendered_body = \"refuse\"".to_owned();
-        // However busy the machine is, the list is read.
-        options.settings.send.template_lookup = PATIENCE;
-    })
-    .await;
+    let app = TestApp::start_with(database, |options| options.account = "rendered_body = \"refuse\"".to_owned()).await;
 
     // The template was edited, and our list is out of date: it is read again before anybody is refused.
     let mut templates = app.simulator.templates();

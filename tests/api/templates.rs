@@ -9,7 +9,7 @@ use wabridge::domain::{
 };
 
 use crate::{
-    harness::{BUSINESS_NUMBER, Database, Message, Options, PATIENCE, TestApp, WABA_ID, on_each_database, person},
+    harness::{BUSINESS_NUMBER, Database, Message, Options, TestApp, WABA_ID, on_each_database, person},
     quiet::{account_with, window},
 };
 
@@ -23,11 +23,6 @@ fn new_template(name: &str, status: &str) -> Value {
     })
 }
 
-/// However busy the machine is, what is looked up while a request waits is found.
-fn look_up_patiently(options: &mut Options) {
-    options.settings.send.template_lookup = PATIENCE;
-}
-
 fn add_template(app: &TestApp, template: Value) {
     let mut templates = app.simulator.templates();
     templates.push(template);
@@ -35,7 +30,7 @@ fn add_template(app: &TestApp, template: Value) {
 }
 
 async fn a_template_that_was_just_approved_is_found_while_the_request_waits(database: Database) {
-    let app = TestApp::start_with(database, look_up_patiently).await;
+    let app = TestApp::start(database).await;
     app.command(&["hold", BUSINESS_NUMBER]).await;
     app.until_held().await;
     add_template(&app, new_template("brand_new", "APPROVED"));
@@ -51,7 +46,7 @@ async fn a_template_that_was_just_approved_is_found_while_the_request_waits(data
 }
 
 async fn a_list_that_is_out_of_date_does_not_refuse_what_was_approved_since(database: Database) {
-    let app = TestApp::start_with(database, look_up_patiently).await;
+    let app = TestApp::start(database).await;
     let message = Message::template(&person(1), "winback", "en").values(&["Asha"]);
     let mut templates = app.simulator.templates();
     let paused = templates.iter_mut().find(|template| template["name"] == "winback").expect("it is in the sample");
@@ -126,8 +121,7 @@ async fn a_pause_that_one_bridge_hears_of_stops_the_others_within_seconds() {
 }
 
 async fn a_campaign_with_a_wrong_name_is_no_storm_of_look_ups(database: Database) {
-    // What cannot be looked up in time is taken.
-    let app = TestApp::start_with(database, look_up_patiently).await;
+    let app = TestApp::start(database).await;
     let before = app.settled().await.template_pages;
     let wrong = |number| Message::template(&person(number), "no_such_template", "en").values(&["Asha"]);
 

@@ -9,6 +9,7 @@ use std::{
 use fantoccini::{
     Client, ClientBuilder, Locator,
     actions::{InputSource as _, KeyAction, KeyActions},
+    error::CmdError,
 };
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -21,6 +22,8 @@ use tokio::{
 use crate::harness::{PASSWORD, PATIENCE, TestApp};
 
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// For a script that takes its time, such as a walk through all pages.
+const SCRIPT_MAX: Duration = Duration::from_secs(300);
 const AXE: &str = include_str!("axe/axe.min.js");
 
 /// What somebody sits at.
@@ -127,32 +130,60 @@ impl Browser {
     }
 
     pub(crate) async fn text(&self, css: &str) -> String {
-        let found = self.client.wait().for_element(Locator::Css(css)).await.expect("it is on the page");
-        found.text().await.expect("it has a text")
+        let started = Instant::now();
+        loop {
+            let found = self.client.wait().for_element(Locator::Css(css)).await.expect("it is on the page");
+            match found.text().await {
+                Err(error) if was_replaced(&error, started) => {}
+                text => return text.expect("it has a text"),
+            }
+        }
     }
 
     /// Writes into the field with this name, instead of what is there.
     pub(crate) async fn fill(&self, name: &str, text: &str) {
         let css = format!("main [name='{name}']:not([type='hidden'])");
-        let field =
-            self.client.wait().for_element(Locator::Css(&css)).await.unwrap_or_else(|_| panic!("no field {name}"));
-        field.clear().await.expect("it can be emptied");
-        field.send_keys(text).await.expect("it can be written into");
+        let started = Instant::now();
+        loop {
+            let field = self.client.wait().for_element(Locator::Css(&css)).await;
+            let field = field.unwrap_or_else(|_| panic!("no field {name}"));
+            let written = match field.clear().await {
+                Ok(()) => field.send_keys(text).await,
+                not_emptied => not_emptied,
+            };
+            match written {
+                Err(error) if was_replaced(&error, started) => {}
+                written => return written.unwrap_or_else(|error| panic!("{name} cannot be written into: {error}")),
+            }
+        }
     }
 
     /// Presses the button with this text; the one that shuts a phone's menu is another.
     pub(crate) async fn press(&self, text: &str) {
         let path = format!("//button[normalize-space()='{text}' and not(@popovertargetaction='hide')]");
-        let button = self.client.wait().for_element(Locator::XPath(&path)).await;
-        let button = button.unwrap_or_else(|_| panic!("no button {text:?}"));
-        button.click().await.unwrap_or_else(|error| panic!("{text:?} cannot be pressed: {error}"));
+        self.click_on(Locator::XPath(&path)).await;
+    }
+
+    pub(crate) async fn click(&self, css: &str) {
+        self.click_on(Locator::Css(css)).await;
+    }
+
+    /// Waits until it is there.
+    async fn click_on(&self, what: Locator<'_>) {
+        let started = Instant::now();
+        loop {
+            let found = self.client.wait().for_element(what).await;
+            let found = found.unwrap_or_else(|error| panic!("{what:?} is not on the page: {error}"));
+            match found.click().await {
+                Err(error) if was_replaced(&error, started) => {}
+                clicked => return clicked.unwrap_or_else(|error| panic!("{what:?} cannot be clicked: {error}")),
+            }
+        }
     }
 
     /// Goes where the link with this text leads.
     pub(crate) async fn follow(&self, text: &str) {
-        let link = self.client.wait().for_element(Locator::LinkText(text)).await;
-        let link = link.unwrap_or_else(|_| panic!("no link {text:?}"));
-        link.click().await.unwrap_or_else(|error| panic!("{text:?} cannot be followed: {error}"));
+        self.click_on(Locator::LinkText(text)).await;
     }
 
     /// Types, wherever the cursor is.
@@ -195,6 +226,11 @@ impl Browser {
         self.client.close().await.expect("the browser ends");
         self.driver.kill().await.expect("the driver ends");
     }
+}
+
+/// A part of a page that comes anew by itself may do so between finding it and using it: then nothing was done, and it is found again.
+fn was_replaced(error: &CmdError, started: Instant) -> bool {
+    error.is_stale_element_reference() && started.elapsed() < PATIENCE
 }
 
 /// The driver chooses a free port, and says which.
@@ -248,5 +284,7 @@ fn capabilities(shape: Shape, profile: &TempDir) -> serde_json::Map<String, Valu
     }
     let mut capabilities = serde_json::Map::new();
     capabilities.insert("goog:chromeOptions".to_owned(), options);
+    let script_ms = u64::try_from(SCRIPT_MAX.as_millis()).unwrap_or(u64::MAX);
+    capabilities.insert("timeouts".to_owned(), json!({"script": script_ms}));
     capabilities
 }

@@ -45,7 +45,8 @@ async fn a_failing_callback_url_is_found_and_told_again() {
     let works = "return document.querySelector('#standing .pill').innerText === 'works'";
     browser.until("it works", works).await;
 
-    browser.fill("rate", "2").await;
+    // So slowly that somebody who looks seldom sees the bar, too.
+    browser.fill("rate", "1").await;
     browser.press("Count them").await;
     browser.until("it is counted", "return document.body.innerText.includes('12 dead events')").await;
     browser.picture("callbacks-replay").await;
@@ -99,10 +100,5 @@ impl Browser {
              === null && (badge?.firstChild?.textContent ?? '') === '{text}'"
         );
         self.until("the badge says it", &script).await;
-    }
-
-    pub(crate) async fn click(&self, css: &str) {
-        let found = self.client.find(fantoccini::Locator::Css(css)).await.expect("it is on the page");
-        found.click().await.expect("it can be clicked");
     }
 }

@@ -45,7 +45,9 @@ async fn a_test_is_filled_in_sent_and_followed(shape: Shape) {
                    && !document.querySelector('.htmx-added, .htmx-settling')";
     browser.until("the fields are another's", another).await;
     browser.ask(&choose("template", "order_update")).await;
-    browser.until("they are back", "return document.querySelector('#body_2')?.value === 'A-17'").await;
+    let back = "return document.querySelector('#body_2')?.value === 'A-17' \
+                && !document.querySelector('.htmx-added, .htmx-settling')";
+    browser.until("they are back", back).await;
     browser.fill("body_1", "Ravi").await;
     let shown = "return document.querySelector('#preview').innerText.includes('Hi Ravi, your order A-17')";
     browser.until("the preview follows", shown).await;

@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use crate::stage::IN_FLIGHT_MAX;
+
 /// All that was seen of one run, when everything has come to rest.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evidence {
@@ -168,9 +170,11 @@ impl Verdict {
 /// What a platform is told of a message that is not with us.
 const REFUSED: u16 = 500;
 
-/// A process that had to wait sends what it has a little closer together than it meant to, and so does a simulator that
-/// had to. Two owners of one number send twice as fast.
+/// A process that had to wait sends what it has a little closer together than it meant to. Two owners of one number send twice as
+/// fast.
 const PACE_TOLERANCE_PERCENT: u64 = 150;
+/// A simulator that stood still finds all at once that was in flight meanwhile.
+const PACE_TOLERANCE: u64 = IN_FLIGHT_MAX as u64;
 
 pub(crate) fn check(evidence: &Evidence, allowed: Allowed) -> Verdict {
     let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
@@ -274,8 +278,10 @@ fn judge_totals(evidence: &Evidence, allowed: Allowed, verdict: &mut Verdict) {
     }
     for (number, peak) in &evidence.peaks {
         verdict.peak_per_second = verdict.peak_per_second.max(*peak);
-        let tolerance = if allowed.judges_times { 100 } else { PACE_TOLERANCE_PERCENT };
-        if peak * 100 > allowed.messages_per_second * tolerance {
+        let meant = allowed.messages_per_second;
+        let tolerated = (meant * PACE_TOLERANCE_PERCENT / 100).max(meant + PACE_TOLERANCE);
+        let most = if allowed.judges_times { meant } else { tolerated };
+        if *peak > most {
             verdict.findings.push(Finding::OverPace { number: number.clone(), peak: *peak });
         }
     }
@@ -347,7 +353,7 @@ const DAMAGES: [(&str, Damage); 17] = [
     ("SentUnasked", |seen| seen.taken.push("3".into())),
     ("ToldTwice", |seen| drop(seen.told.insert("a".into(), words("sent delivered delivered read")))),
     ("OutOfOrder", |seen| drop(seen.told.insert("a".into(), words("delivered sent read")))),
-    ("OverPace", |seen| seen.peaks.extend([("number".to_owned(), 25)])),
+    ("OverPace", |seen| seen.peaks.extend([("number".to_owned(), 49)])),
     ("TooManyUnknown", |seen| {
         seen.taken.remove(0);
         seen.told.insert("a".into(), words("failed"));
@@ -365,7 +371,7 @@ const DAMAGES: [(&str, Damage); 17] = [
         asked.for_each(|asked| asked.refusals = [(503, 1)].into());
     }),
     ("Late", |seen| seen.timed[0].took = Duration::from_millis(1_001)),
-    ("OverPace", |seen| seen.peaks.extend([("other".to_owned(), 25)])),
+    ("OverPace", |seen| seen.peaks.extend([("other".to_owned(), 49)])),
 ];
 
 fn sound_evidence() -> Evidence {

@@ -20,8 +20,8 @@ use crate::{checker::Asked, configuration::CREDENTIALS};
 /// Where bridges listen now. Empty while there is none.
 pub(crate) type Doors = Arc<Mutex<Vec<String>>>;
 
-/// CleverTap gives up after so long.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Who asks gives up after so long, and not before on a machine that stands still for seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Before what was not accepted is asked for again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const POSTERS: usize = 12;

@@ -129,6 +129,9 @@ pub(crate) struct Wish {
     pub(crate) through_peer: ThroughPeer,
     pub(crate) clock: Option<SkewedClock>,
     pub(crate) database_folder: Option<PathBuf>,
+    /// Nobody is harmed who would have to be missed soon, and nothing may be told again: so a machine that stands still for
+    /// seconds must not make anybody give up waiting for an answer.
+    pub(crate) undisturbed: bool,
 }
 
 impl Course<'_> {
@@ -152,6 +155,7 @@ impl Course<'_> {
             replies: wish.replies,
             through_peer: wish.through_peer,
             judges_times: self.times,
+            undisturbed: wish.undisturbed,
             clock: wish.clock,
             seed: self.seed,
             keep: self.keep,

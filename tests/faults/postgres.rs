@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use sea_orm::ConnectionTrait as _;
 
 /// After `kill -9` the memory that it shared is gone only when its last process is.
-const START_TRIES_MAX: u32 = 50;
+const START_TRIES_MAX: u32 = 300;
 const PORT_TRIES_MAX: u32 = 20;
 
 pub(crate) struct Postgres {

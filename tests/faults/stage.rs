@@ -68,6 +68,8 @@ pub(crate) struct Plan {
     pub(crate) through_peer: ThroughPeer,
     /// Times will be judged, so leases last as long as they do when nobody says otherwise.
     pub(crate) judges_times: bool,
+    /// Answers are waited for, and leases last, as long as they do when nobody says otherwise.
+    pub(crate) undisturbed: bool,
     /// The instances go by a clock that can be set.
     pub(crate) clock: Option<SkewedClock>,
     pub(crate) seed: u64,
@@ -590,16 +592,21 @@ fn settings(plan: &Plan, folder: &TempDir) -> Settings {
     settings.database.busy_timeout = Duration::from_secs(2);
     settings.database.answer_timeout = Duration::from_secs(3);
     if !plan.judges_times {
-        settings.instance.lease = Duration::from_secs(7);
         settings.instance.lease_renewal = Duration::from_secs(1);
     }
-    settings.send.timeout = Duration::from_millis(1_500);
-    settings.send.connect_timeout = Duration::from_secs(1);
+    if !plan.judges_times && !plan.undisturbed {
+        settings.instance.lease = Duration::from_secs(7);
+    }
+    if !plan.undisturbed {
+        settings.send.timeout = Duration::from_millis(1_500);
+        settings.send.connect_timeout = Duration::from_secs(1);
+        settings.relay.timeout = Duration::from_millis(1_500);
+        settings.relay.connect_timeout = Duration::from_secs(1);
+    }
     settings.send.in_flight_per_number = IN_FLIGHT_MAX;
-    settings.send.unknown_grace = Duration::from_secs(4);
+    // Longer than an answer is waited for.
+    settings.send.unknown_grace = Duration::from_secs(if plan.undisturbed { 20 } else { 4 });
     settings.send.retry_waits = [100, 200, 400].map(Duration::from_millis).to_vec();
-    settings.relay.timeout = Duration::from_millis(1_500);
-    settings.relay.connect_timeout = Duration::from_secs(1);
     settings.relay.retry_waits = [50, 100, 200].map(Duration::from_millis).to_vec();
     settings
 }

@@ -39,7 +39,7 @@ const PER_SECOND: u32 = 60;
 
 async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
     let Some(wish) = wish(course)? else { return Ok(Verdict::skipped(NO_CLOCK)) };
-    under_load(course, wish, Allowed::default(), async |stage, dice| {
+    under_load(course, Wish { undisturbed: true, ..wish }, Allowed::default(), async |stage, dice| {
         // What is still handed over to the one that came later would look like a takeover.
         stage.until_even().await?;
         until_some_moment(dice, 500..1_500).await;

@@ -57,6 +57,7 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
         other_account: true,
         messages_per_second: PER_SECOND,
         through_peer: ThroughPeer::Callbacks,
+        undisturbed: true,
         ..Wish::default()
     };
     let stage = course.stage(wish).await?;

@@ -84,6 +84,9 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
         let load = stage.load(LOAD_PER_SECOND);
         harm(&stage, &FROM_PROVIDER, &FROM_CALLBACK)?;
         until_some_moment(&mut dice, 3_000..4_000).await;
+        // What is judged below has happened.
+        wait_for("an endless answer", async || Ok(stage.peer.as_ref().is_some_and(|peer| peer.most_taken() > 0)))
+            .await?;
         // The worst of it, for as long as the neighbours need: nothing is ever answered.
         let silence = [Some(Misdeed::FallsSilent)];
         harm(&stage, &silence, &silence)?;
@@ -182,7 +185,7 @@ async fn be_sent_elsewhere(stage: &Stage) -> anyhow::Result<()> {
     let redirected = || peer.book().iter().any(|deed| is_send(deed) && deed.misdeed == Some(Misdeed::Redirects));
     harm(stage, &[Some(Misdeed::Redirects)], &[])?;
     let message = Message::new(REDIRECTED, &stage.lines[0]);
-    anyhow::ensure!(stage.caller.ask(&message).await == Answer::Success, "it was not accepted");
+    wait_for("its acceptance", async || Ok(stage.caller.ask(&message).await == Answer::Success)).await?;
     wait_for("the send that is redirected", async || Ok(redirected())).await?;
     harm(stage, &[], &[])?;
     let release = ["release", CONNECTION, "--json"];

@@ -30,6 +30,7 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
         numbers: NUMBERS,
         messages_per_second: 100,
         load_per_second: 150,
+        undisturbed: true,
         ..Wish::default()
     };
     // Nothing is killed, so nothing may be unknown or told again.
