@@ -75,6 +75,7 @@ async fn a_certificate_that_nobody_trusts_is_told_in_plain_words() {
     let app = App::start(with_tls(&folder)).await.expect("it starts");
     let mut trial = settings(&folder, "");
     trial.security.allow_private_networks = true;
+    (trial.send.connect_timeout, trial.send.timeout) = (PATIENCE, PATIENCE);
     let exchange = provider_exchange(&trial).expect("a client");
     let url = format!("https://localhost:{}/clevertap/callback", app.address.port());
 
