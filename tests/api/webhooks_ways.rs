@@ -66,11 +66,12 @@ async fn one_that_closes() -> (String, Arc<AtomicUsize>) {
 
 /// Reads a request to its end: who closes with something unread takes back what was said before.
 async fn read_request(stream: &mut TcpStream) {
-    let (mut request, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
+    let (mut request, mut piece): (Vec<u8>, Vec<u8>) = (vec![], vec![0; 64 * 1024]);
     loop {
         let text = String::from_utf8_lossy(&request).to_lowercase();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
+            let length =
+                head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse::<usize>().ok());
             if body.len() >= length.unwrap_or(0) {
                 return;
             }
