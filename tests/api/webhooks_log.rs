@@ -21,7 +21,7 @@ async fn log(scene: &Scene, query: &str) -> Vec<Value> {
 
 async fn what_waits_is_pending_retried_or_paused_until_it_is_taken(database: Database) {
     let scene = Scene::start(database).await;
-    let retries = json!({"kind": "fixed", "times": 20, "every_seconds": 3});
+    let retries = json!({"kind": "fixed", "times": 20, "every_seconds": 5});
     scene.webhook(json!({"events": ["message.received"], "retries": retries})).await;
     scene.receiver.answer_always(503);
     let url = scene.call(Method::GET, "/webhooks/crm", None).await.body["cursors"][0]["callback_url"].clone();
