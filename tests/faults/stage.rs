@@ -449,7 +449,8 @@ impl Stage {
             if [NUMBER_LEASE, CALLBACK_LEASE].into_iter().all(even) {
                 return Ok(started.elapsed());
             }
-            if started.elapsed() > PATIENCE {
+            // Who handed something over in vain rests for a while.
+            if started.elapsed() > 2 * PATIENCE {
                 let counts = [NUMBER_LEASE, CALLBACK_LEASE].map(counts);
                 bail!(
                     "numbers and callback URLs stay spread as {counts:?}; the instances' logs are in {}",

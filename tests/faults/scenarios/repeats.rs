@@ -20,7 +20,7 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 };
 
 const TIMES: usize = 100;
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const PER_SECOND: u32 = 100;
 
