@@ -18,19 +18,26 @@ async fn another_text_than_the_templates_is_told_and_taken(database: Database) {
     let same = rendered(&person(1), "Hi Asha, your order A-17 is on its way.\r\n");
     let other = rendered(&person(2), "Hi Asha, your order A-17 is delayed, Asha.");
 
-    app.accept_all(&[same.clone(), other.clone()]).await;
+    app.accept(&same).await;
+    // What a busy machine cannot store in time is asked for again, and told again.
+    let mut tries = 0;
+    app.until("it is taken", async || {
+        tries += 1;
+        app.send_once(&other).await.is_success()
+    })
+    .await;
     app.settled().await;
 
     let log = String::from_utf8(app.read_file(crate::harness::LOG_FILE)).expect("the log is text");
     let told: Vec<&str> = log.lines().filter(|line| line.contains("was shown another text")).collect();
-    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told.len(), tries, "{told:?}");
     assert!(told[0].contains("part after 28 characters"), "{}", told[0]);
     assert!(["Asha", "way", "delayed"].iter().all(|word| !told[0].contains(word)), "no words: {}", told[0]);
     let story = app.command(&["message", other.msg_id()]).await;
     assert!(story.contains("note: the text of the message is not the template's: after"), "{story}");
     assert!(!app.command(&["message", same.msg_id()]).await.contains("note:"));
     let (_, metrics) = app.get("/metrics").await;
-    assert!(metrics.contains("wabridge_rendered_differences_total 1"), "{metrics}");
+    assert!(metrics.contains(&format!("wabridge_rendered_differences_total {tries}\n")), "{metrics}");
     let stats = app.finish().await;
     assert_eq!(stats.sends_accepted, 2);
 }
