@@ -52,6 +52,22 @@ impl Contact {
     }
 }
 
+impl Contact {
+    /// The same person was known twice: what the other contact says is this one's too, where this one says nothing else.
+    pub fn absorb(&mut self, other: &Self) {
+        if self.name.is_none() || (other.name_is_ours && !self.name_is_ours) {
+            (self.name, self.name_is_ours) = (other.name.clone(), other.name_is_ours);
+        }
+        self.user_id = self.user_id.take().or_else(|| other.user_id.clone());
+        self.tags.0.extend(other.tags.0.iter().cloned());
+        while self.tags.0.len() > TAGS_MAX {
+            self.tags.0.pop_last();
+        }
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+    }
+}
+
 /// Longer names are cut: they stand in lists.
 pub const NAME_CHARS_MAX: usize = 120;
 
@@ -213,6 +229,33 @@ mod tests {
         assert!(!person.heard(None, Some("Asha K"), UnixMillis(30)));
         assert_eq!(person.name.as_deref(), Some("Asha"));
         assert!(person.heard(Some("IN.1"), None, UnixMillis(31)));
+    }
+
+    #[test]
+    fn one_who_was_known_twice_has_the_tags_of_both_and_the_name_that_somebody_gave() {
+        let tags = |words: &[&str]| Tags(words.iter().map(|word| (*word).to_owned()).collect());
+        let mut person = Contact { name: Some("Asha".to_owned()), tags: tags(&["vip"]), ..contact() };
+        let other = Contact {
+            id: ContactId(9),
+            user_id: Some("IN.1".to_owned()),
+            name: Some("Asha K".to_owned()),
+            name_is_ours: true,
+            tags: tags(&["mumbai", "vip"]),
+            first_seen: UnixMillis(5),
+            last_seen: UnixMillis(50),
+            ..contact()
+        };
+
+        person.absorb(&other);
+
+        assert_eq!((person.id, person.tags.to_vec()), (ContactId(7), vec!["mumbai".to_owned(), "vip".to_owned()]));
+        assert_eq!((person.name.as_deref(), person.user_id.as_deref()), (Some("Asha K"), Some("IN.1")));
+        assert_eq!((person.first_seen, person.last_seen), (UnixMillis(5), UnixMillis(50)));
+        let many: Vec<String> = (0..TAGS_MAX).map(|number| number.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        person.absorb(&Contact { tags: tags(&many), ..contact() });
+        assert_eq!(person.tags.to_vec().len(), TAGS_MAX);
+        assert_eq!(person.name.as_deref(), Some("Asha K"), "the profile's name does not replace it");
     }
 
     #[test]

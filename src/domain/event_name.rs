@@ -62,7 +62,7 @@ names! {
     GallaboxEvent = "gallabox.event" "Gallabox tells of something that it alone has words for, such as a contact or a conversation.",
     GoTalloEvent = "gotallo.event" "GoTallo tells of something that it alone has words for.",
     ContactCreated = "contact.created" "A person wrote to the account for the first time.",
-    ContactUpdated = "contact.updated" "The name or the id of a contact changed, or its number became known.",
+    ContactUpdated = "contact.updated" "The name, the number or the id of a contact changed, or two contacts were one person.",
     ContactTagMapped = "contact.tag_mapped" "A contact was given a tag.",
     ContactTagUnmapped = "contact.tag_unmapped" "A tag was taken from a contact.",
     ConversationCreated = "conversation.created" "A person wrote to one of the numbers for the first time.",

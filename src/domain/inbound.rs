@@ -30,6 +30,11 @@ impl InboundMessage {
         matches!(&self.content, InboundContent::Other { kind } if kind == REVOKED)
     }
 
+    /// Whether the person wrote it: who deletes a message, or of whom WhatsApp says that the number changed, writes none.
+    pub fn is_written(&self) -> bool {
+        !self.is_deletion() && !matches!(self.content, InboundContent::NumberChanged { .. })
+    }
+
     /// The provider's id of the message that this one is about: the one that it replies to, or reacts to.
     pub fn is_about(&self) -> Option<&str> {
         let reacts_to = match &self.content {

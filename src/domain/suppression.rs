@@ -130,6 +130,33 @@ impl Suppression {
     }
 }
 
+/// What is written for the new number of a person who changed it at `at`: `old` and `new` are what is known of either number.
+///
+/// What holds for the old number holds for the new one too, unless it was lifted there after the change. What was lifted follows
+/// only where nothing was said of the new number: whichever of both opted out, the person did.
+pub fn following(
+    old: &[Suppression],
+    new: &[Suppression],
+    (person, phone): (PersonHash, &PhoneNumber),
+    at: UnixMillis,
+) -> Vec<Suppression> {
+    let follow = |entry: &Suppression| {
+        let there = new.iter().find(|there| there.source == entry.source);
+        let follows = there.is_none_or(|there| match there.lifted {
+            true => !entry.lifted && there.occurred_at <= at,
+            false => !entry.lifted && there.scope < entry.scope,
+        });
+        follows.then(|| Suppression {
+            person,
+            // Of somebody who was forgotten only the hash stays.
+            phone: entry.phone.as_ref().map(|_| phone.clone()),
+            occurred_at: there.map_or(entry.occurred_at, |there| entry.occurred_at.max(there.occurred_at)),
+            ..entry.clone()
+        })
+    };
+    old.iter().filter_map(follow).collect()
+}
+
 /// A refusal in the provider's own words may be about the person. What we concluded ourselves never is:
 /// it would confirm itself for ever.
 pub fn verdict_on_person(failure: &Failure) -> Option<(Source, Scope)> {
@@ -257,6 +284,37 @@ mod tests {
         assert_eq!(verdict_on_person(&ours), None);
         assert_eq!(verdict_on_person(&theirs), Some((Source::Person, Scope::Marketing)));
         assert_eq!(verdict_on_person(&Failure::new(FailureReason::Unreachable, Some(131_026), "")), None);
+    }
+
+    #[test]
+    fn whichever_number_opted_out_the_new_one_is() {
+        const CHANGED: UnixMillis = UnixMillis(1_795_000_000_500);
+        let to = PhoneNumber::from_international("+919876500009").expect("a number");
+        let hash = PersonHasher::new(&[7; 32]).of_phone(&to);
+        let entry = |lifted: bool, at: i64| Suppression {
+            lifted,
+            occurred_at: UnixMillis(CHANGED.0 + at),
+            ..suppression(Source::Person, Scope::Marketing)
+        };
+        let follows = |old: &Suppression, new: &[Suppression]| -> Option<(bool, i64)> {
+            let found = following(std::slice::from_ref(old), new, (hash, &to), CHANGED);
+            assert!(found.iter().all(|one| one.person == hash && one.phone.as_ref() == Some(&to)), "{found:?}");
+            found.first().map(|one| (one.lifted, one.occurred_at.0 - CHANGED.0))
+        };
+        let (out, welcome) = (entry(false, -500), entry(true, -500));
+
+        assert_eq!(follows(&out, &[]), Some((false, -500)));
+        assert_eq!(follows(&welcome, &[]), Some((true, -500)));
+        assert_eq!(follows(&out, &[entry(true, -100)]), Some((false, -100)), "it is the later news, so it is written");
+        assert_eq!(follows(&out, &[entry(true, 100)]), None, "the person said so after the change");
+        assert_eq!(follows(&welcome, &[entry(false, -900)]), None);
+        assert_eq!(follows(&out, &[entry(false, -900)]), None, "it holds already");
+        let wider = Suppression { scope: Scope::All, ..out.clone() };
+        assert_eq!(follows(&wider, &[entry(false, -100)]), Some((false, -100)));
+
+        let forgotten = Suppression { phone: None, ..out };
+        let found = following(&[forgotten], &[], (hash, &to), CHANGED);
+        assert!(found.len() == 1 && found[0].phone.is_none(), "who was forgotten stays so: {found:?}");
     }
 
     #[test]

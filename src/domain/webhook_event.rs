@@ -23,7 +23,7 @@ use super::{
     time::UnixMillis,
     webhook_content::Content,
     webhook_news::{NoticeFacts, ProviderEventFacts, WebhookFacts},
-    webhook_people::{ContactDetails, ConversationFacts},
+    webhook_people::{Change, ContactDetails, ConversationFacts},
 };
 
 /// One event, ready to be told by any profile.
@@ -86,6 +86,9 @@ pub struct Facts {
     /// The tag that was given or taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+    /// What is different now of the contact or the conversation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// The pairs that came with the request for the message.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub custom: BTreeMap<String, String>,
@@ -338,6 +341,7 @@ impl Facts {
             .contact
             .and_then(|contact| known(Contact { phone: contact.phone, user_id: contact.user_id, name: None }));
         let provider_event = self.provider_event.map(|event| ProviderEventFacts { payload: None, ..event });
+        let changes = self.changes.into_iter().map(|change| Change { before: None, after: None, ..change }).collect();
         Self {
             channel,
             message,
@@ -348,6 +352,7 @@ impl Facts {
             webhook: self.webhook,
             conversation: self.conversation,
             tag: self.tag,
+            changes,
             ..Self::default()
         }
     }

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    contact,
+    contact::{self, Tags},
     conversation::Conversation,
     event_name::EventName,
+    time::UnixMillis,
     webhook_event::{Contact, Facts, PreferenceFacts, Raw},
 };
 
@@ -27,6 +28,9 @@ pub struct PersonNews {
     pub tag: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preference: Option<PreferenceFacts>,
+    /// What is different now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// The provider's own entry, of what a provider said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<Raw>,
@@ -51,6 +55,7 @@ impl PersonNews {
             conversation: None,
             tag: None,
             preference: None,
+            changes: vec![],
             raw: None,
         }
     }
@@ -73,10 +78,66 @@ impl PersonNews {
             conversation: self.conversation.clone(),
             tag: self.tag.clone(),
             preference: self.preference.clone(),
+            changes: self.changes.clone(),
             raw: self.raw.clone(),
             ..Facts::default()
         }
     }
+}
+
+/// One thing that is different now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = WebhookChange)]
+pub struct Change {
+    /// Of a contact: id, phone, user_id, name or tags; of a conversation a part of it, such as state.
+    #[schema(example = "name")]
+    pub field: String,
+    /// Left out where there was nothing. Tags stand with commas between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Asha")]
+    pub before: Option<String>,
+    /// Left out where nothing is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Asha Rao")]
+    pub after: Option<String>,
+}
+
+impl Change {
+    /// What is another of a person; an id too, where two contacts became one.
+    pub fn of_contact(before: &contact::Contact, after: &contact::Contact) -> Vec<Self> {
+        let phone = |one: &contact::Contact| one.phone.as_ref().map(|phone| phone.as_e164().to_owned());
+        different([
+            ("id", Some(before.id.to_string()), Some(after.id.to_string())),
+            ("phone", phone(before), phone(after)),
+            ("user_id", before.user_id.clone(), after.user_id.clone()),
+            ("name", before.name.clone(), after.name.clone()),
+            ("tags", listed(&before.tags), listed(&after.tags)),
+        ])
+    }
+
+    pub fn of_conversation(before: &Conversation, after: &Conversation) -> Vec<Self> {
+        let moment = |at: Option<UnixMillis>| at.map(|at| at.to_string());
+        let state = |one: &Conversation| Some(one.state.as_str().to_owned());
+        different([
+            ("state", state(before), state(after)),
+            ("tags", listed(&before.tags), listed(&after.tags)),
+            ("opened_at", moment(Some(before.opened_at)), moment(Some(after.opened_at))),
+            ("last_inbound_at", moment(Some(before.last_inbound_at)), moment(Some(after.last_inbound_at))),
+            ("window_ends_at", moment(Some(before.window_ends_at)), moment(Some(after.window_ends_at))),
+            ("waiting_since", moment(before.waiting_since), moment(after.waiting_since)),
+            ("unattended_since", moment(before.unattended_since), moment(after.unattended_since)),
+        ])
+    }
+}
+
+fn different<const COUNT: usize>(fields: [(&str, Option<String>, Option<String>); COUNT]) -> Vec<Change> {
+    let changed = fields.into_iter().filter(|(_, before, after)| before != after);
+    changed.map(|(field, before, after)| Change { field: field.to_owned(), before, after }).collect()
+}
+
+/// No tag has a comma in it.
+fn listed(tags: &Tags) -> Option<String> {
+    Some(tags.to_vec().join(",")).filter(|text| !text.is_empty())
 }
 
 /// What the account knows of the person beside number and name.

@@ -17,7 +17,7 @@ use super::{
         TemplateRef, WebhookEvent,
     },
     webhook_news::{NoticeFacts, ProviderEventFacts, WebhookFacts},
-    webhook_people::{ContactDetails, ConversationFacts},
+    webhook_people::{Change, ContactDetails, ConversationFacts},
 };
 
 /// 2026-11-20 09:15:00 UTC.
@@ -148,9 +148,13 @@ fn facts(name: EventName) -> Facts {
             preference: Some(PreferenceFacts { scope: "marketing".to_owned(), source: "person".to_owned() }),
             ..Facts::default()
         },
-        EventName::ContactCreated | EventName::ContactUpdated => of_contact(None),
+        EventName::ContactCreated => of_contact(None),
+        EventName::ContactUpdated => Facts { changes: vec![changed("name", "Asha Rao", "Asha")], ..of_contact(None) },
         EventName::ContactTagMapped | EventName::ContactTagUnmapped => of_contact(Some("vip")),
-        EventName::ConversationCreated | EventName::ConversationUpdated => of_conversation("open", None),
+        EventName::ConversationCreated => of_conversation("open", None),
+        EventName::ConversationUpdated => {
+            Facts { changes: vec![changed("state", "expired", "open")], ..of_conversation("open", None) }
+        }
         EventName::ConversationExpired => of_conversation("expired", None),
         EventName::ConversationResolved => of_conversation("closed", None),
         EventName::ConversationUnattended | EventName::ConversationAutoReplied => of_conversation("auto_bot", None),
@@ -253,6 +257,10 @@ fn of_contact(tag: Option<&str>) -> Facts {
         tag: tag.map(str::to_owned),
         ..Facts::default()
     }
+}
+
+fn changed(field: &str, before: &str, after: &str) -> Change {
+    Change { field: field.to_owned(), before: Some(before.to_owned()), after: Some(after.to_owned()) }
 }
 
 fn of_conversation(state: &str, tag: Option<&str>) -> Facts {

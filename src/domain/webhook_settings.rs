@@ -69,7 +69,8 @@ pub struct WebhookSettings {
     /// Requests under way at the same time, for each account and kind of event.
     #[schema(minimum = 1, maximum = 50)]
     pub in_flight: u32,
-    /// Events about one message, or from one person, wait for those before them.
+    /// Statuses of one message wait for those before them, what one person wrote to one number does, and what is told of one person does.
+    /// Events of different kinds never wait for each other: `sequence` tells their order.
     pub in_order: bool,
     pub switch_off: SwitchOff,
     pub alerts: Alerts,

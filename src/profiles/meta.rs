@@ -322,13 +322,22 @@ fn status(event: &WebhookEvent, message: &Message) -> Result<Value, Unspeakable>
 
 fn preference(event: &WebhookEvent) -> Result<Value, Unspeakable> {
     let wants = event.data.preference.as_ref().ok_or_else(|| words::lacking(event.name))?;
-    Ok(json!({
-        "wa_id": words::person_id(event),
+    let mut told = json!({
         "detail": wants.source,
-        "category": format!("{}_messages", wants.scope),
+        // The one kind that there is: who wants nothing at all wants none of these either.
+        "category": "marketing_messages",
         "value": if event.name == EventName::ContactOptedOut { "stop" } else { "resume" },
-        "timestamp": event.occurred_at.as_seconds().to_string(),
-    }))
+        // A number here, where the Cloud API has texts everywhere else.
+        "timestamp": event.occurred_at.as_seconds(),
+    });
+    let person = event.data.contact.clone().unwrap_or_default();
+    if let Some(phone) = person.phone.as_deref() {
+        told["wa_id"] = digits(phone).into();
+    }
+    if let Some(user_id) = person.user_id {
+        told["user_id"] = user_id.into();
+    }
+    Ok(told)
 }
 
 fn raw<T: Serialize>(value: &T) -> Result<Box<RawValue>, Unspeakable> {

@@ -137,7 +137,7 @@ pub async fn change(store: &Store, actor: &Actor, id: ContactId, changes: Change
     require(actor, Permission::ManageContacts)?;
     let before = one(store, actor, id).await?;
     let tags = before.contact.tags.changed(&changes.add_tags, &changes.remove_tags);
-    let tags = tags.map_err(|text| Refusal::Invalid { field: "tags", text })?;
+    let tags = tags.map_err(|text| Refusal::Invalid { field: "add_tags", text })?;
     let name = changes.name.as_deref().map(checked_name).transpose()?;
     let subject = format!("contact {id}");
     let entry = AuditEntry::new(actor, "change contact", subject.as_str())
@@ -257,7 +257,7 @@ pub async fn tag_conversation(
 ) -> Result<Talk, Refusal> {
     require(actor, Permission::ManageContacts)?;
     let before = conversation(store, actor, id).await?.conversation.tags;
-    let tags = before.changed(add, remove).map_err(|text| Refusal::Invalid { field: "tags", text })?;
+    let tags = before.changed(add, remove).map_err(|text| Refusal::Invalid { field: "add_tags", text })?;
     let entry = AuditEntry::new(actor, "tag conversation", format!("conversation {id}"))
         .before(json!({"tags": before}))
         .after(json!({"tags": tags}));

@@ -163,8 +163,13 @@ impl Ingestor {
 
     /// Who wrote to numbers with a messaging limit, by the number that messages to them go to.
     fn writers(&self, inbound: &[ReceivedMessage]) -> Vec<(SenderKey, PhoneNumber)> {
-        let limited = inbound.iter().filter(|received| self.limits.applies_to(received.sender));
-        limited.filter_map(|received| Some((received.sender, received.message.from.clone()?))).collect()
+        let counts =
+            |received: &&ReceivedMessage| self.limits.applies_to(received.sender) && received.message.is_written();
+        inbound
+            .iter()
+            .filter(counts)
+            .filter_map(|received| Some((received.sender, received.message.from.clone()?)))
+            .collect()
     }
 
     /// Gives every part to the number that it is about.

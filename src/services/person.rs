@@ -22,6 +22,7 @@ use crate::{
         account::Account,
         contact::{Contact, ContactId},
         ids::{AccountKey, ConnectionKey, MessageId, SenderKey},
+        inbound::InboundContent,
         phone::PhoneNumber,
         suppression::{PersonHash, Scope, Source, Suppression},
     },
@@ -221,7 +222,8 @@ impl Person {
         match read {
             Some(Ok(message)) => {
                 message.from.as_ref() == Some(&self.phone)
-                    || message.from_user_id.is_some_and(|id| self.user_ids.contains(&id))
+                    || message.from_user_id.as_ref().is_some_and(|id| self.user_ids.contains(id))
+                    || matches!(&message.content, InboundContent::NumberChanged { to: Some(to), .. } if *to == self.phone)
             }
             Some(Err(_)) | None => self.is_named_in(&inbound.entry),
         }

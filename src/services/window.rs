@@ -52,5 +52,5 @@ fn is_from(sender: &Sender, person: &PhoneNumber, written: &Written) -> bool {
     }
     let provider = providers::find(&sender.connection.provider);
     let message = provider.and_then(|provider| provider.parse_inbound(&sender.connection, &written.entry).ok());
-    message.and_then(|message| message.from).as_ref() == Some(person)
+    message.is_some_and(|message| message.is_written() && message.from.as_ref() == Some(person))
 }

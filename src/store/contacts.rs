@@ -12,7 +12,8 @@ use super::{
     conversations, events,
     events::NewEvent,
     exchanges::containing,
-    execute, execute_rows,
+    execute_rows,
+    moved_people::{self, Moved},
     people::ReceivedLink,
     people_news::{self, News},
     query, query_rows, suppressions,
@@ -62,16 +63,17 @@ pub(super) const SLICE_ROWS: usize = 20_000;
 pub(super) const COLUMNS: &str =
     "c.id, c.account, c.phone, c.user_id, c.name, c.name_is_ours, c.tags, c.first_seen_at, c.last_seen_at";
 
-/// Takes in who wrote, and by what people are known from now on; gives back what webhooks are told of it.
+/// Takes in who wrote, by what people are known from now on, and who has another number; gives back what webhooks are told of it.
 pub(super) async fn take(
     transaction: &DatabaseTransaction,
     links: &[ReceivedLink],
-    heard: Vec<Heard>,
+    (heard, moves): (Vec<Heard>, &[Moved]),
     hasher: impl Fn() -> Result<PersonHasher, DbErr>,
     (ids, now): (&MessageIds, UnixMillis),
 ) -> Result<Vec<NewEvent>, DbErr> {
-    let mut news = move_to_numbers(transaction, links).await?;
+    let mut news = moved_people::give_numbers(transaction, links).await?;
     news.extend(meet(transaction, heard, (ids, now)).await?);
+    news.extend(moved_people::rename(transaction, moves).await?);
     people_news::lines(transaction, news, hasher).await
 }
 
@@ -106,7 +108,7 @@ async fn meet(
             first_seen: first,
             last_seen: first,
         });
-        let mut changed = false;
+        let (mut changed, before) = (false, contact.clone());
         for one in said {
             changed |= contact.heard(one.user_id.as_deref(), one.name.as_deref(), one.at);
         }
@@ -116,7 +118,8 @@ async fn meet(
         } else {
             moved.push(contact.clone());
             let sender = said.first().map(|one| one.sender);
-            news.extend(changed.then(|| News::of_contact(EventName::ContactUpdated, contact, sender, at)));
+            let updated = || News::of_contact(EventName::ContactUpdated, contact, sender, at).since(&before);
+            news.extend(changed.then(updated));
         }
     }
     write(transaction, &moved).await?;
@@ -147,20 +150,20 @@ async fn talk(
     let (mut begun, mut moved) = (Vec::new(), Vec::new());
     for (key, (contact, mut moments)) in said {
         moments.sort_unstable();
-        let is_new = !known.contains_key(&key);
+        let before = known.get(&key).cloned();
         let first = moments.first().copied().unwrap_or(now);
         let talk = known
             .entry(key)
             .or_insert_with(|| Conversation::begun(ConversationId(ids.next(now).0), contact.account, key, first));
         let mut happened: BTreeSet<EventName> =
             moments.into_iter().flat_map(|moment| talk.heard(moment, now)).collect();
-        if is_new {
+        if before.is_some() {
+            moved.push(talk.clone());
+        } else {
             happened.insert(EventName::ConversationCreated);
             begun.push(talk.clone());
-        } else {
-            moved.push(talk.clone());
         }
-        news.extend(News::of_conversation(&happened, contact, talk, talk.last_inbound_at));
+        news.extend(News::of_conversation(&happened, contact, (before.as_ref(), talk), talk.last_inbound_at));
     }
     conversations::write(transaction, &moved).await?;
     conversations::insert(transaction, &begun).await?;
@@ -233,7 +236,7 @@ async fn insert(
     Ok(new)
 }
 
-async fn write(transaction: &DatabaseTransaction, contacts: &[Contact]) -> Result<(), DbErr> {
+pub(super) async fn write(transaction: &DatabaseTransaction, contacts: &[Contact]) -> Result<(), DbErr> {
     let row = |contact: &Contact| -> [Value; 6] {
         [
             contact.id.0.into(),
@@ -253,29 +256,6 @@ async fn write(transaction: &DatabaseTransaction, contacts: &[Contact]) -> Resul
     )
     .await
     .map(drop)
-}
-
-/// Who was known by an id alone is the number's from now on. Where the number has a contact already, that one stays.
-async fn move_to_numbers(transaction: &DatabaseTransaction, links: &[ReceivedLink]) -> Result<Vec<News>, DbErr> {
-    let by_id: BTreeMap<(String, AccountKey), &PhoneNumber> =
-        links.iter().map(|link| ((link.user_id.clone(), link.account), &link.phone)).collect();
-    let mut news = Vec::new();
-    for (who, mut contact) in by_who(transaction, by_id.keys().cloned().collect()).await? {
-        let Some(phone) = by_id.get(&who) else { continue };
-        contact.phone = Some((*phone).clone());
-        let key = (contact.who(), contact.account);
-        let other = by_who(transaction, [key].into()).await?.into_values().next();
-        if let Some(other) = other {
-            conversations::hand_over(transaction, contact.id, other.id).await?;
-            execute(transaction, "DELETE FROM contacts WHERE id = $1", vec![contact.id.0.into()]).await?;
-            continue;
-        }
-        let sql = "UPDATE contacts SET who = $2, phone = $2 WHERE id = $1";
-        execute(transaction, sql, vec![contact.id.0.into(), contact.who().into()]).await?;
-        let at = contact.last_seen;
-        news.push(News::of_contact(EventName::ContactUpdated, &contact, None, at));
-    }
-    Ok(news)
 }
 
 /// What somebody changes of a contact; what is `None` stays.
@@ -411,7 +391,7 @@ impl Store {
 }
 
 fn changed(before: &Contact, after: &Contact, now: UnixMillis) -> Vec<News> {
-    let of = |name| News::of_contact(name, after, None, now);
+    let of = |name| News::of_contact(name, after, None, now).since(before);
     let mut news = Vec::new();
     if before.name != after.name {
         news.push(of(EventName::ContactUpdated));

@@ -127,12 +127,15 @@ pub(super) async fn write(transaction: &DatabaseTransaction, moved: &[Conversati
     .map(drop)
 }
 
-/// What one contact said is another's, where that one did not say something to the same number.
+/// What one contact said is another's. Where both said something to a number, the conversation in which more was heard lately stays.
 pub(super) async fn hand_over(transaction: &DatabaseTransaction, from: ContactId, to: ContactId) -> Result<(), DbErr> {
-    let sql = "UPDATE conversations SET contact = $2 WHERE contact = $1 AND sender NOT IN \
-               (SELECT other.sender FROM conversations AS other WHERE other.contact = $2)";
-    execute(transaction, sql, vec![from.0.into(), to.0.into()]).await?;
-    execute(transaction, "DELETE FROM conversations WHERE contact = $1", vec![from.0.into()]).await.map(drop)
+    let both = || vec![from.0.into(), to.0.into()];
+    let sql = "DELETE FROM conversations WHERE contact IN ($1, $2) AND EXISTS (SELECT 1 FROM conversations AS other \
+               WHERE other.contact IN ($1, $2) AND other.contact <> conversations.contact \
+               AND other.sender = conversations.sender AND (other.last_inbound_at > conversations.last_inbound_at \
+               OR (other.last_inbound_at = conversations.last_inbound_at AND other.contact = $2)))";
+    execute(transaction, sql, both()).await?;
+    execute(transaction, "UPDATE conversations SET contact = $2 WHERE contact = $1", both()).await.map(drop)
 }
 
 /// Answers that were accepted, to people who wrote; templates and strangers cost nothing. Gives back what webhooks are told.
@@ -196,7 +199,7 @@ async fn apply(
         if talk.conversation != before {
             moved.push(talk.conversation.clone());
         }
-        news.extend(News::of_conversation(&happened, &talk.contact, &talk.conversation, now));
+        news.extend(News::of_conversation(&happened, &talk.contact, (Some(&before), &talk.conversation), now));
     }
     write(transaction, &moved).await?;
     people_news::lines(transaction, news, hasher).await
@@ -314,7 +317,7 @@ impl Store {
         let news = match change {
             ConversationChange::Wish(wish) => {
                 let happened = talk.conversation.decide(wish, now);
-                News::of_conversation(&happened, &talk.contact, &talk.conversation, now)
+                News::of_conversation(&happened, &talk.contact, (Some(&before), &talk.conversation), now)
             }
             ConversationChange::Tags(tags) => {
                 talk.conversation.tags = tags;
@@ -403,7 +406,7 @@ fn conditions(filter: &ConversationFilter, values: &mut Vec<Value>) -> String {
 fn tagged(before: &Conversation, talk: &Talk, now: UnixMillis) -> Vec<News> {
     let after = &talk.conversation;
     let of = |name: EventName, tags: Vec<String>| {
-        let news = News::of_conversation(&[name].into(), &talk.contact, after, now);
+        let news = News::of_conversation(&[name].into(), &talk.contact, (Some(before), after), now);
         news.into_iter().flat_map(move |one| one.with_tags(tags.clone())).collect::<Vec<_>>()
     };
     let mut news = of(EventName::ConversationTagMapped, after.tags.without(&before.tags));

@@ -26,6 +26,7 @@ use super::{
     contacts::{self, Heard},
     events::{self, NewEvent},
     media,
+    moved_people::{self, Moved},
     notices::ReceivedNotice,
     outbound::{Settlement, provider_id_hash},
     people::{People, ReceivedLink},
@@ -162,10 +163,15 @@ pub(super) async fn apply(
     effects.media |= !files.is_empty();
     media::keep(transaction, files).await?;
     let heard = heard(ingests, &fresh, &linked);
+    let moves = moves(ingests, &fresh, &linked);
+    if !moves.is_empty() {
+        working.news.extend(moved_people::take_wishes(transaction, &moves, &hasher()?).await?);
+        effects.suppressions = true;
+    }
     receive(ingests, &by_provider_id, &linked, &mut fresh, &mut working.news, &mut answers);
     working.news.extend(new_notices(ingests, &mut fresh, now));
     working.news.extend(wishes);
-    working.news.extend(contacts::take(transaction, &linked.new_links, heard, &hasher, (ids, now)).await?);
+    working.news.extend(contacts::take(transaction, &linked.new_links, (heard, &moves), &hasher, (ids, now)).await?);
     working.write(transaction).await?;
     effects.senders.extend(working.queued_again.iter());
     effects.logs.extend(working.news.iter().map(|event| event.account));
@@ -296,7 +302,14 @@ fn new_notices(ingests: &[&Ingest], fresh: &mut HashSet<Vec<u8>>, now: UnixMilli
     notices.filter(|notice| fresh.remove(&notice_key(notice, now))).map(|notice| notice.event(now)).collect()
 }
 
-/// Who wrote what is new. Who takes back a message writes none.
+/// Who has another number, as messages say that are new.
+fn moves(ingests: &[&Ingest], fresh: &HashSet<Vec<u8>>, people: &People) -> Vec<Moved> {
+    let all = ingests.iter().flat_map(|ingest| &ingest.inbound);
+    let moved = |received| Moved::of(received, people).filter(|_| fresh.contains(&key_of(received)));
+    all.filter_map(moved).collect()
+}
+
+/// Who wrote what is new. Who takes back a message, or has another number, writes none.
 fn heard(ingests: &[&Ingest], fresh: &HashSet<Vec<u8>>, people: &People) -> Vec<Heard> {
     let all = ingests.iter().flat_map(|ingest| &ingest.inbound);
     let one = |received: &ReceivedMessage| {
@@ -311,7 +324,7 @@ fn heard(ingests: &[&Ingest], fresh: &HashSet<Vec<u8>>, people: &People) -> Vec<
             at: message.occurred_at,
         }
     };
-    let wrote = |received: &&ReceivedMessage| !received.message.is_deletion() && fresh.contains(&key_of(received));
+    let wrote = |received: &&ReceivedMessage| received.message.is_written() && fresh.contains(&key_of(received));
     all.filter(wrote).map(one).collect()
 }
 

@@ -59,6 +59,7 @@ pub mod inspect;
 pub mod leases;
 mod link;
 pub mod media;
+mod moved_people;
 pub mod notices;
 pub mod operators;
 pub mod outbound;

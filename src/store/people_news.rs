@@ -23,7 +23,7 @@ use crate::domain::{
     suppression::{PersonHash, PersonHasher, Source, Suppression},
     time::UnixMillis,
     webhook_event::{Contact as Told, PreferenceFacts, Raw},
-    webhook_people::PersonNews,
+    webhook_people::{Change, PersonNews},
 };
 
 /// Of no number: nobody said through which way a person is known.
@@ -37,36 +37,45 @@ pub(super) struct News {
     pub(super) conversation: Option<Conversation>,
     pub(super) sender: SenderKey,
     pub(super) tag: Option<String>,
+    pub(super) changes: Vec<Change>,
     pub(super) at: UnixMillis,
 }
 
 impl News {
     pub(super) fn of_contact(name: EventName, contact: &Contact, sender: Option<SenderKey>, at: UnixMillis) -> Self {
         let sender = sender.unwrap_or(NO_SENDER);
-        Self { name, contact: contact.clone(), conversation: None, sender, tag: None, at }
+        Self { name, contact: contact.clone(), conversation: None, sender, tag: None, changes: vec![], at }
+    }
+
+    /// Of a contact that was another before.
+    pub(super) fn since(self, before: &Contact) -> Self {
+        Self { changes: Change::of_contact(before, &self.contact), ..self }
     }
 
     pub(super) fn of_conversation(
         happened: &Happened,
         contact: &Contact,
-        conversation: &Conversation,
+        (before, conversation): (Option<&Conversation>, &Conversation),
         at: UnixMillis,
     ) -> Vec<Self> {
+        let changes = before.map(|before| Change::of_conversation(before, conversation)).unwrap_or_default();
         let of = |name: &EventName| Self {
             conversation: Some(conversation.clone()),
+            changes: changes.clone(),
             ..Self::of_contact(*name, contact, Some(conversation.sender), at)
         };
         happened.iter().map(of).collect()
     }
 
     pub(super) fn with_tags(self, tags: Vec<String>) -> Vec<Self> {
-        let Self { name, contact, conversation, sender, tag: _, at } = self;
+        let Self { name, contact, conversation, sender, tag: _, changes, at } = self;
         let one = |tag| Self {
             name,
             contact: contact.clone(),
             conversation: conversation.clone(),
             sender,
             tag: Some(tag),
+            changes: changes.clone(),
             at,
         };
         tags.into_iter().map(one).collect()
@@ -109,6 +118,7 @@ pub(super) async fn lines(
         if let Some(tag) = one.tag {
             told = told.with_tag(tag);
         }
+        told.changes = one.changes;
         event(one.contact.account, one.sender, one.at, &told)
     };
     Ok(news.into_iter().map(line).collect())
@@ -183,7 +193,16 @@ async fn tell(transaction: &DatabaseTransaction, wishes: Vec<&(Suppression, Said
 fn stranger(name: EventName, wish: &Suppression) -> PersonNews {
     let phone = wish.phone.as_ref().map(|phone| phone.as_e164().to_owned());
     let contact = Told { phone, user_id: wish.user_id.clone(), name: None };
-    PersonNews { name, contact, details: None, conversation: None, tag: None, preference: None, raw: None }
+    PersonNews {
+        name,
+        contact,
+        details: None,
+        conversation: None,
+        tag: None,
+        preference: None,
+        changes: vec![],
+        raw: None,
+    }
 }
 
 fn who(wish: &Suppression) -> String {
@@ -207,7 +226,8 @@ async fn wishes_of(
     Ok(by_person.into_iter().map(|(person, entries)| (person, opt_in(&entries))).collect())
 }
 
-async fn entries(
+/// All entries of these people.
+pub(super) async fn entries(
     transaction: &DatabaseTransaction,
     people: BTreeSet<(AccountKey, PersonHash)>,
 ) -> Result<Vec<Suppression>, DbErr> {

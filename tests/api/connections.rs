@@ -3,7 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Database, Message, NUMBER_ID, TestApp, WABA_ID, free_address, on_each_database, person};
+use crate::{
+    harness::{Database, Message, NUMBER_ID, TestApp, WABA_ID, free_address, on_each_database, person},
+    suppressions,
+};
 
 const CONNECTION: &str = "/console/connections/meta-main";
 const NUMBER: &str = "/console/numbers/918880110022";
@@ -223,6 +226,12 @@ async fn whose_window_is_open_is_told_by_what_they_wrote(database: Database) {
     let (wrote, silent) = (person(4), person(5));
     let mention = format!("please call {silent}, that is +{silent}");
     app.simulator.inbound_text(&wrote, NUMBER_ID, &mention, None).expect("the number exists");
+    // WhatsApp says this, and not the person.
+    let system = json!({"body": "changed", "type": "user_changed_number", "wa_id": "919876500009"});
+    let now = chrono::Utc::now().timestamp().to_string();
+    let from = silent.trim_start_matches('+');
+    let moved = json!({"id": "wamid.moved", "from": from, "timestamp": now, "type": "system", "system": system});
+    suppressions::said(&app, json!({"messages": [moved]})).await;
     app.settled().await;
 
     let look = async |phone: &str| asha.get(&format!("{NUMBER}?phone=%2B{}", phone.trim_start_matches('+'))).await.text;

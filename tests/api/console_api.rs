@@ -81,6 +81,9 @@ async fn a_token_opens_what_its_scopes_say_until_it_is_taken_back(database: Data
     let more = json!({"name": "more", "scopes": ["messages:read", "personal:read"], "days": 7});
     let refused = app.call(Method::POST, "/api/v1/tokens", &manage, Some(more)).await;
     assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!("scopes")), "{refused:?}");
+    let unknown = json!({"name": "more", "scopes": ["messages:read", "all"], "days": 7});
+    let refused = app.call(Method::POST, "/api/v1/tokens", &manage, Some(unknown)).await;
+    assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!("scopes[1]")), "{refused:?}");
     let owner = json!({"name": "eve", "role": "owner"});
     assert_eq!(app.call(Method::POST, "/api/v1/users", &manage, Some(owner)).await.http_status, 403);
     let long = json!({"name": "long", "scopes": ["messages:read"], "days": 100_000});

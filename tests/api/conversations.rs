@@ -50,6 +50,9 @@ async fn machines_and_people_who_answer_move_a_conversation(database: Database) 
     scene.app.accept(&Message::freeform(&person(1), "How can I help?").id("chat-17")).await;
     let told = scene.told("conversation.updated", 2).await;
     assert_eq!(told["data"]["conversation"]["state"], "open", "{told}");
+    let changes = told["data"]["changes"].as_array().expect("changes");
+    assert!(changes.contains(&json!({"field": "state", "before": "auto_bot", "after": "open"})), "{told}");
+    assert!(changes.iter().any(|change| change["field"] == "waiting_since" && change["after"].is_null()), "{told}");
     assert_eq!(scene.get("/conversations?unattended=true").await["conversations"], json!([]));
     // Templates are no answers, and a stranger has no conversation.
     scene.app.accept(&Message::order_update(&person(1))).await;

@@ -46,6 +46,7 @@ mod log_order;
 mod media;
 mod messaging_limit;
 mod metrics;
+mod moved_people;
 mod notices;
 mod openapi;
 mod pace;

@@ -51,7 +51,7 @@ pub(crate) async fn until_refused(app: &TestApp, to: &str) {
     until_refused_message(app, || Message::marketing(to)).await;
 }
 
-async fn until_welcome(app: &TestApp, to: &str) {
+pub(crate) async fn until_welcome(app: &TestApp, to: &str) {
     let message = Message::marketing(to);
     app.until("marketing is taken", async || app.send(&message).await.is_success()).await;
 }
@@ -178,7 +178,7 @@ pub(crate) async fn name_both(app: &TestApp, person: &str, user_id: &str) {
     said(app, json!({"contacts": [contact]})).await;
 }
 
-async fn said(app: &TestApp, what: Value) {
+pub(crate) async fn said(app: &TestApp, what: Value) {
     let mut value = what;
     value["messaging_product"] = json!("whatsapp");
     value["metadata"] = json!({"phone_number_id": NUMBER_ID});

@@ -374,10 +374,13 @@ async fn what_cannot_work_is_refused_with_its_field(database: Database) {
         (json!({"client_certificate": {"certificate": CHAIN, "private_key": KEY}}), "client_certificate"),
     ] {
         let refused = scene.refused(more.clone()).await;
+        let field = format!("settings.{field}");
         assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!(field)), "{more}: {refused:?}");
+        let detail = refused.body["detail"].as_str().unwrap_or_default();
+        assert!(detail.starts_with(&field), "{detail}");
     }
     let by_mail = scene.refused(json!({"alerts": {"emails": ["ops@example.com"]}})).await;
-    assert_eq!((by_mail.http_status, &by_mail.body["field"]), (422, &json!("alerts.emails")), "{by_mail:?}");
+    assert_eq!((by_mail.http_status, &by_mail.body["field"]), (422, &json!("settings.alerts.emails")), "{by_mail:?}");
     assert!(by_mail.body["detail"].as_str().is_some_and(|said| said.contains("alarms.smtp_url")), "{by_mail:?}");
     let several =
         json!({"filter": {"accounts": ["nobody", "noone"], "numbers": ["1"]}, "alerts": {"webhook": "nobody"}});
@@ -453,7 +456,11 @@ async fn its_certificate_is_kept_and_never_shown(database: Database) {
     let mixed = json!({"certificate": "…", "private_key": other.signing_key.serialize_pem()});
     let settings = scene.settings(json!({"client_certificate": mixed}));
     let refused = scene.call(Method::PUT, "/webhooks/crm", Some(json!({"settings": settings}))).await;
-    assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!("client_certificate")), "{refused:?}");
+    assert_eq!(
+        (refused.http_status, &refused.body["field"]),
+        (422, &json!("settings.client_certificate")),
+        "{refused:?}"
+    );
     scene.app.finish().await;
 }
 
@@ -482,11 +489,11 @@ async fn a_private_address_is_not_reached_and_plain_http_is_refused(database: Da
         app.call(Method::POST, "/api/v1/webhooks", &token, Some(body)).await
     };
 
-    assert_eq!(add("plain", "http://hooks.example.com/").await.body["field"], "url");
+    assert_eq!(add("plain", "http://hooks.example.com/").await.body["field"], "settings.url");
     // What is written as an address is seen when it is saved …
     for host in ["2130706433", "0177.0.0.1", "[::ffff:127.0.0.1]", "169.254.169.254"] {
         let refused = add("address", &format!("https://{host}:9/")).await;
-        assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!("url")), "{host}: {refused:?}");
+        assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!("settings.url")), "{host}: {refused:?}");
     }
     // … and where a name leads when a connection is made.
     assert_eq!(add("name", "https://localhost:9/").await.http_status, 201);

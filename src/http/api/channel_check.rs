@@ -145,12 +145,13 @@ pub async fn fix(
     body: Body<FixRequest>,
 ) -> Result<Json<FixAnswer>, Problem> {
     let FixRequest { webhook_url, repairs } = body.into_inner();
-    let named = |wanted: WantedRepair| {
+    let named = |(place, wanted): (usize, WantedRepair)| {
         let kind = RepairKind::parse(&wanted.kind);
-        let unknown = || Problem::of_field("repairs", "a kind is subscribe_account or route_number");
+        let field = || format!("repairs[{place}].kind");
+        let unknown = || Problem::of_field(&field(), "a kind is subscribe_account or route_number");
         kind.map(|kind| (kind, wanted.id)).ok_or_else(unknown)
     };
-    let wanted: Vec<_> = repairs.into_iter().map(named).collect::<Result<_, _>>()?;
+    let wanted: Vec<_> = repairs.into_iter().enumerate().map(named).collect::<Result<_, _>>()?;
     let fixed = parts.connections.fix(&caller.0, &id, &wanted, &webhook_url).await?;
     Ok(Json(FixAnswer { repairs: fixed.into_iter().map(|fixed| repair_done(&caller.0, fixed)).collect() }))
 }

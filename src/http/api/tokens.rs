@@ -89,11 +89,12 @@ pub async fn list(parts: Data<Parts>, caller: Caller) -> Result<Json<TokenList>,
     )
 )]
 pub async fn make(parts: Data<Parts>, caller: Caller, body: Body<TokenRequest>) -> Result<HttpResponse, Problem> {
-    let known = |word: &String| {
-        let names = Permission::ALL.map(Permission::as_str).join(", ");
-        Permission::parse(word).ok_or_else(|| Problem::of_field("scopes", format!("scopes are of {names}")))
+    let known = |(place, word): (usize, &String)| {
+        let names = || Permission::ALL.map(Permission::as_str).join(", ");
+        let unknown = || Problem::of_field(&format!("scopes[{place}]"), format!("scopes are of {}", names()));
+        Permission::parse(word).ok_or_else(unknown)
     };
-    let scopes = body.scopes.iter().map(known).collect::<Result<Vec<_>, _>>()?;
+    let scopes = body.scopes.iter().enumerate().map(known).collect::<Result<Vec<_>, _>>()?;
     let lives = DAY.checked_mul(body.days).unwrap_or(Duration::MAX);
     let made = parts.operators.make_token(&caller.0, &body.name, Permissions::of(scopes), lives).await?;
     Ok(HttpResponse::Created().json(MadeToken { secret: made.secret, token: token(made.token) }))

@@ -18,8 +18,9 @@ use crate::{
     clock,
     domain::{event_name::EventName, webhook::SecretText, webhook_settings::WebhookSettings},
     http::Parts,
-    services::webhooks::{
-        NewWebhook, OLD_SECRET_LIVES, Switch, WebhookCursor, WebhookStanding, old_secrets_sign_until,
+    services::{
+        operators::Refusal,
+        webhooks::{NewWebhook, OLD_SECRET_LIVES, Switch, WebhookCursor, WebhookStanding, old_secrets_sign_until},
     },
 };
 
@@ -221,7 +222,7 @@ pub async fn add(
     let OutgoingWebhookRequest { name, enabled, paused, since, settings } = body.into_inner();
     let since = time("since", since.as_deref())?;
     let new = NewWebhook { enabled, paused, since, settings };
-    let signing_secret = parts.webhooks.create(&caller.0, &name, (new, vec![])).await?;
+    let signing_secret = parts.webhooks.create(&caller.0, &name, (new, vec![])).await.map_err(below_settings)?;
     let webhook = shown(parts.webhooks.one(&caller.0, &name).await?);
     Ok(HttpResponse::Created().json(MadeWebhook { webhook, signing_secret }))
 }
@@ -248,7 +249,8 @@ pub async fn change(
     name: Path<String>,
     body: Body<OutgoingWebhookChange>,
 ) -> Result<Json<OutgoingWebhook>, Problem> {
-    parts.webhooks.change(&caller.0, &name, (body.into_inner().settings, vec![])).await?;
+    let settings = body.into_inner().settings;
+    parts.webhooks.change(&caller.0, &name, (settings, vec![])).await.map_err(below_settings)?;
     show(parts, caller, name).await
 }
 
@@ -351,6 +353,16 @@ pub async fn send_sample(
         content_type: sent.content_type,
         body: sent.body,
     }))
+}
+
+/// The service names what is wrong by the setting: here it stands below `settings`, but for what stands beside them.
+fn below_settings(refusal: Refusal) -> Problem {
+    const BESIDE: [&str; 2] = ["name", "since"];
+    let Refusal::Problems(mut problems) = refusal else { return refusal.into() };
+    for problem in problems.iter_mut().filter(|problem| !BESIDE.contains(&problem.field.as_str())) {
+        problem.field.insert_str(0, "settings.");
+    }
+    Refusal::Problems(problems).into()
 }
 
 fn shown(standing: WebhookStanding) -> OutgoingWebhook {

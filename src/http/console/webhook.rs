@@ -346,7 +346,10 @@ fn settings(actor: &Actor, webhook: &Webhook) -> Vec<(&'static str, String)> {
                 settings.per_second.map(|rate| format!(", {rate} a second")).unwrap_or_default()
             ),
         ),
-        ("Order", if settings.in_order { "kept for each message and person" } else { "none" }.to_owned()),
+        (
+            "Order",
+            if settings.in_order { "kept within each kind of event, by message or person" } else { "none" }.to_owned(),
+        ),
         (
             "Given up",
             match settings.switch_off.failures {

@@ -226,6 +226,6 @@ fn delivery_fields() -> Vec<Field> {
         Field::new("switch_off.failures", "Given up after so many failures in a row", Input::Number).hint("0: never."),
         Field::new("switch_off.hours", "and after so many hours without success", Input::Number).hint("0 to 720"),
         Field::new("in_order", "In order", Input::Switch)
-            .hint("what is about one message, or from one person, waits for what was before"),
+            .hint("statuses of one message, or what one person wrote, wait for those before them; other events do not wait for these"),
     ]
 }
