@@ -248,6 +248,7 @@ async fn without_a_running_server_nobody_is_told_that_all_is_well(database: Data
     assert!(said.contains("check with its settings: from its folder or with its --settings FILE"), "{said}");
     let last = "No server was seen on this database: is it the one that your server uses?";
     assert!(said.trim_end().ends_with(last), "{said}");
+    app.start_process().await;
     app.leave().await;
 }
 

@@ -224,6 +224,7 @@ async fn a_token_is_made_used_and_taken_back_without_a_browser(database: Databas
     let made = document(&app.command(&make).await);
 
     let (secret, id) = (made["secret"].as_str().expect("a token"), made["token"]["id"].to_string());
+    let id = id.as_str();
     assert_eq!(made["token"]["scopes"], json!(["messages:read", "audit:read"]), "{made:#}");
     let log = app.call(Method::GET, "/api/v1/audit?action=token", secret, None).await;
     assert_eq!((log.http_status, &log.body["lines"][0]["action"]), (200, &json!("make token")), "{log:?}");
@@ -234,11 +235,11 @@ async fn a_token_is_made_used_and_taken_back_without_a_browser(database: Databas
     let listed = app.command(&["token", "list"]).await;
     assert!(listed.contains("nightly report") && listed.contains("messages:read audit:read"), "{listed}");
     assert!(!listed.contains(secret), "it was shown once: {listed}");
-    app.command(&["token", "revoke", &id]).await;
+    app.command(&["token", "revoke", id]).await;
     assert_eq!(app.call(Method::GET, "/api/v1/audit", secret, None).await.http_status, 401);
     assert!(app.command(&["token", "list"]).await.contains("taken back at"));
     for (arguments, code, part) in [
-        (&["token", "revoke", &id][..], 3, "`wabridge token list` shows them"),
+        (&["token", "revoke", id][..], 3, "`wabridge token list` shows them"),
         (&["token", "add", "x", "--scope", "moon:fly"], 2, "there is no such scope; there are"),
         (&["token", "add", "x"], 2, "--scope"),
         (&["token", "add", "x", "--scope", "messages:read", "--days", "9999"], 2, "console.token_max"),

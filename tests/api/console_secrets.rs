@@ -33,7 +33,7 @@ async fn a_new_secret_is_shown_once_and_loading_again_makes_no_other(database: D
     let app = TestApp::start(database).await;
     let asha = app.first_owner().await;
     let csrf = asha.get("/console/account").await.between("name=\"csrf\" value=\"", "\"");
-    let fields = [("name", "nightly"), ("days", "7"), ("scope", "messages:read"), ("csrf", &csrf)];
+    let fields = [("name", "hourly job"), ("days", "7"), ("scope", "messages:read"), ("csrf", &csrf)];
 
     let made = asha.post_alone("/console/tokens", &fields).await;
     assert_eq!((made.status, made.header("location")), (303, "/console/shown?then=%2Fconsole%2Ftokens"), "{made:?}");
@@ -49,7 +49,7 @@ async fn a_new_secret_is_shown_once_and_loading_again_makes_no_other(database: D
     assert_eq!((again.status, again.header("location")), (303, "/console/tokens?done=shown"), "{again:?}");
     let list = asha.get(again.header("location")).await.text;
     assert!(list.contains("shown once") && !list.contains(&secret), "{list}");
-    assert_eq!(list.matches("nightly").count(), 1, "there is one token: {list}");
+    assert_eq!(list.matches("hourly job").count(), 1, "there is one token: {list}");
     let away = asha.get("/console/shown?then=https%3A%2F%2Fevil.example").await;
     assert_eq!(away.header("location"), "/console/overview?done=shown", "nobody is led elsewhere");
     app.leave().await;
