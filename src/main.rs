@@ -31,6 +31,7 @@ use cli::{
     status::StatusArguments,
     suppress::SuppressArguments,
     sync::SyncArguments,
+    token::TokenArguments,
     unrecognized::UnrecognizedArguments,
     user::UserArguments,
     webhook::WebhookArguments,
@@ -121,6 +122,7 @@ enum Command {
     Restore(RestoreArguments),
     RotateKey(RotateKeyArguments),
     User(UserArguments),
+    Token(TokenArguments),
     Bench(BenchArguments),
     /// Print the OpenAPI document of the bridge’s own endpoints
     Openapi,
@@ -184,7 +186,10 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         }
         Command::Apply(arguments) => cli::apply::apply_file(&settings()?, &arguments).await,
         Command::Status(arguments) => return cli::status::status(&settings()?, &arguments).await,
-        Command::Check(arguments) => return cli::check::check(&settings()?, &arguments).await,
+        Command::Check(arguments) => {
+            let settings = settings()?;
+            return cli::check::check((&settings, file.as_deref()), &arguments).await;
+        }
         Command::Webhook(arguments) => return cli::webhook::webhook(&settings()?, &arguments).await,
         Command::Alarm(arguments) => return cli::alarm::alarm(&settings()?, &arguments).await,
         Command::Message(arguments) => return cli::message::message(&settings()?, &arguments).await,
@@ -202,6 +207,7 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Restore(arguments) => return cli::restore::restore(&settings()?, &arguments).await,
         Command::RotateKey(arguments) => return cli::rotate_key::rotate_key(&settings()?, &arguments).await,
         Command::User(arguments) => return cli::user::user(&settings()?, &arguments).await,
+        Command::Token(arguments) => return cli::token::token(&settings()?, &arguments).await,
         Command::Bench(_) if file.is_some() => anyhow::bail!("the bench has settings of its own: leave out --settings"),
         Command::Bench(arguments) => cli::bench::bench(&arguments).await,
         Command::Openapi => cli::answer(&openapi::render()),

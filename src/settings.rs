@@ -53,8 +53,7 @@ impl Settings {
     pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
         let file = match file {
             Some(path) if !path.is_file() => return Err(SettingsError::NoFile(path.to_owned())),
-            Some(path) => Some(path.to_owned()),
-            None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.is_file()),
+            file => Self::file_read(file),
         };
         let text = match &file {
             Some(path) => Some(std::fs::read_to_string(path).map_err(|e| SettingsError::File(path.clone(), e))?),
@@ -72,6 +71,19 @@ impl Settings {
             .map_err(|problem| SettingsError::Unreadable { file, problem: Box::new(problem) })?;
         settings.validate()?;
         Ok(settings)
+    }
+
+    /// The file that is read: the one that is named, or the usual one when it is there.
+    pub fn file_read(named: Option<&Path>) -> Option<PathBuf> {
+        named.map(Path::to_owned).or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.is_file()))
+    }
+
+    /// The names of the environment variables that are read.
+    pub fn variables_read() -> Vec<String> {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let mut names: Vec<String> = names.filter(|name| name.starts_with(ENVIRONMENT_PREFIX)).collect();
+        names.sort();
+        names
     }
 
     /// Reads a text as a file would be read, without the environment: for a bridge that a program sets up.

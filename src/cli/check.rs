@@ -2,6 +2,7 @@
 
 use std::{
     io::{IsTerminal as _, Write as _},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -13,8 +14,11 @@ use serde::Serialize;
 use wabridge::{
     app::{collector, provider_exchange},
     clock,
-    domain::finding::{Finding, Level, Repair},
-    services::check::{Checker, Progress, Scope, check_machine, repairs},
+    domain::{
+        finding::{Finding, Level, Repair},
+        words::few,
+    },
+    services::check::{Checker, Progress, SERVER, Scope, check_machine, repairs},
     settings::Settings,
 };
 
@@ -86,8 +90,13 @@ struct Teller {
     findings: Vec<Finding>,
 }
 
-pub(crate) async fn check(settings: &Settings, arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
+/// `file`: as the command line names it.
+pub(crate) async fn check(
+    (settings, file): (&Settings, Option<&Path>),
+    arguments: &CheckArguments,
+) -> anyhow::Result<ExitCode> {
     let mut teller = Teller::new(arguments.json);
+    teller.tell(Progress::Found(Finding::fine(SETTINGS, sources(file))));
     let found = check_machine(settings, &mut |progress| teller.tell(progress)).await;
     let Some((store, configuration)) = found else { return teller.finish(vec![]) };
     ensure_known("account", arguments.account.as_deref(), configuration.accounts.iter().map(|account| &account.id))?;
@@ -113,7 +122,9 @@ pub(crate) async fn check(settings: &Settings, arguments: &CheckArguments) -> an
         } else if arguments.yes || consent(&mut teller, &repairs)? {
             repaired = repair(&checker, &mut teller, &repairs).await?;
             teller.say("\nChecking again.\n")?;
-            teller.findings.retain(|finding| finding.about == "database" || finding.about == "master key");
+            teller
+                .findings
+                .retain(|finding| [SETTINGS, "database", "master key", SERVER].contains(&finding.about.as_str()));
             checker.run(&mut |progress| teller.tell(progress)).await;
         }
     }
@@ -122,6 +133,25 @@ pub(crate) async fn check(settings: &Settings, arguments: &CheckArguments) -> an
         teller.tell(Progress::Found(of_status(&status.needs_attention)));
     }
     teller.finish(repaired)
+}
+
+const SETTINGS: &str = "settings";
+
+/// Who reads the last line alone must not be fooled.
+const NO_SERVER: &str = " No server was seen on this database: is it the one that your server uses?";
+
+/// With what this command works, so that nobody takes it for what the server works with.
+fn sources(file: Option<&Path>) -> String {
+    let file = match Settings::file_read(file) {
+        Some(path) => std::path::absolute(&path).unwrap_or(path).display().to_string(),
+        None => {
+            let here = std::env::current_dir().unwrap_or_default();
+            format!("no file (there is no wabridge.toml in {})", here.display())
+        }
+    };
+    let variables = Settings::variables_read();
+    let variables = few(variables.iter().map(String::as_str)).unwrap_or_else(|| "none".to_owned());
+    format!("from {file}; environment variables: {variables}; everything else by default")
 }
 
 /// Of what `wabridge status` would have a person look at.
@@ -218,7 +248,9 @@ impl Teller {
         if self.silent {
             answer_json(&Report { wrong, doubtful, findings: self.findings, repaired })?;
         } else {
-            answer(&format!("\n{}\n", sum(wrong, doubtful)))?;
+            let unseen = self.findings.iter().any(|one| one.about == SERVER && one.level != Level::Fine);
+            let doubt = if unseen { NO_SERVER } else { "" };
+            answer(&format!("\n{}{doubt}\n", sum(wrong, doubtful)))?;
         }
         Ok(if wrong > 0 { ExitCode::from(exit::NEEDS_ATTENTION) } else { ExitCode::SUCCESS })
     }

@@ -22,6 +22,7 @@ pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod suppress;
 pub(crate) mod sync;
+pub(crate) mod token;
 pub(crate) mod unrecognized;
 pub(crate) mod user;
 pub(crate) mod webhook;

@@ -56,6 +56,8 @@ enum UserCommand {
     List,
 }
 
+const LIST: &str = "wabridge user list";
+
 fn role(word: &str) -> Result<Role, String> {
     Role::parse(word).ok_or_else(|| format!("{word} is no role: write owner, operator or read-only"))
 }
@@ -65,6 +67,7 @@ pub(crate) async fn user(settings: &Settings, arguments: &UserArguments) -> anyh
     let operators = Operators::new(store, settings);
     let actor = this_user();
     let json = arguments.json;
+    let refused = |refusal| refused(refusal, LIST);
     match &arguments.command {
         UserCommand::Link => match operators.first_link().await? {
             Some(link) => tell_link(json, "the first owner sets name and password at", &link)?,
@@ -98,7 +101,7 @@ fn tell_link(json: bool, what: &str, link: &str) -> anyhow::Result<()> {
 }
 
 async fn list(operators: &Operators, json: bool) -> anyhow::Result<()> {
-    let people = operators.people(&this_user()).await.map_err(refused)?;
+    let people = operators.people(&this_user()).await.map_err(|refusal| refused(refusal, LIST))?;
     let mut text = String::new();
     for person in &people {
         let state = match (person.disabled_at, &person.password, person.signed_in_at) {
@@ -124,9 +127,10 @@ async fn list(operators: &Operators, json: bool) -> anyhow::Result<()> {
     report(json, &text, &json!({"users": users.collect::<Vec<_>>()}))
 }
 
-fn refused(refusal: Refusal) -> anyhow::Error {
+/// `list`: the command that shows what there is.
+pub(crate) fn refused(refusal: Refusal, list: &str) -> anyhow::Error {
     match refusal {
-        Refusal::NotFound(text) => not_found(format!("{text}; `wabridge user list` shows them")),
+        Refusal::NotFound(text) => not_found(format!("{text}; `{list}` shows them")),
         Refusal::Invalid { text, .. } => misused(text),
         Refusal::NotAllowed(_)
         | Refusal::Problems(_)

@@ -214,11 +214,6 @@ impl Actor {
 
 /// A name signs many lines.
 pub const NAME_CHARS_MAX: usize = 64;
-/// Shorter ones are guessed. Nothing else is asked of a password: rules about its letters make people choose worse ones.
-pub const PASSWORD_CHARS_MIN: usize = 12;
-/// Longer ones would only keep the hash busy.
-pub const PASSWORD_BYTES_MAX: usize = 256;
-
 /// A name that somebody chose, as it is kept; `Err` says what to change.
 pub fn checked_name(text: &str) -> Result<String, String> {
     let name = text.trim().to_lowercase();
@@ -233,28 +228,6 @@ pub fn checked_name(text: &str) -> Result<String, String> {
         Some(letter) => Err(format!("a name is letters, digits and . _ - + @; take out {letter:?}")),
         None => Ok(name),
     }
-}
-
-/// Whether a password will do; `Err` says what to change.
-pub fn check_password(password: &str, name: &str) -> Result<(), String> {
-    let length = password.chars().count();
-    if length < PASSWORD_CHARS_MIN {
-        return Err(format!(
-            "a password has {PASSWORD_CHARS_MIN} characters or more, and this one has {length}; some words that nobody else would \
-             put together are easy to remember"
-        ));
-    }
-    if password.len() > PASSWORD_BYTES_MAX {
-        return Err(format!("a password has at most {PASSWORD_BYTES_MAX} bytes: take a shorter one"));
-    }
-    let lower = password.to_lowercase();
-    let first = lower.chars().next();
-    if lower.chars().all(|letter| Some(letter) == first) || (!name.is_empty() && lower.contains(name)) {
-        return Err(
-            "this password is the first that somebody would try: take another, without the name in it".to_owned()
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -284,14 +257,6 @@ mod tests {
         assert_eq!(checked_name("  Asha@Example.com "), Ok("asha@example.com".to_owned()));
         for bad in ["", "   ", "a b", "<b>", &"x".repeat(NAME_CHARS_MAX + 1)] {
             assert!(checked_name(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn short_and_obvious_passwords_are_refused() {
-        assert_eq!(check_password("seven quiet tea pots", "asha"), Ok(()));
-        for bad in ["tea pots", "aaaaaaaaaaaaaa", "Asha-is-the-best", &"long".repeat(100)] {
-            assert!(check_password(bad, "asha").is_err(), "{bad}");
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display};
 
+use super::words::not_known;
+
 /// Why a value cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unreadable {
@@ -38,8 +40,11 @@ impl Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(part) => write!(f, "needs `{part}`"),
-            Self::Unknown { known: Some(known), .. } => write!(f, "is not known here: remove it, or use {known}"),
-            Self::Unknown { known: None, .. } => f.write_str("is not known here: remove it"),
+            Self::Unknown { part, known } => {
+                // With backquotes around each.
+                let known = known.iter().flat_map(|known| known.split('`').skip(1).step_by(2));
+                f.write_str(&not_known(part, &known.collect::<Vec<_>>(), "/openapi.json"))
+            }
             Self::Wrong(text) => f.write_str(text),
         }
     }
@@ -103,6 +108,6 @@ mod tests {
             assert_eq!(told::<WebhookSettings>(value.clone()).as_deref(), Some(said), "{value}");
         }
         let unknown = told::<Retries>(json!({"kind": "fixed", "times": 1, "every_seconds": 1, "colour": 1}));
-        assert_eq!(unknown.as_deref(), Some("is not known here: remove it, or use `times` or `every_seconds`"));
+        assert_eq!(unknown.as_deref(), Some("is not known here: remove it, or use one of times, every_seconds"));
     }
 }

@@ -25,6 +25,23 @@ pub fn few<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<String> {
     }
 }
 
+/// What to do about a word that is none of those that are known: the one that was meant, all of them when they are few, or `where_else`
+/// all of them stand.
+pub fn not_known(word: &str, known: &[&str], where_else: &str) -> String {
+    const TOLD_MAX: usize = 8;
+    const LIKE_MIN: f64 = 0.6;
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&word.to_lowercase(), known);
+    let nearest = known.iter().map(|known| (likeness(known), *known)).max_by(|one, other| one.0.total_cmp(&other.0));
+    match nearest.filter(|(likeness, _)| *likeness >= LIKE_MIN) {
+        Some((_, meant)) => format!("is not known here: did you mean {meant}? {where_else} lists all"),
+        None if known.is_empty() => "is not known here: remove it".to_owned(),
+        None if known.len() <= TOLD_MAX => {
+            format!("is not known here: remove it, or use one of {}", known.join(", "))
+        }
+        None => format!("is not known here: remove it; {where_else} lists all"),
+    }
+}
+
 /// What is wrong with a receiver that did not take so many requests, one after the other.
 pub fn not_taken<N: Display + PartialEq + From<u8>>(failures: N) -> String {
     match failures == N::from(1) {

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use actix_web::{
     HttpResponse,
-    http::header::{self, ContentDisposition, DispositionParam, DispositionType},
     web::{Bytes, Data},
 };
 use futures_util::{Stream, stream};
 
-use super::Parts;
+use super::{
+    Parts,
+    csv_file::{attachment, broke_off, lines},
+};
 use crate::{
     domain::{
         account::Account,
@@ -24,7 +26,6 @@ use crate::{
         operators::Refusal,
     },
     store::{Store, StoreError, configuration::Configuration, export::MessageFilter},
-    telemetry,
 };
 
 /// Reports that are owed are counted up to here.
@@ -68,13 +69,8 @@ pub(super) async fn file(
     };
     let wanted = Wanted { filter, campaign: Some(campaign.to_owned()), full: actor.may(Permission::ReadPersonal) };
     let plain: String = campaign.chars().filter(char::is_ascii_alphanumeric).collect();
-    let name = DispositionParam::Filename(format!("campaign-{plain}.csv"));
     let rows = Rows { parts: parts.clone(), configuration, wanted, actor: actor.clone(), at: At::Head };
-    Ok(HttpResponse::Ok()
-        .content_type("text/csv; charset=utf-8")
-        .insert_header(ContentDisposition { disposition: DispositionType::Attachment, parameters: vec![name] })
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .streaming(rows.stream()))
+    Ok(attachment(format!("campaign-{plain}.csv"), rows.stream()))
 }
 
 struct Rows {
@@ -99,7 +95,6 @@ impl Rows {
         })
     }
 
-    /// Whoever reads the file sees by its missing end that it broke off.
     async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
         let columns = MESSAGE_COLUMNS.map(|(name, _)| name);
         match self.at {
@@ -109,10 +104,7 @@ impl Rows {
             }
             At::Page(after) => {
                 let page = export::message_rows(&self.parts.store, &self.configuration, &self.wanted, after).await;
-                let (rows, next) = page.map_err(|error| {
-                    tracing::error!(error = %telemetry::Chain(&error), "a file of messages broke off");
-                    std::io::Error::other("the database did not answer")
-                })?;
+                let (rows, next) = page.map_err(|error| broke_off(&error, "messages"))?;
                 self.at = next.map_or(At::End, |next| At::Page(Some(next)));
                 let rows = rows.into_iter().map(|row| export::cells(&masked(&self.actor, row), &columns));
                 lines(rows.collect::<Result<Vec<_>, _>>()?).map(Some)
@@ -120,15 +112,6 @@ impl Rows {
             At::End => Ok(None),
         }
     }
-}
-
-fn lines(rows: impl IntoIterator<Item = Vec<String>>) -> std::io::Result<Bytes> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.write_record(row).map_err(std::io::Error::other)?;
-    }
-    let bytes = writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))?;
-    Ok(Bytes::from(bytes))
 }
 
 /// Without what tells who somebody is, for those who may not see it.

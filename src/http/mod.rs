@@ -5,9 +5,11 @@
 
 pub mod access;
 pub mod api;
+mod audit;
 pub mod body;
 mod campaigns;
 pub mod console;
+mod csv_file;
 pub mod error;
 pub mod health;
 pub mod media;

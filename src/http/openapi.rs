@@ -120,6 +120,7 @@ use super::openapi_webhooks::Webhooks;
         super::api::tokens::make,
         super::api::tokens::revoke,
         super::api::audit::list,
+        super::api::audit::file,
         super::api::persons::find,
         super::api::persons::export,
         super::api::persons::erase,

@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use futures_util::StreamExt as _;
 
-pub use self::machine::check_machine;
+pub use self::machine::{SERVER, check_machine};
 use crate::{
     clock,
     domain::{

@@ -39,6 +39,17 @@ pub fn text(actor: &Actor, text: &str) -> String {
     redact::text(&without_ids)
 }
 
+/// The same of a text about a message that has this id of its platform: ids tell nobody's number, and whoever looks for one must find
+/// it whole.
+pub fn text_about(actor: &Actor, said: &str, id: &str) -> String {
+    // Of digits alone it could be a person's number.
+    let is_id = id.contains(|sign: char| !sign.is_ascii_digit() && !"+ -".contains(sign));
+    match is_id && !actor.may(Permission::ReadPersonal) {
+        true => said.split(id).map(|part| text(actor, part)).collect::<Vec<_>>().join(id),
+        false => text(actor, said),
+    }
+}
+
 /// How a webhook's receiver answered. Its body may quote what it was told, with every word that somebody wrote.
 pub fn excerpt(actor: &Actor, excerpt: &AnswerExcerpt) -> AnswerExcerpt {
     let hidden = !actor.may(Permission::ReadPersonal) && !excerpt.body.is_empty();
@@ -63,6 +74,10 @@ mod tests {
         let seen = text(&actor(Role::ReadOnly), said);
         assert_eq!(seen, "sent, taken as wamid.…, for 91********01");
         assert_eq!(text(&actor(Role::Operator), said), said);
+        let said = "7|1790000000|20261120|7|0 came for +919876500001 already";
+        let seen = text_about(&actor(Role::ReadOnly), said, "7|1790000000|20261120|7|0");
+        assert_eq!(seen, "7|1790000000|20261120|7|0 came for 91********01 already");
+        assert_eq!(text_about(&actor(Role::ReadOnly), "to 919876500001", "919876500001"), "to 91********01");
         let person = PhoneNumber::from_international("919876500001").expect("a number");
         assert_eq!(number(&actor(Role::ReadOnly), &person), "+919******001");
     }

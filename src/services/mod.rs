@@ -6,6 +6,7 @@ pub mod activity;
 pub mod alarms;
 pub mod apply;
 pub mod attendance;
+pub mod audit;
 pub mod backup;
 pub mod callbacks;
 pub mod campaigns;

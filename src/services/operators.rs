@@ -5,6 +5,7 @@
 
 mod passwords;
 mod people;
+mod shown;
 mod sign_in;
 mod tokens;
 
@@ -13,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 pub use self::{
+    passwords::check_password,
     people::LinkFor,
     sign_in::{SignedIn, Visitor},
     tokens::NewToken,

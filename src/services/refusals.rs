@@ -82,18 +82,20 @@ fn shown(snapshot: &Snapshot, actor: &Actor, refused: Refused) -> RefusedShown {
         Ok(number) => masking::number(actor, &number),
         Err(_) => masking::text(actor, &to),
     };
+    let id = refused.platform_message_id.as_deref().unwrap_or_default();
+    let said = |text: &str| masking::text_about(actor, text, id);
     let kind = KINDS_KEPT.into_iter().find(|kind| kind_name(*kind) == refused.kind);
     let answer = platform.zip(kind).map(|((_, platform), kind)| {
         let reply = platform.reply(Err(&failure::Refusal::new(kind, refused.answer.as_str())));
-        Reply { body: masking::text(actor, &reply.body), ..reply }
+        Reply { body: said(&reply.body), ..reply }
     });
     RefusedShown {
         id: refused.id,
         at: refused.at,
         account: account.map(|account| account.id.clone()),
         kind: refused.kind,
-        platform_message_id: refused.platform_message_id.map(|id| masking::text(actor, &id)),
-        why: masking::text(actor, &refused.answer),
+        why: said(&refused.answer),
+        platform_message_id: refused.platform_message_id,
         from: Some(from).filter(|from| !from.is_empty()),
         to: Some(to).filter(|to| !to.is_empty()),
         answer,

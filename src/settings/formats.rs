@@ -100,7 +100,7 @@ pub struct SecretUrl(String);
 
 impl SecretUrl {
     /// Without what may be a password.
-    fn blanked(&self) -> String {
+    pub fn blanked(&self) -> String {
         let Ok(mut url) = Url::parse(&self.0) else {
             // Not a URL: nobody can say which part of it is the password.
             return if self.0.is_empty() { String::new() } else { BLANK.to_owned() };

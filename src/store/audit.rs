@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use sea_orm::{DbErr, QueryResult, Value};
 
-use super::{DatabaseTransaction, Doing, Store, StoreError, execute, outbound::odd_value, query};
+use super::{
+    DatabaseTransaction, Doing, Store, StoreError, exchanges::containing, execute, outbound::odd_value, query,
+};
 use crate::domain::{
     operator::{Actor, Via},
     time::UnixMillis,
@@ -37,6 +39,12 @@ impl AuditEntry {
         }
     }
 
+    /// Of what came from several addresses at once, or a whole network.
+    #[must_use]
+    pub(super) fn from_address(self, address: Option<String>) -> Self {
+        Self { address, ..self }
+    }
+
     #[must_use]
     pub fn before(self, before: serde_json::Value) -> Self {
         Self { before: Some(before), ..self }
@@ -64,15 +72,49 @@ pub struct AuditLine {
     pub after: Option<String>,
 }
 
+/// Which lines are wanted: all of what is said must agree.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Part of who did it, in small or large letters; so are the next two.
+    pub actor: Option<String>,
+    /// … of what was done.
+    pub action: Option<String>,
+    /// … of whom or what it was done to.
+    pub subject: Option<String>,
+    pub since: Option<UnixMillis>,
+    pub until: Option<UnixMillis>,
+    /// The last line of the page before.
+    pub before: Option<i64>,
+}
+
 impl Store {
     /// Lines, the newest first; `before` is the last one of the page before.
     pub async fn audit_lines(&self, before: Option<i64>, limit: usize) -> Result<Vec<AuditLine>, StoreError> {
+        self.audit_lines_of(&AuditFilter { before, ..AuditFilter::default() }, limit).await
+    }
+
+    /// Those that agree with a filter. What agrees rarely is looked for in the whole log, which its retention keeps small.
+    pub async fn audit_lines_of(&self, filter: &AuditFilter, limit: usize) -> Result<Vec<AuditLine>, StoreError> {
+        let before = filter.before.unwrap_or(i64::from(i32::MAX)).min(i64::from(i32::MAX));
+        let mut values: Vec<Value> = vec![before.into()];
+        let mut only = String::new();
+        let mut also = |condition: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                values.push(value);
+                only.push_str(&format!(" AND {}", condition.replace('?', &format!("${}", values.len()))));
+            }
+        };
+        let part = |text: &Option<String>| text.as_deref().map(|text| containing(text).into());
+        also("LOWER(actor) LIKE ? ESCAPE '\\'", part(&filter.actor));
+        also("LOWER(action) LIKE ? ESCAPE '\\'", part(&filter.action));
+        also("LOWER(subject) LIKE ? ESCAPE '\\'", part(&filter.subject));
+        also("at >= ?", filter.since.map(|since| since.0.into()));
+        also("at < ?", filter.until.map(|until| until.0.into()));
         let sql = format!(
             "SELECT key, at, actor, via, address, action, subject, before, after FROM audit_log \
-             WHERE key < $1 ORDER BY key DESC LIMIT {limit}"
+             WHERE key < $1{only} ORDER BY key DESC LIMIT {limit}"
         );
-        let before = before.unwrap_or(i64::from(i32::MAX)).min(i64::from(i32::MAX));
-        let rows = query(self.reader(), sql, vec![before.into()]).await;
+        let rows = query(self.reader(), sql, values).await;
         let read = |row: &QueryResult| -> Result<AuditLine, DbErr> {
             Ok(AuditLine {
                 key: i64::from(row.try_get::<i32>("", "key")?),
@@ -111,6 +153,7 @@ impl Store {
         for (sql, before) in [
             ("DELETE FROM operator_links WHERE expires_at < $1", now),
             ("DELETE FROM operator_sessions WHERE created_at < $1", now.minus(session_max)),
+            ("UPDATE operator_sessions SET shown = NULL, shown_until = NULL WHERE shown_until < $1", now),
             ("DELETE FROM sign_in_tries WHERE started_at < $1", now.minus(tries_window)),
             ("DELETE FROM api_tokens WHERE expires_at < $1 OR revoked_at < $1", now.minus(kept)),
             ("DELETE FROM audit_log WHERE at < $1", now.minus(kept)),

@@ -234,7 +234,7 @@ impl Store {
         Ok(Change::Done)
     }
 
-    async fn begin_change(&self) -> Result<DatabaseTransaction, DbErr> {
+    pub(super) async fn begin_change(&self) -> Result<DatabaseTransaction, DbErr> {
         let transaction = self.begin().await?;
         bump(&transaction, OPERATORS).await?;
         Ok(transaction)

@@ -54,6 +54,9 @@ impl Store {
         if !running.is_empty() {
             return Ok(Resealed::StillRunning(running));
         }
+        // Pages for one look live for minutes, and would be sealed with the old key.
+        let forget = "UPDATE operator_sessions SET shown = NULL, shown_until = NULL WHERE shown IS NOT NULL";
+        execute(&transaction, forget, vec![]).await.doing(doing)?;
         let secrets = seal_all(&transaction, self.vault(), new).await.doing(doing)?;
         verify(&transaction, new, secrets).await.doing("check the secrets under the new master key")?;
         bump(&transaction, CONFIGURATION).await.doing(doing)?;
@@ -231,13 +234,14 @@ mod tests {
         ("operator_sessions", "hash"),
         ("api_tokens", "hash"),
     ];
-    const SEALED: [(&str, &str); 6] = [
+    const SEALED: [(&str, &str); 7] = [
         ("connections", "secrets"),
         ("accounts", "credentials"),
         ("secrets", "value"),
         ("subscriptions", "url"),
         ("webhooks", "settings"),
         ("erasures", "phone"),
+        ("operator_sessions", "shown"),
     ];
 
     #[tokio::test]

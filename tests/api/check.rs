@@ -49,7 +49,9 @@ async fn what_is_well_is_said_to_be_well(database: Database) {
     assert!(!has(&findings, "wrong", ""), "{findings:#?}");
     for part in [
         "database: its schema is up to date",
-        "server: one runs",
+        "settings.toml; environment variables: WABRIDGE__DATABASE__URL",
+        " answers at ",
+        "server: one runs on this database: ",
         "master key: it opens",
         "connection meta-main: the access token works, with whatsapp_business_messaging",
         "the webhook secret (Meta: the app secret) is right: it signed the webhook",
@@ -236,7 +238,22 @@ async fn a_check_makes_neither_database_nor_key() {
     app.finish().await;
 }
 
+async fn without_a_running_server_nobody_is_told_that_all_is_well(database: Database) {
+    let mut app = TestApp::start_with(database, |options| options.as_process = true).await;
+    app.process().terminate().await;
+
+    let (_, said) = app.command_ending(&["check", "--offline"]).await;
+
+    assert!(said.contains("! server: none runs on this database ("), "{said}");
+    assert!(said.contains("check with its settings: from its folder or with its --settings FILE"), "{said}");
+    let last = "No server was seen on this database: is it the one that your server uses?";
+    assert!(said.trim_end().ends_with(last), "{said}");
+    app.start_process().await;
+    app.leave().await;
+}
+
 on_each_database!(
+    without_a_running_server_nobody_is_told_that_all_is_well,
     what_is_well_is_said_to_be_well,
     what_happened_is_judged_by_status_and_mentioned_by_check,
     what_a_check_or_a_sync_reads_of_a_number_is_what_status_says,

@@ -2,7 +2,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Stdio};
 
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::harness::{BUSINESS_NUMBER, Database, Message, TestApp, on_each_database, person};
@@ -216,7 +217,42 @@ async fn a_replay_ends_when_its_url_is_taken_out(database: Database) {
     app.leave().await;
 }
 
+async fn a_token_is_made_used_and_taken_back_without_a_browser(database: Database) {
+    let app = TestApp::start(database).await;
+    let make = ["token", "add", "nightly report", "--scope", "messages:read,audit:read", "--days", "7", "--json"];
+
+    let made = document(&app.command(&make).await);
+
+    let (secret, id) = (made["secret"].as_str().expect("a token"), made["token"]["id"].to_string());
+    let id = id.as_str();
+    assert_eq!(made["token"]["scopes"], json!(["messages:read", "audit:read"]), "{made:#}");
+    let log = app.call(Method::GET, "/api/v1/audit?action=token", secret, None).await;
+    assert_eq!((log.http_status, &log.body["lines"][0]["action"]), (200, &json!("make token")), "{log:?}");
+    assert_eq!(log.body["lines"][0]["via"], "command line");
+    assert!(!log.body.to_string().contains(secret), "{log:?}");
+    assert_eq!(app.call(Method::GET, "/api/v1/users", secret, None).await.http_status, 403);
+
+    let listed = app.command(&["token", "list"]).await;
+    assert!(listed.contains("nightly report") && listed.contains("messages:read audit:read"), "{listed}");
+    assert!(!listed.contains(secret), "it was shown once: {listed}");
+    app.command(&["token", "revoke", id]).await;
+    assert_eq!(app.call(Method::GET, "/api/v1/audit", secret, None).await.http_status, 401);
+    assert!(app.command(&["token", "list"]).await.contains("taken back at"));
+    for (arguments, code, part) in [
+        (&["token", "revoke", id][..], 3, "`wabridge token list` shows them"),
+        (&["token", "add", "x", "--scope", "moon:fly"], 2, "there is no such scope; there are"),
+        (&["token", "add", "x"], 2, "--scope"),
+        (&["token", "add", "x", "--scope", "messages:read", "--days", "9999"], 2, "console.token_max"),
+        (&["token", "add", " ", "--scope", "messages:read"], 2, "say what the token is for"),
+    ] {
+        let (ended, _, said) = app.command_saying(arguments).await;
+        assert!(ended == code && said.contains(part), "{arguments:?} ended with {ended}: {said}");
+    }
+    app.leave().await;
+}
+
 on_each_database![
+    a_token_is_made_used_and_taken_back_without_a_browser,
     every_ending_means_what_the_table_says,
     what_is_done_is_told_to_scripts_in_one_document,
     the_suppression_list_begins_with_the_newest_and_runs_no_formula,

@@ -67,6 +67,11 @@ async fn a_token_opens_what_its_scopes_say_until_it_is_taken_back(database: Data
             "colour",
             "colour is not known here: remove it, or use",
         ),
+        (
+            json!({"name": "more", "scope": ["messages:read"], "days": 7}),
+            "scope",
+            "scope is not known here: did you mean scopes?",
+        ),
         (json!({"scopes": [], "days": 7}), "name", "name is missing"),
     ] {
         let (status_code, named, detail) = told(Method::POST, "/api/v1/tokens", Some(body.clone())).await;

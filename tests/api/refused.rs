@@ -40,6 +40,7 @@ async fn what_was_refused_is_listed_with_our_answer(database: Database) {
     let hidden = &hidden["requests"][0];
     assert_eq!(hidden["request"], Value::Null);
     assert!(!hidden.to_string().contains(&person(2)[1..]), "{hidden:#}");
+    assert_eq!(hidden["platform_message_id"], short.msg_id(), "ids are nobody's number");
 
     let first = get("limit=1", &whole).await.body;
     let second = get(&format!("limit=1&before={}", first["next"]), &whole).await.body;
@@ -61,6 +62,7 @@ async fn what_was_refused_is_listed_with_our_answer(database: Database) {
     assert!(page.contains(&person(2)[1..]) && page.contains("only one") && !page.contains("+12"), "{page}");
     let seen = cara.get("/console/refused").await.text;
     assert!(seen.contains("template or its values") && !seen.contains(&person(2)[1..]), "{seen}");
+    assert!(seen.contains(short.msg_id()), "as it stands in the list of messages: {seen}");
     let overview = asha.get("/console/overview?account=acme").await.text;
     assert!(
         overview.contains("href=\"/console/refused?account=acme&#38;since="),

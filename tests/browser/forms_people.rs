@@ -114,8 +114,7 @@ async fn a_person_is_added_signs_in_and_is_shut_out() {
         .await;
     asha.click("form[action='/console/users/asha/role'] button").await;
     asha.until_said("the only owner who can sign in").await;
-    asha.follow("Back").await;
-    asha.until_path("/console/users").await;
+    asha.until_said("Add a user").await;
 
     for (action, said) in [
         ("disable", "They may not sign in any more."),

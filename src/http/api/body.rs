@@ -156,7 +156,7 @@ mod tests {
         for (settings, field, text) in [
             (json!({"method": "GET"}), "settings.method", &*format!("must be one of {names}")),
             (json!({"timeout_seconds": 1.5}), "settings.timeout_seconds", "must be a whole number"),
-            (json!({"colour": 1}), "settings.colour", "is not known here: remove it, or use one of `description`"),
+            (json!({"colour": 1}), "settings.colour", "is not known here: remove it; /openapi.json lists all"),
             (json!({"switch_off": {"colour": 1}}), "settings.switch_off.colour", "is not known here"),
             (json!({"filter": {"accounts": ["a", 7]}}), "settings.filter.accounts[1]", "must be a text"),
             (json!({"events": ["message.read", "up"]}), "settings.events[1]", "`up` names no event"),

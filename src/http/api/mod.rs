@@ -150,6 +150,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/tokens", web::post().to(tokens::make))
         .route("/tokens/{id}", web::delete().to(tokens::revoke))
         .route("/audit", web::get().to(audit::list))
+        .route("/audit/lines.csv", web::get().to(audit::file))
         .route("/persons/find", web::post().to(persons::find))
         .route("/persons/export", web::post().to(persons::export))
         .route("/persons/erase", web::post().to(persons::erase))

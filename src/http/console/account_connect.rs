@@ -18,6 +18,7 @@ use super::{
     frame::{long_time, sentence},
     messages::Status,
     page_as, see_other,
+    shown::once,
 };
 use crate::{
     clock,
@@ -157,7 +158,19 @@ pub(super) async fn with_secret(
     seen: Seen,
     made: String,
 ) -> Result<HttpResponse, Trouble> {
-    render(request, parts, visitor, id_of(&seen.subject), News { made: Some(made), ..News::default() }).await
+    tell(request, parts, visitor, id_of(&seen.subject), made).await
+}
+
+/// A passcode that was made is nowhere to be had again.
+async fn tell(
+    request: &HttpRequest,
+    parts: &Parts,
+    visitor: &Visitor,
+    id: &str,
+    made: String,
+) -> Result<HttpResponse, Trouble> {
+    let shown = account_page(request, parts, visitor, id, News { made: Some(made), ..News::default() }).await?;
+    once(parts, visitor, &shown, &format!("{PATH}/{id}")).await
 }
 
 /// `POST /console/accounts/{id}/callback-urls`
@@ -203,7 +216,7 @@ pub(super) async fn test(
     render(&request, &parts, &visitor, &id, news).await
 }
 
-/// `POST /console/accounts/{id}/passcode`: one that was made is in the answer itself.
+/// `POST /console/accounts/{id}/passcode`: one that was made is shown once.
 pub(super) async fn rotate(
     request: HttpRequest,
     parts: Data<Parts>,
@@ -216,8 +229,12 @@ pub(super) async fn rotate(
     let keep = entered.text("keep_old").parse().map(Duration::from_secs).unwrap_or(Duration::MAX);
     let rotated = parts.accounts.rotate_passcode(&visitor.actor, &id, chosen, keep).await;
     let news = match outcome(rotated, None, entered)? {
-        Ok(rotated) if rotated.made.is_none() => return Ok(see_other(&format!("{PATH}/{id}?done=passcode"))),
-        Ok(rotated) => News { made: rotated.made, ..News::default() },
+        Ok(rotated) => {
+            return match rotated.made {
+                Some(made) => tell(&request, &parts, &visitor, &id, made).await,
+                None => Ok(see_other(&format!("{PATH}/{id}?done=passcode"))),
+            };
+        }
         Err(passcode) => News { passcode, status: StatusCode::UNPROCESSABLE_ENTITY, ..News::default() },
     };
     render(&request, &parts, &visitor, &id, news).await
@@ -252,6 +269,16 @@ async fn render(
     id: &str,
     news: News,
 ) -> Result<HttpResponse, Trouble> {
+    page_as(news.status, &account_page(request, parts, visitor, id, news).await?)
+}
+
+async fn account_page(
+    request: &HttpRequest,
+    parts: &Parts,
+    visitor: &Visitor,
+    id: &str,
+    news: News,
+) -> Result<Page, Trouble> {
     let stored = parts.configuring.stored(&visitor.actor).await?;
     let subject = Subject::Account(id.to_owned());
     let account = stored.account(id).ok_or_else(|| missing(&subject))?;
@@ -271,32 +298,29 @@ async fn render(
     let public_url = parts.settings.public_url();
     let endpoint = |what: &str| endpoint(&public_url, account, what);
     let import_secret = account.credentials.url_token.is_some();
-    page_as(
-        news.status,
-        &Page {
-            frame: Frame::new(request, visitor, account.name.clone(), PATH),
-            head: head(account, "connect"),
-            no_public_url: parts.settings.server.public_url.is_empty(),
-            boxes: boxes(account, &numbers, endpoint("messages")),
-            ways: ways(account),
-            import_url: endpoint("templates"),
-            import_secret,
-            numbers,
-            version: urls.version().to_owned(),
-            urls_wrong: urls.elsewhere(&fields),
-            is_wrong: urls.is_wrong(),
-            urls: urls.parts(&fields),
-            standing: KINDS.map(|kind| standing(&stored, account, kind, &standings)).into(),
-            tests_per_minute: TESTS_PER_MINUTE_MAX,
-            tested: news.tested.as_ref().map(tested),
-            untested: news.untested,
-            passcode: passcode(account),
-            passcode_form: news.passcode,
-            keep_choices: KEEP_CHOICES,
-            made: news.made,
-            may_change: visitor.actor.may(Permission::ManageConfiguration),
-        },
-    )
+    Ok(Page {
+        frame: Frame::new(request, visitor, account.name.clone(), PATH),
+        head: head(account, "connect"),
+        no_public_url: parts.settings.server.public_url.is_empty(),
+        boxes: boxes(account, &numbers, endpoint("messages")),
+        ways: ways(account),
+        import_url: endpoint("templates"),
+        import_secret,
+        numbers,
+        version: urls.version().to_owned(),
+        urls_wrong: urls.elsewhere(&fields),
+        is_wrong: urls.is_wrong(),
+        urls: urls.parts(&fields),
+        standing: KINDS.map(|kind| standing(&stored, account, kind, &standings)).into(),
+        tests_per_minute: TESTS_PER_MINUTE_MAX,
+        tested: news.tested.as_ref().map(tested),
+        untested: news.untested,
+        passcode: passcode(account),
+        passcode_form: news.passcode,
+        keep_choices: KEEP_CHOICES,
+        made: news.made,
+        may_change: visitor.actor.may(Permission::ManageConfiguration),
+    })
 }
 
 /// Where the platform finds us for this account; its secret part is not shown.

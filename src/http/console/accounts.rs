@@ -153,7 +153,7 @@ pub(super) async fn new(request: HttpRequest, visitor: Visitor) -> Result<HttpRe
     page(&new_page(&request, &visitor, &Filled::default()))
 }
 
-/// `POST /console/accounts`: a passcode that was made is in the answer itself, because it is nowhere to be had again.
+/// `POST /console/accounts`: a passcode that was made is shown once, because it is nowhere to be had again.
 pub(super) async fn add(
     request: HttpRequest,
     parts: Data<Parts>,

@@ -5,15 +5,40 @@ use askama::Template;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Frame, LINES_PER_PAGE, Trouble, Visitor, asked::Query, frame::long_time, page};
-use crate::{domain::operator::Permission, http::Parts, services::operators::require, store::audit::AuditLine};
+use super::{
+    Frame, LINES_PER_PAGE, Trouble, Visitor,
+    asked::{self, Query, Wrong, some},
+    frame::{long_time, sentence, wants_part},
+    page,
+};
+use crate::{
+    domain::operator::Permission,
+    http::{Parts, audit as shared},
+    services::{
+        audit,
+        operators::{Refusal, require},
+    },
+    store::audit::{AuditFilter, AuditLine},
+};
+
+const PATH: &str = "/console/audit";
 
 #[derive(Template)]
 #[template(path = "console/audit.html")]
 struct Page {
     frame: Frame,
+    form: AuditForm,
+    results: Results,
+}
+
+#[derive(Template)]
+#[template(path = "console/audit_results.html")]
+struct Results {
+    wrong: Option<String>,
     lines: Vec<Line>,
     next: Option<String>,
+    /// The same lines, all of them, as a file.
+    csv_href: String,
 }
 
 struct Line {
@@ -33,10 +58,31 @@ struct Changed {
     after: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AuditQuery {
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AuditForm {
+    /// Who did it.
+    actor: String,
+    /// What was done.
+    action: String,
+    /// To whom, or what.
+    subject: String,
+    since: String,
+    until: String,
     before: Option<i64>,
+}
+
+impl AuditForm {
+    fn fields(&self) -> [(&'static str, &str); 5] {
+        let Self { actor, action, subject, since, until, before: _ } = self;
+        [("actor", actor), ("action", action), ("subject", subject), ("since", since), ("until", until)]
+    }
+
+    fn filter(&self) -> Result<AuditFilter, Wrong> {
+        let (since, until) = asked::span(&self.since, &self.until)?;
+        let (actor, action, subject) = (some(&self.actor), some(&self.action), some(&self.subject));
+        Ok(AuditFilter { actor, action, subject, since, until, before: self.before })
+    }
 }
 
 /// `GET /console/audit`
@@ -44,14 +90,40 @@ pub(super) async fn list(
     request: HttpRequest,
     parts: Data<Parts>,
     visitor: Visitor,
-    query: Query<AuditQuery>,
+    form: Query<AuditForm>,
 ) -> Result<HttpResponse, Trouble> {
     require(&visitor.actor, Permission::ReadAudit)?;
-    let lines = parts.store.audit_lines(query.before, LINES_PER_PAGE).await?;
-    let next = lines.last().filter(|_| lines.len() == LINES_PER_PAGE);
-    let next = next.map(|last| format!("/console/audit?before={}", last.key));
-    let frame = Frame::new(&request, &visitor, "Audit log", "/console/audit");
-    page(&Page { frame, lines: lines.into_iter().map(shown).collect(), next })
+    let form = form.into_inner();
+    let results = results(&parts, &visitor, &form).await?;
+    if wants_part(&request) {
+        return page(&results);
+    }
+    page(&Page { frame: Frame::new(&request, &visitor, "Audit log", PATH), form, results })
+}
+
+/// `GET /console/audit/lines.csv`
+pub(super) async fn file(
+    parts: Data<Parts>,
+    visitor: Visitor,
+    form: Query<AuditForm>,
+) -> Result<HttpResponse, Trouble> {
+    Ok(shared::file(&parts, &visitor.actor, form.filter()?)?)
+}
+
+async fn results(parts: &Parts, visitor: &Visitor, form: &AuditForm) -> Result<Results, Trouble> {
+    let csv_href = asked::address(&format!("{PATH}/lines.csv"), form.fields());
+    let wrong = |wrong: String| Results { wrong: Some(wrong), lines: vec![], next: None, csv_href: String::new() };
+    let filter = match form.filter() {
+        Ok(filter) => filter,
+        Err(odd) => return Ok(wrong(odd.said())),
+    };
+    let (lines, next) = match audit::lines(&parts.store, &visitor.actor, &filter, LINES_PER_PAGE).await {
+        Ok(found) => found,
+        Err(Refusal::Invalid { field, text }) => return Ok(wrong(sentence(&format!("{field} {text}")))),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let older = |next: i64| asked::address(PATH, form.fields().into_iter().chain([("before", &*next.to_string())]));
+    Ok(Results { wrong: None, lines: lines.into_iter().map(shown).collect(), next: next.map(older), csv_href })
 }
 
 fn shown(line: AuditLine) -> Line {

@@ -20,6 +20,7 @@ use super::{
     fields::{Entered, Field, FieldPart, Filled, Input},
     form_parts::{FormParts, outcome},
     page, page_as, see_other,
+    shown::once,
 };
 use crate::{
     domain::operator::Permission,
@@ -105,7 +106,7 @@ pub(super) async fn add(
         Ok(written) => {
             let Subject::Connection(id) = written.seen.subject else { return Ok(see_other(PATH)) };
             match word {
-                Some(word) => words(&request, &parts, &visitor, provider, (id, word, true)),
+                Some(word) => words(&request, &parts, &visitor, provider, (id, word, true)).await,
                 None => Ok(see_other(&format!("{PATH}/{id}?done=saved"))),
             }
         }
@@ -157,17 +158,18 @@ pub(super) async fn new_word(
         return Err(Refusal::NotFound("this provider wants no word of ours".to_owned()).into());
     };
     parts.configuring.change(&visitor.actor, &Subject::Connection(id.clone()), &patch, None).await?;
-    words(&request, &parts, &visitor, provider, (id.into_inner(), word, false))
+    words(&request, &parts, &visitor, provider, (id.into_inner(), word, false)).await
 }
 
-fn words(
+async fn words(
     request: &HttpRequest,
     parts: &Parts,
     visitor: &Visitor,
     provider: &'static dyn Provider,
     (id, word, is_new): (String, String, bool),
 ) -> Result<HttpResponse, Trouble> {
-    page(&WordsPage {
+    let then = format!("{PATH}/{id}");
+    let shown = WordsPage {
         frame: Frame::new(request, visitor, format!("{id}: what to enter at the provider"), PATH),
         webhook_url: parts.connections.webhook_url(provider.slug(), &id).replace(URL_TOKEN_PLACE, &word),
         by_url: provider.webhooks_by_url_token(),
@@ -176,7 +178,8 @@ fn words(
         id,
         word,
         is_new,
-    })
+    };
+    once(parts, visitor, &shown, &then).await
 }
 
 async fn seen(parts: &Parts, visitor: &Visitor, id: &str) -> Result<(Seen, &'static dyn Provider), Trouble> {

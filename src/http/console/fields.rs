@@ -43,6 +43,8 @@ pub(super) enum Input {
     Secret,
     /// The same, readable while it is typed.
     SecretUrl,
+    /// A text of several lines that nobody is shown.
+    SecretLines,
     /// Several, one a line.
     Secrets,
     Number,
@@ -101,11 +103,6 @@ impl Entered {
         Self(fields)
     }
 
-    /// Without what must not be shown again.
-    pub(super) fn without(self, names: &[&str]) -> Self {
-        Self(self.0.into_iter().filter(|(name, _)| !names.contains(&name.as_str())).collect())
-    }
-
     /// With the number in this field as it is written down: people type it with and without `+`, with spaces and dashes. What
     /// is surely no number stays, so that the one who knows the rule says so: without `+` that is also what lacks its country.
     pub(super) fn with_number(mut self, name: &str) -> Self {
@@ -146,10 +143,13 @@ impl Entered {
             Input::Number => {
                 has.then(|| or_default(text.parse::<i64>().map_or_else(|_| text.into(), |number| number.into())))
             }
-            Input::Secret | Input::SecretUrl | Input::Secrets if self.has(&format!("{FORGET}{}", field.name)) => {
+            Input::Secret | Input::SecretUrl | Input::SecretLines | Input::Secrets
+                if self.has(&format!("{FORGET}{}", field.name)) =>
+            {
                 Some(Value::Null)
             }
             Input::Secret | Input::SecretUrl => (!text.is_empty()).then(|| text.into()),
+            Input::SecretLines => (!text.is_empty()).then(|| text.replace("\r\n", "\n").into()),
             Input::Secrets => (!text.is_empty()).then(|| lines(text)),
             // A box that is not ticked is not sent.
             Input::Switch => Some(has.into()),
@@ -230,6 +230,11 @@ impl Filled {
         self.problems.contains_key(name)
     }
 
+    /// Whether a secret was entered that is not saved, and so is lost.
+    pub(super) fn must_come_again(&self, name: &str) -> bool {
+        self.is_wrong() && self.entered.as_ref().is_some_and(|entered| !entered.text(name).is_empty())
+    }
+
     /// The text that stands in a field.
     pub(super) fn text(&self, name: &str) -> String {
         match &self.entered {
@@ -259,7 +264,7 @@ impl Filled {
     }
 
     pub(super) fn part(&self, field: &Field) -> FieldPart {
-        let is_secret = matches!(field.input, Input::Secret | Input::SecretUrl | Input::Secrets);
+        let is_secret = matches!(field.input, Input::Secret | Input::SecretUrl | Input::SecretLines | Input::Secrets);
         let seen = self.seen.as_ref().filter(|_| is_secret).and_then(|seen| seen.secrets.get(&field.name));
         let set = seen.or(field.set.as_ref()).cloned();
         let (choices, several) = match field.input {
@@ -269,6 +274,7 @@ impl Filled {
             | Input::Lines
             | Input::Secret
             | Input::SecretUrl
+            | Input::SecretLines
             | Input::Secrets
             | Input::Number
             | Input::Switch
@@ -289,7 +295,7 @@ impl Filled {
                 Input::SecretUrl => "url",
                 Input::Number => "number",
                 Input::Secrets | Input::List => "area",
-                Input::Lines => "lines",
+                Input::Lines | Input::SecretLines => "lines",
                 Input::Switch => "switch",
                 Input::Choice(_) => "select",
                 Input::Boxes(_) => "boxes",
@@ -303,6 +309,7 @@ impl Filled {
             on: self.is_ticked(&field.name, "true"),
             choices: choices.iter().map(|(value, name)| Choice { value, name, chosen: chosen(value) }).collect(),
             may_go: set.is_some() && !field.required,
+            again: is_secret && self.must_come_again(&field.name),
             wrong: self.wrong(field),
         }
     }
@@ -340,7 +347,15 @@ pub(super) struct FieldPart {
     choices: Vec<Choice>,
     /// A secret that can be taken away.
     may_go: bool,
+    /// A secret that was entered, and is not there any more.
+    again: bool,
     wrong: Option<String>,
+}
+
+impl FieldPart {
+    pub(super) fn must_come_again(&self) -> bool {
+        self.again
+    }
 }
 
 struct Choice {
@@ -428,9 +443,20 @@ mod tests {
 
         assert_eq!((filled.version(), filled.text("quiet_hours.from").as_str()), ("v1", "21:00"));
         assert_eq!(parts[0].wrong.as_deref(), Some("Is missing."));
-        assert!(parts[1].may_go && parts[1].value.is_empty() && parts[4].on);
+        assert!(parts[1].may_go && parts[1].value.is_empty() && !parts[1].again && parts[4].on);
         let ticked: Vec<bool> = parts[7].choices.iter().map(|choice| choice.chosen).collect();
         assert_eq!(ticked, [false, true]);
         assert_eq!(filled.elsewhere(&fields()), ["senders: Are elsewhere."]);
+    }
+
+    #[test]
+    fn a_secret_that_was_entered_in_vain_is_asked_for_again_and_no_other() {
+        let again = |problems: Vec<FieldProblem>| -> Vec<String> {
+            let entered = Entered::read(b"name=Acme&bearer_token=hush&app_secret=");
+            let parts = Filled::with(None, Some(entered), problems).parts(&fields());
+            parts.into_iter().filter(|part| part.again).map(|part| part.name).collect()
+        };
+        assert_eq!(again(vec![FieldProblem::new("messages_per_second", "is missing")]), ["bearer_token"]);
+        assert!(again(vec![]).is_empty(), "nothing is lost");
     }
 }

@@ -29,11 +29,13 @@ pub(super) struct FormParts {
 impl FormParts {
     /// `own`: fields that the page writes itself.
     pub(super) fn of(filled: &Filled, name: &[Field], needed: &[Field], more: &[Field], own: &[Field]) -> Self {
+        let more_parts = filled.parts(more);
         Self {
             name: filled.parts(name),
             needed: filled.parts(needed),
-            more: filled.parts(more),
-            more_open: more.iter().any(|field| filled.is_wrong_at(&field.name)),
+            more_open: more.iter().any(|field| filled.is_wrong_at(&field.name))
+                || more_parts.iter().any(FieldPart::must_come_again),
+            more: more_parts,
             version: filled.version().to_owned(),
             wrong: filled.elsewhere(name.iter().chain(needed).chain(more).chain(own)),
             is_wrong: filled.is_wrong(),

@@ -169,7 +169,7 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 20] = [
 ];
 
 /// What pages say when they come after a change, by the word in their address.
-const DONE: [(&str, &str); 30] = [
+const DONE: [(&str, &str); 31] = [
     ("paused", "It is paused: what waits of it stays, and so does what arrives. Messages expire all the same."),
     ("resumed", "It goes on: what was kept back is put into the queues within seconds."),
     ("cancelling", "It is being cancelled. You can leave this page."),
@@ -192,6 +192,7 @@ const DONE: [(&str, &str); 30] = [
     ("webhook-resumed", "It goes on with what was kept for it."),
     ("webhook-deleted", "The webhook is gone."),
     ("removed", "It is removed."),
+    ("shown", "What was new was shown once, and cannot be shown again. If it is lost, make another one."),
     ("role", "The role is changed."),
     ("signed-out", "They are signed out everywhere."),
     ("disabled", "They may not sign in any more."),

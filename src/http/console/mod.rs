@@ -49,6 +49,7 @@ mod persons;
 mod preview;
 mod refused;
 mod removal;
+mod shown;
 mod sign_in;
 mod system;
 mod template;
@@ -141,6 +142,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/tokens", web::post().to(tokens::make))
         .route("/tokens/{key}/revoke", web::post().to(tokens::revoke))
         .route("/audit", web::get().to(audit::list))
+        .route("/audit/lines.csv", web::get().to(audit::file))
+        .route("/shown", web::get().to(shown::show))
         .route("/persons", web::get().to(persons::show))
         .route("/persons", web::post().to(persons::find))
         .route("/persons/export", web::post().to(persons::export))

@@ -12,9 +12,9 @@ use super::{
     Frame, Guest, HOME, Trouble, asked::Query, frame::sentence, guard::session_cookie, page, page_as, see_other,
 };
 use crate::{
-    domain::operator::{check_password, checked_name},
+    domain::operator::checked_name,
     http::Parts,
-    services::operators::{LinkFor, Refusal, SignedIn},
+    services::operators::{LinkFor, Refusal, SignedIn, check_password},
 };
 
 #[derive(Template)]
@@ -148,7 +148,7 @@ fn begin(parts: &Parts, session: &SignedIn, next: &str) -> HttpResponse {
 }
 
 /// Nobody must be led elsewhere by a link to our form.
-fn is_page(next: &str) -> bool {
+pub(super) fn is_page(next: &str) -> bool {
     next.starts_with("/console/")
         && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
         && !next.contains("//")

@@ -16,6 +16,7 @@ use super::{
     form_parts::outcome,
     frame::long_time,
     page, page_as, see_other,
+    shown::once,
 };
 use crate::{
     clock,
@@ -70,7 +71,7 @@ pub(super) async fn list(
     page(&tokens_page(&request, &parts, &visitor).await?)
 }
 
-/// `POST /console/tokens`: the token is in the answer itself, because it is nowhere to be had again.
+/// `POST /console/tokens`: the token is shown once, because it is nowhere to be had again.
 pub(super) async fn make(
     request: HttpRequest,
     parts: Data<Parts>,
@@ -85,7 +86,7 @@ pub(super) async fn make(
     let made = outcome(made, None, entered)?;
     let whole = tokens_page(&request, &parts, &visitor).await?;
     match made {
-        Ok(made) => page(&Page { secret: Some(made.secret), ..whole }),
+        Ok(made) => once(&parts, &visitor, &Page { secret: Some(made.secret), ..whole }, PATH).await,
         Err(filled) => page_as(StatusCode::UNPROCESSABLE_ENTITY, &Page { filled, ..whole }),
     }
 }

@@ -13,8 +13,9 @@ use super::{
     asked::NoQuery,
     fields::{Entered, Filled},
     form_parts::outcome,
-    frame::long_time,
+    frame::{long_time, sentence},
     page, page_as, see_other,
+    shown::once,
 };
 use crate::{domain::operator::Role, http::Parts, services::operators::Refusal, store::operators::Operator};
 
@@ -37,6 +38,8 @@ struct Person {
     disabled: bool,
     invited: bool,
     signed_in: String,
+    /// Why they were not changed.
+    wrong: Option<String>,
 }
 
 struct Link {
@@ -87,29 +90,37 @@ pub(super) async fn reset(
     visitor: Visitor,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Trouble> {
-    let url = parts.operators.reset(&visitor.actor, &name).await?;
-    tell(&request, &parts, &visitor, Link { name: name.into_inner(), url }).await
+    match parts.operators.reset(&visitor.actor, &name).await {
+        Ok(url) => tell(&request, &parts, &visitor, Link { name: name.into_inner(), url }).await,
+        Err(refusal) => not_changed(&request, &parts, &visitor, &name, refusal).await,
+    }
 }
 
 /// `POST /console/users/{name}/role`
 pub(super) async fn change_role(
+    request: HttpRequest,
     parts: Data<Parts>,
     visitor: Visitor,
     name: web::Path<String>,
     form: Form<RoleForm>,
 ) -> Result<HttpResponse, Trouble> {
-    parts.operators.change(&visitor.actor, &name, Some(known_role(&form.role)?), None).await?;
-    Ok(see_other(&format!("{PATH}?done=role")))
+    match parts.operators.change(&visitor.actor, &name, Some(known_role(&form.role)?), None).await {
+        Ok(_) => Ok(see_other(&format!("{PATH}?done=role"))),
+        Err(refusal) => not_changed(&request, &parts, &visitor, &name, refusal).await,
+    }
 }
 
 /// `POST /console/users/{name}/disable`
 pub(super) async fn disable(
+    request: HttpRequest,
     parts: Data<Parts>,
     visitor: Visitor,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Trouble> {
-    parts.operators.change(&visitor.actor, &name, None, Some(true)).await?;
-    Ok(see_other(&format!("{PATH}?done=disabled")))
+    match parts.operators.change(&visitor.actor, &name, None, Some(true)).await {
+        Ok(_) => Ok(see_other(&format!("{PATH}?done=disabled"))),
+        Err(refusal) => not_changed(&request, &parts, &visitor, &name, refusal).await,
+    }
 }
 
 /// `POST /console/users/{name}/enable`
@@ -132,9 +143,26 @@ pub(super) async fn sign_out(
     Ok(see_other(&format!("{PATH}?done=signed-out")))
 }
 
-/// A link is shown in the answer itself: it is nowhere to be had again.
+/// What does not fit to how things stand is told at the person; anything else is a page of its own.
+async fn not_changed(
+    request: &HttpRequest,
+    parts: &Parts,
+    visitor: &Visitor,
+    name: &str,
+    refusal: Refusal,
+) -> Result<HttpResponse, Trouble> {
+    let Refusal::Conflict(why) = refusal else { return Err(refusal.into()) };
+    let mut shown = users_page(request, parts, visitor).await?;
+    if let Some(person) = shown.people.iter_mut().find(|person| person.name == name) {
+        person.wrong = Some(sentence(&why));
+    }
+    page_as(StatusCode::CONFLICT, &shown)
+}
+
+/// A link is nowhere to be had again.
 async fn tell(request: &HttpRequest, parts: &Parts, visitor: &Visitor, link: Link) -> Result<HttpResponse, Trouble> {
-    page(&Page { link: Some(link), ..users_page(request, parts, visitor).await? })
+    let shown = Page { link: Some(link), ..users_page(request, parts, visitor).await? };
+    once(parts, visitor, &shown, PATH).await
 }
 
 async fn users_page(request: &HttpRequest, parts: &Parts, visitor: &Visitor) -> Result<Page, Trouble> {
@@ -153,6 +181,7 @@ fn person(visitor: &Visitor, operator: Operator) -> Person {
         invited: operator.password.is_none() && operator.disabled_at.is_none(),
         signed_in: operator.signed_in_at.map_or_else(|| "never".to_owned(), long_time),
         name: operator.name,
+        wrong: None,
     }
 }
 

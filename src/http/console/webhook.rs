@@ -200,7 +200,8 @@ pub(super) async fn rotate(
         }
         None => "From now on requests are signed with the new secret alone.".to_owned(),
     };
-    secret_page(&request, &visitor, (name.into_inner(), &secret), Some(old), signature_of(Some(signature)))
+    let told = signature_of(Some(signature));
+    secret_page((&request, &parts, &visitor), (name.into_inner(), &secret), Some(old), told).await
 }
 
 /// `GET /console/webhooks/{name}/delete`

@@ -14,6 +14,7 @@ use super::{
     Frame, Trouble, Visitor, asked,
     fields::{Entered, Field, FieldPart, Filled, Input},
     page, page_as, see_other,
+    shown::once,
     webhook_fields::Sections,
     webhook_form,
     webhooks::{PATH, group_name},
@@ -118,6 +119,8 @@ struct HeaderRow {
     id: usize,
     name: String,
     placeholder: &'static str,
+    /// Its value was entered, and is not there any more.
+    again: bool,
 }
 
 /// The only time that a signing secret is seen.
@@ -156,7 +159,7 @@ pub(super) async fn add(
     match parts.webhooks.create(&visitor.actor, &name, new_webhook(&entered)).await {
         Ok(Some(secret)) => {
             let signature = signature_of(profiles::find(entered.text("profile")).map(|profile| profile.signature()));
-            secret_page(&request, &visitor, (name, &secret), None, signature)
+            secret_page((&request, &parts, &visitor), (name, &secret), None, signature).await
         }
         Ok(None) => Ok(see_other(&format!("{PATH}/{name}?done=webhook-added"))),
         Err(refusal) => {
@@ -232,21 +235,22 @@ fn wrong(form: &Page) -> Result<HttpResponse, Trouble> {
     page_as(StatusCode::UNPROCESSABLE_ENTITY, form)
 }
 
-pub(super) fn secret_page(
-    request: &HttpRequest,
-    visitor: &Visitor,
+pub(super) async fn secret_page(
+    (request, parts, visitor): (&HttpRequest, &Parts, &Visitor),
     (name, secret): (String, &SecretText),
     old: Option<String>,
     signature: &'static str,
 ) -> Result<HttpResponse, Trouble> {
-    page(&SecretPage {
+    let then = format!("{PATH}/{name}");
+    let shown = SecretPage {
         frame: Frame::new(request, visitor, format!("{name}: its signing secret"), PATH),
         secret: secret.expose().to_owned(),
         is_new: old.is_none(),
         old,
         signature,
         name,
-    })
+    };
+    once(parts, visitor, &shown, &then).await
 }
 
 fn form(
@@ -257,18 +261,14 @@ fn form(
     (entered, problems): (Entered, Vec<FieldProblem>),
 ) -> Page {
     let sections = Sections::of(before.map(|(_, settings)| settings));
+    let headers = header_rows((&entered, problems.is_empty()), before.map(|(_, settings)| settings));
     let problems = problems.into_iter().map(|problem| webhook_form::placed(problem, &entered)).collect();
     let events: Vec<String> = entered.values("events").map(str::to_owned).collect();
     let accounts: Vec<String> = entered.values("filter.accounts").map(str::to_owned).collect();
-    let headers = header_rows(&entered, before.map(|(_, settings)| settings));
     let known = parts.directory.snapshot().account_ids();
     // One that was taken out since must be seen, or nobody could take it out here.
     let gone = accounts.iter().filter(|id| !known.contains(id)).cloned().collect::<Vec<_>>();
-    let filled = Filled::with(
-        None,
-        Some(entered.without(&["client_certificate.certificate", "client_certificate.private_key"])),
-        problems,
-    );
+    let filled = Filled::with(None, Some(entered), problems);
     let own = ["events", "headers", "filter.accounts"].map(|name| Field::new(name, name, Input::Text));
     let open = opened(&filled, &sections, headers.iter().any(|row| !row.name.is_empty()), !accounts.is_empty());
     Page {
@@ -337,16 +337,18 @@ fn opened(filled: &Filled, sections: &Sections, has_headers: bool, has_accounts:
     }
 }
 
-fn header_rows(entered: &Entered, before: Option<&WebhookSettings>) -> Vec<HeaderRow> {
+fn header_rows((entered, is_right): (&Entered, bool), before: Option<&WebhookSettings>) -> Vec<HeaderRow> {
     let is_stored = |name: &str| before.is_some_and(|before| before.headers.keys().any(|known| known == name));
-    let names = entered.values("header.name").filter(|name| !name.is_empty()).map(str::to_owned);
-    let names = names.chain(std::iter::repeat_n(String::new(), EMPTY_HEADER_ROWS));
-    let row = |(id, name): (usize, String)| HeaderRow {
-        placeholder: if is_stored(&name) { "Set. Leave empty to keep it" } else { "" },
+    let pairs = entered.values("header.name").zip(entered.values("header.value"));
+    let pairs = pairs.filter(|(name, _)| !name.is_empty());
+    let pairs = pairs.chain(std::iter::repeat_n(("", ""), EMPTY_HEADER_ROWS));
+    let row = |(id, (name, value)): (usize, (&str, &str))| HeaderRow {
+        placeholder: if is_stored(name) { "Set. Leave empty to keep it" } else { "" },
         id,
-        name,
+        name: name.to_owned(),
+        again: !is_right && !value.is_empty(),
     };
-    names.enumerate().map(row).collect()
+    pairs.enumerate().map(row).collect()
 }
 
 /// The catalogue, with a tick for each.

@@ -184,10 +184,10 @@ fn certificate_fields(before: Option<&WebhookSettings>) -> Vec<Field> {
     let is_set = before.is_some_and(|before| before.client_certificate.is_some());
     let placeholder = |text: &str| if is_set { KEEPS.to_owned() } else { text.to_owned() };
     let mut fields = vec![
-        Field::new("client_certificate.certificate", "Certificate, PEM", Input::Lines)
+        Field::new("client_certificate.certificate", "Certificate, PEM", Input::SecretLines)
             .placeholder(placeholder("-----BEGIN CERTIFICATE-----"))
             .hint("With those that lead to one that the receiver knows."),
-        Field::new("client_certificate.private_key", "Private key, PEM", Input::Lines)
+        Field::new("client_certificate.private_key", "Private key, PEM", Input::SecretLines)
             .placeholder(placeholder("-----BEGIN PRIVATE KEY-----"))
             .hint("Without a password. Neither is shown again."),
     ];

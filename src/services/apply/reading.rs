@@ -13,9 +13,12 @@ use toml::{
 };
 
 use super::ApplyProblem;
+use crate::domain::words::not_known;
 
 /// A text value; a longer one is a mistake.
 const TEXT_CHARS_MAX: usize = 16_384;
+/// Where people find the keys of each section.
+const KEYS_STAND_IN: &str = "README.md, “The apply file”,";
 /// Values in one list.
 const LIST_ITEMS_MAX: usize = 100;
 
@@ -294,12 +297,8 @@ impl<'a> Section<'a> {
     /// What was never asked for is not known.
     pub(super) fn finish(self) {
         for name in self.table.keys().filter(|name| !self.asked.contains(name.get_ref().as_ref())) {
-            let known = self.asked.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            self.problem(
-                name.span().start,
-                name.get_ref(),
-                format!("is not known here: remove it, or use one of {known}"),
-            );
+            let known: Vec<&str> = self.asked.iter().map(String::as_str).collect();
+            self.problem(name.span().start, name.get_ref(), not_known(name.get_ref(), &known, KEYS_STAND_IN));
         }
     }
 

@@ -324,12 +324,16 @@ fn what_only_the_provider_knows_is_checked_by_it_and_all_in_one_round() {
 }
 
 #[test]
-fn keys_that_were_not_used_are_among_those_that_are_offered() {
-    assert_problem(&format!("{ACCOUNT}nmae = \"x\"\n"), "wa.toml:7: accounts.nmae: ", "dummy_numbers");
-    let sender = format!("{ACCOUNT}[[accounts.senders]]\nspeed = 1\n");
-    assert_problem(&sender, "wa.toml:8: accounts.senders.speed: ", "messages_per_second");
+fn of_keys_that_nobody_knows_the_one_that_was_meant_is_told() {
+    assert_problem(&format!("{ACCOUNT}nmae = \"x\"\n"), "wa.toml:7: accounts.nmae: ", "did you mean name?");
+    let country = format!("{ACCOUNT}default_county = \"IN\"\n");
+    assert_problem(&country, "wa.toml:7: accounts.default_county: ", "did you mean default_country? README.md");
     let hours = format!("{ACCOUNT}quiet_hours = {{ form = \"21:00\" }}\n");
-    assert_problem(&hours, "wa.toml:7: accounts.quiet_hours.form: ", "categories");
+    assert_problem(&hours, "wa.toml:7: accounts.quiet_hours.form: ", "did you mean from?");
+    let days = format!("{ACCOUNT}quiet_hours = {{ weekdays = \"all\" }}\n");
+    assert_problem(&days, "wa.toml:7: accounts.quiet_hours.weekdays: ", "use one of categories, from, to");
+    let odd = problems(&format!("{ACCOUNT}colour_of_the_sky = 1\n")).concat();
+    assert!(odd.contains("README.md, “The apply file”, lists all") && odd.chars().count() < 150, "{odd}");
 }
 
 #[test]

@@ -21,6 +21,9 @@ use crate::{
     telemetry::Chain,
 };
 
+/// What findings about running servers are called.
+pub const SERVER: &str = "server";
+
 /// Clocks further apart than this are worth a look.
 const CLOCKS_APART_MAX_MS: u64 = 5_000;
 /// Bits of a file's mode by which others than its owner may read or write it.
@@ -60,8 +63,8 @@ pub async fn check_machine(settings: &Settings, tell: &mut dyn FnMut(Progress)) 
 
 async fn open(settings: &Settings, found: &mut dyn FnMut(Finding)) -> Option<Store> {
     let file = sqlite_path(&settings.database.url);
-    if let Some(path) = file.as_deref().filter(|path| !path.exists()) {
-        let text = format!("there is none at {}", path.display());
+    if file.as_deref().is_some_and(|path| !path.exists()) {
+        let text = format!("there is none at {}", database_of(settings));
         found(Finding::wrong(
             "database",
             text,
@@ -121,7 +124,7 @@ fn check_private(about: &str, path: &Path) -> Finding {
 
 /// Tells what the database says of itself; `true` when its schema can be used.
 fn check_facts(settings: &Settings, facts: &DatabaseFacts, found: &mut dyn FnMut(Finding)) -> bool {
-    found(Finding::fine("database", format!("{} answers", facts.version)));
+    found(Finding::fine("database", format!("{} answers at {}", facts.version, database_of(settings))));
     for (name, value) in &facts.durability {
         found(check_durability(name, value));
     }
@@ -231,14 +234,34 @@ fn check_disks(settings: &Settings, found: &mut dyn FnMut(Finding)) {
     }
 }
 
+/// A running server proves that this is the database which is in use; without one, nobody can tell.
 async fn check_servers(settings: &Settings, store: &Store, found: &mut dyn FnMut(Finding)) {
-    match store.instances_running(settings.instance.lease).await {
-        Ok(0) => found(Finding::doubtful("server", "none runs on this database", "start `wabridge serve`")),
-        Ok(1) => found(Finding::fine("server", "one runs on this database")),
-        Ok(running) => found(Finding::fine("server", format!("{running} run on this database"))),
+    let instances = match store.instances(settings.instance.lease).await {
+        Ok(instances) => instances,
         Err(error) => {
-            found(Finding::wrong("server", Chain(&error).to_string(), "see what was found about the database"))
+            found(Finding::wrong(SERVER, Chain(&error).to_string(), "see what was found about the database"));
+            return;
         }
+    };
+    let names = instances.iter().map(|instance| format!("{} since {}", instance.id, instance.started_at));
+    let names = names.collect::<Vec<_>>().join(", ");
+    found(match instances.len() {
+        0 => Finding::doubtful(
+            SERVER,
+            format!("none runs on this database ({}): it is stopped, or has other settings", database_of(settings)),
+            "start `wabridge serve`; if it runs, check with its settings: from its folder or with its --settings FILE, and with \
+             its environment variables",
+        ),
+        1 => Finding::fine(SERVER, format!("one runs on this database: {names}")),
+        running => Finding::fine(SERVER, format!("{running} run on this database: {names}")),
+    });
+}
+
+/// Where the database is, for people.
+fn database_of(settings: &Settings) -> String {
+    match sqlite_path(&settings.database.url) {
+        Some(path) => std::path::absolute(&path).unwrap_or(path).display().to_string(),
+        None => settings.database.url.blanked(),
     }
 }
 

@@ -1,16 +1,59 @@
-//! Hashing passwords with Argon2id, few at a time and away from the threads that answer others.
+//! Which passwords will do; and hashing them with Argon2id, few at a time and away from the threads that answer others.
 
 use std::{sync::LazyLock, time::Duration};
 
 use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _, password_hash::phc::PasswordHash};
 
+use zxcvbn::{Score, zxcvbn};
+
 use super::{Operators, Refusal};
+
+/// Shorter ones are guessed. No letters are asked for: rules about them make people choose worse ones.
+const PASSWORD_CHARS_MIN: usize = 12;
+/// Longer ones would only keep the hash busy.
+pub(super) const PASSWORD_BYTES_MAX: usize = 256;
+/// Words that whoever guesses here would try first, besides the name.
+const WORDS_OF_HERE: [&str; 5] = ["wabridge", "whatsapp", "clevertap", "console", "bridge"];
 
 /// Whoever waits longer for a turn is told to come again.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// For names that do not exist: they take as long as others.
 static NOBODYS: LazyLock<String> = LazyLock::new(|| hashed("nobody has this password"));
+
+/// Whether a password will do; `Err` says what to change.
+///
+/// A password must stand a hundred million guesses of somebody who knows the common passwords, words, names, dates, rows of keys,
+/// this person's name and ours.
+pub fn check_password(password: &str, name: &str) -> Result<(), String> {
+    let length = password.chars().count();
+    if length < PASSWORD_CHARS_MIN {
+        return Err(format!(
+            "a password has {PASSWORD_CHARS_MIN} characters or more, and this one has {length}; some words that nobody else would \
+             put together are easy to remember"
+        ));
+    }
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err(format!("a password has at most {PASSWORD_BYTES_MAX} bytes: take a shorter one"));
+    }
+    if !name.is_empty() && password.to_lowercase().contains(&name.to_lowercase()) {
+        return Err(
+            "this password is the first that somebody would try: take another, without the name in it".to_owned()
+        );
+    }
+    let parts = name.split(|sign: char| !sign.is_alphanumeric()).filter(|part| !part.is_empty());
+    let inputs: Vec<&str> = WORDS_OF_HERE.into_iter().chain([name]).chain(parts).collect();
+    let strength = zxcvbn(password, &inputs);
+    if strength.score() >= Score::Three {
+        return Ok(());
+    }
+    let why = strength.feedback().and_then(|feedback| feedback.warning()).map(|why| format!(" {why}"));
+    Err(format!(
+        "this password would soon be guessed.{} Take some words that nobody else would put together, such as things in the room, \
+         and no names, dates or rows of keys",
+        why.unwrap_or_default()
+    ))
+}
 
 impl Operators {
     /// In PHC's form, with a salt of its own.
@@ -57,5 +100,32 @@ mod tests {
         assert_ne!(one, other);
         assert!(matches("seven quiet tea pots", &one) && !matches("seven quiet tea pot", &one));
         assert!(!matches("anything", "no hash at all"));
+    }
+
+    #[test]
+    fn what_is_guessed_first_is_refused_and_told_why() {
+        for good in ["seven quiet tea pots", "nine loud coffee pots", "Xq7#vT!p29Lm"] {
+            assert_eq!(check_password(good, "asha"), Ok(()), "{good}");
+        }
+        for bad in [
+            "tea pots",
+            "123456789012",
+            "aaaaaaaaaaaa",
+            "aaaaaaaaaaaaaa",
+            "password1234",
+            "qwertyuiop12",
+            "abcabcabcabc",
+            "Wabridge2026",
+            "wabridgewabridge",
+            "P@ssw0rd2026",
+            "Asha-is-the-best",
+            "\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}",
+            &"long".repeat(100),
+        ] {
+            assert!(check_password(bad, "asha").is_err(), "{bad}");
+        }
+        assert!(check_password("kumar.asha.kumar", "asha.kumar@example.com").is_err(), "the name the other way round");
+        let said = check_password("123456789012", "asha").expect_err("it is refused");
+        assert!(said.contains("would soon be guessed") && said.contains("Take some words"), "{said}");
     }
 }

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use serde_json::json;
 
-use super::{Operators, Refusal, Secret, SignedIn, hash_of, require, sign_in::actor_of};
+use super::{Operators, Refusal, Secret, SignedIn, hash_of, passwords::check_password, require, sign_in::actor_of};
 use crate::{
     clock,
-    domain::operator::{Actor, Permission, Role, Via, check_password, checked_name},
+    domain::operator::{Actor, Permission, Role, Via, checked_name},
     store::{
         audit::AuditEntry,
         operators::{Change, Link, NewLink, Operator},
@@ -160,7 +160,8 @@ impl Operators {
                 Change::Done => {}
                 Change::LastOwner => {
                     return Err(Refusal::Conflict(format!(
-                        "{name} is the only owner who can sign in: make somebody else an owner first"
+                        "{} is the only owner who can sign in: make somebody else an owner first, and let them choose a password",
+                        operator.name
                     )));
                 }
                 Change::Taken | Change::Gone => {

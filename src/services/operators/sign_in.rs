@@ -6,15 +6,23 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::{Operators, Refusal, Secret, hash_of};
+use super::{
+    Operators, Refusal, Secret, hash_of,
+    passwords::{PASSWORD_BYTES_MAX, check_password},
+};
 use crate::{
     clock,
-    domain::operator::{Actor, PASSWORD_BYTES_MAX, Permissions, Role, Via, check_password, checked_name},
-    store::{audit::AuditEntry, operators::Operator, sessions::Session},
+    domain::operator::{Actor, Permissions, Role, Via, checked_name},
+    store::{audit::AuditEntry, failed_sign_ins::FailedSignIn, operators::Operator, sessions::Session},
 };
 
 /// What a browser calls itself is kept up to here.
 const AGENT_CHARS_MAX: usize = 200;
+
+/// What the audit log calls it.
+const FAILED: &str = "fail to sign in";
+/// In the place of a name that nobody has.
+const UNKNOWN_NAME: &str = "an unknown name";
 
 /// A session has begun.
 #[derive(Debug)]
@@ -32,7 +40,7 @@ pub struct Visitor {
     /// Each form that changes anything must have it.
     pub csrf: String,
     key: i32,
-    session: Vec<u8>,
+    pub(super) session: Vec<u8>,
 }
 
 impl Visitor {
@@ -57,27 +65,44 @@ impl Operators {
         agent: &str,
     ) -> Result<SignedIn, Refusal> {
         let name = checked_name(name).ok();
-        let name_subject = name.as_ref().map(|name| format!("name {name}"));
         let mut subjects = vec![address_subject(address)];
-        subjects.extend(name_subject.clone());
+        subjects.extend(name.as_deref().map(name_subject));
         let tries = self.store.count_sign_in_try(&subjects, self.settings.sign_in_window).await?;
         let allowed = [self.settings.sign_in_tries_per_address, self.settings.sign_in_tries_per_name];
-        if tries.iter().zip(allowed).any(|(tries, allowed)| i64::from(*tries) > i64::from(allowed)) {
-            tracing::warn!("too many tries to sign in from {}", subjects.join(", "));
-            return Err(Refusal::TooManyTries { minutes: self.settings.sign_in_window.as_secs().div_ceil(60) });
-        }
+        let locked_out = tries.iter().zip(allowed).any(|(tries, allowed)| i64::from(*tries) > i64::from(allowed));
         let operator = match &name {
-            Some(name) => self.store.operator(name).await?.filter(|operator| operator.disabled_at.is_none()),
+            Some(name) => self.store.operator(name).await?,
             None => None,
         };
+        let known = operator.as_ref().map(|operator| operator.name.clone());
+        if locked_out {
+            return Err(self.failed(FAILED, known, nobody(), address, true).await?);
+        }
+        let operator = operator.filter(|operator| operator.disabled_at.is_none());
         let kept = operator.as_ref().and_then(|operator| operator.password.as_deref());
         let is_short = password.len() <= PASSWORD_BYTES_MAX;
         let is_right = is_short && self.is_password(password, kept).await?;
         let Some(operator) = operator.filter(|_| is_right) else {
-            tracing::info!("somebody could not sign in: {}", subjects.join(", "));
-            return Err(Refusal::WrongPassword);
+            return Err(self.failed(FAILED, known, nobody(), address, false).await?);
         };
         self.begin_session(&operator, address, agent, "sign in").await
+    }
+
+    /// Writes down a try that failed, and says what it is answered with.
+    async fn failed(
+        &self,
+        action: &'static str,
+        known: Option<String>,
+        actor: Actor,
+        address: Option<IpAddr>,
+        locked_out: bool,
+    ) -> Result<Refusal, Refusal> {
+        let (name, address) = (known.unwrap_or_else(|| UNKNOWN_NAME.to_owned()), address.map(counted_address));
+        let from = address.as_deref().unwrap_or("no address");
+        tracing::warn!(locked_out, "somebody could not sign in as {name}, from {from}");
+        self.store.note_failed_sign_in(&FailedSignIn { action, name, actor, address, locked_out }).await?;
+        let minutes = self.settings.sign_in_window.as_secs().div_ceil(60);
+        Ok(if locked_out { Refusal::TooManyTries { minutes } } else { Refusal::WrongPassword })
     }
 
     pub(super) async fn begin_session(
@@ -98,7 +123,7 @@ impl Operators {
             agent: agent.chars().take(AGENT_CHARS_MAX).collect(),
         };
         let entry = AuditEntry::new(&actor_of(operator, address), action, &operator.name);
-        self.store.begin_session(&session, &format!("name {}", operator.name), &entry).await?;
+        self.store.begin_session(&session, &name_subject(&operator.name), &entry).await?;
         Ok(SignedIn { token: secret.text })
     }
 
@@ -152,14 +177,19 @@ impl Operators {
         // Whoever found a browser open must not have more guesses than at the door.
         let subject = format!("password of {}", visitor.name);
         let tries = self.store.count_sign_in_try(&[subject], self.settings.sign_in_window).await?;
+        let failed = async |locked_out| {
+            let (name, actor) = (Some(visitor.name.clone()), visitor.actor.clone());
+            self.failed("fail to change password", name, actor, visitor.actor.address, locked_out).await
+        };
         if tries.iter().any(|tries| i64::from(*tries) > i64::from(self.settings.sign_in_tries_per_name)) {
-            return Err(Refusal::TooManyTries { minutes: self.settings.sign_in_window.as_secs().div_ceil(60) });
+            return Err(failed(true).await?);
         }
         check_password(new, &visitor.name).map_err(|text| Refusal::Invalid { field: "new", text })?;
         let operator = self.store.operator(&visitor.name).await?;
         let kept = operator.as_ref().and_then(|operator| operator.password.as_deref());
         let is_right = current.len() <= PASSWORD_BYTES_MAX && self.is_password(current, kept).await?;
         let Some(operator) = operator.filter(|_| is_right) else {
+            failed(false).await?;
             return Err(Refusal::Invalid { field: "current", text: "this is not your password".to_owned() });
         };
         let hash = self.hash_password(new).await?;
@@ -179,14 +209,27 @@ fn csrf_of(token: &str) -> String {
     hex::encode(Sha256::digest(format!("form of {token}").as_bytes()))
 }
 
-/// Whoever has an IPv6 address has all that begin like it.
+/// Who did not get in.
+fn nobody() -> Actor {
+    Actor { name: "somebody".to_owned(), via: Via::Console, address: None, permissions: Permissions::default() }
+}
+
+/// A name by which its tries are counted. Names that nobody has are counted, too, and may be passwords: so it is hashed.
+fn name_subject(name: &str) -> String {
+    format!("name {}", hex::encode(hash_of(name)))
+}
+
 fn address_subject(address: Option<IpAddr>) -> String {
+    address.map_or_else(|| "no address".to_owned(), |address| format!("address {}", counted_address(address)))
+}
+
+/// Whoever has an IPv6 address has all that begin like it.
+fn counted_address(address: IpAddr) -> String {
     match address {
-        None => "no address".to_owned(),
-        Some(IpAddr::V4(address)) => format!("address {address}"),
-        Some(IpAddr::V6(address)) => {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
-            format!("address {a:x}:{b:x}:{c:x}:{d:x}::/64")
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
         }
     }
 }

@@ -115,16 +115,29 @@ impl Visitor {
         self.post_with(path, fields, &[]).await
     }
 
+    /// The same without going where the answer leads.
+    pub(crate) async fn post_alone(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        self.send(self.posting(path, fields), &[]).await
+    }
+
+    /// Goes on to what is shown once, as browsers do.
     pub(crate) async fn post_with(
         &self,
         path: &str,
         fields: &[(&str, &str)],
         headers: &[(&'static str, &str)],
     ) -> Page {
+        let page = self.send(self.posting(path, fields), headers).await;
+        match page.status == 303 && page.header("location").starts_with("/console/shown?") {
+            true => self.get(page.header("location")).await,
+            false => page,
+        }
+    }
+
+    fn posting(&self, path: &str, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = self.client.post(format!("{}{path}", self.base)).body(body);
-        let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        self.send(request, headers).await
+        request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
     }
 
     pub(crate) async fn sign_in(&self, name: &str, password: &str) -> Page {
