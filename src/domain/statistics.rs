@@ -7,7 +7,7 @@ use super::outbound::stored;
 pub enum Figure {
     /// Messages that were answered with success, each once.
     Accepted,
-    /// Requests of the account's platform that were answered with an error.
+    /// Requests for the account that were answered with an error: all of its platform, and those without its credentials that are kept.
     Refused,
     Sent,
     Delivered,

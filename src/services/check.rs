@@ -293,8 +293,8 @@ fn number_on_hold(sender: &Sender) -> Option<Finding> {
 }
 
 fn on_hold(about: &str, hold: &Hold, name: &str) -> Finding {
-    let text = format!("it is on hold since {}: {}", hold.since, hold.reason);
-    let remedy = format!("when that is mended or over, release it (`wabridge release {name}`)");
+    let text = format!("it is on hold since {} {}: {}", hold.since, hold.by_whom(), hold.reason);
+    let remedy = format!("{} (`wabridge release {name}`)", hold.ended_by());
     Finding::wrong(about, text, remedy).on(Topic::Hold)
 }
 

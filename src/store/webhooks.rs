@@ -99,7 +99,7 @@ fn read(row: &QueryResult, vault: Option<&Vault>) -> Result<Webhook, DbErr> {
         paused: row.try_get("", "paused")?,
         settings: sealed.settings,
         old_signing_secrets: sealed.old_signing_secrets,
-        switched_off: since.zip(reason).map(|(since, reason)| Hold { since: UnixMillis(since), reason }),
+        switched_off: since.zip(reason).map(|(since, reason)| Hold::by_answer(UnixMillis(since), reason)),
         updated_at: UnixMillis(row.try_get("", "updated_at")?),
         name,
     })

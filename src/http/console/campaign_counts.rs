@@ -8,7 +8,7 @@ use super::{
     Trouble, Visitor, asked,
     campaigns::{COUNT_TAKES_MAX, Extent, PeriodForm, path_of},
     chart::{self, Chart, grouped, share},
-    connections,
+    connections::{self, hold_words},
     frame::{long_time, price_words},
     messages::{self, reason_words},
     numbers,
@@ -177,7 +177,7 @@ fn holds(parts: &Parts, actor: &Actor, account: &Account) -> Vec<HoldNote> {
         name: name.to_owned(),
         href,
         since: long_time(hold.since),
-        reason: masking::text(actor, &hold.reason),
+        reason: hold_words(actor, hold),
     };
     let mut by_place = BTreeMap::new();
     for sender in snapshot.senders().filter(|sender| sender.account == account.key) {

@@ -9,8 +9,9 @@ use super::{
     alarms::place_of,
     asked::{self, Query},
     chart::{self, Chart, grouped, share},
+    connections::hold_words,
     exchanges,
-    frame::{long_time, sentence, wants_part},
+    frame::{long_time, sentence, short_time, wants_part},
     inbound,
     messages::reason_words,
     page, refused,
@@ -76,6 +77,7 @@ struct Part {
     to_do: Option<ToDo>,
     /// Before there is one all of them are nought; after the last was removed there is still what was.
     has_figures: bool,
+    since: String,
     numbers: Vec<Number>,
     stages: Vec<Stage>,
     facts: Vec<Fact>,
@@ -225,6 +227,7 @@ async fn part(parts: &Parts, snapshot: &Snapshot, visitor: &Visitor, form: &Over
         href: asked::address(HOME, [("account", &*form.account), ("period", lately.word())]),
         look_every: lasting(parts.settings.alarms.look_every),
         has_figures: snapshot.senders().next().is_some() || summary.has_any(),
+        since: short_time(summary.since),
         to_do: to_do(snapshot, actor),
         alarms: found.alarms.into_iter().map(|record| alarm(actor, record)).collect(),
         numbers: found.numbers.iter().filter(ours).map(|standing| number(actor, snapshot, standing)).collect(),
@@ -291,7 +294,7 @@ fn number(actor: &Actor, snapshot: &Snapshot, standing: &NumberStanding) -> Numb
     Number {
         number: sender.number.as_e164().to_owned(),
         account: snapshot.account_by_key(sender.account).map_or("?", |account| account.id.as_str()).to_owned(),
-        hold: hold.map(|hold| masking::text(actor, &hold.reason)),
+        hold: hold.map(|hold| hold_words(actor, hold)),
         queued: queue.queued,
         waiting: queue.waiting_for_retry,
         sending: queue.sending,
@@ -338,7 +341,7 @@ fn stages(summary: &Summary, account: &str) -> Vec<Stage> {
         ("Delivered", "good", Figure::Delivered, messages("reached-delivered")),
         ("Read", "good", Figure::Read, messages("reached-read")),
         ("Replied", "good", Figure::Replied, replies),
-        ("Failed", "bad", Figure::Failed, messages("delivery-failed")),
+        ("Failed", "bad", Figure::Failed, messages("failed")),
     ]
     .into_iter()
     .map(stage)
@@ -373,7 +376,7 @@ fn charts(summary: &Summary, account: &str) -> Vec<NamedChart> {
     [
         ("Accepted", "plain", Figure::Accepted, messages("")),
         ("Delivered", "good", Figure::Delivered, messages("reached-delivered")),
-        ("Failed", "bad", Figure::Failed, messages("delivery-failed")),
+        ("Failed", "bad", Figure::Failed, messages("failed")),
         ("Told to CleverTap", "info", Figure::Told, exchanges_href(summary, account, WantedOutcome::Succeeded)),
     ]
     .into_iter()
