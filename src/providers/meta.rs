@@ -26,7 +26,7 @@ use super::{
         send::{build_send, no_secret, read_send, unanswered},
         time_to_live, webhook,
     },
-    usable,
+    usable, whatsapp_per_second_max,
 };
 use crate::{
     domain::{
@@ -51,6 +51,10 @@ pub struct MetaCloud;
 impl Provider for MetaCloud {
     fn slug(&self) -> &'static str {
         "meta"
+    }
+
+    fn per_second_max(&self, connection: &Connection) -> Option<u32> {
+        whatsapp_per_second_max(connection, self.settings())
     }
 
     fn webhook_form(&self) -> WebhookForm {

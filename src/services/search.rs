@@ -195,7 +195,9 @@ mod tests {
         }
         assert_eq!(StatusWord::named("delivery-failed"), Ok(StatusWord::Delivery(DeliveryStatus::Failed)));
         assert_eq!(StatusWord::named("state-queued"), Ok(StatusWord::State(SendState::Queued)));
-        assert!(StatusWord::named("state-failed").is_err_and(|why| why.contains("sent, delivered, read, failed, queued")));
+        assert!(
+            StatusWord::named("state-failed").is_err_and(|why| why.contains("sent, delivered, read, failed, queued"))
+        );
     }
 
     #[test]

@@ -384,13 +384,16 @@ mod tests {
             let (account, settled) = (AccountKey(1), UnixMillis(BEGIN.0 + 1));
             let young = store.uncounted_events(account, BEGIN, 4).await.expect("it can be read");
             assert!(young.is_none(), "the message that it is about may not be counted yet: {young:?}");
-            let first = store.uncounted_events(account, settled, 4).await.expect("it can be read").expect("there are some");
-            let again = store.uncounted_events(account, settled, 4).await.expect("it can be read").expect("there are some");
+            let first =
+                store.uncounted_events(account, settled, 4).await.expect("it can be read").expect("there are some");
+            let again =
+                store.uncounted_events(account, settled, 4).await.expect("it can be read").expect("there are some");
             assert_eq!(store.uncounted_logs().await.expect("it can be read"), [account]);
             store.count_events(&[first]).await.expect("it is counted");
             // Somebody else has counted it.
             store.count_events(&[again]).await.expect("it is left out");
-            let rest = store.uncounted_events(account, settled, 4).await.expect("it can be read").expect("there are some");
+            let rest =
+                store.uncounted_events(account, settled, 4).await.expect("it can be read").expect("there are some");
             store.count_events(&[rest]).await.expect("it is counted");
             assert!(store.uncounted_logs().await.expect("it can be read").is_empty());
             assert!(store.uncounted_events(account, settled, 4).await.expect("it can be read").is_none());

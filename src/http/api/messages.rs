@@ -29,7 +29,10 @@ use crate::{
         search::{self, StatusWord, Wanted},
         story, test_bench,
     },
-    store::{search::{AnyOf, MessageSearch}, story::StoredMessage},
+    store::{
+        search::{AnyOf, MessageSearch},
+        story::StoredMessage,
+    },
 };
 
 /// What messages are wanted; everything that is named must fit.
@@ -115,7 +118,10 @@ pub struct MessageSummary {
     #[schema(example = "2026-11-21T09:30:00.000Z")]
     accepted_at: String,
     expires_at: String,
+    /// When it was handed to the provider; none when it was not, or nobody knows.
     sent_at: Option<String>,
+    /// When the last try began, whatever came of it.
+    tried_at: Option<String>,
     #[schema(example = 1)]
     attempts: i16,
     /// None until WhatsApp says.
@@ -382,7 +388,8 @@ fn summary(snapshot: &Snapshot, actor: &Actor, message: &StoredMessage) -> Messa
         failure: message.failure.as_ref().map(failure),
         accepted_at: message.id.made_at().to_string(),
         expires_at: message.expires_at.to_string(),
-        sent_at: message.sent_at.map(|at| at.to_string()),
+        sent_at: message.sent_at().map(|at| at.to_string()),
+        tried_at: message.tried_at.map(|at| at.to_string()),
         attempts: message.attempts,
         price: message.price.map(MessagePrice::from),
     }

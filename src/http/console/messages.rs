@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
-        failure::FailureReason,
+        failure::{FailureReason, SaidBy},
         ids::MessageId,
         operator::Actor,
         outbound::{Category, SendState},
@@ -250,6 +250,15 @@ fn reasons() -> Vec<StatusOption> {
     FailureReason::ALL.into_iter().map(option).collect()
 }
 
+/// Whose words a failure's text is, as far as it is known.
+pub(super) fn said_by_words(said_by: Option<SaidBy>) -> &'static str {
+    match said_by {
+        Some(SaidBy::Provider) => "WhatsApp",
+        Some(SaidBy::Bridge) => "the bridge",
+        None => "",
+    }
+}
+
 /// Why a message failed, in words.
 pub(super) fn reason_words(reason: FailureReason) -> String {
     sentence(&reason.as_str().replace('_', " ")).trim_end_matches('.').to_owned()
@@ -267,8 +276,15 @@ fn statuses() -> Vec<StatusOption> {
 async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &SearchForm) -> Result<Results, Trouble> {
     let is_first = form.before.is_empty();
     let searched = form.is_filtered() || !form.q.trim().is_empty();
-    let wrong =
-        |said: String| Results { wrong: Some(said), campaigns: vec![], rows: vec![], next: None, is_first, searched, refused: None };
+    let wrong = |said: String| Results {
+        wrong: Some(said),
+        campaigns: vec![],
+        rows: vec![],
+        next: None,
+        is_first,
+        searched,
+        refused: None,
+    };
     let wanted = match form.wanted(snapshot) {
         Ok(wanted) => wanted,
         Err(odd) => return Ok(wrong(odd.said())),

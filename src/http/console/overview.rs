@@ -13,7 +13,7 @@ use super::{
     exchanges,
     frame::{long_time, sentence, short_time, wants_part},
     inbound,
-    messages::reason_words,
+    messages::{reason_words, said_by_words},
     page, refused,
 };
 use crate::{
@@ -178,6 +178,7 @@ struct FailureRow {
     account: String,
     platform_code: String,
     code: Option<i64>,
+    said_by: &'static str,
     said: String,
     messages: String,
     href: String,
@@ -351,7 +352,9 @@ fn stages(summary: &Summary, account: &str) -> Vec<Stage> {
 fn facts(summary: &Summary, account: &str) -> Vec<Fact> {
     let fact = |(name, figure, href)| Fact { name, text: grouped(summary.total(figure)), href };
     let list = |path| list_href(path, summary, &[("account", account)]);
+    let cancelled = messages_href(summary, &[("account", account), ("status", "cancelled")]);
     let facts = [
+        ("Cancelled", Figure::Cancelled, cancelled),
         ("People wrote", Figure::Received, list(inbound::PATH)),
         ("Told to CleverTap", Figure::Told, exchanges_href(summary, account, WantedOutcome::Succeeded)),
         ("Callback requests that failed", Figure::NotTold, exchanges_href(summary, account, WantedOutcome::Failed)),
@@ -432,6 +435,7 @@ fn failures(snapshot: &Snapshot, summary: &Summary) -> Vec<FailureRow> {
                 .map(|(platform, reason)| platform.failure_code(reason).to_string())
                 .unwrap_or_default(),
             code: failures.code,
+            said_by: said_by_words(failures.said_by()),
             said: failures.said.clone(),
             messages: grouped(failures.messages),
             href: messages_href(summary, &[("account", id), ("reason", word), ("code", &code)]),

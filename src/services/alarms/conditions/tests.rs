@@ -182,6 +182,7 @@ fn a_webhook_that_was_switched_off_is_told_with_the_reason_and_one_that_a_person
             settings: WebhookSettings::default(),
             old_signing_secrets: vec![],
             switched_off,
+            created_at: NOW,
             updated_at: NOW,
         })
     };
