@@ -244,6 +244,16 @@ mod tests {
     }
 
     #[test]
+    fn how_fast_whatsapps_numbers_are_is_known_at_metas_own_address_alone() {
+        let at = |url: &str| Connection {
+            settings: BTreeMap::from([("base_url".to_owned(), url.to_owned())]),
+            ..connection()
+        };
+        let most = [connection(), at("https://graph.facebook.com"), at("http://127.0.0.1:8090")];
+        assert_eq!(most.map(|connection| MetaCloud.per_second_max(&connection)), [Some(1_000), Some(1_000), None]);
+    }
+
+    #[test]
     fn a_time_to_live_is_the_templates_own_or_its_categorys() {
         let day = Duration::from_secs(86_400);
         let marketing_endpoint = Connection {

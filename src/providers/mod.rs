@@ -254,7 +254,8 @@ const WHATSAPP_PER_SECOND_MAX: u32 = 1_000;
 /// WhatsApp's limit, where a connection goes to the provider's own address.
 fn whatsapp_per_second_max(connection: &Connection, settings: &[SettingField]) -> Option<u32> {
     let own = settings.iter().find(|field| field.name == "base_url").and_then(|field| field.default)?;
-    (connection.setting("base_url") == own).then_some(WHATSAPP_PER_SECOND_MAX)
+    let address = connection.setting("base_url");
+    (address.is_empty() || address == own).then_some(WHATSAPP_PER_SECOND_MAX)
 }
 
 /// What to know of a number that is to send faster than any of WhatsApp's does; it may go elsewhere, so nothing is refused for it.

@@ -9,7 +9,7 @@ use super::{
     campaigns::{COUNT_TAKES_MAX, Extent, PeriodForm, path_of},
     chart::{self, Chart, grouped, share},
     connections::{self, hold_words},
-    frame::{long_time, price_words},
+    frame::{long_time, price_words, seconds},
     messages::{self, reason_words, said_by_words},
     numbers,
 };
@@ -244,7 +244,8 @@ fn stages(funnel: &Funnel) -> Vec<Stage> {
 fn facts(found: Option<&Campaign>, counts: &Counts, funnel: &Funnel) -> Vec<(&'static str, String)> {
     let Some(campaign) = found else { return vec![] };
     let fastest_second = counts.fastest_second.map(|(second, messages)| {
-        format!("{} at {} UTC", grouped(messages), long_time(UnixMillis::from_seconds(second)))
+        let at = UnixMillis::from_seconds(second);
+        format!("{} at {}{} UTC", grouped(messages), long_time(at), seconds(at))
     });
     let fastest_minute = counts.sent_by_minute.values().max().map(|most| grouped(*most));
     let facts = [

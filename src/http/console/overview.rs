@@ -11,7 +11,7 @@ use super::{
     chart::{self, Chart, grouped, share},
     connections::hold_words,
     exchanges,
-    frame::{long_time, sentence, short_time, wants_part},
+    frame::{long_time, plain_times, sentence, short_time, wants_part},
     inbound,
     messages::{reason_words, said_by_words},
     page, refused,
@@ -281,7 +281,7 @@ fn alarm(actor: &Actor, record: AlarmRecord) -> Alarm {
     Alarm {
         href: place_of(&record),
         subject: sentence(&record.subject).trim_end_matches('.').to_owned(),
-        text: masking::text(actor, &record.text),
+        text: plain_times(&masking::text(actor, &record.text)).into_owned(),
         since: long_time(record.raised_at),
         ago: ago(record.raised_at, clock::now()),
     }
