@@ -211,7 +211,7 @@ impl App {
                 directory.clone(),
                 committer.clone(),
                 lookup.clone(),
-                suppressions,
+                (suppressions, statistics.clone()),
                 (settings.limits.clone(), settings.repeats.window),
             ),
             ingestor,

@@ -33,6 +33,7 @@ mod m20261122_000026_answers;
 mod m20261122_000027_carried;
 mod m20261122_000028_payloads;
 mod m20261122_000030_shown_once;
+mod m20261122_000031_holders;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -65,6 +66,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000027_carried::Migration),
             Box::new(m20261122_000028_payloads::Migration),
             Box::new(m20261122_000030_shown_once::Migration),
+            Box::new(m20261122_000031_holders::Migration),
         ]
     }
 }

@@ -128,7 +128,7 @@ pub(crate) async fn hold(settings: &Settings, arguments: &HoldArguments) -> anyh
     }
     let what = arguments.what.as_deref().unwrap_or_default();
     let reason = reason(&arguments.reason)?;
-    let hold = Hold { since: clock::now(), reason: reason.to_owned() };
+    let hold = Hold { since: clock::now(), reason: reason.to_owned(), by: Some(this_user().name) };
     if let Some(connection) = configuration.connections.iter().find(|connection| connection.id == what) {
         holds::hold(&store, &this_user(), Target::Connection(connection), reason).await?;
         return tell(arguments.json, &format!("connection {}", connection.id), connection.hold.as_ref(), &hold);
@@ -149,14 +149,14 @@ pub(crate) async fn hold(settings: &Settings, arguments: &HoldArguments) -> anyh
 fn tell(json: bool, what: &str, before: Option<&Hold>, hold: &Hold) -> anyhow::Result<()> {
     let text = match before {
         Some(before) => {
-            let (since, reason) = (ago(before.since, hold.since), &before.reason);
-            format!("{what} was on hold already, for {since} ({reason}); its reason is now: {}\n", hold.reason)
+            let (since, by, reason) = (ago(before.since, hold.since), before.by_whom(), &before.reason);
+            format!("{what} was on hold already {by}, for {since} ({reason}); its reason is now: {}\n", hold.reason)
         }
         None => format!(
             "{what} is on hold; a running server notices within two seconds. Its messages wait until they expire\n"
         ),
     };
-    let done = before.is_none_or(|before| before.reason != hold.reason);
+    let done = before.is_none_or(|before| before.reason != hold.reason || before.by.is_none());
     let value = json!({"done": done, "what": what, "reason": hold.reason, "held_before": before.is_some()});
     report(json, &text, &value)
 }

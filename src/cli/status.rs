@@ -283,5 +283,6 @@ fn disabled(enabled: bool) -> &'static str {
 }
 
 fn held(hold: Option<&HoldReport>, now: UnixMillis) -> String {
-    hold.map_or_else(|| "works".to_owned(), |hold| format!("ON HOLD for {}: {}", ago(hold.since.0, now), hold.reason))
+    let Some(HoldReport { since, reason, by }) = hold else { return "works".to_owned() };
+    format!("ON HOLD for {}, by {}: {reason}", ago(since.0, now), by.as_deref().unwrap_or("what was answered"))
 }

@@ -386,6 +386,30 @@ pub struct SenderPolicy {
 pub struct Hold {
     pub since: UnixMillis,
     pub reason: String,
+    /// Who holds it, as the audit log names them; `None`: an answer put it on hold.
+    pub by: Option<String>,
+}
+
+impl Hold {
+    pub fn by_answer(since: UnixMillis, reason: String) -> Self {
+        Self { since, reason, by: None }
+    }
+
+    /// Of a number or a connection: who put it on hold, as a sentence goes on after `on hold`.
+    pub fn by_whom(&self) -> String {
+        self.by.as_deref().map_or_else(|| "by the provider’s answer".to_owned(), |name| format!("by {name}"))
+    }
+
+    /// Of a number or a connection: what ends it. Neither is tried again by itself, because a try would be a message.
+    pub fn ended_by(&self) -> &'static str {
+        match self.by {
+            Some(_) => "it goes on when somebody releases it; nothing needs to be mended at the provider",
+            None => {
+                "mend what the provider’s answer names, then release it: nothing releases it by itself, and what is still wrong puts \
+                 it on hold again"
+            }
+        }
+    }
 }
 
 #[cfg(test)]

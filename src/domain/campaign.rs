@@ -54,6 +54,11 @@ pub struct Funnel {
 }
 
 impl Funnel {
+    /// Without those that an operator cancelled, which the platform is told as failed.
+    pub fn failed_itself(&self) -> u64 {
+        self.failed.saturating_sub(self.cancelled)
+    }
+
     /// Counts one message; not one that the platform was told we did not take.
     pub fn add(&mut self, message: &Counted) {
         self.add_alike(message, 1);

@@ -109,6 +109,42 @@ pub struct Failure {
 /// Longer texts are cut: they go into callbacks and onto screens.
 pub const FAILURE_TEXT_CHARS_MAX: usize = 500;
 
+/// Whose words a failure's text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaidBy {
+    Provider,
+    Bridge,
+}
+
+impl SaidBy {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Bridge => "bridge",
+        }
+    }
+
+    /// A code is a provider's, some reasons are ours alone; of the others nobody knows: the text has to say.
+    pub fn of(reason: FailureReason, code: Option<i64>) -> Option<Self> {
+        match reason {
+            _ if code.is_some() => Some(Self::Provider),
+            FailureReason::Expired | FailureReason::UnknownOutcome | FailureReason::Cancelled => Some(Self::Bridge),
+            FailureReason::Credentials
+            | FailureReason::Template
+            | FailureReason::InvalidNumber
+            | FailureReason::NumberInactive
+            | FailureReason::TooManyToNumber
+            | FailureReason::Unreachable
+            | FailureReason::Blocklisted
+            | FailureReason::DeviceIncapable
+            | FailureReason::OutsideWindow
+            | FailureReason::BlockedByProvider
+            | FailureReason::Other
+            | FailureReason::OptedOut => None,
+        }
+    }
+}
+
 impl Failure {
     pub fn new(reason: FailureReason, code: Option<i64>, text: &str) -> Self {
         Self { reason, code, text: text.chars().take(FAILURE_TEXT_CHARS_MAX).collect() }

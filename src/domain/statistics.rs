@@ -7,12 +7,12 @@ use super::outbound::stored;
 pub enum Figure {
     /// Messages that were answered with success, each once.
     Accepted,
-    /// Requests of the account's platform that were answered with an error.
+    /// Requests for the account that were answered with an error: all of its platform, and those without its credentials that are kept.
     Refused,
     Sent,
     Delivered,
     Read,
-    /// Messages that failed, by reason and provider's code.
+    /// Messages that failed, by reason and provider's code. In the tables those that were cancelled are among them.
     Failed,
     /// Messages from people.
     Received,
@@ -24,6 +24,9 @@ pub enum Figure {
     Told,
     /// Callback requests that were not taken.
     NotTold,
+    /// Messages that an operator cancelled: told apart when figures are read, never written, because earlier versions know no such
+    /// figure.
+    Cancelled,
 }
 
 stored!(Figure {
@@ -38,6 +41,7 @@ stored!(Figure {
     Answered = 9 "answered",
     Told = 10 "told",
     NotTold = 11 "not_told",
+    Cancelled = 12 "cancelled",
 });
 
 /// An answer is counted at the first of these that it kept, in milliseconds.

@@ -24,6 +24,7 @@ pub struct Webhook {
     pub old_signing_secrets: Vec<OldSigningSecret>,
     /// The bridge itself switched it off.
     pub switched_off: Option<Hold>,
+    pub created_at: UnixMillis,
     pub updated_at: UnixMillis,
 }
 

@@ -90,7 +90,7 @@ async fn receive(
     let outcome = accept(request, platform, account_id, url_token, payload, parts, arrived).await;
     let took = arrived.elapsed();
     metrics::histogram!(telemetry::ACCEPT_SECONDS).record(took.as_secs_f64());
-    // Whoever has not proved who it is counts for nobody.
+    // How fast whoever has not proved who it is was answered says nothing; those that are kept are counted there.
     let refused = outcome.as_ref().err().map(|refusal| refusal.kind);
     if refused != Some(RefusalKind::Credentials)
         && let Some(account) = parts.directory.snapshot().account(account_id)

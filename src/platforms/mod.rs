@@ -50,6 +50,9 @@ pub trait Platform: Send + Sync {
     /// grouping, and for stopping one. A test has none.
     fn grouping(&self, platform_message_id: &str) -> Option<Grouping>;
 
+    /// Whether an id is that of its checks and tests, which all have the same.
+    fn is_test_id(&self, platform_message_id: &str) -> bool;
+
     /// The platform's code of a failure: what a report of it would carry.
     fn failure_code(&self, reason: FailureReason) -> u16;
 

@@ -26,7 +26,7 @@ use super::{
         send::{build_send, no_secret, read_send, unanswered},
         time_to_live, webhook,
     },
-    usable,
+    usable, whatsapp_per_second_max,
 };
 use crate::{
     domain::{
@@ -51,6 +51,10 @@ pub struct MetaCloud;
 impl Provider for MetaCloud {
     fn slug(&self) -> &'static str {
         "meta"
+    }
+
+    fn per_second_max(&self, connection: &Connection) -> Option<u32> {
+        whatsapp_per_second_max(connection, self.settings())
     }
 
     fn webhook_form(&self) -> WebhookForm {
@@ -237,6 +241,16 @@ mod tests {
         assert_eq!((invalid.class, invalid.scope), (FailureClass::Retry, Scope::Message));
         assert_eq!((invalid.wait, invalid.tries_max), (Some(Duration::from_secs(600)), Some(2)));
         assert_eq!(refused(131_008).class, FailureClass::GiveUp, "another code");
+    }
+
+    #[test]
+    fn how_fast_whatsapps_numbers_are_is_known_at_metas_own_address_alone() {
+        let at = |url: &str| Connection {
+            settings: BTreeMap::from([("base_url".to_owned(), url.to_owned())]),
+            ..connection()
+        };
+        let most = [connection(), at("https://graph.facebook.com"), at("http://127.0.0.1:8090")];
+        assert_eq!(most.map(|connection| MetaCloud.per_second_max(&connection)), [Some(1_000), Some(1_000), None]);
     }
 
     #[test]

@@ -154,6 +154,11 @@ pub trait Provider: Send + Sync {
     /// How the provider sees the number: its name, quality, limits.
     async fn fetch_number(&self, via: &Exchange, sender: &Sender) -> Result<NumberState, FetchFailure>;
 
+    /// Messages a second that no number goes beyond there, as far as that is known: of a simulator, a proxy or another carrier it is not.
+    fn per_second_max(&self, _connection: &Connection) -> Option<u32> {
+        None
+    }
+
     /// How often a number must be asked what happened, when nobody tells it by webhooks; `None`: never.
     fn poll_every(&self, _connection: &Connection) -> Option<Duration> {
         None
@@ -241,6 +246,28 @@ impl Checked {
         self.findings.extend(more.findings);
         self.numbers.extend(more.numbers);
     }
+}
+
+/// What WhatsApp's own numbers go up to.
+const WHATSAPP_PER_SECOND_MAX: u32 = 1_000;
+
+/// WhatsApp's limit, where a connection goes to the provider's own address.
+fn whatsapp_per_second_max(connection: &Connection, settings: &[SettingField]) -> Option<u32> {
+    let own = settings.iter().find(|field| field.name == "base_url").and_then(|field| field.default)?;
+    let address = connection.setting("base_url");
+    (address.is_empty() || address == own).then_some(WHATSAPP_PER_SECOND_MAX)
+}
+
+/// What to know of a number that is to send faster than any of WhatsApp's does; it may go elsewhere, so nothing is refused for it.
+pub fn beyond_the_fastest(sender: &Sender) -> Option<String> {
+    let most = find(&sender.connection.provider)?.per_second_max(&sender.connection)?;
+    let wanted = sender.messages_per_second;
+    (wanted > most).then(|| {
+        format!(
+            "messages_per_second is {wanted}, and WhatsApp’s numbers go up to {most} a second at their highest level: what is beyond \
+             that is throttled"
+        )
+    })
 }
 
 /// Every provider this build can talk to. Adding one is a file and a line here.

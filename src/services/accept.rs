@@ -21,6 +21,7 @@ use super::{
     directory::{Directory, Snapshot},
     lookup::{LookedUp, TemplateLookup},
     per_minute::PerMinute,
+    statistics::Statistics,
     suppressions::Suppressions,
 };
 use crate::{
@@ -52,6 +53,7 @@ pub struct Acceptor {
     pub committer: Committer,
     pub lookup: Arc<TemplateLookup>,
     pub suppressions: Arc<Suppressions>,
+    pub statistics: Arc<Statistics>,
     pub limits: Limits,
     /// How long a request is known again.
     pub repeat_window: Duration,
@@ -123,7 +125,7 @@ impl Acceptor {
         directory: Arc<Directory>,
         committer: Committer,
         lookup: Arc<TemplateLookup>,
-        suppressions: Arc<Suppressions>,
+        (suppressions, statistics): (Arc<Suppressions>, Arc<Statistics>),
         (limits, repeat_window): (Limits, Duration),
     ) -> Self {
         Self {
@@ -132,6 +134,7 @@ impl Acceptor {
             committer,
             lookup,
             suppressions,
+            statistics,
             limits,
             repeat_window,
             kept: PerMinute::default(),
@@ -400,9 +403,11 @@ impl Acceptor {
         self.keep(account, body, platform_message_id, refusal);
     }
 
-    fn keep(&self, account: &Account, body: &[u8], platform_message_id: Option<String>, refusal: &Refusal) {
+    /// `false`: there is no room for it.
+    fn keep(&self, account: &Account, body: &[u8], platform_message_id: Option<String>, refusal: &Refusal) -> bool {
         // What cannot be stored now cannot be stored as refused either.
-        if refusal.kind != RefusalKind::CannotStore && self.kept.one_more(self.limits.refused_kept_per_minute) {
+        let keep = refusal.kind != RefusalKind::CannotStore && self.kept.one_more(self.limits.refused_kept_per_minute);
+        if keep {
             self.committer.keep_refused(RefusedRequest {
                 account: account.key,
                 kind: kind_name(refusal.kind),
@@ -411,6 +416,7 @@ impl Acceptor {
                 answer: refusal.message.clone(),
             });
         }
+        keep
     }
 
     /// Refuses a call that did not prove to speak for the account, and tells and keeps (of at most
@@ -425,8 +431,9 @@ impl Acceptor {
         metrics::counter!(telemetry::REFUSALS, "kind" => kind_name(refusal.kind)).increment(1);
         if let Some(account) = stranger.known
             && self.strangers_kept.one_more(STRANGERS_KEPT_PER_MINUTE)
+            && self.keep(account, body, platform_message_id, &refusal)
         {
-            self.keep(account, body, platform_message_id, &refusal);
+            self.statistics.refused(account.key);
         }
         refusal
     }

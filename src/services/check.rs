@@ -176,6 +176,7 @@ impl Checker<'_> {
         let url = self.webhook_url(connection);
         let checked = provider.check(&self.exchange, connection, senders, url.as_deref()).await;
         findings.extend(checked.findings);
+        findings.extend(senders.iter().filter_map(|sender| too_fast(sender, &checked.numbers)));
         findings.extend(self.keep_numbers(&checked.numbers).await);
         findings
             .push(self.check_webhooks(&about, provider.webhooks_by_url_token(), senders).await.on(Topic::Signature));
@@ -287,14 +288,25 @@ pub fn webhook_url(settings: &Settings, provider: &str, connection: &str) -> Str
     }
 }
 
+/// Unless the provider has said itself how fast the number is: that is told already.
+fn too_fast(sender: &Sender, numbers: &[(SenderKey, Result<NumberState, FetchFailure>)]) -> Option<Finding> {
+    let said = numbers.iter().find(|(key, _)| *key == sender.key).and_then(|(_, read)| read.as_ref().ok());
+    if said.is_some_and(|state| state.throughput_per_second.is_some()) {
+        return None;
+    }
+    let about = format!("number {}", sender.number.as_e164());
+    let text = providers::beyond_the_fastest(sender)?;
+    Some(Finding::doubtful(about, text, "lower messages_per_second").on(Topic::Throughput))
+}
+
 fn number_on_hold(sender: &Sender) -> Option<Finding> {
     let number = sender.number.as_e164();
     sender.hold.as_ref().map(|hold| on_hold(&format!("number {number}"), hold, number))
 }
 
 fn on_hold(about: &str, hold: &Hold, name: &str) -> Finding {
-    let text = format!("it is on hold since {}: {}", hold.since, hold.reason);
-    let remedy = format!("when that is mended or over, release it (`wabridge release {name}`)");
+    let text = format!("it is on hold since {} {}: {}", hold.since, hold.by_whom(), hold.reason);
+    let remedy = format!("{} (`wabridge release {name}`)", hold.ended_by());
     Finding::wrong(about, text, remedy).on(Topic::Hold)
 }
 

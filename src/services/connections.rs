@@ -321,12 +321,13 @@ impl Connections {
         connection: &Arc<Connection>,
         known: &mut Known,
     ) -> ConnectionStanding {
+        let token = token_state(snapshot, connection, known);
         let senders = snapshot.senders().filter(|sender| sender.connection.key == connection.key);
         let mut numbers: Vec<NumberStanding> =
             senders.map(|sender| self.number_standing(snapshot, sender, known)).collect();
         numbers.sort_by(|one, other| one.sender.number.cmp(&other.sender.number));
         ConnectionStanding {
-            token: token_state(&numbers),
+            token,
             webhook_url: self.webhook_url(&connection.provider, &connection.id),
             heard_at: numbers.iter().filter_map(|number| number.lately.heard_at).max(),
             alarms: known.alarms_of(&format!("connection {}", connection.id)),
@@ -380,12 +381,17 @@ impl Known {
     }
 }
 
-/// The newest that the provider answered about any of the connection's numbers.
-fn token_state(numbers: &[NumberStanding]) -> TokenState {
-    let failures = numbers.iter().flat_map(|number| [&number.channel.failure, &number.templates_sync.failure]);
+/// The newest that the provider answered about any of the connection's numbers, also those that were removed since: the token is the
+/// connection's.
+fn token_state(snapshot: &Snapshot, connection: &Connection, known: &Known) -> TokenState {
+    let senders = snapshot.senders_ever().filter(|sender| sender.connection.key == connection.key);
+    let channels: Vec<&Channel> = senders.filter_map(|sender| known.channels.get(&sender.key)).collect();
+    let syncs = known.syncs.iter().filter(|(owner, _)| owner.connection == connection.key);
+    let syncs: Vec<&TemplateSync> = syncs.map(|(_, sync)| sync).collect();
+    let failures = channels.iter().map(|channel| &channel.failure).chain(syncs.iter().map(|sync| &sync.failure));
     let refused = failures.flatten().filter(|(_, why)| is_refused_token(why)).max();
-    let read = |number: &NumberStanding| number.channel.state.as_ref().map(|(at, _)| *at);
-    let taken = numbers.iter().flat_map(|number| [read(number), number.templates_sync.synced_at]).flatten().max();
+    let read = channels.iter().filter_map(|channel| channel.state.as_ref().map(|(at, _)| *at));
+    let taken = read.chain(syncs.iter().filter_map(|sync| sync.synced_at)).max();
     match (refused, taken) {
         (Some((at, why)), taken) if taken.is_none_or(|taken| taken <= *at) => TokenState::Refused(*at, why.clone()),
         (_, Some(at)) => TokenState::Taken(at),

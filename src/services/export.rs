@@ -100,7 +100,7 @@ pub const MESSAGE_COLUMNS: [(&str, &str); 29] = [
     ("accepted_at", "when the platform got our yes"),
     (
         "submitted_at",
-        "when it was last handed to WhatsApp; of a message that was sent again, all times are of the last send",
+        "when it was last handed to WhatsApp, if that is known; of a message that was sent again, all times are of the last send",
     ),
     ("provider_message_id", "WhatsApp’s id, wamid.…"),
     ("attempts", "how often it was tried"),
@@ -392,7 +392,7 @@ fn row(
         state: message.state.as_str(),
         delivery: message.delivery.map(DeliveryStatus::as_str),
         accepted_at: message.id.made_at().to_string(),
-        submitted_at: message.sent_at.map(|at| at.to_string()),
+        submitted_at: message.sent_at().map(|at| at.to_string()),
         provider_message_id: message.provider_message_id.clone(),
         attempts: message.attempts,
         sent_at: at(DeliveryStatus::Sent),

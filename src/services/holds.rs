@@ -1,6 +1,6 @@
 //! Stopping a connection or a number, and letting it go on: the same for the console, the API and the command line.
 //!
-//! A hold writes nothing to messages. Those of a held number stay in its queue, are still accepted, and expire in their time.
+//! Whoever asks holds it, also where a provider’s answer did before. A hold writes nothing to messages. Those of a held number stay in its queue, are still accepted, and expire in their time.
 
 use serde_json::json;
 
@@ -48,7 +48,7 @@ impl Target<'_> {
     }
 }
 
-/// Stops it. `false`: it was on hold for this reason already.
+/// Stops it. `false`: a person held it for this reason already.
 pub async fn hold(store: &Store, actor: &Actor, target: Target<'_>, reason: &str) -> Result<bool, Refusal> {
     require(actor, Permission::ManageQueues)?;
     let reason = checked_reason(reason)?;
@@ -59,7 +59,7 @@ pub async fn hold(store: &Store, actor: &Actor, target: Target<'_>, reason: &str
     let entry = AuditEntry::new(actor, action, target.subject())
         .before(json!({"on_hold": target.hold().map(|hold| &hold.reason)}))
         .after(json!({"on_hold": reason}));
-    let hold = Hold { since: clock::now(), reason: reason.to_owned() };
+    let hold = Hold { since: clock::now(), reason: reason.to_owned(), by: Some(actor.name.clone()) };
     Ok(store.hold(target.holdable(), &hold, &entry).await?)
 }
 

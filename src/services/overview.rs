@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     clock,
     domain::{
-        failure::FailureReason,
+        failure::{FailureReason, SaidBy},
         ids::AccountKey,
         operator::{Actor, Permission},
         statistics::{AnswerTimes, Figure},
@@ -61,9 +61,15 @@ pub struct Failures {
     pub reason: Option<FailureReason>,
     /// The provider's.
     pub code: Option<i64>,
-    /// What the provider said of one of them, without numbers; empty when it said nothing.
+    /// What was said of one of them, without numbers; empty when nothing was.
     pub said: String,
     pub messages: u64,
+}
+
+impl Failures {
+    pub fn said_by(&self) -> Option<SaidBy> {
+        SaidBy::of(self.reason?, self.code)
+    }
 }
 
 /// What happened, by the hour in which the bridge did it or heard of it.
@@ -113,7 +119,10 @@ pub async fn summary(
     let at = |hour: i64| UnixMillis(hour * HOUR_MS);
     let mut summary = Summary { since: at(since), until: now, step_hours: step, ..Summary::default() };
     let mut failures: BTreeMap<_, (u64, String)> = BTreeMap::new();
-    for (key, found) in figures {
+    for (mut key, found) in figures {
+        if key.figure == Figure::Failed && key.detail == FailureReason::Cancelled.code() {
+            key.figure = Figure::Cancelled;
+        }
         *summary.over_time.entry(key.figure).or_default().entry(at(key.hour)).or_default() += found.amount;
         match key.figure {
             Figure::Answered => summary.answers.add(key.detail, found.amount),
@@ -130,7 +139,8 @@ pub async fn summary(
             | Figure::Received
             | Figure::Replied
             | Figure::Told
-            | Figure::NotTold => {}
+            | Figure::NotTold
+            | Figure::Cancelled => {}
         }
     }
     let told = |((account, reason, code), (messages, said))| Failures {

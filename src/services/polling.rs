@@ -226,7 +226,7 @@ impl Poller {
                 "connection {0}, with all its numbers, is on hold: {failure}; mend it, then run `wabridge release {0}`",
                 connection.id
             );
-            self.store.hold_connection(connection.key, &Hold { since: now, reason: failure.text.clone() }).await?;
+            self.store.hold_connection(connection.key, &Hold::by_answer(now, failure.text.clone())).await?;
             self.directory.refresh().await?;
         }
         Ok(rest)

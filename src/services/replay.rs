@@ -40,7 +40,7 @@ pub struct Wish {
     pub messages: Option<Vec<(AccountKey, MessageId)>>,
     /// Only the event at this place.
     pub place: Option<Place>,
-    /// Heard in this time.
+    /// Heard in this time; all of a webhook begin with its creation unless another time is said.
     pub since: Option<UnixMillis>,
     pub until: Option<UnixMillis>,
 }
@@ -91,9 +91,10 @@ pub async fn plan(store: &Store, configuration: &Configuration, wish: &Wish) -> 
         let Some(state) = store.cursor_state(subscription.key).await? else { continue };
         // Whoever switches a webhook on begins at the end of the log.
         let last = if subscription.is_on { state.cursor } else { store.log_end(subscription.account).await? };
+        let since = wish.since.or_else(|| begin_of(wish, subscription));
         for message in messages_of(wish, subscription.account) {
             let mut selection =
-                ReplaySelection { of: wish.of, message, first: Place(1), last, since: wish.since, until: wish.until };
+                ReplaySelection { of: wish.of, message, first: Place(1), last, since, until: wish.until };
             narrow(store, subscription.account, wish, &mut selection).await?;
             let events = store.count_replayable(subscription, &selection).await?;
             if events > 0 {
@@ -206,6 +207,12 @@ fn is_meant(wish: &Wish, subscription: &Subscription) -> bool {
         && (is_named || wish.subscription.is_none() && subscription.is_on)
 }
 
+/// What happened before somebody made a webhook it did not miss. Who names an event or a message means it.
+fn begin_of(wish: &Wish, subscription: &Subscription) -> Option<UnixMillis> {
+    let all = wish.of == ReplayOf::All && wish.place.is_none() && wish.messages.is_none();
+    subscription.webhook.as_ref().filter(|_| all).map(|webhook| webhook.created_at)
+}
+
 /// One selection for each message; one for all when no message was named.
 fn messages_of(wish: &Wish, account: AccountKey) -> Vec<Option<MessageId>> {
     match &wish.messages {
@@ -223,7 +230,7 @@ async fn narrow(
     wish: &Wish,
     selection: &mut ReplaySelection,
 ) -> Result<(), StoreError> {
-    if let Some(since) = wish.since {
+    if let Some(since) = selection.since {
         selection.first = store.place_at(account, UnixMillis(since.0 - CLOCKS_DIFFER_MS)).await?;
     }
     if let Some(until) = wish.until {

@@ -5,7 +5,9 @@ use crate::{
         account::Account,
         ids::MessageId,
         operator::{Actor, Permission},
+        outbound::SendState,
         phone::PhoneNumber,
+        status::DeliveryStatus,
     },
     services::{
         directory::Snapshot,
@@ -13,7 +15,7 @@ use crate::{
     },
     store::{
         Store,
-        search::{FoundMessages, MessageSearch},
+        search::{AnyOf, FoundMessages, MessageSearch},
         story::StoredMessage,
     },
 };
@@ -26,9 +28,62 @@ pub const PHONE_END_DIGITS_MIN: usize = 5;
 /// What somebody looks for.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// One box for all: an id of ours, of the platform or of WhatsApp, or a telephone number.
+    /// One box for all: an id of ours, of the platform or of WhatsApp, a campaign, or a telephone number.
     pub text: String,
     pub filter: MessageSearch,
+}
+
+/// How messages are to stand, or how far they are to have come, in one word: the same in the console and the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusWord {
+    /// What WhatsApp said last; `failed` without those that an operator cancelled.
+    Delivery(DeliveryStatus),
+    State(SendState),
+    /// It came so far, whatever became of it later.
+    Reached(DeliveryStatus),
+}
+
+impl StatusWord {
+    pub fn all() -> impl Iterator<Item = Self> {
+        const DELIVERIES: [DeliveryStatus; 4] =
+            [DeliveryStatus::Sent, DeliveryStatus::Delivered, DeliveryStatus::Read, DeliveryStatus::Failed];
+        let deliveries = DELIVERIES.into_iter().map(Self::Delivery);
+        let states = SendState::ALL.into_iter().map(Self::State);
+        deliveries.chain(states).chain(DeliveryStatus::WAY.into_iter().map(Self::Reached))
+    }
+
+    /// `read`, `queued`, `reached-sent`.
+    pub fn word(self) -> String {
+        match self {
+            Self::Delivery(delivery) => delivery.as_str().to_owned(),
+            Self::State(state) => state.as_str().to_owned(),
+            Self::Reached(step) => format!("reached-{}", step.as_str()),
+        }
+    }
+
+    /// Also by the words of older links, `delivery-read` and `state-queued`; `Err` says which there are.
+    pub fn named(text: &str) -> Result<Self, String> {
+        let is_meant = |one: &Self| match one {
+            Self::Delivery(_) => text.strip_prefix("delivery-").unwrap_or(text) == one.word(),
+            Self::State(_) => text.strip_prefix("state-").unwrap_or(text) == one.word(),
+            Self::Reached(_) => text == one.word(),
+        };
+        Self::all().find(is_meant).ok_or_else(|| {
+            let known: Vec<String> = Self::all().map(Self::word).collect();
+            format!("“{text}” is none of {}", known.join(", "))
+        })
+    }
+
+    pub fn narrow(self, search: &mut MessageSearch) {
+        match self {
+            Self::Delivery(delivery) => {
+                search.delivery = Some(delivery);
+                search.without = (delivery == DeliveryStatus::Failed).then_some(SendState::Cancelled);
+            }
+            Self::State(state) => search.state = Some(state),
+            Self::Reached(step) => search.reached = Some(step),
+        }
+    }
 }
 
 /// The newest messages that fit, at most `limit`.
@@ -48,9 +103,18 @@ pub async fn search(
         let text = format!("an id or a number has at most {TEXT_CHARS_MAX} characters");
         return Err(Refusal::Invalid { field: "q", text });
     }
+    // Nothing tells a campaign's number from a telephone number.
+    let campaign = Some(text.to_owned());
     if is_number(text) {
-        let recipient = Some(recipient(snapshot, actor, text)?);
-        return Ok(store.search_messages(&MessageSearch { recipient, ..wanted.filter }, limit).await?);
+        let recipient = recipient(snapshot, actor, text);
+        let is_first = wanted.filter.before.is_none();
+        let any_of = AnyOf { recipient: recipient.as_ref().ok().cloned(), campaign, ..AnyOf::default() };
+        let found = store.search_messages(&MessageSearch { any_of, ..wanted.filter }, limit).await?;
+        // What is no campaign either is to be written as a telephone number.
+        return match recipient {
+            Err(refusal) if is_first && found.messages.is_empty() && found.next.is_none() => Err(refusal),
+            Ok(_) | Err(_) => Ok(found),
+        };
     }
     // What an index knows is the answer; the walk is for messages whose ids it has forgotten, and goes on page by page.
     if wanted.filter.before.is_none() {
@@ -59,8 +123,8 @@ pub async fn search(
             return Ok(FoundMessages { messages, next: None });
         }
     }
-    let platform_message_id = Some(text.to_owned());
-    Ok(store.search_messages(&MessageSearch { platform_message_id, ..wanted.filter }, limit).await?)
+    let any_of = AnyOf { platform_message_id: Some(text.to_owned()), campaign, recipient: None };
+    Ok(store.search_messages(&MessageSearch { any_of, ..wanted.filter }, limit).await?)
 }
 
 /// One message by our id.
@@ -123,6 +187,18 @@ pub(super) fn recipient(snapshot: &Snapshot, actor: &Actor, text: &str) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_word_means_one_thing_and_old_links_still_mean_it() {
+        for one in StatusWord::all() {
+            assert_eq!(StatusWord::named(&one.word()), Ok(one));
+        }
+        assert_eq!(StatusWord::named("delivery-failed"), Ok(StatusWord::Delivery(DeliveryStatus::Failed)));
+        assert_eq!(StatusWord::named("state-queued"), Ok(StatusWord::State(SendState::Queued)));
+        assert!(
+            StatusWord::named("state-failed").is_err_and(|why| why.contains("sent, delivered, read, failed, queued"))
+        );
+    }
 
     #[test]
     fn a_telephone_number_is_told_from_an_id() {

@@ -82,9 +82,12 @@ fn with_what_is_known(mut alarms: Vec<AlarmRecord>, known: Vec<(Condition, UnixM
         !by_configuration || known.iter().any(|(condition, _)| is(alarm, condition))
     });
     for (condition, since) in known {
-        if !alarms.iter().any(|alarm| is(alarm, &condition)) {
-            let Condition { kind, subject, text, .. } = condition;
-            alarms.push(AlarmRecord {
+        let raised = alarms.iter_mut().find(|alarm| is(alarm, &condition));
+        let Condition { kind, subject, text, .. } = condition;
+        match raised {
+            // Who holds it, and why, may be others by now.
+            Some(alarm) => alarm.text = text,
+            None => alarms.push(AlarmRecord {
                 kind,
                 subject,
                 text,
@@ -93,7 +96,7 @@ fn with_what_is_known(mut alarms: Vec<AlarmRecord>, known: Vec<(Condition, UnixM
                 told_at: None,
                 told_by: String::new(),
                 told: false,
-            });
+            }),
         }
     }
     alarms

@@ -13,6 +13,7 @@ use crate::{
     domain::{
         ids::AccountKey,
         statistics::{AnswerTimes, Figure},
+        time::UnixMillis,
     },
     net::redact,
     pulse::Pulse,
@@ -31,7 +32,8 @@ pub struct Statistics {
 
 /// A process that dies loses what it counted in this time.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
-/// Messages are counted when they are as old as this: until then one may still be written whose id is older than another's.
+/// Messages are counted when they are as old as this: until then one may still be written whose id is older than another's. Events wait
+/// for as long, or more would have been sent than was accepted.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// Messages, or events, that one step counts.
 const COUNTED_AT_ONCE: usize = 20_000;
@@ -42,8 +44,14 @@ impl Statistics {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         self.add(account, Figure::Answered, AnswerTimes::place_of(took_ms), 1);
         if refused {
-            self.add(account, Figure::Refused, 0, 1);
+            self.refused(account);
         }
+    }
+
+    /// A request was refused. Of calls that did not prove to speak for the account those that are kept: how fast they were
+    /// answered is nobody's, and anybody can make them.
+    pub fn refused(&self, account: AccountKey) {
+        self.add(account, Figure::Refused, 0, 1);
     }
 
     /// A callback URL was told; it took so many events, or the request failed.
@@ -101,16 +109,16 @@ impl Statistics {
 pub async fn count_up(store: &Store, may_go: &impl Fn() -> bool) -> Result<(), StoreError> {
     let settled = clock::now().minus(SETTLED_AFTER);
     while may_go() && store.count_accepted(settled, COUNTED_AT_ONCE).await? {}
-    while may_go() && count_logs(store).await? {}
+    while may_go() && count_logs(store, settled).await? {}
     Ok(())
 }
 
 /// Of each log a portion, in one commit. `false` when everything is counted.
-async fn count_logs(store: &Store) -> Result<bool, StoreError> {
+async fn count_logs(store: &Store, settled: UnixMillis) -> Result<bool, StoreError> {
     let events_max = i64::try_from(COUNTED_AT_ONCE).unwrap_or(i64::MAX);
     let mut counted = Vec::new();
     for account in store.uncounted_logs().await? {
-        let Some(mut log) = store.uncounted_events(account, events_max).await? else { continue };
+        let Some(mut log) = store.uncounted_events(account, settled, events_max).await? else { continue };
         for Amount { said, .. } in log.figures.values_mut() {
             // Figures outlive the people that they are about.
             *said = said.as_deref().map(redact::text);

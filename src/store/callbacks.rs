@@ -272,7 +272,7 @@ fn state(row: &sea_orm::QueryResult) -> Result<CursorState, DbErr> {
             failures: row.try_get("", "failures")?,
             failing_since: millis("failing_since")?,
             due_at: millis("due_at")?,
-            hold: millis("held_since")?.zip(reason).map(|(since, reason)| Hold { since, reason }),
+            hold: millis("held_since")?.zip(reason).map(|(since, reason)| Hold::by_answer(since, reason)),
         },
     })
 }

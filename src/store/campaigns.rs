@@ -67,8 +67,8 @@ pub struct CampaignCount {
 #[derive(Clone, Debug, Default)]
 pub struct CampaignSlice {
     pub counts: Vec<CampaignCount>,
-    /// Of one campaign: minutes since the epoch, and how many messages the provider took in each.
-    pub sent_by_minute: Vec<(i64, u64)>,
+    /// Of one campaign: seconds since the epoch, and how many messages left in each that the provider took.
+    pub sent_by_second: Vec<(i64, u64)>,
     /// Of one campaign: by the first digits of the recipient's number and the price's code.
     pub prices: Vec<(String, i16, u64)>,
     pub looked_at: u64,
@@ -111,20 +111,20 @@ impl Store {
             Some(_) => self.prices(&only, values.clone()).await.doing(doing)?,
             None => vec![],
         };
-        let sent_by_minute = match &span.campaign {
+        let sent_by_second = match &span.campaign {
             Some(_) => {
                 let sql = format!(
-                    "SELECT sent_at / 60000 AS minute, COUNT(*) AS messages FROM outbound_messages \
-                     WHERE id >= $1 AND id < $2 AND state = 2 AND sent_at IS NOT NULL{only} GROUP BY sent_at / 60000"
+                    "SELECT sent_at / 1000 AS second, COUNT(*) AS messages FROM outbound_messages \
+                     WHERE id >= $1 AND id < $2 AND state = 2 AND sent_at IS NOT NULL{only} GROUP BY sent_at / 1000"
                 );
                 let rows = query(self.reader(), sql, values).await;
-                let read = |row: &QueryResult| Ok((row.try_get("", "minute")?, count(row, "messages")?));
+                let read = |row: &QueryResult| Ok((row.try_get("", "second")?, count(row, "messages")?));
                 rows.and_then(|rows| rows.iter().map(read).collect()).doing(doing)?
             }
             None => vec![],
         };
         let next = is_whole.then_some(MessageId(oldest));
-        Ok(CampaignSlice { counts, sent_by_minute, prices, looked_at: u64::try_from(looked_at).unwrap_or(0), next })
+        Ok(CampaignSlice { counts, sent_by_second, prices, looked_at: u64::try_from(looked_at).unwrap_or(0), next })
     }
 
     /// What the messages of a campaign cost, by the beginning of the recipient's number.
@@ -253,7 +253,7 @@ mod tests {
             let slice = store.campaign_slice(&span, slice).await.expect("it can be counted");
             counts.extend(slice.counts);
             looked_at += slice.looked_at;
-            sent += slice.sent_by_minute.iter().map(|(_, messages)| messages).sum::<u64>();
+            sent += slice.sent_by_second.iter().map(|(_, messages)| messages).sum::<u64>();
             let Some(next) = slice.next else { return (counts, looked_at, sent) };
             assert!(next < span.before);
             span.before = next;

@@ -210,17 +210,17 @@ impl Store {
 /// The rows that point before those that they point to: what is committed in between can only be too
 /// much, never missing. Without a vault there are no secrets in it.
 pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault>) -> Result<Configuration, DbErr> {
-    let sql = "SELECT key, account, kind, sender, webhook, dialect, url, held_since, held_reason, enabled FROM subscriptions \
+    let sql = "SELECT key, account, kind, sender, webhook, dialect, url, held_since, held_reason, NULL AS held_by, enabled FROM subscriptions \
                WHERE enabled OR webhook IS NOT NULL ORDER BY key";
     let subscriptions = query(connection, sql, vec![]).await?;
     let sql = "SELECT key, account, connection, COALESCE(removed_number, number) AS number, \
                COALESCE(removed_provider_number_id, provider_number_id) AS provider_number_id, provider_account_id, \
-               messages_per_second, policy, held_since, held_reason, removed_at FROM senders ORDER BY key";
+               messages_per_second, policy, held_since, held_reason, held_by, removed_at FROM senders ORDER BY key";
     let senders = query(connection, sql, vec![]).await?;
     let sql = "SELECT key, COALESCE(removed_id, id) AS id, name, platform, enabled, policy, credentials, removed_at \
                FROM accounts ORDER BY key";
     let accounts = query(connection, sql, vec![]).await?;
-    let sql = "SELECT key, COALESCE(removed_id, id) AS id, provider, settings, secrets, held_since, held_reason, removed_at \
+    let sql = "SELECT key, COALESCE(removed_id, id) AS id, provider, settings, secrets, held_since, held_reason, held_by, removed_at \
                FROM connections ORDER BY key";
     let connections = query(connection, sql, vec![]).await?;
 
@@ -382,7 +382,8 @@ fn read_subscription(
 fn read_hold(row: &QueryResult) -> Result<Option<Hold>, DbErr> {
     let since: Option<i64> = row.try_get("", "held_since")?;
     let reason: Option<String> = row.try_get("", "held_reason")?;
-    Ok(since.zip(reason).map(|(since, reason)| Hold { since: UnixMillis(since), reason }))
+    let by: Option<String> = row.try_get("", "held_by")?;
+    Ok(since.zip(reason).map(|(since, reason)| Hold { since: UnixMillis(since), reason, by }))
 }
 
 fn odd(what: &str) -> DbErr {

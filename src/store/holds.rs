@@ -44,15 +44,16 @@ impl Store {
         self.set_hold("senders", "key = $3", vec![sender.0.into()], hold).await
     }
 
-    /// What a person holds. What is on hold already keeps its time and gets the new reason; `false` when it had that, too.
+    /// What a person holds. What is on hold already keeps its time and is theirs now, with the new reason; `false` when a person held it for
+    /// that already.
     pub async fn hold(&self, what: Holdable, hold: &Hold, entry: &AuditEntry) -> Result<bool, StoreError> {
         let doing = "write down a hold";
         let (table, key) = what.row();
         let sql = format!(
-            "UPDATE {table} SET held_since = COALESCE(held_since, $1), held_reason = $2 \
-             WHERE key = $3 AND COALESCE(held_reason, '') <> $2"
+            "UPDATE {table} SET held_since = COALESCE(held_since, $1), held_reason = $2, held_by = $4 \
+             WHERE key = $3 AND (COALESCE(held_reason, '') <> $2 OR held_by IS NULL)"
         );
-        let values = vec![hold.since.0.into(), hold.reason.as_str().into(), key.into()];
+        let values = vec![hold.since.0.into(), hold.reason.as_str().into(), key.into(), hold.by.clone().into()];
         let transaction = self.begin().await.doing(doing)?;
         let held = execute(&transaction, sql, values).await.doing(doing)? > 0;
         self.tell_of_holds(transaction, held, entry).await.doing(doing)?;
@@ -71,7 +72,7 @@ impl Store {
         let mut released = 0;
         for (table, column) in [(table, "key")].into_iter().chain(numbers) {
             let sql = format!(
-                "UPDATE {table} SET held_since = NULL, held_reason = NULL WHERE {column} = $1 AND held_since IS NOT NULL"
+                "UPDATE {table} SET held_since = NULL, held_reason = NULL, held_by = NULL WHERE {column} = $1 AND held_since IS NOT NULL"
             );
             released += execute(&transaction, sql, vec![key.into()]).await.doing(doing)?;
         }
@@ -120,7 +121,9 @@ impl Store {
 
     async fn set_hold(&self, table: &str, which: &str, mut whose: Vec<Value>, hold: &Hold) -> Result<(), StoreError> {
         // A hold that is there keeps its time and reason.
-        let sql = format!("UPDATE {table} SET held_since = $1, held_reason = $2 WHERE {which} AND held_since IS NULL");
+        let sql = format!(
+            "UPDATE {table} SET held_since = $1, held_reason = $2, held_by = NULL WHERE {which} AND held_since IS NULL"
+        );
         let mut values = vec![hold.since.0.into(), hold.reason.as_str().into()];
         values.append(&mut whose);
         let doing = "write down a hold";

@@ -24,12 +24,12 @@ use crate::domain::{
 pub struct MessageSearch {
     pub account: Option<AccountKey>,
     pub sender: Option<SenderKey>,
-    /// A whole number with its `+`, or the end of one without.
-    pub recipient: Option<String>,
-    pub platform_message_id: Option<String>,
+    pub any_of: AnyOf,
     pub campaign: Option<String>,
     pub template: Option<String>,
     pub state: Option<SendState>,
+    /// Any state but this.
+    pub without: Option<SendState>,
     pub delivery: Option<DeliveryStatus>,
     /// It came so far, whatever became of it later.
     pub reached: Option<DeliveryStatus>,
@@ -43,6 +43,15 @@ pub struct MessageSearch {
     pub until: Option<UnixMillis>,
     /// Only older ones than this: the next page.
     pub before: Option<MessageId>,
+}
+
+/// What one box was given: of what is named one is enough.
+#[derive(Clone, Debug, Default)]
+pub struct AnyOf {
+    /// A whole number with its `+`, or the end of one without.
+    pub recipient: Option<String>,
+    pub platform_message_id: Option<String>,
+    pub campaign: Option<String>,
 }
 
 /// Some messages, and how to go on.
@@ -134,16 +143,10 @@ fn conditions(search: &MessageSearch) -> (String, Vec<Value>) {
     };
     also("account =", search.account.map(|account| account.0.into()));
     also("sender =", search.sender.map(|sender| sender.0.into()));
-    match search.recipient.as_deref() {
-        Some(whole) if whole.starts_with('+') => also("recipient =", Some(whole.into())),
-        // Digits only, so nothing in it means anything to LIKE.
-        Some(end) => also("recipient LIKE", Some(format!("%{end}").into())),
-        None => {}
-    }
-    also("platform_message_id =", search.platform_message_id.clone().map(Into::into));
     also("campaign =", search.campaign.clone().map(Into::into));
     also("template_name =", search.template.clone().map(Into::into));
     also("state =", search.state.map(|state| state.code().into()));
+    also("state <>", search.without.map(|state| state.code().into()));
     also("delivery =", search.delivery.map(|delivery| delivery.code().into()));
     also("failure_code =", search.failure_code.map(Into::into));
     // What is tried again has a reason too, and may yet arrive.
@@ -153,7 +156,25 @@ fn conditions(search: &MessageSearch) -> (String, Vec<Value>) {
         search.failure_reason.map(|reason| reason.code().into()),
     );
     only.extend(search.reached.map(has_reached));
+    only.extend(any_of(&search.any_of, &mut values));
     (only, values)
+}
+
+fn any_of(wanted: &AnyOf, values: &mut Vec<Value>) -> Option<String> {
+    let AnyOf { recipient, platform_message_id, campaign } = wanted;
+    let recipient = recipient.as_deref().map(|recipient| match recipient.starts_with('+') {
+        true => ("recipient =", recipient.to_owned()),
+        // Digits only, so nothing in it means anything to LIKE.
+        false => ("recipient LIKE", format!("%{recipient}")),
+    });
+    let id = platform_message_id.clone().map(|id| ("platform_message_id =", id));
+    let campaign = campaign.clone().map(|campaign| ("campaign =", campaign));
+    let each = recipient.into_iter().chain(id).chain(campaign).map(|(condition, value)| {
+        values.push(value.into());
+        format!("{condition} ${}", values.len() + 2)
+    });
+    let each: Vec<String> = each.collect();
+    (!each.is_empty()).then(|| format!(" AND ({})", each.join(" OR ")))
 }
 
 /// Later steps imply earlier ones. One that failed is asked for its reports, because it may have been sent before.
@@ -174,6 +195,11 @@ mod tests {
         clock,
         store::{execute, testing::on_each_database, walk::SLICE_ROWS},
     };
+
+    fn of_recipient(number: &str) -> MessageSearch {
+        let any_of = AnyOf { recipient: Some(number.to_owned()), ..AnyOf::default() };
+        MessageSearch { any_of, ..MessageSearch::default() }
+    }
 
     /// Messages of one number, a second apart, the last of them now.
     async fn fill(store: &Store, count: i64) {
@@ -199,7 +225,7 @@ mod tests {
         on_each_database(async |store| {
             let count = i64::try_from(SLICE_ROWS + SLICE_MESSAGES_MAX).expect("it is small");
             fill(&store, count).await;
-            let oldest = MessageSearch { recipient: Some("+919800000000".to_owned()), ..MessageSearch::default() };
+            let oldest = of_recipient("+919800000000");
             let mut search = oldest.clone();
             let mut pages = 0;
 

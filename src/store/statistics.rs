@@ -114,10 +114,12 @@ impl Store {
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("look for what is not counted")
     }
 
-    /// What an account's log holds that is not counted yet, at most `events_max`; `None` when there is nothing.
+    /// What an account's log holds that is not counted yet, up to the first event that was recorded at `before` or later, at most
+    /// `events_max`; `None` when there is nothing.
     pub async fn uncounted_events(
         &self,
         account: AccountKey,
+        before: UnixMillis,
         events_max: i64,
     ) -> Result<Option<UncountedEvents>, StoreError> {
         let doing = "count events";
@@ -129,6 +131,14 @@ impl Store {
         let last: i64 = row.try_get("", "last_place").doing(doing)?;
         let Some(first): Option<i64> = row.try_get("", "first").doing(doing)? else { return Ok(None) };
         let upto = last.min(first - 1 + events_max);
+        let young = "SELECT MIN(place) AS young FROM events WHERE account = $1 AND place > $2 AND place <= $3 AND recorded_at >= $4";
+        let values = vec![account.0.into(), from.into(), upto.into(), before.0.into()];
+        let rows = query(self.reader(), young, values).await.doing(doing)?;
+        let young: Option<i64> = rows.first().map_or(Ok(None), |row| row.try_get("", "young")).doing(doing)?;
+        let upto = young.map_or(upto, |young| young - 1);
+        if upto < first {
+            return Ok(None);
+        }
         let sql = format!(
             "SELECT recorded_at / {HOUR_MS} AS hour, kind, status, CASE WHEN message IS NULL THEN 0 ELSE 1 END AS quotes, \
              COALESCE(failure_reason, CAST(0 AS SMALLINT)) AS reason, COALESCE(failure_code, {NO_CODE}) AS code, \
@@ -371,17 +381,22 @@ mod tests {
             log(&store, 5, "2,7,NULL,NULL,NULL,NULL,'wamid.2'").await;
             log(&store, 6, "3,NULL,NULL,NULL,NULL,NULL,'notice'").await;
 
-            let account = AccountKey(1);
-            let first = store.uncounted_events(account, 4).await.expect("it can be read").expect("there are some");
-            let again = store.uncounted_events(account, 4).await.expect("it can be read").expect("there are some");
+            let (account, settled) = (AccountKey(1), UnixMillis(BEGIN.0 + 1));
+            let young = store.uncounted_events(account, BEGIN, 4).await.expect("it can be read");
+            assert!(young.is_none(), "the message that it is about may not be counted yet: {young:?}");
+            let first =
+                store.uncounted_events(account, settled, 4).await.expect("it can be read").expect("there are some");
+            let again =
+                store.uncounted_events(account, settled, 4).await.expect("it can be read").expect("there are some");
             assert_eq!(store.uncounted_logs().await.expect("it can be read"), [account]);
             store.count_events(&[first]).await.expect("it is counted");
             // Somebody else has counted it.
             store.count_events(&[again]).await.expect("it is left out");
-            let rest = store.uncounted_events(account, 4).await.expect("it can be read").expect("there are some");
+            let rest =
+                store.uncounted_events(account, settled, 4).await.expect("it can be read").expect("there are some");
             store.count_events(&[rest]).await.expect("it is counted");
             assert!(store.uncounted_logs().await.expect("it can be read").is_empty());
-            assert!(store.uncounted_events(account, 4).await.expect("it can be read").is_none());
+            assert!(store.uncounted_events(account, settled, 4).await.expect("it can be read").is_none());
 
             let said = Some("not reached".to_owned());
             assert_eq!(

@@ -44,7 +44,8 @@ pub struct StoredMessage {
     pub expires_at: UnixMillis,
     pub due_at: Option<UnixMillis>,
     pub attempts: i16,
-    pub sent_at: Option<UnixMillis>,
+    /// When the last try began, whatever came of it.
+    pub tried_at: Option<UnixMillis>,
     pub took_ms: Option<i32>,
     pub provider_message_id: Option<String>,
     pub failure: Option<Failure>,
@@ -61,10 +62,25 @@ pub struct EarlierSend {
     pub delivery: Option<DeliveryStatus>,
     /// Tries up to then.
     pub attempts: i16,
-    pub sent_at: Option<UnixMillis>,
+    /// When the last of them began, whatever came of it.
+    pub tried_at: Option<UnixMillis>,
     pub took_ms: Option<i32>,
     pub provider_message_id: Option<String>,
     pub failure: Option<Failure>,
+}
+
+impl StoredMessage {
+    /// When it was handed to the provider, if that is known.
+    pub fn sent_at(&self) -> Option<UnixMillis> {
+        self.tried_at.filter(|_| self.state == SendState::Submitted)
+    }
+}
+
+impl EarlierSend {
+    /// When it was handed to the provider, if that is known.
+    pub fn sent_at(&self) -> Option<UnixMillis> {
+        self.tried_at.filter(|_| self.state == SendState::Submitted)
+    }
 }
 
 /// A try that did not end with the provider taking the message.
@@ -217,7 +233,7 @@ impl Store {
                 state: SendState::from_code(row.try_get("", "state")?).ok_or_else(|| odd_value("state"))?,
                 delivery: delivery.and_then(DeliveryStatus::from_code),
                 attempts: row.try_get("", "attempts")?,
-                sent_at: sent_at.map(UnixMillis),
+                tried_at: sent_at.map(UnixMillis),
                 took_ms: row.try_get("", "took_ms")?,
                 provider_message_id: row.try_get("", "provider_message_id")?,
                 failure: failure(row)?,
@@ -333,7 +349,7 @@ pub(super) fn stored_message(row: &QueryResult) -> Result<StoredMessage, DbErr> 
         expires_at: UnixMillis(row.try_get("", "expires_at")?),
         due_at: millis("due_at")?,
         attempts: row.try_get("", "attempts")?,
-        sent_at: millis("sent_at")?,
+        tried_at: millis("sent_at")?,
         took_ms: row.try_get("", "took_ms")?,
         provider_message_id: row.try_get("", "provider_message_id")?,
         failure: failure(row)?,

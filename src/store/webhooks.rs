@@ -75,7 +75,7 @@ pub(super) fn place_of_webhook(name: &str) -> String {
 
 /// All webhooks, by name. Without a vault those that there are, with empty settings.
 pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault>) -> Result<Vec<Arc<Webhook>>, DbErr> {
-    let sql = "SELECT key, name, enabled, paused, settings, switched_off_at, switched_off, updated_at FROM webhooks \
+    let sql = "SELECT key, name, enabled, paused, settings, switched_off_at, switched_off, created_at, updated_at FROM webhooks \
                ORDER BY name";
     query(connection, sql, vec![]).await?.iter().map(|row| read(row, vault).map(Arc::new)).collect()
 }
@@ -99,7 +99,8 @@ fn read(row: &QueryResult, vault: Option<&Vault>) -> Result<Webhook, DbErr> {
         paused: row.try_get("", "paused")?,
         settings: sealed.settings,
         old_signing_secrets: sealed.old_signing_secrets,
-        switched_off: since.zip(reason).map(|(since, reason)| Hold { since: UnixMillis(since), reason }),
+        switched_off: since.zip(reason).map(|(since, reason)| Hold::by_answer(UnixMillis(since), reason)),
+        created_at: UnixMillis(row.try_get("", "created_at")?),
         updated_at: UnixMillis(row.try_get("", "updated_at")?),
         name,
     })

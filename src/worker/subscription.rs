@@ -395,7 +395,7 @@ impl Owner {
         );
         let hold = failure.hold.then(|| {
             let since = self.trouble.hold.as_ref().map_or(now, |hold| hold.since);
-            Hold { since, reason: failure.note.clone() }
+            Hold::by_answer(since, failure.note.clone())
         });
         self.trouble = Trouble {
             failures,

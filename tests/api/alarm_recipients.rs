@@ -62,7 +62,7 @@ async fn those_whom_people_set_hear_of_the_kinds_that_they_want(database: Databa
 
     // The simulator has a paused template, which they do not want to hear of.
     let sender = app.store.load_configuration().await.expect("readable").senders[0].key;
-    let hold = Hold { since: clock::now(), reason: "131031: the account is locked".to_owned() };
+    let hold = Hold::by_answer(clock::now(), "131031: the account is locked".to_owned());
     app.store.hold_sender(sender, &hold).await.expect("it is written down");
     app.until("both are told", async || {
         alarm(&app, "number_held").await.is_some() && alarm(&app, "template_stopped").await.is_some()

@@ -168,7 +168,7 @@ async fn a_number_on_hold_is_told_once_by_each_way_and_so_is_its_end(database: D
     let operator = Operator::set_up(&mut settings).await;
     let app = TestApp::start_with(database, |options| options.settings.alarms = settings.alarms).await;
     let sender = app.store.load_configuration().await.expect("it can be read").senders[0].key;
-    let hold = Hold { since: clock::now(), reason: "131031: the account is locked".to_owned() };
+    let hold = Hold::by_answer(clock::now(), "131031: the account is locked".to_owned());
 
     app.store.hold_sender(sender, &hold).await.expect("it is written down");
     app.until("it is told", async || !operator.told().is_empty()).await;
@@ -251,7 +251,7 @@ async fn the_metrics_say_what_waits_and_what_is_held(database: Database) {
     })
     .await;
     let sender = app.store.load_configuration().await.expect("it can be read").senders[0].key;
-    let hold = Hold { since: clock::now(), reason: "a test".to_owned() };
+    let hold = Hold::by_answer(clock::now(), "a test".to_owned());
     app.store.hold_sender(sender, &hold).await.expect("it is written down");
 
     let wanted = [

@@ -93,7 +93,13 @@ async fn a_campaign_is_counted_as_the_export_counts_it(database: Database) {
     let codes: Vec<_> = failures.iter().filter_map(|failure| failure["code"].as_u64()).collect();
     assert!(codes.contains(&131_026) && codes.contains(&131_030), "{failures:#?}");
     let speed = counted["speed"].as_array().expect("a list").iter();
-    assert_eq!(speed.filter_map(|minute| minute["messages"].as_u64()).sum::<u64>(), 8, "what WhatsApp took");
+    let minutes: Vec<u64> = speed.filter_map(|minute| minute["messages"].as_u64()).collect();
+    assert_eq!(minutes.iter().sum::<u64>(), 8, "what WhatsApp took");
+    let fastest = counted["fastest_second"]["messages"].as_u64().expect("some left");
+    assert!((1..=8).contains(&fastest) && minutes.iter().any(|minute| *minute >= fastest), "{counted:#}");
+    let said_by =
+        |code: u64| failures.iter().find(|failure| failure["code"] == code).expect("it is there")["said_by"].clone();
+    assert_eq!(said_by(131_026), "provider");
     let costs = counted["costs"].as_array().expect("a list");
     let told: u64 = costs.iter().filter_map(|cost| cost["messages"].as_u64()).sum();
     assert!(told > 0 && told <= 8, "what WhatsApp sent, and said something of: {costs:#?}");
@@ -114,6 +120,7 @@ async fn a_campaign_is_counted_as_the_export_counts_it(database: Database) {
             "campaign=1791111111&#38;reason=unreachable&#38;code=131026",
             "<rect",
             "Answers that quote",
+            "Most in one second",
         ] {
             assert!(page.contains(wanted), "{wanted} is not in {page}");
         }
@@ -223,6 +230,19 @@ async fn a_campaign_is_cancelled_behind_the_answer(database: Database) {
     assert_eq!(app.simulator.stats().sends_received, 0);
     let page = asha.get(PAGE).await.text;
     assert!(page.contains("What arrives is cancelled."), "{page}");
+    // Cancelled is cancelled: no failure that WhatsApp would have said something of.
+    app.until("it is counted anew", async || {
+        let page = asha.get(PAGE).await.text;
+        page.contains("<th scope=\"row\">Cancelled</th><td class=\"number\">31</td>")
+            && page.contains("<th scope=\"row\">Failed</th><td class=\"number\">0</td>")
+            && !page.contains("<h2>Failures</h2>")
+    })
+    .await;
+    let rows = async |status: &str| {
+        let list = asha.get(&format!("/console/messages?campaign={CAMPAIGN}&status={status}")).await.text;
+        (list.matches("data-row").count(), list.matches(">cancelled</span>").count())
+    };
+    assert_eq!((rows("cancelled").await, rows("failed").await), ((31, 31), (0, 0)));
     let lines = lines_about_the_campaign(&app).await;
     assert_eq!((lines[0].action.as_str(), lines[1].action.as_str()), ("campaign is cancelled", "cancel campaign"));
     assert_eq!(lines[0].after.as_deref(), Some(r#"{"messages":30}"#));

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use wabridge::simulator::{Effect, Refusal, Rule};
 
 use crate::{
     harness::{Database, Message, NUMBER_ID, TestApp, WABA_ID, free_address, on_each_database, person},
@@ -73,8 +74,9 @@ async fn a_hold_has_a_reason_and_a_line_in_the_audit_log_wherever_it_is_made(dat
     .await;
     app.accept(&Message::order_update(&person(2))).await;
     let page = asha.get(CONNECTION).await;
-    assert!(page.text.contains("On hold") && page.text.contains("the token is being changed"), "{page:?}");
-    assert!(asha.get(NUMBER).await.text.contains("Its connection is on hold"));
+    assert!(page.text.contains("On hold by asha") && page.text.contains("the token is being changed"), "{page:?}");
+    assert!(page.text.contains("goes on when somebody releases it"), "{page:?}");
+    assert!(asha.get(NUMBER).await.text.contains("Its connection is on hold by asha"));
     let api = |method, path: &str, body: Option<Value>| {
         let path = format!("/api/v1/{path}");
         let (app, token) = (&app, &token);
@@ -87,6 +89,8 @@ async fn a_hold_has_a_reason_and_a_line_in_the_audit_log_wherever_it_is_made(dat
     assert_eq!(number.body, json!({"held": true}), "{number:?}");
     let sender = api(Method::GET, "senders/918880110022", None).await.body;
     assert_eq!((&sender["hold"]["reason"], &sender["connection_on_hold"]), (&json!("quality is yellow"), &json!(true)));
+    assert_eq!(sender["hold"]["source"], "operator", "{sender:#}");
+    assert!(sender["hold"]["by"].as_str().is_some_and(|by| by.starts_with("token ")), "{sender:#}");
 
     app.command(&["hold", "+918880110022", "--reason", "asked by Meta"]).await;
     app.command(&["release", "meta-main"]).await;
@@ -107,6 +111,56 @@ async fn a_hold_has_a_reason_and_a_line_in_the_audit_log_wherever_it_is_made(dat
     let last = app.store.audit_lines(None, 2).await.expect("readable").pop().expect("two lines");
     assert_eq!(last.before.as_deref(), Some(r#"{"on_hold":"quality is yellow"}"#));
     app.finish().await;
+}
+
+async fn a_hold_by_a_providers_answer_is_told_from_an_operators(database: Database) {
+    let app = start(database).await;
+    let asha = app.first_owner().await;
+    let token = asha.make_token(&["messages:read", "queues:manage"]).await;
+    let hold = async || app.call(Method::GET, "/api/v1/connections/meta-main", &token, None).await.body["hold"].clone();
+    app.simulator.add_rule(Rule::everybody(Effect::Refuse(Refusal::code(190))));
+    app.accept(&Message::order_update(&person(1))).await;
+    app.until("the refused token holds the connection", async || hold().await.is_object()).await;
+
+    let by_answer = hold().await;
+    assert_eq!((&by_answer["source"], &by_answer["by"]), (&json!("provider"), &Value::Null), "{by_answer:#}");
+    assert!(by_answer["ended_by"].as_str().is_some_and(|text| text.contains("mend what")), "{by_answer:#}");
+    for path in [CONNECTION, "/console/connections", "/console/overview"] {
+        let page = asha.get(path).await.text.to_lowercase();
+        assert!(page.contains("by the provider’s answer"), "{path}: {page}");
+    }
+    assert!(app.command(&["status"]).await.contains("by what was answered"));
+
+    // Whoever holds it now holds it, also for the same reason.
+    let reason = by_answer["reason"].as_str().expect("a reason").to_owned();
+    assert_eq!(asha.post(&format!("{CONNECTION}/hold"), &[("reason", &reason)]).await.status, 303);
+    let taken_over = hold().await;
+    assert_eq!((&taken_over["source"], &taken_over["by"]), (&json!("operator"), &json!("asha")), "{taken_over:#}");
+    assert_eq!(taken_over["since"], by_answer["since"], "nothing is sent since then");
+    app.until("the overview says so", async || {
+        asha.get("/console/overview").await.text.contains("on hold by asha, nothing is sent since")
+    })
+    .await;
+    app.simulator.set_rules(vec![]);
+    asha.post(&format!("{CONNECTION}/release"), &[]).await;
+    app.finish().await;
+}
+
+async fn what_was_seen_of_a_token_outlives_the_number_that_it_was_seen_with(database: Database) {
+    let app = TestApp::start(database).await;
+    let asha = app.first_owner().await;
+    assert_eq!(asha.post(&format!("{CONNECTION}/check"), &[]).await.status, 200);
+    let checked = asha.post_with(&format!("{CONNECTION}/check"), &[], &[("HX-Request", "true")]).await;
+    assert_eq!(checked.header("hx-trigger"), "channel-checked", "the rest of the page is read anew: {checked:?}");
+    assert!(!asha.get(CONNECTION).await.text.contains("not tried yet"));
+    app.settled().await;
+
+    let removed = async || asha.post(&format!("{NUMBER}/remove"), &[]).await.status == 303;
+    app.until("nothing keeps the number", removed).await;
+
+    let page = asha.get(CONNECTION).await.text;
+    assert!(!page.contains("not tried yet") && page.contains("taken"), "{page}");
+    app.leave().await;
 }
 
 /// What the API's check said of one thing.
@@ -424,6 +478,8 @@ async fn a_number_is_added_sends_and_is_changed(database: Database) {
 
 on_each_database!(
     how_they_stand_is_told_from_what_is_known,
+    a_hold_by_a_providers_answer_is_told_from_an_operators,
+    what_was_seen_of_a_token_outlives_the_number_that_it_was_seen_with,
     a_hold_has_a_reason_and_a_line_in_the_audit_log_wherever_it_is_made,
     a_check_says_of_everything_how_it_is_and_how_long_it_took,
     a_subscription_is_repaired_by_the_very_request_that_was_shown,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use wabridge::simulator::{Effect, Refusal, Rule};
 
@@ -292,9 +293,14 @@ async fn a_message_is_found_by_whatever_is_known_of_it(database: Database) {
         ("q=98765+20002", [false, true]),
         ("q=20002", [false, true]),
         ("template=order_update", [true, false]),
+        ("q=1790000000", [true, true]),
         ("campaign=1790000000", [true, true]),
         ("campaign=1", [false, false]),
         ("account=acme&number=%2B918880110022", [true, true]),
+        ("status=read", [true, false]),
+        ("status=rejected", [false, true]),
+        ("status=reached-sent", [true, false]),
+        // As links had it before.
         ("status=delivery-read", [true, false]),
         ("status=state-rejected", [false, true]),
         ("code=131030", [false, true]),
@@ -302,6 +308,24 @@ async fn a_message_is_found_by_whatever_is_known_of_it(database: Database) {
         ("until=2020-01-01T00:00", [false, false]),
     ] {
         assert_eq!(found(query).await, wanted, "{query}");
+    }
+    let campaign = asha.get("/console/messages?q=1790000000").await.text;
+    assert!(campaign.contains("href=\"/console/campaigns/acme/1790000000\""), "{campaign}");
+    let old = asha.get("/console/messages?status=state-rejected").await.text;
+    assert!(old.contains("<option value=\"rejected\" selected>"), "{old}");
+    let token = asha.make_token(&["messages:read"]).await;
+    let of_api = async |query: &str| app.call(Method::GET, &format!("/api/v1/messages?{query}"), &token, None).await;
+    for (query, wanted) in
+        [("status=read", vec![one.id]), ("status=rejected", vec![two.id]), ("q=1790000000", vec![two.id, one.id])]
+    {
+        let found = of_api(query).await.body;
+        let ids: Vec<_> =
+            found["messages"].as_array().expect("a list").iter().map(|message| message["id"].clone()).collect();
+        assert_eq!(ids, wanted.iter().map(|id| json!(id.to_string())).collect::<Vec<_>>(), "{query}");
+    }
+    for query in ["status=nope", "status=read&state=submitted"] {
+        let refused = of_api(query).await;
+        assert_eq!((refused.http_status, &refused.body["field"]), (422, &json!("status")), "{refused:?}");
     }
     for (query, said) in [
         ("q=12", "Write at least the last 5 digits"),

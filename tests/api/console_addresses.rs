@@ -19,7 +19,7 @@ async fn a_wrong_address_names_its_parameter_and_what_it_may_be(database: Databa
     for (path, said) in [
         ("/console/overview?period=1y", "Period: “1y” is none of 24h, 7d, 30d."),
         ("/console/overview?account=nosuch", "Account: there is no account nosuch"),
-        ("/console/messages?status=nope", "Status: “nope” is none of delivery-sent, "),
+        ("/console/messages?status=nope", "Status: “nope” is none of sent, "),
         ("/console/messages?reason=nope", "Reason: “nope” is none of "),
         ("/console/messages?before=zzz", "Before: “zzz” cannot be read: it is a message’s id"),
         ("/console/messages?number=12", "Number: there is no business number 12"),

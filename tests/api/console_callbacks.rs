@@ -165,6 +165,12 @@ async fn a_url_that_fails_is_seen_from_every_page_and_tried_now(database: Databa
 
     let standing = asha.get(&url).await.text;
     assert!(standing.contains("Its last answer:</strong> HTTP 401"), "why it fails is said whole: {standing}");
+    let part = asha.get(&format!("{url}/standing")).await.text;
+    assert!(
+        part.contains("Try now") && part.contains("Said lately"),
+        "what somebody can do comes anew with it: {part}"
+    );
+    assert!(!cara.get(&format!("{url}/standing")).await.text.contains("Try now"));
     assert!(asha.get("/console/messages").await.text.contains("/console/callbacks/badge"));
     let badge = cara.get("/console/callbacks/badge").await.text;
     assert!(badge.contains("<span class=\"badge\">1") && badge.contains("URL fails"), "{badge}");

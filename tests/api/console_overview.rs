@@ -71,7 +71,7 @@ async fn what_waits_for_a_held_number_leads_to_the_page_that_releases_it(databas
         "{campaign}"
     );
     let removal = asha.get(&format!("{NUMBER}/remove")).await.text;
-    let waits = "/console/messages?number=%2B918880110022&#38;status=state-queued";
+    let waits = "/console/messages?number=%2B918880110022&#38;status=queued";
     assert!(removal.contains("cancel them.") && removal.contains(waits) && !removal.contains("`wabridge"), "{removal}");
     let by_command = app.command(&["message", message.msg_id()]).await;
     assert!(by_command.contains(&format!("`wabridge release {BUSINESS_NUMBER}`")), "{by_command}");

@@ -75,7 +75,7 @@ async fn a_persons_data_is_handed_over_and_erased(database: Database) {
 async fn what_is_queued_for_an_erased_person_is_taken_back_and_reported(database: Database) {
     let app = TestApp::start(database).await;
     let sender = app.store.load_configuration().await.expect("readable").senders[0].key;
-    let hold = Hold { since: wabridge::clock::now(), reason: "a test".to_owned() };
+    let hold = Hold::by_answer(wabridge::clock::now(), "a test".to_owned());
     app.store.hold_sender(sender, &hold).await.expect("it can be held");
     app.until_held().await;
     let (gone, stays) = (Message::order_update(&person(1)), Message::order_update(&person(2)));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use wabridge::{
     clock,
     domain::{account::Hold, outbound::SendState},
@@ -138,6 +139,11 @@ async fn without_evidence_a_message_is_reported_as_failed(database: Database) {
     })
     .await;
     assert!(app.told(&silent).is_empty(), "nothing is said before the time of grace is over");
+    let stored = app.stored(&silent).await;
+    assert!(stored.tried_at.is_some() && stored.sent_at().is_none(), "nobody knows that it was sent: {stored:?}");
+    let story: Value = serde_json::from_str(&app.command(&["message", silent.msg_id(), "--json"]).await).expect("JSON");
+    let story = story.to_string();
+    assert!(story.contains("\"sent_at\":null") && story.contains("\"tried_at\":\"20"), "{story}");
     app.settled().await;
 
     for message in [&silent, &dropped] {
@@ -186,7 +192,7 @@ async fn a_message_that_waited_too_long_is_never_sent_and_reported(database: Dat
         options.account = "expire_after = { utility = \"1s\", freeform = \"1s\" }".to_owned();
     })
     .await;
-    let hold = Hold { since: clock::now(), reason: "a test".to_owned() };
+    let hold = Hold::by_answer(clock::now(), "a test".to_owned());
     let sender = app.store.load_configuration().await.expect("readable").senders[0].key;
     app.store.hold_sender(sender, &hold).await.expect("a hold can be written");
     app.until_held().await;

@@ -96,7 +96,7 @@ async fn later_news_wins_in_whatever_order_it_comes(database: Database) {
 async fn what_is_queued_when_a_person_stops_marketing_is_not_sent(database: Database) {
     let app = TestApp::start(database).await;
     let sender = app.store.load_configuration().await.expect("readable").senders[0].key;
-    let hold = Hold { since: wabridge::clock::now(), reason: "a test".to_owned() };
+    let hold = Hold::by_answer(wabridge::clock::now(), "a test".to_owned());
     app.store.hold_sender(sender, &hold).await.expect("it can be held");
     app.until_held().await;
     let (marketing, utility) = (Message::marketing(&person(1)), Message::order_update(&person(1)));
@@ -228,7 +228,7 @@ async fn a_wish_under_an_id_whose_number_is_known_stops_what_is_queued(database:
     let app = TestApp::start(database).await;
     name_both(&app, &person(1), "IN.1349A").await;
     let sender = app.store.load_configuration().await.expect("readable").senders[0].key;
-    let hold = Hold { since: wabridge::clock::now(), reason: "a test".to_owned() };
+    let hold = Hold::by_answer(wabridge::clock::now(), "a test".to_owned());
     app.store.hold_sender(sender, &hold).await.expect("it can be held");
     app.until_held().await;
     let message = Message::marketing(&person(1));

@@ -129,6 +129,31 @@ async fn what_happens_is_told_once_signed_in_order_and_with_what_is_known(databa
     scene.app.finish().await;
 }
 
+async fn all_that_a_webhook_missed_begins_when_it_was_made(database: Database) {
+    let scene = Scene::start(database).await;
+    scene.hears("before");
+    scene.app.settled().await;
+    scene.webhook(json!({"events": ["message.received"]})).await;
+    scene.hears("after");
+    scene.came(1).await;
+    scene.app.settled().await;
+    let shown = scene.call(Method::GET, "/webhooks/crm", None).await.body;
+    let url = shown["cursors"][0]["callback_url"].clone();
+    let events = async |since: Option<&str>| {
+        let wanted = json!({"callback_url": url, "state": "all", "since": since, "dry_run": true});
+        scene.call(Method::POST, "/replays", Some(wanted)).await.body["events"].clone()
+    };
+
+    assert_eq!(events(None).await, 1, "what was there before it is nothing that it missed");
+    assert_eq!(events(Some("2020-01-01T00:00:00Z")).await, 2, "who says so means it");
+    let page = scene.owner.get("/console/webhooks/crm/replay?of=all").await.text;
+    assert!(page.contains("<strong>1</strong>") && page.contains("heard since the webhook was made at"), "{page}");
+    let page = scene.owner.get("/console/webhooks/crm/replay?of=all&since=2020-01-01T00:00").await.text;
+    assert!(page.contains("<strong>2</strong>"), "{page}");
+    assert!(scene.owner.get("/console/webhooks/crm").await.text.contains("begins when the webhook was made"));
+    scene.app.finish().await;
+}
+
 async fn a_webhook_hears_only_of_what_it_wants(database: Database) {
     let scene = Scene::start(database).await;
     scene.app.apply(&format!("{OTHER_ACCOUNT}{OTHER_SENDER}")).await;
@@ -563,6 +588,7 @@ async fn a_dead_receiver_is_switched_off_and_an_alarm_says_so(database: Database
 
 on_each_database![
     what_happens_is_told_once_signed_in_order_and_with_what_is_known,
+    all_that_a_webhook_missed_begins_when_it_was_made,
     a_webhook_hears_only_of_what_it_wants,
     one_that_is_not_taken_is_sent_again_as_often_as_agreed_and_can_be_replayed,
     an_event_that_is_refused_holds_up_those_behind_it_and_nobody_else,

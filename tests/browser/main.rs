@@ -138,7 +138,7 @@ async fn a_new_operator_sets_up_finds_a_message_and_leaves() {
 const PAGES: [(&str, &str); 28] = [
     ("overview", "/console/overview"),
     ("messages", "/console/messages"),
-    ("messages-filtered", "/console/messages?status=delivery-failed"),
+    ("messages-filtered", "/console/messages?status=failed"),
     ("messages-none", "/console/messages?q=msg_0000000000000"),
     ("campaigns", "/console/campaigns"),
     ("campaign", "/console/campaigns/acme/1790000000"),

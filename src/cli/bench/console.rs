@@ -38,7 +38,7 @@ const PAGES: &[(&str, &str)] = &[
     ("messages", "/console/messages"),
     ("messages, by number", "/console/messages?q=%2B919800000001"),
     ("messages, by id", "/console/messages?q={platform_id}"),
-    ("messages, failed ones (there are none)", "/console/messages?status=delivery-failed"),
+    ("messages, failed ones (there are none)", "/console/messages?status=failed"),
     ("one message", "/console/messages/{message}"),
     ("campaigns", "/console/campaigns"),
     ("one campaign", "/console/campaigns/bench/circle"),

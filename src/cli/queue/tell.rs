@@ -117,7 +117,7 @@ impl View<'_> {
                 account.map_or("?", |account| account.id.as_str()),
                 lasts(self.seconds(sender, queued)),
                 sender.messages_per_second,
-                held.map_or_else(String::new, |hold| format!("; ON HOLD: {}", hold.reason)),
+                held.map_or_else(String::new, |hold| format!("; ON HOLD {}: {}", hold.by_whom(), hold.reason)),
             )?;
             for (alike, tally) in groups {
                 self.tell_group(sender, alike, tally, &mut text)?;

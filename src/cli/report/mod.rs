@@ -87,11 +87,13 @@ impl Serialize for Moment {
 pub(super) struct HoldReport {
     pub(super) since: Moment,
     pub(super) reason: String,
+    /// None: what was answered.
+    pub(super) by: Option<String>,
 }
 
 impl HoldReport {
     fn of(hold: Option<&Hold>) -> Option<Self> {
-        hold.map(|hold| Self { since: Moment(hold.since), reason: hold.reason.clone() })
+        hold.map(|hold| Self { since: Moment(hold.since), reason: hold.reason.clone(), by: hold.by.clone() })
     }
 }
 

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use self::told::{
-    CampaignCancelling, CampaignDetails, CampaignList, CampaignMinute, CampaignState, ComparedFigure, Reconciliation,
-    costs, extent, failures, summary,
+    CampaignCancelling, CampaignDetails, CampaignList, CampaignMinute, CampaignSecond, CampaignState, ComparedFigure,
+    Reconciliation, costs, extent, failures, summary,
 };
 use super::{Body, Caller, account_named, messages::time, problem::Problem, query::Query};
 use crate::{
@@ -171,6 +171,10 @@ pub async fn show(
         failures: failures(&caller.0, &account, campaign),
         costs: costs(&counts.bill),
         speed: counts.sent_by_minute.iter().map(minute).collect(),
+        fastest_second: counts.fastest_second.map(|(second, messages)| CampaignSecond {
+            second: UnixMillis::from_seconds(second).to_string(),
+            messages,
+        }),
         cancelling: cancelling
             .map(|cancelling| CampaignCancelling { cancelled: cancelling.cancelled, done: cancelling.is_over }),
         extent: extent(&counts),

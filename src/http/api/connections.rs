@@ -83,17 +83,31 @@ pub(super) fn version_of(patch: &mut Patch) -> Result<Option<String>, Problem> {
     }
 }
 
-/// Why nothing is sent, and since when.
+/// Why nothing is sent, since when, who stopped it, and what ends that.
 #[derive(Serialize, ToSchema)]
 pub struct HoldAnswer {
     since: String,
     #[schema(example = "quality is yellow")]
     reason: String,
+    /// operator: a person or program put it on hold; provider: an answer of the provider did.
+    #[schema(example = "operator")]
+    source: &'static str,
+    /// Who it was, as the audit log names them; none when the provider's answer did it.
+    #[schema(example = "asha")]
+    by: Option<String>,
+    #[schema(example = "it goes on when somebody releases it; nothing needs to be mended at the provider")]
+    ended_by: &'static str,
 }
 
 impl HoldAnswer {
     pub(super) fn of(actor: &Actor, hold: Option<&Hold>) -> Option<Self> {
-        hold.map(|hold| Self { since: hold.since.to_string(), reason: masking::text(actor, &hold.reason) })
+        hold.map(|hold| Self {
+            since: hold.since.to_string(),
+            reason: masking::text(actor, &hold.reason),
+            source: if hold.by.is_some() { "operator" } else { "provider" },
+            by: hold.by.clone(),
+            ended_by: hold.ended_by(),
+        })
     }
 }
 

@@ -26,18 +26,21 @@ use crate::{
         masking,
         operators::require,
         resend::{self, NotResent},
-        search::{self, Wanted},
+        search::{self, StatusWord, Wanted},
         story, test_bench,
     },
-    store::{search::MessageSearch, story::StoredMessage},
+    store::{
+        search::{AnyOf, MessageSearch},
+        story::StoredMessage,
+    },
 };
 
 /// What messages are wanted; everything that is named must fit.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct MessageQuery {
-    /// An id of ours (`msg_…`), of CleverTap or of WhatsApp, or a telephone number: whole, or with `personal:read` its last
-    /// five digits or more.
+    /// An id of ours (`msg_…`), of CleverTap or of WhatsApp, a campaign (part 2 of the msgId), or a telephone number: whole, or with
+    /// `personal:read` its last five digits or more.
     q: Option<String>,
     /// An account's id.
     account: Option<String>,
@@ -47,9 +50,14 @@ pub struct MessageQuery {
     template: Option<String>,
     /// CleverTap's campaign: part 2 of the msgId.
     campaign: Option<String>,
+    /// One word for how it stands or how far it came, the same as in the console's addresses: what WhatsApp said last (sent, delivered,
+    /// read, failed; `failed` without what was cancelled), where our work on it stands (queued, sending, submitted, rejected, unknown,
+    /// expired, cancelled), or reached-sent, reached-delivered, reached-read. Instead of `state`, `delivery` and `reached`.
+    #[param(example = "reached-delivered")]
+    status: Option<String>,
     /// Where the bridge's work on it stands: queued, sending, submitted, rejected, unknown, expired, cancelled.
     state: Option<String>,
-    /// What WhatsApp said of it: sent, failed, delivered, read.
+    /// What WhatsApp said of it: sent, failed, delivered, read. What was cancelled is among those that failed, as CleverTap was told.
     delivery: Option<String>,
     /// How far it came, whatever became of it later: sent, delivered, read.
     reached: Option<String>,
@@ -110,7 +118,10 @@ pub struct MessageSummary {
     #[schema(example = "2026-11-21T09:30:00.000Z")]
     accepted_at: String,
     expires_at: String,
+    /// When it was handed to the provider; none when it was not, or nobody knows.
     sent_at: Option<String>,
+    /// When the last try began, whatever came of it.
+    tried_at: Option<String>,
     #[schema(example = 1)]
     attempts: i16,
     /// None until WhatsApp says.
@@ -298,11 +309,11 @@ pub async fn resend(
 fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
     let account = account_named(snapshot, query.account.as_deref())?;
     let sender = sender_named(snapshot, query.number.as_deref())?;
-    let filter = MessageSearch {
+    let mut filter = MessageSearch {
         account,
         sender,
-        recipient: None,
-        platform_message_id: None,
+        any_of: AnyOf::default(),
+        without: None,
         campaign: query.campaign,
         template: query.template,
         state: word("state", query.state.as_deref(), &SendState::ALL, SendState::as_str)?,
@@ -319,6 +330,12 @@ fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
             }
         },
     };
+    if let Some(status) = query.status {
+        if filter.state.is_some() || filter.delivery.is_some() || filter.reached.is_some() {
+            return Err(Problem::of_field("status", "give it alone, or state, delivery and reached"));
+        }
+        StatusWord::named(&status).map_err(|why| Problem::of_field("status", why))?.narrow(&mut filter);
+    }
     Ok(Wanted { text: query.q.unwrap_or_default(), filter })
 }
 
@@ -371,7 +388,8 @@ fn summary(snapshot: &Snapshot, actor: &Actor, message: &StoredMessage) -> Messa
         failure: message.failure.as_ref().map(failure),
         accepted_at: message.id.made_at().to_string(),
         expires_at: message.expires_at.to_string(),
-        sent_at: message.sent_at.map(|at| at.to_string()),
+        sent_at: message.sent_at().map(|at| at.to_string()),
+        tried_at: message.tried_at.map(|at| at.to_string()),
         attempts: message.attempts,
         price: message.price.map(MessagePrice::from),
     }

@@ -117,7 +117,7 @@ pub struct ReplayRequest {
     /// dead, not_relayed, delivered or all. Unless said otherwise dead; with message or place all.
     #[schema(example = "dead")]
     state: Option<String>,
-    /// Heard at this time or later, in RFC 3339.
+    /// Heard at this time or later, in RFC 3339. Of a webhook, `all` begins with its creation unless an earlier time is given here.
     #[schema(example = "2026-11-21T09:30:00Z")]
     since: Option<String>,
     /// Heard before this time.

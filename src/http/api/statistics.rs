@@ -8,7 +8,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Caller, account_named, problem::Problem, query::Query};
 use crate::{
-    domain::statistics::{AnswerTimes, Figure},
+    domain::{
+        failure::SaidBy,
+        statistics::{AnswerTimes, Figure},
+    },
     http::Parts,
     platforms,
     services::{
@@ -57,7 +60,10 @@ pub struct Amounts {
     sent: u64,
     delivered: u64,
     read: u64,
+    /// Without those that were cancelled.
     failed: u64,
+    /// Cancelled by an operator; CleverTap is told that they failed.
+    cancelled: u64,
     /// Messages from people.
     received: u64,
     /// Those among them that quote one of ours.
@@ -103,8 +109,11 @@ pub struct FailureTotal {
     /// The provider's code.
     #[schema(example = 131026)]
     code: Option<i64>,
-    /// What the provider said of one of them, without numbers.
+    /// What was said of one of them, without numbers.
     said: String,
+    /// Who said it: provider or bridge; none where only the text tells.
+    #[schema(example = "provider")]
+    said_by: Option<&'static str>,
     messages: u64,
 }
 
@@ -145,13 +154,14 @@ pub async fn show(
 }
 
 /// The figures that have a place of their own.
-const AMOUNTS: [Figure; 10] = [
+const AMOUNTS: [Figure; 11] = [
     Figure::Accepted,
     Figure::Refused,
     Figure::Sent,
     Figure::Delivered,
     Figure::Read,
     Figure::Failed,
+    Figure::Cancelled,
     Figure::Received,
     Figure::Replied,
     Figure::Told,
@@ -167,6 +177,7 @@ impl Amounts {
             Figure::Delivered => &mut self.delivered,
             Figure::Read => &mut self.read,
             Figure::Failed => &mut self.failed,
+            Figure::Cancelled => &mut self.cancelled,
             Figure::Received => &mut self.received,
             Figure::Replied => &mut self.replied,
             Figure::Told => &mut self.told,
@@ -212,6 +223,7 @@ fn failure(snapshot: &Snapshot, failures: &Failures) -> FailureTotal {
         platform_code: platform.zip(failures.reason).map(|(platform, reason)| platform.failure_code(reason)),
         code: failures.code,
         said: failures.said.clone(),
+        said_by: failures.said_by().map(SaidBy::as_str),
         messages: failures.messages,
     }
 }

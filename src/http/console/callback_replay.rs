@@ -54,6 +54,8 @@ struct Page {
     what: &'static str,
     count: i64,
     events: String,
+    /// Of a webhook, of which all are told again: when that was made.
+    made: Option<String>,
 }
 
 /// A replay, while it runs and afterwards.
@@ -91,10 +93,12 @@ pub(super) async fn look(
     let (form, actor) = (form.into_inner(), &visitor.actor);
     let url = callbacks::url(&parts.store, &parts.directory.snapshot(), actor, *key).await?;
     let (count, wrong) = events_of(form.planned(&parts, *key).await)?;
+    let webhook = url.subscription.webhook.as_ref();
     page(&Page {
         frame: Frame::new(&request, &visitor, title(&url), PATH),
         head: head(&url, "overview"),
         what: form.what(),
+        made: webhook.filter(|_| form.is_all()).map(|webhook| long_time(webhook.created_at)),
         form,
         wrong,
         count,
@@ -166,6 +170,11 @@ impl ReplayForm {
     /// What is told again: what is dead, unless something else is said.
     pub(super) fn selection(&self) -> Result<ReplayOf, Wrong> {
         Ok(asked::one_of("of", &self.of, &ReplayOf::ALL, ReplayOf::as_str)?.unwrap_or(ReplayOf::Dead))
+    }
+
+    /// Everything, and not about one message or event.
+    fn is_all(&self) -> bool {
+        self.of == ReplayOf::All.as_str() && self.message.is_empty() && self.place.is_empty()
     }
 
     /// The same in words.

@@ -40,15 +40,7 @@ struct Page {
     frame: Frame,
     head: Head,
     standing: StandingPart,
-    /// Under way.
-    replays: Vec<ReplayPart>,
-    /// Those that came to an end.
-    ended: Vec<ReplayPart>,
-    reasons: Vec<ReasonRow>,
-    exchanges: Vec<ExchangeRow>,
     may_replay: bool,
-    /// It waits for its next try, and could be tried now.
-    waits: bool,
 }
 
 /// What stands above all pages of one URL.
@@ -82,6 +74,16 @@ struct StandingPart {
     not_relayed: String,
     /// There is something to wait for.
     moves: bool,
+    csrf: String,
+    may_replay: bool,
+    /// It waits for its next try, and could be tried now.
+    waits: bool,
+    /// Under way.
+    replays: Vec<ReplayPart>,
+    /// Those that came to an end.
+    ended: Vec<ReplayPart>,
+    reasons: Vec<ReasonRow>,
+    exchanges: Vec<ExchangeRow>,
 }
 
 struct ReasonRow {
@@ -106,29 +108,18 @@ pub(super) async fn show(
 ) -> Result<HttpResponse, Trouble> {
     let actor = &visitor.actor;
     let url = callbacks::url(&parts.store, &parts.directory.snapshot(), actor, *key).await?;
-    let subscription = &url.subscription;
-    let reasons = parts.store.left_behind(subscription, REASONS_SHOWN_MAX).await?;
-    let found = parts.store.exchanges(subscription.key, &ExchangeFilter::default(), EXCHANGES_SHOWN_MAX).await?;
-    let replays = parts.store.replays_of(subscription.key, REPLAYS_SHOWN_MAX).await?;
-    let (open, ended): (Vec<_>, Vec<_>) = replays.iter().partition(|replay| replay.finished_at.is_none());
-    let shown = |replays: Vec<_>| replays.into_iter().map(|replay| callback_replay::part(&visitor, replay)).collect();
     page(&Page {
         frame: Frame::new(&request, &visitor, title(&url), PATH),
         head: head(&url, "overview"),
-        standing: standing_part(actor, &url),
-        replays: shown(open),
-        ended: shown(ended),
-        reasons: reasons.iter().map(|reason| reason_row(actor, url.subscription.key.0, reason)).collect(),
-        exchanges: found.exchanges.iter().map(|exchange| exchange_row(actor, exchange)).collect(),
+        standing: standing_part(&parts, &visitor, &url).await?,
         may_replay: actor.may(Permission::ReplayCallbacks),
-        waits: matches!(url.state, UrlState::Failing | UrlState::OnHold),
     })
 }
 
 /// `GET /console/callbacks/{url}/standing`
 pub(super) async fn standing(parts: Data<Parts>, visitor: Visitor, key: Path<i32>) -> Result<HttpResponse, Trouble> {
     let url = callbacks::url(&parts.store, &parts.directory.snapshot(), &visitor.actor, *key).await?;
-    page(&standing_part(&visitor.actor, &url))
+    page(&standing_part(&parts, &visitor, &url).await?)
 }
 
 /// `POST /console/callbacks/{url}/release`
@@ -155,9 +146,14 @@ pub(super) fn head(url: &UrlStanding, here: &'static str) -> Head {
     }
 }
 
-fn standing_part(actor: &Actor, url: &UrlStanding) -> StandingPart {
-    let now = clock::now();
-    StandingPart {
+async fn standing_part(parts: &Parts, visitor: &Visitor, url: &UrlStanding) -> Result<StandingPart, Trouble> {
+    let (now, actor, key) = (clock::now(), &visitor.actor, url.subscription.key);
+    let reasons = parts.store.left_behind(&url.subscription, REASONS_SHOWN_MAX).await?;
+    let found = parts.store.exchanges(key, &ExchangeFilter::default(), EXCHANGES_SHOWN_MAX).await?;
+    let replays = parts.store.replays_of(key, REPLAYS_SHOWN_MAX).await?;
+    let (open, ended): (Vec<_>, Vec<_>) = replays.iter().partition(|replay| replay.finished_at.is_none());
+    let shown = |replays: Vec<_>| replays.into_iter().map(|replay| callback_replay::part(visitor, replay)).collect();
+    Ok(StandingPart {
         key: url.subscription.key.0,
         state: status_of(url),
         trouble: trouble(url, now),
@@ -171,7 +167,14 @@ fn standing_part(actor: &Actor, url: &UrlStanding) -> StandingPart {
         dead: thousands(url.dead),
         not_relayed: thousands(url.not_relayed),
         moves: url.state != UrlState::Works || url.owed.events + url.waiting > 0 || url.replay.is_some(),
-    }
+        csrf: visitor.csrf.clone(),
+        may_replay: actor.may(Permission::ReplayCallbacks),
+        waits: matches!(url.state, UrlState::Failing | UrlState::OnHold),
+        replays: shown(open),
+        ended: shown(ended),
+        reasons: reasons.iter().map(|reason| reason_row(actor, key.0, reason)).collect(),
+        exchanges: found.exchanges.iter().map(|exchange| exchange_row(actor, exchange)).collect(),
+    })
 }
 
 fn reason_row(actor: &Actor, key: i32, reason: &LeftBehind) -> ReasonRow {

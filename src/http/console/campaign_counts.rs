@@ -8,9 +8,9 @@ use super::{
     Trouble, Visitor, asked,
     campaigns::{COUNT_TAKES_MAX, Extent, PeriodForm, path_of},
     chart::{self, Chart, grouped, share},
-    connections,
-    frame::{long_time, price_words},
-    messages::{self, reason_words},
+    connections::{self, hold_words},
+    frame::{long_time, price_words, seconds},
+    messages::{self, reason_words, said_by_words},
     numbers,
 };
 use crate::{
@@ -18,9 +18,10 @@ use crate::{
     domain::{
         account::{Account, Hold},
         campaign::Funnel,
-        failure::FailureReason,
+        failure::{FailureReason, SaidBy},
         operator::{Actor, Permission},
         price::{Bill, Price},
+        time::UnixMillis,
     },
     http::Parts,
     platforms,
@@ -81,6 +82,7 @@ struct FailureRow {
     reason: String,
     platform_code: String,
     code: Option<i64>,
+    said_by: &'static str,
     text: String,
     messages: String,
     share: String,
@@ -177,7 +179,7 @@ fn holds(parts: &Parts, actor: &Actor, account: &Account) -> Vec<HoldNote> {
         name: name.to_owned(),
         href,
         since: long_time(hold.since),
-        reason: masking::text(actor, &hold.reason),
+        reason: hold_words(actor, hold),
     };
     let mut by_place = BTreeMap::new();
     for sender in snapshot.senders().filter(|sender| sender.account == account.key) {
@@ -224,37 +226,37 @@ fn stages(funnel: &Funnel) -> Vec<Stage> {
         share: share(count, funnel.accepted),
         width: (count * chart::WIDTH).div_ceil(funnel.accepted.max(1)),
     };
-    vec![
+    let mut stages = vec![
         stage("Accepted", "plain", funnel.accepted),
         stage("Sent", "info", funnel.sent),
         stage("Delivered", "good", funnel.delivered),
         stage("Read", "good", funnel.read),
-        stage("Failed", "bad", funnel.failed),
+        stage("Failed", "bad", funnel.failed_itself()),
         stage("Taken, no news yet", "warn", funnel.silent),
         stage("Still open", "warn", funnel.open),
-    ]
+    ];
+    if funnel.cancelled > 0 {
+        stages.insert(5, stage("Cancelled", "plain", funnel.cancelled));
+    }
+    stages
 }
 
 fn facts(found: Option<&Campaign>, counts: &Counts, funnel: &Funnel) -> Vec<(&'static str, String)> {
     let Some(campaign) = found else { return vec![] };
-    let minutes = counts.sent_by_minute.values();
-    let fastest = minutes.max().map(|most| {
-        let per_second = *most as f64 / 60.0;
-        if per_second < 1.0 {
-            format!("{most} in a minute")
-        } else {
-            format!("{per_second:.0} a second, over a minute")
-        }
+    let fastest_second = counts.fastest_second.map(|(second, messages)| {
+        let at = UnixMillis::from_seconds(second);
+        format!("{} at {}{} UTC", grouped(messages), long_time(at), seconds(at))
     });
+    let fastest_minute = counts.sent_by_minute.values().max().map(|most| grouped(*most));
     let facts = [
         ("Template", Some(campaign.sends())),
         ("First message (UTC)", Some(long_time(campaign.first.made_at()))),
         ("Last message (UTC)", Some(long_time(campaign.last.made_at()))),
-        ("Fastest", fastest),
+        ("Most in one second", fastest_second),
+        ("Most in one minute", fastest_minute),
         ("Answers that quote a message", Some(grouped(funnel.replies))),
         ("Failed after they were sent", (funnel.failed_after_sent > 0).then(|| grouped(funnel.failed_after_sent))),
         ("Expired before they were sent", (funnel.expired > 0).then(|| grouped(funnel.expired))),
-        ("Cancelled", (funnel.cancelled > 0).then(|| grouped(funnel.cancelled))),
     ];
     facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
@@ -267,7 +269,9 @@ fn failures(
     funnel: &Funnel,
 ) -> Vec<FailureRow> {
     let platform = platforms::find(&account.platform);
-    let mut failures: Vec<_> = found.iter().flat_map(|campaign| &campaign.failures).collect();
+    let all = found.iter().flat_map(|campaign| &campaign.failures);
+    // What was cancelled did not fail: it has a line of its own above.
+    let mut failures: Vec<_> = all.filter(|((reason, _), _)| *reason != FailureReason::Cancelled).collect();
     failures.sort_by_key(|(_, count)| std::cmp::Reverse(count.messages));
     let row = |((reason, code), count): (&(FailureReason, Option<i64>), &FailureCount)| {
         let by_code = code.map_or_else(String::new, |code| format!("&code={code}"));
@@ -275,6 +279,7 @@ fn failures(
             reason: reason_words(*reason),
             platform_code: platform.map_or_else(String::new, |platform| platform.failure_code(*reason).to_string()),
             code: *code,
+            said_by: said_by_words(SaidBy::of(*reason, *code)),
             text: masking::text(actor, &count.text),
             messages: grouped(count.messages),
             share: share(count.messages, funnel.accepted),

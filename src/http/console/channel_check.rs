@@ -3,6 +3,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    http::header::{HeaderName, HeaderValue},
     web::{Bytes, Data, Path},
 };
 use askama::Template;
@@ -164,7 +165,10 @@ fn after(parts: &Parts, visitor: &Visitor, path: String, checked: &CheckedChanne
 
 fn tell(request: &HttpRequest, visitor: &Visitor, name: String, check: CheckPart) -> Result<HttpResponse, Trouble> {
     if wants_part(request) {
-        return page(&check);
+        let mut answer = page(&check)?;
+        // What else the page says of the channel was just read anew.
+        answer.headers_mut().insert(HeaderName::from_static("hx-trigger"), HeaderValue::from_static("channel-checked"));
+        return Ok(answer);
     }
     let frame = Frame::new(request, visitor, format!("Check of {name}"), PATH);
     page(&Page { frame, path: check.path.clone(), name, check })

@@ -85,7 +85,7 @@ impl Chart {
 
 fn told(messages: u64, minutes: i64, each: &str) -> String {
     let per_second = messages as f64 / (minutes * 60) as f64;
-    let speed = if per_second < 0.95 { String::new() } else { format!(", {per_second:.0} a second") };
+    let speed = if per_second < 0.95 { String::new() } else { format!(", {per_second:.0} a second on average") };
     format!("{} in {each}{speed}", grouped(messages))
 }
 

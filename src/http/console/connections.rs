@@ -96,19 +96,23 @@ struct Page {
     may_configure: bool,
 }
 
-/// Why something is on hold, and since when.
+/// Who holds something, since when, why, and what ends that.
 pub(super) struct HoldPart {
+    pub(super) by: String,
     pub(super) since: String,
     pub(super) ago: String,
     pub(super) reason: String,
+    pub(super) ended_by: String,
 }
 
 impl HoldPart {
     pub(super) fn of(actor: &Actor, hold: Option<&Hold>) -> Option<Self> {
         hold.map(|hold| Self {
+            by: hold.by_whom(),
             since: long_time(hold.since),
             ago: ago(hold.since, clock::now()),
             reason: masking::text(actor, &hold.reason),
+            ended_by: sentence(hold.ended_by()),
         })
     }
 }
@@ -220,7 +224,7 @@ fn connection_row(actor: &Actor, standing: &ConnectionStanding) -> ConnectionRow
         id: connection.id.clone(),
         provider: providers::find(&connection.provider).map_or("not known here", |provider| provider.slug()),
         state: connection_status(connection.hold.as_ref(), &standing.token),
-        reason: connection.hold.as_ref().map(|hold| masking::text(actor, &hold.reason)),
+        reason: connection.hold.as_ref().map(|hold| hold_words(actor, hold)),
         token,
         token_seen,
         heard: heard(standing.heard_at),
@@ -238,7 +242,7 @@ pub(super) fn number_row(actor: &Actor, standing: &NumberStanding) -> NumberRow 
         account: account.as_ref().map_or_else(|| "?".to_owned(), |account| account.id.clone()),
         connection: sender.connection.id.clone(),
         state: state_status(hold),
-        reason: hold.map(|hold| masking::text(actor, &hold.reason)),
+        reason: hold.map(|hold| hold_words(actor, hold)),
         quality: quality_status(state.map(|state| state.quality)),
         pace: sender.pace,
         limit: match (limit, state.and_then(|state| state.messaging_limit.as_ref())) {
@@ -257,6 +261,11 @@ pub(super) fn alarm_parts(actor: &Actor, alarms: &[AlarmRecord]) -> Vec<AlarmPar
         ago: ago(alarm.raised_at, clock::now()),
     };
     alarms.iter().map(part).collect()
+}
+
+/// `by asha: quality is yellow`
+pub(super) fn hold_words(actor: &Actor, hold: &Hold) -> String {
+    format!("{}: {}", hold.by_whom(), masking::text(actor, &hold.reason))
 }
 
 pub(super) fn state_status(hold: Option<&Hold>) -> Status {

@@ -24,6 +24,7 @@ use crate::{
         status::DeliveryStatus,
     },
     http::Parts,
+    platforms,
     services::{
         masking,
         operators::{Refusal, require},
@@ -41,7 +42,6 @@ struct Page {
     frame: Frame,
     id: String,
     story: Story,
-    resend: Option<ResendPart>,
 }
 
 /// Something that it waits for.
@@ -58,6 +58,9 @@ pub(super) struct Story {
     id: String,
     /// More will happen to it soon.
     open: bool,
+    /// The test bench's page brings it anew with what was said to the provider.
+    within_test: bool,
+    resend: Option<ResendPart>,
     status: Status,
     failure: Option<FailurePart>,
     waits: Vec<Waiting>,
@@ -71,7 +74,8 @@ pub(super) struct Story {
     attempts: i16,
     /// Under which heading of the price list it falls.
     price: Option<String>,
-    platform_message_id: String,
+    /// None of a test: all have the same.
+    platform_message_id: Option<String>,
     provider_message_id: String,
     lines: Vec<LinePart>,
     /// As it came; for those who may see it.
@@ -94,6 +98,7 @@ struct LinePart {
 }
 
 struct ResendPart {
+    csrf: String,
     never: Option<&'static str>,
     risk: Option<&'static str>,
 }
@@ -113,14 +118,9 @@ pub(super) async fn show(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let message = search::one(&parts.store, &visitor.actor, &id).await?;
-    let resend = visitor.actor.may(Permission::ResendMessages).then(|| match resend::judge(&message) {
-        Resend::Fine => ResendPart { never: None, risk: None },
-        Resend::Risky(why) => ResendPart { never: None, risk: Some(why) },
-        Resend::Never(why) => ResendPart { never: Some(why), risk: None },
-    });
-    let story = gather(&parts, &visitor.actor, &message).await?;
+    let story = whole_story(&parts, &visitor, &message).await?;
     let frame = Frame::new(&request, &visitor, message.id.to_string(), "/console/messages");
-    page(&Page { frame, id: message.id.to_string(), story, resend })
+    page(&Page { frame, id: message.id.to_string(), story })
 }
 
 /// `GET /console/messages/{id}/story`
@@ -130,7 +130,20 @@ pub(super) async fn story(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let message = search::one(&parts.store, &visitor.actor, &id).await?;
-    page(&gather(&parts, &visitor.actor, &message).await?)
+    page(&whole_story(&parts, &visitor, &message).await?)
+}
+
+/// With what somebody may do about it: that changes with the message.
+async fn whole_story(parts: &Parts, visitor: &Visitor, message: &StoredMessage) -> Result<Story, Trouble> {
+    let resend = visitor.actor.may(Permission::ResendMessages).then(|| {
+        let (never, risk) = match resend::judge(message) {
+            Resend::Fine => (None, None),
+            Resend::Risky(why) => (None, Some(why)),
+            Resend::Never(why) => (Some(why), None),
+        };
+        ResendPart { csrf: visitor.csrf.clone(), never, risk }
+    });
+    Ok(Story { resend, ..gather(parts, &visitor.actor, message).await? })
 }
 
 /// `POST /console/messages/{id}/resend`
@@ -167,10 +180,19 @@ fn waiting(actor: &Actor, wait: &Wait) -> Waiting {
     Waiting { text: masking::text(actor, &text), end }
 }
 
+impl Story {
+    /// As a part of the test bench's page, which sees to it that it comes anew.
+    pub(super) fn within_test(self) -> Self {
+        Self { within_test: true, ..self }
+    }
+}
+
 pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage) -> Result<Story, Trouble> {
     let whole = actor.may(Permission::ReadPersonal);
     let configuration: Configuration = parts.store.load_configuration().await?;
     let account = configuration.account_by_key(message.account);
+    let platform = account.and_then(|account| platforms::find(&account.platform));
+    let is_test = platform.is_some_and(|platform| platform.is_test_id(&message.platform_message_id));
     let sender = configuration.sender_by_key(message.sender);
     let seen = |text: String| masking::text(actor, &text);
     let lines = story::lines(&parts.store, &configuration, message, whole).await?;
@@ -185,6 +207,8 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
     Ok(Story {
         id: message.id.to_string(),
         open: is_open(message),
+        within_test: false,
+        resend: None,
         status: Status::of(message.state, message.delivery),
         failure,
         waits: waits.iter().map(|wait| waiting(actor, wait)).collect(),
@@ -200,7 +224,7 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
             let billed = if price.billable { "billed" } else { "free" };
             format!("{}, {billed}", price_words(price.category))
         }),
-        platform_message_id: message.platform_message_id.clone(),
+        platform_message_id: (!is_test).then(|| message.platform_message_id.clone()),
         provider_message_id: provider_message_id.unwrap_or_else(|| "none".to_owned()),
         lines: lines.into_iter().map(|line| line_part(actor, line)).collect(),
         request: whole.then(|| pretty(&message.request)),

@@ -1,5 +1,7 @@
 //! Finding a message.
 
+use std::collections::BTreeSet;
+
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use askama::Template;
 use serde::Deserialize;
@@ -7,12 +9,13 @@ use serde::Deserialize;
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
     asked::{self, Query, Wrong, some},
+    campaigns,
     frame::{long_time, seconds, sentence, short_time, wants_part},
     page,
 };
 use crate::{
     domain::{
-        failure::FailureReason,
+        failure::{FailureReason, SaidBy},
         ids::MessageId,
         operator::Actor,
         outbound::{Category, SendState},
@@ -20,14 +23,15 @@ use crate::{
     },
     http::Parts,
     net::redact,
+    platforms,
     services::{
         directory::Snapshot,
         masking,
         operators::Refusal,
-        search::{self, Wanted},
+        search::{self, StatusWord, Wanted},
     },
     store::{
-        search::{FoundMessages, MessageSearch},
+        search::{AnyOf, FoundMessages, MessageSearch},
         story::StoredMessage,
     },
 };
@@ -70,6 +74,8 @@ struct Page {
 #[template(path = "console/messages_results.html")]
 struct Results {
     wrong: Option<String>,
+    /// Campaigns of which what was typed is the number: account and address.
+    campaigns: Vec<(String, String)>,
     rows: Vec<Row>,
     next: Option<NextPage>,
     is_first: bool,
@@ -122,9 +128,10 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn of(state: SendState, delivery: Option<DeliveryStatus>) -> Self {
-        match delivery {
-            Some(delivery) => Self::of_delivery(delivery),
-            None => Self::of_state(state),
+        match (state, delivery) {
+            // CleverTap is told that it failed, because it knows no other word.
+            (SendState::Cancelled, Some(DeliveryStatus::Failed)) | (_, None) => Self::of_state(state),
+            (_, Some(delivery)) => Self::of_delivery(delivery),
         }
     }
 
@@ -152,9 +159,6 @@ impl Status {
     }
 }
 
-const DELIVERIES: [DeliveryStatus; 4] =
-    [DeliveryStatus::Sent, DeliveryStatus::Delivered, DeliveryStatus::Read, DeliveryStatus::Failed];
-
 impl SearchForm {
     fn fields(&self) -> [(&'static str, &str); 10] {
         // Taken apart, so that none is forgotten.
@@ -181,60 +185,37 @@ impl SearchForm {
     /// What is looked for; `Err` says what to change.
     fn wanted(&self, snapshot: &Snapshot) -> Result<Wanted, Wrong> {
         let (since, until) = asked::span(&self.since, &self.until)?;
-        let StatusWanted { state, delivery, reached } = self.standing()?;
-        let filter = MessageSearch {
+        let mut filter = MessageSearch {
             account: asked::account(snapshot, &self.account)?,
             sender: asked::sender(snapshot, &self.number)?,
-            recipient: None,
-            platform_message_id: None,
+            any_of: AnyOf::default(),
             campaign: some(&self.campaign),
             template: some(&self.template),
-            state,
-            delivery,
-            reached,
+            state: None,
+            without: None,
+            delivery: None,
+            reached: None,
             failure_code: asked::read("code", &self.code, "an error code of WhatsApp’s, a number such as 131026")?,
             failure_reason: asked::one_of("reason", &self.reason, &FailureReason::ALL, FailureReason::as_str)?,
             since,
             until,
             before: asked::read("before", &self.before, "a message’s id, as a list’s next page has it")?,
         };
+        if let Some(status) = self.status()? {
+            status.narrow(&mut filter);
+        }
         Ok(Wanted { text: self.q.clone(), filter })
     }
 
-    fn standing(&self) -> Result<StatusWanted, Wrong> {
-        let state = SendState::ALL.into_iter().find(|state| self.status == value_of_state(*state));
-        let delivery = DELIVERIES.into_iter().find(|delivery| self.status == value_of_delivery(*delivery));
-        let reached = DeliveryStatus::WAY.into_iter().find(|step| self.status == value_of_step(*step));
-        if !self.status.is_empty() && state.is_none() && delivery.is_none() && reached.is_none() {
-            let known: Vec<String> = statuses().into_iter().map(|option| option.value).collect();
-            return Err(Wrong::of("status", format!("“{}” is none of {}", self.status, known.join(", "))));
-        }
-        Ok(StatusWanted { state, delivery, reached })
+    fn status(&self) -> Result<Option<StatusWord>, Wrong> {
+        let status = some(&self.status).map(|word| StatusWord::named(&word)).transpose();
+        status.map_err(|why| Wrong::of("status", why))
     }
 
     fn at(&self, before: MessageId) -> String {
         let before = before.to_string();
         asked::address(PATH, self.fields().into_iter().chain([("before", &*before)]))
     }
-}
-
-/// Where a message is to stand, or how far it is to have come: one of them at most.
-struct StatusWanted {
-    state: Option<SendState>,
-    delivery: Option<DeliveryStatus>,
-    reached: Option<DeliveryStatus>,
-}
-
-fn value_of_state(state: SendState) -> String {
-    format!("state-{}", state.as_str())
-}
-
-fn value_of_delivery(delivery: DeliveryStatus) -> String {
-    format!("delivery-{}", delivery.as_str())
-}
-
-fn value_of_step(step: DeliveryStatus) -> String {
-    format!("reached-{}", step.as_str())
 }
 
 /// `GET /console/messages`
@@ -244,7 +225,11 @@ pub(super) async fn list(
     visitor: Visitor,
     form: Query<SearchForm>,
 ) -> Result<HttpResponse, Trouble> {
-    let form = form.into_inner();
+    let mut form = form.into_inner();
+    // An older link has another word for it.
+    if let Ok(Some(status)) = form.status() {
+        form.status = status.word();
+    }
     let snapshot = parts.directory.snapshot();
     let results = results(&parts, &snapshot, &visitor.actor, &form).await?;
     if wants_part(&request) {
@@ -265,30 +250,41 @@ fn reasons() -> Vec<StatusOption> {
     FailureReason::ALL.into_iter().map(option).collect()
 }
 
+/// Whose words a failure's text is, as far as it is known.
+pub(super) fn said_by_words(said_by: Option<SaidBy>) -> &'static str {
+    match said_by {
+        Some(SaidBy::Provider) => "WhatsApp",
+        Some(SaidBy::Bridge) => "the bridge",
+        None => "",
+    }
+}
+
 /// Why a message failed, in words.
 pub(super) fn reason_words(reason: FailureReason) -> String {
     sentence(&reason.as_str().replace('_', " ")).trim_end_matches('.').to_owned()
 }
 
 fn statuses() -> Vec<StatusOption> {
-    let steps = DeliveryStatus::WAY
-        .into_iter()
-        .map(|step| StatusOption { value: value_of_step(step), name: format!("reached: {}", step.as_str()) });
-    let deliveries = DELIVERIES.into_iter().map(|delivery| StatusOption {
-        value: value_of_delivery(delivery),
-        name: Status::of_delivery(delivery).name.to_owned(),
-    });
-    let states = SendState::ALL
-        .into_iter()
-        .map(|state| StatusOption { value: value_of_state(state), name: Status::of_state(state).name.to_owned() });
-    deliveries.chain(states).chain(steps).collect()
+    let name = |status: StatusWord| match status {
+        StatusWord::Delivery(delivery) => Status::of_delivery(delivery).name.to_owned(),
+        StatusWord::State(state) => Status::of_state(state).name.to_owned(),
+        StatusWord::Reached(step) => format!("reached: {}", step.as_str()),
+    };
+    StatusWord::all().map(|status| StatusOption { value: status.word(), name: name(status) }).collect()
 }
 
 async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &SearchForm) -> Result<Results, Trouble> {
     let is_first = form.before.is_empty();
     let searched = form.is_filtered() || !form.q.trim().is_empty();
-    let wrong =
-        |said: String| Results { wrong: Some(said), rows: vec![], next: None, is_first, searched, refused: None };
+    let wrong = |said: String| Results {
+        wrong: Some(said),
+        campaigns: vec![],
+        rows: vec![],
+        next: None,
+        is_first,
+        searched,
+        refused: None,
+    };
     let wanted = match form.wanted(snapshot) {
         Ok(wanted) => wanted,
         Err(odd) => return Ok(wrong(odd.said())),
@@ -307,7 +303,18 @@ async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &Searc
     };
     let refused = refused.map(|refused| format!("{} UTC, {}", long_time(refused.at), redact::text(&refused.answer)));
     let rows = messages.iter().map(|message| row(snapshot, actor, message)).collect();
-    Ok(Results { wrong: None, rows, next, is_first, searched, refused })
+    let campaigns = campaigns_named(snapshot, form.q.trim(), &messages);
+    Ok(Results { wrong: None, campaigns, rows, next, is_first, searched, refused })
+}
+
+/// Those of the messages that have this number.
+fn campaigns_named(snapshot: &Snapshot, text: &str, messages: &[StoredMessage]) -> Vec<(String, String)> {
+    let named = messages.iter().filter_map(|message| {
+        let account = snapshot.account_by_key(message.account)?;
+        let grouping = platforms::find(&account.platform)?.grouping(&message.platform_message_id)?;
+        (grouping.campaign == text).then(|| (account.id.clone(), campaigns::path_of(&account.id, text)))
+    });
+    named.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn row(snapshot: &Snapshot, actor: &Actor, message: &StoredMessage) -> Row {

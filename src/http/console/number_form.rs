@@ -204,7 +204,7 @@ fn needed_fields() -> Vec<Field> {
             .hint("The same page; it owns the number and the templates")
             .placeholder("200000000000001"),
         Field::new("messages_per_second", "Messages a second, at most", Input::Number)
-            .hint("What the provider allows this number: 80 at first, 1,000 at its high level")
+            .hint("What the provider allows this number: 80 at first, 1,000 at its high level. More than 1,000 no number of WhatsApp’s takes; a simulator or another carrier may")
             .placeholder("80"),
     ]
 }

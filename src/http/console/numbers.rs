@@ -25,6 +25,7 @@ use crate::{
         words::ago,
     },
     http::Parts,
+    providers,
     services::{
         connections::NumberStanding,
         masking, polling,
@@ -173,7 +174,11 @@ fn seen(actor: &Actor, standing: &NumberStanding) -> Seen {
             .as_ref()
             .map(|(at, why)| format!("{} ago: {}", ago(*at, now), masking::text(actor, why))),
         warnings: known.warnings().iter().map(|warning| sentence(&masking::text(actor, warning))).collect(),
-        advice: known.advice_on_pace(sender.messages_per_second).as_deref().map(sentence),
+        advice: known
+            .advice_on_pace(sender.messages_per_second)
+            .or_else(|| providers::beyond_the_fastest(sender))
+            .as_deref()
+            .map(sentence),
         quality: connections::quality_status(state.map(|state| state.quality)),
         facts: vec![
             ("Name that people see", or_unknown(known.name)),

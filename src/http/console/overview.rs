@@ -9,10 +9,11 @@ use super::{
     alarms::place_of,
     asked::{self, Query},
     chart::{self, Chart, grouped, share},
+    connections::hold_words,
     exchanges,
-    frame::{long_time, sentence, wants_part},
+    frame::{long_time, plain_times, sentence, short_time, wants_part},
     inbound,
-    messages::reason_words,
+    messages::{reason_words, said_by_words},
     page, refused,
 };
 use crate::{
@@ -76,6 +77,7 @@ struct Part {
     to_do: Option<ToDo>,
     /// Before there is one all of them are nought; after the last was removed there is still what was.
     has_figures: bool,
+    since: String,
     numbers: Vec<Number>,
     stages: Vec<Stage>,
     facts: Vec<Fact>,
@@ -176,6 +178,7 @@ struct FailureRow {
     account: String,
     platform_code: String,
     code: Option<i64>,
+    said_by: &'static str,
     said: String,
     messages: String,
     href: String,
@@ -225,6 +228,7 @@ async fn part(parts: &Parts, snapshot: &Snapshot, visitor: &Visitor, form: &Over
         href: asked::address(HOME, [("account", &*form.account), ("period", lately.word())]),
         look_every: lasting(parts.settings.alarms.look_every),
         has_figures: snapshot.senders().next().is_some() || summary.has_any(),
+        since: short_time(summary.since),
         to_do: to_do(snapshot, actor),
         alarms: found.alarms.into_iter().map(|record| alarm(actor, record)).collect(),
         numbers: found.numbers.iter().filter(ours).map(|standing| number(actor, snapshot, standing)).collect(),
@@ -277,7 +281,7 @@ fn alarm(actor: &Actor, record: AlarmRecord) -> Alarm {
     Alarm {
         href: place_of(&record),
         subject: sentence(&record.subject).trim_end_matches('.').to_owned(),
-        text: masking::text(actor, &record.text),
+        text: plain_times(&masking::text(actor, &record.text)).into_owned(),
         since: long_time(record.raised_at),
         ago: ago(record.raised_at, clock::now()),
     }
@@ -291,7 +295,7 @@ fn number(actor: &Actor, snapshot: &Snapshot, standing: &NumberStanding) -> Numb
     Number {
         number: sender.number.as_e164().to_owned(),
         account: snapshot.account_by_key(sender.account).map_or("?", |account| account.id.as_str()).to_owned(),
-        hold: hold.map(|hold| masking::text(actor, &hold.reason)),
+        hold: hold.map(|hold| hold_words(actor, hold)),
         queued: queue.queued,
         waiting: queue.waiting_for_retry,
         sending: queue.sending,
@@ -338,7 +342,7 @@ fn stages(summary: &Summary, account: &str) -> Vec<Stage> {
         ("Delivered", "good", Figure::Delivered, messages("reached-delivered")),
         ("Read", "good", Figure::Read, messages("reached-read")),
         ("Replied", "good", Figure::Replied, replies),
-        ("Failed", "bad", Figure::Failed, messages("delivery-failed")),
+        ("Failed", "bad", Figure::Failed, messages("failed")),
     ]
     .into_iter()
     .map(stage)
@@ -348,7 +352,9 @@ fn stages(summary: &Summary, account: &str) -> Vec<Stage> {
 fn facts(summary: &Summary, account: &str) -> Vec<Fact> {
     let fact = |(name, figure, href)| Fact { name, text: grouped(summary.total(figure)), href };
     let list = |path| list_href(path, summary, &[("account", account)]);
+    let cancelled = messages_href(summary, &[("account", account), ("status", "cancelled")]);
     let facts = [
+        ("Cancelled", Figure::Cancelled, cancelled),
         ("People wrote", Figure::Received, list(inbound::PATH)),
         ("Told to CleverTap", Figure::Told, exchanges_href(summary, account, WantedOutcome::Succeeded)),
         ("Callback requests that failed", Figure::NotTold, exchanges_href(summary, account, WantedOutcome::Failed)),
@@ -373,7 +379,7 @@ fn charts(summary: &Summary, account: &str) -> Vec<NamedChart> {
     [
         ("Accepted", "plain", Figure::Accepted, messages("")),
         ("Delivered", "good", Figure::Delivered, messages("reached-delivered")),
-        ("Failed", "bad", Figure::Failed, messages("delivery-failed")),
+        ("Failed", "bad", Figure::Failed, messages("failed")),
         ("Told to CleverTap", "info", Figure::Told, exchanges_href(summary, account, WantedOutcome::Succeeded)),
     ]
     .into_iter()
@@ -429,6 +435,7 @@ fn failures(snapshot: &Snapshot, summary: &Summary) -> Vec<FailureRow> {
                 .map(|(platform, reason)| platform.failure_code(reason).to_string())
                 .unwrap_or_default(),
             code: failures.code,
+            said_by: said_by_words(failures.said_by()),
             said: failures.said.clone(),
             messages: grouped(failures.messages),
             href: messages_href(summary, &[("account", id), ("reason", word), ("code", &code)]),

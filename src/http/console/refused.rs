@@ -9,6 +9,7 @@ use super::{
     asked::{self, Query, Wrong},
     callback_exchanges::Next,
     callbacks::Choice,
+    chart::grouped,
     frame::{long_time, seconds, sentence, short_time, wants_part},
     message::pretty,
     page,
@@ -51,6 +52,7 @@ struct Page {
     kinds: Vec<Choice>,
     accounts: Vec<String>,
     may_explain: bool,
+    kept_per_minute: String,
     results: Results,
 }
 
@@ -121,6 +123,7 @@ pub(super) async fn list(
         kinds: KINDS_KEPT.map(|kind| Choice { value: kind_name(kind), name: words_of(kind_name(kind)) }).into(),
         accounts: snapshot.account_ids(),
         may_explain: visitor.actor.may(Permission::SendTests),
+        kept_per_minute: grouped(parts.settings.limits.refused_kept_per_minute.into()),
         form,
         results,
     })

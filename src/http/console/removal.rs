@@ -138,7 +138,7 @@ fn queue_of(subject: &Subject) -> Option<String> {
         Subject::Sender(number) => ("number", number.as_e164()),
         Subject::Connection(_) => return None,
     };
-    Some(asked::address(messages::PATH, [(field, name), ("status", "state-queued")]))
+    Some(asked::address(messages::PATH, [(field, name), ("status", "queued")]))
 }
 
 const fn shown(subject: &Subject) -> Shown {

@@ -40,7 +40,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/test-bench/send", web::post().to(send))
         .route("/test-bench/send", web::get().to(begin_again))
         .route("/test-bench/messages/{id}", web::get().to(sent))
-        .route("/test-bench/messages/{id}/exchanges", web::get().to(exchanges))
+        .route("/test-bench/messages/{id}/part", web::get().to(part))
         .route("/test-bench/explain", web::get().to(paste))
         .route("/test-bench/explain", web::post().to(explain));
 }
@@ -145,15 +145,33 @@ struct SentPage {
     frame: Frame,
     id: String,
     again: Option<String>,
+    part: SentPart,
+}
+
+/// The message, and what was said about it: they come anew together.
+#[derive(askama::Template)]
+#[template(path = "console/test_bench_sent_part.html")]
+struct SentPart {
+    id: String,
+    open: bool,
     story: Story,
     exchanges: ExchangesPart,
+}
+
+async fn sent_part(parts: &Parts, actor: &Actor, message: &StoredMessage) -> Result<SentPart, Trouble> {
+    let exchanges = exchanges_part(parts, actor, message).await?;
+    Ok(SentPart {
+        id: message.id.to_string(),
+        open: exchanges.open || message::is_open(message),
+        story: message::gather(parts, actor, message).await?.within_test(),
+        exchanges,
+    })
 }
 
 /// Requests to the provider and its answers, which come while somebody looks.
 #[derive(askama::Template)]
 #[template(path = "console/test_bench_exchanges.html")]
 struct ExchangesPart {
-    id: String,
     exchanges: Vec<ExchangePart>,
     /// More may be said.
     open: bool,
@@ -176,7 +194,6 @@ async fn exchanges_part(parts: &Parts, actor: &Actor, message: &StoredMessage) -
     let open = said.is_empty() && !hidden && message::is_open(message);
     let provider = if open { test_bench::rendered(&parts.acceptor, message) } else { None };
     Ok(ExchangesPart {
-        id: message.id.to_string(),
         open,
         provider: provider.map(provider_part),
         exchanges: said.into_iter().map(exchange_part).collect(),
@@ -199,11 +216,11 @@ fn exchange_part(said: TestExchange) -> ExchangePart {
     }
 }
 
-/// `GET /console/test-bench/messages/{id}/exchanges`
-async fn exchanges(parts: Data<Parts>, visitor: Visitor, id: web::Path<String>) -> Result<HttpResponse, Trouble> {
+/// `GET /console/test-bench/messages/{id}/part`
+async fn part(parts: Data<Parts>, visitor: Visitor, id: web::Path<String>) -> Result<HttpResponse, Trouble> {
     require(&visitor.actor, Permission::SendTests)?;
     let message = search::one(&parts.store, &visitor.actor, &id).await?;
-    page(&exchanges_part(&parts, &visitor.actor, &message).await?)
+    page(&sent_part(&parts, &visitor.actor, &message).await?)
 }
 
 /// `GET /console/test-bench/messages/{id}`
@@ -215,7 +232,6 @@ async fn sent(
 ) -> Result<HttpResponse, Trouble> {
     require(&visitor.actor, Permission::SendTests)?;
     let message = search::one(&parts.store, &visitor.actor, &id).await?;
-    let exchanges = exchanges_part(&parts, &visitor.actor, &message).await?;
     let snapshot = parts.directory.snapshot();
     let again = message
         .template
@@ -226,8 +242,7 @@ async fn sent(
         frame: Frame::new(&request, &visitor, "Test bench", PATH),
         id: message.id.to_string(),
         again,
-        story: message::gather(&parts, &visitor.actor, &message).await?,
-        exchanges,
+        part: sent_part(&parts, &visitor.actor, &message).await?,
     })
 }
 

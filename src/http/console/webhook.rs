@@ -59,6 +59,7 @@ struct Page {
     /// Old and new secret, for a time.
     signs_twice: bool,
     has_cursors: bool,
+    made: String,
 }
 
 /// What changes while somebody looks.
@@ -136,6 +137,7 @@ pub(super) async fn show(
         signs: signature(&webhook.settings) != Signature::None,
         signs_twice: signature(&webhook.settings).carries_several(),
         has_cursors: !view.urls.is_empty(),
+        made: long_time(webhook.created_at),
     })
 }
 

@@ -10,7 +10,7 @@ use super::{
     Frame, Trouble, Visitor,
     asked::Query,
     callback_replay::{ReplayForm, begin_planned, events_of},
-    frame::thousands,
+    frame::{long_time, thousands},
     page, see_other,
     webhooks::{Head, PATH, head, view_of},
 };
@@ -34,6 +34,7 @@ struct Page {
     what: &'static str,
     count: i64,
     events: String,
+    made: String,
 }
 
 /// `GET /console/webhooks/{name}/replay`
@@ -55,6 +56,7 @@ pub(super) async fn look(
         wrong,
         count,
         events: thousands(count),
+        made: long_time(view.webhook.created_at),
     })
 }
 

@@ -75,6 +75,10 @@ impl Platform for CleverTap {
         reply::write(outcome)
     }
 
+    fn is_test_id(&self, platform_message_id: &str) -> bool {
+        is_test_id(platform_message_id)
+    }
+
     fn grouping(&self, platform_message_id: &str) -> Option<Grouping> {
         grouping::grouping(platform_message_id)
     }

@@ -26,7 +26,7 @@ use super::{
         send::{build_send, no_secret, unanswered},
         time_to_live, webhook,
     },
-    usable,
+    usable, whatsapp_per_second_max,
 };
 use crate::{
     domain::{
@@ -74,6 +74,10 @@ pub static CLOUD_API: Carrier = Carrier {
 impl Provider for Carrier {
     fn slug(&self) -> &'static str {
         self.slug
+    }
+
+    fn per_second_max(&self, connection: &Connection) -> Option<u32> {
+        whatsapp_per_second_max(connection, self.settings())
     }
 
     fn webhook_form(&self) -> WebhookForm {

@@ -87,9 +87,12 @@ fn condition(kind: AlarmKind, subject: String, text: String, remedy: &str) -> Co
 
 /// A provider's no is mended there; what an operator held for is over at some time.
 fn held(kind: AlarmKind, subject: String, hold: &Hold, name: &str) -> Condition {
-    let text = format!("nothing is sent since {}: {}. Messages stay queued until they expire", hold.since, hold.reason);
-    let remedy =
-        format!("when that is mended or over, release it: its page in the console does, and `wabridge release {name}`");
+    let (since, by, reason) = (hold.since, hold.by_whom(), &hold.reason);
+    let mended = if hold.by.is_some() { "" } else { "it is mended and " };
+    let text = format!(
+        "on hold {by}, nothing is sent since {since}: {reason}. Messages stay queued until {mended}somebody releases it, or they expire"
+    );
+    let remedy = format!("{}: its page in the console releases it, and `wabridge release {name}`", hold.ended_by());
     condition(kind, subject, text, &remedy)
 }
 

@@ -151,7 +151,11 @@ fn connection_details(stored: Option<&Connection>, wanted: &ConnectionRecord) ->
         |_| "…".to_owned(),
     ));
     if let Some(hold) = stored.hold.as_ref().filter(|_| !details.is_empty()) {
-        details.push(format!("still on hold ({}), release it when it should work again", hold.reason));
+        details.push(format!(
+            "still on hold {} ({}), release it when it should work again",
+            hold.by_whom(),
+            hold.reason
+        ));
     }
     Some(details)
 }

@@ -34,6 +34,8 @@ const CAMPAIGNS_MAX: usize = 2_000;
 const FAILURE_KINDS_MAX: usize = 200;
 /// Minutes in which a campaign was sent; older ones are not drawn.
 const MINUTES_MAX: usize = 20_000;
+/// Seconds in which it was sent; of more than these the fastest is not told.
+const SECONDS_MAX: usize = 100_000;
 
 /// How far back is looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +156,8 @@ pub struct Counts {
     pub left_out: bool,
     /// Of one campaign: minutes since the epoch, and how many messages WhatsApp took in each.
     pub sent_by_minute: BTreeMap<i64, u64>,
+    /// Of one campaign: the second since the epoch in which most messages left that WhatsApp took, and how many.
+    pub fastest_second: Option<(i64, u64)>,
     /// Of one campaign: what WhatsApp said that its messages cost.
     pub bill: Bill,
 }
@@ -168,6 +172,8 @@ pub(super) struct Walk {
     left_out: bool,
     found: HashMap<(AccountKey, String), Campaign>,
     sent_by_minute: BTreeMap<i64, u64>,
+    /// `None`: there were too many.
+    sent_by_second: Option<BTreeMap<i64, u64>>,
     bill: Bill,
 }
 
@@ -196,18 +202,24 @@ impl Walk {
             left_out: false,
             found: HashMap::new(),
             sent_by_minute: BTreeMap::new(),
+            sent_by_second: Some(BTreeMap::new()),
             bill: Bill::default(),
         }
     }
 
     pub(super) async fn go_on(&mut self, store: &Store, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let CampaignSlice { counts, sent_by_minute, prices, looked_at, next } =
+        let CampaignSlice { counts, sent_by_second, prices, looked_at, next } =
             store.campaign_slice(&self.span, self.slice_messages).await?;
-        for (minute, messages) in sent_by_minute {
+        for (second, messages) in sent_by_second {
+            if let Some(seconds) = &mut self.sent_by_second {
+                *seconds.entry(second).or_default() += messages;
+            }
+            let minute = second.div_euclid(60);
             if self.sent_by_minute.len() < MINUTES_MAX || self.sent_by_minute.contains_key(&minute) {
                 *self.sent_by_minute.entry(minute).or_default() += messages;
             }
         }
+        self.sent_by_second.take_if(|seconds| seconds.len() > SECONDS_MAX);
         for (prefix, price, messages) in prices {
             if let Some(price) = Price::from_code(price) {
                 self.bill.add(country_of(&prefix), price, messages);
@@ -276,6 +288,7 @@ impl Walk {
         }
     }
 
+    /// What was counted so far.
     pub(super) fn told(&self) -> Counts {
         let mut campaigns: Vec<Campaign> =
             self.found.values().filter(|campaign| campaign.funnel.accepted > 0).cloned().collect();
@@ -288,7 +301,14 @@ impl Walk {
             looked_back_to: (!self.done).then(|| self.span.before.made_at()),
             left_out: self.left_out,
             sent_by_minute: self.sent_by_minute.clone(),
+            fastest_second: self.sent_by_second.as_ref().and_then(fastest),
             bill: self.bill.clone(),
         }
     }
+}
+
+/// Of alike ones the first.
+fn fastest(seconds: &BTreeMap<i64, u64>) -> Option<(i64, u64)> {
+    let most = seconds.iter().max_by_key(|(second, messages)| (**messages, std::cmp::Reverse(**second)))?;
+    Some((*most.0, *most.1))
 }

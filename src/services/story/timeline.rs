@@ -128,7 +128,7 @@ fn waited(from: UnixMillis, to: UnixMillis) -> String {
 struct Send<'a> {
     state: SendState,
     attempts: i16,
-    sent_at: Option<UnixMillis>,
+    tried_at: Option<UnixMillis>,
     took_ms: Option<i32>,
     provider_message_id: Option<&'a String>,
 }
@@ -139,7 +139,7 @@ fn sends<'a>(message: &'a StoredMessage, earlier: &'a [EarlierSend]) -> Vec<Send
         .map(|send| Send {
             state: send.state,
             attempts: send.attempts,
-            sent_at: send.sent_at,
+            tried_at: send.tried_at,
             took_ms: send.took_ms,
             provider_message_id: send.provider_message_id.as_ref(),
         })
@@ -147,7 +147,7 @@ fn sends<'a>(message: &'a StoredMessage, earlier: &'a [EarlierSend]) -> Vec<Send
     sends.push(Send {
         state: message.state,
         attempts: message.attempts,
-        sent_at: message.sent_at,
+        tried_at: message.tried_at,
         took_ms: message.took_ms,
         provider_message_id: message.provider_message_id.as_ref(),
     });
@@ -172,7 +172,7 @@ fn tries(sends: &[Send<'_>], failed: &[FailedTry]) -> Vec<Line> {
 
 /// The last try of a send, when it did not fail.
 fn last_try(send: &Send<'_>) -> Option<Line> {
-    let (attempt, sent_at) = (send.attempts, send.sent_at?);
+    let (attempt, tried_at) = (send.attempts, send.tried_at?);
     let (what, tone) = match send.state {
         SendState::Submitted => {
             let answered = send.took_ms.map(|took| format!("answered after {took} ms"));
@@ -185,7 +185,7 @@ fn last_try(send: &Send<'_>) -> Option<Line> {
         // It was its turn, and it did not leave: what is told of it says why.
         SendState::Queued | SendState::Rejected | SendState::Expired | SendState::Cancelled => return None,
     };
-    Some(Line::new(sent_at, what, tone))
+    Some(Line::new(tried_at, what, tone))
 }
 
 /// What a line is read from.

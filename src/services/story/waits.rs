@@ -99,7 +99,7 @@ async fn in_the_queue(
 ) -> Result<Vec<Wait>, StoreError> {
     let number = sender.number.as_e164();
     let held = |what: &str, id: &str, hold: &Hold, of: EndedAt| Wait {
-        text: format!("{what} {id} is on hold for {}: {}", ago(hold.since, now), hold.reason),
+        text: format!("{what} {id} is on hold for {} {}: {}", ago(hold.since, now), hold.by_whom(), hold.reason),
         end: Some(End { command: format!("wabridge release {id}"), of: Some(of) }),
     };
     let mut reasons: Vec<Wait> = Vec::new();

@@ -211,7 +211,7 @@ async fn remove(
     removal: &Removal,
     now: UnixMillis,
 ) -> Result<(), DbErr> {
-    const NOT_HELD: &str = "held_since = NULL, held_reason = NULL, updated_at = $2, removed_at = $2";
+    const NOT_HELD: &str = "held_since = NULL, held_reason = NULL, held_by = NULL, updated_at = $2, removed_at = $2";
     for key in &removal.senders {
         // A number that nobody has, but one: earlier versions read it as such, too.
         let sql = format!(

@@ -72,7 +72,7 @@ impl Owner {
             sender.number = %self.sender.number, connection.id = self.sender.connection.id,
             "{what} is on hold: {}; mend it, then run `wabridge release {release}`", failure.text
         );
-        let hold = Hold { since: clock::now(), reason: failure.text.clone() };
+        let hold = Hold::by_answer(clock::now(), failure.text.clone());
         let held = match scope {
             Scope::Connection => self.parts.store.hold_connection(self.sender.connection.key, &hold).await,
             Scope::ProviderAccount => self.parts.store.hold_provider_account(&owner_of(&self.sender), &hold).await,

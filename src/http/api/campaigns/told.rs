@@ -10,6 +10,7 @@ use crate::{
     domain::{
         account::Account,
         campaign::Funnel,
+        failure::SaidBy,
         operator::Actor,
         price::{Bill, Price},
         queue::QueueRules,
@@ -81,6 +82,7 @@ pub struct CampaignFunnel {
     pub(super) delivered: u64,
     #[schema(example = 700)]
     pub(super) read: u64,
+    /// As CleverTap was told, so with those that were cancelled.
     #[schema(example = 40)]
     pub(super) failed: u64,
     /// Of those that failed: after WhatsApp had said that it was sent.
@@ -116,8 +118,10 @@ pub struct CampaignDetails {
     pub(super) failures: Vec<CampaignFailure>,
     /// What WhatsApp said so far of what the messages cost: the most first.
     pub(super) costs: Vec<CampaignCost>,
-    /// When WhatsApp took its messages.
+    /// When those of its messages left that WhatsApp took, by minutes.
     pub(super) speed: Vec<CampaignMinute>,
+    /// The second in which most of them left; none when there were too many seconds to tell.
+    pub(super) fastest_second: Option<CampaignSecond>,
     /// How cancelling goes, or went last.
     pub(super) cancelling: Option<CampaignCancelling>,
     #[serde(flatten)]
@@ -134,6 +138,9 @@ pub struct CampaignFailure {
     /// WhatsApp's.
     #[schema(example = 131026)]
     pub(super) code: Option<i64>,
+    /// Whose words the text is: provider or bridge; none where only the text tells.
+    #[schema(example = "provider")]
+    pub(super) said_by: Option<&'static str>,
     /// What was said of one of them. Masked without `personal:read`.
     pub(super) text: String,
     #[schema(example = 40)]
@@ -157,6 +164,14 @@ pub struct CampaignMinute {
     #[schema(example = "2026-11-21T09:30:00.000Z")]
     pub(super) minute: String,
     #[schema(example = 1200)]
+    pub(super) messages: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct CampaignSecond {
+    #[schema(example = "2026-11-21T09:30:07.000Z")]
+    pub(super) second: String,
+    #[schema(example = 80)]
     pub(super) messages: u64,
 }
 
@@ -264,6 +279,7 @@ pub(super) fn failures(actor: &Actor, account: &Account, campaign: &Campaign) ->
             reason: reason.as_str().to_owned(),
             platform_code: platform.map(|platform| platform.failure_code(*reason)),
             code: *code,
+            said_by: SaidBy::of(*reason, *code).map(SaidBy::as_str),
             text: masking::text(actor, &count.text),
             messages: count.messages,
         })

@@ -182,10 +182,11 @@ fn a_webhook_that_was_switched_off_is_told_with_the_reason_and_one_that_a_person
             settings: WebhookSettings::default(),
             old_signing_secrets: vec![],
             switched_off,
+            created_at: NOW,
             updated_at: NOW,
         })
     };
-    let off = Hold { since: NOW, reason: "it answered HTTP 500 for 3 days".to_owned() };
+    let off = Hold::by_answer(NOW, "it answered HTTP 500 for 3 days".to_owned());
     let mut scene = Scene::new();
     scene.configuration.webhooks = vec![webhook("orders", Some(off)), webhook("unused", None)];
 
@@ -199,7 +200,7 @@ fn a_webhook_that_was_switched_off_is_told_with_the_reason_and_one_that_a_person
 #[test]
 fn a_hold_says_why_and_how_it_ends() {
     let mut scene = Scene::new();
-    let hold = Some(Hold { since: NOW.minus(minutes(5)), reason: "payment problem of +919876500001".to_owned() });
+    let hold = Some(Hold::by_answer(NOW.minus(minutes(5)), "payment problem of +919876500001".to_owned()));
     scene.configuration.senders[0].hold = hold.clone();
     scene.observed.queues.insert(
         SENDER,
@@ -299,7 +300,7 @@ fn a_callback_url_is_told_when_it_fails_for_long_and_at_once_when_it_is_held() {
 
     assert_eq!(kinds(failing(14)), []);
     assert_eq!(kinds(failing(15)), [AlarmKind::CallbacksFailing]);
-    let hold = Some(Hold { since: NOW, reason: "HTTP 404".to_owned() });
+    let hold = Some(Hold::by_answer(NOW, "HTTP 404".to_owned()));
     assert_eq!(kinds(Trouble { hold, ..failing(0) }), [AlarmKind::CallbacksFailing]);
 }
 
