@@ -80,7 +80,10 @@ pub(super) async fn take_wishes(
         let follow = following(&before, &there, (new, &moved.to), moved.at);
         let changes: Vec<_> = follow.into_iter().map(|entry| (entry, said())).collect();
         news.extend(people_news::opt_ins(transaction, &changes).await?);
-        suppressions::write(transaction, changes.into_iter().map(|(entry, _)| entry).collect()).await?;
+        let entries: Vec<Suppression> = changes.into_iter().map(|(entry, _)| entry).collect();
+        let welcome: Vec<Suppression> = entries.iter().filter(|entry| entry.lifted).cloned().collect();
+        suppressions::write(transaction, entries).await?;
+        suppressions::keep_from_platform(transaction, &welcome).await?;
     }
     Ok(news)
 }
@@ -112,8 +115,8 @@ pub(super) async fn give_numbers(
     Ok(news)
 }
 
-/// A contact has this number, and this id where one is told, from now on. Where the number has one already, both are one person: who was known longer stays. `said`:
-/// by which of our numbers that is known, and when it happened.
+/// A contact has this number, and this id where one is told, from now on: as one of our numbers heard, when it happened. Where the
+/// number has a contact already, both are one person, and who was known longer stays.
 async fn give_number(
     transaction: &DatabaseTransaction,
     before: Contact,

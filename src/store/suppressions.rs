@@ -315,6 +315,24 @@ pub(super) async fn write(transaction: &DatabaseTransaction, changes: Vec<Suppre
     .await
 }
 
+/// The platform is not told of these: what it keeps of the person may be newer.
+pub(super) async fn keep_from_platform(
+    transaction: &DatabaseTransaction,
+    entries: &[Suppression],
+) -> Result<(), DbErr> {
+    let row = |entry: &Suppression| -> [Value; 3] {
+        [entry.account.0.into(), entry.person.0.to_vec().into(), entry.source.code().into()]
+    };
+    execute_rows(
+        transaction,
+        "UPDATE suppressions SET told = 1 FROM (",
+        entries.iter().map(row).collect(),
+        ") AS v WHERE suppressions.account = v.column1 AND suppressions.person = v.column2 AND suppressions.source = v.column3",
+    )
+    .await
+    .map(drop)
+}
+
 /// A page of entries that were last changed before a version.
 pub(super) async fn before(
     transaction: &DatabaseTransaction,

@@ -11,7 +11,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::harness::{Database, PATIENCE, TestApp, on_each_database, person};
+use crate::{
+    harness::{Database, PATIENCE, TestApp, on_each_database, person},
+    suppressions::said,
+};
 
 /// CleverTap's API, as far as it is asked.
 #[derive(Clone, Default)]
@@ -93,6 +96,29 @@ async fn clevertap_is_told_who_is_gone_and_who_is_back(database: Database) {
         head.contains("x-clevertap-account-id: test-acc-1") && head.contains("x-clevertap-passcode: acme-passcode")
     );
     assert_eq!(body["d"][0]["type"], "whatsapp");
+    app.finish().await;
+}
+
+async fn a_new_number_is_unsubscribed_with_the_old_one_and_never_resubscribed(database: Database) {
+    let api = SubscribeApi::default();
+    let app = start(database, &api).await;
+    let (gone, back, gone_there, back_there) = (person(1), person(2), person(8), person(9));
+    app.command(&["suppress", "add", &gone, &back]).await;
+    app.until("it is told", async || api.told(&gone).len() == 1 && api.told(&back).len() == 1).await;
+    app.command(&["suppress", "remove", &back]).await;
+    app.until("it is told again", async || api.told(&back).len() == 2).await;
+
+    for (from, to) in [(&back, &back_there), (&gone, &gone_there)] {
+        let [from, to] = [from, to].map(|number| number.trim_start_matches('+'));
+        let system = json!({"body": "changed", "type": "user_changed_number", "wa_id": to});
+        let message = json!({"id": format!("wamid.{to}"), "from": from, "timestamp": "1790000500", "type": "system", "system": system});
+        said(&app, json!({"messages": [message]})).await;
+    }
+    app.until("the new number is told", async || !api.told(&gone_there).is_empty()).await;
+    app.until("nothing is pending", async || app.command(&["status"]).await.contains("pending 0, refused 0")).await;
+
+    assert_eq!(api.told(&gone_there), ["Unsubscribe"]);
+    assert!(api.told(&back_there).is_empty(), "CleverTap may know better of a number that is new to us");
     app.finish().await;
 }
 
@@ -189,6 +215,7 @@ async fn a_platform_that_never_answers_holds_up_no_other_account(database: Datab
 
 on_each_database![
     clevertap_is_told_who_is_gone_and_who_is_back,
+    a_new_number_is_unsubscribed_with_the_old_one_and_never_resubscribed,
     a_failed_call_is_repeated_and_a_refused_person_is_shown,
     a_batch_that_is_refused_whole_is_halved_until_the_one_stands_alone,
     thousands_go_in_batches_and_survive_a_kill,
