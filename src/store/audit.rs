@@ -41,7 +41,7 @@ impl AuditEntry {
 
     /// Of what came from several addresses at once, or a whole network.
     #[must_use]
-    pub(super) fn from_address(self, address: Option<String>) -> Self {
+    pub(super) fn with_address(self, address: Option<String>) -> Self {
         Self { address, ..self }
     }
 

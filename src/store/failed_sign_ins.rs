@@ -72,7 +72,7 @@ impl Store {
                 execute(&transaction, sql, values).await.map(drop).doing(doing)?;
             }
             None => {
-                let entry = AuditEntry::new(&failed.actor, failed.action, &failed.name).from_address(address);
+                let entry = AuditEntry::new(&failed.actor, failed.action, &failed.name).with_address(address);
                 append(&transaction, &entry.after(counts), now).await.doing(doing)?;
             }
         }

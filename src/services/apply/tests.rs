@@ -222,7 +222,7 @@ fn sections_of_the_wrong_shape_are_named() {
     assert_problem("accounts = 1\n", "wa.toml:1: accounts: ", "[[accounts]]");
     assert_problem("[accounts]\nid = \"a\"\n", "wa.toml:1: accounts: ", "[[accounts]]");
     assert_problem("accounts = [1]\n", "wa.toml:1: accounts: ", "section");
-    assert_problem("[[acounts]]\n", "wa.toml:1: acounts: ", "accounts, connections");
+    assert_problem("[[acounts]]\n", "wa.toml:1: acounts: ", "did you mean accounts?");
     assert_problem(&format!("{ACCOUNT}expire_after = \"6h\""), "wa.toml:7: accounts.expire_after: ", "section");
     assert_problem(
         &format!("{ACCOUNT}expire_after.sometimes = \"6h\""),

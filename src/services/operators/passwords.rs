@@ -12,6 +12,8 @@ use super::{Operators, Refusal};
 const PASSWORD_CHARS_MIN: usize = 12;
 /// Longer ones would only keep the hash busy.
 pub(super) const PASSWORD_BYTES_MAX: usize = 256;
+/// Letters and digits beside parts of the name, where it has any.
+const BESIDE_NAME_CHARS_MIN: usize = 8;
 /// Words that whoever guesses here would try first, besides the name.
 const WORDS_OF_HERE: [&str; 5] = ["wabridge", "whatsapp", "clevertap", "console", "bridge"];
 
@@ -36,13 +38,17 @@ pub fn check_password(password: &str, name: &str) -> Result<(), String> {
     if password.len() > PASSWORD_BYTES_MAX {
         return Err(format!("a password has at most {PASSWORD_BYTES_MAX} bytes: take a shorter one"));
     }
-    if !name.is_empty() && password.to_lowercase().contains(&name.to_lowercase()) {
+    let (lower, name) = (password.to_lowercase(), name.to_lowercase());
+    let parts: Vec<&str> = name.split(|sign: char| !sign.is_alphanumeric()).filter(|part| !part.is_empty()).collect();
+    let named: Vec<&&str> = parts.iter().filter(|part| part.chars().count() >= 3 && lower.contains(**part)).collect();
+    let others = named.iter().fold(lower.clone(), |rest, part| rest.replace(**part, ""));
+    let others = others.chars().filter(|sign| sign.is_alphanumeric()).count();
+    if (!name.is_empty() && lower.contains(&name)) || (!named.is_empty() && others < BESIDE_NAME_CHARS_MIN) {
         return Err(
             "this password is the first that somebody would try: take another, without the name in it".to_owned()
         );
     }
-    let parts = name.split(|sign: char| !sign.is_alphanumeric()).filter(|part| !part.is_empty());
-    let inputs: Vec<&str> = WORDS_OF_HERE.into_iter().chain([name]).chain(parts).collect();
+    let inputs: Vec<&str> = WORDS_OF_HERE.into_iter().chain([name.as_str()]).chain(parts).collect();
     let strength = zxcvbn(password, &inputs);
     if strength.score() >= Score::Three {
         return Ok(());
@@ -124,7 +130,10 @@ mod tests {
         ] {
             assert!(check_password(bad, "asha").is_err(), "{bad}");
         }
-        assert!(check_password("kumar.asha.kumar", "asha.kumar@example.com").is_err(), "the name the other way round");
+        for bad in ["kumar.asha.kumar", "Kumar-2026-asha", "asha.kumar@example.com"] {
+            assert!(check_password(bad, "asha.kumar@example.com").is_err(), "the name, in whatever order: {bad}");
+        }
+        assert_eq!(check_password("seven quiet tea pots", "tea@example.com"), Ok(()), "a word of several");
         let said = check_password("123456789012", "asha").expect_err("it is refused");
         assert!(said.contains("would soon be guessed") && said.contains("Take some words"), "{said}");
     }
