@@ -38,7 +38,7 @@ async fn everything_that_happens_is_counted_once(database: Database) {
         figures["answers"]["all"] == 8 + refused
             && figures["totals"]
                 == json!({
-                    "accepted": 6, "refused": refused.max(1), "sent": 4, "delivered": 3, "read": 3, "failed": 2, "received": 2,
+                    "accepted": 6, "refused": refused.max(1), "sent": 4, "delivered": 3, "read": 3, "failed": 2, "received": 2, "cancelled": 0,
                     "replied": 1, "told": 14, "not_told": 0,
                 })
     };
