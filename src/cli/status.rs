@@ -211,7 +211,10 @@ fn tell_callback_url(url: &CallbackUrlReport, now: UnixMillis, text: &mut String
         url.account,
         disabled(url.account_enabled),
         url.number.as_ref().map_or_else(String::new, |number| format!(" {number}")),
-        held(url.hold.as_ref(), now),
+        match (&url.hold, url.failing_since) {
+            (None, Some(_)) => "FAILING".to_owned(),
+            (hold, _) => held(hold.as_ref(), now),
+        },
     )?;
     writeln!(
         text,
@@ -283,6 +286,6 @@ fn disabled(enabled: bool) -> &'static str {
 }
 
 fn held(hold: Option<&HoldReport>, now: UnixMillis) -> String {
-    let Some(HoldReport { since, reason, by }) = hold else { return "works".to_owned() };
+    let Some(HoldReport { since, reason, by }) = hold else { return "not on hold".to_owned() };
     format!("ON HOLD for {}, by {}: {reason}", ago(since.0, now), by.as_deref().unwrap_or("what was answered"))
 }

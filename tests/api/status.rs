@@ -74,6 +74,29 @@ async fn a_dead_callback_is_named_with_its_message_and_reason(database: Database
     app.finish().await;
 }
 
+async fn a_callback_url_that_fails_is_not_said_to_work(database: Database) {
+    let app = TestApp::start(database).await;
+    let message = Message::order_update(&person(1));
+    app.simulator.add_callback_rule(CallbackRule {
+        answer_status: 503,
+        endpoint: Some(Endpoint::DeliveryReports),
+        ..CallbackRule::default()
+    });
+    app.accept(&message).await;
+    let mut text = String::new();
+    app.until("it fails", async || {
+        text = app.command(&["status"]).await;
+        text.contains("failing for ")
+    })
+    .await;
+    app.simulator.set_callback_rules(vec![]);
+    app.settled().await;
+
+    assert!(text.contains("delivery reports of acme: FAILING\n"), "{text}");
+    assert!(text.contains("inbound messages of acme: not on hold\n"), "{text}");
+    app.finish().await;
+}
+
 async fn whoever_is_held_twice_has_the_second_reason(database: Database) {
     let app = TestApp::start(database).await;
     app.command(&["hold", CONNECTION, "--reason", "the invoice"]).await;
@@ -137,6 +160,7 @@ async fn a_try_without_an_answer_is_one_line(database: Database) {
 on_each_database![
     a_program_reads_what_a_person_reads,
     a_dead_callback_is_named_with_its_message_and_reason,
+    a_callback_url_that_fails_is_not_said_to_work,
     whoever_is_held_twice_has_the_second_reason,
     a_paused_message_says_what_lets_it_go_on,
     a_try_without_an_answer_is_one_line,

@@ -29,7 +29,7 @@ Examples:
 --json prints (times are UTC; null: none):
   at, needs_attention (texts)
   servers        id, since, stopping, numbers, callback_urls, housekeeping, media: those that run, and what they work on
-  connections    id, provider, hold { since, reason }
+  connections    id, provider, hold { since, reason, by (null: what was answered) }
   accounts       id, platform, enabled, suppressed, quiet_hours { hours, time_zone, now }, subscribe_sync { pending,
                  refused, synced_at, failed_at, failure, newest_refused [{ phone, why }] }
   numbers        number, account, account_enabled, connection, connection_on_hold, messages_per_second, hold, queued,
