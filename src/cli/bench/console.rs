@@ -86,6 +86,7 @@ const PAGES: &[(&str, &str)] = &[
     ("users", "/console/users"),
     ("tokens", "/console/tokens"),
     ("audit log", "/console/audit"),
+    ("audit log, of one subject", "/console/audit?subject=nobody"),
     ("own account", "/console/account"),
 ];
 
@@ -301,13 +302,15 @@ mod tests {
     }
 
     /// Pages that are not measured, and why.
-    const LEFT_OUT: [(&str, &str); 19] = [
+    const LEFT_OUT: [(&str, &str); 22] = [
         ("/", "leads to the overview"),
         ("/sign-in", "nobody is signed in there"),
         ("/welcome/{token}", "nobody is signed in there"),
         ("/assets/{hash}/{name}", "a file of the program"),
         ("/messages/{id}/story", "a part of the message's page"),
         ("/campaigns/{account}/{campaign}/messages.csv", "a stream of all messages"),
+        ("/audit/lines.csv", "a stream of all lines"),
+        ("/shown", "there is nothing new to show"),
         ("/callbacks/badge", "a part of every page"),
         ("/callbacks/{url}/standing", "a part of the URL's page"),
         ("/callbacks/{url}/events/{place}", "one event, as in the list"),
@@ -318,6 +321,7 @@ mod tests {
         ("/test-bench/send", "leads back to the form"),
         ("/test-bench/messages/{id}", "no test was sent"),
         ("/test-bench/messages/{id}/exchanges", "no test was sent"),
+        ("/test-bench/messages/{id}/part", "no test was sent"),
         ("/webhook-events/{event}/schema", "a document of the program"),
         ("/webhooks/{name}/standing", "a part of the webhook's page"),
         ("", "leads to the overview"),
