@@ -45,7 +45,7 @@ pub fn is_address(text: &str) -> bool {
 /// Those of these that are no addresses, with what to do; goes on after the field's name.
 pub fn check_addresses<'a>(texts: impl Iterator<Item = &'a str>) -> Result<(), String> {
     let odd = few(texts.filter(|text| !is_address(text)));
-    odd.map_or(Ok(()), |odd| Err(format!("have no e-mail address in “{odd}”: write each like ops@example.com")))
+    odd.map_or(Ok(()), |odd| Err(format!("must be e-mail addresses, each like ops@example.com, unlike “{odd}”")))
 }
 
 impl Mailer {

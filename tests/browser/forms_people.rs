@@ -60,11 +60,7 @@ const NEW_TOKEN: Form<'_> = Form {
     page: "/console/tokens",
     css: "form[action='/console/tokens']",
     right: &[("name", "nightly report"), ("days", "7"), ("scope", "messages:read")],
-    wrong: &[
-        ("name", "", "Say what the token is for"),
-        ("scope", "", "Choose at least one scope"),
-        ("days", "365", "A token lives for 1 to 60 days"),
-    ],
+    wrong: &[("name", "", "Say what the token is for"), ("scope", "", "Choose at least one scope")],
     says: "The token.",
     ..Form::PLAIN
 };

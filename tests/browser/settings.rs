@@ -110,7 +110,7 @@ async fn who_is_told_of_alarms_is_entered_mended_and_tried() {
     browser.fill("webhook_url", "hooks.example.com").await;
     browser.fill("webhook_secret", "signs-it").await;
     browser.press("Save").await;
-    for (field, wrong) in [("emails", "Have no e-mail address in"), ("webhook_url", "Is not a URL")] {
+    for (field, wrong) in [("emails", "Must be e-mail addresses"), ("webhook_url", "Is not a URL")] {
         let at = format!("return document.getElementById('{field}-wrong')?.innerText.includes('{wrong}') === true");
         browser.until(&format!("it is said at {field}"), &at).await;
     }

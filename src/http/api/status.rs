@@ -4,7 +4,7 @@ use actix_web::web::{Data, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Caller, problem::Problem};
+use super::{Caller, connections::HoldAnswer, problem::Problem};
 use crate::{
     http::Parts,
     services::{self, masking, standing::standing},
@@ -48,8 +48,7 @@ pub struct NumberStanding {
     /// How far it was behind its pace at most, within the same time.
     #[schema(example = 0)]
     behind_ms: u64,
-    /// Why it is on hold.
-    hold: Option<String>,
+    hold: Option<HoldAnswer>,
 }
 
 /// What needs attention, and each number's queue.
@@ -80,7 +79,7 @@ pub async fn show(parts: Data<Parts>, caller: Caller) -> Result<Json<Standing>, 
             oldest_queued: queue.oldest_queued.map(|at| at.to_string()),
             sent_lately: lately.sent,
             behind_ms: lately.behind_ms,
-            hold: sender.hold.as_ref().map(|hold| masking::text(&caller.0, &hold.reason)),
+            hold: HoldAnswer::of(&caller.0, sender.hold.as_ref()),
         }
     });
     Ok(Json(Standing {

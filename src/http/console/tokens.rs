@@ -34,7 +34,7 @@ struct Page {
     secret: Option<String>,
     /// Of a new one.
     filled: Filled,
-    lives: &'static [(&'static str, &'static str)],
+    lives: Vec<(String, String)>,
 }
 
 struct Token {
@@ -58,8 +58,8 @@ struct Scope {
 const PATH: &str = "/console/tokens";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// For how many days a token may be wanted, the usual time first.
-const LIVES: &[(&str, &str)] = &[("30", "30 days"), ("7", "7 days"), ("90", "90 days"), ("365", "a year")];
+/// For how many days a token may be wanted, the usual time first; as far as the settings let it live.
+const LIVES: [u64; 4] = [30, 7, 90, 365];
 
 /// `GET /console/tokens`
 pub(super) async fn list(
@@ -101,7 +101,29 @@ async fn tokens_page(request: &HttpRequest, parts: &Parts, visitor: &Visitor) ->
     let tokens = parts.operators.tokens(&visitor.actor).await?.into_iter().map(token).collect();
     let scopes = Permission::ALL.map(|scope| Scope { word: scope.as_str(), meaning: scope.meaning() }).into();
     let frame = Frame::new(request, visitor, "API tokens", PATH);
-    Ok(Page { frame, tokens, scopes, secret: None, filled: Filled::default(), lives: LIVES })
+    Ok(Page {
+        frame,
+        tokens,
+        scopes,
+        secret: None,
+        filled: Filled::default(),
+        lives: lives(parts.operators.settings().token_max),
+    })
+}
+
+/// The choices: days, and their words. Instead of what is too long there is the longest that may be.
+fn lives(max: Duration) -> Vec<(String, String)> {
+    let max = max.as_secs() / DAY.as_secs();
+    let mut days: Vec<u64> = LIVES.into_iter().filter(|days| *days <= max).collect();
+    if days.len() < LIVES.len() && !days.contains(&max) {
+        days.push(max);
+    }
+    let words = |days| match days {
+        1 => "a day".to_owned(),
+        365 => "a year".to_owned(),
+        days => format!("{days} days"),
+    };
+    days.into_iter().map(|days| (days.to_string(), words(days))).collect()
 }
 
 fn token(token: ApiToken) -> Token {
@@ -120,5 +142,20 @@ fn token(token: ApiToken) -> Token {
         ending: token.ending,
         created_by: token.created_by,
         ended,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_choices_end_with_what_the_settings_allow() {
+        let offered = |days| lives(DAY * days).into_iter().map(|(_, words)| words).collect::<Vec<_>>();
+
+        assert_eq!(offered(400), ["30 days", "7 days", "90 days", "a year"]);
+        assert_eq!(offered(60), ["30 days", "7 days", "60 days"]);
+        assert_eq!(offered(7), ["7 days"]);
+        assert_eq!(offered(1), ["a day"]);
     }
 }

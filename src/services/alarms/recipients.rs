@@ -192,11 +192,15 @@ mod tests {
     fn what_cannot_be_used_is_said_of_its_field() {
         let nobody = AlarmRecipients::default();
         for (patch, allowed, said) in [
-            (json!({"emails": ["ops"]}), ALL, "emails have no e-mail address in “ops”: write each like"),
+            (
+                json!({"emails": ["ops"]}),
+                ALL,
+                "emails must be e-mail addresses, each like ops@example.com, unlike “ops”",
+            ),
             (
                 json!({"emails": ["ops", "a@b.example", "me"]}),
                 ALL,
-                "emails have no e-mail address in “ops, me”: write each like",
+                "emails must be e-mail addresses, each like ops@example.com, unlike “ops, me”",
             ),
             (json!({"emails": "ops@example.com"}), ALL, "emails must be a list"),
             (json!({"emails": vec!["a@b.example"; 21]}), ALL, "emails has more than 20"),

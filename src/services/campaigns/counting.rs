@@ -105,7 +105,7 @@ impl Campaign {
     pub fn sends(&self) -> String {
         match &self.templates {
             Some((first, last)) if first == last => first.clone(),
-            Some((first, last)) => format!("several, {first} to {last}"),
+            Some((first, last)) => format!("several ({first} … {last})"),
             None => "freeform".to_owned(),
         }
     }
