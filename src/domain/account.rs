@@ -324,6 +324,8 @@ pub struct Connection {
     /// Name to values, the newest first; more than one while a secret is being rotated.
     pub secrets: BTreeMap<String, Vec<SecretString>>,
     pub hold: Option<Hold>,
+    /// When a setting or a secret became another: what was seen of the provider before says nothing of these.
+    pub changed_at: UnixMillis,
 }
 
 impl Connection {

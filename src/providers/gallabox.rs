@@ -231,6 +231,7 @@ mod tests {
                 secrets.iter().copied().map(SecretString::from).collect(),
             )]),
             hold: None,
+            changed_at: UnixMillis(0),
         }
     }
 

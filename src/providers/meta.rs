@@ -214,6 +214,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::ConnectionKey;
+    use crate::domain::time::UnixMillis;
 
     fn connection() -> Connection {
         let secrets = |values: &[&str]| values.iter().copied().map(SecretString::from).collect::<Vec<_>>();
@@ -227,6 +228,7 @@ mod tests {
                 (VERIFY_TOKEN.to_owned(), secrets(&["choose one+two", ""])),
             ]),
             hold: None,
+            changed_at: UnixMillis(0),
         }
     }
 

@@ -201,9 +201,11 @@ impl Checker<'_> {
     /// What signs webhooks cannot be asked about; a webhook that was taken is the proof.
     async fn check_webhooks(&self, about: &str, by_url: bool, senders: &[Arc<Sender>]) -> Finding {
         let proof = if by_url { "the secret part of the URL" } else { "the webhook secret (Meta: the app secret)" };
-        let mut newest = None;
+        let (mut newest, mut before) = (None, None);
         for sender in senders {
             match self.store.last_heard(sender.account, sender.key).await {
+                // What was signed before another secret was entered says nothing of that.
+                Ok(heard) if heard < Some(sender.connection.changed_at) => before = before.max(heard),
                 Ok(heard) => newest = newest.max(heard),
                 Err(error) => {
                     let text = crate::telemetry::Chain(&error).to_string();
@@ -218,7 +220,13 @@ impl Checker<'_> {
             Some(at) => Finding::fine(about, format!("{proof} is right: it signed the webhook taken at {at}")),
             None => Finding::doubtful(
                 about,
-                format!("no webhook has come lately, so nobody can tell whether {proof} is right"),
+                match before {
+                    Some(at) => format!(
+                        "no webhook was taken since the connection was changed (the last one at {at}), so nobody can tell \
+                         whether {proof} is right"
+                    ),
+                    None => format!("no webhook has come lately, so nobody can tell whether {proof} is right"),
+                },
                 "send a message to the number from a phone, and check again",
             ),
         }

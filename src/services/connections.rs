@@ -382,16 +382,17 @@ impl Known {
 }
 
 /// The newest that the provider answered about any of the connection's numbers, also those that were removed since: the token is the
-/// connection's.
+/// connection's. What it answered before the connection was changed was about another token, perhaps.
 fn token_state(snapshot: &Snapshot, connection: &Connection, known: &Known) -> TokenState {
     let senders = snapshot.senders_ever().filter(|sender| sender.connection.key == connection.key);
     let channels: Vec<&Channel> = senders.filter_map(|sender| known.channels.get(&sender.key)).collect();
     let syncs = known.syncs.iter().filter(|(owner, _)| owner.connection == connection.key);
     let syncs: Vec<&TemplateSync> = syncs.map(|(_, sync)| sync).collect();
     let failures = channels.iter().map(|channel| &channel.failure).chain(syncs.iter().map(|sync| &sync.failure));
-    let refused = failures.flatten().filter(|(_, why)| is_refused_token(why)).max();
+    let is_about_this = |at: &UnixMillis| *at >= connection.changed_at;
+    let refused = failures.flatten().filter(|(at, why)| is_about_this(at) && is_refused_token(why)).max();
     let read = channels.iter().filter_map(|channel| channel.state.as_ref().map(|(at, _)| *at));
-    let taken = read.chain(syncs.iter().filter_map(|sync| sync.synced_at)).max();
+    let taken = read.chain(syncs.iter().filter_map(|sync| sync.synced_at)).filter(is_about_this).max();
     match (refused, taken) {
         (Some((at, why)), taken) if taken.is_none_or(|taken| taken <= *at) => TokenState::Refused(*at, why.clone()),
         (_, Some(at)) => TokenState::Taken(at),

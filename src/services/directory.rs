@@ -302,6 +302,7 @@ pub fn owner_of(sender: &Sender) -> TemplateOwner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::UnixMillis;
     use crate::domain::{account::SenderPolicy, phone::PhoneNumber};
 
     fn snapshot(numbers: &[&str]) -> Snapshot {
@@ -312,6 +313,7 @@ mod tests {
             settings: BTreeMap::new(),
             secrets: BTreeMap::new(),
             hold: None,
+            changed_at: UnixMillis(0),
         });
         let senders = numbers.iter().zip(1..).map(|(number, key)| Sender {
             key: SenderKey(key),

@@ -220,8 +220,8 @@ pub(super) async fn load(connection: &impl ConnectionTrait, vault: Option<&Vault
     let sql = "SELECT key, COALESCE(removed_id, id) AS id, name, platform, enabled, policy, credentials, removed_at \
                FROM accounts ORDER BY key";
     let accounts = query(connection, sql, vec![]).await?;
-    let sql = "SELECT key, COALESCE(removed_id, id) AS id, provider, settings, secrets, held_since, held_reason, held_by, removed_at \
-               FROM connections ORDER BY key";
+    let sql = "SELECT key, COALESCE(removed_id, id) AS id, provider, settings, secrets, updated_at, held_since, held_reason, held_by, \
+               removed_at FROM connections ORDER BY key";
     let connections = query(connection, sql, vec![]).await?;
 
     let webhooks = webhooks::load(connection, vault).await?;
@@ -291,6 +291,7 @@ fn read_connection(row: &QueryResult, vault: Option<&Vault>) -> Result<Connectio
         settings: from_json(settings.as_bytes(), "a connection's settings")?,
         secrets: open_json(vault, &place_of_connection(&id), row, "secrets")?,
         hold: read_hold(row)?,
+        changed_at: UnixMillis(row.try_get("", "updated_at")?),
         id,
     })
 }

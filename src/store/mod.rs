@@ -302,6 +302,8 @@ fn sqlite_options(settings: &settings::Database, connections: u32, cache_kib: u3
             .pragma("wal_autocheckpoint", "16000")
             .pragma("cache_size", format!("-{cache_kib}"))
             .pragma("temp_store", "MEMORY")
+            // What was deleted, or moved to another page, is overwritten: whom we erased stays in no free part of the file.
+            .pragma("secure_delete", "ON")
             // The rows of a batch are handed over at once, not in portions for each of which two threads wake each other.
             .row_buffer_size(ROWS_HANDED_OVER_MAX)
             .statement_cache_capacity(STATEMENTS_KEPT)

@@ -45,10 +45,6 @@ impl Store {
     /// out by the lock file, on PostgreSQL instances that were seen within `seen_within` make this refuse.
     pub async fn reseal(&self, new: &Vault, seen_within: Duration, entry: AuditEntry) -> Result<Resealed, StoreError> {
         let doing = "seal the secrets with the new master key";
-        if self.is_sqlite() {
-            // What is overwritten must not stay readable in free pages: the old key may be in the wrong hands.
-            query(&self.writer, "PRAGMA secure_delete = ON", vec![]).await.doing(doing)?;
-        }
         let transaction = self.begin().await.doing(doing)?;
         let running = self.keep_instances_out(&transaction, seen_within).await.doing(doing)?;
         if !running.is_empty() {

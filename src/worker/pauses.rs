@@ -47,6 +47,7 @@ mod tests {
     use std::{collections::BTreeMap, sync::Arc};
 
     use super::*;
+    use crate::domain::time::UnixMillis;
     use crate::domain::{
         account::{Connection, SenderPolicy},
         ids::{AccountKey, SenderKey},
@@ -63,6 +64,7 @@ mod tests {
             settings: BTreeMap::new(),
             secrets: BTreeMap::new(),
             hold: None,
+            changed_at: UnixMillis(0),
         };
         Sender {
             key: SenderKey(1),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use wabridge::simulator::{Effect, Refusal, Rule};
 
 use crate::{
-    harness::{Database, Message, NUMBER_ID, TestApp, WABA_ID, free_address, on_each_database, person},
+    harness::{APP_SECRET, Database, Message, NUMBER_ID, TestApp, WABA_ID, free_address, on_each_database, person},
     suppressions,
 };
 
@@ -162,6 +162,41 @@ async fn what_was_seen_of_a_token_outlives_the_number_that_it_was_seen_with(data
 
     let page = asha.get(CONNECTION).await.text;
     assert!(!page.contains("not tried yet") && page.contains("taken"), "{page}");
+    app.leave().await;
+}
+
+async fn what_was_seen_of_former_credentials_says_nothing_of_the_present_ones(database: Database) {
+    let app = start(database).await;
+    let token = app.first_owner().await.make_token(&["messages:read", "queues:manage", "configuration:manage"]).await;
+    let call = async |method: Method, path: &str, body: Option<Value>| {
+        let answer = app.call(method, &format!("/api/v1/connections/meta-main{path}"), &token, body).await;
+        assert_eq!(answer.http_status, 200, "{answer:?}");
+        answer.body
+    };
+    let signature = async || {
+        let checked = call(Method::POST, "/check", None).await;
+        let checks = checked["checks"].as_array().expect("a list of checks");
+        let of_signatures = checks.iter().find(|it| it["text"].to_string().contains("webhook secret"));
+        of_signatures.unwrap_or_else(|| panic!("nothing of signatures in {checked:#}")).clone()
+    };
+    app.accept(&Message::order_update(&person(1))).await;
+    app.settled().await;
+    assert_eq!(signature().await["state"], "fine");
+    assert_eq!(call(Method::GET, "", None).await["token"]["state"], "taken");
+
+    // The same once more is no change.
+    call(Method::PATCH, "", Some(json!({"app_secret": [APP_SECRET, "an-older-secret"]}))).await;
+    assert_eq!(signature().await["state"], "fine");
+    call(Method::PATCH, "", Some(json!({"app_secret": "a mistyped one"}))).await;
+    let doubted = signature().await;
+    assert_eq!(doubted["state"], "doubtful", "{doubted:#}");
+    assert!(doubted["text"].to_string().contains("since the connection was changed"), "{doubted:#}");
+    call(Method::PATCH, "", Some(json!({"access_token": "a mistyped one"}))).await;
+    // What was asked with the former token may be answered yet.
+    app.until("what was seen of the former token is not told of this one", async || {
+        call(Method::GET, "", None).await["token"]["state"] != "taken"
+    })
+    .await;
     app.leave().await;
 }
 
@@ -482,6 +517,7 @@ on_each_database!(
     how_they_stand_is_told_from_what_is_known,
     a_hold_by_a_providers_answer_is_told_from_an_operators,
     what_was_seen_of_a_token_outlives_the_number_that_it_was_seen_with,
+    what_was_seen_of_former_credentials_says_nothing_of_the_present_ones,
     a_hold_has_a_reason_and_a_line_in_the_audit_log_wherever_it_is_made,
     a_check_says_of_everything_how_it_is_and_how_long_it_took,
     a_subscription_is_repaired_by_the_very_request_that_was_shown,

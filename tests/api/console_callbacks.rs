@@ -157,7 +157,7 @@ async fn a_url_that_fails_is_seen_from_every_page_and_tried_now(database: Databa
     let url = format!("/console/callbacks/{key}");
     assert!(!asha.get("/console/callbacks/badge").await.text.contains("badge"));
     let works = asha.post(&format!("{url}/release"), &[]).await;
-    assert!(works.status == 409 && works.text.contains("works already"), "{works:?}");
+    assert!(works.status == 409 && works.text.contains("waits for nothing"), "{works:?}");
     app.simulator.set_callback_rules(vec![refusing(401, None)]);
     let message = Message::order_update(&person(1));
     app.accept(&message).await;

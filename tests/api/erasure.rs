@@ -97,6 +97,32 @@ async fn what_is_queued_for_an_erased_person_is_taken_back_and_reported(database
     app.finish().await;
 }
 
+/// Whether this stands anywhere in SQLite's file, or in its write-ahead log.
+fn is_in_the_file(app: &TestApp, text: &str) -> bool {
+    let has = |name| app.read_file(name).windows(text.len()).any(|part| part == text.as_bytes());
+    ["wabridge.db", "wabridge.db-wal"].into_iter().any(has)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_who_was_erased_can_be_read_in_the_file() {
+    let mut app = TestApp::start_with(Database::sqlite().await, |options| options.as_process = true).await;
+    let (gone, stays) = (person(1), person(2));
+    for to in [&gone, &stays] {
+        app.accept(&Message::order_update(to)).await;
+        app.simulator.inbound_text(to, NUMBER_ID, "thank you", None).expect("the number exists");
+    }
+    app.settled().await;
+
+    app.command(&["forget", &gone, "--yes"]).await;
+    app.process().terminate().await;
+    app.close_store().await;
+
+    let digits = |person: &str| person.trim_start_matches('+').to_owned();
+    assert!(is_in_the_file(&app, &digits(&stays)), "contents are readable, so this looks at the right place");
+    assert!(!is_in_the_file(&app, &digits(&gone)), "an erased person's number is left in the file");
+    app.leave().await;
+}
+
 async fn links_of(app: &TestApp, person: &str) -> Vec<PersonLinkRow> {
     let phone = PhoneNumber::from_international(person).expect("a number");
     app.store.links_of(&phone).await.expect("readable")

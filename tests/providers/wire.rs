@@ -13,6 +13,7 @@ use wabridge::{
         ids::{AccountKey, ConnectionKey, SenderKey},
         phone::PhoneNumber,
         template::ListedTemplate,
+        time::UnixMillis,
     },
     net::exchange::{Exchange, ExchangeLimits},
     providers::{FetchFailure, Provider},
@@ -140,6 +141,7 @@ pub(crate) fn sender(provider: &dyn Provider, base_url: &str, given: BTreeMap<St
         settings,
         secrets: secrets.into_iter().map(|field| secret(field.name)).collect(),
         hold: None,
+        changed_at: UnixMillis(0),
     };
     Sender {
         key: SenderKey(1),

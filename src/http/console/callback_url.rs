@@ -126,7 +126,8 @@ pub(super) async fn standing(parts: Data<Parts>, visitor: Visitor, key: Path<i32
 pub(super) async fn release(parts: Data<Parts>, visitor: Visitor, key: Path<i32>) -> Result<HttpResponse, Trouble> {
     let done = callbacks::try_now(&parts.store, &parts.directory.snapshot(), &visitor.actor, *key).await?;
     if !done {
-        return Err(Refusal::Conflict(format!("callback URL {key} waits for nothing: it works already")).into());
+        let text = format!("callback URL {key} waits for nothing: what it refused before is told again under “Events”");
+        return Err(Refusal::Conflict(text).into());
     }
     Ok(see_other(&format!("{PATH}/{key}?done=released")))
 }
@@ -169,7 +170,7 @@ async fn standing_part(parts: &Parts, visitor: &Visitor, url: &UrlStanding) -> R
         moves: url.state != UrlState::Works || url.owed.events + url.waiting > 0 || url.replay.is_some(),
         csrf: visitor.csrf.clone(),
         may_replay: actor.may(Permission::ReplayCallbacks),
-        waits: matches!(url.state, UrlState::Failing | UrlState::OnHold),
+        waits: matches!(url.state, UrlState::Failing | UrlState::OnHold) && url.owed.events + url.waiting > 0,
         replays: shown(open),
         ended: shown(ended),
         reasons: reasons.iter().map(|reason| reason_row(actor, key.0, reason)).collect(),

@@ -71,6 +71,7 @@ pub(super) fn bearer(key: &SecretString) -> (Cow<'static, str>, SecretString) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::UnixMillis;
 
     #[test]
     fn a_refused_key_makes_room_for_the_next_until_none_is_left() {
@@ -81,6 +82,7 @@ mod tests {
             settings: BTreeMap::new(),
             secrets: BTreeMap::from([(API_KEY.to_owned(), vec!["old".into(), "next".into()])]),
             hold: None,
+            changed_at: UnixMillis(0),
         };
         let keys = Keys::new();
         let current = || keys.current(&connection).map(|(turn, key)| (turn, key.expose_secret().to_owned()));

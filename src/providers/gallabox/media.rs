@@ -83,6 +83,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::ConnectionKey;
+    use crate::domain::time::UnixMillis;
 
     #[test]
     fn the_key_is_shown_to_hosts_that_are_named_and_to_no_other() {
@@ -95,6 +96,7 @@ mod tests {
             settings: settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             secrets: BTreeMap::new(),
             hold: None,
+            changed_at: UnixMillis(0),
         };
         for (written, shown) in [
             ("https://server.gallabox.com/files/a.jpg", true),

@@ -125,6 +125,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::ConnectionKey;
+    use crate::domain::time::UnixMillis;
 
     const TOKEN: &str = "a-secret-part-of-the-url";
 
@@ -141,6 +142,7 @@ mod tests {
             settings: owned(settings),
             secrets: secrets.into_iter().map(|(name, value)| (name, vec![value.into()])).collect(),
             hold: None,
+            changed_at: UnixMillis(0),
         }
     }
 

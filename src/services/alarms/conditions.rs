@@ -87,7 +87,7 @@ fn condition(kind: AlarmKind, subject: String, text: String, remedy: &str) -> Co
 
 /// A provider's no is mended there; what an operator held for is over at some time.
 fn held(kind: AlarmKind, subject: String, hold: &Hold, name: &str) -> Condition {
-    let (since, by, reason) = (hold.since, hold.by_whom(), &hold.reason);
+    let (since, by, reason) = (hold.since, hold.by_whom(), hold.reason.trim_end_matches('.'));
     let mended = if hold.by.is_some() { "" } else { "it is mended and " };
     let text = format!(
         "on hold {by}, nothing is sent since {since}: {reason}. Messages stay queued until {mended}somebody releases it, or they expire"

@@ -18,6 +18,7 @@ fn sender(key: i32, connection: i32, waba: &str, sharing: &str) -> Sender {
         settings: BTreeMap::from([(Sharing::SETTING.to_owned(), sharing.to_owned())]),
         secrets: BTreeMap::new(),
         hold: None,
+        changed_at: UnixMillis(0),
     };
     Sender {
         key: SenderKey(key),

@@ -8,7 +8,9 @@ use url::Url;
 
 use super::{
     AccountRecord, ConfigurationRecords, ConnectionRecord, SenderRecord, SubscriptionRecord, odd,
-    sealing::{StoredCredentials, exposed, place_of_account, place_of_connection, place_of_subscription, to_json},
+    sealing::{
+        StoredCredentials, exposed, open, place_of_account, place_of_connection, place_of_subscription, to_json,
+    },
 };
 use crate::{
     domain::{callback::EventKind, time::UnixMillis},
@@ -67,17 +69,35 @@ async fn save_connection(
 ) -> Result<(), DbErr> {
     let secrets: BTreeMap<&str, Vec<&str>> =
         record.secrets.iter().map(|(name, values)| (name.as_str(), exposed(values))).collect();
+    let (settings, secrets) = (to_json(&record.settings), to_json(&secrets));
+    let same_since = same_since(transaction, vault, record, (&settings, &secrets)).await?;
     let values: Vec<Value> = vec![
         record.id.as_str().into(),
         record.provider.as_str().into(),
-        to_json(&record.settings).into(),
-        vault.seal(&place_of_connection(&record.id), to_json(&secrets).as_bytes()).into(),
-        now.0.into(),
+        settings.into(),
+        vault.seal(&place_of_connection(&record.id), secrets.as_bytes()).into(),
+        same_since.unwrap_or(now).0.into(),
     ];
     let sql = "INSERT INTO connections (id, provider, settings, secrets, created_at, updated_at) \
                VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (id) DO UPDATE SET provider = excluded.provider, \
                settings = excluded.settings, secrets = excluded.secrets, updated_at = excluded.updated_at";
     execute(transaction, sql, values).await.map(drop)
+}
+
+/// When these settings and secrets were saved first, if they are what is stored: what was seen of the provider since counts on.
+async fn same_since(
+    transaction: &DatabaseTransaction,
+    vault: &Vault,
+    record: &ConnectionRecord,
+    (settings, secrets): (&str, &str),
+) -> Result<Option<UnixMillis>, DbErr> {
+    let sql = "SELECT settings, secrets, updated_at FROM connections WHERE id = $1 AND provider = $2";
+    let values = vec![record.id.as_str().into(), record.provider.as_str().into()];
+    let Some(row) = query(transaction, sql, values).await?.into_iter().next() else { return Ok(None) };
+    // With another master key they are entered anew.
+    let stored = open(vault, &place_of_connection(&record.id), &row, "secrets").ok();
+    let same = row.try_get::<String>("", "settings")? == settings && stored.as_deref() == Some(secrets.as_bytes());
+    Ok(same.then_some(UnixMillis(row.try_get("", "updated_at")?)))
 }
 
 async fn save_account(

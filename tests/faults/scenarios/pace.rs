@@ -215,6 +215,12 @@ async fn fare(stage: &Stage, numbers: Range<usize>) -> anyhow::Result<Fared> {
 
 /// Answers people beside the campaign, and sends them passwords; gives back how long each took to leave, the longest last.
 async fn reply(stage: &Stage, seconds: u32) -> anyhow::Result<Vec<Duration>> {
+    // A server hears of a release after a moment, and only then is there a campaign to leave beside.
+    let (campaign, deadline) = (phone_number_id(CAMPAIGN), Instant::now() + PATIENCE);
+    while !stage.simulator.stats().peak_sends_per_second.contains_key(&campaign) {
+        anyhow::ensure!(Instant::now() < deadline, "the campaign does not begin");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let mut waits = Vec::new();
     let replies = u128::from(seconds) * 1000 / REPLY_EVERY.as_millis();
     let first = 8_000_000;

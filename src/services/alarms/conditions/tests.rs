@@ -46,6 +46,7 @@ impl Scene {
             settings: BTreeMap::new(),
             secrets: BTreeMap::new(),
             hold: None,
+            changed_at: UnixMillis(0),
         });
         let account = Account {
             key: AccountKey(1),
