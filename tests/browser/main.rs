@@ -97,10 +97,18 @@ async fn a_new_operator_sets_up_finds_a_message_and_leaves() {
         failed.msg_id()
     );
     browser.until("the search can be sent to somebody, and has found one", &is_over).await;
+    let count = "window.searches = 0; document.addEventListener('htmx:beforeRequest', (event) => { \
+                 if (event.detail.elt.matches('.search')) window.searches += 1; })";
+    browser.ask(count).await;
     browser.keys("\u{e00c}").await;
     let kept = browser.ask("return document.querySelector('[data-search]').value").await;
     assert_eq!(kept, failed.msg_id(), "Escape leaves the field, with what is in it");
+    let searches = browser.ask("return window.searches").await;
+    assert_eq!(searches, 0, "what was found already is not sought again");
     browser.keys("j").await;
+    browser.ask("document.activeElement.isOld = true; document.querySelector('.search').requestSubmit()").await;
+    let still_there = "const row = document.activeElement; return row.matches('[data-row]') && !row.isOld";
+    browser.until("who stands on a row of the list stays there when the list comes anew", still_there).await;
     browser.keys("\u{e007}").await;
     browser.until("its story is told", "return document.querySelectorAll('.timeline li').length > 2").await;
     let story = browser.text("main").await;

@@ -109,8 +109,8 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// A part of the page that comes again by itself: what was opened stays open, who went to a link stays there, and as long as
-// somebody marks text in it, or nothing is new, it is left as it is.
+// A part of the page that comes again: who went to a link stays there. Where it comes by itself, what was opened stays open too, and
+// as long as somebody marks text in it, or nothing is new, it is left as it is.
 const seen = new Map();
 
 function likeness(element) {
@@ -135,7 +135,7 @@ let kept = null;
 
 document.addEventListener("htmx:beforeSwap", (event) => {
   const part = event.detail.target;
-  kept = null;
+  kept = { id: part.id, open: [], here: places(part, [...part.querySelectorAll("a:focus")], "a") };
   if (event.detail.requestConfig.elt !== part || !part.matches('[id][hx-trigger^="every"]')) return;
   const selection = getSelection();
   const marked = !selection.isCollapsed && part.contains(selection.anchorNode);
