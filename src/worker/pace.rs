@@ -5,8 +5,11 @@
 //! of the same allowance, so departures give way to it.
 //!
 //! A message that was due and left late, because the machine had other things to do, has not used its share up: the next ones follow
-//! more closely. What holds then is the allowance itself: no more in any second, and a moment longer for what the
-//! network bunches. Nothing is saved up while nothing was due.
+//! more closely. What holds then is the allowance itself: no more in any second. Nothing is saved up while nothing was due.
+//!
+//! A second of departures is not a second of arrivals: what is held up on its way arrives closer to what leaves after it. When an
+//! answer takes longer than usual, its message may have arrived so much later, and keeps its place in the allowance for so much
+//! longer. As a provider may also think for longer, this has a limit.
 //!
 //! When the provider throttles all the same, once may be a crowded moment: the pace gives way a little. When it throttles
 //! again soon, the allowance is smaller than we were told: the pace drops by a third, comes back quickly to a little below where it
@@ -22,11 +25,14 @@ use std::{
 pub struct Pace {
     /// Between two departures at full pace.
     interval: Duration,
-    /// So many may leave and come in within any `window`.
+    /// So many may leave and come in within any second.
     allowance: usize,
-    window: Duration,
-    /// When the last of them did, the oldest first; no more than the allowance.
-    recent: VecDeque<Instant>,
+    /// Each is taken to have been held up on its way for this long at least.
+    held_up_min: Duration,
+    /// The last of them, the oldest first; no more than the allowance.
+    recent: VecDeque<Passed>,
+    /// The quickest answer to one of them: what took longer may have been held up.
+    quickest: Duration,
     /// When the next departure would be due if all that were due had been on time.
     next: Instant,
     /// 1.0 at full pace.
@@ -38,6 +44,25 @@ pub struct Pace {
     changed: Instant,
 }
 
+/// A message that was counted.
+#[derive(Debug)]
+struct Passed {
+    at: Instant,
+    how: Passage,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Passage {
+    /// It came in.
+    In,
+    /// It left, and is not answered yet.
+    Out,
+    /// It left, and was answered after this time.
+    Answered(Duration),
+}
+
+/// In which the provider counts.
+const SECOND: Duration = Duration::from_secs(1);
 /// Slower than this share of the allowance we never go.
 const FACTOR_MIN: f64 = 0.05;
 /// A throttled answer within this time of the last one is about the same crowd.
@@ -55,23 +80,28 @@ const BELIEVED_SHARE: f64 = 0.9;
 /// People who write a lot cannot silence a number for longer than this.
 const GIVE_WAY_MAX: Duration = Duration::from_secs(1);
 
-/// By so much the network may bunch arrivals, where the share of the allowance leaves room for it.
-const BUNCHED_BY: Duration = Duration::from_millis(20);
-/// Lateness is made up for as far as this. What lies further back is lost: a machine that stands still for longer delays what is on
-/// its way as well, and would bunch it with all that leaves at once.
-const CATCH_UP_MAX: Duration = Duration::from_millis(25);
+/// So much holds up any message unseen, where the share of the allowance leaves room for it.
+const HELD_UP_MIN: Duration = Duration::from_millis(20);
+/// No more is believed, with what a late answer tells of: a number gets 95 % of its allowance though every answer be late.
+const HELD_UP_MAX: Duration = Duration::from_millis(50);
+/// Lateness is made up for as far as answers tell what it did to those on their way.
+const CATCH_UP_MAX: Duration = HELD_UP_MAX;
+/// Only so far when the machine stood still for longer: what was on its way was held up for longer than answers are believed, and would
+/// be bunched with all that leaves at once.
+const CATCH_UP_MAX_AFTER_LONG: Duration = Duration::from_millis(25);
 
 impl Pace {
     /// `share` of the allowance is used, above 0 and at most 1. `from` is when the first message may leave.
     pub fn new(messages_per_second: u32, share: f64, from: Instant) -> Self {
         let per_second = (f64::from(messages_per_second) * share).max(f64::MIN_POSITIVE);
         // The even pace must be slower than the allowance in a window, or lateness could never be made up for.
-        let spare = Duration::from_secs(1).mul_f64((1.0 / share - 1.0).clamp(0.0, 1.0)) * 2 / 3;
+        let spare = SECOND.mul_f64((1.0 / share - 1.0).clamp(0.0, 1.0)) * 2 / 3;
         Self {
             interval: Duration::from_secs_f64((1.0 / per_second).min(3600.0)),
             allowance: usize::try_from(messages_per_second).unwrap_or(usize::MAX).max(1),
-            window: Duration::from_secs(1) + spare.min(BUNCHED_BY),
+            held_up_min: spare.min(HELD_UP_MIN),
             recent: VecDeque::new(),
+            quickest: Duration::MAX,
             next: from,
             factor: 1.0,
             careful_from: 1.0,
@@ -83,25 +113,47 @@ impl Pace {
     /// The earliest moment at which a message may leave.
     pub fn ready_at(&self) -> Instant {
         let crowded_until = self.recent.front().filter(|_| self.recent.len() >= self.allowance);
-        crowded_until.map_or(self.next, |oldest| self.next.max(*oldest + self.window))
+        crowded_until.map_or(self.next, |oldest| self.next.max(oldest.at + self.held_up(oldest) + SECOND))
+    }
+
+    /// By how much later than usual it may have arrived.
+    fn held_up(&self, passed: &Passed) -> Duration {
+        let longer = match passed.how {
+            Passage::In => Duration::ZERO,
+            Passage::Out => HELD_UP_MAX,
+            Passage::Answered(after) => after.saturating_sub(self.quickest),
+        };
+        (self.held_up_min + longer).min(HELD_UP_MAX)
     }
 
     /// Goes on at another allowance. A silence that was asked for stays.
     pub fn change(&mut self, other: Self) {
         self.interval = other.interval;
         self.allowance = other.allowance;
-        self.window = other.window;
+        self.held_up_min = other.held_up_min;
         self.recent.drain(..self.recent.len().saturating_sub(self.allowance));
     }
 
-    /// A message leaves now that has been due for so long. Gives back how much of the pace is lost.
+    /// A message leaves now that has been due for so long. Gives back how much of the pace is lost by its lateness.
     pub fn depart(&mut self, now: Instant, due_for: Duration) -> Duration {
         let due_since = now.checked_sub(due_for).unwrap_or(now);
-        let made_up_from = now.checked_sub(due_for.min(CATCH_UP_MAX)).unwrap_or(now);
-        let lost = made_up_from.saturating_duration_since(self.next.max(due_since));
-        self.next = self.next.max(made_up_from) + self.interval_now();
-        self.note(now);
+        let late = now.saturating_duration_since(self.next.max(due_since));
+        let stood_still = now.saturating_duration_since(self.ready_at().max(due_since));
+        let made_up = late.min(if stood_still <= CATCH_UP_MAX { CATCH_UP_MAX } else { CATCH_UP_MAX_AFTER_LONG });
+        let lost = late - made_up;
+        self.next = self.next.max(now.checked_sub(made_up).unwrap_or(now)) + self.interval_now();
+        self.note(now, Passage::Out);
         lost
+    }
+
+    /// What left at `departed` was answered.
+    pub fn answered(&mut self, departed: Instant, after: Duration) {
+        let place = self.recent.partition_point(|passed| passed.at < departed);
+        let mut left_then = self.recent.iter_mut().skip(place).take_while(|passed| passed.at == departed);
+        if let Some(passed) = left_then.find(|passed| passed.how == Passage::Out) {
+            passed.how = Passage::Answered(after);
+            self.quickest = self.quickest.min(after);
+        }
     }
 
     /// So many messages came in, which the provider counts as well.
@@ -110,15 +162,22 @@ impl Pace {
             let next = self.next.max(now) + self.interval_now().saturating_mul(messages);
             self.next = next.min(now + GIVE_WAY_MAX).max(self.next);
             let counted = usize::try_from(messages).unwrap_or(usize::MAX).min(self.allowance);
-            (0..counted).for_each(|_| self.note(now));
+            (0..counted).for_each(|_| self.note(now, Passage::In));
         }
     }
 
-    fn note(&mut self, at: Instant) {
-        if self.recent.len() >= self.allowance {
-            self.recent.pop_front();
+    fn note(&mut self, at: Instant, how: Passage) {
+        if self.recent.len() >= self.allowance
+            && let Some(oldest) = self.recent.pop_front()
+            && oldest.how == Passage::Answered(self.quickest)
+        {
+            let answers = self.recent.iter().filter_map(|passed| match passed.how {
+                Passage::Answered(after) => Some(after),
+                Passage::In | Passage::Out => None,
+            });
+            self.quickest = answers.min().unwrap_or(Duration::MAX);
         }
-        self.recent.push_back(at);
+        self.recent.push_back(Passed { at, how });
     }
 
     /// How many messages leave in `window` at most.
@@ -168,6 +227,7 @@ mod tests {
             let ready_at = pace.ready_at();
             now = now.max(ready_at + Duration::from_micros(*noticed_after));
             pace.depart(now, now - start);
+            pace.answered(now, Duration::ZERO);
             times.push(now);
         }
         times
@@ -200,6 +260,21 @@ mod tests {
     }
 
     #[test]
+    fn a_provider_that_thinks_for_longer_now_and_then_costs_little() {
+        let start = Instant::now();
+        let mut pace = Pace::new(80, 0.97, start);
+        let mut now = start;
+        for message in 0..8_000_u64 {
+            now = pace.ready_at();
+            pace.depart(now, now - start);
+            pace.answered(now, Duration::from_millis(100 + message * 7 % 400));
+        }
+
+        let share = 8_000.0 / now.duration_since(start).as_secs_f64() / 80.0;
+        assert!(share > 0.95, "{share}");
+    }
+
+    #[test]
     fn lateness_is_lost_only_beyond_what_can_be_made_up_for() {
         let start = Instant::now();
         let mut pace = Pace::new(80, 0.97, start);
@@ -208,7 +283,7 @@ mod tests {
         assert_eq!(pace.depart(soon, Duration::from_secs(60)), Duration::ZERO);
         assert_eq!(
             pace.depart(later, Duration::from_secs(1)),
-            Duration::from_secs(1) - CATCH_UP_MAX,
+            Duration::from_secs(1) - CATCH_UP_MAX_AFTER_LONG,
             "due for a second"
         );
     }
@@ -259,6 +334,30 @@ mod tests {
             }
             // One that came in may be told of after a departure has taken its place.
             prop_assert!(most_in_a_second(&times) <= per_second as usize + 1);
+        }
+
+        #[test]
+        fn no_sliding_second_of_arrivals_holds_more_than_the_allowance_though_the_network_holds_some_up(
+            held_up_us in proptest::collection::vec(prop_oneof![4 => 0u64..1_000, 1 => 0u64..30_000], 900),
+            per_second in 20u32..300,
+        ) {
+            let start = Instant::now();
+            let mut pace = Pace::new(per_second, 0.97, start);
+            let (mut flying, mut arrivals) = (VecDeque::new(), Vec::new());
+            for held_up_us in held_up_us {
+                // An answer waits for those before it, as on one connection.
+                while let Some((departed, answered_at)) = flying.front().copied().filter(|(_, at)| *at <= pace.ready_at()) {
+                    pace.answered(departed, answered_at - departed);
+                    flying.pop_front();
+                }
+                let now = pace.ready_at();
+                pace.depart(now, Duration::ZERO);
+                let arrives = now + Duration::from_millis(20) + Duration::from_micros(held_up_us);
+                flying.push_back((now, arrives + Duration::from_millis(30)));
+                arrivals.push(arrives);
+            }
+            arrivals.sort_unstable();
+            prop_assert!(most_in_a_second(&arrivals) <= per_second as usize);
         }
 
         #[test]

@@ -23,6 +23,7 @@ mod flight;
 mod landing;
 mod lateness;
 mod places;
+mod ready;
 mod rules;
 mod supply;
 mod waiting;
@@ -43,6 +44,7 @@ use self::{
     flight::{Landed, fly},
     lateness::Lateness,
     places::Aside,
+    ready::Ready,
     supply::{Due, Head},
 };
 use super::{Lease, pace::Pace, pairs::Pairs, pauses::Pauses};
@@ -125,7 +127,7 @@ struct Owner {
     looking: Option<JoinHandle<Due>>,
     /// No longer held, although what is on its way may show them as they were.
     left: HashSet<MessageId>,
-    ready: VecDeque<QueuedMessage>,
+    ready: Ready,
     flying: JoinSet<Landed>,
     /// What operators say about parts of the queue.
     rules: Arc<QueueRules>,
@@ -180,7 +182,7 @@ impl Owner {
             reading: None,
             looking: None,
             left: HashSet::new(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             flying: JoinSet::new(),
             more: [true; 3],
             held_templates: HashMap::new(),
@@ -275,13 +277,13 @@ impl Owner {
                 self.lateness.keep_back(class);
             }
         }
-        let behind = self.lateness.show(self.ready.front(), self.pace.ready_at(), now);
+        let behind = self.lateness.show(self.ready.first(), self.pace.ready_at(), now);
         self.parts.dispatcher.activity.behind(self.sender.key, behind);
     }
 
     /// Marked messages that will not leave soon are queued again: a crash must not make them unknown.
     async fn give_back_ready(&mut self) {
-        let marked: Vec<QueuedMessage> = self.ready.drain(..).collect();
+        let marked = self.ready.take_all();
         for message in &marked {
             self.let_go(message);
         }
@@ -388,7 +390,7 @@ impl Owner {
                 let ids: HashSet<MessageId> = ids.into_iter().collect();
                 for message in asked {
                     if ids.contains(&message.id) {
-                        self.ready.push_back(message);
+                        self.ready.push(message);
                     } else {
                         // It was withdrawn, or settled by evidence.
                         self.let_go(&message);
@@ -427,7 +429,7 @@ impl Owner {
         while self.pace.ready_at() <= now
             && self.lease.holds(now)
             && self.flying.len() < self.parts.send.in_flight_per_number
-            && let Some(message) = self.ready.pop_front()
+            && let Some(message) = self.ready.pop()
         {
             let due_for = self.lateness.note_departure(&message, self.pace.ready_at(), now);
             let lost = self.pace.depart(now, due_for);
@@ -435,7 +437,7 @@ impl Owner {
             self.pairs.depart(&message.recipient, now);
             let (parts, sender) = (self.parts.clone(), self.sender.clone());
             let lease = self.lease.clone();
-            self.flying.spawn(async move { fly(&parts, &sender, &lease, message).await });
+            self.flying.spawn(async move { fly(&parts, &sender, &lease, message, now).await });
             now = Instant::now();
         }
     }

@@ -1,6 +1,9 @@
 //! One message on its way, from the moment it leaves to the commit of what came of it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{Lease, SETTLE_RETRY, SenderParts};
 use crate::{
@@ -16,17 +19,27 @@ use crate::{
 /// A message whose outcome is written down.
 pub(super) struct Landed {
     pub(super) message: QueuedMessage,
+    pub(super) departed: Instant,
+    /// Nobody was asked without it.
+    pub(super) answered_after: Option<Duration>,
     pub(super) consequence: Option<Consequence>,
     /// It took two requests.
     pub(super) swapped: bool,
 }
 
 /// One message on its way, until what came of it is committed.
-pub(super) async fn fly(parts: &SenderParts, sender: &Arc<Sender>, lease: &Lease, message: QueuedMessage) -> Landed {
+pub(super) async fn fly(
+    parts: &SenderParts,
+    sender: &Arc<Sender>,
+    lease: &Lease,
+    message: QueuedMessage,
+    departed: Instant,
+) -> Landed {
     // The process may have slept since this message was released.
     let may_go = || lease.holds(Instant::now());
     let Dispatched { finding, attempt, consequence, swapped, taped } =
         parts.dispatcher.dispatch(sender, &message, &may_go).await;
+    let answered_after = attempt.is_some().then(|| departed.elapsed());
     if finding.may_have_gone() {
         parts.limits.sent(sender.key, &message, clock::now());
     }
@@ -51,5 +64,5 @@ pub(super) async fn fly(parts: &SenderParts, sender: &Arc<Sender>, lease: &Lease
             "could not keep what was said about the test {}", message.id
         );
     }
-    Landed { message, consequence, swapped }
+    Landed { message, departed, answered_after, consequence, swapped }
 }

@@ -23,8 +23,11 @@ const TEMPLATE_HOLD: Duration = Duration::from_secs(15 * 60);
 impl Owner {
     /// Frees the person, and does what the outcome asks for.
     pub(super) async fn land(&mut self, landed: Option<Landed>) {
-        let Some(Landed { message, consequence, swapped }) = landed else { return };
+        let Some(Landed { message, departed, answered_after, consequence, swapped }) = landed else { return };
         self.let_go(&message);
+        if let Some(after) = answered_after {
+            self.pace.answered(departed, after);
+        }
         if swapped {
             // The second request was not foreseen: the next messages make up for it.
             let _nothing_is_lost = self.pace.depart(Instant::now(), Duration::ZERO);

@@ -60,9 +60,9 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
         undisturbed: true,
         ..Wish::default()
     };
-    let stage = course.stage(wish).await?;
+    let mut stage = course.stage(wish).await?;
     let (second, seconds) = (PER_SECOND as usize, course.rounds as usize);
-    let alone = stretch(&stage, &[(HEALTHY, 0, seconds * second)], async { Ok(()) }).await?.0;
+    let alone = stretch(&mut stage, &[(HEALTHY, 0, seconds * second)], async |_| Ok(())).await?.0;
     say(&format!("  alone: {alone}"));
     make_trouble(&stage)?;
     let queues = [
@@ -71,7 +71,8 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
         (CAMPAIGN, 0, seconds * second),
         (UNTOLD, 0, 2 * second),
     ];
-    let (beside_trouble, waits) = stretch(&stage, &queues, reply(&stage, course.rounds)).await?;
+    let replies = async |stage: &Stage| reply(stage, course.rounds).await;
+    let (beside_trouble, waits) = stretch(&mut stage, &queues, replies).await?;
     say(&format!("  beside trouble: {beside_trouble}; told after {:.2} times as long", beside_trouble.p99_of(&alone)));
     say(&format!(
         "  beside the campaign {} replies and passwords left after {} ms (median), {} ms at most",
@@ -92,18 +93,21 @@ async fn run(course: &Course<'_>) -> anyhow::Result<Verdict> {
 /// Fills queues (whose, the first message, how many) and lets them all go at once: no caller is fast enough for four numbers on a
 /// busy machine. Gives back how the healthy number fared, and what was done meanwhile.
 async fn stretch<T>(
-    stage: &Stage,
+    stage: &mut Stage,
     queues: &[(usize, usize, usize)],
-    meanwhile: impl Future<Output = anyhow::Result<T>>,
+    meanwhile: impl AsyncFnOnce(&Stage) -> anyhow::Result<T>,
 ) -> anyhow::Result<(Fared, T)> {
+    // A running server hears of a hold after a moment, and some would leave before it, and wait a second after that.
+    stage.stop(0).await?;
     command(stage, &["hold", CONNECTION, "--reason", "so that queues grow"]).await?;
+    stage.start(0).await?;
     for &(line, first, messages) in queues {
         fill(stage, line, first, messages).await?;
     }
     command(stage, &["release", CONNECTION]).await?;
     let healthy =
         queues.iter().find(|(line, ..)| *line == HEALTHY).map_or(0..0, |(_, first, messages)| *first..first + messages);
-    tokio::try_join!(fare(stage, healthy), meanwhile)
+    tokio::try_join!(fare(stage, healthy), meanwhile(stage))
 }
 
 /// How a number fared at its pace.
