@@ -42,6 +42,7 @@ pub mod suppression;
 pub mod template;
 pub mod time;
 pub mod unreadable;
+pub mod web_url;
 pub mod webhook;
 pub mod webhook_check;
 pub mod webhook_content;

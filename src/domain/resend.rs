@@ -44,12 +44,15 @@ pub fn may_resend(
     }
 }
 
-/// It failed for certain; but some reasons do not go away by asking again.
+/// It counts as failed; but not always for certain, and some reasons do not go away by asking again.
 fn after(failure: Option<&Failure>) -> Resend {
     match failure.map(|failure| failure.reason) {
         Some(FailureReason::BlockedByProvider) => Resend::Risky(
             "WhatsApp chose not to deliver it, and holds it against the business account when it is asked again and again",
         ),
+        Some(FailureReason::UnknownOutcome) => {
+            Resend::Risky("nobody knows whether WhatsApp took it: the person could get it twice")
+        }
         Some(FailureReason::Blocklisted | FailureReason::OptedOut) => {
             Resend::Risky("the person does not want messages like this")
         }
@@ -63,7 +66,6 @@ fn after(failure: Option<&Failure>) -> Resend {
             | FailureReason::DeviceIncapable
             | FailureReason::OutsideWindow
             | FailureReason::Expired
-            | FailureReason::UnknownOutcome
             | FailureReason::Other
             | FailureReason::Cancelled,
         )
@@ -110,12 +112,14 @@ mod tests {
         use DeliveryStatus::{Delivered, Failed, Read, Sent};
         let blocked = failed(FailureReason::BlockedByProvider);
         let unwanted = failed(FailureReason::Blocklisted);
+        let unheard = failed(FailureReason::UnknownOutcome);
         for (state, delivery, failure, awaited) in [
             (SendState::Submitted, None, None, false),
             (SendState::Submitted, Some(Sent), None, false),
             (SendState::Submitted, Some(Delivered), None, false),
             (SendState::Submitted, Some(Read), None, false),
             (SendState::Unknown, None, None, true),
+            (SendState::Unknown, Some(Failed), Some(&unheard), false),
             (SendState::Cancelled, None, None, false),
             (SendState::Submitted, Some(Failed), Some(&blocked), false),
             (SendState::Rejected, Some(Failed), Some(&unwanted), false),

@@ -17,7 +17,10 @@ use super::Parts;
 use crate::telemetry;
 
 /// The process answers.
-#[utoipa::path(get, path = "/healthz", tag = "operation", operation_id = "alive", responses((status = 200, description = "Alive")))]
+#[utoipa::path(
+    get, path = "/healthz", tag = "operation", operation_id = "alive",
+    responses((status = 200, description = "Alive", body = String, content_type = "text/plain", example = "alive\n"))
+)]
 pub async fn alive() -> HttpResponse {
     HttpResponse::Ok().body("alive\n")
 }

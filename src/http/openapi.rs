@@ -342,7 +342,10 @@ fn of_each_operation<T>(read: impl Fn(path::Parameter) -> Option<T>) -> Vec<(Ope
 }
 
 /// This document.
-#[utoipa::path(get, path = "/openapi.json", tag = "operation", operation_id = "openapi", responses((status = 200, description = "OpenAPI 3.1")))]
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operation", operation_id = "openapi",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"))
+)]
 pub async fn document() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).body(render())
 }

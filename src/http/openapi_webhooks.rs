@@ -36,6 +36,7 @@ impl Modify for Webhooks {
         for (_, settings) in schemas.filter(|(name, _)| *name == "WebhookSettings") {
             name_words(settings, "profile", profiles::ALL.iter().map(|profile| profile.slug()).collect());
             name_words(settings, "format", Format::ALL.map(Format::as_str).into());
+            must_be_given(settings, "events");
         }
     }
 }
@@ -45,6 +46,14 @@ fn name_words(settings: &mut RefOr<Schema>, setting: &str, words: Vec<&str>) {
     let RefOr::T(Schema::Object(settings)) = settings else { return };
     if let Some(RefOr::T(Schema::Object(described))) = settings.properties.get_mut(setting) {
         described.enum_values = Some(words.into_iter().map(Value::from).collect());
+    }
+}
+
+/// What must be given has no default, as all others have.
+fn must_be_given(settings: &mut RefOr<Schema>, setting: &str) {
+    let RefOr::T(Schema::Object(settings)) = settings else { return };
+    if let Some(RefOr::T(Schema::Array(described))) = settings.properties.get_mut(setting) {
+        described.default = None;
     }
 }
 

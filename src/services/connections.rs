@@ -87,6 +87,8 @@ pub struct NumberStanding {
     pub sender: Arc<Sender>,
     /// `None` only while the configuration is being changed.
     pub account: Option<Arc<Account>>,
+    /// Its connection's.
+    pub token: TokenState,
     /// How the provider saw it last.
     pub channel: Channel,
     /// How much of the messaging limit is used; `None` when it is not counted.
@@ -106,6 +108,11 @@ pub struct NumberStanding {
 }
 
 impl NumberStanding {
+    /// Whether a status came for it since its connection is as it is.
+    pub fn heard_since_change(&self) -> bool {
+        self.lately.heard_at.is_some_and(|at| at >= self.sender.connection.changed_at)
+    }
+
     /// For what people type without a country code.
     pub fn default_country(&self) -> Option<&str> {
         self.account.as_ref()?.policy.default_country.as_deref()
@@ -183,7 +190,9 @@ impl Connections {
         require(actor, Permission::ReadMessages)?;
         let snapshot = self.snapshot().await?;
         let sender = sender_named(&snapshot, digits)?;
-        Ok(self.number_standing(&snapshot, sender, &mut self.known().await?))
+        let mut known = self.known().await?;
+        let token = token_state(&snapshot, &sender.connection, &known);
+        Ok(self.number_standing(&snapshot, sender, token, &mut known))
     }
 
     pub async fn hold_connection(&self, actor: &Actor, id: &str, reason: &str) -> Result<bool, Refusal> {
@@ -324,7 +333,7 @@ impl Connections {
         let token = token_state(snapshot, connection, known);
         let senders = snapshot.senders().filter(|sender| sender.connection.key == connection.key);
         let mut numbers: Vec<NumberStanding> =
-            senders.map(|sender| self.number_standing(snapshot, sender, known)).collect();
+            senders.map(|sender| self.number_standing(snapshot, sender, token.clone(), known)).collect();
         numbers.sort_by(|one, other| one.sender.number.cmp(&other.sender.number));
         ConnectionStanding {
             token,
@@ -336,13 +345,20 @@ impl Connections {
         }
     }
 
-    fn number_standing(&self, snapshot: &Snapshot, sender: &Arc<Sender>, known: &mut Known) -> NumberStanding {
+    fn number_standing(
+        &self,
+        snapshot: &Snapshot,
+        sender: &Arc<Sender>,
+        token: TokenState,
+        known: &mut Known,
+    ) -> NumberStanding {
         let key = sender.key;
         let templates = self.directory.templates(sender);
         let sendable = templates.iter().filter(|template| template.status == TemplateStatus::Approved).count();
         let waiting = known.waiting.get(&key).copied().unwrap_or(0);
         NumberStanding {
             account: snapshot.account_by_key(sender.account).cloned(),
+            token,
             channel: known.channels.remove(&key).unwrap_or_default(),
             limit: self.limits.standing(key, waiting, known.now),
             queue: known.queues.remove(&key).unwrap_or_default(),

@@ -77,7 +77,7 @@ pub struct AuditLine {
 pub struct AuditFilter {
     /// Part of who did it, in small or large letters; so are the next two.
     pub actor: Option<String>,
-    /// … of what was done.
+    /// … of what was done: its name, and what was changed by it, with the names of settings.
     pub action: Option<String>,
     /// … of whom or what it was done to.
     pub subject: Option<String>,
@@ -106,7 +106,8 @@ impl Store {
         };
         let part = |text: &Option<String>| text.as_deref().map(|text| containing(text).into());
         also("LOWER(actor) LIKE ? ESCAPE '\\'", part(&filter.actor));
-        also("LOWER(action) LIKE ? ESCAPE '\\'", part(&filter.action));
+        let in_any = ["action", "before", "after"].map(|column| format!("LOWER({column}) LIKE ? ESCAPE '\\'"));
+        also(&format!("({})", in_any.join(" OR ")), part(&filter.action));
         also("LOWER(subject) LIKE ? ESCAPE '\\'", part(&filter.subject));
         also("at >= ?", filter.since.map(|since| since.0.into()));
         also("at < ?", filter.until.map(|until| until.0.into()));

@@ -82,6 +82,7 @@ async fn lines_are_found_by_who_what_whom_and_when(database: Database) {
     assert_eq!(found("actor=USER%20&action=add%20user").await, [pair("add user", "dora")]);
     assert_eq!(found("action=ADD%20user&subject=ben").await, [pair("add user", "ben")]);
     assert_eq!(found("actor=machine&action=user").await, [pair("add user", "dora")]);
+    assert_eq!(found("action=%22role%22:%22READ-ONLY").await, [pair("add user", "dora")], "by what was changed");
     assert_eq!(found("subject=%25").await, [], "nothing in it means anything to LIKE");
     assert_eq!(found("until=2020-01-01T00:00:00Z").await, []);
     assert_eq!(found("since=2020-01-01T00:00:00Z&action=choose").await, [pair("choose password", "ben")]);

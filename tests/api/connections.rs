@@ -167,7 +167,8 @@ async fn what_was_seen_of_a_token_outlives_the_number_that_it_was_seen_with(data
 
 async fn what_was_seen_of_former_credentials_says_nothing_of_the_present_ones(database: Database) {
     let app = start(database).await;
-    let token = app.first_owner().await.make_token(&["messages:read", "queues:manage", "configuration:manage"]).await;
+    let asha = app.first_owner().await;
+    let token = asha.make_token(&["messages:read", "queues:manage", "configuration:manage"]).await;
     let call = async |method: Method, path: &str, body: Option<Value>| {
         let answer = app.call(method, &format!("/api/v1/connections/meta-main{path}"), &token, body).await;
         assert_eq!(answer.http_status, 200, "{answer:?}");
@@ -197,6 +198,8 @@ async fn what_was_seen_of_former_credentials_says_nothing_of_the_present_ones(da
         call(Method::GET, "", None).await["token"]["state"] != "taken"
     })
     .await;
+    let page = asha.get(NUMBER).await.text;
+    assert!(!page.contains(">works<"), "{page}");
     app.leave().await;
 }
 

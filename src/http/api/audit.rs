@@ -20,7 +20,7 @@ use crate::{
 pub struct AuditQuery {
     /// Part of who did it, in small or large letters.
     actor: Option<String>,
-    /// Part of what was done: `user`, `fail to sign in`.
+    /// Part of what was done: `user`, `fail to sign in`; or of what was changed by it: `clevertap_passcode`.
     action: Option<String>,
     /// Part of whom or what it concerns.
     subject: Option<String>,
@@ -41,7 +41,7 @@ pub struct AuditQuery {
 pub struct AuditFileQuery {
     /// Part of who did it, in small or large letters.
     actor: Option<String>,
-    /// Part of what was done: `user`, `fail to sign in`.
+    /// Part of what was done: `user`, `fail to sign in`; or of what was changed by it: `clevertap_passcode`.
     action: Option<String>,
     /// Part of whom or what it concerns.
     subject: Option<String>,

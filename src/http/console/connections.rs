@@ -190,7 +190,7 @@ async fn connection_page(request: &HttpRequest, parts: &Parts, visitor: &Visitor
         id: connection.id.clone(),
         provider: connection.provider.clone(),
         form: provider.map_or_else(WebhookForm::default, |provider| provider.webhook_form()),
-        state: connection_status(connection.hold.as_ref(), &standing.token),
+        state: connection_status(&standing),
         hold: HoldPart::of(actor, connection.hold.as_ref()),
         alarms: alarm_parts(actor, &standing.alarms),
         token,
@@ -223,7 +223,7 @@ fn connection_row(actor: &Actor, standing: &ConnectionStanding) -> ConnectionRow
     ConnectionRow {
         id: connection.id.clone(),
         provider: providers::find(&connection.provider).map_or("not known here", |provider| provider.slug()),
-        state: connection_status(connection.hold.as_ref(), &standing.token),
+        state: connection_status(standing),
         reason: connection.hold.as_ref().map(|hold| hold_words(actor, hold)),
         token,
         token_seen,
@@ -241,7 +241,7 @@ pub(super) fn number_row(actor: &Actor, standing: &NumberStanding) -> NumberRow 
         digits: sender.number.digits().to_owned(),
         account: account.as_ref().map_or_else(|| "?".to_owned(), |account| account.id.clone()),
         connection: sender.connection.id.clone(),
-        state: state_status(hold),
+        state: number_status(standing),
         reason: hold.map(|hold| hold_words(actor, hold)),
         quality: quality_status(state.map(|state| state.quality)),
         pace: sender.pace,
@@ -268,19 +268,25 @@ pub(super) fn hold_words(actor: &Actor, hold: &Hold) -> String {
     format!("{}: {}", hold.by_whom(), masking::text(actor, &hold.reason))
 }
 
-pub(super) fn state_status(hold: Option<&Hold>) -> Status {
-    match hold {
-        Some(_) => Status { name: "on hold", tone: "bad" },
-        None => Status { name: "works", tone: "good" },
-    }
+fn connection_status(standing: &ConnectionStanding) -> Status {
+    let heard = standing.numbers.iter().any(NumberStanding::heard_since_change);
+    state_status(standing.connection.hold.as_ref(), &standing.token, heard)
 }
 
-/// A connection whose token nobody takes sends nothing, held or not; of one that was not tried nobody knows.
-fn connection_status(hold: Option<&Hold>, token: &TokenState) -> Status {
+pub(super) fn number_status(standing: &NumberStanding) -> Status {
+    let sender = &standing.sender;
+    let hold = sender.hold.as_ref().or(sender.connection.hold.as_ref());
+    state_status(hold, &standing.token, standing.heard_since_change())
+}
+
+/// Where nobody takes the token nothing is sent, held or not. Some providers have nothing to ask for with it: of those, what was
+/// `heard` since it was entered shows that it is taken.
+fn state_status(hold: Option<&Hold>, token: &TokenState, heard: bool) -> Status {
     match (hold, token) {
+        (Some(_), _) => Status { name: "on hold", tone: "bad" },
         (None, TokenState::Refused(..)) => Status { name: "token refused", tone: "bad" },
-        (None, TokenState::Unknown) => Status { name: "not tried yet", tone: "" },
-        (Some(_), _) | (None, TokenState::Taken(_)) => state_status(hold),
+        (None, TokenState::Unknown) if !heard => Status { name: "not tried yet", tone: "" },
+        (None, TokenState::Unknown | TokenState::Taken(_)) => Status { name: "works", tone: "good" },
     }
 }
 

@@ -116,7 +116,7 @@ pub(super) async fn show(
         number: number.to_owned(),
         account: standing.account.as_ref().map_or_else(|| "?".to_owned(), |account| account.id.clone()),
         connection: sender.connection.id.clone(),
-        state: connections::state_status(sender.hold.as_ref().or(sender.connection.hold.as_ref())),
+        state: connections::number_status(&standing),
         hold: HoldPart::of(actor, sender.hold.as_ref()),
         connection_hold: HoldPart::of(actor, sender.connection.hold.as_ref()),
         alarms: connections::alarm_parts(actor, &standing.alarms),

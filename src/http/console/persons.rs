@@ -258,6 +258,7 @@ fn erasure_part(erasure: Erasure) -> ErasurePart {
         ("Taken back from the queue", "cancelled"),
         ("What the person wrote", "inbound"),
         ("Files", "files"),
+        ("Contacts, with conversations", "contacts"),
         ("Refused requests", "refused_requests"),
         ("Parts of webhooks", "webhook_parts"),
         ("Ids", "ids"),

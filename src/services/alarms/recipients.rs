@@ -1,13 +1,13 @@
 //! Who is told of alarms besides those whom the settings name, as people and programs change it.
 
 use serde_json::{Value, json};
-use url::Url;
 
 use crate::{
     domain::{
         alarm::AlarmKind,
         alarm_recipients::AlarmRecipients,
         operator::{Actor, Permission},
+        web_url::read_web_url,
         webhook::{MASK, SecretText},
     },
     net::{guard::check_literal, mail, redact},
@@ -20,7 +20,6 @@ use crate::{
     store::{Store, alarm_recipients::StoredRecipients, audit::AuditEntry},
 };
 
-const URL_BYTES_MAX: usize = 2_048;
 const SECRET_CHARS_MAX: usize = 256;
 
 pub async fn see(store: &Store, actor: &Actor) -> Result<StoredRecipients, Refusal> {
@@ -149,17 +148,8 @@ fn secret(
     }
 }
 
-/// The error does not quote the URL: who knows it may post to it.
 fn check_url(text: &str, allowed: Allowed) -> Result<(), String> {
-    if text.len() > URL_BYTES_MAX {
-        return Err(format!("is longer than {URL_BYTES_MAX} bytes: shorten it"));
-    }
-    let url = Url::parse(text).map_err(|_| "is not a URL: copy it whole, from https:// on".to_owned())?;
-    match url.scheme() {
-        "https" => {}
-        "http" if allowed.private_networks => {}
-        _ => return Err("must begin with https://".to_owned()),
-    }
+    let url = read_web_url(text, allowed.private_networks)?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("has a user or a password in it, which are not sent: take them out".to_owned());
     }

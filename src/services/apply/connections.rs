@@ -8,7 +8,7 @@ use super::{
     ApplyFile, Stated,
     parse::Surroundings,
     reading::Section,
-    values::{ROTATION_MAX, limited, slug, web_url},
+    values::{ROTATION_MAX, as_copied, limited, slug, web_url},
 };
 use crate::{
     providers::{self, SettingField},
@@ -77,10 +77,8 @@ fn secret_values(
     let texts = limited(section, field.name, most)?;
     let mut secrets = Vec::new();
     for text in texts {
-        match check_setting(field, &text.value, surroundings) {
-            Ok(value) if value.is_empty() => {
-                section.problem(text.offset, field.name, "is empty: fill it in, or leave it out")
-            }
+        let checked = check_setting(field, &text.value, surroundings);
+        match checked.and_then(|value| as_copied(&value).map(|()| value)) {
             Ok(value) => secrets.push(value.into()),
             Err(message) => section.problem(text.offset, field.name, message),
         }

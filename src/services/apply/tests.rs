@@ -370,6 +370,16 @@ fn nothing_may_be_stated_twice() {
 }
 
 #[test]
+fn a_secret_that_was_not_copied_well_is_found_when_it_is_entered() {
+    let connection = CONNECTION.replace("\"t\"", "\"t \"");
+    assert_problem(&connection, "wa.toml:4: connections.access_token:", "begins or ends with a space");
+    let account = ACCOUNT.replace("\"b\"", "\" b\"");
+    assert_problem(&account, "wa.toml:4: accounts.bearer_token:", "begins or ends with a space");
+    let header = format!("{ACCOUNT}headers = {{ x-key = \"a\\nb\" }}\n");
+    assert_problem(&header, "wa.toml:7: accounts.headers.x-key:", "has a line break");
+}
+
+#[test]
 fn a_problem_never_quotes_a_secret() {
     let text = format!(
         "{CONNECTION}app_secret = [1, \"s3cret\", \"\"]\n{ACCOUNT}url_token = \"s3cret\"\n\

@@ -2,13 +2,15 @@
 
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
-use url::Url;
 
 use super::{
     parse::Surroundings,
     reading::{Section, Text},
 };
-use crate::{domain::phone::PhoneNumber, net::guard::check_literal};
+use crate::{
+    domain::{phone::PhoneNumber, web_url::read_web_url},
+    net::guard::check_literal,
+};
 
 /// Secrets of one kind that are valid at the same time.
 pub(super) const ROTATION_MAX: usize = 5;
@@ -46,21 +48,11 @@ pub(super) fn not_blank(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("is empty: fill it in, or leave it out".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-/// The error does not quote the URL: who knows it may post to it.
 pub(super) fn web_url<'a>(text: &'a str, surroundings: &Surroundings<'_>) -> Result<&'a str, String> {
-    let url = Url::parse(text).map_err(|_| "is not a URL: copy it whole, from https:// on".to_owned())?;
+    let url = read_web_url(text, surroundings.allowed.private_networks)?;
     // Behind a name they are refused when it is resolved.
     check_literal(&url, true).map_err(|forbidden| forbidden.to_string())?;
-    match url.scheme() {
-        _ if !url.has_host() => Err("is a URL without a host: copy it whole, from https:// on".to_owned()),
-        "https" => Ok(text),
-        "http" if surroundings.allowed.private_networks => Ok(text),
-        "http" => {
-            Err("must begin with https://; http:// is for trials with security.allow_private_networks = true"
-                .to_owned())
-        }
-        _ => Err("must begin with https://".to_owned()),
-    }
+    Ok(text)
 }
 
 /// One of a few words, those that serde knows for the type.
@@ -76,11 +68,24 @@ pub(super) fn secret(section: &mut Section<'_>, key: &str) -> Option<SecretStrin
 }
 
 pub(super) fn not_empty(section: &Section<'_>, key: &str, text: Text) -> Option<SecretString> {
-    if text.value.is_empty() {
-        section.problem(text.offset, key, "is empty: fill it in, or leave it out");
-        return None;
+    match as_copied(&text.value) {
+        Ok(()) => Some(text.value.into()),
+        Err(message) => {
+            section.problem(text.offset, key, message);
+            None
+        }
     }
-    Some(text.value.into())
+}
+
+/// A secret with a space around it is one that was not copied well, and is refused by everybody later.
+pub(super) fn as_copied(secret: &str) -> Result<(), String> {
+    if secret.is_empty() {
+        return Err("is empty: fill it in, or leave it out".to_owned());
+    }
+    if secret.trim() != secret || secret.contains(char::is_control) {
+        return Err("begins or ends with a space, or has a line break in it: copy it again".to_owned());
+    }
+    Ok(())
 }
 
 pub(super) fn limited(section: &mut Section<'_>, key: &str, most: usize) -> Option<Vec<Text>> {
