@@ -188,6 +188,12 @@ pub fn find(slug: &str) -> Option<&'static dyn Platform> {
     ALL.iter().copied().find(|platform| platform.slug() == slug)
 }
 
+/// Why messages failed of which platforms are told this code. One code may stand for several reasons.
+pub fn reasons_told_as(code: i64) -> Vec<FailureReason> {
+    let is_told = |reason: &FailureReason| ALL.iter().any(|platform| i64::from(platform.failure_code(*reason)) == code);
+    FailureReason::ALL.into_iter().filter(is_told).collect()
+}
+
 /// The pairs that a customer attached to a request, as it was stored; none when this version cannot read it.
 pub fn custom_pairs(account: &Account, request: &str) -> Vec<(String, String)> {
     read_stored(account, request).map(|request| request.custom).unwrap_or_default()

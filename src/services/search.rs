@@ -9,6 +9,7 @@ use crate::{
         phone::PhoneNumber,
         status::DeliveryStatus,
     },
+    platforms,
     services::{
         directory::Snapshot,
         operators::{Refusal, require},
@@ -91,10 +92,12 @@ pub async fn search(
     store: &Store,
     snapshot: &Snapshot,
     actor: &Actor,
-    wanted: Wanted,
+    mut wanted: Wanted,
     limit: usize,
 ) -> Result<FoundMessages, Refusal> {
     require(actor, Permission::ReadMessages)?;
+    // Who saw a code at the platform means that one.
+    wanted.filter.or_reasons = wanted.filter.failure_code.map(platforms::reasons_told_as).unwrap_or_default();
     let text = wanted.text.trim();
     if text.is_empty() {
         return Ok(store.search_messages(&wanted.filter, limit).await?);

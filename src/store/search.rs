@@ -35,6 +35,8 @@ pub struct MessageSearch {
     pub reached: Option<DeliveryStatus>,
     /// The provider's.
     pub failure_code: Option<i64>,
+    /// With a code: what failed for one of these reasons is meant, too.
+    pub or_reasons: Vec<FailureReason>,
     /// Why it failed.
     pub failure_reason: Option<FailureReason>,
     /// Accepted from here on …
@@ -138,7 +140,7 @@ fn conditions(search: &MessageSearch) -> (String, Vec<Value>) {
     let mut also = |condition: &str, value: Option<Value>| {
         if let Some(value) = value {
             values.push(value);
-            only.push_str(&format!(" AND {condition} ${}", values.len() + 2));
+            only.push_str(&format!(" AND ({condition} ${})", values.len() + 2));
         }
     };
     also("account =", search.account.map(|account| account.0.into()));
@@ -148,9 +150,13 @@ fn conditions(search: &MessageSearch) -> (String, Vec<Value>) {
     also("state =", search.state.map(|state| state.code().into()));
     also("state <>", search.without.map(|state| state.code().into()));
     also("delivery =", search.delivery.map(|delivery| delivery.code().into()));
-    also("failure_code =", search.failure_code.map(Into::into));
     // What is tried again has a reason too, and may yet arrive.
     let failed = DeliveryStatus::Failed.code();
+    let reasons: Vec<String> = search.or_reasons.iter().map(|reason| reason.code().to_string()).collect();
+    let or_reasons = format!("(delivery = {failed} AND failure_reason IN ({}))", reasons.join(", "));
+    let of_code =
+        if reasons.is_empty() { "failure_code =".to_owned() } else { format!("{or_reasons} OR failure_code =") };
+    also(&of_code, search.failure_code.map(Into::into));
     also(
         &format!("delivery = {failed} AND failure_reason ="),
         search.failure_reason.map(|reason| reason.code().into()),

@@ -304,6 +304,10 @@ async fn a_message_is_found_by_whatever_is_known_of_it(database: Database) {
         ("status=delivery-read", [true, false]),
         ("status=state-rejected", [false, true]),
         ("code=131030", [false, true]),
+        // What CleverTap was told instead.
+        ("code=1005", [false, true]),
+        ("code=1005&status=read", [false, false]),
+        ("code=1006", [false, false]),
         ("since=2020-01-01T00:00", [true, true]),
         ("until=2020-01-01T00:00", [false, false]),
     ] {

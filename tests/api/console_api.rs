@@ -111,7 +111,7 @@ async fn a_wrong_parameter_is_named_with_what_it_may_be(database: Database) {
     let token = app.first_owner().await.make_token(&["messages:read", "audit:read", "system:read"]).await;
     for (path, field, said) in [
         ("/api/v1/messages?limit=abc", "limit", "“abc” is no whole number. Messages on a page, 1 to 200"),
-        ("/api/v1/messages?code=1e3", "code", "“1e3” is no whole number. WhatsApp's error code"),
+        ("/api/v1/messages?code=1e3", "code", "“1e3” is no whole number. An error code: WhatsApp's"),
         ("/api/v1/messages?limt=5", "limt", "no such parameter; it takes q, account, number"),
         ("/api/v1/messages?q=1&q=2", "q", "is given twice"),
         ("/api/v1/audit?before=yesterday", "before", "“yesterday” is no whole number"),

@@ -192,11 +192,15 @@ fn settings_text(folder: &Path, address: SocketAddr) -> String {
     let database = text(format!("sqlite://{}", folder.join("wabridge.db").display()));
     let key = text(folder.join("master.key").display().to_string());
     let media = text(folder.join("media").display().to_string());
+    // Nobody finds what listens everywhere by that.
+    let public_url = if address.ip().is_unspecified() { String::new() } else { format!("http://{address}") };
     format!(
         r#"# The settings of this demo. What is not here has its default, which `wabridge settings` prints.
 
 [server]
 bind = "{address}"
+# Where WhatsApp finds it: the connection's check compares it with what is subscribed.
+public_url = "{public_url}"
 shutdown_timeout = "5s"
 
 [database]

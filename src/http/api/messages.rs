@@ -61,7 +61,7 @@ pub struct MessageQuery {
     delivery: Option<String>,
     /// How far it came, whatever became of it later: sent, delivered, read.
     reached: Option<String>,
-    /// WhatsApp's error code.
+    /// An error code: WhatsApp's, such as 131026, or the one that CleverTap was told, such as 1005.
     code: Option<i64>,
     /// Why it failed: unreachable, invalid_number, opted_out, blocked_by_provider, outside_window, too_many_to_number,
     /// device_incapable, blocklisted, template, number_inactive, credentials, expired, unknown_outcome, cancelled, other.
@@ -320,6 +320,7 @@ fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
         delivery: word("delivery", query.delivery.as_deref(), &DeliveryStatus::ALL, DeliveryStatus::as_str)?,
         reached: word("reached", query.reached.as_deref(), &DeliveryStatus::WAY, DeliveryStatus::as_str)?,
         failure_code: query.code,
+        or_reasons: vec![],
         failure_reason: word("reason", query.reason.as_deref(), &FailureReason::ALL, FailureReason::as_str)?,
         since: time("since", query.since.as_deref())?,
         until: time("until", query.until.as_deref())?,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
     asked::{self, Query, Wrong, some},
-    frame::{long_time, sentence, wants_part},
+    frame::{exact_time, sentence, wants_part},
     page,
 };
 use crate::{
@@ -129,7 +129,7 @@ async fn results(parts: &Parts, visitor: &Visitor, form: &AuditForm) -> Result<R
 fn shown(line: AuditLine) -> Line {
     let from = line.address.map_or_else(String::new, |address| format!(", from {address}"));
     Line {
-        at: long_time(line.at),
+        at: exact_time(line.at),
         at_iso: line.at.to_string(),
         actor: line.actor,
         via: format!("{}{from}", line.via.as_str()),

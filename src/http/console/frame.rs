@@ -331,6 +331,11 @@ pub(super) fn long_time(at: UnixMillis) -> String {
     formatted(at, "%Y-%m-%d %H:%M")
 }
 
+/// With its second, for who compares logs.
+pub(super) fn exact_time(at: UnixMillis) -> String {
+    formatted(at, "%Y-%m-%d %H:%M:%S")
+}
+
 fn formatted(at: UnixMillis, format: &str) -> String {
     let time = chrono::DateTime::from_timestamp_millis(at.0);
     time.map_or_else(|| at.to_string(), |time| time.format(format).to_string())
