@@ -131,7 +131,9 @@ impl Pace {
         self.interval = other.interval;
         self.allowance = other.allowance;
         self.held_up_min = other.held_up_min;
-        self.recent.drain(..self.recent.len().saturating_sub(self.allowance));
+        while self.recent.len() > self.allowance {
+            self.forget_oldest();
+        }
     }
 
     /// A message leaves now that has been due for so long. Gives back how much of the pace is lost by its lateness.
@@ -167,17 +169,21 @@ impl Pace {
     }
 
     fn note(&mut self, at: Instant, how: Passage) {
-        if self.recent.len() >= self.allowance
-            && let Some(oldest) = self.recent.pop_front()
-            && oldest.how == Passage::Answered(self.quickest)
-        {
+        if self.recent.len() >= self.allowance {
+            self.forget_oldest();
+        }
+        self.recent.push_back(Passed { at, how });
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.recent.pop_front();
+        if oldest.is_some_and(|oldest| oldest.how == Passage::Answered(self.quickest)) {
             let answers = self.recent.iter().filter_map(|passed| match passed.how {
                 Passage::Answered(after) => Some(after),
                 Passage::In | Passage::Out => None,
             });
             self.quickest = answers.min().unwrap_or(Duration::MAX);
         }
-        self.recent.push_back(Passed { at, how });
     }
 
     /// How many messages leave in `window` at most.
@@ -272,6 +278,29 @@ mod tests {
 
         let share = 8_000.0 / now.duration_since(start).as_secs_f64() / 80.0;
         assert!(share > 0.95, "{share}");
+    }
+
+    #[test]
+    fn a_quick_answer_from_before_the_allowance_shrank_makes_nothing_count_as_held_up() {
+        let start = Instant::now();
+        let mut pace = Pace::new(80, 0.97, start);
+        let mut now = start;
+        let mut leave = |pace: &mut Pace, answered_after| {
+            now = pace.ready_at();
+            pace.depart(now, now - start);
+            pace.answered(now, Duration::from_millis(answered_after));
+            now
+        };
+        leave(&mut pace, 1);
+        for _ in 0..79 {
+            leave(&mut pace, 100);
+        }
+
+        pace.change(Pace::new(40, 0.97, start));
+
+        let first = leave(&mut pace, 100);
+        let last = (0..400).map(|_| leave(&mut pace, 100)).last().expect("there are some");
+        assert!(400.0 / last.duration_since(first).as_secs_f64() / 40.0 > 0.969);
     }
 
     #[test]

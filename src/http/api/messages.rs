@@ -29,10 +29,7 @@ use crate::{
         search::{self, StatusWord, Wanted},
         story, test_bench,
     },
-    store::{
-        search::{AnyOf, MessageSearch},
-        story::StoredMessage,
-    },
+    store::{search::MessageSearch, story::StoredMessage},
 };
 
 /// What messages are wanted; everything that is named must fit.
@@ -312,15 +309,12 @@ fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
     let mut filter = MessageSearch {
         account,
         sender,
-        any_of: AnyOf::default(),
-        without: None,
         campaign: query.campaign,
         template: query.template,
         state: word("state", query.state.as_deref(), &SendState::ALL, SendState::as_str)?,
         delivery: word("delivery", query.delivery.as_deref(), &DeliveryStatus::ALL, DeliveryStatus::as_str)?,
         reached: word("reached", query.reached.as_deref(), &DeliveryStatus::WAY, DeliveryStatus::as_str)?,
         failure_code: query.code,
-        or_reasons: vec![],
         failure_reason: word("reason", query.reason.as_deref(), &FailureReason::ALL, FailureReason::as_str)?,
         since: time("since", query.since.as_deref())?,
         until: time("until", query.until.as_deref())?,
@@ -330,6 +324,7 @@ fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
                 Some(text.parse::<MessageId>().map_err(|error| Problem::of_field("before", error.to_string()))?)
             }
         },
+        ..MessageSearch::default()
     };
     if let Some(status) = query.status {
         if filter.state.is_some() || filter.delivery.is_some() || filter.reached.is_some() {

@@ -31,7 +31,7 @@ use crate::{
         search::{self, StatusWord, Wanted},
     },
     store::{
-        search::{AnyOf, FoundMessages, MessageSearch},
+        search::{FoundMessages, MessageSearch},
         story::StoredMessage,
     },
 };
@@ -188,19 +188,14 @@ impl SearchForm {
         let mut filter = MessageSearch {
             account: asked::account(snapshot, &self.account)?,
             sender: asked::sender(snapshot, &self.number)?,
-            any_of: AnyOf::default(),
             campaign: some(&self.campaign),
             template: some(&self.template),
-            state: None,
-            without: None,
-            delivery: None,
-            reached: None,
             failure_code: asked::read("code", &self.code, "an error code, a number such as 131026 or 1005")?,
-            or_reasons: vec![],
             failure_reason: asked::one_of("reason", &self.reason, &FailureReason::ALL, FailureReason::as_str)?,
             since,
             until,
             before: asked::read("before", &self.before, "a message’s id, as a list’s next page has it")?,
+            ..MessageSearch::default()
         };
         if let Some(status) = self.status()? {
             status.narrow(&mut filter);

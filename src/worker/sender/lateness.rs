@@ -96,20 +96,10 @@ impl Lateness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ids::MessageId, outbound::Category, phone::PhoneNumber};
+    use crate::{domain::outbound::Category, worker::sender::ready};
 
     fn message(due_since: UnixMillis) -> QueuedMessage {
-        QueuedMessage {
-            id: MessageId(1),
-            category: Category::Marketing,
-            campaign: None,
-            recipient: PhoneNumber::from_international("919876500001").expect("a number"),
-            template: None,
-            request: String::new(),
-            expires_at: UnixMillis(i64::MAX),
-            attempts: 0,
-            due_since,
-        }
+        QueuedMessage { due_since, ..ready::tests::message(1, Category::Marketing) }
     }
 
     fn seconds(late: Duration) -> u64 {

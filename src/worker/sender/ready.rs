@@ -38,7 +38,7 @@ impl Ready {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::domain::{
         ids::MessageId,
@@ -47,7 +47,7 @@ mod tests {
         time::UnixMillis,
     };
 
-    fn message(id: i64, category: Category) -> QueuedMessage {
+    pub(in super::super) fn message(id: i64, category: Category) -> QueuedMessage {
         QueuedMessage {
             id: MessageId(id),
             category,
