@@ -187,6 +187,12 @@ fn tell_lines(lines: &[Line], full: bool, text: &mut String) -> std::fmt::Result
         if let Some(entry) = line.entry.as_ref().filter(|_| full) {
             writeln!(text, "      as it came: {entry}")?;
         }
+        for said in &line.said {
+            if let Some(request) = &said.request {
+                writeln!(text, "      asked: {request}")?;
+            }
+            writeln!(text, "      answered: {}", said.answer)?;
+        }
         line.below.iter().try_for_each(|below| writeln!(text, "      {below}"))?;
     }
     Ok(())

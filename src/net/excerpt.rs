@@ -45,15 +45,33 @@ pub(super) fn excerpt(headers: &HeaderMap, body: &[u8], secrets: &[SecretString]
 /// At most so many characters.
 pub(super) fn beginning(text: &[u8], chars_max: usize, secrets: &[SecretString]) -> String {
     let looked_through = &text[..text.len().min(chars_max * LOOKED_THROUGH)];
-    let mut text = String::from_utf8_lossy(looked_through).trim().to_owned();
-    for secret in secrets.iter().map(ExposeSecret::expose_secret) {
+    let text = without(String::from_utf8_lossy(looked_through).trim().to_owned(), secrets);
+    cut(&redact::text(&text), chars_max)
+}
+
+/// The same for those who may see what people are written: only secrets are blanked. What is cut ends with `…`.
+pub fn word_for_word<'a>(text: &[u8], bytes_max: usize, secrets: impl IntoIterator<Item = &'a SecretString>) -> String {
+    let looked_through = &text[..text.len().min(bytes_max * LOOKED_THROUGH)];
+    let mut kept = without(String::from_utf8_lossy(looked_through).into_owned(), secrets);
+    if kept.len() > bytes_max {
+        kept.truncate(kept.floor_char_boundary(bytes_max));
+        kept.push_str(MASK);
+    }
+    // A text of PostgreSQL has no zero in it.
+    kept.replace('\0', "\u{fffd}")
+}
+
+fn without<'a>(mut text: String, secrets: impl IntoIterator<Item = &'a SecretString>) -> String {
+    for secret in secrets.into_iter().map(ExposeSecret::expose_secret) {
         // A token is as secret without the word before it.
         let token = secret.split_once(' ').map_or(secret, |(_, token)| token);
         for secret in [secret, token].into_iter().filter(|secret| secret.len() >= SECRET_CHARS_MIN) {
-            text = text.replace(secret, MASK);
+            if text.contains(secret) {
+                text = text.replace(secret, MASK);
+            }
         }
     }
-    cut(&redact::text(&text), chars_max)
+    text
 }
 
 fn cut(text: &str, chars_max: usize) -> String {
@@ -114,5 +132,17 @@ mod tests {
         let body = format!("{}header-secret", "a".repeat(BODY_CHARS_MAX - 3));
         let kept = answered(&[], &body, &["header-secret"]).body;
         assert!(kept.ends_with("a…") && !kept.contains("hea"), "{kept}");
+    }
+
+    #[test]
+    fn word_for_word_only_secrets_and_what_is_too_long_are_missing() {
+        let secrets = [SecretString::from("header-secret")];
+        let kept = |text: &str, bytes_max| word_for_word(text.as_bytes(), bytes_max, &secrets);
+
+        assert_eq!(kept("{\"to\": \"919876500001\"}", 100), "{\"to\": \"919876500001\"}");
+        assert_eq!(kept("it was header-secret", 100), "it was …");
+        assert_eq!(kept("abcdé", 5), "abcd…", "no half letters");
+        assert_eq!(kept("a\0b", 5), "a\u{fffd}b", "PostgreSQL takes no zero");
+        assert!(!kept(&format!("{}header-secret", "a".repeat(95)), 100).contains("hea"), "a cut secret is one, too");
     }
 }

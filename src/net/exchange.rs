@@ -41,7 +41,8 @@ pub struct Exchange {
     tape: Option<Tape>,
 }
 
-/// What is said through a door, word for word: for tests, whose people want to see it. No header is on it.
+/// What is said through a door, word for word. No header is on it, and bodies are shared, not copied: it costs next to nothing
+/// until somebody keeps it.
 pub type Tape = Arc<Mutex<Vec<Recorded>>>;
 
 /// One request, and what came back.
@@ -49,10 +50,11 @@ pub type Tape = Arc<Mutex<Vec<Recorded>>>;
 pub struct Recorded {
     pub started_at: UnixMillis,
     pub took: Duration,
+    /// Scheme and host alone.
     pub url: String,
-    pub body: String,
+    pub body: Bytes,
     /// Status and body; without an answer, why there is none.
-    pub answer: Result<(u16, String), String>,
+    pub answer: Result<(u16, Bytes), String>,
 }
 
 /// The operator's part of the limits.
@@ -93,7 +95,7 @@ pub struct OutgoingRequest<'a> {
     pub url: &'a str,
     /// Name and value. Values are secrets: they are never logged. Without a `Content-Type` a body is JSON.
     pub headers: Vec<(Cow<'a, str>, SecretString)>,
-    pub body: Option<String>,
+    pub body: Option<Bytes>,
     pub timeout: Duration,
 }
 
@@ -199,7 +201,7 @@ impl Exchange {
         let took = start.elapsed();
         if let Some((tape, body)) = said {
             let answer = match &result {
-                Ok(answer) => Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned())),
+                Ok(answer) => Ok((answer.status, answer.body.clone())),
                 Err(no_answer) => Err(no_answer.to_string()),
             };
             let recorded = Recorded { started_at, took, url: redact::url(url), body, answer };

@@ -2,7 +2,7 @@
 
 pub mod collector;
 pub mod download;
-mod excerpt;
+pub mod excerpt;
 pub mod exchange;
 pub mod guard;
 mod issuer;

@@ -91,7 +91,7 @@ impl Provider for Gallabox {
             method: Method::Post,
             url: &url,
             headers: credentials(&from.connection).ok_or_else(no_credentials)?,
-            body: Some(send::build(from, message)?),
+            body: Some(send::build(from, message)?.into()),
             timeout: via.request_timeout(),
         };
         let answer = via.send(request).await.result.map_err(unanswered)?;

@@ -88,7 +88,7 @@ impl Provider for MetaCloud {
             method: Method::Post,
             url: &url,
             headers: vec![authorization(connection).ok_or_else(|| no_secret(ACCESS_TOKEN))?],
-            body: Some(build_send(message)),
+            body: Some(build_send(message).into()),
             timeout: via.request_timeout(),
         };
         let answer = via.send(request).await.result.map_err(unanswered)?;

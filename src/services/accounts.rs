@@ -168,7 +168,7 @@ impl Accounts {
             method: Method::Post,
             url: &url,
             headers: vec![],
-            body: Some(body.clone()),
+            body: Some(body.clone().into()),
             timeout: self.exchange.request_timeout(),
         };
         let exchanged = self.exchange.send(request).await;

@@ -249,7 +249,7 @@ impl AlarmWays {
             method: Method::Post,
             url: url.expose_secret(),
             headers: signature.into_iter().map(|(name, value)| (name.into(), value)).collect(),
-            body: Some(body),
+            body: Some(body.into()),
             timeout: self.exchange.request_timeout(),
         };
         match self.exchange.send(request).await.result {

@@ -8,19 +8,20 @@
 
 mod conclude;
 mod prepare;
+mod taping;
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use self::prepare::Obstacle;
+pub use self::taping::Taping;
+use self::{conclude::Tried, prepare::Obstacle};
 use super::{
     activity::Activity,
     directory::{Directory, Snapshot},
     endpoints::{Endpoints, Route},
     lookup::TemplateLookup,
-    per_minute::PerMinute,
     suppressions::Suppressions,
     traces::Traces,
 };
@@ -28,16 +29,18 @@ use crate::{
     clock,
     domain::{
         account::{Sender, UnknownOutcome},
-        attempt::Attempt,
         failure::{Failure, FailureClass, FailureReason, Scope, SendFailure, Submitted},
         outbound::{Category, Class, OutboundMessage, Purpose},
         progress::Finding,
         retry::Schedule,
     },
-    net::exchange::{Exchange, Recorded, Tape},
+    net::exchange::{Exchange, Tape},
     providers,
     sabotage::{Sabotage, breaks},
-    store::{Store, outbound::QueuedMessage, test_exchanges::TestExchange},
+    store::{
+        Store,
+        outbound::{QueuedMessage, SendAttempt},
+    },
     telemetry,
 };
 
@@ -53,23 +56,21 @@ pub struct Dispatcher {
     pub endpoints: Endpoints,
     pub activity: Arc<Activity>,
     pub traces: Traces,
-    pub taped: PerMinute,
+    pub taping: Taping,
 }
 
 /// What came of one message's turn.
 pub struct Dispatched {
     pub finding: Finding,
-    pub attempt: Option<Attempt>,
+    pub attempt: Option<SendAttempt>,
     pub consequence: Option<Consequence>,
     /// The provider was asked twice, by both of its endpoints.
     pub swapped: bool,
-    /// What was said, of a test.
-    pub taped: Vec<TestExchange>,
 }
 
 impl Dispatched {
     fn of(finding: Finding) -> Self {
-        Self { finding, attempt: None, consequence: None, swapped: false, taped: vec![] }
+        Self { finding, attempt: None, consequence: None, swapped: false }
     }
 }
 
@@ -88,8 +89,6 @@ pub enum ConsequenceClass {
     Hold,
 }
 
-/// Tests of which is kept what was said. A platform that gives no ids makes a test of everything.
-const TAPED_PER_MINUTE: u32 = 30;
 /// A message whose template is stopped looks again after this.
 const TEMPLATE_STOPPED_WAIT: Duration = Duration::from_secs(15 * 60);
 
@@ -137,17 +136,16 @@ impl Dispatcher {
             return Dispatched::of(Finding::Returned);
         }
         let mut swapped = false;
-        let is_taped = matches!(purpose, Purpose::Test { .. }) && self.taped.one_more(TAPED_PER_MINUTE);
-        let tape = is_taped.then(Tape::default);
-        let result = self.send(sender, &message, tape.as_ref(), &mut swapped).await;
+        let tape = Tape::default();
+        let result = self.send(sender, &message, &self.exchange.recording(tape.clone()), &mut swapped).await;
         let took = clock::now().since(started_at);
         metrics::histogram!(telemetry::SEND_SECONDS).record(took.as_secs_f64());
         if result.is_ok() {
             self.activity.sent(sender.key);
         }
-        let taped =
-            tape.map_or_else(Vec::new, |tape| tape.lock().expect("no holder can panic").iter().map(taped).collect());
-        Dispatched { swapped, taped, ..self.conclude(queued, result, started_at, took) }
+        let is_test = matches!(purpose, Purpose::Test { .. });
+        let said = self.taping.keep(&tape, &sender.connection, is_test, result.is_ok());
+        Dispatched { swapped, ..self.conclude(queued, result, Tried { started_at, took, said }) }
     }
 
     /// What keeps a message from being sent, before anybody was asked.
@@ -191,11 +189,9 @@ impl Dispatcher {
         &self,
         sender: &Sender,
         message: &OutboundMessage,
-        tape: Option<&Tape>,
+        via: &Exchange,
         swapped: &mut bool,
     ) -> Result<Submitted, SendFailure> {
-        let recording = tape.map(|tape| self.exchange.recording(tape.clone()));
-        let via = recording.as_ref().unwrap_or(&self.exchange);
         let Some(provider) = providers::find(&sender.connection.provider) else {
             let text = format!("this version knows no provider {}", sender.connection.provider);
             return Err(SendFailure {
@@ -230,21 +226,6 @@ impl Dispatcher {
             Some(UnknownOutcome::Resend) => Finding::Resend,
             Some(UnknownOutcome::ReportFailed) | None => Finding::NoEvidence,
         }
-    }
-}
-
-fn taped(recorded: &Recorded) -> TestExchange {
-    let (http_status, answer) = match &recorded.answer {
-        Ok((status, body)) => (i16::try_from(*status).ok(), body.clone()),
-        Err(why) => (None, why.clone()),
-    };
-    TestExchange {
-        started_at: recorded.started_at,
-        took_ms: i32::try_from(recorded.took.as_millis()).unwrap_or(i32::MAX),
-        url: recorded.url.clone(),
-        request: recorded.body.clone(),
-        http_status,
-        answer,
     }
 }
 

@@ -207,7 +207,7 @@ impl Relay {
                 method: Method::Post,
                 url: url.expose_secret(),
                 headers: vec![],
-                body: Some(request.body.clone()),
+                body: Some(request.body.clone().into()),
                 timeout: self.timeout,
             })
             .await;

@@ -1,11 +1,13 @@
 //! One message's whole story: what was asked, what it waits for, what was done, what WhatsApp said, who was told. The same for the
 //! command line, the console and the API.
 
+mod rebuilt;
 mod timeline;
 mod waits;
 
 pub use self::{
-    timeline::{Line, Tone, lines},
+    rebuilt::{Rebuilt, rebuilt, rendered},
+    timeline::{Exchanged, Line, Tone, lines},
     waits::{End, EndedAt, Wait, reasons},
 };
 use crate::{

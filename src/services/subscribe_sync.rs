@@ -198,7 +198,7 @@ impl SubscribeSync {
                 method: Method::Post,
                 url: &request.url,
                 headers: request.headers.into_iter().map(|(name, value)| (name.into(), value)).collect(),
-                body: Some(request.body),
+                body: Some(request.body.into()),
                 timeout: self.exchange.request_timeout(),
             })
             .await;

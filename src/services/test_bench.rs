@@ -29,7 +29,7 @@ use crate::{
     },
     platforms::{self, Accepted, Platform, Reply},
     providers::{self, RenderedRequest},
-    store::{audit::AuditEntry, story::StoredMessage},
+    store::audit::AuditEntry,
 };
 
 /// Tests that are sent to phones, by all people together. They cost money, and take from a number's pace.
@@ -414,21 +414,6 @@ pub fn pasted(text: &str) -> &str {
         (Some(from), Some(to)) if from < to => &text[from..=to],
         (Some(_) | None, _) => text.trim(),
     }
-}
-
-/// The request to the provider that a stored message becomes, as it would be made now.
-pub fn rendered(acceptor: &Acceptor, message: &StoredMessage) -> Option<RenderedRequest> {
-    let snapshot = acceptor.directory.snapshot();
-    let (account, sender) = (snapshot.account_by_key(message.account)?, snapshot.sender(message.sender)?);
-    let request = platforms::find(&account.platform)?.parse_send(account, message.request.as_bytes()).ok()?;
-    let body = match &request.content {
-        Content::Freeform(freeform) => SendBody::Freeform(freeform.clone()),
-        Content::Template(content) => {
-            SendBody::Template(acceptor.lookup.check(account, sender, content, request.purpose).ok()?)
-        }
-    };
-    let message = OutboundMessage { id: message.id, to: message.recipient.clone(), body, conversation: None };
-    Some(providers::find(&sender.connection.provider)?.render_send(sender, &message, false))
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ impl WebhookDoor {
                 },
                 url: settings.url.expose(),
                 headers,
-                body: Some(request.body.clone()),
+                body: Some(request.body.clone().into()),
                 timeout,
             })
             .await;

@@ -91,7 +91,7 @@ impl WebhookTokens {
                     ("content-type".into(), "application/x-www-form-urlencoded".into()),
                     ("accept".into(), "application/json".into()),
                 ],
-                body: Some(form_of(&webhook.settings.authentication)),
+                body: Some(form_of(&webhook.settings.authentication).into()),
                 timeout,
             })
             .await;

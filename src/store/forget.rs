@@ -188,7 +188,7 @@ async fn erase_messages(transaction: &DatabaseTransaction, asked: &[MessageId]) 
             "unheard_messages",
             "earlier_sends",
             "other_provider_ids",
-            "test_exchanges",
+            "send_exchanges",
         ] {
             let sql = format!("DELETE FROM {table} WHERE message IN ({})", id_list(&all));
             execute(transaction, sql, vec![]).await?;
@@ -205,7 +205,7 @@ async fn erase_messages(transaction: &DatabaseTransaction, asked: &[MessageId]) 
         let sql = format!("UPDATE events SET entry = NULL WHERE message IN ({list}) AND kind = 1");
         execute(transaction, sql, vec![]).await?;
         let sql = format!(
-            "UPDATE outbound_messages SET recipient = '{NOBODY}', request = '', \
+            "UPDATE outbound_messages SET recipient = '{NOBODY}', request = '', request_hash = NULL, answer = NULL, \
              provider_message_id = CASE WHEN state = 2 THEN '{NO_PROVIDER_ID}' END WHERE id IN ({list})"
         );
         execute(transaction, sql, vec![]).await?;

@@ -85,6 +85,7 @@ mod rows;
 pub mod schema;
 pub mod search;
 pub mod secrets;
+pub mod send_exchanges;
 pub mod sessions;
 pub mod set_back;
 mod shown;
@@ -95,7 +96,6 @@ pub mod story;
 pub mod suppression_syncs;
 pub mod suppressions;
 pub mod templates;
-pub mod test_exchanges;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

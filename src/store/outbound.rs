@@ -18,6 +18,7 @@ use super::{
     batch::{Effects, Waiting},
     events::{self, NewEvent},
     execute, execute_rows, outgoing, query, query_rows,
+    send_exchanges::Said,
 };
 use crate::{
     domain::{
@@ -91,8 +92,15 @@ pub struct Settlement {
     pub message: MessageId,
     pub epoch: i64,
     pub finding: Finding,
-    /// The exchange behind it, when there was one.
-    pub attempt: Option<Attempt>,
+    /// The try behind it, when there was one.
+    pub attempt: Option<SendAttempt>,
+}
+
+/// A try at sending a message, and what is kept of what was said.
+#[derive(Clone, Debug)]
+pub struct SendAttempt {
+    pub attempt: Attempt,
+    pub said: Said,
 }
 
 /// Cancels what was stored for somebody who was told that it was not.

@@ -220,11 +220,11 @@ impl Store {
             return Ok(false);
         }
         let sql = "INSERT INTO earlier_sends (message, ended_at, state, delivery, attempts, sent_at, took_ms, \
-                   provider_message_id, failure_reason, failure_code, failure_text) \
+                   provider_message_id, failure_reason, failure_code, failure_text, request_hash, answer) \
                    SELECT id, CAST($1 AS BIGINT), state, delivery, attempts, sent_at, took_ms, provider_message_id, \
-                   failure_reason, failure_code, failure_text FROM outbound_messages WHERE id = $2";
+                   failure_reason, failure_code, failure_text, request_hash, answer FROM outbound_messages WHERE id = $2";
         execute(transaction, sql, vec![self.now().0.into(), seen.id.0.into()]).await?;
-        let sql = "UPDATE outbound_messages SET sent_at = NULL, attempts_before = attempts, resent_after = \
+        let sql = "UPDATE outbound_messages SET sent_at = NULL, request_hash = NULL, answer = NULL, attempts_before = attempts, resent_after = \
                    COALESCE((SELECT last_place FROM logs WHERE account = $1), 0) WHERE id = $2";
         execute(transaction, sql, vec![seen.account.0.into(), seen.id.0.into()]).await?;
         // The walks that look for silence have passed it, or pass it while it waits.

@@ -204,7 +204,7 @@ async fn delete_messages(
     execute(transaction, format!("DELETE FROM unheard_messages WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM earlier_sends WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM other_provider_ids WHERE message IN ({list})"), vec![]).await?;
-    execute(transaction, format!("DELETE FROM test_exchanges WHERE message IN ({list})"), vec![]).await?;
+    execute(transaction, format!("DELETE FROM send_exchanges WHERE message IN ({list})"), vec![]).await?;
     execute(transaction, format!("DELETE FROM outbound_messages WHERE id IN ({list})"), vec![]).await?;
     Ok(())
 }
@@ -275,7 +275,7 @@ mod tests {
         ("operator_notes", "retention.messages"),
         ("unheard_messages", "retention.messages"),
         ("earlier_sends", "retention.messages"),
-        ("test_exchanges", "retention.messages"),
+        ("send_exchanges", "retention.messages"),
         ("provider_ids", "retention.messages"),
         ("other_provider_ids", "retention.messages"),
         ("message_keys", "repeats.window"),

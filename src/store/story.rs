@@ -10,6 +10,7 @@ use super::{
     outbound::{id_hash, odd_value, provider_id_hash},
     query,
     refused::refused,
+    send_exchanges::{Taken, taken},
 };
 use crate::domain::{
     attempt::AnswerExcerpt,
@@ -67,6 +68,8 @@ pub struct EarlierSend {
     pub took_ms: Option<i32>,
     pub provider_message_id: Option<String>,
     pub failure: Option<Failure>,
+    /// What the provider said when it took it.
+    pub taken: Option<Taken>,
 }
 
 impl StoredMessage {
@@ -223,7 +226,7 @@ impl Store {
     /// The sends of a message before the last one, in order.
     pub async fn earlier_sends(&self, id: MessageId) -> Result<Vec<EarlierSend>, StoreError> {
         let sql = "SELECT ended_at, state, delivery, attempts, sent_at, took_ms, provider_message_id, failure_reason, \
-                   failure_code, failure_text FROM earlier_sends WHERE message = $1 ORDER BY ended_at";
+                   failure_code, failure_text, request_hash, answer FROM earlier_sends WHERE message = $1 ORDER BY ended_at";
         let rows = query(self.reader(), sql, vec![id.0.into()]).await;
         let read = |row: &QueryResult| -> Result<EarlierSend, DbErr> {
             let delivery: Option<i16> = row.try_get("", "delivery")?;
@@ -237,6 +240,7 @@ impl Store {
                 took_ms: row.try_get("", "took_ms")?,
                 provider_message_id: row.try_get("", "provider_message_id")?,
                 failure: failure(row)?,
+                taken: taken(row)?,
             })
         };
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("read a message's earlier sends")

@@ -65,6 +65,7 @@ mod resend;
 mod retention;
 mod retries;
 mod rotation;
+mod said;
 mod secrets;
 mod send;
 mod settings;

@@ -10,6 +10,7 @@ use wabridge::{
         callbacks::CallbackState,
         configuration::Configuration,
         events::LoggedEvent,
+        send_exchanges::SendExchange,
         story::{EarlierSend, Refused, StoredMessage},
     },
 };
@@ -73,6 +74,8 @@ pub(super) async fn story(
     });
     if full {
         story["request"] = json!(message.request);
+        story["answer"] = json!(store.taken(message.id).await?.map(|taken| taken.answer));
+        story["exchanges"] = store.send_exchanges(message.id).await?.iter().map(exchange).collect();
     }
     Ok(story)
 }
@@ -116,6 +119,18 @@ async fn event(
         told["entry"] = json!(event.entry);
     }
     Ok(told)
+}
+
+/// What was said to the provider, word for word.
+fn exchange(said: &SendExchange) -> Value {
+    json!({
+        "attempt": said.attempt,
+        "started_at": said.started_at.to_string(),
+        "took_ms": said.took_ms,
+        "request": said.request,
+        "http_status": said.http_status,
+        "answer": said.answer,
+    })
 }
 
 /// What left with a request; its text, which says what people wrote, where it was not taken.

@@ -27,7 +27,7 @@ use crate::{
         operators::require,
         resend::{self, NotResent},
         search::{self, StatusWord, Wanted},
-        story, test_bench,
+        story::{self, Exchanged},
     },
     store::{search::MessageSearch, story::StoredMessage},
 };
@@ -163,9 +163,12 @@ pub struct MessageStory {
     timeline: Vec<TimelineEntry>,
     /// CleverTap's request as it came; with `personal:read`.
     request: Option<String>,
-    /// The request to the provider as it would be built now from what is stored; with `personal:read`. What was sent then is not
-    /// kept, and of the provider's answers only the refusals, which stand in the timeline. None: it cannot be built any more.
+    /// The request to the provider, built again from what is stored; with `personal:read`. None: it cannot be built any more.
     provider_request: Option<ProviderRequest>,
+    /// Whether the body of `provider_request` is what was sent last, byte for byte, as its SHA-256 shows. False: the template or a
+    /// setting has changed since. None: nothing was taken yet, or it is not known.
+    #[schema(example = true)]
+    provider_request_is_as_sent: Option<bool>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -181,6 +184,29 @@ pub struct TimelineEntry {
     details: Vec<String>,
     /// The provider's entry as it came; with `personal:read`.
     entry: Option<String>,
+    /// Of a try to send it: what was said; with `personal:read`. Empty where nothing of it is kept.
+    exchanges: Vec<TryExchange>,
+}
+
+/// What the provider was asked in a try, and what it said.
+#[derive(Serialize, ToSchema)]
+pub struct TryExchange {
+    /// The body, word for word; none of a try with which the message was taken: `provider_request` is what was sent, or says that it is
+    /// not.
+    request: Option<String>,
+    /// None: no answer came, or it was taken.
+    #[schema(example = 400)]
+    http_status: Option<i16>,
+    /// As it came, a long one cut; without an answer, why there is none.
+    #[schema(example = "{\"error\":{\"code\":131026}}")]
+    answer: String,
+}
+
+impl From<Exchanged> for TryExchange {
+    fn from(exchanged: Exchanged) -> Self {
+        let Exchanged { request, http_status, answer } = exchanged;
+        Self { request, http_status, answer }
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -251,15 +277,15 @@ pub async fn show(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Resul
         tone: line.tone.as_str().to_owned(),
         details: line.below.iter().map(|below| masking::text(actor, below)).collect(),
         entry: line.entry.filter(|_| whole),
+        exchanges: line.said.into_iter().filter(|_| whole).map(TryExchange::from).collect(),
     });
+    let rebuilt = if whole { story::rebuilt(&parts.acceptor, &message).await? } else { None };
     Ok(Json(MessageStory {
         timeline: timeline.collect(),
         waits: waits.iter().map(|wait| masking::text(actor, &wait.to_string())).collect(),
         request: whole.then(|| message.request.clone()),
-        provider_request: whole
-            .then(|| test_bench::rendered(&parts.acceptor, &message))
-            .flatten()
-            .map(ProviderRequest::from),
+        provider_request_is_as_sent: rebuilt.as_ref().and_then(|rebuilt| rebuilt.is_as_sent),
+        provider_request: rebuilt.map(|rebuilt| ProviderRequest::from(rebuilt.request)),
         message: summary(&parts.directory.snapshot(), actor, &message),
     }))
 }

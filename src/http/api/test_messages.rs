@@ -190,10 +190,10 @@ pub async fn send(parts: Data<Parts>, caller: Caller, body: Body<TestRequest>) -
     })
 }
 
-/// What was said about a test, word for word.
+/// What was said about a message, word for word.
 #[derive(Serialize, ToSchema)]
 pub struct TestExchanges {
-    /// In order of time; none before it was sent, and of messages that are no tests.
+    /// In order of time; none before it was sent. Of messages that are no tests only tries that were not taken.
     exchanges: Vec<TestExchangeTold>,
 }
 
@@ -228,7 +228,7 @@ pub struct TestExchangeTold {
 pub async fn exchanges(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Result<Json<TestExchanges>, Problem> {
     require(&caller.0, Permission::ReadPersonal)?;
     let message = search::one(&parts.store, &caller.0, &id).await?;
-    let told = parts.store.test_exchanges(message.id).await?.into_iter().map(|said| TestExchangeTold {
+    let told = parts.store.send_exchanges(message.id).await?.into_iter().map(|said| TestExchangeTold {
         at: said.started_at.to_string(),
         took_ms: said.took_ms,
         url: said.url,

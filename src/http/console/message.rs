@@ -30,8 +30,7 @@ use crate::{
         operators::{Refusal, require},
         resend::{self, NotResent},
         search,
-        story::{self, EndedAt, Line, Wait},
-        test_bench,
+        story::{self, EndedAt, Exchanged, Line, Wait},
     },
     store::{configuration::Configuration, story::StoredMessage},
 };
@@ -80,8 +79,10 @@ pub(super) struct Story {
     lines: Vec<LinePart>,
     /// As it came; for those who may see it.
     request: Option<String>,
-    /// What would be asked of the provider now; for those who may see it.
+    /// The request to the provider, built again; for those who may see it.
     provider: Option<ProviderPart>,
+    /// Whether it is what was sent, where that is known.
+    is_as_sent: Option<bool>,
 }
 
 struct FailurePart {
@@ -95,6 +96,14 @@ struct LinePart {
     what: String,
     below: Vec<String>,
     entry: Option<String>,
+    said: Vec<SaidPart>,
+}
+
+/// What was said to the provider in a try, and what it answered.
+struct SaidPart {
+    request: Option<String>,
+    answered: String,
+    answer: String,
 }
 
 struct ResendPart {
@@ -181,9 +190,10 @@ fn waiting(actor: &Actor, wait: &Wait) -> Waiting {
 }
 
 impl Story {
-    /// As a part of the test bench's page, which sees to it that it comes anew.
+    /// As a part of the test bench's page, which sees to it that it comes anew, and shows what was said by itself.
     pub(super) fn within_test(self) -> Self {
-        Self { within_test: true, ..self }
+        let lines = self.lines.into_iter().map(|line| LinePart { said: vec![], ..line }).collect();
+        Self { within_test: true, lines, ..self }
     }
 }
 
@@ -204,6 +214,7 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
         let heading = sentence(&format!("{}{code}", failure.reason.as_str().replace('_', " ")));
         FailurePart { heading, text: seen(failure.text.clone()) }
     });
+    let rebuilt = if whole { story::rebuilt(&parts.acceptor, message).await? } else { None };
     Ok(Story {
         id: message.id.to_string(),
         open: is_open(message),
@@ -228,7 +239,8 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
         provider_message_id: provider_message_id.unwrap_or_else(|| "none".to_owned()),
         lines: lines.into_iter().map(|line| line_part(actor, line)).collect(),
         request: whole.then(|| pretty(&message.request)),
-        provider: whole.then(|| test_bench::rendered(&parts.acceptor, message)).flatten().map(provider_part),
+        is_as_sent: rebuilt.as_ref().and_then(|rebuilt| rebuilt.is_as_sent),
+        provider: rebuilt.map(|rebuilt| provider_part(rebuilt.request)),
     })
 }
 
@@ -240,7 +252,17 @@ fn line_part(actor: &Actor, line: Line) -> LinePart {
         what: plain_times(&masking::text(actor, &line.what)).into_owned(),
         below: line.below.iter().map(|below| plain_times(&masking::text(actor, below)).into_owned()).collect(),
         entry: line.entry.filter(|_| whole).map(|entry| pretty(&entry)),
+        said: line.said.into_iter().filter(|_| whole).map(said_part).collect(),
     }
+}
+
+fn said_part(said: Exchanged) -> SaidPart {
+    let answered = match said.http_status {
+        Some(status) => format!("WhatsApp’s answer, HTTP {status}"),
+        None if said.request.is_some() => "No answer".to_owned(),
+        None => "WhatsApp’s answer".to_owned(),
+    };
+    SaidPart { request: said.request.map(|request| pretty(&request)), answered, answer: pretty(&said.answer) }
 }
 
 /// Whether it is worth looking again in a few seconds.

@@ -22,10 +22,10 @@ use crate::{
     http::Parts,
     services::{
         operators::{Refusal, require},
-        search,
+        search, story,
         test_bench::{self, PASTED_BYTES_MAX, Tried},
     },
-    store::{story::StoredMessage, test_exchanges::TestExchange},
+    store::{send_exchanges::SendExchange, story::StoredMessage},
 };
 
 pub(super) const PATH: &str = "/console/test-bench";
@@ -190,9 +190,9 @@ struct ExchangePart {
 
 async fn exchanges_part(parts: &Parts, actor: &Actor, message: &StoredMessage) -> Result<ExchangesPart, Trouble> {
     let hidden = !actor.may(Permission::ReadPersonal);
-    let said = if hidden { vec![] } else { parts.store.test_exchanges(message.id).await? };
+    let said = if hidden { vec![] } else { parts.store.send_exchanges(message.id).await? };
     let open = said.is_empty() && !hidden && message::is_open(message);
-    let provider = if open { test_bench::rendered(&parts.acceptor, message) } else { None };
+    let provider = if open { story::rendered(&parts.acceptor, message) } else { None };
     Ok(ExchangesPart {
         open,
         provider: provider.map(provider_part),
@@ -201,7 +201,7 @@ async fn exchanges_part(parts: &Parts, actor: &Actor, message: &StoredMessage) -
     })
 }
 
-fn exchange_part(said: TestExchange) -> ExchangePart {
+fn exchange_part(said: SendExchange) -> ExchangePart {
     let (answered, tone) = match said.http_status {
         Some(status) if (200..300).contains(&status) => (format!("HTTP {status} after {} ms", said.took_ms), "good"),
         Some(status) => (format!("HTTP {status} after {} ms", said.took_ms), "bad"),

@@ -27,7 +27,7 @@ async fn post(exchange: &Exchange, url: &str) -> Result<Answer, NoAnswer> {
         method: Method::Post,
         url,
         headers: vec![("authorization".into(), SecretString::from("Bearer abc"))],
-        body: Some("{}".to_owned()),
+        body: Some("{}".into()),
         timeout: exchange.request_timeout(),
     };
     exchange.send(request).await.result

@@ -327,7 +327,7 @@ async fn own_url(
         method: Method::Post,
         url: &url,
         headers: headers.into_iter().map(|(name, value)| (name.into(), value)).collect(),
-        body: Some(EMPTY_WEBHOOK.to_owned()),
+        body: Some(EMPTY_WEBHOOK.into()),
         timeout: via.request_timeout(),
     };
     let what = match via.send(request).await.result {

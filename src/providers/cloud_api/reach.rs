@@ -39,7 +39,7 @@ impl Reach {
         timeout: Duration,
     ) -> Result<OutgoingRequest<'a>, String> {
         let authorization = self.authorization.clone().ok_or_else(|| self.no_secret())?;
-        Ok(OutgoingRequest { method, url, headers: vec![authorization], body, timeout })
+        Ok(OutgoingRequest { method, url, headers: vec![authorization], body: body.map(Into::into), timeout })
     }
 
     pub(in crate::providers) fn no_secret(&self) -> String {

@@ -90,7 +90,7 @@ impl Provider for CommBox {
             method: Method::Post,
             url: &url,
             headers: vec![keys::bearer(&key)],
-            body: Some(body),
+            body: Some(body.into()),
             timeout: via.request_timeout(),
         };
         let answer = via.send(request).await.result.map_err(unanswered)?;

@@ -41,7 +41,7 @@ pub async fn send(via: &Exchange, from: &Sender, message: &OutboundMessage) -> R
         method: built.method,
         url: &built.url,
         headers,
-        body: Some(built.body),
+        body: Some(built.body.into()),
         timeout: via.request_timeout(),
     };
     let answer = via.send(request).await.result.map_err(unanswered)?;

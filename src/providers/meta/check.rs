@@ -338,7 +338,7 @@ async fn ask(
 ) -> Result<Answer, Refused> {
     let no_token = || Refused { answered: true, token: true, text: "the connection has no access_token".to_owned() };
     let headers = vec![authorization(connection).ok_or_else(no_token)?];
-    let request = OutgoingRequest { method, url, headers, body, timeout: via.request_timeout() };
+    let request = OutgoingRequest { method, url, headers, body: body.map(Into::into), timeout: via.request_timeout() };
     match via.send(request).await.result {
         Ok(answer) => Ok(answer),
         Err(no_answer) => Err(Refused { answered: false, token: false, text: via.explain(url, &no_answer).await }),

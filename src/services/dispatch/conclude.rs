@@ -12,7 +12,10 @@ use crate::{
         retry::after_pair_refusals,
         time::UnixMillis,
     },
-    store::outbound::QueuedMessage,
+    store::{
+        outbound::{QueuedMessage, SendAttempt},
+        send_exchanges::Said,
+    },
 };
 
 /// However long a provider asks us to wait, we look again after this.
@@ -24,18 +27,32 @@ const SLOW_WAIT: Duration = Duration::from_secs(1);
 /// The same, when it is about one number: its owner goes slower afterwards.
 const NUMBER_SLOW_WAIT: Duration = Duration::from_millis(200);
 
+/// A try that is over.
+pub(super) struct Tried {
+    pub(super) started_at: UnixMillis,
+    pub(super) took: Duration,
+    pub(super) said: Said,
+}
+
+impl Tried {
+    fn attempt(self, outcome: AttemptOutcome, note: &str) -> SendAttempt {
+        let Self { started_at, took, said } = self;
+        let attempt = Attempt { started_at, took, outcome, http_status: None, note: note.to_owned(), excerpt: None };
+        SendAttempt { attempt, said }
+    }
+}
+
 impl Dispatcher {
     pub(super) fn conclude(
         &self,
         queued: &QueuedMessage,
         result: Result<Submitted, SendFailure>,
-        started_at: UnixMillis,
-        took: Duration,
+        tried: Tried,
     ) -> Dispatched {
         let failure = match result {
             Ok(Submitted { provider_message_id }) => {
                 count("submitted", Scope::Message);
-                let attempt = attempt(started_at, took, AttemptOutcome::Succeeded, "");
+                let attempt = tried.attempt(AttemptOutcome::Succeeded, "");
                 let finding = Finding::Submitted { provider_message_id };
                 return Dispatched { attempt: Some(attempt), ..Dispatched::of(finding) };
             }
@@ -53,7 +70,7 @@ impl Dispatcher {
             | FailureClass::Swap
             | FailureClass::GiveUp => AttemptOutcome::Refused,
         };
-        let attempt = Some(attempt(started_at, took, outcome, &failure.text));
+        let attempt = Some(tried.attempt(outcome, &failure.text));
         let retry = |failure: Failure, at_least: Duration| {
             let planned = self.retries.wait_repeating(tries, wait, rand::random());
             // Not later than its expiry, which is then reported at once.
@@ -111,8 +128,4 @@ impl Dispatcher {
             }
         }
     }
-}
-
-fn attempt(started_at: UnixMillis, took: Duration, outcome: AttemptOutcome, note: &str) -> Attempt {
-    Attempt { started_at, took, outcome, http_status: None, note: note.to_owned(), excerpt: None }
 }

@@ -18,6 +18,7 @@ use crate::{
         callbacks::{CallbackState, CursorState},
         configuration::Configuration,
         events::LoggedEvent,
+        send_exchanges::{SendExchange, Taken},
         story::{CallbackTry, Care, EarlierSend, FailedTry, StoredMessage},
     },
 };
@@ -34,7 +35,31 @@ pub struct Line {
     pub tone: Tone,
     /// The provider's own entry, as it came.
     pub entry: Option<String>,
+    /// Of a try: what was said, as far as it is kept.
+    pub said: Vec<Exchanged>,
     pub below: Vec<String>,
+}
+
+/// Something that was asked of the provider, and what it said.
+#[derive(Clone, Debug)]
+pub struct Exchanged {
+    /// Word for word; `None`: the message was taken, and the request can be built again.
+    pub request: Option<String>,
+    /// `None`: no answer came, or it was taken.
+    pub http_status: Option<i16>,
+    /// As it came, a long one cut; without an answer, why there is none.
+    pub answer: String,
+}
+
+impl Exchanged {
+    fn of(exchange: SendExchange) -> Self {
+        let SendExchange { request, http_status, answer, .. } = exchange;
+        Self { request: Some(request), http_status, answer }
+    }
+
+    fn taken(taken: &Taken) -> Self {
+        Self { request: None, http_status: None, answer: taken.answer.clone() }
+    }
 }
 
 /// Whether it is good news.
@@ -60,14 +85,14 @@ impl Tone {
 
 impl Line {
     fn new(at: UnixMillis, what: String, tone: Tone) -> Self {
-        Self { at, time: at.to_string(), what, tone, entry: None, below: vec![] }
+        Self { at, time: at.to_string(), what, tone, entry: None, said: vec![], below: vec![] }
     }
 }
 
 /// Providers tell times in whole seconds.
 const SECOND_MS: i64 = 1_000;
 
-/// Everything, in order. `full`: with names of files.
+/// Everything, in order. `full`: with names of files, and what was said to the provider.
 pub async fn lines(
     store: &Store,
     configuration: &Configuration,
@@ -78,7 +103,12 @@ pub async fn lines(
     let accepted = format!("accepted; to be sent before {}", message.expires_at);
     let mut lines = vec![Line { below: checked(message), ..Line::new(accepted_at, accepted, Tone::Plain) }];
     let earlier = store.earlier_sends(message.id).await?;
-    let mut tries = tries(&sends(message, &earlier), &store.failed_tries(message.id).await?);
+    let taken = store.taken(message.id).await?;
+    let said = store.send_exchanges(message.id).await?;
+    let mut tries = tries(&sends(message, &earlier, taken.as_ref()), &store.failed_tries(message.id).await?, &said);
+    if !full {
+        tries.iter_mut().for_each(|line| line.said.clear());
+    }
     if let Some(first) = tries.iter_mut().min_by_key(|line| line.at) {
         first.below.push(format!("it waited {} for its turn", waited(accepted_at, first.at)));
     }
@@ -131,9 +161,10 @@ struct Send<'a> {
     tried_at: Option<UnixMillis>,
     took_ms: Option<i32>,
     provider_message_id: Option<&'a String>,
+    taken: Option<&'a Taken>,
 }
 
-fn sends<'a>(message: &'a StoredMessage, earlier: &'a [EarlierSend]) -> Vec<Send<'a>> {
+fn sends<'a>(message: &'a StoredMessage, earlier: &'a [EarlierSend], taken: Option<&'a Taken>) -> Vec<Send<'a>> {
     let mut sends: Vec<Send<'_>> = earlier
         .iter()
         .map(|send| Send {
@@ -142,6 +173,7 @@ fn sends<'a>(message: &'a StoredMessage, earlier: &'a [EarlierSend]) -> Vec<Send
             tried_at: send.tried_at,
             took_ms: send.took_ms,
             provider_message_id: send.provider_message_id.as_ref(),
+            taken: send.taken.as_ref(),
         })
         .collect();
     sends.push(Send {
@@ -150,12 +182,17 @@ fn sends<'a>(message: &'a StoredMessage, earlier: &'a [EarlierSend]) -> Vec<Send
         tried_at: message.tried_at,
         took_ms: message.took_ms,
         provider_message_id: message.provider_message_id.as_ref(),
+        taken,
     });
     sends
 }
 
 /// A line for each try, whatever came of it.
-fn tries(sends: &[Send<'_>], failed: &[FailedTry]) -> Vec<Line> {
+fn tries(sends: &[Send<'_>], failed: &[FailedTry], said: &[SendExchange]) -> Vec<Line> {
+    let in_try = |attempt: i16| {
+        let of_it = said.iter().filter(move |said| said.attempt == Some(attempt));
+        of_it.cloned().map(Exchanged::of).collect::<Vec<_>>()
+    };
     let mut lines: Vec<Line> = Vec::new();
     for tried in failed {
         let taken = sends.iter().find(|send| send.attempts == tried.attempt && send.state == SendState::Submitted);
@@ -163,10 +200,14 @@ fn tries(sends: &[Send<'_>], failed: &[FailedTry]) -> Vec<Line> {
         let after_all = taken.map_or_else(String::new, |id| format!("; it was taken as {id} all the same"));
         let FailedTry { attempt, took_ms, failure, .. } = tried;
         let what = format!("try {attempt}, {took_ms} ms: {}{after_all}", failure.text);
-        lines.push(Line::new(tried.started_at, what, Tone::Bad));
+        lines.push(Line { said: in_try(*attempt), ..Line::new(tried.started_at, what, Tone::Bad) });
     }
     let last_tries = sends.iter().filter(|send| failed.iter().all(|tried| tried.attempt != send.attempts));
-    lines.extend(last_tries.filter_map(last_try));
+    lines.extend(last_tries.filter_map(|send| {
+        let kept = in_try(send.attempts);
+        let said = if kept.is_empty() { send.taken.map(Exchanged::taken).into_iter().collect() } else { kept };
+        Some(Line { said, ..last_try(send)? })
+    }));
     lines
 }
 

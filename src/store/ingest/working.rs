@@ -20,10 +20,11 @@ use crate::{
     store::{
         events::NewEvent,
         execute_rows, forget,
-        outbound::{Settlement, odd_value, provider_id_hash},
+        outbound::{SendAttempt, Settlement, odd_value, provider_id_hash},
         outgoing,
         preferences::Unwelcome,
         query_rows,
+        send_exchanges::{self, Taken},
     },
     telemetry,
 };
@@ -34,6 +35,8 @@ pub(super) struct Working {
     pub(super) news: Vec<NewEvent>,
     /// Tries that did not end with the provider taking the message.
     attempts: Vec<[Value; 7]>,
+    /// What was said in them, where that is kept.
+    exchanges: Vec<[Value; 8]>,
     /// Messages of which it was not known what they are.
     known_templates: Vec<[Value; 6]>,
     /// Numbers that have something to send again.
@@ -55,6 +58,8 @@ struct Touched {
     erased: bool,
     /// A webhook wants to hear how far it comes.
     heard: bool,
+    /// What was said when the provider took it.
+    taken: Option<Taken>,
 }
 
 impl Touched {
@@ -134,6 +139,7 @@ impl Working {
                     earlier: vec![],
                     erased: row.try_get("", "erased")?,
                     heard: row.try_get("", "heard")?,
+                    taken: None,
                 },
             );
         }
@@ -142,6 +148,7 @@ impl Working {
             messages,
             news: vec![],
             attempts: vec![],
+            exchanges: vec![],
             known_templates: vec![],
             queued_again: BTreeSet::new(),
             other_ids: vec![],
@@ -161,7 +168,13 @@ impl Working {
             );
             return false;
         };
-        if let Some(attempt) = &settlement.attempt {
+        if let Some(SendAttempt { attempt, said }) = &settlement.attempt {
+            if !touched.erased {
+                let number = attempt_number.max(1);
+                let rows = said.exchanges.iter().map(|said| send_exchanges::row(settlement.message, number, said));
+                self.exchanges.extend(rows);
+                touched.taken = said.taken.clone();
+            }
             touched.now.took_ms = i32::try_from(attempt.took.as_millis()).ok();
             if attempt.outcome != AttemptOutcome::Succeeded
                 && let Some(failure) = &touched.now.failure
@@ -293,12 +306,15 @@ impl Working {
 
         let mut moved: Vec<_> = self.messages.iter().filter(|(_, touched)| touched.before != touched.now).collect();
         moved.sort_unstable_by_key(|(id, _)| **id);
-        let rows = moved.into_iter().map(|(id, touched)| progress_row(*id, &touched.now)).collect();
+        let rows =
+            moved.into_iter().map(|(id, touched)| progress_row(*id, &touched.now, touched.taken.as_ref())).collect();
         execute_rows(
             transaction,
             "UPDATE outbound_messages SET state = v.column2, delivery = v.column3, provider_message_id = v.column4, \
              due_at = v.column5, epoch = v.column6, attempts = v.column7, took_ms = v.column8, \
-             failure_reason = v.column9, failure_code = v.column10, failure_text = v.column11, price = v.column12 FROM (",
+             failure_reason = v.column9, failure_code = v.column10, failure_text = v.column11, price = v.column12, \
+             request_hash = COALESCE(v.column13, outbound_messages.request_hash), \
+             answer = COALESCE(v.column14, outbound_messages.answer) FROM (",
             rows,
             ") AS v WHERE outbound_messages.id = v.column1",
         )
@@ -310,6 +326,7 @@ impl Working {
             " ON CONFLICT (message, attempt) DO NOTHING",
         )
         .await?;
+        send_exchanges::insert(transaction, self.exchanges.clone()).await?;
         execute_rows(
             transaction,
             "UPDATE outbound_messages SET class = v.column2, category = v.column3, template_name = v.column4, \
@@ -376,7 +393,7 @@ fn known_template_row(id: MessageId, template: &KnownTemplate) -> [Value; 6] {
     ]
 }
 
-fn progress_row(id: MessageId, progress: &Progress) -> [Value; 12] {
+fn progress_row(id: MessageId, progress: &Progress, taken: Option<&Taken>) -> [Value; 14] {
     let (reason, code, text) = failure_values(progress.failure.as_ref());
     [
         id.0.into(),
@@ -391,5 +408,7 @@ fn progress_row(id: MessageId, progress: &Progress) -> [Value; 12] {
         code,
         text,
         progress.price.map(Price::code).into(),
+        taken.map(|taken| taken.request_hash).into(),
+        taken.map(|taken| taken.answer.clone()).into(),
     ]
 }

@@ -26,7 +26,7 @@ const LONG_TABLES: [&str; 13] = [
     "inbound_keys",
     "send_attempts",
     "earlier_sends",
-    "test_exchanges",
+    "send_exchanges",
     "operator_notes",
     "unheard_messages",
     "callback_attempts",

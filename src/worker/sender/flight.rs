@@ -37,7 +37,7 @@ pub(super) async fn fly(
 ) -> Landed {
     // The process may have slept since this message was released.
     let may_go = || lease.holds(Instant::now());
-    let Dispatched { finding, attempt, consequence, swapped, taped } =
+    let Dispatched { finding, attempt, consequence, swapped } =
         parts.dispatcher.dispatch(sender, &message, &may_go).await;
     let answered_after = attempt.is_some().then(|| departed.elapsed());
     if finding.may_have_gone() {
@@ -54,15 +54,6 @@ pub(super) async fn fly(
                 tokio::time::sleep(SETTLE_RETRY).await;
             }
         }
-    }
-    if !taped.is_empty()
-        && let Err(error) = parts.store.keep_test_exchanges(message.id, &taped).await
-    {
-        // Only whoever looks at the test misses it; what came of it is committed.
-        tracing::warn!(
-            message.id = %message.id, error = %crate::telemetry::Chain(&error),
-            "could not keep what was said about the test {}", message.id
-        );
     }
     Landed { message, departed, answered_after, consequence, swapped }
 }
