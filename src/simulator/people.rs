@@ -50,6 +50,36 @@ impl Timestamps {
     }
 }
 
+const GIVEN_NAMES: [&str; 16] = [
+    "Aarav", "Bea", "Chandra", "Devika", "Emil", "Farah", "Gopal", "Hana", "Ishaan", "Jaya", "Kabir", "Leela", "Mateo",
+    "Nisha", "Omar", "Priya",
+];
+const FAMILY_NAMES: [&str; 16] = [
+    "Acharya",
+    "Banerjee",
+    "Costa",
+    "D’Souza",
+    "Eapen",
+    "Fernandes",
+    "Gupta",
+    "Hussain",
+    "Iyer",
+    "Joshi",
+    "Khan",
+    "Lopez",
+    "Menon",
+    "Nair",
+    "Okafor",
+    "Patel",
+];
+
+/// What somebody is called on WhatsApp: always the same for the same number.
+fn name_of(key: &str) -> String {
+    let mixed = key.bytes().fold(7_u32, |mixed, byte| mixed.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    let name = |names: [&'static str; 16], bits: u32| names[bits as usize % names.len()];
+    format!("{} {}", name(GIVEN_NAMES, mixed >> 4), name(FAMILY_NAMES, mixed >> 12))
+}
+
 /// Somebody who writes, or is written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Person {
@@ -87,7 +117,7 @@ impl Person {
     pub(super) fn contact(&self, knobs: &Knobs) -> Value {
         let (phone, user_id) = self.names(knobs);
         let end: String = self.key().chars().rev().take(4).collect::<Vec<_>>().into_iter().rev().collect();
-        let mut profile = json!({"name": format!("Person {end}")});
+        let mut profile = json!({"name": name_of(self.key())});
         if phone.is_none() {
             profile["username"] = json!(format!("person.{}", end.to_ascii_lowercase()));
         }

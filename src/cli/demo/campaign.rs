@@ -146,6 +146,17 @@ pub(super) fn write(messages: usize, started_at: UnixMillis) -> Vec<Offer> {
     offers
 }
 
+/// A campaign as marketers make them, of one template for everybody; people are as they are in the other.
+pub(super) fn write_of_one(content: Content, messages: usize, started_at: UnixMillis) -> Vec<Offer> {
+    let ending = |place: usize| {
+        let special = SPECIALS.iter().find(|(at, _)| *at == place % PERIOD).map(|(_, special)| *special);
+        let Some(Special::Fate(ending, _)) = special else { return None };
+        // Only what has a button can be tapped, and templates need no window.
+        (ending != OUTSIDE_WINDOW && (ending != TAPS || content == Content::FestiveOffer)).then_some(ending)
+    };
+    (0..messages).map(|place| Draft { place, started_at }.good(ending(place), content)).collect()
+}
+
 /// What becomes of somebody's message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {

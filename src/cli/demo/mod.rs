@@ -3,11 +3,13 @@
 //! [`world`] starts the bridge on an SQLite file in a folder of its own and, beside it on the wire, a simulator that
 //! is WhatsApp on one side and CleverTap on the other. [`campaign`] writes the messages, most of them good and
 //! some wrong in every way that people get wrong, [`offer`] posts them to the real endpoint, and [`watch`] waits until
-//! everything that is owed has been told. Behind it lies a [`week`] that was only written down, for the console.
+//! everything that is owed has been told. Behind it lies a [`week`] that was only written down, for the console, and after it, where
+//! somebody stays to look, comes an [`aftermath`].
 //!
 //! What is printed then is not what the campaign intended: [`evidence`] holds the answers that came over HTTP and what the
 //! two simulated sides have seen, and [`funnel`] counts those. When they contradict each other it says so.
 
+mod aftermath;
 mod campaign;
 mod content;
 mod evidence;
@@ -109,6 +111,7 @@ async fn show(world: &World, arguments: &DemoArguments) -> anyhow::Result<Vec<St
     }
     answer(&next::steps(world, &evidence, arguments.exit).await?)?;
     if !arguments.exit {
+        aftermath::play(world)?;
         wait_for_signal().await?;
     }
     Ok(problems)

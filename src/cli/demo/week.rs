@@ -28,6 +28,7 @@ use wabridge::{
 
 use super::{
     campaign::{self, BUSINESS_NUMBER, Fate, Offer},
+    content::Content,
     world::{ACCOUNT_ID, PASSCODE},
 };
 
@@ -36,6 +37,9 @@ const DAYS: i64 = 7;
 const QUIET: Duration = Duration::from_secs(10 * 60);
 /// Campaigns of a day: the hour (UTC) at which they begin, and their messages; each day has some more or fewer.
 const CAMPAIGNS: [(i64, i64); 2] = [(5, 340), (13, 190)];
+/// What the campaigns are about, in turn.
+const OFFERED: [Content; 5] =
+    [Content::FestiveOffer, Content::CartReminder, Content::Coupon, Content::ProductTour, Content::Welcome];
 /// Messages of orders in an hour of the day.
 const ORDERS: [i64; 24] = [1, 0, 1, 3, 5, 7, 8, 8, 7, 6, 6, 7, 8, 9, 9, 8, 6, 5, 3, 2, 1, 1, 0, 0];
 /// Two days ago somebody's callback URL was down for a while.
@@ -71,12 +75,13 @@ pub(super) fn write(owners: &Owners, now: UnixMillis) -> Past {
 fn offers(end: UnixMillis) -> Vec<(UnixMillis, Offer)> {
     let today = hour_of(end).div_euclid(24) * 24;
     let mut offers = Vec::new();
+    let mut contents = OFFERED.into_iter().cycle();
     for day in 0..=DAYS {
         let midnight = today - day * 24;
-        for (hour, messages) in CAMPAIGNS {
+        for ((hour, messages), content) in CAMPAIGNS.into_iter().zip(contents.by_ref()) {
             let begins = UnixMillis((midnight + hour) * HOUR_MS + 4 * 60_000);
             let messages = messages + (day * 37 + hour * 11) % 50 - 20;
-            let written = campaign::write(usize::try_from(messages).unwrap_or_default(), begins);
+            let written = campaign::write_of_one(content, usize::try_from(messages).unwrap_or_default(), begins);
             offers.extend((0..).map(|place| begins.plus(Duration::from_millis(90 * place))).zip(written));
         }
         // One journey a day, to which each order adds a message.
