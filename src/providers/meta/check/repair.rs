@@ -21,10 +21,14 @@ use crate::{
 
 /// An override's URL, as Meta limits it.
 const WEBHOOK_URL_CHARS_MAX: usize = 200;
+const TOO_LONG: &str =
+    "Meta takes no webhook URL of more than 200 characters: choose a shorter server.public_url or id of the connection";
+const NO_URL: &str = "set server.public_url, start again, and check once more: “Fix channel issue” is offered then, because it can be said where \
+     webhooks go";
 /// In the place of a secret.
 const BLANKED: &str = "…";
 
-/// The finding with a repair, where there is a URL that Meta would take.
+/// The finding with a repair, where there is a URL that Meta would take; else with what is needed for one.
 pub(super) fn offered(
     finding: Finding,
     connection: &Connection,
@@ -32,9 +36,10 @@ pub(super) fn offered(
     id: &str,
     webhook_url: Option<&str>,
 ) -> Finding {
-    match webhook_url.and_then(|url| offer(connection, kind, id, url)) {
-        Some(repair) => finding.mended_by(repair),
-        None => finding,
+    match webhook_url.map(|url| offer(connection, kind, id, url)) {
+        Some(Some(repair)) => finding.mended_by(repair),
+        Some(None) => Finding { remedy: Some(TOO_LONG.to_owned()), ..finding },
+        None => Finding { remedy: Some(NO_URL.to_owned()), ..finding },
     }
 }
 
