@@ -190,20 +190,20 @@ fn without_effect(policy: &AccountPolicy, ages: &Retention) -> Vec<String> {
 }
 
 const ON_TESTS: &[(&str, &str)] = &[
-    ("auto", "auto: check what looks like a machine's, send a person's"),
-    ("deliver", "deliver: send all of them"),
-    ("validate", "validate: send none"),
+    ("auto", "auto: a person’s are sent"),
+    ("deliver", "deliver: all are sent"),
+    ("validate", "validate: none is sent"),
 ];
 const ON_UNKNOWN: &[(&str, &str)] =
-    &[("report_failed", "report_failed: say that it failed"), ("resend", "resend: send again, perhaps twice")];
+    &[("report_failed", "report_failed: it failed"), ("resend", "resend: perhaps twice")];
 const ON_SILENCE: &[(&str, &str)] = &[
-    ("report_failed", "report_failed: once the number was heard of again"),
-    ("report_failed_always", "report_failed_always: without waiting for that"),
+    ("report_failed", "report_failed: it failed"),
+    ("report_failed_always", "report_failed_always"),
     ("leave", "leave: say nothing"),
 ];
 const ON_BODY: &[(&str, &str)] =
     &[("warn", "warn: send it and say so"), ("refuse", "refuse"), ("off", "off: do not compare")];
-const ON_WHITE_SPACE: &[(&str, &str)] = &[("refuse", "refuse"), ("clean", "clean: put single spaces in their place")];
+const ON_WHITE_SPACE: &[(&str, &str)] = &[("refuse", "refuse"), ("clean", "clean: spaces instead")];
 const CATEGORIES: &[(&str, &str)] = &[("marketing", "Marketing"), ("utility", "Utility")];
 const REGIONS: &[(&str, &str)] =
     &[("", "none (Europe)"), ("in1", "in1"), ("sg1", "sg1"), ("us1", "us1"), ("aps3", "aps3"), ("mec1", "mec1")];
@@ -302,12 +302,13 @@ fn checking() -> Section {
         text: "",
         fields: vec![
             Field::new("test_messages", "Test messages", Input::Choice(ON_TESTS))
-                .hint("CleverTap’s own, with an id of zeros."),
+                .hint("CleverTap’s own, with an id of zeros. auto only checks what looks like a machine’s."),
             Field::new("dummy_numbers", "Dummy numbers", Input::List)
                 .placeholder("+919870369294")
                 .hint("Recipients of CleverTap’s own checks: never sent to."),
             Field::new("unknown_outcome", "When nobody knows whether a message went out", Input::Choice(ON_UNKNOWN)),
-            Field::new("silent_messages", "When nothing more is heard of a message", Input::Choice(ON_SILENCE)),
+            Field::new("silent_messages", "When nothing more is heard of a message", Input::Choice(ON_SILENCE))
+                .hint("report_failed says so once its number was heard of again, report_failed_always without waiting for that."),
             Field::new("unattended_after_minutes", "Minutes until a conversation counts as unattended", Input::Number)
                 .placeholder("0")
                 .hint("Somebody wrote and nobody answered for so long; 0 is never."),
