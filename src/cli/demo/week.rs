@@ -186,6 +186,7 @@ impl Week<'_> {
             status: Some(status),
             failure: failure.cloned(),
             provider_message_id: None,
+            tapped: None,
             entry: Some(entry.to_string()),
         });
     }
@@ -220,6 +221,7 @@ impl Week<'_> {
             status: None,
             failure: None,
             provider_message_id: Some(id),
+            tapped: Some(matches!(fate, Fate::Taps)),
             entry: Some(entry.to_string()),
         });
     }
