@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use serde_json::Value;
 use wabridge::simulator::{CallbackRule, Endpoint};
 
 use crate::harness::{BUSINESS_NUMBER, Database, Message, TestApp, on_each_database, person};
@@ -106,12 +107,14 @@ async fn of_a_chosen_account_only_what_touches_it_is_shown(database: Database) {
     let token = asha.make_token(&["messages:read"]).await;
     let told = async |query: &str| {
         let standing = app.call(Method::GET, &format!("/api/v1/status{query}"), &token, None).await;
-        let count = |list: &str| standing.body[list].as_array().map(Vec::len);
-        (standing.http_status, count("alarms"), count("numbers"))
+        let list = |list: &str| standing.body[list].as_array().cloned().unwrap_or_default();
+        // Templates that are stopped may stand there as well.
+        let is_held = |alarm: &Value| alarm["kind"].as_str().is_some_and(|kind| kind.ends_with("_held"));
+        (standing.http_status, list("alarms").iter().filter(|one| is_held(one)).count(), list("numbers").len())
     };
-    assert_eq!(told("?account=acme").await, (200, Some(1), Some(1)));
-    assert_eq!(told("?account=globex").await, (200, Some(2), Some(1)));
-    assert_eq!(told("").await, (200, Some(2), Some(2)));
+    assert_eq!(told("?account=acme").await, (200, 1, 1));
+    assert_eq!(told("?account=globex").await, (200, 2, 1));
+    assert_eq!(told("").await, (200, 2, 2));
     assert_eq!((told("?account=nosuch").await.0, told("?colour=red").await.0), (422, 400));
     app.finish().await;
 }
