@@ -53,7 +53,10 @@ impl StatusWord {
             [DeliveryStatus::Sent, DeliveryStatus::Delivered, DeliveryStatus::Read, DeliveryStatus::Failed];
         let deliveries = DELIVERIES.into_iter().map(Self::Delivery);
         let states = SendState::ALL.into_iter().map(Self::State);
-        deliveries.chain(states).chain(DeliveryStatus::WAY.into_iter().map(Self::Reached)).chain(Stage::ALL.into_iter().map(Self::Stage))
+        deliveries
+            .chain(states)
+            .chain(DeliveryStatus::WAY.into_iter().map(Self::Reached))
+            .chain(Stage::ALL.into_iter().map(Self::Stage))
     }
 
     /// `read`, `queued`, `reached-sent`.

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use wabridge::simulator::{Effect, Refusal, Rule};
 
 use crate::harness::{
-    BUSINESS_NUMBER, Database, Message, NUMBER_ID, TestApp, Visitor, on_each_database, one_webhook_at_a_time, person, script,
+    BUSINESS_NUMBER, Database, Message, NUMBER_ID, TestApp, Visitor, on_each_database, one_webhook_at_a_time, person,
+    script,
 };
 
 const CAMPAIGN: &str = "1791111111";
@@ -175,6 +176,8 @@ async fn what_a_pause_sets_aside_is_told_while_somebody_looks_on(database: Datab
     assert!(after.contains("hx-trigger=\"every 2s\""), "it looks again soon: {after}");
     app.command(&["release", BUSINESS_NUMBER]).await;
     app.until("they are set aside", async || asha.get(PAGE).await.text.contains(">12 paused</a>")).await;
+    let (href, _) = linked_figures(&asha, PAGE).await.remove("paused").expect("it leads somewhere");
+    assert_eq!(asha.get(&href).await.text.matches("<a data-row").count(), 12, "{href}");
     asha.post(&format!("{PAGE}/resume"), &[]).await;
     app.settled().await;
     app.leave().await;

@@ -157,7 +157,10 @@ impl<'a> Lists<'a> {
     fn messages(&self, fields: &[(&str, &str)]) -> String {
         let Self { account, campaign, since, until } = self;
         let of_it = [("account", *account), ("campaign", *campaign)].into_iter();
-        asked::address(messages::PATH, of_it.chain(fields.iter().copied()).chain([("since", &**since), ("until", until)]))
+        asked::address(
+            messages::PATH,
+            of_it.chain(fields.iter().copied()).chain([("since", &**since), ("until", until)]),
+        )
     }
 
     fn with_status(&self, status: &str) -> String {
@@ -363,12 +366,7 @@ fn answers(funnel: &Funnel, lists: &Lists<'_>) -> Vec<Fact> {
     facts
 }
 
-fn failures(
-    actor: &Actor,
-    account: &Account,
-    found: Option<&Campaign>,
-    lists: &Lists<'_>,
-) -> Vec<FailureRow> {
+fn failures(actor: &Actor, account: &Account, found: Option<&Campaign>, lists: &Lists<'_>) -> Vec<FailureRow> {
     let platform = platforms::find(&account.platform);
     let accepted = found.map_or(0, |campaign| campaign.funnel.accepted);
     let all = found.iter().flat_map(|campaign| &campaign.failures);
