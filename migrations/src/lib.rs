@@ -35,6 +35,7 @@ mod m20261122_000028_payloads;
 mod m20261122_000030_shown_once;
 mod m20261122_000031_holders;
 mod m20261123_000032_breaking_exchanges;
+mod m20261123_000033_taps;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -69,6 +70,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000030_shown_once::Migration),
             Box::new(m20261122_000031_holders::Migration),
             Box::new(m20261123_000032_breaking_exchanges::Migration),
+            Box::new(m20261123_000033_taps::Migration),
         ]
     }
 }

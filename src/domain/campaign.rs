@@ -26,7 +26,29 @@ pub struct Counted {
     /// The platform's code of its failure, when it failed.
     pub failure_code: Option<u16>,
     /// Answers that name it.
-    pub replies: u64,
+    pub replies: Replies,
+}
+
+/// Messages from people that name one of ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replies {
+    pub all: u64,
+    /// Of them: taps on quick-reply buttons, the only clicks that WhatsApp reports.
+    pub taps: u64,
+    /// Of them: those that came before taps were counted apart, so some may be taps.
+    pub unsorted: u64,
+}
+
+impl Replies {
+    /// One message from a person; `None`: nobody noted whether it is a tap.
+    pub fn add_one(&mut self, tapped: Option<bool>) {
+        self.all += 1;
+        match tapped {
+            Some(true) => self.taps += 1,
+            Some(false) => {}
+            None => self.unsorted += 1,
+        }
+    }
 }
 
 /// How far the messages of a campaign came. Who read something had it delivered, and to whom it was delivered it was sent.
@@ -51,6 +73,10 @@ pub struct Funnel {
     /// Not finished, or nobody knows.
     pub open: u64,
     pub replies: u64,
+    /// Of the replies: taps on quick-reply buttons.
+    pub taps: u64,
+    /// Of the replies: from before taps were counted apart.
+    pub replies_unsorted: u64,
 }
 
 impl Funnel {
@@ -97,7 +123,9 @@ impl Funnel {
         let open = matches!(message.state, SendState::Queued | SendState::Sending | SendState::Unknown);
         self.open += all_if(open && !failed);
         self.silent += all_if(!open && !failed && best.is_none());
-        self.replies += message.replies;
+        self.replies += message.replies.all;
+        self.taps += message.replies.taps;
+        self.replies_unsorted += message.replies.unsorted;
         true
     }
 }
@@ -108,7 +136,7 @@ mod tests {
 
     fn counted(state: SendState, statuses: &[DeliveryStatus], failure_code: Option<u16>) -> Counted {
         let delivery = statuses.iter().copied().max();
-        Counted { state, delivery, statuses: statuses.to_vec(), failure_code, replies: 0 }
+        Counted { state, delivery, statuses: statuses.to_vec(), failure_code, replies: Replies::default() }
     }
 
     #[test]

@@ -35,6 +35,11 @@ impl InboundMessage {
         !self.is_deletion() && !matches!(self.content, InboundContent::NumberChanged { .. })
     }
 
+    /// Whether it is a tap on a quick-reply button: the only click that WhatsApp reports.
+    pub fn is_tap(&self) -> bool {
+        matches!(self.content, InboundContent::Button { .. })
+    }
+
     /// The provider's id of the message that this one is about: the one that it replies to, or reacts to.
     pub fn is_about(&self) -> Option<&str> {
         let reacts_to = match &self.content {

@@ -46,6 +46,21 @@ impl PriceCategory {
 }
 
 impl Price {
+    /// Those under this heading, or that are billed or not; none when neither is asked.
+    pub fn among(category: Option<PriceCategory>, billable: Option<bool>) -> Vec<Self> {
+        if category.is_none() && billable.is_none() {
+            return vec![];
+        }
+        let all = PriceCategory::ALL
+            .into_iter()
+            .flat_map(|category| [true, false].map(|billable| Self { category, billable }));
+        let fits = |price: &Self| {
+            category.is_none_or(|wanted| wanted == price.category)
+                && billable.is_none_or(|wanted| wanted == price.billable)
+        };
+        all.filter(fits).collect()
+    }
+
     /// The number that stands for both in the tables: twice the heading's, and one more when it is billed.
     pub const fn code(self) -> i16 {
         self.category.code() * 2 + if self.billable { 1 } else { 0 }

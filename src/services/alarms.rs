@@ -7,6 +7,7 @@
 //!    ([`recipients`]), who may want some kinds alone. When at least one of those that a line is for took it, that is written down,
 //!    with its name; otherwise the next round tries again. What is for no way is told to the log, and nobody else.
 
+pub mod concerns;
 pub mod conditions;
 pub mod letter;
 pub mod plan;

@@ -29,8 +29,16 @@ use crate::{
     store::Store,
 };
 
-/// A count that is at its end is told again for so long.
-const COUNT_KEPT_FOR: Duration = Duration::from_secs(20);
+/// A count that is at its end is told again for so long at most …
+const COUNT_KEPT_FOR_MAX: Duration = Duration::from_secs(20);
+/// … and at least, …
+const COUNT_KEPT_FOR_MIN: Duration = Duration::from_secs(1);
+/// … in between for so many times as long as the counting took: whoever looks on costs the database a part of its time, and no more.
+const COUNT_KEPT_TIMES: u32 = 10;
+/// After a pause or its end, while messages move from one place to the other, a larger part.
+const COUNT_KEPT_TIMES_LATELY: u32 = 3;
+/// So long that takes.
+const CHANGE_TAKES_MAX: Duration = Duration::from_secs(15);
 /// Nobody went on with it for so long: it is begun anew.
 const COUNT_LEFT_AFTER: Duration = Duration::from_secs(120);
 /// Counts that are kept at the same time.
@@ -43,7 +51,20 @@ struct Kept {
     walk: Arc<tokio::sync::Mutex<Walk>>,
     /// When it was begun, or gone on with.
     used_at: Instant,
-    done: bool,
+    /// How long the counting took, when it is at its end.
+    took: Option<Duration>,
+}
+
+impl Kept {
+    fn is_fresh(&self, changed_lately: bool) -> bool {
+        self.used_at.elapsed() < self.took.map_or(COUNT_LEFT_AFTER, |took| kept_for(took, changed_lately))
+    }
+}
+
+/// How long a count is told again that took so long.
+fn kept_for(took: Duration, changed_lately: bool) -> Duration {
+    let times = if changed_lately { COUNT_KEPT_TIMES_LATELY } else { COUNT_KEPT_TIMES };
+    took.saturating_mul(times).clamp(COUNT_KEPT_FOR_MIN, COUNT_KEPT_FOR_MAX)
 }
 
 /// The service.
@@ -51,11 +72,13 @@ pub struct Campaigns {
     store: Store,
     directory: Arc<Directory>,
     counts: Arc<Mutex<VecDeque<Kept>>>,
+    /// When a campaign was last paused, resumed or cancelled here.
+    changed_at: Mutex<Option<Instant>>,
 }
 
 impl Campaigns {
     pub fn new(store: Store, directory: Arc<Directory>) -> Self {
-        Self { store, directory, counts: Arc::default() }
+        Self { store, directory, counts: Arc::default(), changed_at: Mutex::default() }
     }
 
     /// Counts for at most so long, and tells what is counted so far. Ask again for more.
@@ -68,6 +91,7 @@ impl Campaigns {
         let started = Instant::now();
         let walk = self.walk(asked);
         let mut walk = walk.lock().await;
+        let waited = started.elapsed();
         let snapshot = self.directory.snapshot();
         while !walk.done {
             walk.go_on(&self.store, &snapshot).await?;
@@ -75,13 +99,21 @@ impl Campaigns {
                 break;
             }
         }
-        self.note(asked, walk.done);
+        walk.took += started.elapsed().saturating_sub(waited);
+        self.note(asked, walk.done.then_some(walk.took));
         Ok(walk.told())
     }
 
     /// What was counted is out of date.
     pub fn forget_counts(&self) {
+        *self.changed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.kept().clear();
+    }
+
+    /// Whether a campaign was stopped or went on so lately that its messages are still on their way to where they wait.
+    pub fn changed_lately(&self) -> bool {
+        let changed_at = *self.changed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        changed_at.is_some_and(|at| at.elapsed() < CHANGE_TAKES_MAX)
     }
 
     fn kept(&self) -> MutexGuard<'_, VecDeque<Kept>> {
@@ -90,8 +122,9 @@ impl Campaigns {
 
     /// The walk that was begun for this, or a new one.
     fn walk(&self, asked: &Asked) -> Arc<tokio::sync::Mutex<Walk>> {
+        let changed_lately = self.changed_lately();
         let mut kept = self.kept();
-        kept.retain(|kept| kept.used_at.elapsed() < if kept.done { COUNT_KEPT_FOR } else { COUNT_LEFT_AFTER });
+        kept.retain(|kept| kept.is_fresh(changed_lately));
         if let Some(known) = kept.iter().find(|kept| kept.asked == *asked) {
             return known.walk.clone();
         }
@@ -99,15 +132,27 @@ impl Campaigns {
             kept.pop_front();
         }
         let walk = Arc::new(tokio::sync::Mutex::new(Walk::new(asked, clock::now())));
-        kept.push_back(Kept { asked: asked.clone(), walk: walk.clone(), used_at: Instant::now(), done: false });
+        kept.push_back(Kept { asked: asked.clone(), walk: walk.clone(), used_at: Instant::now(), took: None });
         walk
     }
 
-    fn note(&self, asked: &Asked, done: bool) {
+    fn note(&self, asked: &Asked, took: Option<Duration>) {
         // What is at its end grows old from there, however often it is asked for.
-        if let Some(kept) = self.kept().iter_mut().find(|kept| kept.asked == *asked && !kept.done) {
-            kept.done = done;
+        if let Some(kept) = self.kept().iter_mut().find(|kept| kept.asked == *asked && kept.took.is_none()) {
+            kept.took = took;
             kept.used_at = Instant::now();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_fast_is_counted_anew_soon_and_a_long_count_costs_a_tenth_of_the_time() {
+        let of_ms = |took_ms, lately| kept_for(Duration::from_millis(took_ms), lately).as_millis();
+        assert_eq!([of_ms(5, false), of_ms(400, false), of_ms(5_000, false)], [1_000, 4_000, 20_000]);
+        assert_eq!([of_ms(5, true), of_ms(400, true), of_ms(5_000, true)], [1_000, 1_200, 15_000], "after a pause");
     }
 }

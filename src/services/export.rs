@@ -76,11 +76,12 @@ pub struct MessageRow {
     pub price_category: Option<&'static str>,
     pub billable: Option<bool>,
     pub replies: u64,
+    pub taps: Option<u64>,
     pub custom: serde_json::Map<String, Value>,
 }
 
 /// The columns of [`MessageRow`], with what they hold.
-pub const MESSAGE_COLUMNS: [(&str, &str); 29] = [
+pub const MESSAGE_COLUMNS: [(&str, &str); 30] = [
     ("id", "our id, msg_…"),
     ("msg_id", "the platform’s id"),
     ("campaign", "the campaign that it names; empty for tests"),
@@ -115,6 +116,7 @@ pub const MESSAGE_COLUMNS: [(&str, &str); 29] = [
     ("price_category", "the heading of WhatsApp’s price list that it falls under; empty until WhatsApp says"),
     ("billable", "whether WhatsApp bills it: true or false; empty until WhatsApp says"),
     ("replies", "messages from people that quote it"),
+    ("taps", "of the replies: taps on quick-reply buttons; empty where one came before taps were counted apart"),
     ("custom", "customProps, as JSON"),
 ];
 
@@ -132,7 +134,7 @@ pub struct CampaignRow {
 }
 
 /// The columns of [`CampaignRow`], with what they hold.
-pub const CAMPAIGN_COLUMNS: [(&str, &str); 17] = [
+pub const CAMPAIGN_COLUMNS: [(&str, &str); 19] = [
     ("account", "the account’s id"),
     ("campaign", "the second part of the platform’s id"),
     ("batch", "the third: the run of the campaign, a day as 20261120"),
@@ -150,6 +152,8 @@ pub const CAMPAIGN_COLUMNS: [(&str, &str); 17] = [
     ("silent", "WhatsApp took them, and nothing was heard since"),
     ("open", "waiting, under way, or nobody knows"),
     ("replies", "messages from people that quote one"),
+    ("taps", "of the replies: taps on quick-reply buttons"),
+    ("replies_unsorted", "of the replies: from before taps were counted apart, so some may be taps"),
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -405,7 +409,8 @@ fn row(
         platform_code: code_of(names, &message, failure),
         price_category: message.price.map(|price| price.category.as_str()),
         billable: message.price.map(|price| price.billable),
-        replies: reports.replies,
+        replies: reports.replies.all,
+        taps: (reports.replies.unsorted == 0).then_some(reports.replies.taps),
         custom,
         id: message.id.to_string(),
         msg_id: message.platform_message_id,

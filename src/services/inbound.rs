@@ -46,6 +46,8 @@ pub struct Wanted {
     pub sender: Option<SenderKey>,
     /// Only what answers a message of ours.
     pub answers: bool,
+    /// Only what answers a message of this campaign; empty for any.
+    pub campaign: String,
     /// The person's number; with the permission to see numbers also the end of one.
     pub phone: String,
     /// One of [`KINDS`](crate::domain::inbound::KINDS).
@@ -199,6 +201,7 @@ impl Sought {
             account: wanted.account,
             sender: wanted.sender,
             answers: wanted.answers,
+            campaign: Some(wanted.campaign.trim().to_owned()).filter(|campaign| !campaign.is_empty()),
             person: digits.into_iter().collect(),
             entry_contains: plain_part(&self.text),
             since: wanted.since,

@@ -7,6 +7,7 @@ use crate::{
         operator::{Actor, Permission},
         outbound::SendState,
         phone::PhoneNumber,
+        price::COUNTRY_DIGITS,
         status::DeliveryStatus,
     },
     platforms,
@@ -16,7 +17,7 @@ use crate::{
     },
     store::{
         Store,
-        search::{AnyOf, FoundMessages, MessageSearch},
+        search::{AnyOf, FoundMessages, MessageSearch, Stage},
         story::StoredMessage,
     },
 };
@@ -42,6 +43,8 @@ pub enum StatusWord {
     State(SendState),
     /// It came so far, whatever became of it later.
     Reached(DeliveryStatus),
+    /// What both say together.
+    Stage(Stage),
 }
 
 impl StatusWord {
@@ -50,7 +53,10 @@ impl StatusWord {
             [DeliveryStatus::Sent, DeliveryStatus::Delivered, DeliveryStatus::Read, DeliveryStatus::Failed];
         let deliveries = DELIVERIES.into_iter().map(Self::Delivery);
         let states = SendState::ALL.into_iter().map(Self::State);
-        deliveries.chain(states).chain(DeliveryStatus::WAY.into_iter().map(Self::Reached))
+        deliveries
+            .chain(states)
+            .chain(DeliveryStatus::WAY.into_iter().map(Self::Reached))
+            .chain(Stage::ALL.into_iter().map(Self::Stage))
     }
 
     /// `read`, `queued`, `reached-sent`.
@@ -59,6 +65,7 @@ impl StatusWord {
             Self::Delivery(delivery) => delivery.as_str().to_owned(),
             Self::State(state) => state.as_str().to_owned(),
             Self::Reached(step) => format!("reached-{}", step.as_str()),
+            Self::Stage(stage) => stage.as_str().to_owned(),
         }
     }
 
@@ -67,7 +74,7 @@ impl StatusWord {
         let is_meant = |one: &Self| match one {
             Self::Delivery(_) => text.strip_prefix("delivery-").unwrap_or(text) == one.word(),
             Self::State(_) => text.strip_prefix("state-").unwrap_or(text) == one.word(),
-            Self::Reached(_) => text == one.word(),
+            Self::Reached(_) | Self::Stage(_) => text == one.word(),
         };
         Self::all().find(is_meant).ok_or_else(|| {
             let known: Vec<String> = Self::all().map(Self::word).collect();
@@ -83,6 +90,7 @@ impl StatusWord {
             }
             Self::State(state) => search.state = Some(state),
             Self::Reached(step) => search.reached = Some(step),
+            Self::Stage(stage) => search.stage = Some(stage),
         }
     }
 }
@@ -164,6 +172,15 @@ async fn by_index(store: &Store, snapshot: &Snapshot, text: &str) -> Result<Vec<
 pub(super) fn is_number(text: &str) -> bool {
     text.chars().all(|letter| letter.is_ascii_digit() || "+ ()-./\u{a0}".contains(letter))
         && text.chars().any(|letter| letter.is_ascii_digit())
+}
+
+/// A country's calling code, with or without its plus sign; as a number begins with it.
+pub fn calling_code(text: &str) -> Result<String, String> {
+    let digits = text.trim().trim_start_matches('+');
+    let is_code = (1..=COUNTRY_DIGITS).contains(&digits.len())
+        && digits.bytes().all(|digit| digit.is_ascii_digit())
+        && !digits.starts_with('0');
+    is_code.then(|| format!("+{digits}")).ok_or_else(|| format!("“{text}” is no calling code: it is like +91"))
 }
 
 /// A whole number, or the end of one. Who may not see numbers must know a whole one: by trying ends, any could be found out.

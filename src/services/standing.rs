@@ -7,11 +7,12 @@ use crate::{
     domain::{
         account::Sender,
         alarm::{AlarmKind, Condition},
+        ids::AccountKey,
         operator::{Actor, Permission},
         time::UnixMillis,
     },
     services::{
-        alarms::conditions,
+        alarms::{concerns::concerns, conditions},
         callbacks::OWED_COUNTED_MAX,
         directory::Snapshot,
         operators::{Refusal, require},
@@ -22,6 +23,8 @@ use crate::{
 /// What numbers did within this is told beside what they have to do.
 pub const LATELY: Duration = Duration::from_secs(15 * 60);
 
+const MINUTE_MS: i64 = 60_000;
+
 /// What somebody sees first.
 #[derive(Clone, Debug)]
 pub struct Standing {
@@ -29,6 +32,8 @@ pub struct Standing {
     pub alarms: Vec<AlarmRecord>,
     /// By number.
     pub numbers: Vec<NumberStanding>,
+    /// From when on is told what numbers did lately: activity is known by whole minutes.
+    pub lately_since: UnixMillis,
 }
 
 /// How a number stands.
@@ -40,23 +45,31 @@ pub struct NumberStanding {
     pub lately: Tally,
 }
 
-/// Looks at it.
-pub async fn standing(store: &Store, snapshot: &Snapshot, actor: &Actor) -> Result<Standing, Refusal> {
+/// Looks at it; of one account its numbers, and what touches it.
+pub async fn standing(
+    store: &Store,
+    snapshot: &Snapshot,
+    actor: &Actor,
+    account: Option<AccountKey>,
+) -> Result<Standing, Refusal> {
     require(actor, Permission::ReadMessages)?;
     let mut alarms: Vec<AlarmRecord> = store.alarms().await?;
     alarms.retain(|alarm| alarm.over_at.is_none());
     alarms = with_what_is_known(alarms, known_at_once(store, snapshot).await?);
+    alarms.retain(|alarm| account.is_none_or(|account| concerns(snapshot, (alarm.kind, &alarm.subject), account)));
     alarms.sort_by_key(|alarm| std::cmp::Reverse(alarm.raised_at));
     let mut queues = store.queues().await?;
-    let lately = store.activity_since(clock::now().minus(LATELY)).await?;
+    let since = clock::now().minus(LATELY);
+    let lately = store.activity_since(since).await?;
     let number = |sender: &Arc<Sender>| NumberStanding {
         sender: sender.clone(),
         queue: queues.remove(&sender.key).unwrap_or_default(),
         lately: lately.get(&sender.key).copied().unwrap_or_default(),
     };
-    let mut numbers: Vec<_> = snapshot.senders().map(number).collect();
+    let ours = snapshot.senders().filter(|sender| account.is_none_or(|account| sender.account == account));
+    let mut numbers: Vec<_> = ours.map(number).collect();
     numbers.sort_by(|one, other| one.sender.number.cmp(&other.sender.number));
-    Ok(Standing { alarms, numbers })
+    Ok(Standing { alarms, numbers, lately_since: UnixMillis((since.0.div_euclid(MINUTE_MS) + 1) * MINUTE_MS) })
 }
 
 /// What is wrong now without any judging: what is on hold, and URLs that fail, each with since when.

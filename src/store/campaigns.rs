@@ -7,6 +7,7 @@ use sea_orm::{DbErr, QueryResult, Value};
 
 use super::{Doing, Store, StoreError, outbound::odd_value, query};
 use crate::domain::{
+    campaign::Replies,
     failure::FailureReason,
     ids::{AccountKey, MessageId},
     outbound::SendState,
@@ -58,7 +59,7 @@ pub struct CampaignCount {
     pub failure_text: Option<String>,
     pub messages: u64,
     /// Of one campaign only.
-    pub replies: u64,
+    pub replies: Replies,
     pub first: MessageId,
     pub last: MessageId,
 }
@@ -144,20 +145,16 @@ impl Store {
 
 /// The statement that counts; `in_detail` asks also for what costs a look into the log for each message.
 fn counting(in_detail: bool, only: &str) -> String {
-    let (detail, also, replies) = if in_detail {
-        (
-            "(SELECT COUNT(*) FROM events AS e WHERE e.message = m.id AND e.kind = 2)",
-            "failure_code, MIN(failure_text) AS failure_text",
-            "CAST(SUM(replies) AS BIGINT)",
-        )
+    let (detail, also) = if in_detail {
+        (packed_replies(), "failure_code, MIN(failure_text) AS failure_text")
     } else {
-        ("0", "CAST(NULL AS BIGINT) AS failure_code, CAST(NULL AS TEXT) AS failure_text", "CAST(0 AS BIGINT)")
+        ("CAST(0 AS BIGINT)".to_owned(), "CAST(NULL AS BIGINT) AS failure_code, CAST(NULL AS TEXT) AS failure_text")
     };
     let by_code = if in_detail { ", failure_code" } else { "" };
     // Only a failure hides whether it was sent before: all other news tell that by themselves.
     format!(
         "SELECT account, campaign, state, delivery, waits, failed_after_sent, failure_reason, {also}, COUNT(*) AS messages, \
-         {replies} AS replies, MIN(id) AS first, MAX(id) AS last, MIN(template_name) AS first_template, \
+         replies, MIN(id) AS first, MAX(id) AS last, MIN(template_name) AS first_template, \
          MAX(template_name) AS last_template FROM (SELECT id, template_name, account, campaign, state, delivery, \
          CASE WHEN state <> 0 THEN 0 WHEN due_at IS NULL THEN 1 WHEN due_at = expires_at THEN 3 \
          WHEN due_at = expires_at - 1 THEN 4 ELSE 2 END AS waits, \
@@ -167,8 +164,30 @@ fn counting(in_detail: bool, only: &str) -> String {
          CASE WHEN delivery = 2 THEN failure_code END AS failure_code, \
          CASE WHEN delivery = 2 THEN failure_text END AS failure_text, {detail} AS replies \
          FROM outbound_messages AS m WHERE id >= $1 AND id < $2 AND campaign IS NOT NULL{only}) AS told \
-         GROUP BY account, campaign, state, delivery, waits, failed_after_sent, failure_reason{by_code}"
+         GROUP BY account, campaign, state, delivery, waits, failed_after_sent, failure_reason, replies{by_code}"
     )
+}
+
+/// Three counts of the answers to one message are read in one look into the log: those told apart as no taps, so many times this the
+/// taps, and this many times again those that nobody told apart.
+const REPLIES_UNIT: i64 = 1 << 20;
+
+fn packed_replies() -> String {
+    let unsorted = REPLIES_UNIT * REPLIES_UNIT;
+    format!(
+        "(SELECT CAST(COALESCE(SUM(CASE WHEN e.tapped IS NULL THEN {unsorted} WHEN e.tapped = 1 THEN {REPLIES_UNIT} ELSE 1 END), 0) \
+         AS BIGINT) FROM events AS e WHERE e.message = m.id AND e.kind = 2)"
+    )
+}
+
+/// Of so many messages that were answered alike.
+fn unpacked_replies(packed: i64, messages: u64) -> Replies {
+    let part = |place: u32| {
+        let count = packed / REPLIES_UNIT.pow(place) % REPLIES_UNIT;
+        u64::try_from(count).unwrap_or(0) * messages
+    };
+    let (others, taps, unsorted) = (part(0), part(1), part(2));
+    Replies { all: others + taps + unsorted, taps, unsorted }
 }
 
 fn count(row: &QueryResult, column: &str) -> Result<u64, DbErr> {
@@ -185,6 +204,7 @@ fn campaign_count(row: &QueryResult) -> Result<CampaignCount, DbErr> {
         4 => Some(Waits::BeyondLimit),
         _ => None,
     };
+    let messages = count(row, "messages")?;
     Ok(CampaignCount {
         account: AccountKey(row.try_get("", "account")?),
         campaign: row.try_get("", "campaign")?,
@@ -196,8 +216,8 @@ fn campaign_count(row: &QueryResult) -> Result<CampaignCount, DbErr> {
         failure_reason: small("failure_reason")?.and_then(FailureReason::from_code),
         failure_code: row.try_get("", "failure_code")?,
         failure_text: row.try_get("", "failure_text")?,
-        messages: count(row, "messages")?,
-        replies: count(row, "replies")?,
+        messages,
+        replies: unpacked_replies(row.try_get("", "replies")?, messages),
         first: MessageId(row.try_get("", "first")?),
         last: MessageId(row.try_get("", "last")?),
     })

@@ -32,6 +32,8 @@ pub(crate) struct NewEvent {
     pub(crate) provider_message_id: Option<String>,
     /// Inbound: the person's number, when the entry does not tell it and it is known.
     pub(crate) person: Option<PhoneNumber>,
+    /// Inbound: whether it is a tap on a quick-reply button.
+    pub(crate) tapped: Option<bool>,
     pub(crate) entry: Option<String>,
 }
 
@@ -98,7 +100,7 @@ pub(super) async fn append(
     execute_rows(
         transaction,
         "INSERT INTO events (account, place, kind, sender, message, status, occurred_at, recorded_at, \
-         failure_reason, failure_code, failure_text, provider_message_id, person, entry)",
+         failure_reason, failure_code, failure_text, provider_message_id, person, tapped, entry)",
         rows,
         "",
     )
@@ -106,7 +108,7 @@ pub(super) async fn append(
     .map(drop)
 }
 
-fn row_of(place: i64, event: NewEvent, now: UnixMillis) -> [Value; 14] {
+fn row_of(place: i64, event: NewEvent, now: UnixMillis) -> [Value; 15] {
     let (reason, code, text) = failure_values(event.failure.as_ref());
     [
         event.account.0.into(),
@@ -122,6 +124,7 @@ fn row_of(place: i64, event: NewEvent, now: UnixMillis) -> [Value; 14] {
         text,
         event.provider_message_id.into(),
         event.person.map(|phone| phone.as_e164().to_owned()).into(),
+        event.tapped.map(i16::from).into(),
         event.entry.into(),
     ]
 }
@@ -218,6 +221,7 @@ mod tests {
             failure: None,
             provider_message_id: Some(id.to_owned()),
             person: None,
+            tapped: None,
             entry: Some("{}".to_owned()),
         }
     }

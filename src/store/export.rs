@@ -13,6 +13,7 @@ use super::{
 };
 use crate::domain::{
     callback::EventKind,
+    campaign::Replies,
     failure::Failure,
     ids::{AccountKey, MessageId, SenderKey},
     outbound::SendState,
@@ -50,7 +51,7 @@ pub struct Reports {
     /// When each status happened, and why it failed.
     pub statuses: Vec<(DeliveryStatus, UnixMillis, Option<Failure>)>,
     /// Messages from people that name it.
-    pub replies: u64,
+    pub replies: Replies,
 }
 
 impl Store {
@@ -115,7 +116,8 @@ impl Store {
         let ids: Vec<[Value; 1]> = messages.iter().map(|message| [message.id.0.into()]).collect();
         let rows = query_rows(
             self.reader(),
-            "SELECT e.place, e.message, e.kind, e.status, e.occurred_at, e.failure_reason, e.failure_code, e.failure_text FROM (",
+            "SELECT e.place, e.message, e.kind, e.status, e.tapped, e.occurred_at, e.failure_reason, e.failure_code, e.failure_text \
+             FROM (",
             ids,
             ") AS v CROSS JOIN events AS e WHERE e.message = v.column1",
         )
@@ -132,7 +134,9 @@ impl Store {
                 let of = reports.entry(message).or_default();
                 let status: Option<i16> = row.try_get("", "status")?;
                 match EventKind::from_code(row.try_get("", "kind")?) {
-                    Some(EventKind::Inbound) => of.replies += 1,
+                    Some(EventKind::Inbound) => {
+                        of.replies.add_one(row.try_get::<Option<i16>>("", "tapped")?.map(|tapped| tapped != 0));
+                    }
                     Some(EventKind::Status | EventKind::Notice | EventKind::Outgoing | EventKind::Person) | None => {
                         if let Some(status) = status.and_then(DeliveryStatus::from_code).filter(|_| !is_earlier) {
                             of.statuses.push((status, UnixMillis(row.try_get("", "occurred_at")?), failure(row)?));

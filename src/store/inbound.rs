@@ -57,6 +57,8 @@ pub struct InboundFilter {
     pub sender: Option<SenderKey>,
     /// Only what answers a message of ours.
     pub answers: bool,
+    /// Only what answers a message of this campaign.
+    pub campaign: Option<String>,
     /// One of these stands in the entry, or is the end of the person's number.
     pub person: Vec<String>,
     /// Stands in the entry, whatever the case.
@@ -210,6 +212,9 @@ fn conditions(filter: &InboundFilter) -> (String, Vec<Value>) {
     }
     if filter.answers {
         only.push_str(" AND e.message IS NOT NULL");
+    }
+    if let Some(campaign) = &filter.campaign {
+        only.push_str(&format!(" AND m.campaign = ${}", bind(campaign.as_str().into())));
     }
     if !filter.person.is_empty() {
         let tests = filter.person.iter().map(|text| {

@@ -290,6 +290,7 @@ fn receive(
                 failure: None,
                 provider_message_id: Some(message.provider_message_id.clone()),
                 person,
+                tapped: Some(message.is_tap()),
                 entry: Some(received.entry.clone()),
             });
         }

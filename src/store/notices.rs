@@ -58,6 +58,7 @@ impl ReceivedNotice {
             failure: None,
             provider_message_id: Some(self.identity(now)),
             person: None,
+            tapped: None,
             entry: Some(notice),
         }
     }

@@ -69,6 +69,7 @@ pub(super) fn line(
         failure: None,
         provider_message_id: None,
         person: None,
+        tapped: None,
         entry: Some(step.as_str().to_owned()),
     }
 }

@@ -65,6 +65,8 @@ pub struct PastEvent {
     pub failure: Option<Failure>,
     /// Of a message from a person.
     pub provider_message_id: Option<String>,
+    /// Whether that is a tap on a quick-reply button.
+    pub tapped: Option<bool>,
     /// The provider's own entry.
     pub entry: Option<String>,
 }
@@ -107,7 +109,7 @@ impl Store {
         execute_rows(&transaction, head, messages, "").await.doing(doing)?;
         execute_rows(&transaction, "INSERT INTO provider_ids (hash, message)", ids, "").await.doing(doing)?;
         let head = "INSERT INTO events (account, place, kind, sender, message, status, occurred_at, recorded_at, \
-                    failure_reason, failure_code, failure_text, provider_message_id, entry)";
+                    failure_reason, failure_code, failure_text, provider_message_id, tapped, entry)";
         let mut places = BTreeMap::new();
         let events = past.events.into_iter().map(|event| event_row(event, &mut places)).collect();
         execute_rows(&transaction, head, events, "").await.doing(doing)?;
@@ -163,7 +165,7 @@ fn message_row(message: PastMessage) -> [Value; 22] {
     ]
 }
 
-fn event_row(event: PastEvent, places: &mut BTreeMap<AccountKey, i64>) -> [Value; 13] {
+fn event_row(event: PastEvent, places: &mut BTreeMap<AccountKey, i64>) -> [Value; 14] {
     let [reason, code, text] = failure_row(event.failure);
     let place = places.entry(event.account).or_insert(0);
     *place += 1;
@@ -180,6 +182,7 @@ fn event_row(event: PastEvent, places: &mut BTreeMap<AccountKey, i64>) -> [Value
         code,
         text,
         event.provider_message_id.into(),
+        event.tapped.map(i16::from).into(),
         event.entry.into(),
     ]
 }

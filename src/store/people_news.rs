@@ -256,6 +256,7 @@ fn event(account: AccountKey, sender: SenderKey, at: UnixMillis, told: &PersonNe
         failure: None,
         provider_message_id: None,
         person: None,
+        tapped: None,
         entry: Some(serde_json::to_string(told).expect("texts and numbers are JSON")),
     }
 }

@@ -394,6 +394,7 @@ mod tests {
                 provider_message_id: Some("wamid.1".to_owned()),
                 // Known by a link: the provider's entry names the person's id only.
                 person: Some(phone.clone()),
+                tapped: None,
                 entry: Some("{}".to_owned()),
             };
             let transaction = store.begin().await.expect("a transaction");

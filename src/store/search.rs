@@ -15,6 +15,7 @@ use crate::domain::{
     failure::FailureReason,
     ids::{AccountKey, MessageId, SenderKey},
     outbound::SendState,
+    price::Price,
     status::DeliveryStatus,
     time::UnixMillis,
 };
@@ -33,8 +34,11 @@ pub struct MessageSearch {
     pub delivery: Option<DeliveryStatus>,
     /// It came so far, whatever became of it later.
     pub reached: Option<DeliveryStatus>,
+    pub stage: Option<Stage>,
     /// The provider's.
     pub failure_code: Option<i64>,
+    /// The provider gave none.
+    pub without_code: bool,
     /// With a code: what failed for one of these reasons is meant, too.
     pub or_reasons: Vec<FailureReason>,
     /// Why it failed.
@@ -43,8 +47,79 @@ pub struct MessageSearch {
     pub since: Option<UnixMillis>,
     /// … and before this.
     pub until: Option<UnixMillis>,
+    /// Last handed to the provider from here on …
+    pub sent_since: Option<UnixMillis>,
+    /// … and before this.
+    pub sent_until: Option<UnixMillis>,
+    /// The recipient's number begins so: a plus sign and a country's calling code.
+    pub calling_code: Option<String>,
+    /// One of these prices; none of them: any, or none yet.
+    pub prices: Vec<Price>,
     /// Only older ones than this: the next page.
     pub before: Option<MessageId>,
+}
+
+/// What neither the state nor the delivery says alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// WhatsApp took it, and nothing was heard of it since.
+    Silent,
+    /// Not finished, or nobody knows; and not reported as failed.
+    Open,
+    FailedAfterSent,
+    /// Waits, and may leave now.
+    InQueue,
+    /// Waits for a later time, whatever it is for.
+    Later,
+    /// Waits for another try, or for somebody.
+    Retry,
+    /// Set aside by a rule.
+    Paused,
+    /// Waits for a place within the messaging limit.
+    BeyondLimit,
+}
+
+impl Stage {
+    pub const ALL: [Self; 8] = [
+        Self::Silent,
+        Self::Open,
+        Self::FailedAfterSent,
+        Self::InQueue,
+        Self::Later,
+        Self::Retry,
+        Self::Paused,
+        Self::BeyondLimit,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Open => "open",
+            Self::FailedAfterSent => "failed-after-sent",
+            Self::InQueue => "in-queue",
+            Self::Later => "waiting-later",
+            Self::Retry => "waiting-retry",
+            Self::Paused => "paused",
+            Self::BeyondLimit => "beyond-limit",
+        }
+    }
+
+    /// What is asked of a row of [`SEARCHED_COLUMNS`].
+    const fn condition(self) -> &'static str {
+        match self {
+            Self::Silent => "state NOT IN (0, 1, 4, 6) AND delivery IS NULL",
+            Self::Open => "state IN (0, 1, 4) AND (delivery IS NULL OR delivery <> 2)",
+            Self::FailedAfterSent => {
+                "state = 2 AND delivery = 2 AND EXISTS (SELECT 1 FROM events AS e WHERE e.message = page.id AND e.status = 1 \
+                 AND e.place > COALESCE(page.resent_after, 0))"
+            }
+            Self::InQueue => "state = 0 AND due_at IS NULL",
+            Self::Later => "state = 0 AND due_at IS NOT NULL",
+            Self::Retry => "state = 0 AND due_at IS NOT NULL AND due_at <> expires_at AND due_at <> expires_at - 1",
+            Self::Paused => "state = 0 AND due_at = expires_at",
+            Self::BeyondLimit => "state = 0 AND due_at = expires_at - 1",
+        }
+    }
 }
 
 /// What one box was given: of what is named one is enough.
@@ -131,7 +206,8 @@ impl Store {
 }
 
 /// What [`conditions`] asks of.
-const SEARCHED_COLUMNS: &str = "account, sender, recipient, platform_message_id, campaign, template_name, state, delivery, failure_code, failure_reason";
+const SEARCHED_COLUMNS: &str = "account, sender, recipient, platform_message_id, campaign, template_name, state, delivery, \
+                                failure_code, failure_reason, sent_at, price, due_at, expires_at, resent_after";
 
 /// What is asked of a message, from the third parameter on.
 fn conditions(search: &MessageSearch) -> (String, Vec<Value>) {
@@ -161,7 +237,19 @@ fn conditions(search: &MessageSearch) -> (String, Vec<Value>) {
         &format!("delivery = {failed} AND failure_reason ="),
         search.failure_reason.map(|reason| reason.code().into()),
     );
+    also("sent_at >=", search.sent_since.map(|since| since.0.into()));
+    also("sent_at <", search.sent_until.map(|until| until.0.into()));
+    // A sign and digits only, so nothing in it means anything to LIKE.
+    also("recipient LIKE", search.calling_code.as_ref().map(|code| format!("{code}%").into()));
     only.extend(search.reached.map(has_reached));
+    only.extend(search.stage.map(|stage| format!(" AND ({})", stage.condition())));
+    if search.without_code {
+        only.push_str(" AND failure_code IS NULL");
+    }
+    if !search.prices.is_empty() {
+        let codes: Vec<String> = search.prices.iter().map(|price| price.code().to_string()).collect();
+        only.push_str(&format!(" AND price IN ({})", codes.join(", ")));
+    }
     only.extend(any_of(&search.any_of, &mut values));
     (only, values)
 }

@@ -159,7 +159,10 @@ async fn a_campaign_is_paused_and_goes_on(database: Database) {
     let asha = app.first_owner().await;
     let (ben, cara) = (app.another(&asha, "ben", "operator").await, app.another(&asha, "cara", "read-only").await);
     let before = ben.get(PAGE).await.text;
-    assert!(before.contains("30: 30 in the queue") && before.contains(">Pause<"), "{before}");
+    assert!(
+        before.contains(">30</a>: ") && before.contains(">30 in the queue</a>") && before.contains(">Pause<"),
+        "{before}"
+    );
     let only_looking = cara.get(PAGE).await.text;
     assert!(!only_looking.contains(">Pause<") && !only_looking.contains("Cancel what waits"), "{only_looking}");
     for change in ["pause", "resume", "cancel"] {
@@ -233,8 +236,8 @@ async fn a_campaign_is_cancelled_behind_the_answer(database: Database) {
     // Cancelled is cancelled: no failure that WhatsApp would have said something of.
     app.until("it is counted anew", async || {
         let page = asha.get(PAGE).await.text;
-        page.contains("<th scope=\"row\">Cancelled</th><td class=\"number\">31</td>")
-            && page.contains("<th scope=\"row\">Failed</th><td class=\"number\">0</td>")
+        page.contains(">Cancelled</a></th><td class=\"number\">31</td>")
+            && page.contains(">Failed</a></th><td class=\"number\">0</td>")
             && !page.contains("<h2>Failures</h2>")
     })
     .await;

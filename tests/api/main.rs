@@ -13,6 +13,7 @@ mod alarms;
 mod audit;
 mod budget;
 mod callbacks;
+mod campaign_figures;
 mod campaigns;
 mod carriers;
 mod check;

@@ -1,5 +1,7 @@
 //! Figures by the hour: the overview's, and the API's.
 
+use std::time::Duration;
+
 use regex::Regex;
 use reqwest::Method;
 use serde_json::json;
@@ -68,7 +70,12 @@ fn unescaped(href: &str) -> String {
 }
 
 async fn the_list_behind_each_figure_has_what_it_counts(database: Database) {
-    let app = TestApp::start_with(database, one_webhook_at_a_time).await;
+    let app = TestApp::start_with(database, |options| {
+        one_webhook_at_a_time(options);
+        // Then is written down what numbers did.
+        options.settings.alarms.look_every = Duration::from_millis(200);
+    })
+    .await;
     for (number, statuses) in [(1, "sent@0"), (2, "sent@0,delivered@0"), (3, "sent@0,failed:131026@300")] {
         app.simulator.add_rule(Rule::recipient(&person(number), Effect::Statuses(script(statuses))));
     }
@@ -122,12 +129,13 @@ async fn the_list_behind_each_figure_has_what_it_counts(database: Database) {
         wanted
             .iter()
             .all(|(name, count)| figures.iter().any(|(shown, _, figure)| shown == name && is(name, *figure, *count)))
+            && figures.iter().any(|(_, href, figure)| href.contains("sent_since=") && *figure == 6)
     })
     .await;
 
     let figures = figures().await;
 
-    assert!(figures.iter().filter(|(name, ..)| name == "a queue").count() == 3, "{figures:?}");
+    assert!(figures.iter().filter(|(name, ..)| name == "a queue").count() == 5, "{figures:?}");
     for (name, href, count) in &figures {
         let list = asha.get(href).await;
         assert_eq!(list.status, 200, "{name}: {href}");

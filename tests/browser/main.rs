@@ -14,6 +14,7 @@ mod harness;
 
 mod browser;
 mod callbacks;
+mod charts;
 mod ease;
 mod first_day;
 mod form;

@@ -191,6 +191,7 @@ impl Week<'_> {
             status: Some(status),
             failure: failure.cloned(),
             provider_message_id: None,
+            tapped: None,
             entry: Some(entry.to_string()),
         });
     }
@@ -225,6 +226,7 @@ impl Week<'_> {
             status: None,
             failure: None,
             provider_message_id: Some(id),
+            tapped: Some(matches!(fate, Fate::Taps)),
             entry: Some(entry.to_string()),
         });
     }

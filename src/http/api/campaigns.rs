@@ -168,6 +168,8 @@ pub async fn show(
     Ok(Json(CampaignDetails {
         campaign: summary(&parts.directory.snapshot(), &rules, campaign),
         replies: campaign.funnel.replies,
+        taps: campaign.funnel.taps,
+        replies_unsorted: campaign.funnel.replies_unsorted,
         failures: failures(&caller.0, &account, campaign),
         costs: costs(&counts.bill),
         speed: counts.sent_by_minute.iter().map(minute).collect(),

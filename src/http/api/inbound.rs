@@ -35,6 +35,8 @@ pub struct InboundQuery {
     number: Option<String>,
     /// Only what answers a message of ours.
     answers: Option<bool>,
+    /// Only what answers a message of this campaign: part 2 of the msgId.
+    campaign: Option<String>,
     /// The person's number: whole, or with `personal:read` its last five digits or more.
     phone: Option<String>,
     /// text, button, list_reply, flow_reply, location, image, video, audio, voice, document, sticker, contacts, reaction, order,
@@ -175,6 +177,7 @@ fn wanted(snapshot: &Snapshot, query: InboundQuery) -> Result<Wanted, Problem> {
         account: account_named(snapshot, query.account.as_deref())?,
         sender: sender_named(snapshot, query.number.as_deref())?,
         answers: query.answers.unwrap_or_default(),
+        campaign: query.campaign.unwrap_or_default(),
         phone: query.phone.unwrap_or_default(),
         kind: word("kind", query.kind.as_deref(), &KINDS, |kind| kind)?,
         text: query.text.unwrap_or_default(),

@@ -16,7 +16,7 @@ use crate::{
         ids::{MessageId, SenderKey},
         operator::{Actor, Permission},
         outbound::SendState,
-        price::Price,
+        price::{Price, PriceCategory},
         status::DeliveryStatus,
         time::UnixMillis,
     },
@@ -49,7 +49,10 @@ pub struct MessageQuery {
     campaign: Option<String>,
     /// One word for how it stands or how far it came, the same as in the console's addresses: what WhatsApp said last (sent, delivered,
     /// read, failed; `failed` without what was cancelled), where our work on it stands (queued, sending, submitted, rejected, unknown,
-    /// expired, cancelled), or reached-sent, reached-delivered, reached-read. Instead of `state`, `delivery` and `reached`.
+    /// expired, cancelled), how far it came whatever became of it later (reached-sent, reached-delivered, reached-read), or both together:
+    /// silent (WhatsApp took it, nothing was heard since), open (not finished, or nobody knows), failed-after-sent, in-queue (may leave
+    /// now), waiting-later (all others that wait), and of those waiting-retry, paused, beyond-limit. Instead of `state`, `delivery` and
+    /// `reached`.
     #[param(example = "reached-delivered")]
     status: Option<String>,
     /// Where the bridge's work on it stands: queued, sending, submitted, rejected, unknown, expired, cancelled.
@@ -60,6 +63,8 @@ pub struct MessageQuery {
     reached: Option<String>,
     /// An error code: WhatsApp's, such as 131026, or the one that CleverTap was told, such as 1005.
     code: Option<i64>,
+    /// Only where WhatsApp gave no code. Not together with `code`.
+    without_code: Option<bool>,
     /// Why it failed: unreachable, invalid_number, opted_out, blocked_by_provider, outside_window, too_many_to_number,
     /// device_incapable, blocklisted, template, number_inactive, credentials, expired, unknown_outcome, cancelled, other.
     reason: Option<String>,
@@ -68,6 +73,18 @@ pub struct MessageQuery {
     since: Option<String>,
     /// Accepted before this time.
     until: Option<String>,
+    /// Last handed to WhatsApp at this time or later.
+    sent_since: Option<String>,
+    /// Last handed to WhatsApp before this time.
+    sent_until: Option<String>,
+    /// The calling code of the recipient's country.
+    #[param(example = "+91")]
+    country: Option<String>,
+    /// The heading of WhatsApp's price list: authentication, authentication-international, marketing, marketing_lite, utility, service,
+    /// referral_conversion, other.
+    price_category: Option<String>,
+    /// Whether WhatsApp bills it.
+    billable: Option<bool>,
     /// `next` of the page before.
     before: Option<String>,
     /// Messages on a page, 1 to 200; 50 unless said otherwise.
@@ -344,6 +361,14 @@ fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
         failure_reason: word("reason", query.reason.as_deref(), &FailureReason::ALL, FailureReason::as_str)?,
         since: time("since", query.since.as_deref())?,
         until: time("until", query.until.as_deref())?,
+        without_code: query.without_code.unwrap_or_default(),
+        sent_since: time("sent_since", query.sent_since.as_deref())?,
+        sent_until: time("sent_until", query.sent_until.as_deref())?,
+        calling_code: calling_code(query.country.as_deref())?,
+        prices: Price::among(
+            word("price_category", query.price_category.as_deref(), &PriceCategory::ALL, PriceCategory::as_str)?,
+            query.billable,
+        ),
         before: match query.before.as_deref() {
             None => None,
             Some(text) => {
@@ -352,6 +377,9 @@ fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
         },
         ..MessageSearch::default()
     };
+    if filter.without_code && filter.failure_code.is_some() {
+        return Err(Problem::of_field("without_code", "give it or a code"));
+    }
     if let Some(status) = query.status {
         if filter.state.is_some() || filter.delivery.is_some() || filter.reached.is_some() {
             return Err(Problem::of_field("status", "give it alone, or state, delivery and reached"));
@@ -359,6 +387,10 @@ fn wanted(snapshot: &Snapshot, query: MessageQuery) -> Result<Wanted, Problem> {
         StatusWord::named(&status).map_err(|why| Problem::of_field("status", why))?.narrow(&mut filter);
     }
     Ok(Wanted { text: query.q.unwrap_or_default(), filter })
+}
+
+fn calling_code(country: Option<&str>) -> Result<Option<String>, Problem> {
+    country.map(search::calling_code).transpose().map_err(|why| Problem::of_field("country", why))
 }
 
 /// The business number that somebody named, if any; also one that was removed.

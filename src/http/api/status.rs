@@ -1,14 +1,22 @@
 //! How things stand: what needs a person, and each number's queue.
 
 use actix_web::web::{Data, Json};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Caller, connections::HoldAnswer, problem::Problem};
+use super::{Caller, account_named, connections::HoldAnswer, problem::Problem, query::Query};
 use crate::{
     http::Parts,
     services::{self, masking, standing::standing},
 };
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct StatusQuery {
+    /// Only its numbers, and what touches it: its own, what it shares with others, and what is the whole server's.
+    #[param(example = "acme")]
+    account: Option<String>,
+}
 
 #[derive(Serialize, ToSchema)]
 pub struct Standing {
@@ -53,15 +61,18 @@ pub struct NumberStanding {
 
 /// What needs attention, and each number's queue.
 #[utoipa::path(
-    get, path = "/api/v1/status", tag = "messages", operation_id = "status", security(("token" = [])),
+    get, path = "/api/v1/status", tag = "messages", operation_id = "status", params(StatusQuery), security(("token" = [])),
     responses(
         (status = 200, description = "How things stand", body = Standing),
+        (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "There is no such account", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn show(parts: Data<Parts>, caller: Caller) -> Result<Json<Standing>, Problem> {
+pub async fn show(parts: Data<Parts>, caller: Caller, query: Query<StatusQuery>) -> Result<Json<Standing>, Problem> {
     let snapshot = parts.directory.snapshot();
-    let standing = standing(&parts.store, &snapshot, &caller.0).await?;
+    let account = account_named(&snapshot, query.account.as_deref())?;
+    let standing = standing(&parts.store, &snapshot, &caller.0, account).await?;
     let alarms = standing.alarms.into_iter().map(|alarm| Alarm {
         kind: alarm.kind.as_str().to_owned(),
         subject: alarm.subject,

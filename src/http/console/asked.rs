@@ -115,6 +115,17 @@ pub(super) fn time(name: &str, text: &str) -> Result<Option<UnixMillis>, Wrong> 
     Ok(Some(UnixMillis(read.ok_or_else(wrong)?.and_utc().timestamp_millis())))
 }
 
+/// A time as [`time`] reads it, no more exact than it is.
+pub(super) fn as_entered(at: UnixMillis) -> String {
+    let format = match at.0 {
+        whole if whole % 60_000 == 0 => "%Y-%m-%dT%H:%M",
+        whole if whole % 1_000 == 0 => "%Y-%m-%dT%H:%M:%S",
+        _ => "%Y-%m-%dT%H:%M:%S%.3f",
+    };
+    let time = chrono::DateTime::from_timestamp_millis(at.0);
+    time.map_or_else(String::new, |time| time.format(format).to_string())
+}
+
 /// From when until when, either of which may be open.
 pub(super) type Span = (Option<UnixMillis>, Option<UnixMillis>);
 
@@ -171,6 +182,10 @@ mod tests {
         assert_eq!(read("2026-11-21T09:30:07"), Ok(Some("2026-11-21T09:30:07.000Z".to_owned())));
         assert_eq!(read(" "), Ok(None));
         assert!(read("yesterday").is_err());
+        for text in ["2026-11-21T09:30", "2026-11-21T09:30:07", "2026-11-21T09:30:07.123"] {
+            let at = time("since", text).ok().flatten().expect("a time");
+            assert_eq!(as_entered(at), text);
+        }
     }
 
     #[test]

@@ -23,21 +23,23 @@ pub(super) struct Addresses {
     pub(super) style: String,
     pub(super) htmx: String,
     pub(super) script: String,
+    pub(super) charts: String,
 }
 
-static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 5]> = LazyLock::new(|| {
     [
         asset("icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
         asset("console.css", "text/css; charset=utf-8", include_bytes!("assets/console.css")),
         asset("htmx.js", "text/javascript; charset=utf-8", include_bytes!("assets/htmx.min.js")),
         asset("console.js", "text/javascript; charset=utf-8", include_bytes!("assets/console.js")),
+        asset("charts.js", "text/javascript; charset=utf-8", include_bytes!("assets/charts.js")),
     ]
 });
 
 pub(super) static ADDRESSES: LazyLock<Addresses> = LazyLock::new(|| {
-    let [icon, style, htmx, script] =
+    let [icon, style, htmx, script, charts] =
         std::array::from_fn(|index| format!("/console/assets/{}/{}", ASSETS[index].hash, ASSETS[index].name));
-    Addresses { icon, style, htmx, script }
+    Addresses { icon, style, htmx, script, charts }
 });
 
 fn asset(name: &'static str, content_type: &'static str, bytes: &'static [u8]) -> Asset {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::frame::short_time;
+use super::frame::{seconds, short_time};
 use crate::domain::time::UnixMillis;
 
 /// The shape's own units; it is stretched over the page.
@@ -11,21 +11,32 @@ pub(super) const HEIGHT: u64 = 120;
 
 /// Bars that one can tell from each other, on a phone too.
 const BARS_MAX: i64 = 60;
-/// Minutes that a bar may stand for, and how that is said.
-const WIDTHS: [(i64, &str); 9] = [
-    (1, "a minute"),
-    (5, "5 minutes"),
-    (15, "a quarter of an hour"),
-    (60, "an hour"),
-    (360, "6 hours"),
-    (1_440, "a day"),
-    (10_080, "a week"),
-    (43_200, "30 days"),
-    (525_600, "a year"),
+/// Of fewer places each would be a block: then the axis goes on behind the last.
+const BARS_MIN: i64 = 12;
+/// How much of its place a bar takes.
+const BAR_SHARE: f64 = 0.84;
+/// Seconds that a bar may stand for, and how that is said.
+const WIDTHS: [(i64, &str); 13] = [
+    (1, "a second"),
+    (5, "5 seconds"),
+    (15, "15 seconds"),
+    (MINUTE_S, "a minute"),
+    (5 * MINUTE_S, "5 minutes"),
+    (15 * MINUTE_S, "a quarter of an hour"),
+    (60 * MINUTE_S, "an hour"),
+    (360 * MINUTE_S, "6 hours"),
+    (DAY_S, "a day"),
+    (7 * DAY_S, "a week"),
+    (30 * DAY_S, "30 days"),
+    (90 * DAY_S, "90 days"),
+    (365 * DAY_S, "a year"),
 ];
+pub(super) const MINUTE_S: i64 = 60;
+const DAY_S: i64 = 86_400;
 
 /// Messages over time.
 pub(super) struct Chart {
+    /// A bar for each place, also where nothing was: that is told, too.
     pub(super) bars: Vec<Bar>,
     pub(super) from: String,
     pub(super) to: String,
@@ -40,52 +51,83 @@ pub(super) struct Bar {
     pub(super) y: u64,
     pub(super) width: String,
     pub(super) height: u64,
-    /// What it says when somebody points at it.
+    /// What it says when somebody points at it: the period, a colon, and what was in it.
     pub(super) title: String,
 }
 
-impl Chart {
-    /// Of counts by minutes since the epoch; `None` without any.
-    pub(super) fn of(by_minute: &BTreeMap<i64, u64>) -> Option<Self> {
-        let (first, last) = (*by_minute.keys().next()?, *by_minute.keys().next_back()?);
-        Some(Self::between(by_minute, (first, last)))
-    }
-
-    /// The same from one minute to another, also where nothing was.
-    pub(super) fn between(by_minute: &BTreeMap<i64, u64>, (first, last): (i64, i64)) -> Self {
-        let fits = |width: i64| last.div_euclid(width) - first.div_euclid(width) < BARS_MAX;
-        let (minutes, each) = WIDTHS.into_iter().find(|(width, _)| fits(*width)).unwrap_or(WIDTHS[WIDTHS.len() - 1]);
-        let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
-        for (minute, messages) in by_minute {
-            *counts.entry(minute.div_euclid(minutes)).or_default() += messages;
-        }
-        let (begin, end) = (first.div_euclid(minutes), last.div_euclid(minutes));
-        let most = counts.values().copied().max().unwrap_or(0);
-        let step = WIDTH as f64 / ((end - begin + 1).clamp(12, BARS_MAX) as f64);
-        let at = |place: i64| short_time(UnixMillis(place * minutes * 60_000));
-        let bar = |(place, messages): (&i64, &u64)| {
-            let height = (messages * HEIGHT).div_ceil(most.max(1));
-            Bar {
-                x: format!("{:.1}", (place - begin) as f64 * step),
-                y: HEIGHT - height,
-                width: format!("{:.1}", step * 0.84),
-                height,
-                title: format!("{} UTC: {}", at(*place), told(*messages, minutes, each)),
-            }
-        };
+impl Bar {
+    /// The bar at this place of so many; `most` is the highest one's count.
+    pub(super) fn at(place: usize, places: usize, (count, most): (u64, u64), title: String) -> Self {
+        let step = WIDTH as f64 / places.max(1) as f64;
+        let height = (count * HEIGHT).div_ceil(most.max(1));
         Self {
-            bars: counts.iter().map(bar).collect(),
-            from: at(begin),
-            to: short_time(UnixMillis((last + 1) * 60_000)),
-            each,
-            most: told(most, minutes, each),
+            x: format!("{:.1}", place as f64 * step),
+            y: HEIGHT - height,
+            width: format!("{:.1}", step * BAR_SHARE),
+            height,
+            title,
         }
     }
 }
 
-fn told(messages: u64, minutes: i64, each: &str) -> String {
-    let per_second = messages as f64 / (minutes * 60) as f64;
-    let speed = if per_second < 0.95 { String::new() } else { format!(", {per_second:.0} a second on average") };
+impl Chart {
+    /// Of counts by units since the epoch, each of so many seconds; `None` without any.
+    pub(super) fn of(counts: &BTreeMap<i64, u64>, unit_s: i64) -> Option<Self> {
+        let (first, last) = (*counts.keys().next()?, *counts.keys().next_back()?);
+        Some(Self::between(counts, unit_s, (first, last)))
+    }
+
+    /// The same from one unit to another, also where nothing was.
+    pub(super) fn between(counts: &BTreeMap<i64, u64>, unit_s: i64, (first, last): (i64, i64)) -> Self {
+        let (first_s, last_s) = (first * unit_s, last * unit_s);
+        let fits = |width: i64| last_s.div_euclid(width) - first_s.div_euclid(width) < BARS_MAX;
+        let widths = || WIDTHS.into_iter().filter(|(width, _)| *width >= unit_s);
+        let (width, each) = widths().find(|(width, _)| fits(*width)).unwrap_or(WIDTHS[WIDTHS.len() - 1]);
+        let mut by_place: BTreeMap<i64, u64> = BTreeMap::new();
+        for (unit, messages) in counts {
+            *by_place.entry((unit * unit_s).div_euclid(width)).or_default() += messages;
+        }
+        let (begin, end) = (first_s.div_euclid(width), last_s.div_euclid(width));
+        let places = (end - begin + 1).max(BARS_MIN);
+        let most = by_place.values().copied().max().unwrap_or(0);
+        let bar = |place: i64| {
+            let messages = by_place.get(&(begin + place)).copied().unwrap_or(0);
+            let title = format!("{}: {}", period(begin + place, width), told(messages, width, each));
+            let index = usize::try_from(place).unwrap_or(0);
+            Bar::at(index, usize::try_from(places).unwrap_or(1), (messages, most), title)
+        };
+        let over = if places > end - begin + 1 { (begin + places) * width } else { last_s + unit_s };
+        Self {
+            bars: (0..places).map(bar).collect(),
+            from: moment(begin * width, width),
+            to: moment(over, width),
+            each,
+            most: told(most, width, each),
+        }
+    }
+}
+
+/// A time as exact as the bars are.
+fn moment(at_s: i64, width: i64) -> String {
+    let at = UnixMillis::from_seconds(at_s);
+    if width < MINUTE_S { format!("{}{}", short_time(at), seconds(at)) } else { short_time(at) }
+}
+
+/// The time of a bar: `21 Nov 09:00 to 10:00 UTC`.
+fn period(place: i64, width: i64) -> String {
+    let (from, to) = (moment(place * width, width), moment((place + 1) * width, width));
+    let (Some((from_day, _)), Some((to_day, time))) = (from.rsplit_once(' '), to.rsplit_once(' ')) else { return from };
+    match width {
+        ..=1 => format!("{from} UTC"),
+        _ if from_day == to_day => format!("{from} to {time} UTC"),
+        _ => format!("{from} to {to} UTC"),
+    }
+}
+
+fn told(messages: u64, width: i64, each: &str) -> String {
+    let per_second = messages as f64 / width as f64;
+    let is_worth_it = width > 1 && per_second >= 0.95;
+    let speed = if is_worth_it { format!(", {per_second:.0} a second on average") } else { String::new() };
     format!("{} in {each}{speed}", grouped(messages))
 }
 
@@ -132,11 +174,36 @@ mod tests {
     #[test]
     fn a_long_time_has_wider_bars_and_loses_nothing() {
         let minutes: BTreeMap<i64, u64> = (0..3_000).map(|minute| (29_000_000 + minute, 7)).collect();
-        let chart = Chart::of(&minutes).expect("there are some");
+        let chart = Chart::of(&minutes, MINUTE_S).expect("there are some");
         assert!(chart.bars.len() <= 60, "{}", chart.bars.len());
         assert_eq!(chart.each, "an hour");
         assert_eq!(chart.bars.iter().map(|bar| bar.height).max(), Some(HEIGHT));
         assert!(chart.most.starts_with("420 in an hour"), "{}", chart.most);
-        assert!(Chart::of(&BTreeMap::new()).is_none());
+        assert!(Chart::of(&BTreeMap::new(), 1).is_none());
+    }
+
+    #[test]
+    fn a_short_time_is_told_by_the_second_and_its_bars_are_no_blocks() {
+        let begin = 1_795_000_000;
+        let seconds: BTreeMap<i64, u64> = [(begin, 80), (begin + 2, 40)].into();
+        let chart = Chart::of(&seconds, 1).expect("there are some");
+        assert_eq!((chart.each, chart.bars.len()), ("a second", 12));
+        assert_eq!((chart.from.as_str(), chart.to.as_str()), ("18 Nov 11:06:40", "18 Nov 11:06:52"));
+        let titles: Vec<&str> = chart.bars[..3].iter().map(|bar| bar.title.as_str()).collect();
+        assert_eq!(
+            titles,
+            [
+                "18 Nov 11:06:40 UTC: 80 in a second",
+                "18 Nov 11:06:41 UTC: 0 in a second",
+                "18 Nov 11:06:42 UTC: 40 in a second",
+            ]
+        );
+        assert_eq!((chart.bars[0].height, chart.bars[1].height, chart.bars[2].height), (HEIGHT, 0, HEIGHT / 2));
+    }
+
+    #[test]
+    fn a_bar_of_a_day_says_where_it_ends() {
+        assert_eq!(period(20_775, DAY_S), "18 Nov 00:00 to 19 Nov 00:00 UTC");
+        assert_eq!(period(498_611, 60 * MINUTE_S), "18 Nov 11:00 to 12:00 UTC");
     }
 }

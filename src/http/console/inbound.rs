@@ -42,6 +42,8 @@ pub(super) struct InboundForm {
     number: String,
     /// Not empty: only what answers a message of ours.
     answers: String,
+    /// Only what answers a message of this campaign.
+    campaign: String,
     since: String,
     until: String,
     /// The last message of the page before.
@@ -130,7 +132,7 @@ struct Told {
 }
 
 impl InboundForm {
-    fn fields(&self) -> [(&'static str, &str); 8] {
+    fn fields(&self) -> [(&'static str, &str); 9] {
         [
             ("text", &self.text),
             ("phone", &self.phone),
@@ -138,6 +140,7 @@ impl InboundForm {
             ("account", &self.account),
             ("number", &self.number),
             ("answers", &self.answers),
+            ("campaign", &self.campaign),
             ("since", &self.since),
             ("until", &self.until),
         ]
@@ -158,6 +161,7 @@ impl InboundForm {
             account: asked::account(snapshot, &self.account)?,
             sender: asked::sender(snapshot, &self.number)?,
             answers: !self.answers.is_empty(),
+            campaign: self.campaign.clone(),
             phone: self.phone.clone(),
             kind: asked::one_of("kind", &self.kind, &KINDS, |kind| kind)?,
             text: self.text.clone(),

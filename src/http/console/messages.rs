@@ -10,7 +10,7 @@ use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
     asked::{self, Query, Wrong, some},
     campaigns,
-    frame::{long_time, seconds, sentence, short_time, wants_part},
+    frame::{long_time, price_words, seconds, sentence, short_time, wants_part},
     page,
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         ids::MessageId,
         operator::Actor,
         outbound::{Category, SendState},
+        price::{Price, PriceCategory},
         status::DeliveryStatus,
     },
     http::Parts,
@@ -31,13 +32,21 @@ use crate::{
         search::{self, StatusWord, Wanted},
     },
     store::{
-        search::{FoundMessages, MessageSearch},
+        search::{FoundMessages, MessageSearch, Stage},
         story::StoredMessage,
     },
 };
 
 /// The page in the navigation.
 pub(super) const PATH: &str = "/console/messages";
+
+/// In the field of the code: of those that WhatsApp gave none.
+pub(super) const NO_CODE: &str = "none";
+
+/// In the field of what is billed.
+pub(super) fn billed_word(billable: bool) -> &'static str {
+    if billable { "yes" } else { "no" }
+}
 
 /// What stands in the form.
 #[derive(Clone, Default, Deserialize)]
@@ -53,6 +62,13 @@ pub(super) struct SearchForm {
     reason: String,
     since: String,
     until: String,
+    /// When it was last handed to WhatsApp.
+    sent_since: String,
+    sent_until: String,
+    /// A calling code.
+    country: String,
+    price: String,
+    billed: String,
     /// The last message of the page before.
     before: String,
 }
@@ -64,6 +80,7 @@ struct Page {
     form: SearchForm,
     statuses: Vec<StatusOption>,
     reasons: Vec<StatusOption>,
+    prices: Vec<StatusOption>,
     accounts: Vec<String>,
     numbers: Vec<String>,
     results: Results,
@@ -160,9 +177,10 @@ impl Status {
 }
 
 impl SearchForm {
-    fn fields(&self) -> [(&'static str, &str); 10] {
+    fn fields(&self) -> [(&'static str, &str); 15] {
         // Taken apart, so that none is forgotten.
-        let Self { q, status, account, number, template, campaign, code, reason, since, until, before: _ } = self;
+        let Self { q, status, account, number, template, campaign, code, reason, since, until, .. } = self;
+        let Self { sent_since, sent_until, country, price, billed, .. } = self;
         [
             ("q", q),
             ("status", status),
@@ -174,6 +192,11 @@ impl SearchForm {
             ("reason", reason),
             ("since", since),
             ("until", until),
+            ("sent_since", sent_since),
+            ("sent_until", sent_until),
+            ("country", country),
+            ("price", price),
+            ("billed", billed),
         ]
     }
 
@@ -185,15 +208,24 @@ impl SearchForm {
     /// What is looked for; `Err` says what to change.
     fn wanted(&self, snapshot: &Snapshot) -> Result<Wanted, Wrong> {
         let (since, until) = asked::span(&self.since, &self.until)?;
+        let without_code = self.code.trim() == NO_CODE;
+        let code = if without_code { "" } else { &self.code };
+        let category = asked::one_of("price", &self.price, &PriceCategory::ALL, PriceCategory::as_str)?;
+        let billable = asked::one_of("billed", &self.billed, &[true, false], billed_word)?;
         let mut filter = MessageSearch {
             account: asked::account(snapshot, &self.account)?,
             sender: asked::sender(snapshot, &self.number)?,
             campaign: some(&self.campaign),
             template: some(&self.template),
-            failure_code: asked::read("code", &self.code, "an error code, a number such as 131026 or 1005")?,
+            failure_code: asked::read("code", code, "an error code, a number such as 131026 or 1005, or none")?,
+            without_code,
             failure_reason: asked::one_of("reason", &self.reason, &FailureReason::ALL, FailureReason::as_str)?,
             since,
             until,
+            sent_since: asked::time("sent_since", &self.sent_since)?,
+            sent_until: asked::time("sent_until", &self.sent_until)?,
+            calling_code: self.calling_code()?,
+            prices: Price::among(category, billable),
             before: asked::read("before", &self.before, "a message’s id, as a list’s next page has it")?,
             ..MessageSearch::default()
         };
@@ -206,6 +238,11 @@ impl SearchForm {
     fn status(&self) -> Result<Option<StatusWord>, Wrong> {
         let status = some(&self.status).map(|word| StatusWord::named(&word)).transpose();
         status.map_err(|why| Wrong::of("status", why))
+    }
+
+    fn calling_code(&self) -> Result<Option<String>, Wrong> {
+        let country = some(&self.country).map(|text| search::calling_code(&text)).transpose();
+        country.map_err(|why| Wrong::of("country", why))
     }
 
     fn at(&self, before: MessageId) -> String {
@@ -238,7 +275,7 @@ pub(super) async fn list(
     let accounts = snapshot.account_ids();
     let numbers = snapshot.business_numbers();
     let frame = Frame::new(&request, &visitor, "Messages", PATH);
-    page(&Page { frame, form, statuses: statuses(), reasons: reasons(), accounts, numbers, results })
+    page(&Page { frame, form, statuses: statuses(), reasons: reasons(), prices: prices(), accounts, numbers, results })
 }
 
 fn reasons() -> Vec<StatusOption> {
@@ -265,8 +302,28 @@ fn statuses() -> Vec<StatusOption> {
         StatusWord::Delivery(delivery) => Status::of_delivery(delivery).name.to_owned(),
         StatusWord::State(state) => Status::of_state(state).name.to_owned(),
         StatusWord::Reached(step) => format!("reached: {}", step.as_str()),
+        StatusWord::Stage(stage) => stage_name(stage).to_owned(),
     };
     StatusWord::all().map(|status| StatusOption { value: status.word(), name: name(status) }).collect()
+}
+
+/// A stage for people.
+fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Silent => "taken, no news yet",
+        Stage::Open => "still open",
+        Stage::FailedAfterSent => "failed after it was sent",
+        Stage::InQueue => "waiting: may leave now",
+        Stage::Later => "waiting: for later",
+        Stage::Retry => "waiting: for another try",
+        Stage::Paused => "waiting: paused",
+        Stage::BeyondLimit => "waiting: beyond the limit",
+    }
+}
+
+fn prices() -> Vec<StatusOption> {
+    let option = |price: PriceCategory| StatusOption { value: price.as_str().to_owned(), name: price_words(price) };
+    PriceCategory::ALL.into_iter().map(option).collect()
 }
 
 async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &SearchForm) -> Result<Results, Trouble> {
@@ -358,6 +415,11 @@ mod tests {
             reason: text("unreachable"),
             since: text("2026-11-21T09:30"),
             until: text("2026-11-21T10:30"),
+            sent_since: text("2026-11-21T09:31:07"),
+            sent_until: text("2026-11-21T09:31:08"),
+            country: text("+91"),
+            price: text("marketing"),
+            billed: text("yes"),
             before: text("the page before"),
         };
 

@@ -45,6 +45,7 @@ mod messages;
 mod number_form;
 mod numbers;
 mod overview;
+mod overview_charts;
 mod persons;
 mod preview;
 mod refused;

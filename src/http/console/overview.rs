@@ -8,12 +8,13 @@ use super::{
     Frame, HOME, Trouble, Visitor,
     alarms::place_of,
     asked::{self, Query},
-    chart::{self, Chart, grouped, share},
+    chart::{self, grouped, share},
     connections::hold_words,
     exchanges,
     frame::{long_time, plain_times, sentence, short_time, wants_part},
     inbound,
-    messages::{reason_words, said_by_words},
+    messages::{self, reason_words, said_by_words},
+    overview_charts::{Answers, NamedChart, answers, charts},
     page, refused,
 };
 use crate::{
@@ -23,7 +24,9 @@ use crate::{
         attempt::WantedOutcome,
         failure::FailureReason,
         operator::{Actor, Permission},
-        statistics::{AnswerTimes, Figure},
+        outbound::SendState,
+        statistics::Figure,
+        time::UnixMillis,
         words::{ago, lasting},
     },
     http::Parts,
@@ -34,7 +37,7 @@ use crate::{
         overview::{Failures, Lately, Summary, summary},
         standing::{NumberStanding, standing},
     },
-    store::alarms::AlarmRecord,
+    store::{alarms::AlarmRecord, search},
 };
 
 /// Kinds of failures on the page; a campaign, or the list of messages, shows the others.
@@ -71,6 +74,8 @@ struct Part {
     /// Where the part comes from again.
     href: String,
     alarms: Vec<Alarm>,
+    /// Whose; empty for all accounts.
+    of_account: String,
     /// How often the server looks whether something is wrong.
     look_every: String,
     /// Until there is a number.
@@ -114,6 +119,13 @@ struct Alarm {
 
 struct Number {
     number: String,
+    /// All its messages, and those behind each figure.
+    href: String,
+    queued_href: String,
+    waiting_href: String,
+    sending_href: String,
+    unknown_href: String,
+    sent_href: String,
     account: String,
     /// Works, or is on hold and why.
     hold: Option<String>,
@@ -143,34 +155,6 @@ struct Fact {
     name: &'static str,
     text: String,
     href: String,
-}
-
-struct NamedChart {
-    name: &'static str,
-    tone: &'static str,
-    total: String,
-    href: String,
-    chart: Chart,
-}
-
-/// How fast CleverTap was answered.
-struct Answers {
-    /// Half of them, 95 and 99 of a hundred.
-    within: Vec<(&'static str, String)>,
-    all: String,
-    late: String,
-    is_late: bool,
-    bars: Vec<AnswerBar>,
-    words: String,
-}
-
-struct AnswerBar {
-    x: u64,
-    y: u64,
-    width: u64,
-    height: u64,
-    tone: &'static str,
-    title: String,
 }
 
 struct FailureRow {
@@ -219,23 +203,24 @@ fn name_of(lately: Lately) -> &'static str {
 
 async fn part(parts: &Parts, snapshot: &Snapshot, visitor: &Visitor, form: &OverviewForm) -> Result<Part, Trouble> {
     let actor = &visitor.actor;
-    let found = standing(&parts.store, snapshot, actor).await?;
     let account = asked::account(snapshot, &form.account)?;
-    let lately = asked::one_of("period", &form.period, &Lately::ALL, Lately::word)?.unwrap_or_default();
-    let summary = summary(&parts.store, actor, account, lately).await?;
-    let ours = |number: &&NumberStanding| account.is_none_or(|account| number.sender.account == account);
+    let found = standing(&parts.store, snapshot, actor, account).await?;
+    let period = asked::one_of("period", &form.period, &Lately::ALL, Lately::word)?.unwrap_or_default();
+    let summary = summary(&parts.store, actor, account, period).await?;
+    let lately = |standing| number(actor, snapshot, standing, found.lately_since);
     Ok(Part {
-        href: asked::address(HOME, [("account", &*form.account), ("period", lately.word())]),
+        href: asked::address(HOME, [("account", &*form.account), ("period", period.word())]),
         look_every: lasting(parts.settings.alarms.look_every),
         has_figures: snapshot.senders().next().is_some() || summary.has_any(),
         since: short_time(summary.since),
         to_do: to_do(snapshot, actor),
-        alarms: found.alarms.into_iter().map(|record| alarm(actor, record)).collect(),
-        numbers: found.numbers.iter().filter(ours).map(|standing| number(actor, snapshot, standing)).collect(),
+        alarms: found.alarms.iter().map(|record| alarm(actor, record)).collect(),
+        of_account: form.account.clone(),
+        numbers: found.numbers.iter().map(lately).collect(),
         stages: stages(&summary, &form.account),
         facts: facts(&summary, &form.account),
         charts: charts(&summary, &form.account),
-        answers: answers(&summary.answers),
+        answers: answers(&summary, &form.account),
         failures: failures(snapshot, &summary),
         width: chart::WIDTH,
         height: chart::HEIGHT,
@@ -277,9 +262,9 @@ fn to_do(snapshot: &Snapshot, actor: &Actor) -> Option<ToDo> {
     })
 }
 
-fn alarm(actor: &Actor, record: AlarmRecord) -> Alarm {
+fn alarm(actor: &Actor, record: &AlarmRecord) -> Alarm {
     Alarm {
-        href: place_of(&record),
+        href: place_of(record),
         subject: sentence(&record.subject).trim_end_matches('.').to_owned(),
         text: plain_times(&masking::text(actor, &record.text)).into_owned(),
         since: long_time(record.raised_at),
@@ -287,13 +272,24 @@ fn alarm(actor: &Actor, record: AlarmRecord) -> Alarm {
     }
 }
 
-fn number(actor: &Actor, snapshot: &Snapshot, standing: &NumberStanding) -> Number {
+fn number(actor: &Actor, snapshot: &Snapshot, standing: &NumberStanding, since: UnixMillis) -> Number {
     let NumberStanding { sender, queue, lately } = standing;
     let sender: &Sender = sender;
     let hold = sender.hold.as_ref().or(sender.connection.hold.as_ref());
     let behind_s = lately.behind_ms as f64 / 1_000.0;
+    let number = sender.number.as_e164();
+    let since = long_time(since).replace(' ', "T");
+    let list = |status: &str, since: &str| {
+        asked::address(messages::PATH, [("number", number), ("status", status), ("sent_since", since)])
+    };
     Number {
-        number: sender.number.as_e164().to_owned(),
+        href: list("", ""),
+        queued_href: list(search::Stage::InQueue.as_str(), ""),
+        waiting_href: list(search::Stage::Later.as_str(), ""),
+        sending_href: list(SendState::Sending.as_str(), ""),
+        unknown_href: list(SendState::Unknown.as_str(), ""),
+        sent_href: list(SendState::Submitted.as_str(), &since),
+        number: number.to_owned(),
         account: snapshot.account_by_key(sender.account).map_or("?", |account| account.id.as_str()).to_owned(),
         hold: hold.map(|hold| hold_words(actor, hold)),
         queued: queue.queued,
@@ -308,12 +304,12 @@ fn number(actor: &Actor, snapshot: &Snapshot, standing: &NumberStanding) -> Numb
 }
 
 /// The list of messages of this time, in which those are that a figure counts.
-fn messages_href(summary: &Summary, fields: &[(&str, &str)]) -> String {
-    list_href("/console/messages", summary, fields)
+pub(super) fn messages_href(summary: &Summary, fields: &[(&str, &str)]) -> String {
+    list_href(messages::PATH, summary, fields)
 }
 
 /// A list of what happened in this time.
-fn list_href(path: &str, summary: &Summary, fields: &[(&str, &str)]) -> String {
+pub(super) fn list_href(path: &str, summary: &Summary, fields: &[(&str, &str)]) -> String {
     let since = long_time(summary.since).replace(' ', "T");
     asked::address(path, fields.iter().copied().chain([("since", &*since)]))
 }
@@ -364,60 +360,8 @@ fn facts(summary: &Summary, account: &str) -> Vec<Fact> {
 }
 
 /// The requests to CleverTap's callback URLs in this time that ended like this.
-fn exchanges_href(summary: &Summary, account: &str, outcome: WantedOutcome) -> String {
+pub(super) fn exchanges_href(summary: &Summary, account: &str, outcome: WantedOutcome) -> String {
     list_href(exchanges::PATH, summary, &[("account", account), ("outcome", outcome.as_str())])
-}
-
-fn charts(summary: &Summary, account: &str) -> Vec<NamedChart> {
-    let minute = |at: crate::domain::time::UnixMillis| at.0.div_euclid(60_000);
-    let chart = |(name, tone, figure, href)| {
-        let by_minute = summary.over_time(figure).map(|(at, amount)| (minute(at), amount)).collect();
-        let chart = Chart::between(&by_minute, (minute(summary.since), minute(summary.until)));
-        NamedChart { name, tone, total: grouped(summary.total(figure)), href, chart }
-    };
-    let messages = |status| messages_href(summary, &[("account", account), ("status", status)]);
-    [
-        ("Accepted", "plain", Figure::Accepted, messages("")),
-        ("Delivered", "good", Figure::Delivered, messages("reached-delivered")),
-        ("Failed", "bad", Figure::Failed, messages("failed")),
-        ("Told to CleverTap", "info", Figure::Told, exchanges_href(summary, account, WantedOutcome::Succeeded)),
-    ]
-    .into_iter()
-    .map(chart)
-    .collect()
-}
-
-fn answers(times: &AnswerTimes) -> Option<Answers> {
-    let all = times.all();
-    if all == 0 {
-        return None;
-    }
-    let within = |share: f64| times.within_ms(share).map_or_else(|| "over 2 s".to_owned(), |ms| format!("{ms} ms"));
-    let most = times.each().map(|(_, count)| count).max().unwrap_or(0).max(1);
-    let places = times.each().count() as u64;
-    let step = chart::WIDTH / places;
-    let bar = |(place, (limit, count)): (u64, (Option<u64>, u64))| {
-        let height = (count * chart::HEIGHT).div_ceil(most);
-        let limit_text = limit.map_or_else(|| "more than 2 s".to_owned(), |ms| format!("at most {ms} ms"));
-        let is_late = limit.is_none_or(|ms| ms > crate::domain::statistics::ANSWER_WANTED_MS);
-        AnswerBar {
-            x: place * step,
-            y: chart::HEIGHT - height,
-            width: step - 6,
-            height,
-            tone: if is_late { "bad" } else { "plain" },
-            title: format!("{limit_text}: {} ({})", grouped(count), share(count, all)),
-        }
-    };
-    let late = times.late();
-    Some(Answers {
-        within: vec![("Half", within(0.5)), ("95 of 100", within(0.95)), ("99 of 100", within(0.99))],
-        all: grouped(all),
-        late: grouped(late),
-        is_late: late > 0,
-        bars: (0..).zip(times.each()).map(bar).collect(),
-        words: format!("half within {}, 99 of 100 within {}, {} too late", within(0.5), within(0.99), grouped(late)),
-    })
 }
 
 fn failures(snapshot: &Snapshot, summary: &Summary) -> Vec<FailureRow> {
@@ -425,7 +369,7 @@ fn failures(snapshot: &Snapshot, summary: &Summary) -> Vec<FailureRow> {
         let account = snapshot.account_by_key(failures.account);
         let platform = account.and_then(|account| platforms::find(&account.platform));
         let id = account.map_or("?", |account| account.id.as_str());
-        let code = failures.code.map(|code| code.to_string()).unwrap_or_default();
+        let code = failures.code.map_or_else(|| messages::NO_CODE.to_owned(), |code| code.to_string());
         let word = failures.reason.map_or("", FailureReason::as_str);
         FailureRow {
             reason: failures.reason.map_or_else(|| "Unknown to this version".to_owned(), reason_words),

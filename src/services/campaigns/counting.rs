@@ -156,6 +156,8 @@ pub struct Counts {
     pub left_out: bool,
     /// Of one campaign: minutes since the epoch, and how many messages WhatsApp took in each.
     pub sent_by_minute: BTreeMap<i64, u64>,
+    /// The same by seconds since the epoch; `None`: there were too many.
+    pub sent_by_second: Option<BTreeMap<i64, u64>>,
     /// Of one campaign: the second since the epoch in which most messages left that WhatsApp took, and how many.
     pub fastest_second: Option<(i64, u64)>,
     /// Of one campaign: what WhatsApp said that its messages cost.
@@ -168,6 +170,8 @@ pub(super) struct Walk {
     until: UnixMillis,
     slice_messages: usize,
     pub(super) done: bool,
+    /// Time that it took so far, without that in which nobody asked.
+    pub(super) took: Duration,
     looked_at: u64,
     left_out: bool,
     found: HashMap<(AccountKey, String), Campaign>,
@@ -198,6 +202,7 @@ impl Walk {
             until,
             slice_messages: SLICE_MESSAGES,
             done: false,
+            took: Duration::ZERO,
             looked_at: 0,
             left_out: false,
             found: HashMap::new(),
@@ -301,6 +306,7 @@ impl Walk {
             looked_back_to: (!self.done).then(|| self.span.before.made_at()),
             left_out: self.left_out,
             sent_by_minute: self.sent_by_minute.clone(),
+            sent_by_second: self.sent_by_second.clone(),
             fastest_second: self.sent_by_second.as_ref().and_then(fastest),
             bill: self.bill.clone(),
         }

@@ -261,6 +261,7 @@ impl Working {
             failure: news.failure,
             provider_message_id: None,
             person: None,
+            tapped: None,
             entry: news.entry,
         }));
     }

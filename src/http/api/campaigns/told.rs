@@ -115,6 +115,11 @@ pub struct CampaignDetails {
     /// Messages from people that quote one of it.
     #[schema(example = 12)]
     pub(super) replies: u64,
+    /// Of the replies: taps on quick-reply buttons, the only clicks that WhatsApp reports. Of URL buttons it reports nothing.
+    #[schema(example = 5)]
+    pub(super) taps: u64,
+    /// Of the replies: those from before taps were counted apart, so some may be taps.
+    pub(super) replies_unsorted: u64,
     pub(super) failures: Vec<CampaignFailure>,
     /// What WhatsApp said so far of what the messages cost: the most first.
     pub(super) costs: Vec<CampaignCost>,

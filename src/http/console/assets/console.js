@@ -109,12 +109,14 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// A part of the page that comes again: who went to a link stays there. Where it comes by itself, what was opened stays open too, and
-// as long as somebody marks text in it, or nothing is new, it is left as it is.
+// A part of the page that comes again: who went to a link stays there. Where it comes by itself, what was opened stays open too, what
+// somebody reads stays where it is on the screen, and as long as somebody marks text in it, or nothing is new, it is left as it is.
 const seen = new Map();
+const focusable = "a, button, input, select, summary, [data-chart], [tabindex]";
 
 function likeness(element) {
-  return element.getAttribute("href") ?? element.getAttribute("name") ?? element.textContent;
+  return element.dataset.chart ?? element.getAttribute("href") ?? element.getAttribute("name") ?? element.getAttribute("aria-label")
+    ?? element.textContent;
 }
 
 // The same by its address or words, and its place among those like it.
@@ -129,6 +131,21 @@ function places(root, elements, selector) {
     const like = likeness(element);
     return [like, all.filter((other) => likeness(other) === like).indexOf(element)];
   });
+}
+
+// Where a part is scrolled, and how high on the screen the heading stands under which somebody reads.
+function sights(part) {
+  const strips = [...part.querySelectorAll(".scroll")].map((strip) => strip.scrollLeft);
+  const headings = [...part.querySelectorAll("h2")];
+  const read = headings.findLast((heading) => heading.getBoundingClientRect().top < innerHeight / 2) ?? headings[0];
+  return { strips, read: read && { words: read.textContent, top: read.getBoundingClientRect().top } };
+}
+
+function lookThere(part, { strips, read }) {
+  [...part.querySelectorAll(".scroll")].forEach((strip, place) => { strip.scrollLeft = strips[place] ?? 0; });
+  const heading = read && [...part.querySelectorAll("h2")].find((one) => one.textContent === read.words);
+  // At its top a page stays at its top.
+  if (heading && scrollY > 0) scrollBy({ top: heading.getBoundingClientRect().top - read.top, behavior: "instant" });
 }
 
 let kept = null;
@@ -147,7 +164,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   kept = {
     id: part.id,
     open: places(part, [...part.querySelectorAll("details[open] > summary")], "summary"),
-    here: places(part, [...part.querySelectorAll(":focus")], "a, button, input, select, summary"),
+    here: places(part, [...part.querySelectorAll(":focus")], focusable),
+    sights: sights(part),
   };
 });
 
@@ -155,8 +173,9 @@ document.addEventListener("htmx:afterSwap", () => {
   const part = kept && document.getElementById(kept.id);
   if (!part) return;
   for (const summary of counterparts(part, kept.open, "summary")) if (summary) summary.parentElement.open = true;
-  const [here] = counterparts(part, kept.here, "a, button, input, select, summary");
+  const [here] = counterparts(part, kept.here, kept.sights ? focusable : "a");
   if (here) here.focus({ preventScroll: true });
+  if (kept.sights) lookThere(part, kept.sights);
   kept = null;
 });
 
