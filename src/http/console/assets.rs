@@ -17,6 +17,8 @@ struct Asset {
     hash: String,
 }
 
+const STYLE: &str = concat!(include_str!("assets/console.css"), include_str!("assets/charts.css"));
+
 /// The addresses for pages.
 pub(super) struct Addresses {
     pub(super) icon: String,
@@ -29,7 +31,7 @@ pub(super) struct Addresses {
 static ASSETS: LazyLock<[Asset; 5]> = LazyLock::new(|| {
     [
         asset("icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
-        asset("console.css", "text/css; charset=utf-8", include_bytes!("assets/console.css")),
+        asset("console.css", "text/css; charset=utf-8", STYLE.as_bytes()),
         asset("htmx.js", "text/javascript; charset=utf-8", include_bytes!("assets/htmx.min.js")),
         asset("console.js", "text/javascript; charset=utf-8", include_bytes!("assets/console.js")),
         asset("charts.js", "text/javascript; charset=utf-8", include_bytes!("assets/charts.js")),
