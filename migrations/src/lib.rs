@@ -34,6 +34,7 @@ mod m20261122_000027_carried;
 mod m20261122_000028_payloads;
 mod m20261122_000030_shown_once;
 mod m20261122_000031_holders;
+mod m20261123_000033_replay_reasons;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -67,6 +68,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000028_payloads::Migration),
             Box::new(m20261122_000030_shown_once::Migration),
             Box::new(m20261122_000031_holders::Migration),
+            Box::new(m20261123_000033_replay_reasons::Migration),
         ]
     }
 }
