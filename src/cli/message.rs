@@ -187,7 +187,8 @@ fn tell_lines(lines: &[Line], full: bool, text: &mut String) -> std::fmt::Result
         if let Some(entry) = line.entry.as_ref().filter(|_| full) {
             writeln!(text, "      as it came: {entry}")?;
         }
-        line.below.iter().try_for_each(|below| writeln!(text, "      {below}"))?;
+        let told = line.told.iter().map(|told| &told.text);
+        line.below.iter().chain(told).try_for_each(|below| writeln!(text, "      {below}"))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ mod timeline;
 mod waits;
 
 pub use self::{
-    timeline::{Line, Tone, lines},
+    timeline::{Line, Told, Tone, lines},
     waits::{End, EndedAt, Wait, reasons},
 };
 use crate::{
