@@ -36,6 +36,7 @@ mod m20261122_000030_shown_once;
 mod m20261122_000031_holders;
 mod m20261123_000032_breaking_exchanges;
 mod m20261123_000033_taps;
+mod m20261123_000034_replay_reasons;
 
 /// All steps, in order.
 pub struct Migrator;
@@ -71,6 +72,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000031_holders::Migration),
             Box::new(m20261123_000032_breaking_exchanges::Migration),
             Box::new(m20261123_000033_taps::Migration),
+            Box::new(m20261123_000034_replay_reasons::Migration),
         ]
     }
 }

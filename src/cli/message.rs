@@ -193,7 +193,8 @@ fn tell_lines(lines: &[Line], full: bool, text: &mut String) -> std::fmt::Result
             }
             writeln!(text, "      answered: {}", said.answer)?;
         }
-        line.below.iter().try_for_each(|below| writeln!(text, "      {below}"))?;
+        let told = line.told.iter().map(|told| &told.text);
+        line.below.iter().chain(told).try_for_each(|below| writeln!(text, "      {below}"))?;
     }
     Ok(())
 }

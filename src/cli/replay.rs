@@ -13,7 +13,7 @@ use wabridge::{
     domain::{
         callback::EventKind,
         ids::{AccountKey, Place, SubscriptionKey},
-        replay::ReplayOf,
+        replay::{Because, ReplayOf},
         time::UnixMillis,
     },
     services::replay::{Planned, Wish, ask, check_on, end, plan},
@@ -201,6 +201,7 @@ async fn wish(store: &Store, configuration: &Configuration, arguments: &ReplayAr
         of: arguments.state.map_or(if one { ReplayOf::All } else { ReplayOf::Dead }, StateArgument::meant),
         account,
         subscription: arguments.subscription.map(SubscriptionKey),
+        because: Because::default(),
         messages,
         place: arguments.place.map(Place),
         since: arguments.since,

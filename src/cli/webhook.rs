@@ -9,8 +9,13 @@ use serde_json::json;
 use wabridge::{
     app::{open_existing_store, webhooks},
     domain::{
-        attempt::AttemptOutcome, callback::Subscription, event_name::EventName, replay::ReplayOf, time::UnixMillis,
-        webhook::Webhook, words::not_taken,
+        attempt::AttemptOutcome,
+        callback::Subscription,
+        event_name::EventName,
+        replay::{Because, ReplayOf},
+        time::UnixMillis,
+        webhook::Webhook,
+        words::not_taken,
     },
     services::{
         operators::Refusal,
@@ -272,6 +277,7 @@ async fn replay(settings: &Settings, store: Store, arguments: &ReplayArguments) 
             of,
             account: None,
             subscription: Some(cursor.subscription),
+            because: Because::default(),
             messages: None,
             place: None,
             since: *since,

@@ -31,12 +31,54 @@ pub struct ReplaySelection {
     pub of: ReplayOf,
     /// Only those about this message.
     pub message: Option<MessageId>,
+    /// Of what was left behind, only what was answered like that.
+    pub because: Because,
     pub first: Place,
     pub last: Place,
     /// Only those that were heard from this time on …
     pub since: Option<UnixMillis>,
     /// … and before this one.
     pub until: Option<UnixMillis>,
+}
+
+/// Why events were left behind, as far as somebody chooses among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Because {
+    /// The code of the last answer.
+    pub answered: Option<i16>,
+    /// Stands in the reason, whatever the case.
+    pub text: Option<String>,
+}
+
+impl Because {
+    pub fn is_any(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether an event that was left behind, or waits, for this reason is one of those.
+    pub fn fits(&self, reason: Option<&str>) -> bool {
+        let reason = reason.unwrap_or_default();
+        // Of one that was tried several times, or told again, that stands first.
+        let tried = || reason.strip_prefix("tried ")?.split_once(": ").map(|(_, answer)| answer);
+        let answer = reason.strip_prefix("told again in vain: ").or_else(tried).unwrap_or(reason);
+        let is_answered = |code| {
+            let rest = answer.strip_prefix(&*answer_with(code));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+        };
+        self.answered.is_none_or(is_answered)
+            && self.text.as_ref().is_none_or(|text| reason.to_lowercase().contains(&text.to_lowercase()))
+    }
+
+    /// The same as patterns of `LIKE`, one of which the reason has, for the code of the answer.
+    pub fn answer_patterns(&self) -> Vec<String> {
+        let Some(answer) = self.answered.map(answer_with) else { return vec![] };
+        let starts = ["", "tried once: ", "tried % times: ", "told again in vain: "];
+        starts.iter().flat_map(|start| [format!("{start}{answer}"), format!("{start}{answer}:%")]).collect()
+    }
+}
+
+fn answer_with(code: i16) -> String {
+    format!("HTTP {code}")
 }
 
 /// Ranges of places, both ends included, without some places.
@@ -81,6 +123,19 @@ mod tests {
 
     fn places(of: &[(Place, Place)]) -> BTreeSet<Place> {
         of.iter().flat_map(|(first, last)| (first.0..=last.0).map(Place)).collect()
+    }
+
+    #[test]
+    fn the_answer_is_found_in_a_reason_wherever_it_was_said() {
+        let of = |answered| Because { answered: Some(answered), text: None };
+        for reason in ["HTTP 500", "HTTP 500: oh", "tried 3 times: HTTP 500", "told again in vain: HTTP 500: oh"] {
+            assert!(of(500).fits(Some(reason)), "{reason}");
+        }
+        for reason in ["HTTP 5000", "HTTP 400: upstream said HTTP 500", "too old", ""] {
+            assert!(!of(500).fits(Some(reason)), "{reason}");
+        }
+        let text = Because { answered: None, text: Some("Teapot".to_owned()) };
+        assert!(text.fits(Some("HTTP 418: I am a teapot")) && !text.fits(None) && Because::default().fits(None));
     }
 
     #[test]

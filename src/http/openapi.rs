@@ -82,6 +82,8 @@ use super::openapi_webhooks::Webhooks;
         super::api::callbacks::all_exchanges,
         super::api::callback_events::list,
         super::api::callback_events::show,
+        super::api::all_callback_events::list,
+        super::api::all_callback_events::try_now,
         super::api::replays::list,
         super::api::replays::show,
         super::api::replays::start,

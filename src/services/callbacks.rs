@@ -1,7 +1,7 @@
 //! Callback URLs for the people who look after them: how each stands, what became of one event there, and trying one now.
 //! The same for the console and the API.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -47,7 +47,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlState {
     Works,
-    /// Its last answer was a no to what it was told; that is dead, and the next event is told all the same.
+    /// What it was told last was not taken. That is dead and nothing waits; the next event is told all the same.
     Refusing,
     /// It is tried again by itself.
     Failing,
@@ -70,7 +70,7 @@ impl UrlState {
         }
     }
 
-    /// By what is in its way, and the last exchange with it.
+    /// By what is in its way, and the last exchange with it; as long as something waits.
     pub fn of(trouble: &Trouble, last: Option<&StoredExchange>) -> Self {
         let refused = last.is_some_and(|last| last.outcome == AttemptOutcome::Refused);
         match (&trouble.hold, trouble.failing_since) {
@@ -78,6 +78,14 @@ impl UrlState {
             (None, Some(_)) => Self::Failing,
             (None, None) if refused => Self::Refusing,
             (None, None) => Self::Works,
+        }
+    }
+
+    /// When nothing waits, nothing is tried again.
+    fn with_waiting(self, events: i64) -> Self {
+        match self {
+            Self::Failing if events == 0 => Self::Refusing,
+            Self::Works | Self::Refusing | Self::Failing | Self::OnHold | Self::Off => self,
         }
     }
 }
@@ -143,11 +151,15 @@ pub async fn urls(
     let mut urls = Vec::with_capacity(wanted.len());
     for (subscription, CursorState { cursor, trouble }) in wanted {
         let last = newest.remove(&subscription.key);
-        let state = if subscription.is_on { UrlState::of(&trouble, last.as_ref()) } else { UrlState::Off };
+        let waiting = waiting.get(&subscription.key.0).copied().unwrap_or_default();
         let owed = match subscription.is_on {
             true => store.distance(&subscription, cursor, OWED_COUNTED_MAX).await?,
             // Whoever switches it on begins at the end of the log.
             false => Distance::default(),
+        };
+        let state = match subscription.is_on {
+            true => UrlState::of(&trouble, last.as_ref()).with_waiting(owed.events + waiting),
+            false => UrlState::Off,
         };
         if filter.state.is_some_and(|wanted| wanted != state) {
             continue;
@@ -164,7 +176,7 @@ pub async fn urls(
             cursor,
             trouble,
             owed,
-            waiting: waiting.get(&subscription.key.0).copied().unwrap_or_default(),
+            waiting,
             dead,
             not_relayed,
             last,
@@ -212,11 +224,19 @@ fn no_such_url(key: i32) -> Refusal {
     Refusal::NotFound(format!("there is no callback URL {key}: it never was, or was taken out of the configuration"))
 }
 
-/// How many of all [`urls`] do not work.
-pub async fn failing(store: &Store, snapshot: &Snapshot, actor: &Actor) -> Result<usize, Refusal> {
+/// How many of all [`urls`] do not work, or of those of one account.
+pub async fn failing(
+    store: &Store,
+    snapshot: &Snapshot,
+    actor: &Actor,
+    account: Option<AccountKey>,
+) -> Result<usize, Refusal> {
     require(actor, Permission::ReadMessages)?;
     let mut states = store.cursor_states().await?;
-    states.retain(|key, _| snapshot.subscriptions.iter().any(|subscription| subscription.key == *key));
+    let is_counted = |one: &&Arc<Subscription>| account.is_none_or(|account| account == one.account);
+    let counted: BTreeSet<SubscriptionKey> =
+        snapshot.subscriptions.iter().filter(is_counted).map(|one| one.key).collect();
+    states.retain(|key, _| counted.contains(key));
     let keys: Vec<SubscriptionKey> = states.keys().copied().collect();
     let newest = store.newest_exchanges(&keys).await?;
     let fails = |(key, state): &(&SubscriptionKey, &CursorState)| {
@@ -285,17 +305,29 @@ pub fn exchanges_since(ages: &Retention, snapshot: &Snapshot, account: AccountKe
     Some(clock::now().minus(exchanges_of_account_kept(ages, account)))
 }
 
+/// What a URL that fails said last; `None` of one that does not.
+pub fn said_last(trouble: &Trouble, last: Option<&StoredExchange>) -> Option<String> {
+    if let Some(hold) = &trouble.hold {
+        return Some(hold.reason.clone());
+    }
+    trouble.failing_since?;
+    let no = last.filter(|last| last.outcome != AttemptOutcome::Succeeded).map(|last| last.note.clone());
+    Some(no.unwrap_or_else(|| "the URL fails".to_owned()))
+}
+
 /// What became of the event at a place, and what is told of it. `ages`: how long things are kept.
 pub async fn one(
     store: &Store,
     snapshot: &Snapshot,
     links: &MediaLinks,
-    (subscription, cursor): (&Subscription, Place),
+    url: &UrlStanding,
     (place, ages): (Place, &Retention),
 ) -> Result<Callback, Refusal> {
+    let subscription = &*url.subscription;
     let exchanges_since = exchanges_since(ages, snapshot, subscription.account);
-    let filter = CallbackFilter { places: Some((place, place)), exchanges_since, ..CallbackFilter::default() };
-    let found = store.callbacks_of(subscription, cursor, &filter, 1).await?.callbacks.pop();
+    let fails = said_last(&url.trouble, url.last.as_ref());
+    let filter = CallbackFilter { places: Some((place, place)), exchanges_since, fails, ..CallbackFilter::default() };
+    let found = store.callbacks_of(subscription, url.cursor, &filter, 1).await?.callbacks.pop();
     let missing = || {
         let (key, place) = (subscription.key, place.0);
         Refusal::NotFound(format!(
@@ -408,14 +440,4 @@ pub async fn release(store: &Store, actor: &Actor, subscription: SubscriptionKey
     let entry = AuditEntry::new(actor, "release callback URL", format!("callback URL {subscription}"))
         .before(json!({"on_hold": hold}));
     Ok(store.release_subscription(subscription, &entry).await? > 0)
-}
-
-/// The same for people and programs, who must be allowed to.
-pub async fn try_now(store: &Store, snapshot: &Snapshot, actor: &Actor, key: i32) -> Result<bool, Refusal> {
-    require(actor, Permission::ReplayCallbacks)?;
-    let subscription = subscription(snapshot, actor, key)?;
-    if let Some(off) = off(subscription) {
-        return Err(Refusal::Conflict(off));
-    }
-    Ok(release(store, actor, subscription.key).await?)
 }

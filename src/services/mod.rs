@@ -8,6 +8,8 @@ pub mod apply;
 pub mod attendance;
 pub mod audit;
 pub mod backup;
+pub mod callback_events;
+pub mod callback_tries;
 pub mod callbacks;
 pub mod campaigns;
 pub mod channels;

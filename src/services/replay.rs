@@ -13,7 +13,7 @@ use crate::{
         callback::Subscription,
         ids::{AccountKey, MessageId, Place, SubscriptionKey},
         operator::{Actor, Permission},
-        replay::{ReplayOf, ReplaySelection},
+        replay::{Because, ReplayOf, ReplaySelection},
         time::UnixMillis,
     },
     services::{
@@ -36,6 +36,8 @@ pub struct Wish {
     pub account: Option<AccountKey>,
     /// Of this subscription only, also where that is off.
     pub subscription: Option<SubscriptionKey>,
+    /// Of what was left behind, only what was answered like that.
+    pub because: Because,
     /// About these messages only, each with its account; `None`: about all.
     pub messages: Option<Vec<(AccountKey, MessageId)>>,
     /// Only the event at this place.
@@ -93,8 +95,9 @@ pub async fn plan(store: &Store, configuration: &Configuration, wish: &Wish) -> 
         let last = if subscription.is_on { state.cursor } else { store.log_end(subscription.account).await? };
         let since = wish.since.or_else(|| begin_of(wish, subscription));
         for message in messages_of(wish, subscription.account) {
+            let (first, because) = (Place(1), wish.because.clone());
             let mut selection =
-                ReplaySelection { of: wish.of, message, first: Place(1), last, since, until: wish.until };
+                ReplaySelection { of: wish.of, message, because, first, last, since, until: wish.until };
             narrow(store, subscription.account, wish, &mut selection).await?;
             let events = store.count_replayable(subscription, &selection).await?;
             if events > 0 {
@@ -198,6 +201,8 @@ fn noted(actor: &Actor, replay: &NewReplay) -> AuditEntry {
         "since": time(selection.since),
         "until": time(selection.until),
         "per_second": replay.per_second,
+        "answered": selection.because.answered,
+        "reason": selection.because.text,
     }))
 }
 

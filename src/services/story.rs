@@ -7,7 +7,7 @@ mod waits;
 
 pub use self::{
     rebuilt::{Rebuilt, rebuilt, rendered},
-    timeline::{Exchanged, Line, Tone, lines},
+    timeline::{Exchanged, Line, Told, Tone, lines},
     waits::{End, EndedAt, Wait, reasons},
 };
 use crate::{

@@ -140,6 +140,12 @@ impl DeliveryState {
         })
     }
 
+    /// The same, and what more than its standing is to be said of one of the platform's: that it waits for another try.
+    pub fn more_closely(subscription: &Subscription, judged: &Judged) -> Option<Self> {
+        let retries = judged.standing == Standing::Owed && judged.tried;
+        Self::of(subscription, judged).or(retries.then_some(Self::Retrying))
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",

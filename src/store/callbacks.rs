@@ -238,24 +238,27 @@ pub(super) fn whose_events(subscription: &Subscription) -> String {
     }
 }
 
-/// How far a cursor is from the end of its log, counted up to `limit` events.
+/// How far a cursor is from a place, which may be beyond the end of its log, counted up to `limit` events.
 pub(super) async fn distance(
     connection: &impl ConnectionTrait,
     subscription: &Subscription,
-    after: Place,
+    (after, last): (Place, Place),
     limit: u64,
 ) -> Result<Distance, DbErr> {
     let whose = whose_events(subscription);
     let sql = format!(
         "SELECT COUNT(*) AS owed, MIN(recorded_at) AS oldest FROM (SELECT recorded_at FROM events \
-         WHERE account = $1 AND place > $2 AND kind = $3 AND {whose} ORDER BY place LIMIT {limit}) AS e"
+         WHERE account = $1 AND place > $2 AND kind = $3 AND place <= $4 AND {whose} ORDER BY place LIMIT {limit}) AS e"
     );
-    let values = vec![subscription.account.0.into(), after.0.into(), subscription.kind.code().into()];
+    let values = vec![subscription.account.0.into(), after.0.into(), subscription.kind.code().into(), last.0.into()];
     let rows = query(connection, sql, values).await?;
     let Some(row) = rows.first() else { return Ok(Distance::default()) };
     let oldest: Option<i64> = row.try_get("", "oldest")?;
     Ok(Distance { events: row.try_get("", "owed")?, oldest: oldest.map(UnixMillis) })
 }
+
+/// Beyond every log.
+pub(super) const END: Place = Place(i64::MAX);
 
 fn cut(text: &str) -> String {
     text.chars().take(FAILURE_TEXT_CHARS_MAX).collect()
@@ -346,7 +349,22 @@ impl Store {
         after: Place,
         limit: u64,
     ) -> Result<Distance, StoreError> {
-        distance(self.reader(), subscription, after, limit).await.doing("count what is owed")
+        distance(self.reader(), subscription, (after, END), limit).await.doing("count what is owed")
+    }
+
+    /// How many events up to a place a subscription has yet to deliver, counted up to `limit`.
+    pub async fn owed_until(
+        &self,
+        subscription: &Subscription,
+        (cursor, last): (Place, Place),
+        limit: u64,
+    ) -> Result<i64, StoreError> {
+        let doing = "count what is owed up to a place";
+        let beyond = distance(self.reader(), subscription, (cursor, last), limit).await.doing(doing)?.events;
+        let sql = "SELECT COUNT(*) AS events FROM callbacks WHERE subscription = $1 AND state = 3 AND last_place <= $2";
+        let rows = query(self.reader(), sql, vec![subscription.key.0.into(), last.0.into()]).await.doing(doing)?;
+        let waiting: i64 = rows.first().map_or(Ok(0), |row| row.try_get("", "events")).doing(doing)?;
+        Ok(beyond + waiting)
     }
 }
 

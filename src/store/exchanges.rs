@@ -19,6 +19,7 @@ use super::{
 };
 use crate::domain::{
     attempt::{AnswerExcerpt, Attempt, AttemptOutcome},
+    callback::EventKind,
     ids::{AccountKey, MessageId, Place, SubscriptionKey},
     time::UnixMillis,
 };
@@ -73,6 +74,16 @@ pub struct ExchangeFilter {
     pub until: Option<UnixMillis>,
     /// Only older ones than this: the next page.
     pub before: Option<i64>,
+}
+
+/// Whose exchanges; what is not named fits everything.
+#[derive(Clone, Debug, Default)]
+pub struct UrlsOf {
+    pub account: Option<AccountKey>,
+    /// Those of webhooks, or those of the platform.
+    pub webhooks: Option<bool>,
+    pub kind: Option<EventKind>,
+    pub url: Option<SubscriptionKey>,
 }
 
 /// A page, and where the next begins.
@@ -139,16 +150,22 @@ impl Store {
         self.exchanges_of(&keys, filter, limit).await
     }
 
-    /// Exchanges with every URL of the platform, of one account or of all, also with URLs that are configured no more.
-    pub async fn platform_exchanges(
+    /// Exchanges with every URL that fits, also with those that are configured no more.
+    pub async fn exchanges_of_urls(
         &self,
-        account: Option<AccountKey>,
+        urls: &UrlsOf,
         filter: &ExchangeFilter,
         limit: usize,
     ) -> Result<FoundExchanges, StoreError> {
-        let only = account.map(|account| format!(" AND account = {}", account.0)).unwrap_or_default();
-        let keys = format!("SELECT key FROM subscriptions WHERE webhook IS NULL{only}");
-        self.exchanges_of(&keys, filter, limit).await
+        let of = |webhooks| if webhooks { "webhook IS NOT NULL" } else { "webhook IS NULL" }.to_owned();
+        let parts = [
+            urls.webhooks.map(of),
+            urls.account.map(|account| format!("account = {}", account.0)),
+            urls.kind.map(|kind| format!("kind = {}", kind.code())),
+            urls.url.map(|url| format!("key = {}", url.0)),
+        ];
+        let only: String = parts.into_iter().flatten().map(|part| format!(" AND {part}")).collect();
+        self.exchanges_of(&format!("SELECT key FROM subscriptions WHERE TRUE{only}"), filter, limit).await
     }
 
     /// `keys`: of which subscriptions, in SQL.

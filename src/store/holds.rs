@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{
     account::Hold,
-    ids::{ConnectionKey, SenderKey, SubscriptionKey},
+    ids::{ConnectionKey, Place, SenderKey, SubscriptionKey},
 };
 
 /// The name of the version that moves when accounts, connections, numbers or subscriptions change.
@@ -22,6 +22,15 @@ pub(crate) const CONFIGURATION: &str = "configuration";
 pub enum Holdable {
     Connection(ConnectionKey),
     Number(SenderKey),
+}
+
+/// Which events of a webhook that wait for another try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitingEvents {
+    All,
+    /// That at this place, and those that are kept in order with it.
+    LaneOf(Place),
+    One(Place),
 }
 
 impl Holdable {
@@ -117,6 +126,36 @@ impl Store {
         bump(&transaction, CONFIGURATION).await.doing("release a callback URL")?;
         transaction.commit().await.doing("release a callback URL")?;
         Ok(released)
+    }
+
+    /// Has events of a webhook that wait for another try tried at once; their owner finds them within a second.
+    pub async fn hurry_waiting(
+        &self,
+        subscription: SubscriptionKey,
+        which: WaitingEvents,
+        entry: &AuditEntry,
+    ) -> Result<u64, StoreError> {
+        let doing = "have events tried again";
+        let (only, place) = match which {
+            WaitingEvents::All => ("", None),
+            WaitingEvents::LaneOf(place) => (
+                " AND COALESCE(lane, 0) = (SELECT COALESCE(own.lane, 0) FROM callbacks AS own WHERE own.subscription = $1 \
+                 AND own.first_place = $3)",
+                Some(place),
+            ),
+            WaitingEvents::One(place) => (" AND first_place = $3", Some(place)),
+        };
+        let sql =
+            format!("UPDATE callbacks SET due_at = $2 WHERE subscription = $1 AND state = 3 AND due_at > $2{only}");
+        let mut values: Vec<Value> = vec![subscription.0.into(), self.now().0.into()];
+        values.extend(place.map(|place| Value::from(place.0)));
+        let transaction = self.begin().await.doing(doing)?;
+        let hurried = execute(&transaction, &sql, values).await.doing(doing)?;
+        if hurried > 0 {
+            audit::append(&transaction, entry, self.now()).await.doing(doing)?;
+        }
+        transaction.commit().await.doing(doing)?;
+        Ok(hurried)
     }
 
     async fn set_hold(&self, table: &str, which: &str, mut whose: Vec<Value>, hold: &Hold) -> Result<(), StoreError> {

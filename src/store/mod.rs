@@ -102,6 +102,7 @@ pub(crate) mod testing;
 mod tests;
 pub mod tokens;
 pub mod told;
+pub mod told_together;
 pub mod unrecognized;
 pub mod vault;
 pub mod wakeups;

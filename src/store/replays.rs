@@ -21,7 +21,7 @@ use super::{
 use crate::domain::{
     callback::Subscription,
     ids::{AccountKey, MessageId, Place, SubscriptionKey},
-    replay::{ReplayOf, ReplaySelection, without},
+    replay::{Because, ReplayOf, ReplaySelection, without},
     time::UnixMillis,
 };
 
@@ -271,8 +271,8 @@ impl Store {
         }
         let selection = &replay.selection;
         let sql = "INSERT INTO replays (subscription, account, selection, message, next_place, last_place, recorded_from, \
-                   recorded_until, per_second, wanted, created_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id";
+                   recorded_until, per_second, wanted, created_at, answered, reason) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id";
         let values: Vec<Value> = vec![
             replay.subscription.0.into(),
             replay.account.0.into(),
@@ -285,6 +285,8 @@ impl Store {
             replay.per_second.into(),
             replay.wanted.into(),
             self.now().0.into(),
+            selection.because.answered.into(),
+            selection.because.text.clone().into(),
         ];
         let rows = query(&transaction, sql, values).await.doing(doing)?;
         let id = rows.first().ok_or_else(|| odd_value("id")).and_then(|row| row.try_get("", "id")).doing(doing)?;
@@ -336,7 +338,7 @@ impl Store {
     async fn read_replays(&self, which: &str, order: &str, values: Vec<Value>) -> Result<Vec<Replay>, StoreError> {
         let sql = format!(
             "SELECT id, subscription, account, selection, message, next_place, last_place, recorded_from, \
-             recorded_until, per_second, wanted, told, refused, passed, note, created_at, finished_at FROM replays \
+             recorded_until, per_second, wanted, told, refused, passed, note, created_at, finished_at, answered, reason FROM replays \
              WHERE {which} ORDER BY {order}"
         );
         let rows = query(self.reader(), sql, values).await;
@@ -354,6 +356,7 @@ fn read_replay(row: &QueryResult) -> Result<Replay, DbErr> {
         selection: ReplaySelection {
             of: ReplayOf::from_code(selection).ok_or_else(|| odd_value("selection"))?,
             message: row.try_get::<Option<i64>>("", "message")?.map(MessageId),
+            because: Because { answered: row.try_get("", "answered")?, text: row.try_get("", "reason")? },
             first: Place(row.try_get("", "next_place")?),
             last: Place(row.try_get("", "last_place")?),
             since: millis("recorded_from")?,
@@ -412,7 +415,8 @@ mod tests {
                 is_on: true,
             };
             let (of, first, last) = (ReplayOf::All, Place(1), Place(1));
-            let selection = ReplaySelection { of, message: None, first, last, since: None, until: None };
+            let because = Because::default();
+            let selection = ReplaySelection { of, message: None, because, first, last, since: None, until: None };
 
             let portion = store.replay_portion(&subscription, &selection, 10).await.expect("readable");
 

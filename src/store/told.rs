@@ -6,7 +6,7 @@
 //! A webhook's cursor also passes what it does not want, and what happened while it was off or before it was there. Each of its
 //! exchanges carries one event, so that shows by there being none, as long as exchanges are kept.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Instant};
 
 use sea_orm::{DbErr, QueryResult};
 
@@ -14,7 +14,6 @@ use super::{
     Doing, Store, StoreError,
     callbacks::CallbackState,
     events::{LoggedEvent, logged_columns, logged_event},
-    exchanges::containing,
     outbound::odd_value,
     query,
     replays::selection::{Text, selected},
@@ -23,7 +22,7 @@ use super::{
 use crate::domain::{
     callback::Subscription,
     ids::{MessageId, Place, SubscriptionKey},
-    replay::{ReplayOf, ReplaySelection},
+    replay::{Because, ReplayOf, ReplaySelection},
     time::UnixMillis,
 };
 
@@ -54,23 +53,81 @@ impl Standing {
     }
 }
 
+/// What somebody looks for: one standing, or of what is owed only what was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedStanding {
+    Owed,
+    /// Owed, and was not taken: it waits for another try, or its URL fails.
+    Retrying,
+    Delivered,
+    Dead,
+    NotRelayed,
+    PassedOver,
+}
+
+impl WantedStanding {
+    pub const ALL: [Self; 6] =
+        [Self::Owed, Self::Retrying, Self::Delivered, Self::Dead, Self::NotRelayed, Self::PassedOver];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retrying => "retrying",
+            Self::Owed | Self::Delivered | Self::Dead | Self::NotRelayed | Self::PassedOver => self.standing().as_str(),
+        }
+    }
+
+    pub const fn standing(self) -> Standing {
+        match self {
+            Self::Owed | Self::Retrying => Standing::Owed,
+            Self::Delivered => Standing::Delivered,
+            Self::Dead => Standing::Dead,
+            Self::NotRelayed => Standing::NotRelayed,
+            Self::PassedOver => Standing::PassedOver,
+        }
+    }
+
+    /// Whether such an event has a reason.
+    pub const fn has_reason(self) -> bool {
+        match self {
+            Self::Owed | Self::Retrying | Self::Dead | Self::NotRelayed => true,
+            Self::Delivered | Self::PassedOver => false,
+        }
+    }
+}
+
 /// Which events; what is not named fits everything.
 #[derive(Clone, Debug, Default)]
 pub struct CallbackFilter {
-    pub standing: Option<Standing>,
+    pub wanted: Option<WantedStanding>,
     pub message: Option<MessageId>,
-    /// Stands in the reason why it was left behind, whatever the case; of dead ones and those not relayed.
-    pub reason: Option<String>,
+    /// Why it was left behind, or waits.
+    pub because: Because,
     /// Heard from here on …
     pub since: Option<UnixMillis>,
     /// … and before this.
     pub until: Option<UnixMillis>,
     /// Only older ones than at this place: the next page.
     pub before: Option<Place>,
-    /// Only those between these places, both included.
+    /// Only those between these places, both included. Whoever names a time, too, says that it lies within them.
     pub places: Option<(Place, Place)>,
     /// All exchanges are kept since then: of an event that was heard later it is known whether a webhook was told.
     pub exchanges_since: Option<UnixMillis>,
+    /// Of a platform’s URL that fails: what it said last. All that is owed waits for its next try.
+    pub fails: Option<String>,
+    /// When looking further is put off to the next page.
+    pub ends: Option<Instant>,
+}
+
+impl CallbackFilter {
+    fn standing(&self) -> Option<Standing> {
+        self.wanted.map(WantedStanding::standing)
+    }
+
+    fn fits(&self, judged: &Judged) -> bool {
+        self.standing().is_none_or(|standing| standing == judged.standing)
+            && (self.wanted != Some(WantedStanding::Retrying) || judged.tried)
+            && (self.because.is_any() || self.because.fits(judged.reason.as_deref()))
+    }
 }
 
 /// An event and what became of it.
@@ -86,7 +143,7 @@ pub struct Judged {
     pub standing: Standing,
     /// Why it was left behind, or waits.
     pub reason: Option<String>,
-    /// Of a webhook: it waits for another try.
+    /// It is owed, was not taken, and waits for another try.
     pub tried: bool,
 }
 
@@ -144,9 +201,10 @@ impl Store {
             return Ok(FoundCallbacks::default());
         };
         let mut found = FoundCallbacks::default();
-        let (mut before, mut slices) = (last.0.saturating_add(1), Slices::up_to(SLICE_PLACES_MAX));
+        let (mut before, mut slices) =
+            (last.0.saturating_add(1), Slices::up_to(SLICE_PLACES_MAX).and_no_later_than(filter.ends));
         while before > first.0 {
-            before = self.skip_to_left_behind(subscription, filter, before).await.doing(doing)?;
+            before = self.skip_to_left_behind((subscription, cursor), filter, before).await.doing(doing)?;
             let bottom = match filter.message {
                 Some(_) => first.0,
                 None => first.0.max(before.saturating_sub_unsigned(slices.rows() as u64)),
@@ -158,8 +216,7 @@ impl Store {
             events.truncate(wanted);
             let last = events.last().map(|last| last.place.0);
             let judged = self.with_standing(subscription, cursor, filter, events).await.doing(doing)?;
-            let fits = |one: &FoundCallback| filter.standing.is_none_or(|standing| standing == one.judged.standing);
-            found.callbacks.extend(judged.into_iter().filter(fits));
+            found.callbacks.extend(judged.into_iter().filter(|one| filter.fits(&one.judged)));
             before = last.filter(|_| is_full).unwrap_or(bottom);
             if before > first.0 && (slices.time_is_up() || found.callbacks.len() >= limit) {
                 found.next = Some(Place(before));
@@ -177,7 +234,10 @@ impl Store {
         cursor: Place,
         filter: &CallbackFilter,
     ) -> Result<Option<(Place, Place)>, StoreError> {
-        let (mut first, mut last) = match filter.standing {
+        if filter.wanted == Some(WantedStanding::Retrying) && subscription.webhook.is_none() && filter.fails.is_none() {
+            return Ok(None);
+        }
+        let (mut first, mut last) = match filter.standing() {
             // Of a webhook some wait behind the cursor, too.
             Some(Standing::Owed) if subscription.webhook.is_none() => {
                 (Place(cursor.0 + 1), self.log_end(subscription.account).await?)
@@ -192,10 +252,10 @@ impl Store {
                 (self.log_start(subscription.account).await?, self.log_end(subscription.account).await?)
             }
         };
-        if let Some(since) = filter.since {
+        if let Some(since) = filter.since.filter(|_| filter.places.is_none()) {
             first = first.max(self.place_near(subscription, since, -1).await?);
         }
-        if let Some(until) = filter.until {
+        if let Some(until) = filter.until.filter(|_| filter.places.is_none()) {
             last = last.min(self.place_near(subscription, until, 1).await?);
         }
         if let Some(before) = filter.before {
@@ -209,7 +269,7 @@ impl Store {
     }
 
     /// Clocks of instances differ, so a log is searched a minute earlier and later than asked for.
-    async fn place_near(
+    pub(super) async fn place_near(
         &self,
         subscription: &Subscription,
         moment: UnixMillis,
@@ -221,14 +281,32 @@ impl Store {
     /// Where the newest range of the wanted kind ends: there may be few among very many events.
     async fn skip_to_left_behind(
         &self,
-        subscription: &Subscription,
+        (subscription, cursor): (&Subscription, Place),
         filter: &CallbackFilter,
         before: i64,
     ) -> Result<i64, DbErr> {
-        let Some(state) = filter.standing.and_then(left_behind) else { return Ok(before) };
-        let sql = "SELECT last_place FROM callbacks WHERE subscription = $1 AND first_place < $2 AND state = $3 \
-                   ORDER BY first_place DESC LIMIT 1";
-        let values = vec![subscription.key.0.into(), before.into(), state.code().into()];
+        let is_behind = before <= cursor.0.saturating_add(1);
+        let only = match filter.wanted {
+            Some(WantedStanding::Dead) => "AND state = 1",
+            Some(WantedStanding::NotRelayed) => "AND state = 2",
+            // Beyond a webhook's cursor everything is owed, and nothing was tried.
+            Some(WantedStanding::Retrying) if subscription.webhook.is_some() => "AND state = 3 AND tries > 0",
+            Some(WantedStanding::Owed) if subscription.webhook.is_some() && is_behind => "AND state = 3",
+            // Nothing else has a reason.
+            None if !filter.because.is_any() && is_behind => "",
+            Some(
+                WantedStanding::Owed
+                | WantedStanding::Retrying
+                | WantedStanding::Delivered
+                | WantedStanding::PassedOver,
+            )
+            | None => return Ok(before),
+        };
+        let sql = format!(
+            "SELECT last_place FROM callbacks WHERE subscription = $1 AND first_place < $2 {only} \
+             ORDER BY first_place DESC LIMIT 1"
+        );
+        let values = vec![subscription.key.0.into(), before.into()];
         let rows = query(self.reader(), sql, values).await?;
         let last: Option<i64> = rows.first().map(|row| row.try_get("", "last_place")).transpose()?;
         Ok(last.map_or(0, |last| before.min(last.saturating_add(1))))
@@ -244,7 +322,7 @@ impl Store {
         if from >= before {
             return Ok(vec![]);
         }
-        let of = match filter.standing {
+        let of = match filter.standing() {
             Some(Standing::Dead) => ReplayOf::Dead,
             Some(Standing::NotRelayed) => ReplayOf::NotRelayed,
             Some(Standing::Delivered | Standing::PassedOver) => ReplayOf::Delivered,
@@ -252,13 +330,11 @@ impl Store {
         };
         let (first, last) = (Place(from), Place(before - 1));
         let (since, until) = (filter.since, filter.until);
-        let selection = ReplaySelection { of, message: filter.message, first, last, since, until };
+        let because = filter.because.clone();
+        let selection = ReplaySelection { of, message: filter.message, because, first, last, since, until };
         let mut text = Text::default();
         text.push("SELECT ").push(&logged_columns());
         selected(&mut text, subscription, &selection, (first, last));
-        if let Some(reason) = filter.reason.as_deref().filter(|_| filter.standing.and_then(left_behind).is_some()) {
-            text.push(" AND LOWER(c.reason) LIKE ").bind(containing(reason)).push(" ESCAPE '\\'");
-        }
         text.push(" ORDER BY e.place DESC LIMIT ").bind(i64::try_from(limit).unwrap_or(i64::MAX));
         query(self.reader(), text.sql, text.values).await?.iter().map(logged_event).collect()
     }
@@ -274,6 +350,12 @@ impl Store {
         let judged = self.judged(subscription, cursor, &places).await?;
         let mut found: Vec<FoundCallback> =
             events.into_iter().zip(judged).map(|(event, judged)| FoundCallback { event, judged }).collect();
+        if let Some(said) = filter.fails.as_ref().filter(|_| subscription.webhook.is_none()) {
+            for judged in found.iter_mut().map(|one| &mut one.judged).filter(|one| one.standing == Standing::Owed) {
+                judged.tried = true;
+                judged.reason.get_or_insert_with(|| said.clone());
+            }
+        }
         let Some(since) = filter.exchanges_since.filter(|_| subscription.webhook.is_some()) else { return Ok(found) };
         let told = self.told_to_webhook(subscription, &places).await?;
         let is_untold = |one: &FoundCallback| one.event.recorded_at >= since && !told.contains(&one.event.place);
@@ -394,13 +476,5 @@ impl Store {
             })
         };
         rows.and_then(|rows| rows.iter().map(read).collect()).doing("read why events were left behind")
-    }
-}
-
-fn left_behind(standing: Standing) -> Option<CallbackState> {
-    match standing {
-        Standing::Dead => Some(CallbackState::Dead),
-        Standing::NotRelayed => Some(CallbackState::NotRelayed),
-        Standing::Owed | Standing::Delivered | Standing::PassedOver => None,
     }
 }

@@ -13,12 +13,19 @@ pub(super) struct Slices {
     started: Instant,
     rows: usize,
     rows_max: usize,
+    /// Of a walk among several that answer one question together.
+    ends: Option<Instant>,
 }
 
 impl Slices {
     /// … up to `rows_max`, so that none takes long.
     pub(super) fn up_to(rows_max: usize) -> Self {
-        Self { started: Instant::now(), rows: SLICE_ROWS, rows_max }
+        Self { started: Instant::now(), rows: SLICE_ROWS, rows_max, ends: None }
+    }
+
+    /// Nor is a further slice begun after this moment.
+    pub(super) fn and_no_later_than(self, ends: Option<Instant>) -> Self {
+        Self { ends, ..self }
     }
 
     /// So many rows the present slice looks at.
@@ -27,7 +34,7 @@ impl Slices {
     }
 
     pub(super) fn time_is_up(&self) -> bool {
-        self.started.elapsed() >= WALK_TAKES_MAX
+        self.started.elapsed() >= WALK_TAKES_MAX || self.ends.is_some_and(|ends| Instant::now() >= ends)
     }
 
     /// The present slice is done.

@@ -25,6 +25,7 @@ mod console;
 mod console_addresses;
 mod console_api;
 mod console_callbacks;
+mod console_callbacks_all;
 mod console_inbound;
 mod console_overview;
 mod console_secrets;

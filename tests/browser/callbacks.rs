@@ -4,7 +4,7 @@ use wabridge::simulator::{CallbackRule, Endpoint};
 
 use super::{
     browser::{Browser, Shape},
-    harness::{Database, Message, TestApp, person},
+    harness::{Database, Message, NUMBER_ID, TestApp, person},
 };
 
 fn refusing(status: u16, body_contains: Option<String>) -> CallbackRule {
@@ -65,6 +65,44 @@ async fn a_failing_callback_url_is_found_and_told_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_matches_over_all_urls_is_tried_now_and_told_again() {
+    let app = TestApp::start(Database::sqlite().await).await;
+    let asha = app.first_owner().await;
+    let messages = a_bad_day(&app).await;
+    app.until("it fails", async || asha.get("/console/callbacks/badge").await.text.contains("fails")).await;
+    let browser = Browser::signed_in(&app, Shape::Desk).await;
+
+    // The account whose URL fails leads to its URLs, and those to all events.
+    browser.open(&app.at("/console/accounts")).await;
+    browser.click("tbody .pill.bad.above").await;
+    browser.until("its URLs", "return document.querySelector('.tabs [aria-current]')?.innerText === 'URLs'").await;
+    browser.click(".tabs a[href='/console/callbacks/events']").await;
+    browser.until("all events", "return document.querySelectorAll('[data-row]').length === 50").await;
+    browser.click("#state option[value='retrying']").await;
+    browser.until("those that wait", "return document.querySelectorAll('[data-row]').length === 3").await;
+    app.simulator.set_callback_rules(vec![]);
+    browser.click("#results header .button").await;
+    browser.until("they are counted", "return document.body.innerText.includes('Delivery reports')").await;
+    browser.press("Try it now").await;
+    browser.until("all are told", "return document.body.innerText.includes('All 3 are done with.')").await;
+    browser.picture("callbacks-tried").await;
+
+    browser.open(&app.at("/console/callbacks/events")).await;
+    browser.click("#state option[value='dead']").await;
+    browser.until("the dead", "return document.querySelectorAll('[data-row]').length === 12").await;
+    browser.click("#results header .button").await;
+    browser.until("they are counted", "return document.body.innerText.includes('12 dead events')").await;
+    browser.press("Tell them again").await;
+    browser.until("all are told", "return document.body.innerText.includes('Told 12 of 12 dead events again.')").await;
+
+    for message in &messages {
+        assert_eq!(app.told(message), ["sent", "delivered", "read"]);
+    }
+    browser.close().await;
+    app.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pages_of_callbacks_are_readable_by_everybody_and_fit_on_a_phone() {
     let app = TestApp::start(Database::sqlite().await).await;
     let asha = app.first_owner().await;
@@ -74,6 +112,11 @@ async fn the_pages_of_callbacks_are_readable_by_everybody_and_fit_on_a_phone() {
     let url = list.between("<a data-row id=\"url-", "\"");
     let dead = asha.get(&format!("/console/callbacks/{url}/events?state=dead")).await;
     let event = dead.between("data-row href=\"", "\"");
+    let story =
+        format!("/console/messages/msg_{}", asha.get(&event).await.between("href=\"/console/messages/msg_", "\""));
+    let wamid = asha.get(&story).await.between("WhatsApp’s id</dt><dd class=\"mono\">", "<");
+    app.simulator.inbound_text(&person(0), NUMBER_ID, "where is it?", Some(&wamid)).expect("the number exists");
+    app.until("the reply is there", async || asha.get(&story).await.text.contains("where is it?")).await;
     for shape in [Shape::Desk, Shape::Dark, Shape::Phone] {
         let browser = Browser::signed_in(&app, shape).await;
         for (name, path) in [
@@ -81,6 +124,13 @@ async fn the_pages_of_callbacks_are_readable_by_everybody_and_fit_on_a_phone() {
             ("callbacks-url", &format!("/console/callbacks/{url}")),
             ("callbacks-events", &format!("/console/callbacks/{url}/events")),
             ("callbacks-exchanges", &format!("/console/callbacks/{url}/exchanges")),
+            ("callbacks-all-events", "/console/callbacks/events"),
+            ("callbacks-all-exchanges", "/console/callbacks/exchanges"),
+            ("callbacks-again", "/console/callbacks/again?replay=dead"),
+            ("callbacks-try", "/console/callbacks/try"),
+            ("callbacks-accounts", "/console/accounts"),
+            ("callbacks-account", "/console/accounts/acme"),
+            ("callbacks-story", &story),
             ("callbacks-event", &event),
             ("callbacks-count", &format!("/console/callbacks/{url}/replay?of=delivered&rate=20")),
         ] {

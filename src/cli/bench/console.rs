@@ -44,6 +44,10 @@ const PAGES: &[(&str, &str)] = &[
     ("one campaign", "/console/campaigns/bench/circle"),
     ("callbacks", "/console/callbacks"),
     ("all exchanges with callback URLs", "/console/callbacks/exchanges?outcome=failed"),
+    ("all events of callback URLs", "/console/callbacks/events"),
+    ("all events, dead ones (there are none)", "/console/callbacks/events?state=dead"),
+    ("all events, to be told again", "/console/callbacks/again?replay=dead"),
+    ("all callback URLs, to be tried", "/console/callbacks/try"),
     ("a callback URL, its events", "/console/callbacks/1/events"),
     ("a callback URL, its exchanges", "/console/callbacks/1/exchanges"),
     ("a callback URL", "/console/callbacks/1"),
@@ -302,7 +306,7 @@ mod tests {
     }
 
     /// Pages that are not measured, and why.
-    const LEFT_OUT: [(&str, &str); 21] = [
+    const LEFT_OUT: [(&str, &str); 23] = [
         ("/", "leads to the overview"),
         ("/sign-in", "nobody is signed in there"),
         ("/welcome/{token}", "nobody is signed in there"),
@@ -312,6 +316,8 @@ mod tests {
         ("/audit/lines.csv", "a stream of all lines"),
         ("/shown", "there is nothing new to show"),
         ("/callbacks/badge", "a part of every page"),
+        ("/callbacks/replays", "no replay goes on"),
+        ("/callbacks/tried", "nothing is tried"),
         ("/callbacks/{url}/standing", "a part of the URL's page"),
         ("/callbacks/{url}/events/{place}", "one event, as in the list"),
         ("/callbacks/{url}/replays/{id}", "no replay goes on"),

@@ -17,6 +17,7 @@ use crate::{
         callback::{Event, EventDetail, EventKind, Subscription},
         ids::Place,
         operator::{Actor, Permission},
+        replay::Because,
     },
     http::Parts,
     services::{
@@ -30,18 +31,21 @@ use crate::{
     },
     store::{
         story::CallbackTry,
-        told::{CallbackFilter, FoundCallback, Judged, Standing},
+        told::{CallbackFilter, FoundCallback, Judged, Standing, WantedStanding},
     },
 };
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct EventQuery {
-    /// owed, delivered, dead, not_relayed or passed_over.
+    /// owed, retrying (of what is owed, what was not taken), delivered, dead, not_relayed or passed_over.
     state: Option<String>,
     /// About this message: an id of ours, of CleverTap or of WhatsApp.
     message: Option<String>,
-    /// Stands in the reason why it is dead or was not relayed; needs one of these states, and `personal:read`.
+    /// The code of the last answer, of what was not taken.
+    #[param(example = 500)]
+    answered: Option<i16>,
+    /// Stands in the reason why it was not taken; with `personal:read`.
     reason: Option<String>,
     /// Heard at this time or later, in RFC 3339.
     #[param(example = "2026-11-21T09:30:00Z")]
@@ -66,6 +70,9 @@ pub struct EventList {
 /// An event and what became of it at a callback URL.
 #[derive(Serialize, ToSchema)]
 pub struct CallbackEvent {
+    /// The URL's number.
+    #[schema(example = 3)]
+    callback_url: i32,
     /// In the account's log.
     #[schema(example = 1234)]
     place: i64,
@@ -73,7 +80,7 @@ pub struct CallbackEvent {
     /// happened longer ago than exchanges are kept, that is among delivered.
     #[schema(example = "dead")]
     state: String,
-    /// Of a webhook, more closely: pending (not sent yet), retrying, paused or set_aside (it is off) of what is owed; else delivered, dead, not_relayed or passed_over.
+    /// retrying: it is owed, was not taken, and waits for another try. Of a webhook also pending (not sent yet), paused or set_aside (it is off) of what is owed; else delivered, dead, not_relayed or passed_over.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "retrying")]
     delivery: Option<&'static str>,
@@ -171,28 +178,21 @@ pub async fn list(
     let snapshot = parts.directory.snapshot();
     let url = callbacks::url(&parts.store, &snapshot, actor, *id).await?;
     let limit = page_size(query.limit)?;
-    let standing = word("state", query.state.as_deref(), &Standing::ALL, Standing::as_str)?;
-    if query.reason.is_some() {
-        require(actor, Permission::ReadPersonal)?;
-        if !matches!(standing, Some(Standing::Dead | Standing::NotRelayed)) {
-            return Err(Problem::of_field(
-                "reason",
-                "only what is dead or was not relayed has a reason: say so in state",
-            ));
-        }
-    }
+    let wanted = word("state", query.state.as_deref(), &WantedStanding::ALL, WantedStanding::as_str)?;
+    let because = because(actor, (query.answered, query.reason), wanted)?;
     let configuration = parts.store.load_configuration().await?;
     let message = query.message.as_deref().unwrap_or_default();
     let message = callbacks::messages_meant(&parts.store, &configuration, message).await?;
     let filter = CallbackFilter {
-        standing,
+        wanted,
+        because,
         message: message.and_then(|found| found.first().map(|(_, message)| *message)),
-        reason: query.reason,
         since: time("since", query.since.as_deref())?,
         until: time("until", query.until.as_deref())?,
         before: query.before.map(Place),
-        places: None,
         exchanges_since: callbacks::exchanges_since(&parts.settings.retention, &snapshot, url.subscription.account),
+        fails: callbacks::said_last(&url.trouble, url.last.as_ref()),
+        ..CallbackFilter::default()
     };
     let found = parts.store.callbacks_of(&url.subscription, url.cursor, &filter, limit).await?;
     let next = found.next.map(|next| next.0);
@@ -220,14 +220,12 @@ pub async fn show(parts: Data<Parts>, caller: Caller, path: Path<(i32, i64)>) ->
     let ((id, place), actor) = (path.into_inner(), &caller.0);
     let snapshot = parts.directory.snapshot();
     let url = callbacks::url(&parts.store, &snapshot, actor, id).await?;
-    let at = (&*url.subscription, url.cursor);
-    let callback =
-        callbacks::one(&parts.store, &snapshot, &parts.media.links, at, (Place(place), &parts.settings.retention))
-            .await?;
+    let place = (Place(place), &parts.settings.retention);
+    let callback = callbacks::one(&parts.store, &snapshot, &parts.media.links, &url, place).await?;
     Ok(Json(story(actor, &url, callback)))
 }
 
-fn listed(
+pub(super) fn listed(
     parts: &Parts,
     snapshot: &Snapshot,
     actor: &Actor,
@@ -237,6 +235,24 @@ fn listed(
     let kind = found.event.kind;
     let event = readable(snapshot, &parts.media.links, found.event);
     callback_event(actor, &event, kind, found.judged, subscription)
+}
+
+/// Why events were left behind.
+pub(super) fn because(
+    actor: &Actor,
+    (answered, text): (Option<i16>, Option<String>),
+    wanted: Option<WantedStanding>,
+) -> Result<Because, Problem> {
+    if text.is_some() {
+        // By trying reasons out, a number in one could be found.
+        require(actor, Permission::ReadPersonal)?;
+    }
+    let field = if text.is_some() { "reason" } else { "answered" };
+    let because = Because { answered, text };
+    if !because.is_any() && wanted.is_some_and(|wanted| !wanted.has_reason()) {
+        return Err(Problem::of_field(field, "only what was not taken has one: say another state"));
+    }
+    Ok(because)
 }
 
 fn callback_event(
@@ -254,9 +270,10 @@ fn callback_event(
         EventDetail::Notice(_) | EventDetail::Unreadable { .. } => (None, None),
     };
     CallbackEvent {
+        callback_url: subscription.key.0,
         place: event.place.0,
         state: judged.standing.as_str().to_owned(),
-        delivery: DeliveryState::of(subscription, &judged).map(DeliveryState::as_str),
+        delivery: DeliveryState::more_closely(subscription, &judged).map(DeliveryState::as_str),
         reason: judged.reason.map(|reason| masking::text(actor, &reason)),
         kind: kind.as_str().to_owned(),
         status,

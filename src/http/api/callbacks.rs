@@ -16,11 +16,15 @@ use crate::{
     domain::{
         attempt::{AnswerExcerpt, AttemptOutcome, WantedOutcome},
         callback::EventKind,
+        ids::SubscriptionKey,
         operator::{Actor, Permission},
     },
     http::Parts,
     services::{
+        callback_events::{Chosen, Whose},
+        callback_tries,
         callbacks::{self, UrlFilter, UrlStanding, UrlState},
+        directory::Snapshot,
         masking,
         operators::require,
     },
@@ -65,7 +69,7 @@ pub struct CallbackUrl {
     /// Scheme and host; the rest is a secret.
     #[schema(example = "https://eu1.api.clevertap.com/…")]
     url: String,
-    /// works, refusing (its last answer was a no), failing (tried again by itself), on_hold (refuses us or is gone; seldom tried), or off (its webhook is; listed where `webhook` or this state is named).
+    /// works, refusing (what it was told last was not taken and is dead; nothing waits), failing (tried again by itself), on_hold (refuses us or is gone; seldom tried), or off (its webhook is; listed where `webhook` or this state is named).
     #[schema(example = "failing")]
     state: String,
     /// Why it is on hold.
@@ -179,6 +183,14 @@ pub struct ExchangeQuery {
 pub struct AllExchangesQuery {
     /// An account's id.
     account: Option<String>,
+    /// Whose URLs: platform, webhooks or all. Unless said otherwise those of the platform; with `callback_url` all.
+    of: Option<String>,
+    /// A callback URL by its number.
+    callback_url: Option<i32>,
+    /// status, inbound, notice, outgoing or person.
+    kind: Option<String>,
+    /// Stands in what it said; with `personal:read`.
+    text: Option<String>,
     /// succeeded, refused, no_answer; failed is either of the last two.
     outcome: Option<String>,
     /// The response code.
@@ -259,10 +271,11 @@ pub async fn show(parts: Data<Parts>, caller: Caller, id: Path<i32>) -> Result<J
         (status = 200, description = "It is tried now, unless nothing held it", body = Released),
         (status = 403, description = "Needs the scope callbacks:replay", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such callback URL", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Its webhook is off or paused", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn release(parts: Data<Parts>, caller: Caller, id: Path<i32>) -> Result<Json<Released>, Problem> {
-    let released = callbacks::try_now(&parts.store, &parts.directory.snapshot(), &caller.0, *id).await?;
+    let released = callback_tries::try_now(&parts.store, &parts.directory.snapshot(), &caller.0, *id).await?;
     Ok(Json(Released { released }))
 }
 
@@ -307,14 +320,15 @@ pub async fn exchanges(
     Ok(Json(ExchangeList { exchanges, next: found.next }))
 }
 
-/// What was said to all callback URLs of the platform, without tests: what `told` and `not_told` of the figures count.
+/// What was said to several callback URLs, without tests. Those of the platform are what `told` and `not_told` of the figures count, what
+/// was told again among it.
 #[utoipa::path(
     get, path = "/api/v1/callback-exchanges", tag = "callbacks", operation_id = "list_all_callback_exchanges",
     params(AllExchangesQuery), security(("token" = [])),
     responses(
         (status = 200, description = "A page of exchanges, the newest first", body = ExchangeList),
         (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Needs the scope messages:read", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Needs the scope messages:read; for `text` also personal:read", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value cannot be used", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -325,19 +339,57 @@ pub async fn all_exchanges(
 ) -> Result<Json<ExchangeList>, Problem> {
     let (actor, query) = (&caller.0, query.into_inner());
     require(actor, Permission::ReadMessages)?;
-    let account = account_named(&parts.directory.snapshot(), query.account.as_deref())?;
+    let chosen = ChosenQuery {
+        account: query.account.as_deref(),
+        of: query.of.as_deref().or_else(|| query.callback_url.is_none().then_some(Whose::Platform.as_str())),
+        callback_url: query.callback_url,
+        kind: query.kind.as_deref(),
+    };
+    let chosen = chosen.read(&parts.directory.snapshot())?;
+    if query.text.is_some() {
+        // By trying texts out, a number in one could be found.
+        require(actor, Permission::ReadPersonal)?;
+    }
     let filter = ExchangeFilter {
         outcomes: outcomes(query.outcome.as_deref())?,
         without_tests: true,
         http_status: query.http_status,
+        text: query.text,
         since: time("since", query.since.as_deref())?,
         until: time("until", query.until.as_deref())?,
         before: query.before,
         ..ExchangeFilter::default()
     };
-    let found = parts.store.platform_exchanges(account, &filter, page_size(query.limit)?).await?;
+    let found = parts.store.exchanges_of_urls(&chosen.stored(), &filter, page_size(query.limit)?).await?;
     let exchanges = found.exchanges.iter().map(|one| exchange(actor, one)).collect();
     Ok(Json(ExchangeList { exchanges, next: found.next }))
+}
+
+/// Whose URLs are meant, as a query has it.
+pub(super) struct ChosenQuery<'a> {
+    pub(super) account: Option<&'a str>,
+    /// platform, webhooks or all.
+    pub(super) of: Option<&'a str>,
+    pub(super) callback_url: Option<i32>,
+    pub(super) kind: Option<&'a str>,
+}
+
+impl ChosenQuery<'_> {
+    pub(super) fn read(&self, snapshot: &Snapshot) -> Result<Chosen, Problem> {
+        if let Some(key) = self.callback_url
+            && !snapshot.subscriptions_ever().any(|known| known.key.0 == key)
+        {
+            return Err(Problem::of_field("callback_url", format!("there is no callback URL {key}")));
+        }
+        let words = Whose::ALL.map(Some).into_iter().chain([None]).collect::<Vec<Option<Whose>>>();
+        let whose = word("of", self.of, &words, |whose| whose.map_or("all", Whose::as_str))?;
+        Ok(Chosen {
+            account: account_named(snapshot, self.account)?,
+            whose: whose.flatten(),
+            kind: word("kind", self.kind, &EventKind::ALL, EventKind::as_str)?,
+            url: self.callback_url.map(SubscriptionKey),
+        })
+    }
 }
 
 pub(super) fn outcomes(word_given: Option<&str>) -> Result<&'static [AttemptOutcome], Problem> {

@@ -199,6 +199,8 @@ pub struct TimelineEntry {
     tone: String,
     /// What belongs to it, such as who was told.
     details: Vec<String>,
+    /// The callback URLs that hear of it, and where that stands in the account's log.
+    callbacks: Vec<TimelineCallback>,
     /// The provider's entry as it came; with `personal:read`.
     entry: Option<String>,
     /// Of a try to send it: what was said; with `personal:read`. Empty where nothing of it is kept.
@@ -224,6 +226,15 @@ impl From<Exchanged> for TryExchange {
         let Exchanged { request, http_status, answer } = exchanged;
         Self { request, http_status, answer }
     }
+}
+
+/// One event at a callback URL.
+#[derive(PartialEq, Serialize, ToSchema)]
+pub struct TimelineCallback {
+    #[schema(example = 3)]
+    callback_url: i32,
+    #[schema(example = 1234)]
+    place: i64,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -292,7 +303,16 @@ pub async fn show(parts: Data<Parts>, caller: Caller, id: Path<String>) -> Resul
         at: line.time,
         what: masking::text(actor, &line.what),
         tone: line.tone.as_str().to_owned(),
-        details: line.below.iter().map(|below| masking::text(actor, below)).collect(),
+        details: {
+            let told = line.told.iter().map(|told| &told.text);
+            line.below.iter().chain(told).map(|below| masking::text(actor, below)).collect()
+        },
+        callbacks: {
+            let told = line.told.iter().map(|told| TimelineCallback { callback_url: told.url.0, place: told.place.0 });
+            let mut callbacks: Vec<TimelineCallback> = told.collect();
+            callbacks.dedup();
+            callbacks
+        },
         entry: line.entry.filter(|_| whole),
         exchanges: line.said.into_iter().filter(|_| whole).map(TryExchange::from).collect(),
     });

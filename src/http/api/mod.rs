@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod alarms;
+pub mod all_callback_events;
 pub mod audit;
 mod body;
 pub mod callback_events;
@@ -102,6 +103,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/senders/{number}/release", web::post().to(senders::release))
         .route("/senders/{number}/check", web::post().to(senders::check))
         .route("/senders/{number}/window", web::get().to(senders::show_window))
+        .route("/callback-events", web::get().to(all_callback_events::list))
         .route("/callback-exchanges", web::get().to(callbacks::all_exchanges))
         .route("/callback-urls", web::get().to(callbacks::list))
         .route("/callback-urls/{id}", web::get().to(callbacks::show))
@@ -109,6 +111,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/callback-urls/{id}/exchanges", web::get().to(callbacks::exchanges))
         .route("/callback-urls/{id}/events", web::get().to(callback_events::list))
         .route("/callback-urls/{id}/events/{place}", web::get().to(callback_events::show))
+        .route("/callback-urls/{id}/events/{place}/try", web::post().to(all_callback_events::try_now))
         .route("/replays", web::get().to(replays::list))
         .route("/replays", web::post().to(replays::start))
         .route("/replays/{id}", web::get().to(replays::show))

@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Body, Caller, account_named,
+    callback_events::because,
     messages::{time, word},
     page_size,
     problem::Problem,
@@ -28,7 +29,7 @@ use crate::{
         operators::{Refusal, require},
         replay::{self, Wish, check_on, plan},
     },
-    store::{configuration::Configuration, replays::Replay},
+    store::{configuration::Configuration, replays::Replay, told::WantedStanding},
 };
 
 #[derive(Deserialize, IntoParams)]
@@ -117,6 +118,11 @@ pub struct ReplayRequest {
     /// dead, not_relayed, delivered or all. Unless said otherwise dead; with message or place all.
     #[schema(example = "dead")]
     state: Option<String>,
+    /// Of what is dead or was not relayed: the code of the last answer.
+    #[schema(example = 500)]
+    answered: Option<i16>,
+    /// Of what is dead or was not relayed: stands in the reason why; with `personal:read`.
+    reason: Option<String>,
     /// Heard at this time or later, in RFC 3339. Of a webhook, `all` begins with its creation unless an earlier time is given here.
     #[schema(example = "2026-11-21T09:30:00Z")]
     since: Option<String>,
@@ -193,7 +199,7 @@ pub async fn start(parts: Data<Parts>, caller: Caller, body: Body<ReplayRequest>
     let actor = &caller.0;
     require(actor, Permission::ReplayCallbacks)?;
     let configuration = parts.store.load_configuration().await?;
-    let wish = wish(&parts, &configuration, &body).await?;
+    let wish = wish(&parts, actor, &configuration, &body).await?;
     if !body.dry_run {
         let named = configuration.subscriptions_ever().filter(|known| Some(known.key) == wish.subscription);
         check_on(named).map_err(Refusal::from)?;
@@ -224,7 +230,12 @@ pub async fn stop(parts: Data<Parts>, caller: Caller, id: Path<i32>) -> Result<H
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn wish(parts: &Parts, configuration: &Configuration, body: &ReplayRequest) -> Result<Wish, Problem> {
+async fn wish(
+    parts: &Parts,
+    actor: &Actor,
+    configuration: &Configuration,
+    body: &ReplayRequest,
+) -> Result<Wish, Problem> {
     if body.account.is_none() && body.callback_url.is_none() && body.message.is_none() {
         return Err(Problem::of_field("account", "say whose: name account, callback_url or message"));
     }
@@ -243,9 +254,16 @@ async fn wish(parts: &Parts, configuration: &Configuration, body: &ReplayRequest
     let message = body.message.as_deref().unwrap_or_default();
     let one = body.message.is_some() || body.place.is_some();
     let of = word("state", body.state.as_deref(), &ReplayOf::ALL, ReplayOf::as_str)?;
+    let of = of.unwrap_or(if one { ReplayOf::All } else { ReplayOf::Dead });
+    let wanted = match of {
+        ReplayOf::Dead => WantedStanding::Dead,
+        ReplayOf::NotRelayed => WantedStanding::NotRelayed,
+        ReplayOf::Delivered | ReplayOf::All => WantedStanding::Delivered,
+    };
     let time = |field, text: &Option<String>| -> Result<Option<UnixMillis>, Problem> { time(field, text.as_deref()) };
     Ok(Wish {
-        of: of.unwrap_or(if one { ReplayOf::All } else { ReplayOf::Dead }),
+        of,
+        because: because(actor, (body.answered, body.reason.clone()), Some(wanted))?,
         account,
         subscription: body.callback_url.map(SubscriptionKey),
         messages: callbacks::messages_meant(&parts.store, configuration, message).await?,

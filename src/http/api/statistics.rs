@@ -68,7 +68,7 @@ pub struct Amounts {
     received: u64,
     /// Those among them that quote one of ours.
     replied: u64,
-    /// Events that callback URLs took.
+    /// Events that callback URLs took, those that were told again among them.
     told: u64,
     /// Callback requests that were not taken.
     not_told: u64,

@@ -59,6 +59,8 @@ struct Row {
     enabled: bool,
     numbers: Vec<String>,
     urls: Vec<Url>,
+    /// How many of its callback URLs need somebody, those of webhooks among them.
+    failing: usize,
 }
 
 struct Url {
@@ -103,6 +105,7 @@ fn rows(stored: &Configuration, standings: &[UrlStanding]) -> Vec<Row> {
             urls: [EventKind::Status, EventKind::Inbound]
                 .map(|kind| Url { name: kind_name(kind), state: worst(stored, account.key, kind, standings) })
                 .into(),
+            failing: standings.iter().filter(|url| url.account == account.id && url.state != UrlState::Works).count(),
         }
     };
     stored.accounts.iter().map(row).collect()

@@ -1,103 +1,43 @@
-//! The events that a callback URL is to hear of, what became of each, and one of them with its payload and every try.
+//! One event at a callback URL, with its payload and every try, and trying it now.
 
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Path},
 };
 use askama::Template;
-use serde::Deserialize;
 
 use super::{
-    Frame, LINES_PER_PAGE, Trouble, Visitor,
-    asked::{self, Query, Wrong, some},
-    callback_exchanges::Next,
-    callback_url::{Head, head, standing_status, title},
-    callbacks::{Choice, PATH},
-    frame::{long_time, seconds, sentence, short_time, wants_part},
+    Frame, Trouble, Visitor,
+    callback_events::{NOT_WANTED, about, state_of, what},
+    callback_url::{Head, head, title},
+    callbacks::PATH,
+    frame::{long_time, sentence, thousands},
     message::pretty,
     messages::Status,
-    page,
-    webhook_log::delivery_status,
+    page, see_other,
 };
 use crate::{
     clock,
     domain::{
         attempt::AnswerExcerpt,
-        callback::{Event, EventDetail, EventKind, Subscription},
-        event_name::EventName,
         ids::Place,
         operator::{Actor, Permission},
         sent_payload::{SentPayload, TEXT_BYTES_MAX},
         time::UnixMillis,
-        webhook::Webhook,
         webhook_event::id_of,
         words::{ago, counted, moment},
     },
     http::Parts,
     services::{
+        callback_tries::{self, TryingNow},
         callbacks::{self, Callback, Payload, UrlStanding},
-        contacts,
-        directory::Snapshot,
         masking,
-        operators::Refusal,
-        relay::readable,
-        webhook_view::DeliveryState,
     },
     store::{
         story::CallbackTry,
-        told::{CallbackFilter, FoundCallback, FoundCallbacks, InLane, Judged, Standing},
+        told::{InLane, Standing},
     },
 };
-
-#[derive(Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct EventForm {
-    state: String,
-    /// An id of ours, the platform's or the provider's.
-    message: String,
-    reason: String,
-    since: String,
-    until: String,
-    from_place: String,
-    to_place: String,
-    /// The last event of the page before.
-    before: String,
-}
-
-#[derive(Template)]
-#[template(path = "console/callback_events.html")]
-struct Page {
-    frame: Frame,
-    head: Head,
-    form: EventForm,
-    states: Vec<Choice>,
-    may_search_text: bool,
-    /// Where those that match can be told again.
-    replay: Option<String>,
-    results: Results,
-}
-
-/// What was found, or why nothing was looked for.
-#[derive(Template)]
-#[template(path = "console/callback_events_results.html")]
-struct Results {
-    wrong: Option<String>,
-    is_filtered: bool,
-    rows: Vec<Row>,
-    next: Option<Next>,
-}
-
-struct Row {
-    href: String,
-    at: String,
-    /// Beyond the minute, which has no place on a phone.
-    seconds: String,
-    at_iso: String,
-    what: String,
-    about: String,
-    state: Status,
-    why: String,
-}
 
 #[derive(Template)]
 #[template(path = "console/callback_event.html")]
@@ -124,6 +64,8 @@ struct OnePage {
     payload: Option<String>,
     no_payload: Option<String>,
     may_replay: bool,
+    /// What trying it now does, for those who may.
+    try_now: Option<String>,
     /// Of a webhook: the event's id, as its receiver knows it.
     id: Option<String>,
     /// Of a webhook: method and headers.
@@ -131,9 +73,6 @@ struct OnePage {
     whom: &'static str,
     is_webhook: bool,
 }
-
-/// Of an event that a webhook passes over.
-const NOT_WANTED: Status = Status { name: "not wanted", tone: "plain" };
 
 struct Try {
     tone: &'static str,
@@ -146,201 +85,6 @@ struct Try {
     carried: Option<String>,
 }
 
-/// `GET /console/callbacks/{url}/events`
-pub(super) async fn list(
-    request: HttpRequest,
-    parts: Data<Parts>,
-    visitor: Visitor,
-    key: Path<i32>,
-    form: Query<EventForm>,
-) -> Result<HttpResponse, Trouble> {
-    let (actor, form) = (&visitor.actor, form.into_inner());
-    let snapshot = parts.directory.snapshot();
-    let url = callbacks::url(&parts.store, &snapshot, actor, *key).await?;
-    let wrong = |said: String| Results { wrong: Some(said), is_filtered: true, rows: vec![], next: None };
-    let results = match form.filter(actor) {
-        Err(odd) => wrong(odd.said()),
-        Ok(filter) => match form.about_message(&parts, filter).await {
-            Ok(filter) => {
-                let account = url.subscription.account;
-                let exchanges_since = callbacks::exchanges_since(&parts.settings.retention, &snapshot, account);
-                let filter = CallbackFilter { exchanges_since, ..filter };
-                let found = parts.store.callbacks_of(&url.subscription, url.cursor, &filter, LINES_PER_PAGE).await?;
-                results(&parts, &snapshot, actor, &form, &url.subscription, found)
-            }
-            Err(Refusal::Invalid { text, .. }) => wrong(sentence(&text)),
-            Err(refusal) => return Err(refusal.into()),
-        },
-    };
-    if wants_part(&request) {
-        return page(&results);
-    }
-    page(&Page {
-        frame: Frame::new(&request, &visitor, title(&url), PATH),
-        head: head(&url, "events"),
-        states: Standing::ALL
-            .map(|standing| Choice { value: standing.as_str(), name: standing_status(standing).name })
-            .into(),
-        may_search_text: actor.may(Permission::ReadPersonal),
-        replay: form.replay_href(*key).filter(|_| actor.may(Permission::ReplayCallbacks) && !results.rows.is_empty()),
-        form,
-        results,
-    })
-}
-
-fn results(
-    parts: &Parts,
-    snapshot: &Snapshot,
-    actor: &Actor,
-    form: &EventForm,
-    subscription: &Subscription,
-    found: FoundCallbacks,
-) -> Results {
-    let key = subscription.key.0;
-    let is_full = found.callbacks.len() >= LINES_PER_PAGE;
-    let last = found.callbacks.last().map(|last| last.event.recorded_at);
-    let next = found.next.map(|next| Next {
-        href: form.at(key, next),
-        back_to: (!is_full).then(|| last.map_or_else(|| format!("place {} of the log", next.0), long_time)),
-    });
-    let rows = found.callbacks.into_iter().map(|found| row(parts, snapshot, actor, subscription, found)).collect();
-    Results { wrong: None, is_filtered: form.is_filtered(), rows, next }
-}
-
-fn row(parts: &Parts, snapshot: &Snapshot, actor: &Actor, subscription: &Subscription, found: FoundCallback) -> Row {
-    let kind = found.event.kind;
-    let event = readable(snapshot, &parts.media.links, found.event);
-    let webhook = subscription.webhook.as_deref();
-    let name = EventName::of(&event.detail).ok();
-    let is_unwanted = webhook.zip(name).is_some_and(|(webhook, name)| !webhook.settings.wants(name));
-    let state = match found.judged.standing {
-        Standing::Delivered | Standing::Owed | Standing::PassedOver if is_unwanted => NOT_WANTED,
-        Standing::Delivered | Standing::Owed | Standing::PassedOver | Standing::Dead | Standing::NotRelayed => {
-            state_of(subscription, &found.judged)
-        }
-    };
-    Row {
-        href: format!("{PATH}/{}/events/{}", subscription.key.0, event.place.0),
-        at: short_time(event.recorded_at),
-        seconds: seconds(event.recorded_at),
-        at_iso: event.recorded_at.to_string(),
-        what: what(&event, kind, webhook),
-        about: about(actor, &event),
-        state,
-        why: found.judged.reason.map(|reason| masking::text(actor, &reason)).unwrap_or_default(),
-    }
-}
-
-impl EventForm {
-    fn fields(&self) -> [(&'static str, &str); 7] {
-        [
-            ("state", &self.state),
-            ("message", &self.message),
-            ("reason", &self.reason),
-            ("since", &self.since),
-            ("until", &self.until),
-            ("from_place", &self.from_place),
-            ("to_place", &self.to_place),
-        ]
-    }
-
-    fn is_filtered(&self) -> bool {
-        self.fields().into_iter().any(|(_, text)| !text.is_empty())
-    }
-
-    fn standing(&self) -> Option<Standing> {
-        Standing::ALL.into_iter().find(|standing| standing.as_str() == self.state)
-    }
-
-    /// What is looked for, whatever message it is about; `Err` says what to change.
-    fn filter(&self, actor: &Actor) -> Result<CallbackFilter, Wrong> {
-        let place =
-            |name: &str, text: &str| Ok(asked::read(name, text, "a place in the log, which is a number")?.map(Place));
-        let (since, until) = asked::span(&self.since, &self.until)?;
-        Ok(CallbackFilter {
-            standing: asked::one_of("state", &self.state, &Standing::ALL, Standing::as_str)?,
-            message: None,
-            // By trying reasons out, a number in one could be found.
-            reason: some(&self.reason).filter(|_| actor.may(Permission::ReadPersonal)),
-            since,
-            until,
-            before: place("before", &self.before)?,
-            places: place("from_place", &self.from_place)?.zip(place("to_place", &self.to_place)?),
-            exchanges_since: None,
-        })
-    }
-
-    /// The same, with the message that is named.
-    async fn about_message(&self, parts: &Parts, filter: CallbackFilter) -> Result<CallbackFilter, Refusal> {
-        let configuration = parts.store.load_configuration().await?;
-        let meant = callbacks::messages_meant(&parts.store, &configuration, &self.message).await?;
-        // Of several with one id, which are tests, the newest.
-        let message = meant.and_then(|found| found.first().map(|(_, message)| *message));
-        Ok(CallbackFilter { message, ..filter })
-    }
-
-    fn at(&self, key: i32, before: Place) -> String {
-        let (path, before) = (format!("{PATH}/{key}/events"), before.0.to_string());
-        asked::address(&path, self.fields().into_iter().chain([("before", &*before)]))
-    }
-
-    /// Where those that match are told again; `None` when a replay cannot be asked for like this.
-    fn replay_href(&self, key: i32) -> Option<String> {
-        let of = match self.standing() {
-            Some(Standing::Owed | Standing::PassedOver) => return None,
-            Some(standing) => standing.as_str(),
-            None => "all",
-        };
-        if !self.reason.is_empty() || !self.from_place.is_empty() {
-            return None;
-        }
-        let fields = [("of", of), ("message", &self.message), ("since", &self.since), ("until", &self.until)];
-        Some(asked::address(&format!("{PATH}/{key}/replay"), fields))
-    }
-}
-
-/// What happened.
-fn what(event: &Event, kind: EventKind, webhook: Option<&Webhook>) -> String {
-    if let Some(name) = webhook.and_then(|_| EventName::of(&event.detail).ok()) {
-        return name.as_str().to_owned();
-    }
-    match (&event.detail, kind) {
-        (EventDetail::Status { status, .. }, _) => status.as_str().to_owned(),
-        (EventDetail::Inbound(_), _) | (EventDetail::Unreadable { .. }, EventKind::Inbound) => {
-            "inbound message".to_owned()
-        }
-        (EventDetail::Notice(_), _) | (EventDetail::Unreadable { .. }, EventKind::Notice) => "notice".to_owned(),
-        (EventDetail::Outgoing(step), _) => step.as_str().to_owned(),
-        (EventDetail::Unreadable { .. }, EventKind::Outgoing) => "message going out".to_owned(),
-        (EventDetail::Unreadable { .. }, EventKind::Status) => "a status that cannot be read".to_owned(),
-        (EventDetail::Person(news), _) => news.name.to_string(),
-        (EventDetail::Unreadable { .. }, EventKind::Person) => "news of a contact that cannot be read".to_owned(),
-    }
-}
-
-/// Which message, or who wrote.
-pub(super) fn about(actor: &Actor, event: &Event) -> String {
-    let person = match &event.detail {
-        EventDetail::Inbound(message) => Some(
-            message
-                .from
-                .as_ref()
-                .map_or_else(|| "somebody".to_owned(), |from| format!("from {}", masking::number(actor, from))),
-        ),
-        EventDetail::Person(news) => contacts::person(actor, news),
-        EventDetail::Status { .. }
-        | EventDetail::Notice(_)
-        | EventDetail::Outgoing(_)
-        | EventDetail::Unreadable { .. } => None,
-    };
-    person.or_else(|| event.platform_message_id.clone()).unwrap_or_default()
-}
-
-/// What became of it, in a word and a colour; at a webhook more closely.
-fn state_of(subscription: &Subscription, judged: &Judged) -> Status {
-    DeliveryState::of(subscription, judged).map_or_else(|| standing_status(judged.standing), delivery_status)
-}
-
 /// `GET /console/callbacks/{url}/events/{place}`
 pub(super) async fn show(
     request: HttpRequest,
@@ -351,12 +95,50 @@ pub(super) async fn show(
     let ((key, place), actor) = (path.into_inner(), &visitor.actor);
     let snapshot = parts.directory.snapshot();
     let url = callbacks::url(&parts.store, &snapshot, actor, key).await?;
-    let at = (&*url.subscription, url.cursor);
-    let callback =
-        callbacks::one(&parts.store, &snapshot, &parts.media.links, at, (Place(place), &parts.settings.retention))
-            .await?;
+    let place = (Place(place), &parts.settings.retention);
+    let callback = callbacks::one(&parts.store, &snapshot, &parts.media.links, &url, place).await?;
+    let trying = match actor.may(Permission::ReplayCallbacks) && callback.judged.standing == Standing::Owed {
+        true => callback_tries::trying_now(&parts.store, &url, callback.event.place).await?,
+        false => None,
+    };
     let frame = Frame::new(&request, &visitor, title(&url), PATH);
-    page(&one_page(frame, actor, &url, callback))
+    page(&OnePage { try_now: trying.map(|what| trying_words(&url, what)), ..one_page(frame, actor, &url, callback) })
+}
+
+/// `POST /console/callbacks/{url}/events/{place}/try`
+pub(super) async fn try_now(
+    parts: Data<Parts>,
+    visitor: Visitor,
+    path: Path<(i32, i64)>,
+) -> Result<HttpResponse, Trouble> {
+    let (key, place) = path.into_inner();
+    let snapshot = parts.directory.snapshot();
+    callback_tries::try_event(&parts.store, &snapshot, &visitor.actor, (key, Place(place))).await?;
+    Ok(see_other(&format!("{PATH}/{key}/events/{place}?done=tried")))
+}
+
+/// What goes with it, because order is kept.
+fn trying_words(url: &UrlStanding, what: TryingNow) -> String {
+    let counts = "It counts as one of its tries.";
+    match what {
+        TryingNow::WholeUrl { owed: ..=1 } => "Its URL is tried at once; nothing else waits there.".to_owned(),
+        TryingNow::WholeUrl { .. } => format!(
+            "Its URL is tried at once, with all {} events that it is owed: they are told in order, so this one does not go alone.",
+            super::callbacks::owed(url)
+        ),
+        TryingNow::Alone => format!("Only this event is sent again, at once. {counts}"),
+        TryingNow::WithThoseBehind { behind: 1 } => {
+            format!("It is sent again at once, and when it is taken, the event that waits behind it. {counts}")
+        }
+        TryingNow::WithThoseBehind { behind } => format!(
+            "It is sent again at once, and when it is taken, the {} events that wait behind it. {counts}",
+            thousands(behind)
+        ),
+        TryingNow::AfterAnother { tried } => format!(
+            "The event that it waits for, at place {}, is sent again at once; when that is taken, this one follows.",
+            tried.0
+        ),
+    }
 }
 
 fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) -> OnePage {
@@ -410,6 +192,7 @@ fn one_page(frame: Frame, actor: &Actor, url: &UrlStanding, callback: Callback) 
         no_payload,
         // What is owed is told anyway.
         may_replay: actor.may(Permission::ReplayCallbacks) && standing != Standing::Owed,
+        try_now: None,
     }
 }
 

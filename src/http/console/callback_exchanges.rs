@@ -59,6 +59,8 @@ struct Results {
     wrong: Option<String>,
     exchanges: Vec<ExchangeRow>,
     next: Option<Next>,
+    /// Where what is dead because of such an answer stands.
+    dead: Option<(String, String)>,
 }
 
 pub(super) struct Next {
@@ -96,7 +98,7 @@ pub(super) async fn list(
     let snapshot = parts.directory.snapshot();
     let subscription = callbacks::subscription(&snapshot, actor, *key)?;
     let results = match form.filter(actor) {
-        Err(wrong) => Results { wrong: Some(wrong.said()), exchanges: vec![], next: None },
+        Err(wrong) => Results { wrong: Some(wrong.said()), exchanges: vec![], next: None, dead: None },
         Ok(filter) => {
             let found = parts.store.exchanges(subscription.key, &filter, LINES_PER_PAGE).await?;
             results(actor, *key, &form, &found)
@@ -123,7 +125,8 @@ fn results(actor: &Actor, key: i32, form: &ExchangeForm, found: &FoundExchanges)
         back_to: (!is_full).then(|| long_time(MessageId(next).made_at())),
     });
     let exchanges = found.exchanges.iter().map(|exchange| exchange_row(actor, exchange)).collect();
-    Results { wrong: None, exchanges, next }
+    let dead = dead_like_this(&form.code, &format!("{PATH}/{key}/events"), &[]);
+    Results { wrong: None, exchanges, next, dead }
 }
 
 pub(super) fn outcome_choices() -> Vec<Choice> {
@@ -174,6 +177,14 @@ impl ExchangeForm {
     }
 }
 
+/// Events that are dead since an answer with the code that is looked for: what to call them, and where they are told again.
+pub(super) fn dead_like_this(code: &str, path: &str, fields: &[(&str, &str)]) -> Option<(String, String)> {
+    let code = some(code)?;
+    let of_it = [("state", "dead"), ("code", &*code)];
+    let href = asked::address(path, fields.iter().copied().chain(of_it));
+    Some((format!("Events that are dead since an HTTP {code}"), href))
+}
+
 /// How a response code is written.
 pub(super) const CODE: &str = "a number such as 503";
 /// How an exchange is named in the address of a list’s next page.
@@ -211,10 +222,11 @@ pub(super) fn exchange_row(actor: &Actor, exchange: &StoredExchange) -> Exchange
         took: format!("{} ms", thousands(i64::from(exchange.took_ms))),
         replay: exchange.replay,
         href: (!exchange.is_test()).then(|| {
-            format!(
-                "{PATH}/{}/events?from_place={}&to_place={}",
-                exchange.subscription, exchange.first.0, exchange.last.0
-            )
+            let (url, first, last) = (exchange.subscription, exchange.first.0, exchange.last.0);
+            match exchange.events {
+                1 => format!("{PATH}/{url}/events/{first}"),
+                _ => format!("{PATH}/{url}/events?from_place={first}&to_place={last}"),
+            }
         }),
     }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::{
     Frame, Trouble, Visitor,
     asked::{self, Query, Wrong},
+    callback_choice::because,
     callback_url::{Head, head, title},
     callbacks::PATH,
     frame::{long_time, sentence, thousands},
@@ -19,7 +20,7 @@ use crate::{
     clock,
     domain::{
         ids::{Place, SubscriptionKey},
-        operator::Permission,
+        operator::{Actor, Permission},
         replay::ReplayOf,
     },
     http::Parts,
@@ -28,7 +29,7 @@ use crate::{
         operators::{Refusal, require},
         replay::{self, Planned, Wish, plan},
     },
-    store::replays::Replay,
+    store::{configuration::Configuration, replays::Replay, told::WantedStanding},
 };
 
 /// As an address has it, and, with the token, the form.
@@ -36,8 +37,11 @@ use crate::{
 #[serde(default)]
 pub(super) struct ReplayForm {
     pub(super) of: String,
-    message: String,
-    place: String,
+    pub(super) message: String,
+    pub(super) place: String,
+    /// Of what was left behind: the code of the last answer, and words of why.
+    pub(super) code: String,
+    pub(super) reason: String,
     pub(super) since: String,
     pub(super) until: String,
     /// Events a second.
@@ -92,7 +96,7 @@ pub(super) async fn look(
     require(&visitor.actor, Permission::ReplayCallbacks)?;
     let (form, actor) = (form.into_inner(), &visitor.actor);
     let url = callbacks::url(&parts.store, &parts.directory.snapshot(), actor, *key).await?;
-    let (count, wrong) = events_of(form.planned(&parts, *key).await)?;
+    let (count, wrong) = events_of(form.planned(&parts, actor, *key).await)?;
     let webhook = url.subscription.webhook.as_ref();
     page(&Page {
         frame: Frame::new(&request, &visitor, title(&url), PATH),
@@ -116,7 +120,7 @@ pub(super) async fn begin(
     require(&visitor.actor, Permission::ReplayCallbacks)?;
     callbacks::subscription(&parts.directory.snapshot(), &visitor.actor, *key)?;
     let rate = form.rate()?;
-    let planned = form.planned(&parts, *key).await?;
+    let planned = form.planned(&parts, &visitor.actor, *key).await?;
     begin_planned(&parts, &visitor, &planned, rate).await?;
     Ok(see_other(&format!("{PATH}/{key}?done=replay")))
 }
@@ -136,12 +140,11 @@ pub(super) async fn begin_planned(
     visitor: &Visitor,
     planned: &[Planned],
     rate: Option<i32>,
-) -> Result<(), Trouble> {
+) -> Result<Vec<Replay>, Trouble> {
     if planned.is_empty() {
         return Err(Refusal::Conflict("nothing matches any more, so nothing is told again".to_owned()).into());
     }
-    replay::begin(&parts.store, &visitor.actor, planned, rate).await?;
-    Ok(())
+    Ok(replay::begin(&parts.store, &visitor.actor, planned, rate).await?)
 }
 
 /// `GET /console/callbacks/{url}/replays/{id}`
@@ -186,23 +189,33 @@ impl ReplayForm {
         asked::read("rate", &self.rate, "events a second, a number; empty for as fast as they are taken")
     }
 
-    /// What it means now.
-    pub(super) async fn planned(&self, parts: &Parts, key: i32) -> Result<Vec<Planned>, Refusal> {
+    /// What it means now at one URL.
+    pub(super) async fn planned(&self, parts: &Parts, actor: &Actor, key: i32) -> Result<Vec<Planned>, Refusal> {
+        let configuration = parts.store.load_configuration().await?;
+        let wish = self.wish(parts, actor, &configuration).await?;
+        let wish = Wish { subscription: Some(SubscriptionKey(key)), ..wish };
+        Ok(plan(&parts.store, &configuration, &wish).await?)
+    }
+
+    /// The same at any URL.
+    pub(super) async fn wish(
+        &self,
+        parts: &Parts,
+        actor: &Actor,
+        configuration: &Configuration,
+    ) -> Result<Wish, Refusal> {
         let (since, until) = asked::span(&self.since, &self.until)?;
         self.rate()?;
         let place: Option<i64> = asked::read("place", &self.place, "a place in the log, which is a number")?;
-        let configuration = parts.store.load_configuration().await?;
-        let messages = callbacks::messages_meant(&parts.store, &configuration, &self.message).await?;
-        let wish = Wish {
-            of: self.selection()?,
-            account: None,
-            subscription: Some(SubscriptionKey(key)),
-            messages,
-            place: place.map(Place),
-            since,
-            until,
+        let messages = callbacks::messages_meant(&parts.store, configuration, &self.message).await?;
+        let of = self.selection()?;
+        let wanted = match of {
+            ReplayOf::Dead => WantedStanding::Dead,
+            ReplayOf::NotRelayed => WantedStanding::NotRelayed,
+            ReplayOf::Delivered | ReplayOf::All => WantedStanding::Delivered,
         };
-        Ok(plan(&parts.store, &configuration, &wish).await?)
+        let because = because(actor, (&self.code, &self.reason), Some(wanted))?;
+        Ok(Wish { of, because, account: None, subscription: None, messages, place: place.map(Place), since, until })
     }
 }
 

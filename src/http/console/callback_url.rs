@@ -10,6 +10,7 @@ use super::{
     Frame, Trouble, Visitor,
     callback_exchanges::{ExchangeRow, exchange_row},
     callback_replay::{self, ReplayPart},
+    callback_tries::waits,
     callbacks::{PATH, kind_name, name, owed, said, status_of, trouble},
     frame::{long_time, thousands},
     messages::Status,
@@ -23,6 +24,7 @@ use crate::{
     },
     http::Parts,
     services::{
+        callback_tries,
         callbacks::{self, UrlStanding, UrlState},
         masking,
         operators::Refusal,
@@ -124,7 +126,7 @@ pub(super) async fn standing(parts: Data<Parts>, visitor: Visitor, key: Path<i32
 
 /// `POST /console/callbacks/{url}/release`
 pub(super) async fn release(parts: Data<Parts>, visitor: Visitor, key: Path<i32>) -> Result<HttpResponse, Trouble> {
-    let done = callbacks::try_now(&parts.store, &parts.directory.snapshot(), &visitor.actor, *key).await?;
+    let done = callback_tries::try_now(&parts.store, &parts.directory.snapshot(), &visitor.actor, *key).await?;
     if !done {
         let text = format!("callback URL {key} waits for nothing: what it refused before is told again under “Events”");
         return Err(Refusal::Conflict(text).into());
@@ -170,7 +172,7 @@ async fn standing_part(parts: &Parts, visitor: &Visitor, url: &UrlStanding) -> R
         moves: url.state != UrlState::Works || url.owed.events + url.waiting > 0 || url.replay.is_some(),
         csrf: visitor.csrf.clone(),
         may_replay: actor.may(Permission::ReplayCallbacks),
-        waits: matches!(url.state, UrlState::Failing | UrlState::OnHold) && url.owed.events + url.waiting > 0,
+        waits: waits(url),
         replays: shown(open),
         ended: shown(ended),
         reasons: reasons.iter().map(|reason| reason_row(actor, key.0, reason)).collect(),

@@ -1,5 +1,6 @@
 //! Every callback URL: whether it takes what it is told, and how far it has come. What belongs to one URL is in [`callback_url`], its
-//! events in [`callback_event`], what was said to it in [`callback_exchanges`], telling it again in [`callback_replay`].
+//! events in [`callback_events`] and [`callback_event`], what was said to it in [`callback_exchanges`], telling it again in
+//! [`callback_replay`]. Over several URLs the same is done by [`all_events`], [`exchanges`], [`callback_again`] and [`callback_tries`].
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -9,9 +10,10 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    Frame, Trouble, Visitor,
+    Frame, Trouble, Visitor, all_events,
     asked::{self, Query, Wrong, some},
-    callback_event, callback_exchanges, callback_replay, callback_url, exchanges,
+    callback_again, callback_event, callback_events, callback_exchanges, callback_replay, callback_tries, callback_url,
+    exchanges,
     frame::{thousands, wants_part},
     messages::Status,
     page,
@@ -31,6 +33,7 @@ use crate::{
 };
 
 pub(super) const PATH: &str = "/console/callbacks";
+pub(super) const EVENTS_PATH: &str = "/console/callbacks/events";
 
 /// Everything under `/console/callbacks`.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -38,11 +41,19 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/callbacks", web::get().to(list))
         .route("/callbacks/badge", web::get().to(badge))
         .route("/callbacks/exchanges", web::get().to(exchanges::list))
+        .route("/callbacks/events", web::get().to(all_events::list))
+        .route("/callbacks/again", web::get().to(callback_again::look))
+        .route("/callbacks/again", web::post().to(callback_again::begin))
+        .route("/callbacks/replays", web::get().to(callback_again::progress))
+        .route("/callbacks/try", web::get().to(callback_tries::look))
+        .route("/callbacks/try", web::post().to(callback_tries::begin))
+        .route("/callbacks/tried", web::get().to(callback_tries::progress))
         .route("/callbacks/{url}", web::get().to(callback_url::show))
         .route("/callbacks/{url}/standing", web::get().to(callback_url::standing))
         .route("/callbacks/{url}/release", web::post().to(callback_url::release))
-        .route("/callbacks/{url}/events", web::get().to(callback_event::list))
+        .route("/callbacks/{url}/events", web::get().to(callback_events::list))
         .route("/callbacks/{url}/events/{place}", web::get().to(callback_event::show))
+        .route("/callbacks/{url}/events/{place}/try", web::post().to(callback_event::try_now))
         .route("/callbacks/{url}/exchanges", web::get().to(callback_exchanges::list))
         .route("/callbacks/{url}/replay", web::get().to(callback_replay::look))
         .route("/callbacks/{url}/replay", web::post().to(callback_replay::begin))
@@ -64,6 +75,7 @@ pub(super) struct UrlForm {
 #[template(path = "console/callbacks.html")]
 struct Page {
     frame: Frame,
+    here: &'static str,
     form: UrlForm,
     accounts: Vec<String>,
     webhooks: Vec<String>,
@@ -143,6 +155,7 @@ pub(super) async fn list(
     let accounts = snapshot.account_ids();
     page(&Page {
         frame: Frame::new(&request, &visitor, "Callbacks", PATH),
+        here: "urls",
         form,
         accounts,
         webhooks: snapshot.webhooks.iter().map(|webhook| webhook.name.clone()).collect(),
@@ -152,9 +165,22 @@ pub(super) async fn list(
     })
 }
 
-/// `GET /console/callbacks/badge`: how many URLs of the list need somebody, for the navigation.
-pub(super) async fn badge(parts: Data<Parts>, visitor: Visitor) -> Result<HttpResponse, Trouble> {
-    let failing = callbacks::failing(&parts.store, &parts.directory.snapshot(), &visitor.actor).await?;
+/// Of whose URLs; all without.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct BadgeForm {
+    account: String,
+}
+
+/// `GET /console/callbacks/badge`: how many URLs of the list need somebody, for the navigation, or for what is an account's.
+pub(super) async fn badge(
+    parts: Data<Parts>,
+    visitor: Visitor,
+    form: Query<BadgeForm>,
+) -> Result<HttpResponse, Trouble> {
+    let snapshot = parts.directory.snapshot();
+    let account = asked::account(&snapshot, &form.account)?;
+    let failing = callbacks::failing(&parts.store, &snapshot, &visitor.actor, account).await?;
     page(&Badge { failing })
 }
 
@@ -249,7 +275,7 @@ pub(super) fn status_of(url: &UrlStanding) -> Status {
 fn state_status(state: UrlState) -> Status {
     let (name, tone) = match state {
         UrlState::Works => ("works", "good"),
-        UrlState::Refusing => ("refuses", "bad"),
+        UrlState::Refusing => ("not taken", "bad"),
         UrlState::Failing => ("failing", "bad"),
         UrlState::OnHold => ("on hold", "bad"),
         UrlState::Off => ("off", "plain"),
@@ -269,7 +295,7 @@ pub(super) fn trouble(url: &UrlStanding, now: UnixMillis) -> Option<String> {
         return Some("its webhook is off: what waited is set aside, and what happens now is not told".to_owned());
     }
     if url.state == UrlState::Refusing {
-        let text = "what it was told last is dead: see its answer, mend what it names, then tell it again";
+        let text = "nothing waits; what it was told last was not taken and is dead: see its answer, mend what it names, then tell that again";
         return Some(text.to_owned());
     }
     let since = trouble.failing_since.or_else(|| trouble.hold.as_ref().map(|hold| hold.since))?;

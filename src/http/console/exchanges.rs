@@ -1,4 +1,4 @@
-//! What was said to all callback URLs of CleverTap together: behind the figures that count it.
+//! What was said to all callback URLs together, those of CleverTap and those of webhooks: also behind the figures that count it.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use askama::Template;
@@ -6,21 +6,22 @@ use serde::Deserialize;
 
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
-    asked::{self, Query, Wrong},
-    callback_exchanges::{CODE, EXCHANGE, ExchangeRow, Next, exchange_row, outcome_choices, outcomes},
-    callbacks::{self, Choice, kind_name},
+    asked::{self, Query, Wrong, some},
+    callback_choice::{Choices, ChosenUrls, account_of, url_name},
+    callback_exchanges::{CODE, EXCHANGE, ExchangeRow, Next, dead_like_this, exchange_row, outcome_choices, outcomes},
+    callbacks::{self, Choice},
     frame::{long_time, wants_part},
     page,
 };
 use crate::{
     clock,
     domain::{
-        ids::{AccountKey, MessageId},
+        ids::MessageId,
         operator::{Actor, Permission},
         words::lasting,
     },
     http::Parts,
-    services::{directory::Snapshot, operators::require},
+    services::{callback_events::Chosen, directory::Snapshot, operators::require},
     store::exchanges::{ExchangeFilter, FoundExchanges, StoredExchange},
 };
 
@@ -30,8 +31,14 @@ pub(super) const PATH: &str = "/console/callbacks/exchanges";
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ExchangesForm {
     account: String,
+    /// CleverTap's URLs, or webhooks'.
+    of: String,
+    /// A URL by its number.
+    url: String,
+    kind: String,
     outcome: String,
     code: String,
+    text: String,
     since: String,
     until: String,
     /// The last exchange of the page before.
@@ -43,8 +50,10 @@ pub(super) struct ExchangesForm {
 struct Page {
     frame: Frame,
     form: ExchangesForm,
-    accounts: Vec<String>,
+    here: &'static str,
+    choices: Choices,
     outcomes: Vec<Choice>,
+    may_search_text: bool,
     results: Results,
 }
 
@@ -57,6 +66,8 @@ struct Results {
     kept: Option<String>,
     rows: Vec<Row>,
     next: Option<Next>,
+    /// Where what is dead because of such an answer stands.
+    dead: Option<(String, String)>,
 }
 
 struct Row {
@@ -78,10 +89,10 @@ pub(super) async fn list(
     require(&visitor.actor, Permission::ReadMessages)?;
     let form = form.into_inner();
     let snapshot = parts.directory.snapshot();
-    let results = match form.filter(&snapshot) {
-        Err(wrong) => Results { wrong: Some(wrong.said()), kept: None, rows: vec![], next: None },
-        Ok((account, filter)) => {
-            let found = parts.store.platform_exchanges(account, &filter, LINES_PER_PAGE).await?;
+    let results = match form.filter(&visitor.actor, &snapshot) {
+        Err(wrong) => Results { wrong: Some(wrong.said()), kept: None, rows: vec![], next: None, dead: None },
+        Ok((chosen, filter)) => {
+            let found = parts.store.exchanges_of_urls(&chosen.stored(), &filter, LINES_PER_PAGE).await?;
             let age = parts.settings.retention.attempts;
             let kept = filter.since.filter(|since| clock::now().since(*since) > age).map(|_| lasting(age));
             Results { kept, ..results(&visitor.actor, &snapshot, &form, &found) }
@@ -92,8 +103,10 @@ pub(super) async fn list(
     }
     page(&Page {
         frame: Frame::new(&request, &visitor, "Callback exchanges", callbacks::PATH),
-        accounts: snapshot.account_ids(),
+        here: "exchanges",
+        choices: Choices::of(&snapshot, &form.urls()),
         outcomes: outcome_choices(),
+        may_search_text: visitor.actor.may(Permission::ReadPersonal),
         form,
         results,
     })
@@ -105,7 +118,8 @@ fn results(actor: &Actor, snapshot: &Snapshot, form: &ExchangesForm, found: &Fou
         .next
         .map(|next| Next { href: form.at(next), back_to: (!is_full).then(|| long_time(MessageId(next).made_at())) });
     let rows = found.exchanges.iter().map(|exchange| row(actor, snapshot, exchange)).collect();
-    Results { wrong: None, kept: None, rows, next }
+    let dead = dead_like_this(&form.code, callbacks::EVENTS_PATH, &form.urls().fields());
+    Results { wrong: None, kept: None, rows, next, dead }
 }
 
 fn row(actor: &Actor, snapshot: &Snapshot, exchange: &StoredExchange) -> Row {
@@ -117,40 +131,45 @@ fn row(actor: &Actor, snapshot: &Snapshot, exchange: &StoredExchange) -> Row {
     };
     Row {
         exchange: shown,
-        account: snapshot.account_by_key(url.account).map_or("?", |account| account.id.as_str()).to_owned(),
-        name: kind_name(url.kind).to_owned(),
+        account: account_of(snapshot, url),
+        name: url_name(snapshot, url),
         url: Some(format!("{}/{}", callbacks::PATH, url.key)),
     }
 }
 
 impl ExchangesForm {
     /// Of whom, and what is looked for; `Err` says what to change.
-    fn filter(&self, snapshot: &Snapshot) -> Result<(Option<AccountKey>, ExchangeFilter), Wrong> {
-        let account = asked::account(snapshot, &self.account)?;
+    fn filter(&self, actor: &Actor, snapshot: &Snapshot) -> Result<(Chosen, ExchangeFilter), Wrong> {
+        let chosen = self.urls().read(snapshot)?;
         let (since, until) = asked::span(&self.since, &self.until)?;
         let filter = ExchangeFilter {
             outcomes: outcomes(&self.outcome)?,
             without_tests: true,
             http_status: asked::read("code", &self.code, CODE)?,
+            // By trying texts out, a number in one could be found.
+            text: some(&self.text).filter(|_| actor.may(Permission::ReadPersonal)),
             since,
             until,
             before: asked::read("before", &self.before, EXCHANGE)?,
             ..ExchangeFilter::default()
         };
-        Ok((account, filter))
+        Ok((chosen, filter))
+    }
+
+    fn urls(&self) -> ChosenUrls<'_> {
+        ChosenUrls { account: &self.account, of: &self.of, url: &self.url, kind: &self.kind }
     }
 
     fn at(&self, before: i64) -> String {
-        let Self { account, outcome, code, since, until, before: _ } = self;
         let before = before.to_string();
         let fields = [
-            ("account", &**account),
-            ("outcome", outcome),
-            ("code", code),
-            ("since", since),
-            ("until", until),
+            ("outcome", &*self.outcome),
+            ("code", &self.code),
+            ("text", &self.text),
+            ("since", &self.since),
+            ("until", &self.until),
             ("before", &before),
         ];
-        asked::address(PATH, fields)
+        asked::address(PATH, self.urls().fields().into_iter().chain(fields))
     }
 }

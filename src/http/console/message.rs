@@ -9,15 +9,18 @@ use serde::Deserialize;
 
 pub(super) use super::json::pretty;
 use super::{
-    Frame, Trouble, Visitor, campaigns, connections,
+    Frame, Trouble, Visitor, asked, callbacks, campaigns, connections,
     explanation::{ProviderPart, provider_part},
     frame::{long_time, plain_times, price_words, sentence},
+    inbound,
     messages::{Status, content_name},
     numbers, page, see_other,
 };
 use crate::{
     clock,
     domain::{
+        callback::EventDetail,
+        ids::Place,
         operator::{Actor, Permission},
         outbound::SendState,
         resend::Resend,
@@ -28,11 +31,12 @@ use crate::{
     services::{
         masking,
         operators::{Refusal, require},
+        relay::readable,
         resend::{self, NotResent},
         search,
-        story::{self, EndedAt, Exchanged, Line, Wait},
+        story::{self, EndedAt, Exchanged, Line, Told, Wait},
     },
-    store::{configuration::Configuration, story::StoredMessage},
+    store::{configuration::Configuration, inbound::InboundPlace, story::StoredMessage},
 };
 
 #[derive(Template)]
@@ -95,6 +99,9 @@ struct LinePart {
     time: String,
     what: String,
     below: Vec<String>,
+    /// What callback URLs were told, and where each stands.
+    told: Vec<(String, String)>,
+    reply: Option<ReplyPart>,
     entry: Option<String>,
     said: Vec<SaidPart>,
 }
@@ -104,6 +111,15 @@ struct SaidPart {
     request: Option<String>,
     answered: String,
     answer: String,
+}
+
+/// What somebody wrote.
+struct ReplyPart {
+    /// Line by line; what stands there instead for those who may not see it.
+    words: Vec<String>,
+    unread: Option<&'static str>,
+    /// Among all that people wrote.
+    href: String,
 }
 
 struct ResendPart {
@@ -237,10 +253,39 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
         }),
         platform_message_id: (!is_test).then(|| message.platform_message_id.clone()),
         provider_message_id: provider_message_id.unwrap_or_else(|| "none".to_owned()),
-        lines: lines.into_iter().map(|line| line_part(actor, line)).collect(),
+        lines: line_parts(parts, actor, account.map_or("", |account| &account.id), lines).await?,
         request: whole.then(|| pretty(&message.request)),
         is_as_sent: rebuilt.as_ref().and_then(|rebuilt| rebuilt.is_as_sent),
         provider: rebuilt.map(|rebuilt| provider_part(rebuilt.request)),
+    })
+}
+
+async fn line_parts(parts: &Parts, actor: &Actor, account: &str, lines: Vec<Line>) -> Result<Vec<LinePart>, Trouble> {
+    let mut shown = Vec::with_capacity(lines.len());
+    for line in lines {
+        let reply = match &line.reply {
+            Some(at) => Some(reply_part(parts, actor, account, at).await?),
+            None => None,
+        };
+        shown.push(LinePart { reply, ..line_part(actor, line) });
+    }
+    Ok(shown)
+}
+
+async fn reply_part(parts: &Parts, actor: &Actor, account: &str, at: &InboundPlace) -> Result<ReplyPart, Trouble> {
+    let whole = actor.may(Permission::ReadPersonal);
+    let found = parts.store.events_at(at.account, &[at.place]).await?.pop().filter(|_| whole);
+    let event = found.map(|event| readable(&parts.directory.snapshot(), &parts.media.links, event));
+    let words = match event.map(|event| event.detail) {
+        Some(EventDetail::Inbound(message)) => message.content.words(),
+        Some(_) | None => vec![],
+    };
+    // A list that begins before the next place begins with this one.
+    let before = InboundPlace { place: Place(at.place.0 + 1), ..*at };
+    Ok(ReplyPart {
+        words,
+        unread: (!whole).then_some("Your role does not see what people write."),
+        href: asked::address(inbound::PATH, [("account", account), ("before", &*before.to_string())]),
     })
 }
 
@@ -251,6 +296,8 @@ fn line_part(actor: &Actor, line: Line) -> LinePart {
         time: line.time.replace('T', " ").replace('Z', ""),
         what: plain_times(&masking::text(actor, &line.what)).into_owned(),
         below: line.below.iter().map(|below| plain_times(&masking::text(actor, below)).into_owned()).collect(),
+        told: line.told.iter().map(|told| told_part(actor, told)).collect(),
+        reply: None,
         entry: line.entry.filter(|_| whole).map(|entry| pretty(&entry)),
         said: line.said.into_iter().filter(|_| whole).map(said_part).collect(),
     }
@@ -263,6 +310,11 @@ fn said_part(said: Exchanged) -> SaidPart {
         None => "WhatsApp’s answer".to_owned(),
     };
     SaidPart { request: said.request.map(|request| pretty(&request)), answered, answer: pretty(&said.answer) }
+}
+
+fn told_part(actor: &Actor, told: &Told) -> (String, String) {
+    let text = plain_times(&masking::text(actor, &told.text)).into_owned();
+    (text, format!("{}/{}/events/{}", callbacks::PATH, told.url, told.place.0))
 }
 
 /// Whether it is worth looking again in a few seconds.

@@ -361,7 +361,7 @@ fn facts(summary: &Summary, account: &str) -> Vec<Fact> {
 
 /// The requests to CleverTap's callback URLs in this time that ended like this.
 pub(super) fn exchanges_href(summary: &Summary, account: &str, outcome: WantedOutcome) -> String {
-    list_href(exchanges::PATH, summary, &[("account", account), ("outcome", outcome.as_str())])
+    list_href(exchanges::PATH, summary, &[("account", account), ("of", "platform"), ("outcome", outcome.as_str())])
 }
 
 fn failures(snapshot: &Snapshot, summary: &Summary) -> Vec<FailureRow> {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{
     Frame, LINES_PER_PAGE, Trouble, Visitor,
     asked::{self, Query, Wrong, some},
-    callback_event::about,
+    callback_events::about,
     callback_exchanges::{CODE, EXCHANGE, ExchangeRow, Next, exchange_row, outcome_choices, outcomes},
     callbacks,
     callbacks::Choice,

@@ -15,7 +15,7 @@ use super::{
     webhooks::{Head, PATH, head, view_of},
 };
 use crate::{
-    domain::operator::Permission,
+    domain::operator::{Actor, Permission},
     http::Parts,
     services::{
         operators::{Refusal, require},
@@ -47,7 +47,7 @@ pub(super) async fn look(
 ) -> Result<HttpResponse, Trouble> {
     require(&visitor.actor, Permission::ReplayCallbacks)?;
     let view = view_of(&parts, &visitor.actor, &name).await?;
-    let (count, wrong) = events_of(planned(&parts, &view, &form).await)?;
+    let (count, wrong) = events_of(planned(&parts, &visitor.actor, &view, &form).await)?;
     page(&Page {
         frame: Frame::new(&request, &visitor, format!("{}: tell again", *name), PATH),
         head: head(&visitor.actor, &view, "overview"),
@@ -70,15 +70,15 @@ pub(super) async fn begin(
     require(&visitor.actor, Permission::ReplayCallbacks)?;
     let view = view_of(&parts, &visitor.actor, &name).await?;
     let rate = form.rate()?;
-    let planned = planned(&parts, &view, &form).await?;
+    let planned = planned(&parts, &visitor.actor, &view, &form).await?;
     begin_planned(&parts, &visitor, &planned, rate).await?;
     Ok(see_other(&format!("{PATH}/{}?done=replay", *name)))
 }
 
-async fn planned(parts: &Parts, view: &WebhookView, form: &ReplayForm) -> Result<Vec<Planned>, Refusal> {
+async fn planned(parts: &Parts, actor: &Actor, view: &WebhookView, form: &ReplayForm) -> Result<Vec<Planned>, Refusal> {
     let mut planned = Vec::new();
     for url in &view.urls {
-        planned.extend(form.planned(parts, url.subscription.key.0).await?);
+        planned.extend(form.planned(parts, actor, url.subscription.key.0).await?);
     }
     Ok(planned)
 }

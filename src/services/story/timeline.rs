@@ -6,7 +6,7 @@ use crate::{
     domain::{
         callback::{EventDetail, EventKind, OutgoingStep, Subscription},
         event_name::EventName,
-        ids::SubscriptionKey,
+        ids::{Place, SubscriptionKey},
         outbound::{Category, SendState},
         status::DeliveryStatus,
         time::UnixMillis,
@@ -18,6 +18,7 @@ use crate::{
         callbacks::{CallbackState, CursorState},
         configuration::Configuration,
         events::LoggedEvent,
+        inbound::InboundPlace,
         send_exchanges::{SendExchange, Taken},
         story::{CallbackTry, Care, EarlierSend, FailedTry, StoredMessage},
     },
@@ -38,6 +39,18 @@ pub struct Line {
     /// Of a try: what was said, as far as it is kept.
     pub said: Vec<Exchanged>,
     pub below: Vec<String>,
+    /// What callback URLs were told of it, below that.
+    pub told: Vec<Told>,
+    /// Of what somebody wrote: where it stands.
+    pub reply: Option<InboundPlace>,
+}
+
+/// What a callback URL was told of an event, or what became of that.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub text: String,
+    pub url: SubscriptionKey,
+    pub place: Place,
 }
 
 /// Something that was asked of the provider, and what it said.
@@ -85,7 +98,17 @@ impl Tone {
 
 impl Line {
     fn new(at: UnixMillis, what: String, tone: Tone) -> Self {
-        Self { at, time: at.to_string(), what, tone, entry: None, said: vec![], below: vec![] }
+        Self {
+            at,
+            time: at.to_string(),
+            what,
+            tone,
+            entry: None,
+            said: vec![],
+            below: vec![],
+            told: vec![],
+            reply: None,
+        }
     }
 }
 
@@ -262,8 +285,12 @@ async fn event_line(
         line.below.push("not told again: it was told of an earlier send".to_owned());
     }
     for subscription in configuration.subscriptions_ever().filter(|subscription| hears(subscription, message, &event)) {
-        line.below.extend(telling((store, configuration, cursors), subscription, &event).await?);
+        let (url, place) = (subscription.key, event.place);
+        let texts = telling((store, configuration, cursors), subscription, &event).await?;
+        line.told.extend(texts.into_iter().map(|text| Told { text, url, place }));
     }
+    let reply = InboundPlace { heard_at: event.recorded_at, account: message.account, place: event.place };
+    line.reply = Some(reply).filter(|_| event.kind == EventKind::Inbound);
     line.entry = event.entry.filter(|_| event.kind != EventKind::Outgoing);
     Ok(line)
 }

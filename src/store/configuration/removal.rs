@@ -25,7 +25,7 @@ use crate::{
     store::{
         DatabaseTransaction, Doing, Store, StoreError,
         audit::{self, AuditEntry},
-        callbacks::distance,
+        callbacks::{END, distance},
         execute,
         holds::{CONFIGURATION, bump},
         query,
@@ -202,7 +202,7 @@ async fn owed(connection: &impl sea_orm::ConnectionTrait, subscription: &Subscri
     let rows = query(connection, sql, vec![subscription.key.0.into()]).await?;
     let Some(row) = rows.first() else { return Ok(0) };
     let (cursor, waiting): (i64, i64) = (row.try_get("", "cursor")?, row.try_get("", "waiting")?);
-    Ok(waiting + distance(connection, subscription, Place(cursor), COUNTED_MAX).await?.events)
+    Ok(waiting + distance(connection, subscription, (Place(cursor), END), COUNTED_MAX).await?.events)
 }
 
 async fn remove(

@@ -9,9 +9,12 @@ use crate::{
     domain::{
         callback::Subscription,
         ids::Place,
-        replay::{ReplayOf, ReplaySelection},
+        replay::{Because, ReplayOf, ReplaySelection},
     },
-    store::callbacks::{CallbackState, whose_events},
+    store::{
+        callbacks::{CallbackState, whose_events},
+        exchanges::containing,
+    },
 };
 
 /// One statement looks through so many places of a log.
@@ -70,6 +73,7 @@ pub(in crate::store) fn selected(
             .bind(first.0)
             .push("), 0) AND e.place >= c.first_place AND e.place <= c.last_place AND e.account = ")
             .bind(subscription.account.0);
+        because(text, &selection.because);
         "c.first_place, e.place"
     } else {
         text.push(" FROM events AS e LEFT JOIN outbound_messages AS m ON m.id = e.message WHERE ")
@@ -104,6 +108,20 @@ pub(in crate::store) fn selected(
         text.push(" AND e.recorded_at < ").bind(until.0);
     }
     order
+}
+
+/// Of ranges `c` only those that were left behind for this.
+fn because(text: &mut Text, because: &Because) {
+    if let Some(words) = &because.text {
+        text.push(" AND LOWER(c.reason) LIKE ").bind(containing(words)).push(" ESCAPE '\\'");
+    }
+    let patterns = because.answer_patterns();
+    for (number, pattern) in patterns.iter().enumerate() {
+        text.push(if number == 0 { " AND (" } else { " OR " }).push("c.reason LIKE ").bind(pattern.as_str());
+    }
+    if !patterns.is_empty() {
+        text.push(")");
+    }
 }
 
 /// Where one statement stops looking.
