@@ -76,8 +76,10 @@ const FAMILY_NAMES: [&str; 16] = [
 /// What somebody is called on WhatsApp: always the same for the same number.
 fn name_of(key: &str) -> String {
     let mixed = key.bytes().fold(7_u32, |mixed, byte| mixed.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    // Neighbours differ in the lowest bits, and are to have other names.
+    let mixed = mixed.wrapping_mul(2_654_435_761);
     let name = |names: [&'static str; 16], bits: u32| names[bits as usize % names.len()];
-    format!("{} {}", name(GIVEN_NAMES, mixed >> 4), name(FAMILY_NAMES, mixed >> 12))
+    format!("{} {}", name(GIVEN_NAMES, mixed >> 28), name(FAMILY_NAMES, mixed >> 24))
 }
 
 /// Somebody who writes, or is written to.
