@@ -176,10 +176,7 @@ async fn run(command_line: CommandLine) -> anyhow::Result<ExitCode> {
         anyhow::Ok(settings)
     };
     let done = match command_line.command.unwrap_or(Command::Serve) {
-        Command::Serve => {
-            cli::serve::begin_with_few_heaps();
-            cli::serve::serve(settings()?).await
-        }
+        Command::Serve => cli::serve::serve(settings()?).await,
         // It must not come near anybody's own database, so it does not even learn of it.
         Command::Demo(_) if file.is_some() => anyhow::bail!("the demo has settings of its own: leave out --settings"),
         Command::Demo(demo) => cli::demo::demo(demo).await,

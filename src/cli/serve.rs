@@ -36,28 +36,6 @@ pub(crate) async fn serve(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// glibc's allocator keeps a heap for each thread, up to eight for each core, and what a busy server once needed stays scattered over them.
-/// Two are enough, and a tenth smaller in all. It reads their number before a program begins, so this one begins anew with it, as the same
-/// process with the same arguments. Whoever has set a number keeps it; where it cannot be done, all goes on as it is.
-#[cfg(target_env = "gnu")]
-pub(crate) fn begin_with_few_heaps() {
-    use std::{env, os::unix::process::CommandExt as _, process::Command};
-
-    const HEAPS_MAX: &str = "MALLOC_ARENA_MAX";
-    if env::var_os(HEAPS_MAX).is_some() {
-        return;
-    }
-    let mut arguments = env::args_os();
-    if let (Ok(program), Some(name)) = (env::current_exe(), arguments.next()) {
-        // It comes back only when it could not be done.
-        let _ = Command::new(program).arg0(name).args(arguments).env(HEAPS_MAX, "2").exec();
-    }
-}
-
-/// Other systems' allocators have no such number.
-#[cfg(not(target_env = "gnu"))]
-pub(crate) fn begin_with_few_heaps() {}
-
 /// Where we listen, and what to do next.
 fn greeting(app: &App, scheme: &str, public_url: &str, sqlite: bool) -> String {
     let snapshot = app.directory.snapshot();
