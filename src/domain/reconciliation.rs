@@ -3,7 +3,10 @@
 //! People copy figures out of a dashboard, with its words, signs and languages of numbers. What is understood of that is used, the
 //! rest is told. Nothing here knows which side is right.
 
-use super::campaign::Funnel;
+use super::{
+    campaign::Funnel,
+    words::{counted, thousands},
+};
 
 /// What somebody may paste.
 pub const PASTED_CHARS_MAX: usize = 10_000;
@@ -23,9 +26,18 @@ pub struct Figures {
 pub struct Surroundings {
     /// Everything of the period was counted.
     pub complete: bool,
-    /// Reports about any message of the account that the platform has yet to be told …
+    /// Reports about messages of the account …
+    pub reports: Untold,
+    /// … and what people wrote to it, that the platform has not been told.
+    pub replies: Untold,
+}
+
+/// What the platform has not been told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Untold {
+    /// It will be.
     pub owed: u64,
-    /// … and those that it will not be told any more.
+    /// It will not be, unless somebody has it told again.
     pub dead: u64,
 }
 
@@ -152,26 +164,28 @@ fn number(text: &str) -> Option<u64> {
 
 /// Holds each figure that is known against ours.
 pub fn compare(figures: &Figures, funnel: &Funnel, around: &Surroundings) -> Vec<Compared> {
-    let one = |name, theirs: Option<u64>, ours, why: &dyn Fn(u64, &mut Vec<String>)| {
+    let reports = (&around.reports, "report", "reports");
+    let replies = (&around.replies, "inbound message", "inbound messages");
+    let one = |name, theirs: Option<u64>, ours, untold, why: &dyn Fn(u64, &mut Vec<String>)| {
         let theirs = theirs?;
         let mut reasons = Vec::new();
         if theirs != ours {
             why(theirs, &mut reasons);
-            general(theirs, ours, around, &mut reasons);
+            general((theirs, ours), around.complete, untold, &mut reasons);
         }
         Some(Compared { name, theirs, ours, why: reasons })
     };
     let compared = [
-        one("sent", figures.sent, funnel.sent, &|theirs, why| explain_sent(theirs, funnel, why)),
-        one("delivered", figures.delivered, funnel.delivered, &|_, _| {}),
-        one("read", figures.read, funnel.read, &|theirs, why| {
+        one("sent", figures.sent, funnel.sent, reports, &|theirs, why| explain_sent(theirs, funnel, why)),
+        one("delivered", figures.delivered, funnel.delivered, reports, &|_, _| {}),
+        one("read", figures.read, funnel.read, reports, &|theirs, why| {
             if theirs < funnel.read {
                 why.push(
                     "A reading may be reported days later, and a dashboard may stop counting before that.".to_owned(),
                 );
             }
         }),
-        one("failed", figures.failed, funnel.failed, &|theirs, why| {
+        one("failed", figures.failed, funnel.failed, reports, &|theirs, why| {
             if theirs > funnel.failed {
                 why.push(
                     "Requests that were refused at once (code 2000 to 2004) are failures there, and were never accepted here."
@@ -179,7 +193,7 @@ pub fn compare(figures: &Figures, funnel: &Funnel, around: &Surroundings) -> Vec
                 );
             }
         }),
-        one("replies", figures.replies, funnel.replies, &|_, why| {
+        one("replies", figures.replies, funnel.replies, replies, &|_, why| {
             why.push(
                 "Here an answer counts when it quotes a message of the campaign; a dashboard may count any answer within some days."
                     .to_owned(),
@@ -190,30 +204,40 @@ pub fn compare(figures: &Figures, funnel: &Funnel, around: &Surroundings) -> Vec
 }
 
 fn explain_sent(theirs: u64, funnel: &Funnel, why: &mut Vec<String>) {
-    let not_sent = funnel.accepted - funnel.sent;
+    let not_sent = thousands(funnel.accepted - funnel.sent);
     if theirs == funnel.accepted {
-        why.push(format!(
-            "It is what was accepted here: {not_sent} of these WhatsApp has not sent ({} are still open).",
-            funnel.open
-        ));
+        let open = counted(funnel.open, "is still open", "are still open");
+        why.push(format!("It is what was accepted here: {not_sent} of these WhatsApp has not sent ({open})."));
     } else if theirs > funnel.accepted {
         why.push(format!(
             "It is {} more than were accepted here: those were refused, or never arrived.",
-            theirs - funnel.accepted
+            thousands(theirs - funnel.accepted)
         ));
     }
 }
 
 /// What may explain any difference.
-fn general(theirs: u64, ours: u64, around: &Surroundings, why: &mut Vec<String>) {
-    if !around.complete {
+fn general(
+    (theirs, ours): (u64, u64),
+    complete: bool,
+    (untold, one, many): (&Untold, &str, &str),
+    why: &mut Vec<String>,
+) {
+    if !complete {
         why.push("Not everything is counted here yet: look again when the page says so.".to_owned());
     }
-    if theirs < ours && around.owed > 0 {
-        why.push(format!("{} reports of the account have not been told yet.", around.owed));
+    let untold = if theirs < ours { *untold } else { Untold::default() };
+    let of_the_account = |count: u64| {
+        let noun = if count == 1 { one } else { many };
+        format!("{} {noun} of the account", thousands(count))
+    };
+    if untold.owed > 0 {
+        let has = if untold.owed == 1 { "has" } else { "have" };
+        why.push(format!("{} {has} not been told yet.", of_the_account(untold.owed)));
     }
-    if theirs < ours && around.dead > 0 {
-        why.push(format!("{} reports of the account could not be told and lie aside: send them again.", around.dead));
+    if untold.dead > 0 {
+        let (lies, them) = if untold.dead == 1 { ("lies", "it") } else { ("lie", "them") };
+        why.push(format!("{} could not be told and {lies} aside: tell {them} again.", of_the_account(untold.dead)));
     }
     if theirs > ours {
         why.push("The dashboard may cover a longer time than the period that is counted here.".to_owned());
@@ -252,14 +276,24 @@ mod tests {
     #[test]
     fn a_difference_is_told_with_what_may_explain_it() {
         let funnel = Funnel { accepted: 10, sent: 8, delivered: 7, failed: 1, open: 1, ..Funnel::default() };
-        let around = Surroundings { complete: true, owed: 3, dead: 0 };
-        let figures = Figures { sent: Some(10), delivered: Some(5), failed: Some(1), ..Figures::default() };
+        let around = Surroundings {
+            complete: true,
+            reports: Untold { owed: 3_000, dead: 0 },
+            replies: Untold { owed: 0, dead: 1 },
+        };
+        let figures =
+            Figures { sent: Some(10), delivered: Some(5), failed: Some(1), replies: Some(1), ..Figures::default() };
+        let funnel = Funnel { replies: 2, ..funnel };
         let compared = compare(&figures, &funnel, &around);
 
-        assert_eq!(compared.iter().map(|one| one.name).collect::<Vec<_>>(), ["sent", "delivered", "failed"]);
+        assert_eq!(compared.iter().map(|one| one.name).collect::<Vec<_>>(), ["sent", "delivered", "failed", "replies"]);
         assert!(compared[0].why[0].starts_with("It is what was accepted here: 2 of these"), "{compared:?}");
-        assert_eq!(compared[1].why, ["3 reports of the account have not been told yet."]);
+        assert_eq!(compared[1].why, ["3,000 reports of the account have not been told yet."]);
         assert!(compared[2].why.is_empty());
+        assert_eq!(
+            compared[3].why[1..],
+            ["1 inbound message of the account could not be told and lies aside: tell it again."]
+        );
     }
 
     #[test]

@@ -10,6 +10,20 @@ pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str, many: &st
     format!("{count} {noun}")
 }
 
+/// A whole number with its thousands apart: `12,345`.
+pub fn thousands(number: impl Display) -> String {
+    let number = number.to_string();
+    let (sign, digits) = number.split_at(usize::from(number.starts_with('-')));
+    let mut text = sign.to_owned();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// The first of many, and how many more there are; `None` when there is none. Each as far as a sentence has room for it.
 pub fn few<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<String> {
     const TOLD_MAX: usize = 3;
@@ -102,6 +116,12 @@ mod tests {
     fn ages_are_told_in_the_unit_in_which_they_were_set() {
         let told = [32 * 86_400, 86_400, 6 * 3_600, 900, 90, 0].map(|seconds| lasting(Duration::from_secs(seconds)));
         assert_eq!(told, ["32 days", "1 day", "6 hours", "15 min", "90 s", "0 ms"]);
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([-999, -1_000, i64::MIN].map(thousands), ["-999", "-1,000", "-9,223,372,036,854,775,808"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     domain::{
         account::Account,
+        callback::{EventKind, Subscription},
         ids::MessageId,
         operator::{Actor, Permission},
         reconciliation::Surroundings,
@@ -43,11 +44,17 @@ pub(super) async fn surroundings(store: &Store, account: &Account, complete: boo
     let (configuration, states) = (store.load_configuration().await?, store.cursor_states().await?);
     let dead = store.count_callbacks().await?;
     let mut around = Surroundings { complete, ..Surroundings::default() };
-    for subscription in configuration.subscriptions.iter().filter(|one| one.account == account.key) {
+    let of_platform = |one: &&Subscription| one.account == account.key && one.webhook.is_none();
+    for subscription in configuration.subscriptions.iter().filter(of_platform) {
+        let untold = match subscription.kind {
+            EventKind::Status => &mut around.reports,
+            EventKind::Inbound => &mut around.replies,
+            EventKind::Notice | EventKind::Outgoing | EventKind::Person => continue,
+        };
         let Some(state) = states.get(&subscription.key) else { continue };
         let owed = store.owed(subscription, state.cursor, OWED_COUNTED_MAX).await?;
-        around.owed += u64::try_from(owed).unwrap_or(0);
-        around.dead += dead.get(&subscription.key.0).map_or(0, |(dead, _)| u64::try_from(*dead).unwrap_or(0));
+        untold.owed += u64::try_from(owed).unwrap_or(0);
+        untold.dead += dead.get(&subscription.key.0).map_or(0, |(dead, _)| u64::try_from(*dead).unwrap_or(0));
     }
     Ok(around)
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::{
-    alarms::conditions::is_refused_token,
+    alarms::{concerns::is_overtaken, conditions::is_refused_token},
     check::{Checker, Scope, repairs, webhook_url},
     directory::{Directory, Snapshot, owner_of},
     holds::{self, Target},
@@ -161,7 +161,7 @@ impl Connections {
     pub async fn list(&self, actor: &Actor) -> Result<Vec<ConnectionStanding>, Refusal> {
         require(actor, Permission::ReadMessages)?;
         let snapshot = self.snapshot().await?;
-        let mut known = self.known().await?;
+        let mut known = self.known(&snapshot).await?;
         let mut standing: Vec<ConnectionStanding> = snapshot
             .connections()
             .map(|connection| self.connection_standing(&snapshot, connection, &mut known))
@@ -174,7 +174,7 @@ impl Connections {
         require(actor, Permission::ReadMessages)?;
         let snapshot = self.snapshot().await?;
         let connection = snapshot.connection(id).ok_or_else(|| no_connection(id))?;
-        Ok(self.connection_standing(&snapshot, connection, &mut self.known().await?))
+        Ok(self.connection_standing(&snapshot, connection, &mut self.known(&snapshot).await?))
     }
 
     /// All numbers.
@@ -190,7 +190,7 @@ impl Connections {
         require(actor, Permission::ReadMessages)?;
         let snapshot = self.snapshot().await?;
         let sender = sender_named(&snapshot, digits)?;
-        let mut known = self.known().await?;
+        let mut known = self.known(&snapshot).await?;
         let token = token_state(&snapshot, &sender.connection, &known);
         Ok(self.number_standing(&snapshot, sender, token, &mut known))
     }
@@ -307,9 +307,9 @@ impl Connections {
     }
 
     /// Everything that the database knows, read once for all that is shown.
-    async fn known(&self) -> Result<Known, StoreError> {
+    async fn known(&self, snapshot: &Snapshot) -> Result<Known, StoreError> {
         let mut alarms = self.store.alarms().await?;
-        alarms.retain(|alarm| alarm.over_at.is_none());
+        alarms.retain(|alarm| alarm.over_at.is_none() && !is_overtaken(snapshot, alarm));
         let now = clock::now();
         Ok(Known {
             now,

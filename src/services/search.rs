@@ -147,8 +147,8 @@ pub async fn one(store: &Store, actor: &Actor, id: &str) -> Result<StoredMessage
     };
     message.ok_or_else(|| {
         Refusal::NotFound(format!(
-            "there is no message {id}: it never was, was erased, or is older than the retention; by CleverTap's or WhatsApp's id \
-             it is found with GET /api/v1/messages?q="
+            "there is no message {id}: it never was, was erased, or is older than the retention; what is known by CleverTap's or \
+             WhatsApp's id alone is found by a search for that id among the messages"
         ))
     })
 }

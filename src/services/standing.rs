@@ -12,7 +12,10 @@ use crate::{
         time::UnixMillis,
     },
     services::{
-        alarms::{concerns::concerns, conditions},
+        alarms::{
+            concerns::{concerns, is_overtaken},
+            conditions,
+        },
         callbacks::OWED_COUNTED_MAX,
         directory::Snapshot,
         operators::{Refusal, require},
@@ -54,7 +57,7 @@ pub async fn standing(
 ) -> Result<Standing, Refusal> {
     require(actor, Permission::ReadMessages)?;
     let mut alarms: Vec<AlarmRecord> = store.alarms().await?;
-    alarms.retain(|alarm| alarm.over_at.is_none());
+    alarms.retain(|alarm| alarm.over_at.is_none() && !is_overtaken(snapshot, alarm));
     alarms = with_what_is_known(alarms, known_at_once(store, snapshot).await?);
     alarms.retain(|alarm| account.is_none_or(|account| concerns(snapshot, (alarm.kind, &alarm.subject), account)));
     alarms.sort_by_key(|alarm| std::cmp::Reverse(alarm.raised_at));

@@ -140,6 +140,14 @@ async fn a_paused_message_says_what_lets_it_go_on(database: Database) {
     assert!(!sent.contains("waits:"), "{sent}");
     let at = |what: &str| sent.find(what).unwrap_or_else(|| panic!("{what} is not in {sent}"));
     assert!(at("accepted;") < at("sent (try 1), answered after") && at("sent (try 1)") < at("  delivered"), "{sent}");
+    let kept_back = "its template was put on hold: typing error";
+    assert!(
+        at("accepted;") < at(kept_back) && at(kept_back) < at("  resumed") && at("  resumed") < at("sent (try 1)"),
+        "{sent}"
+    );
+    app.command(&["queue", "pause", "--template", "order_update", "--reason", "too late for it"]).await;
+    let later = app.command(&["message", message.msg_id()]).await;
+    assert!(!later.contains("too late for it"), "what was paused after it had left is not its story: {later}");
     app.finish().await;
 }
 

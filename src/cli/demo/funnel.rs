@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use wabridge::simulator::Endpoint;
+use wabridge::{domain::words::thousands, simulator::Endpoint};
 
 use super::{
     evidence::{Evidence, Heard},
     offer::Answer,
-    table::thousands,
 };
 
 /// How many messages, by what was said about them.

@@ -31,6 +31,7 @@ use std::{
 
 use anyhow::bail;
 use clap::Args;
+use wabridge::domain::words::thousands;
 
 use self::{
     campaign::Offer,
@@ -39,7 +40,6 @@ use self::{
     offer::CONNECTIONS,
     progress::Progress,
     provider::DemoProvider,
-    table::thousands,
     watch::Watched,
     world::{FolderChoice, REPORTS_PER_MESSAGE, World},
 };

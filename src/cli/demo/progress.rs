@@ -3,9 +3,7 @@
 use std::{io::IsTerminal as _, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use wabridge::simulator::Stats;
-
-use super::table::thousands;
+use wabridge::{domain::words::thousands, simulator::Stats};
 
 /// Where nobody watches, a line after each quarter says enough.
 const LINES: u64 = 4;

@@ -2,6 +2,8 @@
 
 use std::{fmt::Write as _, time::Duration};
 
+use wabridge::domain::words::thousands;
+
 use super::{Times, funnel::Funnel, offer::CONNECTIONS, world::UNKNOWN_GRACE_S};
 
 /// Where explanations are broken.
@@ -94,19 +96,6 @@ fn speed(funnel: &Funnel, times: &Times, messages_per_second: u32, table: &mut T
     }
 }
 
-/// `1,234,567`
-pub(super) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[derive(Default)]
 struct Table(String);
 
@@ -163,7 +152,7 @@ fn seconds(duration: Duration) -> String {
 }
 
 fn milliseconds(duration: Duration) -> String {
-    format!("{} ms", thousands(duration.as_millis().max(1) as usize))
+    format!("{} ms", thousands(duration.as_millis().max(1)))
 }
 
 fn per_second(count: usize, duration: Duration) -> usize {
@@ -179,12 +168,6 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn large_numbers_are_written_in_groups() {
-        let texts = [7, 999, 1_000, 20_000, 1_234_567].map(thousands);
-        assert_eq!(texts, ["7", "999", "1,000", "20,000", "1,234,567"]);
-    }
 
     #[test]
     fn a_percentile_is_a_time_that_was_measured() {

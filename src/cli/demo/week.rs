@@ -67,7 +67,7 @@ pub(super) fn write(owners: &Owners, now: UnixMillis) -> Past {
         week.accept(ids.next(at), place, &offer);
     }
     week.past.events.sort_by_key(|event| event.at);
-    week.tell(&ids);
+    week.tell();
     week.past
 }
 
@@ -243,7 +243,9 @@ impl Week<'_> {
     }
 
     /// The callback requests in which all this was told.
-    fn tell(&mut self, ids: &MessageIds) {
+    fn tell(&mut self) {
+        // Ids only grow, and those of the messages have come to the week's end already.
+        let ids = MessageIds::new(NODE + 1);
         let down_day = hour_of(self.end).div_euclid(24) - DOWN_DAYS_AGO;
         let down = down_day * 24 + DOWN_AT_HOUR;
         let mut exchanges = Vec::new();
@@ -335,13 +337,26 @@ fn wamid(recipient: &str, place: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use wabridge::domain::callback::EventKind;
+    use std::collections::BTreeSet;
+
+    use wabridge::domain::ids::SubscriptionKey;
 
     use super::*;
 
     #[test]
     fn a_week_lies_behind_and_nothing_ahead() {
-        let owners = Owners { account: AccountKey(1), sender: SenderKey(1), subscriptions: vec![] };
+        let subscriptions = vec![Subscription {
+            key: SubscriptionKey(1),
+            account: AccountKey(1),
+            kind: EventKind::Status,
+            sender: None,
+            webhook: None,
+            dialect: "clevertap".to_owned(),
+            url: "https://example.com/".into(),
+            hold: None,
+            is_on: true,
+        }];
+        let owners = Owners { account: AccountKey(1), sender: SenderKey(1), subscriptions };
         let now = UnixMillis(1_795_293_604_000);
 
         let past = write(&owners, now);
@@ -356,5 +371,9 @@ mod tests {
             reported(DeliveryStatus::Delivered) > reported(DeliveryStatus::Read)
                 && reported(DeliveryStatus::Failed) > 20
         );
+        let day_of = |at: UnixMillis| hour_of(at).div_euclid(24);
+        let happened: BTreeSet<i64> = past.events.iter().map(|event| day_of(event.at)).collect();
+        let told: BTreeSet<i64> = past.exchanges.iter().map(|exchange| day_of(exchange.id.made_at())).collect();
+        assert!(told.len() >= 7 && told == happened, "what happened on a day is told on that day: {told:?}");
     }
 }

@@ -12,12 +12,13 @@ use super::{
     asked::{self, Query, Wrong},
     callback_choice::{ChosenUrls, account_of, url_name},
     callback_replay::{ReplayForm, ReplayPart, begin_planned, events_of, part},
-    callbacks,
-    frame::thousands,
-    page, see_other,
+    callbacks, page, see_other,
 };
 use crate::{
-    domain::operator::{Actor, Permission},
+    domain::{
+        operator::{Actor, Permission},
+        words::thousands,
+    },
     http::Parts,
     services::{
         directory::Snapshot,

@@ -11,7 +11,7 @@ use super::{
     callback_events::{NOT_WANTED, about, state_of, what},
     callback_url::{Head, head, title},
     callbacks::PATH,
-    frame::{long_time, sentence, thousands},
+    frame::{long_time, sentence},
     message::pretty,
     messages::Status,
     page, see_other,
@@ -25,7 +25,7 @@ use crate::{
         sent_payload::{SentPayload, TEXT_BYTES_MAX},
         time::UnixMillis,
         webhook_event::id_of,
-        words::{ago, counted, moment},
+        words::{ago, counted, moment, thousands},
     },
     http::Parts,
     services::{

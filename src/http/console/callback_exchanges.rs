@@ -12,7 +12,7 @@ use super::{
     asked::{self, Query, Wrong, some},
     callback_url::{Head, head, title},
     callbacks::{Choice, PATH},
-    frame::{long_time, seconds, short_time, thousands, wants_part},
+    frame::{long_time, seconds, short_time, wants_part},
     messages::Status,
     page,
 };
@@ -21,7 +21,7 @@ use crate::{
         attempt::{AnswerExcerpt, AttemptOutcome, WantedOutcome},
         ids::MessageId,
         operator::{Actor, Permission},
-        words::counted,
+        words::{counted, thousands},
     },
     http::Parts,
     services::{callbacks, masking},

@@ -13,7 +13,7 @@ use super::{
     callback_choice::because,
     callback_url::{Head, head, title},
     callbacks::PATH,
-    frame::{long_time, sentence, thousands},
+    frame::{long_time, sentence},
     page, see_other,
 };
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
         ids::{Place, SubscriptionKey},
         operator::{Actor, Permission},
         replay::ReplayOf,
+        words::thousands,
     },
     http::Parts,
     services::{

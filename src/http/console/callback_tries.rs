@@ -12,7 +12,7 @@ use super::{
     asked::{self, Query, Wrong},
     callback_choice::ChosenUrls,
     callbacks::{self, name, owed, status_of},
-    frame::{long_time, thousands, wants_part},
+    frame::{long_time, wants_part},
     messages::Status,
     page, see_other,
 };
@@ -22,6 +22,7 @@ use crate::{
         ids::{Place, SubscriptionKey},
         operator::{Actor, Permission},
         time::UnixMillis,
+        words::thousands,
     },
     http::Parts,
     services::{

@@ -12,7 +12,7 @@ use super::{
     callback_replay::{self, ReplayPart},
     callback_tries::waits,
     callbacks::{PATH, kind_name, name, owed, said, status_of, trouble},
-    frame::{long_time, thousands},
+    frame::long_time,
     messages::Status,
     page, see_other,
 };
@@ -20,7 +20,7 @@ use crate::{
     clock,
     domain::{
         operator::{Actor, Permission},
-        words::ago,
+        words::{ago, thousands},
     },
     http::Parts,
     services::{

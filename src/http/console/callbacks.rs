@@ -14,14 +14,20 @@ use super::{
     asked::{self, Query, Wrong, some},
     callback_again, callback_event, callback_events, callback_exchanges, callback_replay, callback_tries, callback_url,
     exchanges,
-    frame::{thousands, wants_part},
+    frame::wants_part,
     messages::Status,
     page,
     webhooks::state_status as webhook_status,
 };
 use crate::{
     clock,
-    domain::{attempt::AttemptOutcome, callback::EventKind, operator::Actor, time::UnixMillis, words::ago},
+    domain::{
+        attempt::AttemptOutcome,
+        callback::EventKind,
+        operator::Actor,
+        time::UnixMillis,
+        words::{ago, thousands},
+    },
     http::Parts,
     services::{
         callbacks::{self, OWED_COUNTED_MAX, UrlFilter, UrlStanding, UrlState},

@@ -7,7 +7,7 @@ use askama::Template;
 use super::{
     Trouble, Visitor, asked,
     campaigns::{COUNT_TAKES_MAX, Extent, PeriodForm, path_of},
-    chart::{self, Chart, grouped, share},
+    chart::{self, Chart, share},
     connections::{self, hold_words},
     frame::{long_time, price_words, seconds},
     inbound,
@@ -24,6 +24,7 @@ use crate::{
         outbound::SendState,
         price::{Bill, Price},
         time::UnixMillis,
+        words::thousands,
     },
     http::Parts,
     platforms,
@@ -64,6 +65,8 @@ pub(super) struct CampaignPart {
     waiting_href: String,
     waits: Vec<Wait>,
     has_waiting: bool,
+    /// No message of it in this time.
+    nothing_came: bool,
     /// Numbers and connections on hold where some of it may wait.
     holds: Vec<HoldNote>,
     state: Option<RuleNote>,
@@ -224,10 +227,11 @@ pub(super) async fn look(
         chart: chart(&counts),
         chart_width: chart::WIDTH,
         chart_height: chart::HEIGHT,
-        waiting: grouped(waiting.all()),
+        waiting: thousands(waiting.all()),
         waiting_href: lists.with_status(SendState::Queued.as_str()),
         waits: waits(&waiting, &lists),
         has_waiting: waiting.all() > 0,
+        nothing_came: found.is_none() && extent.complete,
         holds: if waiting.all() > 0 { holds(parts, &visitor.actor, account) } else { vec![] },
         state: rules.0,
         can_resume: rules.1,
@@ -304,7 +308,7 @@ fn stages(funnel: &Funnel, lists: &Lists<'_>) -> Vec<Stage> {
     let stage = |name, tone, count: u64, status| Stage {
         name,
         tone,
-        count: grouped(count),
+        count: thousands(count),
         share: share(count, funnel.accepted),
         href: lists.with_status(status),
         width: (count * chart::WIDTH).div_ceil(funnel.accepted.max(1)),
@@ -329,15 +333,15 @@ fn facts(found: Option<&Campaign>, counts: &Counts, lists: &Lists<'_>) -> Vec<Fa
     let (funnel, second) = (&campaign.funnel, Duration::from_secs(1));
     let fastest_second = counts.fastest_second.map(|(fastest, messages)| {
         let at = UnixMillis::from_seconds(fastest);
-        let text = format!("{} at {}{} UTC", grouped(messages), long_time(at), seconds(at));
+        let text = format!("{} at {}{} UTC", thousands(messages), long_time(at), seconds(at));
         (text, Some(lists.left(at, second)))
     });
     let fastest_minute = counts.sent_by_minute.iter().max_by_key(|(minute, most)| (**most, Reverse(**minute)));
     let fastest_minute = fastest_minute.map(|(minute, most)| {
         let at = UnixMillis::from_seconds(minute * chart::MINUTE_S);
-        (format!("{} at {} UTC", grouped(*most), long_time(at)), Some(lists.left(at, second * 60)))
+        (format!("{} at {} UTC", thousands(*most), long_time(at)), Some(lists.left(at, second * 60)))
     });
-    let list = |count: u64, status| (count > 0).then(|| (grouped(count), Some(lists.with_status(status))));
+    let list = |count: u64, status| (count > 0).then(|| (thousands(count), Some(lists.with_status(status))));
     let facts = [
         ("Template", Some((campaign.sends(), None))),
         ("First message (UTC)", Some((long_time(campaign.first.made_at()), None))),
@@ -352,7 +356,7 @@ fn facts(found: Option<&Campaign>, counts: &Counts, lists: &Lists<'_>) -> Vec<Fa
 
 /// What people answered, taps apart from what they wrote.
 fn answers(funnel: &Funnel, lists: &Lists<'_>) -> Vec<Fact> {
-    let fact = |name, count: u64, href| Fact { name, text: grouped(count), href };
+    let fact = |name, count: u64, href| Fact { name, text: thousands(count), href };
     let otherwise = funnel.replies.saturating_sub(funnel.taps + funnel.replies_unsorted);
     let mut facts = vec![
         fact("Answers that quote a message", funnel.replies, Some(lists.answers(""))),
@@ -381,7 +385,7 @@ fn failures(actor: &Actor, account: &Account, found: Option<&Campaign>, lists: &
             code: *code,
             said_by: said_by_words(SaidBy::of(*reason, *code)),
             text: masking::text(actor, &count.text),
-            messages: grouped(count.messages),
+            messages: thousands(count.messages),
             share: share(count.messages, accepted),
             href: lists.messages(&[("reason", reason.as_str()), ("code", &by_code)]),
         }
@@ -400,7 +404,7 @@ fn costs(bill: &Bill, lists: &Lists<'_>) -> Vec<CostRow> {
         country: country.to_owned(),
         category: price_words(price.category),
         billed: if price.billable { "billed" } else { "free" },
-        messages: grouped(messages),
+        messages: thousands(messages),
     };
     bill.most_first().into_iter().take(COSTS_SHOWN_MAX).map(row).collect()
 }
@@ -413,14 +417,14 @@ fn waits(waiting: &WaitingMessages, lists: &Lists<'_>) -> Vec<Wait> {
         (waiting.beyond_limit, "beyond the messaging limit", search::Stage::BeyondLimit),
     ];
     let wait = |(count, why, stage): (u64, &str, search::Stage)| Wait {
-        text: format!("{} {why}", grouped(count)),
+        text: format!("{} {why}", thousands(count)),
         href: lists.with_status(stage.as_str()),
     };
     parts.into_iter().filter(|(count, ..)| *count > 0).map(wait).collect()
 }
 
 fn cancel_note(cancelling: CampaignCancel) -> CancelNote {
-    let cancelled = grouped(cancelling.cancelled);
+    let cancelled = thousands(cancelling.cancelled);
     let (text, tone) = match cancelling.is_over {
         false => (format!("Being cancelled: {cancelled} so far. It goes on, also after a restart."), "warn"),
         true => (format!("Cancelled: {cancelled} that waited are reported to CleverTap as failed (1009)."), "good"),

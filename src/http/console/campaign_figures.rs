@@ -2,8 +2,10 @@
 
 use serde::Deserialize;
 
-use super::chart::grouped;
-use crate::domain::reconciliation::{Compared, Figures};
+use crate::domain::{
+    reconciliation::{Compared, Figures},
+    words::thousands,
+};
 
 #[derive(Clone, Default, Deserialize)]
 pub(super) struct FiguresForm {
@@ -68,7 +70,10 @@ pub(super) struct Row {
 
 pub(super) fn row(compared: Compared) -> Row {
     let Compared { name, theirs, ours, why } = compared;
-    let difference =
-        if theirs > ours { format!("+{}", grouped(theirs - ours)) } else { format!("−{}", grouped(ours - theirs)) };
-    Row { name, theirs: grouped(theirs), ours: grouped(ours), difference, same: theirs == ours, why }
+    let difference = if theirs > ours {
+        format!("+{}", thousands(theirs - ours))
+    } else {
+        format!("−{}", thousands(ours - theirs))
+    };
+    Row { name, theirs: thousands(theirs), ours: thousands(ours), difference, same: theirs == ours, why }
 }

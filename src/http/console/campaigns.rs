@@ -9,13 +9,13 @@ use serde::Deserialize;
 use super::{
     Frame, Trouble, Visitor,
     asked::{self, Query, Wrong},
-    chart::{grouped, share},
+    chart::share,
     frame::{long_time, short_time, wants_part},
     page,
 };
 use crate::{
     clock,
-    domain::{operator::Permission, queue::QueueRules},
+    domain::{operator::Permission, queue::QueueRules, words::thousands},
     http::Parts,
     services::{
         campaigns::{self, Asked, Campaign, Counts, Period},
@@ -115,7 +115,7 @@ pub(super) struct Extent {
 
 impl Extent {
     pub(super) fn of(counts: &Counts) -> Self {
-        let looked_at = grouped(counts.looked_at);
+        let looked_at = thousands(counts.looked_at);
         let messages = if counts.looked_at == 1 { "message" } else { "messages" };
         let until = long_time(counts.until);
         let text = match counts.looked_back_to {
@@ -215,15 +215,15 @@ fn row(snapshot: &Snapshot, rules: &QueueRules, form: &PeriodForm, campaign: &Ca
     Row {
         href: between.at(&path_of(&account, &campaign.campaign)),
         state: verdict.map(|rule| (campaigns::word_of(rule.action), "warn")),
-        accepted: grouped(funnel.accepted),
-        sent: grouped(funnel.sent),
-        delivered: grouped(funnel.delivered),
+        accepted: thousands(funnel.accepted),
+        sent: thousands(funnel.sent),
+        delivered: thousands(funnel.delivered),
         delivered_share: share(funnel.delivered, funnel.accepted),
-        read: grouped(funnel.read),
-        failed: grouped(funnel.failed_itself()),
-        cancelled: (funnel.cancelled > 0).then(|| grouped(funnel.cancelled)),
+        read: thousands(funnel.read),
+        failed: thousands(funnel.failed_itself()),
+        cancelled: (funnel.cancelled > 0).then(|| thousands(funnel.cancelled)),
         has_failed: funnel.failed_itself() > 0,
-        waiting: grouped(campaign.waiting.all()),
+        waiting: thousands(campaign.waiting.all()),
         can_pause: verdict.is_none() && campaign.waiting.all() > 0,
         can_resume: named,
         last: short_time(last),

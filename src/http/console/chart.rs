@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::frame::{seconds, short_time};
-use crate::domain::time::UnixMillis;
+use crate::domain::{time::UnixMillis, words::thousands};
 
 /// The shape's own units; it is stretched over the page.
 pub(super) const WIDTH: u64 = 600;
@@ -128,20 +128,7 @@ fn told(messages: u64, width: i64, each: &str) -> String {
     let per_second = messages as f64 / width as f64;
     let is_worth_it = width > 1 && per_second >= 0.95;
     let speed = if is_worth_it { format!(", {per_second:.0} a second on average") } else { String::new() };
-    format!("{} in {each}{speed}", grouped(messages))
-}
-
-/// A count with its thousands apart.
-pub(super) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    format!("{} in {each}{speed}", thousands(messages))
 }
 
 /// A part of a whole, as people read it; nothing of nothing.
@@ -164,8 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_and_shares_are_readable() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    fn shares_are_readable() {
         assert_eq!(share(1, 3), "33.3 %");
         assert_eq!(share(999_999, 1_000_000), "> 99.9 %");
         assert_eq!(share(0, 0), "");

@@ -11,7 +11,7 @@ use super::{
     Frame, Trouble, Visitor,
     asked::NoQuery,
     channel_check::CheckPart,
-    frame::{long_time, plain_times, sentence, thousands},
+    frame::{long_time, plain_times, sentence},
     messages::Status,
     page, see_other,
 };
@@ -22,7 +22,7 @@ use crate::{
         channel::Quality,
         operator::{Actor, Permission},
         time::UnixMillis,
-        words::{ago, counted},
+        words::{ago, counted, thousands},
     },
     http::Parts,
     providers::{self, WebhookForm},
@@ -68,6 +68,8 @@ pub(super) struct NumberRow {
     pub(super) pace: u32,
     pub(super) limit: String,
     pub(super) queued: String,
+    /// What waits for another try, or until it expires; none where nothing does.
+    pub(super) later: Option<String>,
     pub(super) oldest: String,
 }
 
@@ -181,7 +183,7 @@ async fn connection_page(request: &HttpRequest, parts: &Parts, visitor: &Visitor
     let connection = &standing.connection;
     let provider = providers::find(&connection.provider);
     let fields = provider.map_or(&[][..], |provider| provider.settings());
-    let (token, token_seen) = token_status(&standing.token);
+    let (token, token_seen) = token_status(&standing);
     let settings = fields.iter().filter(|field| !field.secret);
     let secrets = fields.iter().filter(|field| field.secret);
     let path = format!("{PATH}/{id}");
@@ -219,7 +221,7 @@ fn kept(values: usize) -> String {
 
 fn connection_row(actor: &Actor, standing: &ConnectionStanding) -> ConnectionRow {
     let connection = &standing.connection;
-    let (token, token_seen) = token_status(&standing.token);
+    let (token, token_seen) = token_status(standing);
     ConnectionRow {
         id: connection.id.clone(),
         provider: providers::find(&connection.provider).map_or("not known here", |provider| provider.slug()),
@@ -251,6 +253,7 @@ pub(super) fn number_row(actor: &Actor, standing: &NumberStanding) -> NumberRow 
             (None, None) => "not known".to_owned(),
         },
         queued: thousands(queue.queued),
+        later: (queue.waiting_for_retry > 0).then(|| thousands(queue.waiting_for_retry)),
         oldest: queue.oldest_queued.map(|at| ago(at, clock::now())).unwrap_or_default(),
     }
 }
@@ -269,8 +272,11 @@ pub(super) fn hold_words(actor: &Actor, hold: &Hold) -> String {
 }
 
 fn connection_status(standing: &ConnectionStanding) -> Status {
-    let heard = standing.numbers.iter().any(NumberStanding::heard_since_change);
-    state_status(standing.connection.hold.as_ref(), &standing.token, heard)
+    state_status(standing.connection.hold.as_ref(), &standing.token, heard_since_change(standing))
+}
+
+fn heard_since_change(standing: &ConnectionStanding) -> bool {
+    standing.numbers.iter().any(NumberStanding::heard_since_change)
 }
 
 pub(super) fn number_status(standing: &NumberStanding) -> Status {
@@ -301,9 +307,11 @@ pub(super) fn quality_status(quality: Option<Quality>) -> Status {
     Status { name, tone }
 }
 
-fn token_status(state: &TokenState) -> (Status, String) {
+/// What was `heard` since it was entered shows that it is taken, too.
+fn token_status(standing: &ConnectionStanding) -> (Status, String) {
     let now = clock::now();
-    match state {
+    match &standing.token {
+        TokenState::Unknown if heard_since_change(standing) => (Status { name: "taken", tone: "good" }, String::new()),
         TokenState::Unknown => (Status { name: "not tried yet", tone: "" }, String::new()),
         TokenState::Taken(at) => (Status { name: "taken", tone: "good" }, format!("{} ago", ago(*at, now))),
         TokenState::Refused(at, _) => (Status { name: "refused", tone: "bad" }, format!("{} ago", ago(*at, now))),

@@ -302,22 +302,6 @@ pub(super) fn price_words(category: PriceCategory) -> String {
     sentence(&category.as_str().replace(['_', '-'], " ")).trim_end_matches('.').to_owned()
 }
 
-/// A number with its thousands apart: `12,345`.
-pub(super) fn thousands(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
-    if number < 0 {
-        text.push('-');
-    }
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A time for a list: `21 Nov 16:22`.
 pub(super) fn short_time(at: UnixMillis) -> String {
     formatted(at, "%-d %b %H:%M")
@@ -341,14 +325,4 @@ pub(super) fn exact_time(at: UnixMillis) -> String {
 fn formatted(at: UnixMillis, format: &str) -> String {
     let time = chrono::DateTime::from_timestamp_millis(at.0);
     time.map_or_else(|| at.to_string(), |time| time.format(format).to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_numbers_are_read_in_groups() {
-        assert_eq!([0, 999, 1_000, 1_234_567, -12_345].map(thousands), ["0", "999", "1,000", "1,234,567", "-12,345"]);
-    }
 }

@@ -9,22 +9,24 @@ use serde::Deserialize;
 
 pub(super) use super::json::pretty;
 use super::{
-    Frame, Trouble, Visitor, asked, callbacks, campaigns, connections,
+    Frame, Trouble, Visitor, accounts, asked, callbacks, campaigns, connections,
     explanation::{ProviderPart, provider_part},
     frame::{long_time, plain_times, price_words, sentence},
     inbound,
-    messages::{Status, content_name},
-    numbers, page, see_other,
+    messages::{self, Status, content_name},
+    numbers, page, see_other, templates,
 };
 use crate::{
     clock,
     domain::{
+        account::{Account, Sender},
         callback::EventDetail,
         ids::Place,
         operator::{Actor, Permission},
         outbound::SendState,
         resend::Resend,
         status::DeliveryStatus,
+        template::resolve,
     },
     http::Parts,
     platforms,
@@ -68,10 +70,13 @@ pub(super) struct Story {
     failure: Option<FailurePart>,
     waits: Vec<Waiting>,
     note: Option<String>,
-    to: String,
-    number: String,
-    account: String,
-    template: String,
+    to: Linked,
+    number: Linked,
+    account: Linked,
+    campaign: Option<Linked>,
+    template: Linked,
+    /// Of its template; of none, what it is instead.
+    category: String,
     accepted_at: String,
     accepted_iso: String,
     attempts: i16,
@@ -79,6 +84,7 @@ pub(super) struct Story {
     price: Option<String>,
     /// None of a test: all have the same.
     platform_message_id: Option<String>,
+    is_test: bool,
     provider_message_id: String,
     lines: Vec<LinePart>,
     /// As it came; for those who may see it.
@@ -87,6 +93,12 @@ pub(super) struct Story {
     provider: Option<ProviderPart>,
     /// Whether it is what was sent, where that is known.
     is_as_sent: Option<bool>,
+}
+
+/// A name, and the page of what it names, where there is one.
+struct Linked {
+    name: String,
+    href: Option<String>,
 }
 
 struct FailurePart {
@@ -220,6 +232,8 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
     let platform = account.and_then(|account| platforms::find(&account.platform));
     let is_test = platform.is_some_and(|platform| platform.is_test_id(&message.platform_message_id));
     let sender = configuration.sender_by_key(message.sender);
+    let here = parts.directory.snapshot();
+    let campaign = platform.and_then(|platform| platform.grouping(&message.platform_message_id)).map(|it| it.campaign);
     let seen = |text: String| masking::text(actor, &text);
     let lines = story::lines(&parts.store, &configuration, message, whole).await?;
     let waits = story::reasons(&parts.store, &configuration, message, clock::now()).await?;
@@ -240,10 +254,26 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
         failure,
         waits: waits.iter().map(|wait| waiting(actor, wait)).collect(),
         note: note.map(seen),
-        to: masking::number(actor, &message.recipient),
-        number: sender.map_or("?", |sender| sender.number.as_e164()).to_owned(),
-        account: account.map_or("?", |account| account.id.as_str()).to_owned(),
-        template: format!("{}, {}", content_name(message), message.category.as_str().replace('_', " ")),
+        to: Linked {
+            name: masking::number(actor, &message.recipient),
+            href: whole.then(|| asked::address(messages::PATH, [("q", message.recipient.as_e164())])),
+        },
+        number: Linked {
+            name: sender.map_or("?", |sender| sender.number.as_e164()).to_owned(),
+            href: here
+                .senders()
+                .find(|sender| sender.key == message.sender)
+                .map(|it| numbers::path_of(it.number.as_e164())),
+        },
+        account: Linked {
+            name: account.map_or("?", |account| account.id.as_str()).to_owned(),
+            href: account.filter(|it| here.account(&it.id).is_some()).map(|it| format!("{}/{}", accounts::PATH, it.id)),
+        },
+        campaign: campaign
+            .zip(account)
+            .map(|(name, account)| Linked { href: Some(campaigns::path_of(&account.id, &name)), name }),
+        template: Linked { name: content_name(message), href: template_href(parts, account, sender, message) },
+        category: message.category.as_str().replace('_', " "),
         accepted_at: long_time(message.id.made_at()),
         accepted_iso: message.id.made_at().to_string(),
         attempts: message.attempts,
@@ -251,6 +281,7 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
             let billed = if price.billable { "billed" } else { "free" };
             format!("{}, {billed}", price_words(price.category))
         }),
+        is_test,
         platform_message_id: (!is_test).then(|| message.platform_message_id.clone()),
         provider_message_id: provider_message_id.unwrap_or_else(|| "none".to_owned()),
         lines: line_parts(parts, actor, account.map_or("", |account| &account.id), lines).await?,
@@ -258,6 +289,24 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
         is_as_sent: rebuilt.as_ref().and_then(|rebuilt| rebuilt.is_as_sent),
         provider: rebuilt.map(|rebuilt| provider_part(rebuilt.request)),
     })
+}
+
+/// The page of the template that is meant, while its provider lists it.
+fn template_href(
+    parts: &Parts,
+    account: Option<&Account>,
+    sender: Option<&Sender>,
+    message: &StoredMessage,
+) -> Option<String> {
+    let ((account, sender), (name, language)) = (account.zip(sender)?, message.template.as_ref()?);
+    let listed = parts.directory.templates(sender);
+    let resolved = resolve(&listed, account.policy.template_meant(name), language).ok()?;
+    Some(templates::path_of([
+        &sender.connection.id,
+        &sender.provider_account_id,
+        &resolved.template.name,
+        &resolved.template.language,
+    ]))
 }
 
 async fn line_parts(parts: &Parts, actor: &Actor, account: &str, lines: Vec<Line>) -> Result<Vec<LinePart>, Trouble> {

@@ -97,6 +97,8 @@ struct Results {
     next: Option<NextPage>,
     is_first: bool,
     searched: bool,
+    /// Something was looked for by itself, not by a filter.
+    has_words: bool,
     /// Our answer to a request with the id that was looked for.
     refused: Option<String>,
 }
@@ -328,7 +330,8 @@ fn prices() -> Vec<StatusOption> {
 
 async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &SearchForm) -> Result<Results, Trouble> {
     let is_first = form.before.is_empty();
-    let searched = form.is_filtered() || !form.q.trim().is_empty();
+    let has_words = !form.q.trim().is_empty();
+    let searched = form.is_filtered() || has_words;
     let wrong = |said: String| Results {
         wrong: Some(said),
         campaigns: vec![],
@@ -336,6 +339,7 @@ async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &Searc
         next: None,
         is_first,
         searched,
+        has_words,
         refused: None,
     };
     let wanted = match form.wanted(snapshot) {
@@ -357,7 +361,7 @@ async fn results(parts: &Parts, snapshot: &Snapshot, actor: &Actor, form: &Searc
     let refused = refused.map(|refused| format!("{} UTC, {}", long_time(refused.at), redact::text(&refused.answer)));
     let rows = messages.iter().map(|message| row(snapshot, actor, message)).collect();
     let campaigns = campaigns_named(snapshot, form.q.trim(), &messages);
-    Ok(Results { wrong: None, campaigns, rows, next, is_first, searched, refused })
+    Ok(Results { wrong: None, campaigns, rows, next, is_first, searched, has_words, refused })
 }
 
 /// Those of the messages that have this number.

@@ -12,7 +12,7 @@ use super::{
     asked::Query,
     channel_check::CheckPart,
     connections::{self, AlarmPart, HoldForm, HoldPart},
-    frame::{long_time, sentence, thousands},
+    frame::{long_time, sentence},
     messages::Status,
     page, see_other,
 };
@@ -22,7 +22,7 @@ use crate::{
         account::{Sender, SenderPolicy},
         operator::{Actor, Permission},
         phone::PhoneNumber,
-        words::ago,
+        words::{ago, thousands},
     },
     http::Parts,
     providers,

@@ -8,7 +8,7 @@ use super::{
     Frame, HOME, Trouble, Visitor,
     alarms::place_of,
     asked::{self, Query},
-    chart::{self, grouped, share},
+    chart::{self, share},
     connections::hold_words,
     exchanges,
     frame::{long_time, plain_times, sentence, short_time, wants_part},
@@ -27,7 +27,7 @@ use crate::{
         outbound::SendState,
         statistics::Figure,
         time::UnixMillis,
-        words::{ago, lasting},
+        words::{ago, lasting, thousands},
     },
     http::Parts,
     platforms,
@@ -298,7 +298,7 @@ fn number(actor: &Actor, snapshot: &Snapshot, standing: &NumberStanding, since: 
         unknown: queue.unknown,
         oldest: queue.oldest_queued.map(|at| ago(at, clock::now())).unwrap_or_default(),
         pace: sender.pace,
-        sent_lately: grouped(lately.sent),
+        sent_lately: thousands(lately.sent),
         behind: if lately.behind_ms == 0 { String::new() } else { format!("{behind_s:.1} s") },
     }
 }
@@ -324,7 +324,7 @@ fn stages(summary: &Summary, account: &str) -> Vec<Stage> {
         Stage {
             name,
             tone,
-            count: grouped(count),
+            count: thousands(count),
             share: if figure == Figure::Accepted || count > accepted { String::new() } else { share(count, accepted) },
             href,
             width: (count * chart::WIDTH).div_ceil(most.max(1)),
@@ -346,7 +346,7 @@ fn stages(summary: &Summary, account: &str) -> Vec<Stage> {
 }
 
 fn facts(summary: &Summary, account: &str) -> Vec<Fact> {
-    let fact = |(name, figure, href)| Fact { name, text: grouped(summary.total(figure)), href };
+    let fact = |(name, figure, href)| Fact { name, text: thousands(summary.total(figure)), href };
     let list = |path| list_href(path, summary, &[("account", account)]);
     let cancelled = messages_href(summary, &[("account", account), ("status", "cancelled")]);
     let facts = [
@@ -381,7 +381,7 @@ fn failures(snapshot: &Snapshot, summary: &Summary) -> Vec<FailureRow> {
             code: failures.code,
             said_by: said_by_words(failures.said_by()),
             said: failures.said.clone(),
-            messages: grouped(failures.messages),
+            messages: thousands(failures.messages),
             href: messages_href(summary, &[("account", id), ("reason", word), ("code", &code)]),
         }
     };

@@ -1,7 +1,7 @@
 //! The overview's charts: what happened over time, and how fast CleverTap was answered.
 
 use super::{
-    chart::{Bar, Chart, MINUTE_S, WIDTH, grouped, share},
+    chart::{Bar, Chart, MINUTE_S, WIDTH, share},
     overview::{exchanges_href, list_href, messages_href},
     refused,
 };
@@ -10,6 +10,7 @@ use crate::{
         attempt::WantedOutcome,
         statistics::{ANSWER_WANTED_MS, AnswerTimes, Figure},
         time::UnixMillis,
+        words::thousands,
     },
     services::overview::Summary,
 };
@@ -48,7 +49,7 @@ pub(super) fn charts(summary: &Summary, account: &str) -> Vec<NamedChart> {
     let chart = |(name, tone, figure, href)| {
         let by_minute = summary.over_time(figure).map(|(at, amount)| (minute(at), amount)).collect();
         let chart = Chart::between(&by_minute, MINUTE_S, (minute(summary.since), minute(summary.until)));
-        NamedChart { name, tone, total: grouped(summary.total(figure)), href, chart }
+        NamedChart { name, tone, total: thousands(summary.total(figure)), href, chart }
     };
     let messages = |status| messages_href(summary, &[("account", account), ("status", status)]);
     [
@@ -74,12 +75,12 @@ pub(super) fn answers(summary: &Summary, account: &str) -> Option<Answers> {
     let late = times.late();
     Some(Answers {
         within: vec![("Half", within(0.5)), ("95 of 100", within(0.95)), ("99 of 100", within(0.99))],
-        all: grouped(all),
-        late: grouped(late),
+        all: thousands(all),
+        late: thousands(late),
         is_late: late > 0,
         bars: bars(times, all),
         limit_x: format!("{:.1}", WIDTH as f64 * in_time as f64 / places as f64 - LIMIT_BEFORE_BAR),
-        words: format!("half within {}, 99 of 100 within {}, {} too late", within(0.5), within(0.99), grouped(late)),
+        words: format!("half within {}, 99 of 100 within {}, {} too late", within(0.5), within(0.99), thousands(late)),
         accepted_href: messages_href(summary, &[("account", account)]),
         refused_href: list_href(refused::PATH, summary, &[("account", account)]),
     })
@@ -103,7 +104,7 @@ fn bars(times: &AnswerTimes, all: u64) -> Vec<AnswerBar> {
             (Some(more), Some(ms)) => format!("More than {more} ms, up to {ms} ms"),
             (_, None) => "More than 2 s".to_owned(),
         };
-        let title = format!("{took}: {} of {} answers ({})", grouped(count), grouped(all), share(count, all));
+        let title = format!("{took}: {} of {} answers ({})", thousands(count), thousands(all), share(count, all));
         let tone = if is_late(limit) { "bad" } else { "plain" };
         bars.push(AnswerBar { bar: Bar::at(place, places, (count, most), title), tone });
         longer_than = limit;

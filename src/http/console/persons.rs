@@ -12,11 +12,15 @@ use serde::Deserialize;
 
 use super::{
     Frame, Trouble, Visitor,
-    frame::{long_time, sentence, thousands, wants_part},
+    frame::{long_time, sentence, wants_part},
     page, page_as, see_other,
 };
 use crate::{
-    domain::{operator::Permission, phone::PhoneNumber, words::counted},
+    domain::{
+        operator::Permission,
+        phone::PhoneNumber,
+        words::{counted, thousands},
+    },
     http::{Parts, persons::file},
     services::{
         operators::{Refusal, require},

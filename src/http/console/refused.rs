@@ -9,7 +9,6 @@ use super::{
     asked::{self, Query, Wrong},
     callback_exchanges::Next,
     callbacks::Choice,
-    chart::grouped,
     frame::{long_time, seconds, sentence, short_time, wants_part},
     message::pretty,
     page,
@@ -18,6 +17,7 @@ use crate::{
     domain::{
         ids::MessageId,
         operator::{Actor, Permission},
+        words::thousands,
     },
     http::Parts,
     services::{
@@ -123,7 +123,7 @@ pub(super) async fn list(
         kinds: KINDS_KEPT.map(|kind| Choice { value: kind_name(kind), name: words_of(kind_name(kind)) }).into(),
         accounts: snapshot.account_ids(),
         may_explain: visitor.actor.may(Permission::SendTests),
-        kept_per_minute: grouped(parts.settings.limits.refused_kept_per_minute.into()),
+        kept_per_minute: thousands(parts.settings.limits.refused_kept_per_minute),
         form,
         results,
     })

@@ -7,14 +7,14 @@ use askama::Template;
 
 use super::{
     Frame, Trouble, Visitor,
-    frame::{long_time, sentence, thousands, wants_part},
+    frame::{long_time, sentence, wants_part},
     inbound::size,
     page,
 };
 use crate::{
     domain::{
         time::UnixMillis,
-        words::{ago, counted, lasting},
+        words::{ago, counted, lasting, thousands},
     },
     http::Parts,
     services::{

@@ -255,7 +255,11 @@ const ROW_BODY_CHARS: usize = 120;
 
 pub(super) fn href(shown: &ShownTemplate) -> String {
     let ShownTemplate { owner, connection, template, .. } = shown;
-    let parts = [&connection.id, &owner.provider_account_id, &template.name, &template.language];
+    path_of([&connection.id, &owner.provider_account_id, &template.name, &template.language])
+}
+
+/// The page of what a connection, a business account, a name and a language say.
+pub(super) fn path_of(parts: [&str; 4]) -> String {
     parts.iter().fold(PATH.to_owned(), |path, part| format!("{path}/{}", asked::piece(part)))
 }
 

@@ -10,12 +10,15 @@ use super::{
     Frame, Trouble, Visitor,
     asked::Query,
     callback_replay::{ReplayForm, begin_planned, events_of},
-    frame::{long_time, thousands},
+    frame::long_time,
     page, see_other,
     webhooks::{Head, PATH, head, view_of},
 };
 use crate::{
-    domain::operator::{Actor, Permission},
+    domain::{
+        operator::{Actor, Permission},
+        words::thousands,
+    },
     http::Parts,
     services::{
         operators::{Refusal, require},

@@ -8,11 +8,8 @@ use actix_web::{
 use askama::Template;
 
 use super::{
-    Frame, Trouble, Visitor,
-    asked::NoQuery,
-    frame::{thousands, wants_part},
-    messages::Status,
-    page, webhook, webhook_edit, webhook_log, webhook_replay, webhook_try,
+    Frame, Trouble, Visitor, asked::NoQuery, frame::wants_part, messages::Status, page, webhook, webhook_edit,
+    webhook_log, webhook_replay, webhook_try,
 };
 use crate::{
     clock,
@@ -22,7 +19,7 @@ use crate::{
         time::UnixMillis,
         webhook_filter::Filter,
         webhook_settings::{WebhookSettings, shown_url},
-        words::{ago, counted},
+        words::{ago, counted, thousands},
     },
     http::Parts,
     profiles,

@@ -129,6 +129,9 @@ pub const INVALID_VALUE: i64 = 131009;
 
 /// The path names no number that this token may use.
 const WRONG_NUMBER_ID: CodeRow = hold(33, Scope::Number, Reason::Credentials);
+/// Meta quotes the id in its own words, where it is masked as if it were somebody's number.
+const WRONG_NUMBER_ID_TEXT: &str =
+    "compare the number's phone_number_id with Meta's: this token reaches nothing by the one that is entered";
 
 /// The row of a code.
 pub fn row(code: i64) -> Option<&'static CodeRow> {
@@ -145,7 +148,11 @@ pub fn read_refusal(status: u16, body: &[u8]) -> SendFailure {
     match error {
         Some(error) if !matches!(status, 502 | 504) => {
             let CodeRow { class, scope, reason, wait, tries_max, .. } = consequence(status, &error);
-            SendFailure { class, scope, wait, tries_max, failure: error.failure(reason) }
+            let failure = match error.is_no_such_object() {
+                true => Failure::new(reason, error.code(), &format!("{WRONG_NUMBER_ID_TEXT}: {}", error.text())),
+                false => error.failure(reason),
+            };
+            SendFailure { class, scope, wait, tries_max, failure }
         }
         Some(_) | None if status >= 500 => unknown(&format!("the provider answered with HTTP {status}")),
         Some(_) | None => {
@@ -207,11 +214,9 @@ pub fn describe(status: u16, body: &[u8]) -> (Option<i64>, String) {
 }
 
 fn consequence(status: u16, error: &WireError<'_>) -> CodeRow {
-    /// Graph's way to say that an object is not there, or not for this token. Under code 100 it would
-    /// look like one message's wrong parameter, and fail a whole campaign one by one.
-    const NO_SUCH_OBJECT: i64 = 33;
     match error.code() {
-        Some(100) if number(error.error_subcode.as_ref()) == Some(NO_SUCH_OBJECT) => WRONG_NUMBER_ID,
+        // Under its own code it would look like one message's wrong parameter, and fail a whole campaign one by one.
+        _ if error.is_no_such_object() => WRONG_NUMBER_ID,
         Some(code) => row(code).copied().unwrap_or_else(|| by_http_status(status, error.is_transient())),
         None => by_http_status(status, error.is_transient()),
     }
@@ -253,6 +258,13 @@ struct WireError<'a> {
 impl WireError<'_> {
     fn code(&self) -> Option<i64> {
         number(self.code.as_ref())
+    }
+
+    /// Graph's way to say that an object is not there, or not for this token.
+    fn is_no_such_object(&self) -> bool {
+        const CODE: i64 = 100;
+        const SUBCODE: i64 = 33;
+        self.code() == Some(CODE) && number(self.error_subcode.as_ref()) == Some(SUBCODE)
     }
 
     fn is_transient(&self) -> bool {
@@ -431,8 +443,9 @@ mod tests {
     fn a_wrong_number_id_stops_the_number_and_not_message_after_message() {
         let body = r#"{"error":{"message":"Unsupported post request","code":100,"error_subcode":33}}"#;
 
-        let (class, scope, ..) = refused(400, body);
+        let (class, scope, _, text) = refused(400, body);
 
         assert_eq!((class, scope), (FailureClass::Hold, Scope::Number));
+        assert_eq!(text, format!("{WRONG_NUMBER_ID_TEXT}: Unsupported post request"));
     }
 }

@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
+    clock,
     domain::{
         callback::{EventDetail, EventKind, OutgoingStep, Subscription},
         event_name::EventName,
         ids::{Place, SubscriptionKey},
         outbound::{Category, SendState},
+        queue::{QueueRule, RuleAction},
         status::DeliveryStatus,
         time::UnixMillis,
         webhook_filter::Filter,
@@ -24,7 +26,10 @@ use crate::{
     },
 };
 
-use super::{described, hears};
+use super::{
+    described, hears,
+    waits::{campaign_of, facts},
+};
 
 /// One thing that happened, and what belongs to it.
 #[derive(Clone, Debug)]
@@ -139,11 +144,55 @@ pub async fn lines(
     let notes = store.operator_notes(message.id).await?;
     lines.extend(notes.into_iter().map(|(at, note)| Line::new(at, note, Tone::Ours)));
     let cursors = store.cursor_states().await?;
-    for event in store.events_of(message).await? {
+    let events = store.events_of(message).await?;
+    let first_report = events.first().map(|event| event.recorded_at);
+    lines.extend(pauses(store, configuration, message, left_at(message, first_report)).await?);
+    for event in events {
         lines.push(event_line((store, configuration, &cursors), message, event, full).await?);
     }
     lines.sort_by_key(|line| line.at);
     Ok(lines)
+}
+
+/// What people paused, as far as it kept this message back.
+async fn pauses(
+    store: &Store,
+    configuration: &Configuration,
+    message: &StoredMessage,
+    left_at: Option<UnixMillis>,
+) -> Result<Vec<Line>, StoreError> {
+    let Some(account) = configuration.account_by_key(message.account) else { return Ok(vec![]) };
+    let campaign = campaign_of(account, message);
+    let of_this = facts(message, campaign.as_deref());
+    let mut rules = store.queue_rules().await?.0;
+    rules.extend(store.done_queue_rules().await?);
+    rules.retain(|rule| rule.action == RuleAction::Pause && rule.filter.covers(&of_this));
+    Ok(rules.iter().flat_map(|rule| paused(rule, message.id.made_at(), left_at)).collect())
+}
+
+/// When it left the queue; `None`: it is there. What expired or was cancelled left it when that was written down.
+fn left_at(message: &StoredMessage, first_report: Option<UnixMillis>) -> Option<UnixMillis> {
+    match message.state {
+        SendState::Queued | SendState::Sending | SendState::Unknown => None,
+        SendState::Submitted | SendState::Rejected => message.tried_at.or(first_report),
+        SendState::Expired | SendState::Cancelled => first_report.or(message.tried_at),
+    }
+}
+
+/// From when on a pause kept it back, and until when; nothing of one that was over before it came, or began after it had gone.
+fn paused(rule: &QueueRule, came: UnixMillis, left_at: Option<UnixMillis>) -> Vec<Line> {
+    let resumed = rule.end(clock::now()).map(|(at, _)| at);
+    if left_at.is_some_and(|left| left < rule.since) || resumed.is_some_and(|resumed| resumed < came) {
+        return vec![];
+    }
+    let what = if rule.filter.is_template() { "its template was put on hold" } else { "what it belongs to was paused" };
+    let began = Line::new(rule.since.max(came), format!("{what}: {}", rule.reason), Tone::Ours);
+    let began = match rule.since < came {
+        true => Line { below: vec![format!("since {}", moment(rule.since))], ..began },
+        false => began,
+    };
+    let ended = resumed.map(|resumed| Line::new(resumed, "resumed".to_owned(), Tone::Ours));
+    std::iter::once(began).chain(ended).collect()
 }
 
 /// What had to be so, or it would have been refused.

@@ -173,6 +173,21 @@ async fn place(
 }
 
 /// The rule of an operator that keeps it back.
+/// The campaign that its platform's id names.
+pub(super) fn campaign_of(account: &Account, message: &StoredMessage) -> Option<String> {
+    platforms::find(&account.platform)?.grouping(&message.platform_message_id).map(|grouping| grouping.campaign)
+}
+
+/// What rules of queues are held against.
+pub(super) fn facts<'a>(message: &'a StoredMessage, campaign: Option<&'a str>) -> Waiting<'a> {
+    Waiting {
+        account: message.account,
+        sender: message.sender,
+        campaign,
+        template: message.template.as_ref().map(|(name, language)| (name.as_str(), language.as_str())),
+    }
+}
+
 async fn rule(
     store: &Store,
     configuration: &Configuration,
@@ -180,16 +195,9 @@ async fn rule(
     message: &StoredMessage,
     now: UnixMillis,
 ) -> Result<Option<Wait>, StoreError> {
-    let platform = platforms::find(&account.platform);
-    let grouping = platform.and_then(|platform| platform.grouping(&message.platform_message_id));
-    let waiting = Waiting {
-        account: message.account,
-        sender: message.sender,
-        campaign: grouping.as_ref().map(|grouping| grouping.campaign.as_str()),
-        template: message.template.as_ref().map(|(name, language)| (name.as_str(), language.as_str())),
-    };
+    let campaign = campaign_of(account, message);
     let rules = store.queue_rules().await?;
-    Ok(rules.verdict(&waiting, now).map(|rule| {
+    Ok(rules.verdict(&facts(message, campaign.as_deref()), now).map(|rule| {
         let filter = &rule.filter;
         let account = configuration.accounts.iter().find(|account| Some(account.key) == filter.account);
         let sender = configuration.senders.iter().find(|sender| Some(sender.key) == filter.sender);
