@@ -69,12 +69,13 @@ impl Figures {
     }
 
     /// Reads text from a dashboard or a spreadsheet: a word and the number that follows it, or a line of words above a line
-    /// of numbers. The first number for a word counts.
-    pub fn read(text: &str) -> Self {
-        let text: String = text.chars().take(PASTED_CHARS_MAX).collect();
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    /// of numbers. The first number for a word counts. Also the lines of which nothing was understood.
+    pub fn read(text: &str) -> (Self, Vec<&str>) {
+        let end = text.char_indices().nth(PASTED_CHARS_MAX).map_or(text.len(), |(end, _)| end);
+        let lines: Vec<&str> = text[..end].lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let mut figures = Self::default();
-        for (words, numbers) in lines.iter().zip(lines.iter().skip(1)) {
+        let mut understood = vec![false; lines.len()];
+        for (place, (words, numbers)) in lines.iter().zip(lines.iter().skip(1)).enumerate() {
             let separator = if words.contains('\t') { '\t' } else { ',' };
             let names: Vec<Option<Figure>> = words.split(separator).map(figure).collect();
             let is_head = names.len() > 1 && words.chars().all(|letter| !letter.is_ascii_digit());
@@ -82,20 +83,26 @@ impl Figures {
                 for (name, cell) in names.into_iter().zip(numbers.split(separator)) {
                     figures.note(name, number(cell));
                 }
+                understood[place..=place + 1].fill(true);
             }
         }
         let mut name = None;
-        for line in lines {
+        for (line, understood) in lines.iter().zip(&mut understood) {
             // A share behind a number is none of ours: "9,801 (95.8%)".
             for piece in line.split(['\t', ':', ';', '|', '=']).flat_map(with_numbers_apart) {
                 match (figure(&piece), number(&piece)) {
                     (Some(known), _) => name = Some(known),
-                    (None, Some(number)) => figures.note(name.take(), Some(number)),
+                    (None, Some(number)) => {
+                        *understood |= name.is_some();
+                        figures.note(name.take(), Some(number));
+                    }
                     (None, None) => name = None,
                 }
             }
+            *understood |= name.is_some();
         }
-        figures
+        let unread = lines.into_iter().zip(understood).filter_map(|(line, understood)| (!understood).then_some(line));
+        (figures, unread.collect())
     }
 
     fn note(&mut self, name: Option<Figure>, number: Option<u64>) {
@@ -262,15 +269,27 @@ mod tests {
             "sent 10 234",
             "Total sent = 10'234 | total delivered = 9'801 | Opened = 7'005 | Undelivered = 433",
         ] {
-            let read = Figures::read(text);
+            let (read, _) = Figures::read(text);
             if text == "sent 10 234" {
                 assert_eq!(read.sent, Some(10), "a space may stand between two numbers");
             } else {
                 assert_eq!(read, wanted, "{text}");
             }
         }
-        assert!(Figures::read("nothing of this is a figure, 2026-11-20").is_empty());
-        assert_eq!(Figures::read("Sent,Delivered\n12,11").delivered, Some(11));
+        assert!(Figures::read("nothing of this is a figure, 2026-11-20").0.is_empty());
+        assert_eq!(Figures::read("Sent,Delivered\n12,11").0.delivered, Some(11));
+    }
+
+    #[test]
+    fn what_is_no_figure_is_told() {
+        for (text, unread) in [
+            ("Sent\n10,234\n\nClicked\n 12 \nDelivered 9,801 (95.8%)", vec!["Clicked", "12"]),
+            ("Winter sale\nSent,Delivered\n12,11", vec!["Winter sale"]),
+            ("Sent many", vec!["Sent many"]),
+            ("Sent: 5; Clicked: 3", vec![]),
+        ] {
+            assert_eq!(Figures::read(text).1, unread, "{text}");
+        }
     }
 
     #[test]

@@ -316,7 +316,8 @@ pub async fn reconcile(
 ) -> Result<Json<Reconciliation>, Problem> {
     let (account, name) = shared::known(&parts, &place)?;
     let ReconcileRequest { sent, delivered, read, failed, replies, text } = body.into_inner();
-    let figures = Figures { sent, delivered, read, failed, replies }.or(Figures::read(&text));
+    let (pasted, unread) = Figures::read(&text);
+    let figures = Figures { sent, delivered, read, failed, replies }.or(pasted);
     let asked = asked(&account, &name, query.period(Period::Whole)?);
     let counts = parts.campaigns.count(&caller.0, &asked, COUNT_TAKES_MAX).await?;
     if figures.is_empty() {
@@ -334,7 +335,8 @@ pub async fn reconcile(
         ours: one.ours,
         why: one.why,
     });
-    Ok(Json(Reconciliation { figures: figures.collect(), extent: extent(&counts) }))
+    let unread = unread.into_iter().map(str::to_owned).collect();
+    Ok(Json(Reconciliation { figures: figures.collect(), unread, extent: extent(&counts) }))
 }
 
 impl CampaignQuery {

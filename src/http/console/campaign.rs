@@ -52,6 +52,8 @@ struct Page {
     figures: Vec<FigureField>,
     pasted: String,
     compared: Option<Vec<Row>>,
+    /// Lines that were pasted and hold no figure.
+    unread: Option<String>,
     /// Nothing in what was entered is a figure.
     nothing_read: bool,
 }
@@ -157,7 +159,7 @@ pub(super) async fn reconcile(
         until: entered.until.clone(),
         account: String::new(),
     };
-    let (figures, fields) = entered.read();
+    let (figures, fields, unread) = entered.read();
     let is_wrong = figures.is_empty() || fields.iter().any(|field| field.wrong.is_some());
     let seen = look(&parts, &visitor, &account, &campaign, &period).await?;
     let status = if is_wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -170,7 +172,7 @@ pub(super) async fn reconcile(
     };
     let nothing_read = figures.is_empty() && fields.iter().all(|field| field.wrong.is_none());
     let whole = whole_page(&request, &visitor, &account, &campaign, period, seen.part);
-    page_as(status, &Page { figures: fields, pasted: entered.pasted, compared, nothing_read, ..whole })
+    page_as(status, &Page { figures: fields, pasted: entered.pasted, compared, nothing_read, unread, ..whole })
 }
 
 fn back(account: &Account, campaign: &str, form: &ReasonForm, done: &str) -> HttpResponse {
@@ -198,5 +200,6 @@ fn whole_page(
         pasted: String::new(),
         compared: None,
         nothing_read: false,
+        unread: None,
     }
 }

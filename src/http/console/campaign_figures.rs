@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::domain::{
     reconciliation::{Compared, Figures},
-    words::thousands,
+    words::{few, thousands},
 };
 
 #[derive(Clone, Default, Deserialize)]
@@ -30,23 +30,35 @@ pub(super) struct FiguresForm {
 }
 
 impl FiguresForm {
-    /// What was typed goes before what was pasted; each field that holds no figure says so.
-    pub(super) fn read(&self) -> (Figures, Vec<FigureField>) {
+    /// What was typed goes before what was pasted; each field that holds no figure says so. And what was pasted and is none.
+    pub(super) fn read(&self) -> (Figures, Vec<FigureField>, Option<String>) {
         let mut figures = Figures::default();
         let mut fields = Vec::new();
-        for (name, label, typed, place) in [
-            ("sent", "Sent", &self.sent, &mut figures.sent),
-            ("delivered", "Delivered", &self.delivered, &mut figures.delivered),
-            ("read", "Viewed", &self.read, &mut figures.read),
-            ("failed", "Errors", &self.failed, &mut figures.failed),
-            ("replies", "Replied", &self.replies, &mut figures.replies),
+        for (name, typed, place) in [
+            ("sent", &self.sent, &mut figures.sent),
+            ("delivered", &self.delivered, &mut figures.delivered),
+            ("read", &self.read, &mut figures.read),
+            ("failed", &self.failed, &mut figures.failed),
+            ("replies", &self.replies, &mut figures.replies),
         ] {
             let digits = typed.trim().replace([',', ' ', '.'], "");
             *place = digits.parse().ok();
             let wrong = (!digits.is_empty() && place.is_none()).then_some("A whole number, such as 9,801.");
-            fields.push(FigureField { name, label, value: typed.clone(), wrong });
+            fields.push(FigureField { name, label: label(name), value: typed.clone(), wrong });
         }
-        (figures.or(Figures::read(&self.pasted)), fields)
+        let (pasted, unread) = Figures::read(&self.pasted);
+        (figures.or(pasted), fields, few(unread))
+    }
+}
+
+/// CleverTap's word for a figure, and ours where it is another.
+fn label(name: &str) -> &'static str {
+    match name {
+        "sent" => "Sent",
+        "delivered" => "Delivered",
+        "read" => "Viewed (read)",
+        "failed" => "Errors (failed)",
+        _ => "Replied (replies)",
     }
 }
 
@@ -75,5 +87,5 @@ pub(super) fn row(compared: Compared) -> Row {
     } else {
         format!("−{}", thousands(ours - theirs))
     };
-    Row { name, theirs: thousands(theirs), ours: thousands(ours), difference, same: theirs == ours, why }
+    Row { name: label(name), theirs: thousands(theirs), ours: thousands(ours), difference, same: theirs == ours, why }
 }

@@ -201,6 +201,9 @@ pub struct CampaignState {
 #[derive(Serialize, ToSchema)]
 pub struct Reconciliation {
     pub(super) figures: Vec<ComparedFigure>,
+    /// Lines of `text` in which no figure was found: they are left out.
+    #[schema(example = json!(["Clicked", "12"]))]
+    pub(super) unread: Vec<String>,
     #[serde(flatten)]
     pub(super) extent: CountExtent,
 }
