@@ -39,6 +39,7 @@ Examples:
   wabridge replay --account acme                           tell those of one account again
   wabridge replay --subscription 3 --state delivered --since 6h --rate 50
                                                            CleverTap lost what it took in the last six hours
+  wabridge replay --account acme --answered 500            what got 500 as its last answer
   wabridge replay --message '7|1790000000|20261120|7|0'    everything about one message
   wabridge replay --list                                   those under way, and those that ended within a week
   wabridge replay --stop 12                                end a replay early
@@ -67,6 +68,12 @@ pub(crate) struct ReplayArguments {
     /// Which of them [default: dead; with --message or --place: all]
     #[arg(long, value_enum)]
     state: Option<StateArgument>,
+    /// Only what was left behind with this answer of HTTP
+    #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(i16).range(100..=599))]
+    answered: Option<i16>,
+    /// Only what was left behind for a reason in which this stands, whatever the case
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     /// Heard from this time on: 2026-11-20, 2026-11-20T10:00:00Z, or how long ago: 90m, 6h, 7d
     #[arg(long, value_name = "TIME", value_parser = when::moment)]
     since: Option<UnixMillis>,
@@ -86,12 +93,12 @@ pub(crate) struct ReplayArguments {
     #[arg(long)]
     detach: bool,
     /// Say how replays stand: those under way, and those that ended within a week
-    #[arg(long, conflicts_with_all = ["account", "subscription", "message", "place", "all", "state", "since", "until", "rate",
-        "dry_run", "yes", "detach", "stop"])]
+    #[arg(long, conflicts_with_all = ["account", "subscription", "message", "place", "all", "state", "answered", "reason",
+        "since", "until", "rate", "dry_run", "yes", "detach", "stop"])]
     list: bool,
     /// End a replay early
-    #[arg(long, value_name = "REPLAY", conflicts_with_all = ["account", "subscription", "message", "place", "all", "state", "since",
-        "until", "rate", "dry_run", "yes", "detach"])]
+    #[arg(long, value_name = "REPLAY", conflicts_with_all = ["account", "subscription", "message", "place", "all", "state", "answered",
+        "reason", "since", "until", "rate", "dry_run", "yes", "detach"])]
     stop: Option<i32>,
     /// Print the result as JSON
     #[arg(long)]
@@ -197,11 +204,18 @@ async fn wish(store: &Store, configuration: &Configuration, arguments: &ReplayAr
         None => None,
     };
     let one = arguments.message.is_some() || arguments.place.is_some();
+    let because = Because { answered: arguments.answered, text: arguments.reason.clone() };
+    // Only what was left behind has a reason.
+    let all = if one && because.is_any() { ReplayOf::All } else { ReplayOf::Dead };
+    let of = arguments.state.map_or(all, StateArgument::meant);
+    if !because.is_any() && !matches!(of, ReplayOf::Dead | ReplayOf::NotRelayed) {
+        return Err(misused("only what was not taken has an answer or a reason: say --state dead, or not-relayed"));
+    }
     Ok(Wish {
-        of: arguments.state.map_or(if one { ReplayOf::All } else { ReplayOf::Dead }, StateArgument::meant),
+        of,
         account,
         subscription: arguments.subscription.map(SubscriptionKey),
-        because: Because::default(),
+        because,
         messages,
         place: arguments.place.map(Place),
         since: arguments.since,

@@ -96,6 +96,22 @@ async fn one_that_is_refused_again_is_dead_for_the_new_reason(database: Database
     assert_eq!(reasons.len(), 3);
     assert!(reasons.iter().all(|reason| reason.contains("422")), "{reasons:?}");
     assert_eq!(dead(&app).await, 3);
+    for (choice, ends, events) in [
+        (["--answered", "400"], 3, None),
+        (["--answered", "422"], 0, Some(3)),
+        (["--reason", "http 422"], 0, Some(3)),
+        (["--reason", "is full"], 3, None),
+    ] {
+        let (code, printed) =
+            app.command_ending(&[&["replay", "--all", "--dry-run", "--json"][..], &choice].concat()).await;
+        assert_eq!(
+            (code, events),
+            (ends, json(&printed)["events"].as_i64().filter(|events| *events > 0)),
+            "{choice:?}: {printed}"
+        );
+    }
+    let (code, _) = app.command_ending(&["replay", "--all", "--state", "delivered", "--answered", "422"]).await;
+    assert_eq!(code, 2, "what was taken has no answer that it was left behind with");
     app.finish().await;
 }
 
