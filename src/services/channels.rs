@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 use super::directory::Directory;
 use crate::{
     clock,
-    domain::{account::Sender, channel::NumberState, ids::SenderKey},
+    domain::{account::Sender, channel::NumberState, ids::SenderKey, time::UnixMillis},
     net::exchange::Exchange,
     providers,
     store::{Store, StoreError},
@@ -26,8 +26,23 @@ pub struct Channels {
     exchange: Exchange,
     /// Numbers of which a notice spoke.
     changed: Mutex<BTreeSet<SenderKey>>,
-    /// When each was last asked for, and whether there was an answer.
-    read: Mutex<HashMap<SenderKey, (Instant, bool)>>,
+    /// When each was last asked for, and how.
+    read: Mutex<HashMap<SenderKey, Read>>,
+}
+
+/// One reading of a number.
+#[derive(Clone)]
+struct Read {
+    at: Instant,
+    answered: bool,
+    /// Under which id it was asked for, and since when its connection was as it was then.
+    by: (String, UnixMillis),
+}
+
+impl Read {
+    fn by(sender: &Sender) -> (String, UnixMillis) {
+        (sender.provider_number_id.clone(), sender.connection.changed_at)
+    }
 }
 
 /// Numbers asked for at once.
@@ -53,12 +68,13 @@ impl Channels {
         }
     }
 
-    /// Reads every number that was not read within `age_max`.
+    /// Reads every number that was not read within `age_max`, or is reached in another way since.
     pub async fn read_outdated(&self, age_max: Duration) {
         let read = self.read.lock().expect("no holder can panic").clone();
         let good_for = |answered: bool| if answered { age_max } else { RETRY.min(age_max) };
-        let outdated =
-            |sender: &Sender| read.get(&sender.key).is_none_or(|(at, answered)| at.elapsed() >= good_for(*answered));
+        let is_old =
+            |sender: &Sender, read: &Read| read.by != Read::by(sender) || read.at.elapsed() >= good_for(read.answered);
+        let outdated = |sender: &Sender| read.get(&sender.key).is_none_or(|read| is_old(sender, read));
         self.read_all(outdated).await;
     }
 
@@ -73,7 +89,10 @@ impl Channels {
     async fn read_one(&self, sender: &Sender) {
         let Some(provider) = providers::find(&sender.connection.provider) else { return };
         let fetched = provider.fetch_number(&self.exchange, sender).await;
-        self.read.lock().expect("no holder can panic").insert(sender.key, (Instant::now(), fetched.is_ok()));
+        self.read
+            .lock()
+            .expect("no holder can panic")
+            .insert(sender.key, Read { at: Instant::now(), answered: fetched.is_ok(), by: Read::by(sender) });
         let kept = match &fetched {
             Ok(state) => self.keep(sender, state).await,
             Err(failure) => {

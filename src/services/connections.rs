@@ -14,13 +14,14 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::{
-    alarms::{concerns::is_overtaken, conditions::is_refused_token},
+    alarms::conditions::is_refused_token,
     check::{Checker, Scope, repairs, webhook_url},
     directory::{Directory, Snapshot, owner_of},
     holds::{self, Target},
     messaging_limit::{LimitUse, MessagingLimits},
     operators::{Refusal, require},
     polling,
+    standing::raised,
 };
 use crate::{
     clock,
@@ -308,8 +309,7 @@ impl Connections {
 
     /// Everything that the database knows, read once for all that is shown.
     async fn known(&self, snapshot: &Snapshot) -> Result<Known, StoreError> {
-        let mut alarms = self.store.alarms().await?;
-        alarms.retain(|alarm| alarm.over_at.is_none() && !is_overtaken(snapshot, alarm));
+        let alarms = raised(&self.store, snapshot).await?;
         let now = clock::now();
         Ok(Known {
             now,

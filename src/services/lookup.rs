@@ -28,6 +28,7 @@ use crate::{
         fill::{FillRules, as_given, fill},
         outbound::Purpose,
         template::{FilledTemplate, Resolved, TemplateContent, TemplateStatus, resolve},
+        time::UnixMillis,
     },
     net::exchange::Exchange,
     providers,
@@ -54,6 +55,8 @@ pub struct TemplateLookup {
 struct Fetched {
     at: Instant,
     whole: bool,
+    /// Since when the connection was as it was then.
+    changed_at: UnixMillis,
 }
 
 #[derive(Default)]
@@ -223,29 +226,33 @@ impl TemplateLookup {
     pub async fn sync_changed(&self) {
         let changed = std::mem::take(&mut *self.changed.lock().expect("no holder can panic"));
         if !changed.is_empty() {
-            self.sync(|owner| changed.contains(owner)).await;
+            self.sync(|owner, _| changed.contains(owner)).await;
         }
     }
 
     /// Fetches these lists.
     pub async fn sync_of(&self, wanted: &BTreeSet<TemplateOwner>) {
-        self.sync(|owner| wanted.contains(owner)).await;
+        self.sync(|owner, _| wanted.contains(owner)).await;
     }
 
-    /// Fetches every list that is older than `age_max`, was never fetched, or failed a while ago.
+    /// Fetches every list that is older than `age_max`, was never fetched, failed a while ago, or whose connection was changed since.
     pub async fn sync_outdated(&self, age_max: Duration) {
         let fetched = self.fetched.lock().expect("no holder can panic").clone();
         let good_for = |last: &Fetched| if last.whole { age_max } else { WHOLE_RETRY.min(age_max) };
-        self.sync(|owner| fetched.get(owner).is_none_or(|last| last.at.elapsed() >= good_for(last))).await;
+        let is_old = |sender: &Sender, last: &Fetched| {
+            last.changed_at != sender.connection.changed_at || last.at.elapsed() >= good_for(last)
+        };
+        self.sync(|owner, sender| fetched.get(owner).is_none_or(|last| is_old(sender, last))).await;
     }
 
-    async fn sync(&self, wanted: impl Fn(&TemplateOwner) -> bool) {
+    async fn sync(&self, wanted: impl Fn(&TemplateOwner, &Sender) -> bool) {
         let mut seen = BTreeSet::new();
         for sender in self.directory.snapshot().senders() {
             let owner = owner_of(sender);
-            if wanted(&owner) && seen.insert(owner.clone()) {
+            if wanted(&owner, sender) && seen.insert(owner.clone()) {
                 let whole = self.fetch(sender, None).await;
-                let fetched = Fetched { at: Instant::now(), whole };
+                let changed_at = sender.connection.changed_at;
+                let fetched = Fetched { at: Instant::now(), whole, changed_at };
                 self.fetched.lock().expect("no holder can panic").insert(owner, fetched);
             }
         }

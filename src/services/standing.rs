@@ -7,7 +7,7 @@ use crate::{
     domain::{
         account::Sender,
         alarm::{AlarmKind, Condition},
-        ids::AccountKey,
+        ids::{AccountKey, SubscriptionKey},
         operator::{Actor, Permission},
         time::UnixMillis,
     },
@@ -56,9 +56,7 @@ pub async fn standing(
     account: Option<AccountKey>,
 ) -> Result<Standing, Refusal> {
     require(actor, Permission::ReadMessages)?;
-    let mut alarms: Vec<AlarmRecord> = store.alarms().await?;
-    alarms.retain(|alarm| alarm.over_at.is_none() && !is_overtaken(snapshot, alarm));
-    alarms = with_what_is_known(alarms, known_at_once(store, snapshot).await?);
+    let mut alarms = raised(store, snapshot).await?;
     alarms.retain(|alarm| account.is_none_or(|account| concerns(snapshot, (alarm.kind, &alarm.subject), account)));
     alarms.sort_by_key(|alarm| std::cmp::Reverse(alarm.raised_at));
     let mut queues = store.queues().await?;
@@ -75,15 +73,29 @@ pub async fn standing(
     Ok(Standing { alarms, numbers, lately_since: UnixMillis((since.0.div_euclid(MINUTE_MS) + 1) * MINUTE_MS) })
 }
 
-/// What is wrong now without any judging: what is on hold, and URLs that fail, each with since when.
+/// What is wrong now: as the watch left it at its last look, and what has changed since.
+pub(super) async fn raised(store: &Store, snapshot: &Snapshot) -> Result<Vec<AlarmRecord>, StoreError> {
+    let mut alarms = store.alarms().await?;
+    alarms.retain(|alarm| alarm.over_at.is_none() && !is_overtaken(snapshot, alarm));
+    Ok(with_what_is_known(alarms, known_at_once(store, snapshot).await?))
+}
+
+/// What is wrong now without any judging: what is on hold, and URLs that fail or have left something behind, each with since when.
 async fn known_at_once(store: &Store, snapshot: &Snapshot) -> Result<Vec<(Condition, UnixMillis)>, StoreError> {
     let mut known = conditions::holds(snapshot);
-    let cursors = store.cursor_states().await?;
+    let (cursors, left_behind) = (store.cursor_states().await?, store.count_callbacks().await?);
+    let dead_since = store.dead_since().await?;
+    let keys: Vec<SubscriptionKey> = dead_since.keys().copied().collect();
+    let last = store.newest_exchanges(&keys).await?;
     for subscription in &snapshot.subscriptions {
         let Some(CursorState { cursor, trouble }) = cursors.get(&subscription.key) else { continue };
         if trouble.hold.is_some() || trouble.failing_since.is_some() {
             let owed = store.owed(subscription, *cursor, OWED_COUNTED_MAX).await?;
             known.extend(conditions::url_in_trouble(snapshot, subscription, trouble, owed));
+        } else if let Some(since) = dead_since.get(&subscription.key) {
+            let (dead, _) = left_behind.get(&subscription.key.0).copied().unwrap_or_default();
+            let condition = conditions::url_with_dead(snapshot, subscription, dead, last.get(&subscription.key));
+            known.extend(condition.map(|condition| (condition, *since)));
         }
     }
     Ok(known)
@@ -94,15 +106,19 @@ fn with_what_is_known(mut alarms: Vec<AlarmRecord>, known: Vec<(Condition, UnixM
     let is =
         |alarm: &AlarmRecord, condition: &Condition| alarm.kind == condition.kind && alarm.subject == condition.subject;
     alarms.retain(|alarm| {
-        let by_configuration = matches!(alarm.kind, AlarmKind::ConnectionHeld | AlarmKind::NumberHeld);
-        !by_configuration || known.iter().any(|(condition, _)| is(alarm, condition))
+        let is_known_at_once =
+            matches!(alarm.kind, AlarmKind::ConnectionHeld | AlarmKind::NumberHeld | AlarmKind::CallbacksFailing);
+        !is_known_at_once || known.iter().any(|(condition, _)| is(alarm, condition))
     });
     for (condition, since) in known {
         let raised = alarms.iter_mut().find(|alarm| is(alarm, &condition));
         let Condition { kind, subject, text, .. } = condition;
         match raised {
             // Who holds it, and why, may be others by now.
-            Some(alarm) => alarm.text = text,
+            Some(alarm) => {
+                alarm.text = text;
+                alarm.raised_at = alarm.raised_at.min(since);
+            }
             None => alarms.push(AlarmRecord {
                 kind,
                 subject,

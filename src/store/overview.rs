@@ -237,6 +237,16 @@ impl Store {
         Ok(counts)
     }
 
+    /// Since when there are dead callbacks, by subscription.
+    pub async fn dead_since(&self) -> Result<BTreeMap<SubscriptionKey, UnixMillis>, StoreError> {
+        let sql = "SELECT subscription, MIN(created_at) AS since FROM callbacks WHERE state = 1 GROUP BY subscription";
+        let rows = query(self.reader(), sql, vec![]).await;
+        let read = |row: &QueryResult| {
+            Ok((SubscriptionKey(row.try_get("", "subscription")?), UnixMillis(row.try_get("", "since")?)))
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).doing("read since when callbacks are dead")
+    }
+
     /// Events of webhooks that wait for another try, by subscription.
     pub async fn count_waiting(&self) -> Result<BTreeMap<i32, i64>, StoreError> {
         let sql = "SELECT subscription, COUNT(*) AS events FROM callbacks WHERE state = 3 GROUP BY subscription";

@@ -77,10 +77,12 @@ pub enum Stage {
     Paused,
     /// Waits for a place within the messaging limit.
     BeyondLimit,
+    /// Nobody knows whether it went out, and a sign of it may still come.
+    AwaitsEvidence,
 }
 
 impl Stage {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Silent,
         Self::Open,
         Self::FailedAfterSent,
@@ -89,6 +91,7 @@ impl Stage {
         Self::Retry,
         Self::Paused,
         Self::BeyondLimit,
+        Self::AwaitsEvidence,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -101,6 +104,7 @@ impl Stage {
             Self::Retry => "waiting-retry",
             Self::Paused => "paused",
             Self::BeyondLimit => "beyond-limit",
+            Self::AwaitsEvidence => "awaits-evidence",
         }
     }
 
@@ -118,6 +122,7 @@ impl Stage {
             Self::Retry => "state = 0 AND due_at IS NOT NULL AND due_at <> expires_at AND due_at <> expires_at - 1",
             Self::Paused => "state = 0 AND due_at = expires_at",
             Self::BeyondLimit => "state = 0 AND due_at = expires_at - 1",
+            Self::AwaitsEvidence => "state = 4 AND due_at IS NOT NULL",
         }
     }
 }

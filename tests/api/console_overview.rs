@@ -28,6 +28,7 @@ async fn what_is_on_hold_and_which_url_fails_is_seen_before_the_watch_looks(data
     assert!(says(": lunch. Messages stay queued").await && says(&format!("href=\"{NUMBER}\"")).await);
     asha.post(&format!("{NUMBER}/release"), &[]).await;
     app.until("it is over", async || !says(of_hold).await).await;
+    assert!(!asha.get(NUMBER).await.text.contains(of_hold), "it is over on the number's page, too");
 
     let endpoint = Some(Endpoint::DeliveryReports);
     app.simulator.set_callback_rules(vec![CallbackRule { answer_status: 503, endpoint, ..CallbackRule::default() }]);
@@ -36,6 +37,29 @@ async fn what_is_on_hold_and_which_url_fails_is_seen_before_the_watch_looks(data
     assert!(says("delivery reports of acme").await);
     app.simulator.set_callback_rules(vec![]);
     app.until("it works again", async || !says(of_url).await).await;
+    app.leave().await;
+}
+
+async fn what_is_dead_needs_a_person_until_it_is_told(database: Database) {
+    let app = TestApp::start_with(database, |options| {
+        options.settings.alarms.look_every = Duration::from_secs(3_600);
+    })
+    .await;
+    let asha = app.first_owner().await;
+    let says = async |text: &str| asha.get(OVERVIEW).await.text.contains(text);
+    let endpoint = Some(Endpoint::DeliveryReports);
+    app.simulator.set_callback_rules(vec![CallbackRule { answer_status: 400, endpoint, ..CallbackRule::default() }]);
+
+    app.accept(&Message::order_update(&person(1))).await;
+    app.settled().await;
+    assert!(says("it refused what it was told last: HTTP 400").await);
+    app.simulator.set_callback_rules(vec![]);
+    app.accept(&Message::order_update(&person(2))).await;
+    app.settled().await;
+    assert!(says("3 events are dead: not taken, or grown too old, and told no more").await, "although it works again");
+    app.command(&["replay", "--all", "--yes"]).await;
+
+    assert!(!says("dead: not taken").await, "everything is told");
     app.leave().await;
 }
 
@@ -144,6 +168,7 @@ on_each_database![
     of_a_chosen_account_only_what_touches_it_is_shown,
     answers_that_came_too_late_lead_to_the_nearest_lists_and_say_so,
     what_is_on_hold_and_which_url_fails_is_seen_before_the_watch_looks,
+    what_is_dead_needs_a_person_until_it_is_told,
     what_was_is_shown_after_the_last_number_was_removed,
     what_waits_for_a_held_number_leads_to_the_page_that_releases_it,
 ];

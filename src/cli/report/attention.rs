@@ -87,7 +87,10 @@ fn callback_trouble(url: &CallbackUrlReport, found: &mut Vec<String>) {
     }
     if url.dead > 0 {
         let events = counted(url.dead, "dead event", "dead events");
-        found.push(format!("callback URL {} has {events}; see `wabridge replay`", url.key));
+        found.push(format!(
+            "callback URL {} has {events}; `wabridge replay --subscription {}` tells them again",
+            url.key, url.key
+        ));
     }
     if let Some(replay) = &url.replay
         && let Some(note) = &replay.note

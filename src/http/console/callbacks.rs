@@ -301,7 +301,12 @@ pub(super) fn trouble(url: &UrlStanding, now: UnixMillis) -> Option<String> {
         return Some("its webhook is off: what waited is set aside, and what happens now is not told".to_owned());
     }
     if url.state == UrlState::Refusing {
-        let text = "nothing waits; what it was told last was not taken and is dead: see its answer, mend what it names, then tell that again";
+        let text = match url.owed.events + url.waiting {
+            0 => {
+                "nothing waits; what it was told last was not taken and is dead: see its answer, mend what it names, then tell that again"
+            }
+            _ => "what it was told last was not taken; what waits is told next",
+        };
         return Some(text.to_owned());
     }
     let since = trouble.failing_since.or_else(|| trouble.hold.as_ref().map(|hold| hold.since))?;

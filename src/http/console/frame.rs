@@ -169,7 +169,7 @@ const PAGES: [(&str, &str, Option<&str>, Permission, &str); 20] = [
 ];
 
 /// What pages say when they come after a change, by the word in their address.
-const DONE: [(&str, &str); 33] = [
+const DONE: [(&str, &str); 34] = [
     ("paused", "It is paused: what waits of it stays, and so does what arrives. Messages expire all the same."),
     ("resumed", "It goes on: what was kept back is put into the queues within seconds."),
     ("cancelling", "It is being cancelled. You can leave this page."),
@@ -177,6 +177,7 @@ const DONE: [(&str, &str); 33] = [
     ("replay", "It is told again; how far that has come stands below."),
     ("stopped", "The replay is ended; what is in flight is still finished."),
     ("released", "The URL is tried now."),
+    ("nothing-waits", "Nothing waits any more: what did was told meanwhile, or set aside."),
     ("trying", "It is tried now; how far that has come stands below."),
     ("tried", "It is tried now; what comes of it stands below within seconds, when the page is loaded again."),
     ("held", "It is on hold; running instances notice within two seconds."),

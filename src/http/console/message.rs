@@ -210,6 +210,7 @@ fn waiting(actor: &Actor, wait: &Wait) -> Waiting {
     let end = of.map(|of| match of {
         EndedAt::Connection(id) => (format!("{}/{id}", connections::PATH), "Release it"),
         EndedAt::Number(number) => (numbers::path_of(number), "Release it"),
+        EndedAt::Token(id) => (format!("{}/{id}/edit", connections::PATH), "Enter another"),
         EndedAt::Campaign { account, campaign } => (campaigns::path_of(account, campaign), "Look at its campaign"),
     });
     // Where no page does it, the command is better than nothing.
@@ -239,7 +240,9 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
     let waits = story::reasons(&parts.store, &configuration, message, clock::now()).await?;
     let note = story::rendering_note(&parts.store, &configuration, message).await?;
     let provider_message_id = message.provider_message_id.as_ref().map(|id| masking::provider_id(actor, id));
-    let failure = message.failure.as_ref().map(|failure| {
+    // Why it waits is told apart.
+    let failed = message.failure.as_ref().filter(|_| waits.is_empty());
+    let failure = failed.map(|failure| {
         let code = failure.code.map_or_else(String::new, |code| format!(", error {code}"));
         let heading = sentence(&format!("{}{code}", failure.reason.as_str().replace('_', " ")));
         FailurePart { heading, text: seen(failure.text.clone()) }

@@ -320,6 +320,7 @@ fn stage_name(stage: Stage) -> &'static str {
         Stage::Retry => "waiting: for another try",
         Stage::Paused => "waiting: paused",
         Stage::BeyondLimit => "waiting: beyond the limit",
+        Stage::AwaitsEvidence => "waiting: for evidence",
     }
 }
 

@@ -287,7 +287,7 @@ fn number(actor: &Actor, snapshot: &Snapshot, standing: &NumberStanding, since: 
         queued_href: list(search::Stage::InQueue.as_str(), ""),
         waiting_href: list(search::Stage::Later.as_str(), ""),
         sending_href: list(SendState::Sending.as_str(), ""),
-        unknown_href: list(SendState::Unknown.as_str(), ""),
+        unknown_href: list(search::Stage::AwaitsEvidence.as_str(), ""),
         sent_href: list(SendState::Submitted.as_str(), &since),
         number: number.to_owned(),
         account: snapshot.account_by_key(sender.account).map_or("?", |account| account.id.as_str()).to_owned(),

@@ -25,7 +25,7 @@ use crate::{
         observe::{Observed, PACE_WINDOW, is_stopped},
     },
     settings::Alarms,
-    store::{alarms::AlarmRecord, callbacks::Trouble},
+    store::{alarms::AlarmRecord, callbacks::Trouble, exchanges::StoredExchange},
 };
 
 /// Everything there is to judge.
@@ -298,18 +298,32 @@ fn callbacks_failing(evidence: &Evidence<'_>, subscription: &Subscription) -> Op
         let lasts = observed.at.since(since) >= evidence.thresholds.callbacks_failing_for;
         return (at_once || lasts).then_some(condition);
     }
-    let last = observed.told_last.get(&key).filter(|_| subscription.webhook.is_none())?;
+    let last = observed.told_last.get(&key).filter(|last| last.outcome == AttemptOutcome::Refused)?;
     let (dead, _) = observed.callbacks.get(&key.0).copied().unwrap_or_default();
-    let subject = url_subject(evidence.snapshot, subscription)?;
-    (last.outcome == AttemptOutcome::Refused && dead > 0).then(|| {
-        let dead = counted(u64::try_from(dead).unwrap_or(0), "event is dead", "events are dead");
-        condition(
-            AlarmKind::CallbacksFailing,
-            subject,
+    url_with_dead(evidence.snapshot, subscription, dead, Some(last))
+}
+
+/// A platform's URL that works, or refused what it was told last, and has events that nobody tells any more.
+pub fn url_with_dead(
+    snapshot: &Snapshot,
+    subscription: &Subscription,
+    dead: i64,
+    last: Option<&StoredExchange>,
+) -> Option<Condition> {
+    let dead = u64::try_from(dead).ok().filter(|dead| *dead > 0 && subscription.webhook.is_none())?;
+    let dead = counted(dead, "event is dead", "events are dead");
+    let refused = last.filter(|last| last.outcome == AttemptOutcome::Refused);
+    let (text, remedy) = match refused {
+        Some(last) => (
             format!("it refused what it was told last: {}; {dead}", last.note),
-            "mend what its answer names, then tell it again: the console's page of the URL does, and `wabridge replay`",
-        )
-    })
+            "mend what its answer names, then tell it again: the console's page of the URL does, and `wabridge replay --all`",
+        ),
+        None => (
+            format!("{dead}: not taken, or grown too old, and told no more"),
+            "tell them again: the console's page of the URL does, and `wabridge replay --all`",
+        ),
+    };
+    Some(condition(AlarmKind::CallbacksFailing, url_subject(snapshot, subscription)?, text, remedy))
 }
 
 /// `callback URL 3 (delivery reports of acme)`

@@ -42,9 +42,10 @@ pub async fn watched(store: &Store, alarms: &Alarms, actor: &Actor) -> Result<Ve
 
 fn threshold(alarms: &Alarms, kind: AlarmKind) -> Option<String> {
     match kind {
-        AlarmKind::CallbacksFailing => {
-            Some(format!("after {}, on hold at once (callbacks_failing_for)", lasting(alarms.callbacks_failing_for)))
-        }
+        AlarmKind::CallbacksFailing => Some(format!(
+            "after {}; refused or on hold at once (callbacks_failing_for)",
+            lasting(alarms.callbacks_failing_for)
+        )),
         AlarmKind::WebhooksSilent => Some(format!(
             "{} messages sent within {}, and nothing heard (webhooks_silent_messages, webhooks_silent_for)",
             alarms.webhooks_silent_messages,

@@ -15,6 +15,7 @@ use crate::{
     },
     platforms,
     services::{
+        alarms::conditions::is_refused_token,
         directory::owner_of,
         messaging_limit::{LimitUse, limit_use},
         queue::resume_command,
@@ -41,6 +42,8 @@ pub struct End {
 pub enum EndedAt {
     /// By its id.
     Connection(String),
+    /// The access token of this connection.
+    Token(String),
     /// In E.164.
     Number(String),
     Campaign {
@@ -108,6 +111,18 @@ async fn in_the_queue(
     let id = &sender.connection.id;
     let of_connection = sender.connection.hold.as_ref();
     reasons.extend(of_connection.map(|hold| held("connection", id, hold, EndedAt::Connection(id.clone()))));
+    let syncs = store.template_syncs().await?;
+    let listing = syncs.get(&owner_of(sender)).and_then(|sync| sync.failure.as_ref());
+    let is_about_this = |at: &UnixMillis| *at >= sender.connection.changed_at;
+    if of_connection.is_none() && listing.is_some_and(|(at, why)| is_about_this(at) && is_refused_token(why)) {
+        reasons.push(Wait {
+            text: format!("the access token of connection {id} is refused"),
+            end: Some(End {
+                command: format!("wabridge check --connection {id}"),
+                of: Some(EndedAt::Token(id.clone())),
+            }),
+        });
+    }
     let ruled = rule(store, configuration, account, message, now).await?;
     let paused_aside = ruled.is_some();
     reasons.extend(ruled);
