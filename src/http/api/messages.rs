@@ -51,8 +51,8 @@ pub struct MessageQuery {
     /// read, failed; `failed` without what was cancelled), where our work on it stands (queued, sending, submitted, rejected, unknown,
     /// expired, cancelled), how far it came whatever became of it later (reached-sent, reached-delivered, reached-read), or both together:
     /// silent (WhatsApp took it, nothing was heard since), open (not finished, or nobody knows), failed-after-sent, in-queue (may leave
-    /// now), waiting-later (all others that wait), and of those waiting-retry, paused, beyond-limit. Instead of `state`, `delivery` and
-    /// `reached`.
+    /// now), waiting-later (all others that wait), and of those waiting-retry, paused, beyond-limit; awaits-evidence (of those
+    /// whose outcome is unknown, of which a sign may still come). Instead of `state`, `delivery` and `reached`.
     #[param(example = "reached-delivered")]
     status: Option<String>,
     /// Where the bridge's work on it stands: queued, sending, submitted, rejected, unknown, expired, cancelled.
