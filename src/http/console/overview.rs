@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    Frame, HOME, Trouble, Visitor,
+    Frame, HOME, Trouble, Visitor, accounts,
     alarms::place_of,
     asked::{self, Query},
     chart::{self, share},
@@ -96,6 +96,8 @@ struct Part {
 /// The way to the first message.
 struct ToDo {
     steps: [Step; 3],
+    /// The page with what is to be entered at CleverTap, once there is an account.
+    account_href: Option<String>,
     may_configure: bool,
 }
 
@@ -232,7 +234,8 @@ fn to_do(snapshot: &Snapshot, actor: &Actor) -> Option<ToDo> {
         return None;
     }
     let connected = snapshot.connections().next().is_some();
-    let has_account = snapshot.accounts().next().is_some();
+    let account = snapshot.accounts().next();
+    let has_account = account.is_some();
     let step = |name, what, href, done, next| Step { name, what, href, done, next };
     Some(ToDo {
         steps: [
@@ -258,6 +261,7 @@ fn to_do(snapshot: &Snapshot, actor: &Actor) -> Option<ToDo> {
                 connected && has_account,
             ),
         ],
+        account_href: account.map(|account| format!("{}/{}", accounts::PATH, account.id)),
         may_configure: actor.may(Permission::ManageConfiguration),
     })
 }

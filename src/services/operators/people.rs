@@ -160,7 +160,7 @@ impl Operators {
                 Change::Done => {}
                 Change::LastOwner => {
                     return Err(Refusal::Conflict(format!(
-                        "{} is the only owner who can sign in: make somebody else an owner first, and let them choose a password",
+                        "the only owner who can sign in is {}: make somebody else an owner first, and let them choose a password",
                         operator.name
                     )));
                 }
