@@ -192,7 +192,7 @@ impl Connections {
         let snapshot = self.snapshot().await?;
         let sender = sender_named(&snapshot, digits)?;
         let mut known = self.known(&snapshot).await?;
-        let token = token_state(&snapshot, &sender.connection, &known);
+        let token = token_state(&snapshot, &sender.connection, (&known.channels, &known.syncs));
         Ok(self.number_standing(&snapshot, sender, token, &mut known))
     }
 
@@ -330,7 +330,7 @@ impl Connections {
         connection: &Arc<Connection>,
         known: &mut Known,
     ) -> ConnectionStanding {
-        let token = token_state(snapshot, connection, known);
+        let token = token_state(snapshot, connection, (&known.channels, &known.syncs));
         let senders = snapshot.senders().filter(|sender| sender.connection.key == connection.key);
         let mut numbers: Vec<NumberStanding> =
             senders.map(|sender| self.number_standing(snapshot, sender, token.clone(), known)).collect();
@@ -399,10 +399,14 @@ impl Known {
 
 /// The newest that the provider answered about any of the connection's numbers, also those that were removed since: the token is the
 /// connection's. What it answered before the connection was changed was about another token, perhaps.
-fn token_state(snapshot: &Snapshot, connection: &Connection, known: &Known) -> TokenState {
+pub(super) fn token_state(
+    snapshot: &Snapshot,
+    connection: &Connection,
+    (numbers, lists): (&BTreeMap<SenderKey, Channel>, &BTreeMap<TemplateOwner, TemplateSync>),
+) -> TokenState {
     let senders = snapshot.senders_ever().filter(|sender| sender.connection.key == connection.key);
-    let channels: Vec<&Channel> = senders.filter_map(|sender| known.channels.get(&sender.key)).collect();
-    let syncs = known.syncs.iter().filter(|(owner, _)| owner.connection == connection.key);
+    let channels: Vec<&Channel> = senders.filter_map(|sender| numbers.get(&sender.key)).collect();
+    let syncs = lists.iter().filter(|(owner, _)| owner.connection == connection.key);
     let syncs: Vec<&TemplateSync> = syncs.map(|(_, sync)| sync).collect();
     let failures = channels.iter().map(|channel| &channel.failure).chain(syncs.iter().map(|sync| &sync.failure));
     let is_about_this = |at: &UnixMillis| *at >= connection.changed_at;

@@ -1,26 +1,32 @@
 //! How things stand now: what needs a person, and what each number has to do.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     clock,
     domain::{
         account::Sender,
         alarm::{AlarmKind, Condition},
-        ids::{AccountKey, SubscriptionKey},
+        ids::{AccountKey, SenderKey, SubscriptionKey},
         operator::{Actor, Permission},
         time::UnixMillis,
     },
     services::{
-        alarms::{
-            concerns::{concerns, is_overtaken},
-            conditions,
-        },
+        alarms::{concerns::concerns, conditions},
         callbacks::OWED_COUNTED_MAX,
+        connections::{TokenState, token_state},
         directory::Snapshot,
         operators::{Refusal, require},
     },
-    store::{Store, StoreError, activity::Tally, alarms::AlarmRecord, callbacks::CursorState, overview::QueueOverview},
+    store::{
+        Store, StoreError,
+        activity::Tally,
+        alarms::AlarmRecord,
+        callbacks::CursorState,
+        channels::Channel,
+        overview::QueueOverview,
+        templates::{TemplateOwner, TemplateSync},
+    },
 };
 
 /// What numbers did within this is told beside what they have to do.
@@ -76,8 +82,22 @@ pub async fn standing(
 /// What is wrong now: as the watch left it at its last look, and what has changed since.
 pub(super) async fn raised(store: &Store, snapshot: &Snapshot) -> Result<Vec<AlarmRecord>, StoreError> {
     let mut alarms = store.alarms().await?;
-    alarms.retain(|alarm| alarm.over_at.is_none() && !is_overtaken(snapshot, alarm));
+    alarms.retain(|alarm| alarm.over_at.is_none());
+    if alarms.iter().any(|alarm| alarm.kind == AlarmKind::TokenRefused) {
+        let seen = (&store.channels().await?, &store.template_syncs().await?);
+        alarms.retain(|alarm| alarm.kind != AlarmKind::TokenRefused || is_still_refused(snapshot, alarm, seen));
+    }
     Ok(with_what_is_known(alarms, known_at_once(store, snapshot).await?))
+}
+
+/// Whether the token that is there now is refused, too: it may have been replaced since the alarm was raised.
+fn is_still_refused(
+    snapshot: &Snapshot,
+    alarm: &AlarmRecord,
+    seen: (&BTreeMap<SenderKey, Channel>, &BTreeMap<TemplateOwner, TemplateSync>),
+) -> bool {
+    let connection = alarm.subject.split(' ').nth(1).and_then(|id| snapshot.connection(id));
+    connection.is_none_or(|it| matches!(token_state(snapshot, it, seen), TokenState::Refused(..)))
 }
 
 /// What is wrong now without any judging: what is on hold, and URLs that fail or have left something behind, each with since when.

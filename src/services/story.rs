@@ -8,7 +8,7 @@ mod waits;
 pub use self::{
     rebuilt::{Rebuilt, rebuilt, rendered},
     timeline::{Exchanged, Line, Told, Tone, lines},
-    waits::{End, EndedAt, Wait, reasons},
+    waits::{End, EndedAt, Wait, campaign_of, reasons},
 };
 use crate::{
     domain::{callback::Subscription, ids::MessageId, outbound::Content, template::resolve, words::counted},

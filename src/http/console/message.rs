@@ -234,7 +234,7 @@ pub(super) async fn gather(parts: &Parts, actor: &Actor, message: &StoredMessage
     let is_test = platform.is_some_and(|platform| platform.is_test_id(&message.platform_message_id));
     let sender = configuration.sender_by_key(message.sender);
     let here = parts.directory.snapshot();
-    let campaign = platform.and_then(|platform| platform.grouping(&message.platform_message_id)).map(|it| it.campaign);
+    let campaign = account.and_then(|account| story::campaign_of(account, message));
     let seen = |text: String| masking::text(actor, &text);
     let lines = story::lines(&parts.store, &configuration, message, whole).await?;
     let waits = story::reasons(&parts.store, &configuration, message, clock::now()).await?;

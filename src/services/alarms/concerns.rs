@@ -3,15 +3,7 @@
 use crate::{
     domain::{account::Sender, alarm::AlarmKind, ids::AccountKey},
     services::directory::Snapshot,
-    store::alarms::AlarmRecord,
 };
-
-/// A refused token of a connection that was changed since: another token is there, perhaps, and the next look will tell.
-pub fn is_overtaken(snapshot: &Snapshot, alarm: &AlarmRecord) -> bool {
-    let connection = alarm.subject.split(' ').nth(1).and_then(|id| snapshot.connection(id));
-    alarm.kind == AlarmKind::TokenRefused
-        && connection.is_some_and(|connection| alarm.raised_at < connection.changed_at)
-}
 
 /// Whether it touches this account. Subjects are always in the same words, and no name in them has a space.
 pub fn concerns(snapshot: &Snapshot, (kind, subject): (AlarmKind, &str), account: AccountKey) -> bool {

@@ -189,7 +189,7 @@ async fn place(
 
 /// The rule of an operator that keeps it back.
 /// The campaign that its platform's id names.
-pub(super) fn campaign_of(account: &Account, message: &StoredMessage) -> Option<String> {
+pub fn campaign_of(account: &Account, message: &StoredMessage) -> Option<String> {
     platforms::find(&account.platform)?.grouping(&message.platform_message_id).map(|grouping| grouping.campaign)
 }
 
