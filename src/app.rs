@@ -8,8 +8,9 @@ mod traces;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{dev::ServerHandle, web::Data};
+use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::task::JoinHandle;
+use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use self::serving::{serve, serve_console, serve_metrics};
@@ -85,7 +86,7 @@ pub struct App {
     runner: JoinHandle<()>,
     tending: JoinHandle<()>,
     taking_up: JoinHandle<()>,
-    writer: JoinHandle<()>,
+    writer: oneshot::Receiver<()>,
     traces: traces::TraceExport,
     stop: CancellationToken,
     replaced: CancellationToken,
@@ -112,7 +113,9 @@ impl App {
             repeat_window: settings.repeats.window,
         };
         let health = Arc::new(Health::default());
-        let (committer, writer) = Committer::start(store.clone(), ids.clone(), wakeups.clone(), limits, health.clone());
+        let (committer, writing) =
+            Committer::new(store.clone(), ids.clone(), wakeups.clone(), limits, health.clone()).await;
+        let writer = on_its_own_thread("committer", writing).context("could not start the thread that writes")?;
         let directory = Arc::new(Directory::load(store.clone()).await?);
         let (traces, export) = traces::start(&settings, &store).await?;
         let exchange = provider_exchange(&settings)?;
@@ -319,6 +322,21 @@ impl App {
             );
         }
     }
+}
+
+/// Lets `work` run on a thread that does nothing else, so that it never stands behind other tasks in a queue. What is given back tells when
+/// it is over; an error, that it broke.
+fn on_its_own_thread(
+    name: &str,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<oneshot::Receiver<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (over, end) = oneshot::channel();
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        runtime.block_on(work);
+        over.send(()).ok();
+    })?;
+    Ok(end)
 }
 
 /// Between two looks whether somebody's work was left by a process that died.

@@ -25,7 +25,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 
 use self::writer::{BATCH_TAKES_MAX, Writer};
 use super::{
@@ -43,6 +46,7 @@ use crate::{
     },
     pulse::Health,
     sabotage::{Sabotage, breaks},
+    telemetry,
 };
 
 /// How the committer is bounded.
@@ -154,20 +158,26 @@ struct Load {
 }
 
 impl Committer {
-    /// Starts the one task that writes. It ends, having written everything, when the last clone of the
-    /// committer is dropped.
-    pub fn start(
+    /// The way to it, and the one task that writes, which the caller lets run; best on a thread that does nothing else, because
+    /// everybody waits for it. It ends, having written everything, when the last clone of the committer is
+    /// dropped. Its answers are given by the runtime in which this was called.
+    pub async fn new(
         store: Store,
         ids: Arc<MessageIds>,
         wakeups: Arc<Wakeups>,
         limits: BatchLimits,
         health: Arc<Health>,
-    ) -> (Self, tokio::task::JoinHandle<()>) {
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        // Not in the middle of a transaction: reading the key for the first time may write it.
+        if let Err(error) = store.person_hasher().await {
+            tracing::error!(error = %telemetry::Chain(&error), "could not read the key for people's hashes");
+        }
         let (jobs, queue) = mpsc::unbounded_channel();
         let load = Arc::new(Load::default());
         let pulse = health.start("the writing of the database", BATCH_TAKES_MAX);
-        let writer = Writer { store, ids: ids.clone(), wakeups, limits, load: load.clone(), health };
-        (Self { jobs, load, ids, limits }, tokio::spawn(writer.run(queue, pulse)))
+        let answers = Handle::current();
+        let writer = Writer { store, ids: ids.clone(), wakeups, limits, load: load.clone(), health, answers };
+        (Self { jobs, load, ids, limits }, writer.run(queue, pulse))
     }
 
     /// A new message id.

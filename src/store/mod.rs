@@ -120,6 +120,9 @@ pub struct Store {
     writer: Link,
     /// SQLite: a few connections that only read. PostgreSQL: the same pool.
     reader: Link,
+    /// SQLite: the writer's. PostgreSQL: connections that only the committer uses, made when it first wants one: they
+    /// belong to the runtime in which they are made, and that is its own.
+    batches: Link,
     vault: std::sync::Arc<Vault>,
     /// Read when it is first asked for.
     hasher: std::sync::Arc<OnceCell<PersonHasher>>,
@@ -174,7 +177,7 @@ impl Store {
     /// Opens the database with whatever schema it has.
     pub async fn connect(settings: &settings::Database, vault: Vault) -> Result<Self, StoreError> {
         let url: &str = &settings.url;
-        let (writer, reader) = if url.starts_with("sqlite:") {
+        let (writer, reader, batches) = if url.starts_with("sqlite:") {
             if let Some(file) = sqlite_path(url) {
                 // When they cannot be made, opening the file fails and says so.
                 drop(file.parent().map(create_private_folder));
@@ -186,14 +189,18 @@ impl Store {
             let reader = Database::connect(sqlite_options(settings, settings.read_connections, READER_CACHE_KIB))
                 .await
                 .doing("open the SQLite database for reading")?;
-            (Link::local(writer), Link::local(reader))
+            let writer = Link::local(writer);
+            (writer.clone(), Link::local(reader), writer.promptly())
         } else {
             reach_postgres(settings).await?;
-            let link =
-                Link::remote(postgres_options(settings), patience(settings)).await.doing("connect to PostgreSQL")?;
-            (link.clone(), link)
+            let connect =
+                async |options| Link::remote(options, patience(settings)).await.doing("connect to PostgreSQL");
+            let link = connect(postgres_options(settings)).await?;
+            let mut of_batches = postgres_options(settings);
+            of_batches.max_connections(BATCH_CONNECTIONS).min_connections(0).connect_lazy(true);
+            (link.clone(), link, connect(of_batches).await?.promptly())
         };
-        Ok(Self { writer, reader, vault: std::sync::Arc::new(vault), hasher: std::sync::Arc::default() })
+        Ok(Self { writer, reader, batches, vault: std::sync::Arc::new(vault), hasher: std::sync::Arc::default() })
     }
 
     /// For statements that change nothing.
@@ -238,6 +245,11 @@ impl Store {
     /// The same, for what others wait for.
     pub(crate) async fn begin_promptly(&self) -> Result<DatabaseTransaction, DbErr> {
         self.writer.promptly().begin(self.transaction_mode()).await
+    }
+
+    /// The committer's.
+    pub(crate) async fn begin_batch(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.batches.begin(self.transaction_mode()).await
     }
 
     fn transaction_mode(&self) -> Option<SqliteTransactionMode> {
@@ -362,6 +374,9 @@ fn postgres_options(settings: &settings::Database) -> ConnectOptions {
         });
     options
 }
+
+/// One writes; where it falls silent in the middle of a batch, the next batch finds another at once.
+const BATCH_CONNECTIONS: u32 = 2;
 
 /// Knocks first: of a server that is not there the pool would only say that it waited.
 async fn reach_postgres(settings: &settings::Database) -> Result<(), StoreError> {

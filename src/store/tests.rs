@@ -54,7 +54,9 @@ impl Bench {
     async fn with_node(store: Store, node: i32) -> Self {
         let limits = BatchLimits { rows_max: 500, queued_rows_max: 20_000, repeat_window: Duration::from_secs(3600) };
         let ids = Arc::new(MessageIds::new(node));
-        let (committer, _) = Committer::start(store.clone(), ids, Arc::new(Wakeups::default()), limits, Arc::default());
+        let (committer, writing) =
+            Committer::new(store.clone(), ids, Arc::new(Wakeups::default()), limits, Arc::default()).await;
+        tokio::spawn(writing);
         let epoch = take_lease(&store, INSTANCE).await.expect("nobody has it");
         Self { store, committer, epoch }
     }

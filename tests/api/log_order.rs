@@ -41,7 +41,9 @@ async fn a_reader_beside_many_writers_misses_no_event(database: Database) {
             let node = store.register_instance(&format!("writer-{writer}")).await.expect("there are nodes left").node;
             let limits = BatchLimits { rows_max: 20, queued_rows_max: 10_000, repeat_window: settings.repeats.window };
             let ids = Arc::new(MessageIds::new(node));
-            let (committer, task) = Committer::start(store, ids, Arc::new(Wakeups::default()), limits, Arc::default());
+            let (committer, writing) =
+                Committer::new(store, ids, Arc::new(Wakeups::default()), limits, Arc::default()).await;
+            let task = tokio::spawn(writing);
             let webhooks = (0..WEBHOOKS_PER_WRITER).map(|webhook| {
                 let inbound = (0..MESSAGES_PER_WEBHOOK).map(|message| ReceivedMessage {
                     account,

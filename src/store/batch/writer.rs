@@ -7,7 +7,7 @@ use std::{
 };
 
 use sea_orm::DbErr;
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{Answer, BatchLimits, CommitError, Effects, Job, Load, Waiting, Write};
 use crate::{
@@ -34,14 +34,12 @@ pub(super) struct Writer {
     pub(super) limits: BatchLimits,
     pub(super) load: Arc<Load>,
     pub(super) health: Arc<Health>,
+    /// Waking everybody takes time in which the next batch can be written.
+    pub(super) answers: Handle,
 }
 
 impl Writer {
     pub(super) async fn run(self, mut queue: mpsc::UnboundedReceiver<Job>, pulse: Pulse) {
-        // Not in the middle of a transaction: reading the key for the first time may write it.
-        if let Err(error) = self.store.person_hasher().await {
-            tracing::error!(error = %telemetry::Chain(&error), "could not read the key for people's hashes");
-        }
         // Accepted by a commit that took too long for whoever waited: to be cancelled first of all.
         let mut withdrawn = Vec::new();
         pulse.rest();
@@ -83,7 +81,7 @@ impl Writer {
         match together {
             Ok(answers) => {
                 withdrawn.clear();
-                answer_all(jobs, answers, withdrawn);
+                self.answer_all(jobs, answers, withdrawn);
             }
             Err(error) if jobs.len() <= 1 => {
                 withdrawn.extend(&error.fresh);
@@ -114,7 +112,7 @@ impl Writer {
                 Ok(answers) => {
                     failed_in_a_row = 0;
                     withdrawn.clear();
-                    answer_all(vec![job], answers, withdrawn);
+                    self.answer_all(vec![job], answers, withdrawn);
                 }
                 Err(error) => {
                     failed_in_a_row += 1;
@@ -132,7 +130,7 @@ impl Writer {
 
     async fn try_commit(&self, writes: &[&Write], withdrawn: &[Fresh]) -> Result<Vec<Answer>, BatchFailed> {
         let not_written = |source| BatchFailed { doing: "could not write a batch", fresh: vec![], source };
-        let transaction = self.store.begin_promptly().await.map_err(not_written)?;
+        let transaction = self.store.begin_batch().await.map_err(not_written)?;
         let (answers, effects) = match self.apply(&transaction, writes, withdrawn).await {
             Ok(applied) => applied,
             Err(error) => {
@@ -217,6 +215,25 @@ impl Writer {
         Ok((answers, effects))
     }
 
+    /// Tells everybody who waits. A message that nobody who still waits is told of is noted for withdrawal.
+    fn answer_all(&self, jobs: Vec<Job>, answers: Vec<Answer>, withdrawn: &mut Vec<Fresh>) {
+        let mut told = HashSet::new();
+        for (job, answer) in jobs.iter().zip(&answers) {
+            if let (Write::Accept(_, waiting), Answer::Accepted(acceptance)) = (&job.write, answer) {
+                if waiting.answer() {
+                    told.insert(acceptance.message);
+                } else {
+                    withdrawn.extend(fresh_message(answer));
+                }
+            }
+        }
+        withdrawn.retain(|fresh| !told.contains(&fresh.message));
+        // It waits for nothing, so there are never more of them than batches whose answers are being given.
+        self.answers.spawn(async move {
+            jobs.into_iter().zip(answers).for_each(|(job, answer)| drop(job.reply.send(Ok(answer))));
+        });
+    }
+
     fn note_duration(&self, took: Duration, jobs: usize) {
         metrics::histogram!(telemetry::COMMIT_SECONDS).record(took.as_secs_f64());
         metrics::histogram!(telemetry::COMMIT_JOBS).record(jobs as f64);
@@ -259,22 +276,6 @@ struct BatchFailed {
 fn failed(error: BatchFailed) -> CommitError {
     tracing::error!(error = %telemetry::Chain(&error), "could not write to the database");
     CommitError::Failed(Arc::new(StoreError { doing: error.doing.to_owned(), source: error.source.into() }))
-}
-
-/// Tells everybody who waits. A message that nobody who still waits was told of is noted for withdrawal.
-fn answer_all(jobs: Vec<Job>, answers: Vec<Answer>, withdrawn: &mut Vec<Fresh>) {
-    let mut told = HashSet::new();
-    for (job, answer) in jobs.into_iter().zip(answers) {
-        if let (Write::Accept(_, waiting), Answer::Accepted(acceptance)) = (&job.write, &answer) {
-            if waiting.answer() {
-                told.insert(acceptance.message);
-            } else {
-                withdrawn.extend(fresh_message(&answer));
-            }
-        }
-        drop(job.reply.send(Ok(answer)));
-    }
-    withdrawn.retain(|fresh| !told.contains(&fresh.message));
 }
 
 /// The message that is to be sent because of this answer's batch.
