@@ -12,6 +12,11 @@ use wabridge::{
     telemetry,
 };
 
+/// For SQLite and the rest that is not Rust as well. How it keeps house stands in `.cargo/config.toml`.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 use cli::{
     alarm::AlarmArguments,
     apply::ApplyArguments,
