@@ -224,7 +224,6 @@ impl Directory {
         };
         directory.reload_configuration().await?;
         directory.reload_templates().await?;
-        directory.reload_queue_rules().await?;
         Ok(directory)
     }
 
@@ -258,18 +257,23 @@ impl Directory {
         if moved("templates") {
             self.reload_templates().await?;
         }
-        if moved(QUEUE_RULES) {
+        let changed = moved("configuration");
+        if moved(QUEUE_RULES) && !changed {
             self.reload_queue_rules().await?;
         }
-        let changed = moved("configuration");
         *self.versions.lock().expect("no holder can panic") = versions;
         Ok(changed)
     }
 
     /// For whoever has just changed it and says so at once. [`Self::refresh`] will still report the change.
+    ///
+    /// Rules of queues come along, read later and seen sooner: of a pause and the release of a hold that followed it nobody sees the release
+    /// alone, which would let go what was paused.
     pub async fn reload_configuration(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.reloading.lock().await;
-        self.configuration.store(Arc::new(Snapshot::new(self.store.load_configuration().await?)));
+        let configuration = Snapshot::new(self.store.load_configuration().await?);
+        self.queue_rules.store(Arc::new(self.store.queue_rules().await?));
+        self.configuration.store(Arc::new(configuration));
         Ok(())
     }
 
@@ -302,8 +306,16 @@ pub fn owner_of(sender: &Sender) -> TemplateOwner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::UnixMillis;
-    use crate::domain::{account::SenderPolicy, phone::PhoneNumber};
+    use crate::{
+        domain::{
+            account::SenderPolicy,
+            operator::Actor,
+            phone::PhoneNumber,
+            queue::{QueueFilter, RuleAction},
+            time::UnixMillis,
+        },
+        store::{audit::AuditEntry, testing::on_each_database},
+    };
 
     fn snapshot(numbers: &[&str]) -> Snapshot {
         let connection = Arc::new(Connection {
@@ -352,5 +364,21 @@ mod tests {
             assert_eq!(meant(nobodys), None, "{nobodys:?}: of two numbers, too short, or of none");
         }
         assert!(snapshot.sender_meant(AccountKey(2), "+918880110033").is_none(), "another account's");
+    }
+
+    #[tokio::test]
+    async fn whoever_sees_a_hold_released_sees_the_pause_before_it() {
+        on_each_database(|store| async move {
+            let directory = Directory::load(store.clone()).await.expect("it can be read");
+            let entry = AuditEntry::new(&Actor::of_command_line("test"), "pause", "all");
+            let campaign = QueueFilter { campaign: Some("c1".to_owned()), ..QueueFilter::default() };
+            let since = (UnixMillis(1), None);
+            store.add_queue_rule(RuleAction::Pause, &campaign, "typing error", since, &entry).await.expect("written");
+
+            directory.reload_configuration().await.expect("it can be read again");
+
+            assert_eq!(directory.queue_rules().0.len(), 1);
+        })
+        .await;
     }
 }
