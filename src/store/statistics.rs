@@ -61,7 +61,7 @@ pub fn hour_of(moment: UnixMillis) -> i64 {
 }
 
 /// Before the account's key: where counting its log has come to, the last place that is counted.
-const LOG_MARK: &str = "statistics of ";
+pub(super) const LOG_MARK: &str = "statistics of ";
 
 fn log_mark(account: AccountKey) -> String {
     format!("{LOG_MARK}{}", account.0)
