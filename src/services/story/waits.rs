@@ -187,7 +187,6 @@ async fn place(
     Ok(format!("for a place within the messaging limit of its number: {limit}"))
 }
 
-/// The rule of an operator that keeps it back.
 /// The campaign that its platform's id names.
 pub fn campaign_of(account: &Account, message: &StoredMessage) -> Option<String> {
     platforms::find(&account.platform)?.grouping(&message.platform_message_id).map(|grouping| grouping.campaign)
@@ -203,6 +202,7 @@ pub(super) fn facts<'a>(message: &'a StoredMessage, campaign: Option<&'a str>) -
     }
 }
 
+/// The rule of an operator that keeps it back.
 async fn rule(
     store: &Store,
     configuration: &Configuration,
