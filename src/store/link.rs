@@ -137,7 +137,8 @@ impl Link {
         let mut options = options.clone();
         // Nothing can fail, and nobody waits: each connection is made when it is wanted.
         options.connect_lazy(true);
-        let Ok(connection) = Database::connect(options).await else { return };
+        // Boxed, because this hardly ever happens and every question to the database would be as large.
+        let Ok(connection) = Box::pin(Database::connect(options)).await else { return };
         let mut current = self.pools.current.write().unwrap_or_else(PoisonError::into_inner);
         // Only the first of many who waited for the same pool replaces it.
         if Arc::ptr_eq(&current.heard_at, &silent.heard_at) {
