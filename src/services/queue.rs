@@ -356,7 +356,7 @@ impl QueueKeeper {
                     tokio::time::sleep(STEP_PAUSE).await;
                 }
                 if !back.is_empty() {
-                    self.wakeups.ring_sender(sender);
+                    self.wakeups.ring_sender(sender, None);
                 }
                 place = next;
             }

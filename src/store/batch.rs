@@ -41,7 +41,9 @@ use super::{
 };
 use crate::{
     domain::{
+        callback::EventKind,
         ids::{AccountKey, MessageId, MessageIds, SenderKey},
+        outbound::Class,
         time::UnixMillis,
     },
     pulse::Health,
@@ -280,8 +282,9 @@ fn received(answer: Result<Result<Answer, CommitError>, oneshot::error::RecvErro
 /// What a committed batch means for others.
 #[derive(Default)]
 pub(crate) struct Effects {
-    pub(crate) senders: BTreeSet<SenderKey>,
-    pub(crate) logs: BTreeSet<AccountKey>,
+    /// Without a class where it may be any.
+    pub(crate) senders: BTreeSet<(SenderKey, Option<Class>)>,
+    pub(crate) logs: BTreeSet<(AccountKey, EventKind)>,
     /// Findings that were not too late.
     pub(crate) settled: usize,
     /// A file came, to be copied.

@@ -173,8 +173,8 @@ pub(super) async fn apply(
     working.news.extend(wishes);
     working.news.extend(contacts::take(transaction, &linked.new_links, (heard, &moves), &hasher, (ids, now)).await?);
     working.write(transaction).await?;
-    effects.senders.extend(working.queued_again.iter());
-    effects.logs.extend(working.news.iter().map(|event| event.account));
+    effects.senders.extend(working.queued_again.iter().map(|sender| (*sender, None)));
+    effects.logs.extend(working.news.iter().map(|event| (event.account, event.kind)));
     events::append(transaction, working.news, now).await?;
     Ok(answers)
 }

@@ -164,7 +164,7 @@ pub(super) async fn accept(
             }
         } else {
             rows.push(row_of(message, if wanted { SendState::Queued } else { SendState::Cancelled }));
-            effects.senders.insert(message.sender);
+            effects.senders.insert((message.sender, Some(message.category.class())));
         }
         let odd = claim.is_some_and(|claim| claim.odd);
         let fresh = (!repeat && wanted).then_some(Fresh { message: first, expires_at: message.expires_at });
@@ -216,7 +216,7 @@ async fn tell_accepted(
     let lines: Vec<NewEvent> = told
         .map(|message| outgoing::line((message.account, message.sender, message.id), OutgoingStep::Accepted, now))
         .collect();
-    effects.logs.extend(lines.iter().map(|line| line.account));
+    effects.logs.extend(lines.iter().map(|line| (line.account, line.kind)));
     events::append(transaction, lines, now).await
 }
 
@@ -357,7 +357,7 @@ async fn revive(
     .await?;
     let mut ids = HashMap::with_capacity(revived.len());
     for row in revived {
-        effects.senders.insert(SenderKey(row.try_get("", "sender")?));
+        effects.senders.insert((SenderKey(row.try_get("", "sender")?), None));
         let message = MessageId(row.try_get("", "id")?);
         ids.insert(message, Fresh { message, expires_at: UnixMillis(row.try_get("", "expires_at")?) });
     }

@@ -197,7 +197,7 @@ impl Runner {
                 let snapshot = self.directory.snapshot();
                 let subscription = snapshot.subscriptions.iter().find(|subscription| subscription.key == key)?.clone();
                 started_with = Some(subscription.clone());
-                let bell = self.wakeups.of_log(subscription.account, key.0);
+                let bell = self.wakeups.of_log(subscription.account, key.0, subscription.kind);
                 let parts = self.subscriptions.clone();
                 let stops = Stops { soon: soon.clone(), now: stop.clone() };
                 own_subscription(parts, subscription, lease.clone(), bell, (stops, pulse())).boxed()

@@ -34,10 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::Notify,
-    task::{JoinHandle, JoinSet},
-};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -65,6 +62,7 @@ use crate::{
         Store,
         batch::{CommitError, Committer},
         outbound::{Mark, QueuedMessage, Settlement},
+        wakeups::QueueBell,
     },
 };
 
@@ -99,7 +97,7 @@ pub async fn own_sender(
     parts: Arc<SenderParts>,
     key: SenderKey,
     lease: Lease,
-    bell: Arc<Notify>,
+    bell: Arc<QueueBell>,
     (stop, pulse): (CancellationToken, Pulse),
 ) {
     let Some(sender) = parts.dispatcher.directory.snapshot().sender_at_work(key).cloned() else { return pulse.end() };
@@ -194,7 +192,7 @@ impl Owner {
         }
     }
 
-    async fn run(mut self, bell: Arc<Notify>, stop: CancellationToken, pulse: Pulse) {
+    async fn run(mut self, bell: Arc<QueueBell>, stop: CancellationToken, pulse: Pulse) {
         // What came while nobody owned the number here is over.
         self.parts.dispatcher.activity.take_received(self.sender.key);
         while !stop.is_cancelled() && self.lease.holds(Instant::now()) {
@@ -203,7 +201,7 @@ impl Owner {
                 pulse.beat();
             }
             // Asked to be woken before looking: what is accepted in between rings the bell.
-            let woken = bell.notified();
+            let woken = bell.rung();
             tokio::pin!(woken);
             woken.as_mut().enable();
             self.see_changes();
@@ -220,7 +218,7 @@ impl Owner {
                 due = join(&mut self.looking), if self.looking.is_some() => self.take_due(due),
                 Some(gone) = self.leaving.join_next(), if !self.leaving.is_empty() => self.forget(&gone.unwrap_or_default()),
                 back = self.aside.returned() => self.take_returned(back),
-                () = woken => self.more = [true; 3],
+                () = woken => bell.take().for_each(|class| self.more[class as usize] = true),
                 () = tokio::time::sleep(TICK) => {}
             }
         }

@@ -146,8 +146,8 @@ impl Writer {
             fresh: answers.iter().filter_map(fresh_message).collect(),
             source,
         })?;
-        effects.senders.into_iter().for_each(|sender| self.wakeups.ring_sender(sender));
-        effects.logs.into_iter().for_each(|account| self.wakeups.ring_log(account));
+        effects.senders.into_iter().for_each(|(sender, class)| self.wakeups.ring_sender(sender, class));
+        effects.logs.into_iter().for_each(|(account, kind)| self.wakeups.ring_log(account, kind));
         if effects.media {
             self.wakeups.ring_media();
         }
