@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::Value;
+use sea_orm::{ConnectionTrait as _, DbErr, QueryResult, Value};
 use secrecy::SecretString;
 
 use super::*;
@@ -39,12 +39,48 @@ const INDEXES_OF_OPEN_WORK: [&str; 4] =
 
 /// What of a statement's plan goes through a whole table.
 async fn full_scans(store: &Store, sql: &str, values: Vec<Value>) -> Vec<String> {
-    let explain = if store.is_sqlite() { "EXPLAIN QUERY PLAN" } else { "EXPLAIN" };
-    let rows = query(&store.writer, format!("{explain} {sql}"), values).await;
-    let rows = rows.unwrap_or_else(|error| panic!("{sql} cannot be explained: {error}"));
-    let column = if store.is_sqlite() { "detail" } else { "QUERY PLAN" };
-    let plan: Vec<String> = rows.iter().map(|row| row.try_get("", column).expect("a line of a plan")).collect();
+    let plan = if store.is_sqlite() {
+        lines(query(&store.writer, format!("EXPLAIN QUERY PLAN {sql}"), values).await, "detail", sql)
+    } else {
+        plan_of_postgres(store, sql, &values).await
+    };
     if store.is_sqlite() { scans_of_sqlite(sql, &plan) } else { scans_of_postgres(&plan) }
+}
+
+fn lines(rows: Result<Vec<QueryResult>, DbErr>, column: &str, sql: &str) -> Vec<String> {
+    let rows = rows.unwrap_or_else(|error| panic!("{sql} cannot be explained: {error}"));
+    rows.iter().map(|row| row.try_get("", column).expect("a line of a plan")).collect()
+}
+
+/// As the server plans it for us: once, knowing no values.
+async fn plan_of_postgres(store: &Store, sql: &str, values: &[Value]) -> Vec<String> {
+    let in_brackets =
+        |words: Vec<&str>| if words.is_empty() { String::new() } else { format!("({})", words.join(",")) };
+    let (types, nulls) = (in_brackets(values.iter().map(type_of).collect()), in_brackets(vec!["NULL"; values.len()]));
+    let connection = store.begin().await.expect("a connection");
+    let prepared = connection.execute_unprepared(&format!("PREPARE judged {types} AS {sql}")).await;
+    prepared.unwrap_or_else(|error| panic!("{sql} cannot be prepared: {error}"));
+    let rows = query(&connection, format!("EXPLAIN EXECUTE judged {nulls}"), vec![]).await;
+    let plan = lines(rows, "QUERY PLAN", sql);
+    connection.execute_unprepared("DEALLOCATE judged").await.expect("it was prepared");
+    connection.rollback().await.expect("nothing was written");
+    plan
+}
+
+/// All that statements of ours bind.
+const TYPES: [(Value, &str); 7] = [
+    (Value::Bool(None), "boolean"),
+    (Value::SmallInt(None), "smallint"),
+    (Value::Int(None), "integer"),
+    (Value::BigInt(None), "bigint"),
+    (Value::Double(None), "double precision"),
+    (Value::String(None), "text"),
+    (Value::Bytes(None), "bytea"),
+];
+
+fn type_of(value: &Value) -> &'static str {
+    let known = TYPES.into_iter().find(|(known, _)| std::mem::discriminant(known) == std::mem::discriminant(value));
+    known.unwrap_or_else(|| panic!("{value:?} is of a type that was never bound before")).1
 }
 
 /// `SCAN table` is the whole of it; a scan of an index is the whole of that. Tables go by their aliases.
