@@ -11,15 +11,17 @@ use super::{
     execute,
     ingest::{Ingest, ReceivedMessage, UnreadPart},
     leases::{LeaseKind, OfOthers},
-    outbound::{Acceptance, Mark, MessageKey, NewMessage, Settlement},
+    outbound::{Acceptance, Mark, MessageKey, NewMessage, SendAttempt, Settlement},
     query,
     retain::Aging,
+    send_exchanges::{Said, Taken},
     testing::on_each_database,
     wakeups::Wakeups,
 };
 use crate::{
     clock,
     domain::{
+        attempt::{Attempt, AttemptOutcome},
         callback::EventKind,
         failure::{Failure, FailureReason},
         ids::{AccountKey, ConnectionKey, MessageId, MessageIds, Place, SenderKey},
@@ -346,6 +348,43 @@ async fn a_clock_that_was_set_back_lets_nothing_wait_for_longer_than_it_was_put_
         assert_eq!(retries.iter().map(|message| message.id).collect::<Vec<_>>(), [messages[0]]);
         assert_eq!(bench.store.unknown_due(SENDER, soon, 10).await.expect("readable"), [messages[1]]);
         assert_eq!(bench.store.newest_message(set_back).await.expect("readable"), Some(messages[1]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_that_a_report_overtook_is_kept() {
+    on_each_database(|store| async move {
+        let bench = Bench::new(store).await;
+        let message = bench.accept("7|1", "a").await.message;
+        bench.mark(bench.epoch, &[message]).await;
+        let evidence = StatusUpdate { message: Some(message), ..status("wamid.1", DeliveryStatus::Sent) };
+        bench.ingest(vec![evidence], vec![]).await;
+        assert_eq!(bench.store.taken(message).await.expect("readable"), None);
+
+        let answer_of = |provider_id: &str| {
+            let taken = Taken { request_hash: 7, answer: provider_id.to_owned() };
+            let attempt = Attempt {
+                started_at: clock::now(),
+                took: Duration::from_millis(30),
+                outcome: AttemptOutcome::Succeeded,
+                http_status: Some(200),
+                note: String::new(),
+                excerpt: None,
+            };
+            let said = Said { taken: Some(taken.clone()), exchanges: vec![] };
+            let finding = Finding::Submitted { provider_message_id: provider_id.to_owned() };
+            let attempt = Some(SendAttempt { attempt, said });
+            (taken, Settlement { message, epoch: bench.epoch, finding, attempt })
+        };
+        let (kept, answer) = answer_of("wamid.1");
+        let (_, of_another_send) = answer_of("wamid.2");
+        bench.committer.settle(vec![answer]).await.expect("written");
+        bench.committer.settle(vec![of_another_send]).await.expect("written");
+
+        assert_eq!(bench.store.taken(message).await.expect("readable"), Some(kept));
+        let stored = bench.store.message(message).await.expect("readable").expect("it exists");
+        assert_eq!((stored.took_ms, stored.provider_message_id.as_deref()), (Some(30), Some("wamid.1")));
     })
     .await;
 }

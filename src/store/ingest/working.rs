@@ -7,7 +7,7 @@ use sea_orm::{DbBackend, DbErr, QueryResult, Value};
 use super::{DatabaseTransaction, Ingest, failure, failure_values};
 use crate::{
     domain::{
-        attempt::AttemptOutcome,
+        attempt::{Attempt, AttemptOutcome},
         callback::{EventKind, OutgoingStep},
         ids::{AccountKey, MessageId, SenderKey},
         outbound::SendState,
@@ -83,6 +83,18 @@ impl Touched {
             && !self.erased
             && current.is_some_and(|current| current != id)
             && self.earlier.iter().all(|(earlier, _)| earlier != id)
+    }
+
+    /// A report was faster than the answer to the send: how it went is known, and what was said is still to be kept.
+    fn keep_overtaken_answer(&mut self, settlement: &Settlement) {
+        if let Finding::Submitted { provider_message_id } = &settlement.finding
+            && let Some(SendAttempt { attempt, said }) = &settlement.attempt
+            && self.now.provider_message_id.as_ref() == Some(provider_message_id)
+            && !self.erased
+        {
+            self.now.took_ms = took_ms(attempt);
+            self.taken = said.taken.clone();
+        }
     }
 
     /// Takes out of news what tells about a person who was forgotten.
@@ -161,6 +173,7 @@ impl Working {
         let Some(touched) = self.messages.get_mut(&settlement.message) else { return false };
         let attempt_number = touched.now.attempts;
         let Some(mut news) = touched.now.apply(&settlement.finding, settlement.epoch, now) else {
+            touched.keep_overtaken_answer(settlement);
             tracing::debug!(
                 message.id = %settlement.message,
                 "what our own work found out about {} counts no more: it was reported or settled before",
@@ -175,7 +188,7 @@ impl Working {
                 self.exchanges.extend(rows);
                 touched.taken = said.taken.clone();
             }
-            touched.now.took_ms = i32::try_from(attempt.took.as_millis()).ok();
+            touched.now.took_ms = took_ms(attempt);
             if attempt.outcome != AttemptOutcome::Succeeded
                 && let Some(failure) = &touched.now.failure
             {
@@ -305,7 +318,8 @@ impl Working {
         )
         .await?;
 
-        let mut moved: Vec<_> = self.messages.iter().filter(|(_, touched)| touched.before != touched.now).collect();
+        let changed = |touched: &Touched| touched.before != touched.now || touched.taken.is_some();
+        let mut moved: Vec<_> = self.messages.iter().filter(|(_, touched)| changed(touched)).collect();
         moved.sort_unstable_by_key(|(id, _)| **id);
         let rows =
             moved.into_iter().map(|(id, touched)| progress_row(*id, &touched.now, touched.taken.as_ref())).collect();
@@ -338,6 +352,10 @@ impl Working {
         .await
         .map(drop)
     }
+}
+
+fn took_ms(attempt: &Attempt) -> Option<i32> {
+    i32::try_from(attempt.took.as_millis()).ok()
 }
 
 /// Hardly any batch has a message that an operator sent again; the others ask nothing here.
