@@ -80,8 +80,8 @@ pub(in crate::store) fn selected(
             // A message has few events, an account has many.
             .push(if selection.message.is_some() { "(e.account + 0) = " } else { "e.account = " })
             .bind(subscription.account.0)
-            .push(" AND e.kind = ")
-            .bind(subscription.kind.code())
+            // Not bound: inbound events have an index of their own.
+            .push(&format!(" AND e.kind = {}", subscription.kind.code()))
             .push(" AND e.")
             .push(&whose_events(subscription));
         if selection.of == ReplayOf::Delivered {
