@@ -39,12 +39,12 @@ const INDEXES_OF_OPEN_WORK: [&str; 4] =
 
 /// What of a statement's plan goes through a whole table.
 async fn full_scans(store: &Store, sql: &str, values: Vec<Value>) -> Vec<String> {
-    let plan = if store.is_sqlite() {
-        lines(query(&store.writer, format!("EXPLAIN QUERY PLAN {sql}"), values).await, "detail", sql)
+    if store.is_sqlite() {
+        let rows = query(&store.writer, format!("EXPLAIN QUERY PLAN {sql}"), values).await;
+        scans_of_sqlite(sql, &lines(rows, "detail", sql))
     } else {
-        plan_of_postgres(store, sql, &values).await
-    };
-    if store.is_sqlite() { scans_of_sqlite(sql, &plan) } else { scans_of_postgres(&plan) }
+        scans_of_postgres(&plan_of_postgres(store, sql, &values).await)
+    }
 }
 
 fn lines(rows: Result<Vec<QueryResult>, DbErr>, column: &str, sql: &str) -> Vec<String> {
